@@ -1,0 +1,64 @@
+"""What every message on the bus has in common.
+
+The wire format is the JSON that pydantic writes. Three rules keep it equal to protobuf's JSON mapping:
+NaN and infinities are the strings "NaN", "Infinity" and "-Infinity"; bytes are base64; integers are accepted
+as strings (protobuf writes 64-bit integers so).
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Plane = Literal["cmd", "evt", "state", "tel", "log"]
+
+RUN_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+class Value(BaseModel):
+    """A frozen value inside a message. Unknown fields are ignored, so an old reader reads a newer writer."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        ser_json_inf_nan="strings",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+    )
+
+
+class Message(Value):
+    """A value with a place on the bus: `<plane>.<family>.<name>.v<major>.<run id>`."""
+
+    plane: ClassVar[Plane]
+    family: ClassVar[str]
+    name: ClassVar[str]
+    major: ClassVar[int] = 1
+
+    run_id: str = Field(pattern=RUN_ID_PATTERN)
+
+    @classmethod
+    def subject_prefix(cls) -> str:
+        """The subject without its last token, the run id."""
+        return f"{cls.plane}.{cls.family}.{cls.name}.v{cls.major}"
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The CloudEvents type, for example `ropewalk.evt.data.dataset_published.v1`."""
+        return f"ropewalk.{cls.subject_prefix()}"
+
+    @property
+    def subject(self) -> str:
+        """The full subject this message is published on."""
+        return f"{self.subject_prefix()}.{self.run_id}"
+
+
+class Request(Message):
+    """An imperative message with one consumer."""
+
+    plane: ClassVar[Plane] = "cmd"
+
+
+class Event(Message):
+    """A past-tense fact. Any number of services may react to it."""
+
+    plane: ClassVar[Plane] = "evt"

@@ -1,0 +1,92 @@
+"""The checkpoint family: a checkpoint is a folder whose manifest verifies."""
+
+from typing import ClassVar
+
+from ropewalk.events.base import Event, Value
+
+
+class _Family(Value):
+    family: ClassVar[str] = "checkpoint"
+
+
+class CheckpointSaved(_Family, Event):
+    """The trainer finished writing a checkpoint. Nobody has verified it yet."""
+
+    name: ClassVar[str] = "saved"
+    checkpoint_id: str
+    epoch: int
+    step: int
+    uri: str
+    manifest_sha256: str
+    num_bytes: int
+    blocked_s: float
+
+
+class CheckpointCommitted(_Family, Event):
+    """Every file of the checkpoint has the hash that its manifest promises."""
+
+    name: ClassVar[str] = "committed"
+    checkpoint_id: str
+    step: int
+    uri: str
+    manifest_sha256: str
+
+
+class CheckpointQuarantined(_Family, Event):
+    """A checkpoint did not verify and was moved to `uri`. `file` is the first one that differs."""
+
+    name: ClassVar[str] = "quarantined"
+    checkpoint_id: str
+    step: int
+    uri: str
+    file: str
+    reason: str
+
+
+class CheckpointPruned(_Family, Event):
+    """The retention policy deleted a checkpoint."""
+
+    name: ClassVar[str] = "pruned"
+    checkpoint_id: str
+    step: int
+    uri: str
+
+
+class CheckpointExported(_Family, Event):
+    """The model of a checkpoint is a Hugging Face folder (config, safetensors, tokenizer)."""
+
+    name: ClassVar[str] = "exported"
+    checkpoint_id: str
+    checkpoint_uri: str
+    step: int
+    uri: str
+    manifest_sha256: str
+    num_parameters: int
+    num_bytes: int
+
+
+class ParityCertified(_Family, Event):
+    """The same greedy tokens were asked of every path. `differences` is empty when they agree."""
+
+    name: ClassVar[str] = "parity_certified"
+    model: str
+    model_version: int
+    checkpoint_id: str
+    paths: tuple[str, ...]
+    num_prompts: int
+    num_tokens: int
+    passed: bool
+    differences: tuple[str, ...]
+
+
+class ModelPromoted(_Family, Event):
+    """A model version may carry the alias. Serving shifts traffic to it."""
+
+    name: ClassVar[str] = "model_promoted"
+    model: str
+    model_version: int
+    alias: str
+    checkpoint_id: str
+    export_uri: str
+    manifest_sha256: str
+    evaluation_uri: str

@@ -1,0 +1,95 @@
+"""The data family: sources become segments, segments become a dataset version."""
+
+from typing import ClassVar
+
+from ropewalk.events.base import Event, Value
+
+
+class _Family(Value):
+    family: ClassVar[str] = "data"
+
+
+class SegmentRef(Value):
+    """An immutable batch of documents. `uri` is the object key of its folder, which has a manifest."""
+
+    segment_id: str
+    uri: str
+    num_documents: int
+    num_bytes: int
+
+
+class SourceRegistered(_Family, Event):
+    """A source was found readable, with the licence its documents come under."""
+
+    name: ClassVar[str] = "source_registered"
+    source_id: str
+    path: str
+    licence: str
+    num_files: int
+
+
+class SegmentIngested(_Family, Event):
+    """One segment is complete in the object store."""
+
+    name: ClassVar[str] = "segment_ingested"
+    source_id: str
+    segment: SegmentRef
+
+
+class RecordQuarantined(_Family, Event):
+    """Records of a source were set aside for one reason; `uri` holds all of them, `examples` names a few."""
+
+    name: ClassVar[str] = "record_quarantined"
+    source_id: str
+    reason: str
+    num_records: int
+    examples: tuple[str, ...]
+    uri: str
+
+
+class CorpusIngested(_Family, Event):
+    """Every source of the run is in segments."""
+
+    name: ClassVar[str] = "corpus_ingested"
+    segments: tuple[SegmentRef, ...]
+    num_documents: int
+    num_bytes: int
+    num_quarantined: int
+
+
+class SegmentCleaned(_Family, Event):
+    """A segment went through the filters: inputs = kept + held out + the sum of `dropped`."""
+
+    name: ClassVar[str] = "segment_cleaned"
+    segment_id: str
+    num_inputs: int
+    num_kept: int
+    num_held_out: int
+    dropped: dict[str, int]
+
+
+class TokenizerTrained(_Family, Event):
+    """A tokenizer is in the object store; `sha256` is that of its tokenizer.json."""
+
+    name: ClassVar[str] = "tokenizer_trained"
+    uri: str
+    sha256: str
+    vocab_size: int
+    bytes_per_token: float
+
+
+class DatasetPublished(_Family, Event):
+    """A dataset version is sealed. Its name is the hash of its manifest."""
+
+    name: ClassVar[str] = "dataset_published"
+    dataset_version: str
+    uri: str
+    tokenizer_uri: str
+    evalset_uri: str
+    num_inputs: int
+    num_kept: int
+    num_held_out: int
+    dropped: dict[str, int]
+    num_tokens: int
+    num_windows: int
+    context_length: int

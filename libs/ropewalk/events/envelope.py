@@ -1,0 +1,65 @@
+"""The CloudEvents 1.0 attributes of a message, which travel as NATS headers.
+
+A message published by hand may have no headers at all: then its id is derived from where it lies in the stream.
+Reference: the CloudEvents NATS protocol binding, binary mode.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NAMESPACE = uuid.UUID("6f9c0a52-5a0e-5d8e-9a51-7f3f5f0c9d11")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """Who said it, when, about which run, because of what."""
+
+    id: str
+    type: str
+    source: str
+    time: str
+    run_id: str
+    cause_id: str = ""
+    epoch: int = 0
+    traceparent: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """The NATS headers, `Nats-Msg-Id` included, so that the server drops a repetition."""
+        named = {
+            "Nats-Msg-Id": self.id,
+            "content-type": "application/json",
+            "ce-specversion": "1.0",
+            "ce-id": self.id,
+            "ce-type": self.type,
+            "ce-source": self.source,
+            "ce-time": self.time,
+            "ce-subject": f"run/{self.run_id}",
+            "ce-correlationid": self.run_id,
+            "ce-causationid": self.cause_id,
+            "ce-epoch": str(self.epoch) if self.epoch else "",
+            "traceparent": self.traceparent,
+        }
+        return {name: value for name, value in named.items() if value}
+
+    @classmethod
+    def from_headers(
+        cls, headers: Mapping[str, str], *, subject: str, sequence: int, time: str
+    ) -> "Envelope":
+        """Read what a sender said and derive what it left out. Never fails: headers are advice, the body decides."""
+        epoch = headers.get("ce-epoch", "")
+        return cls(
+            id=headers.get("ce-id") or str(uuid.uuid5(NAMESPACE, f"{subject}/{sequence}")),
+            type=headers.get("ce-type") or "ropewalk." + subject.rpartition(".")[0],
+            source=headers.get("ce-source", "unknown"),
+            time=headers.get("ce-time") or time,
+            run_id=headers.get("ce-correlationid") or subject.rpartition(".")[2],
+            cause_id=headers.get("ce-causationid", ""),
+            epoch=int(epoch) if epoch.isdigit() else 0,
+            traceparent=headers.get("traceparent", ""),
+        )
+
+
+def derived_id(cause_id: str, type_name: str, key: str) -> str:
+    """The id of a message that follows from another: the same cause gives the same id, however often it is handled."""
+    return str(uuid.uuid5(NAMESPACE, f"{cause_id}/{type_name}/{key}"))

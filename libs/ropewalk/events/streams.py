@@ -1,0 +1,68 @@
+"""Which stream carries which subjects. One owner applies this table (`ropewalk bus apply`); services only bind.
+
+State, events, requests and timers share CONTROL because an atomic batch cannot span streams.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+GIB = 1024**3
+DAY_S = 86_400.0
+
+LEASE_BUCKET = "lease"
+LEASE_STREAM = f"KV_{LEASE_BUCKET}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSpec:
+    """A stream as we want it. Zero means no limit."""
+
+    name: str
+    subjects: tuple[str, ...]
+    discard: Literal["old", "new"]
+    max_age_s: float
+    max_bytes: int
+    duplicate_window_s: float = 120.0
+    atomic: bool = False
+    message_ttl: bool = False
+    mirror_of: str = ""
+
+
+STREAMS: tuple[StreamSpec, ...] = (
+    StreamSpec(
+        name="CONTROL",
+        subjects=("cmd.>", "evt.>", "state.>", "sched.>"),
+        discard="new",
+        max_age_s=180 * DAY_S,
+        max_bytes=20 * GIB,
+        duplicate_window_s=1800.0,
+        atomic=True,
+        message_ttl=True,
+    ),
+    StreamSpec(name="TEL", subjects=("tel.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=20 * GIB),
+    StreamSpec(
+        name="INFER", subjects=("log.infer.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=20 * GIB
+    ),
+    StreamSpec(name="DLQ", subjects=("dlq.>",), discard="old", max_age_s=90 * DAY_S, max_bytes=5 * GIB),
+    StreamSpec(
+        name="ADVISORY",
+        subjects=(
+            "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
+            "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
+        ),
+        discard="old",
+        max_age_s=30 * DAY_S,
+        max_bytes=GIB,
+    ),
+    StreamSpec(
+        name="AUDIT", subjects=(), discard="old", max_age_s=730 * DAY_S, max_bytes=0, mirror_of="CONTROL"
+    ),
+)
+
+_PLANE_STREAM = {"cmd": "CONTROL", "evt": "CONTROL", "state": "CONTROL", "sched": "CONTROL", "tel": "TEL"}
+
+
+def stream_of(subject: str) -> str:
+    """The stream that carries a subject."""
+    plane = subject.partition(".")[0]
+    return "INFER" if plane == "log" else _PLANE_STREAM[plane]

@@ -1,0 +1,108 @@
+"""One dial: a size and a budget in minutes give everything else.
+
+Shapes: the smallest ones were measured on two CPU cores (many small steps beat few big ones, two layers are
+enough, a 2,048-token vocabulary beats bytes by far); the larger ones follow width = 64 x depth with heads of 64.
+Learning rates: Muon 0.02 and Adam 0.01 at batches of about 1,000 tokens, scaled by the square root of the batch
+beyond 2^19 tokens. Schedule: warm-up, constant to 60 %, linear to 5 % (warmup-stable-decay, arXiv 2404.06395).
+"""
+
+from dataclasses import dataclass
+
+from ropewalk.recipes.recipe import Plan, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shape:
+    vocab_size: int
+    context_length: int
+    hidden_size: int
+    num_layers: int
+    head_dim: int
+    batch_size: int
+    steps_per_minute: float  # on two CPU cores, two workers; see benchmarks/train_step.py
+
+
+_SHAPES = {
+    "tiny": _Shape(
+        vocab_size=512,
+        context_length=64,
+        hidden_size=32,
+        num_layers=2,
+        head_dim=16,
+        batch_size=4,
+        steps_per_minute=600,
+    ),
+    "nano": _Shape(
+        vocab_size=2048,
+        context_length=256,
+        hidden_size=128,
+        num_layers=2,
+        head_dim=32,
+        batch_size=4,
+        steps_per_minute=270,
+    ),
+    "micro": _Shape(
+        vocab_size=4096,
+        context_length=256,
+        hidden_size=256,
+        num_layers=4,
+        head_dim=64,
+        batch_size=8,
+        steps_per_minute=60,
+    ),
+    "small": _Shape(
+        vocab_size=16_384,
+        context_length=1024,
+        hidden_size=512,
+        num_layers=8,
+        head_dim=128,
+        batch_size=128,
+        steps_per_minute=1,
+    ),
+    "base": _Shape(
+        vocab_size=32_768,
+        context_length=2048,
+        hidden_size=768,
+        num_layers=12,
+        head_dim=128,
+        batch_size=256,
+        steps_per_minute=0.2,
+    ),
+}
+_SEARCH_SHARE = 0.1  # of the training steps, each trial
+_CHECKPOINTS = 30  # over a run, about
+USD_PER_CPU_HOUR = 0.04
+
+
+def complete(recipe: Recipe) -> Recipe:
+    """Fill in the plan. The same recipe gives the same plan on every machine; a given plan is kept."""
+    if recipe.plan is not None:
+        return recipe
+    shape = _SHAPES[recipe.size]
+    total_steps = max(10, round(recipe.minutes * shape.steps_per_minute))
+    finetune = recipe.mode == "finetune"
+    batch_scale = max(1.0, shape.batch_size * shape.context_length / 2**19) ** 0.5
+    rate = batch_scale * (0.05 if finetune else 1.0)
+    plan = Plan(
+        vocab_size=shape.vocab_size,
+        context_length=shape.context_length,
+        hidden_size=shape.hidden_size,
+        num_layers=shape.num_layers,
+        num_heads=shape.hidden_size // shape.head_dim,
+        num_kv_heads=max(1, shape.hidden_size // shape.head_dim // 2),
+        head_dim=shape.head_dim,
+        intermediate_size=shape.hidden_size * 3,
+        batch_size=shape.batch_size,
+        total_steps=total_steps,
+        warmup_steps=min(20, max(1, total_steps // 10)),
+        decay_start=total_steps * 6 // 10,
+        matrix_lr=0.02 * rate,
+        adam_lr=0.01 * rate,
+        weight_decay=0.0 if finetune else 0.1,
+        grad_clip=1.0,
+        checkpoint_every=max(5, total_steps // _CHECKPOINTS),
+        keep_checkpoints=3,
+        trial_steps=max(5, round(total_steps * _SEARCH_SHARE)),
+        usd_per_cpu_hour=USD_PER_CPU_HOUR,
+    )
+    return recipe.model_copy(update={"plan": plan})

@@ -1,0 +1,163 @@
+"""The recipe: what to do. Where things are is `settings`, not here."""
+
+import hashlib
+import json
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be run. `violations` are sentences that name the field, the value and the remedy."""
+
+    def __init__(self, violations: tuple[str, ...]) -> None:
+        super().__init__("; ".join(violations))
+        self.violations = violations
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceRecipe(_Frozen):
+    """Where documents come from, and under which licence. Without a licence nothing is ingested."""
+
+    path: str = Field(description="a file or folder: text, code, JSONL, .gz or .zst of these")
+    licence: str = Field(
+        min_length=1, description="SPDX identifier, for example PSF-2.0 or LicenseRef-internal"
+    )
+    format: Literal["auto", "text", "jsonl", "chat"] = Field(
+        default="auto", description="chat: JSONL with a `messages` list; auto: by file name"
+    )
+    include: tuple[str, ...] = Field(default=("**/*",), description="glob patterns below the folder")
+    exclude: tuple[str, ...] = Field(default=(), description="glob patterns to leave out")
+    text_field: str = Field(default="text", description="the field of a JSONL record that holds the text")
+
+
+class EvaluationRecipe(_Frozen):
+    """How the model is judged before it may serve."""
+
+    held_out_fraction: float = Field(
+        default=0.03, gt=0, lt=0.5, description="share of the files kept from training"
+    )
+    num_completions: int = Field(
+        default=64, ge=8, le=2000, description="completions sampled for the parse rate"
+    )
+    margin: float = Field(default=0.0, ge=0, description="bits per byte by which the candidate must win")
+
+
+class PromotionRecipe(_Frozen):
+    """Under which name the model serves, and who lets it."""
+
+    model: str = Field(
+        default="", pattern=r"^[a-z0-9_-]{0,40}$", description="model name; empty: the recipe's name"
+    )
+    alias: str = Field(default="production", pattern=r"^[a-z0-9_-]{1,40}$")
+
+
+class Plan(_Frozen):
+    """Everything derived from the dial. Shown by `ropewalk submit --dry-run`, frozen when the run is accepted."""
+
+    vocab_size: int = Field(ge=300, le=65_536)
+    context_length: int = Field(ge=16, description="tokens")
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    intermediate_size: int
+    batch_size: int = Field(ge=1, description="windows per optimizer step, over all workers")
+    total_steps: int = Field(ge=1)
+    warmup_steps: int
+    decay_start: int = Field(
+        description="the step at which the learning rate begins to fall, linearly to 5 %"
+    )
+    matrix_lr: float = Field(description="Muon, for the matrices of the blocks; the search scales both rates")
+    adam_lr: float = Field(description="AdamW, for embedding, head and norms")
+    weight_decay: float
+    grad_clip: float
+    checkpoint_every: int = Field(ge=1, description="steps")
+    keep_checkpoints: int = Field(ge=2)
+    trial_steps: int = Field(description="steps of one search trial")
+    usd_per_cpu_hour: float = Field(description="price used for the estimate of cost")
+
+
+class Recipe(_Frozen):
+    """What to do. `plan` is empty until `dial.complete` filled it."""
+
+    name: str = Field(default="custom", pattern=r"^[a-z0-9_-]{1,40}$")
+    mode: Literal["pretrain", "finetune"] = "pretrain"
+    sources: tuple[SourceRecipe, ...] = Field(min_length=1)
+    profile: Literal["code", "prose"] = Field(default="prose", description="which quality filters apply")
+    size: Literal["tiny", "nano", "micro", "small", "base"] = Field(default="nano", description="the dial")
+    minutes: float = Field(
+        default=3.0, gt=0, le=100_000, description="training time on two CPU cores, the budget"
+    )
+    strategy: Literal["ddp", "fsdp", "deepspeed"] = "fsdp"
+    num_workers: int = Field(default=2, ge=1, le=1024)
+    trials: int = Field(
+        default=4, ge=0, le=1000, description="search trials; 0 takes the derived learning rates"
+    )
+    base_model: str = Field(default="", description="finetune: a Hugging Face folder or hub id")
+    adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
+    seed: int = 17
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+    promotion: PromotionRecipe = PromotionRecipe()
+    plan: Plan | None = None
+
+    @model_validator(mode="after")
+    def _check_mode(self) -> Self:
+        if self.mode == "finetune" and not self.base_model:
+            raise ValueError(
+                "mode is 'finetune' but base_model is empty: name a Hugging Face folder or hub id"
+            )
+        if self.mode == "pretrain" and self.base_model:
+            raise ValueError(
+                f"base_model is {self.base_model!r} but mode is 'pretrain': set mode to 'finetune'"
+            )
+        return self
+
+    @property
+    def model(self) -> str:
+        """The name under which the model serves."""
+        return self.promotion.model or self.name
+
+    @property
+    def derived(self) -> Plan:
+        """The plan of a complete recipe."""
+        assert self.plan is not None, "the recipe was not completed"
+        return self.plan
+
+    def sha256(self) -> str:
+        """The identity of a run: the hash of the recipe's canonical JSON."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The recipe as it travels in events."""
+        dumped: dict[str, JsonValue] = self.model_dump(mode="json")
+        return dumped
+
+
+def parse_recipe(fields: dict[str, JsonValue]) -> Recipe:
+    """Validate a recipe. Raises RecipeError with one sentence per violation."""
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        raise RecipeError(tuple(_sentence(dict(item)) for item in error.errors())) from None
+
+
+def _sentence(item: dict[str, object]) -> str:
+    location = item["loc"]
+    assert isinstance(location, tuple)
+    field = ".".join(str(part) for part in location) or "recipe"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    match item["type"]:
+        case "extra_forbidden":
+            known = ", ".join(sorted(Recipe.model_fields))
+            return f"unknown field {field!r} (value {item['input']!r}): remove it; a recipe has the fields {known}"
+        case "missing":
+            return f"field {field!r} is missing: add it to the recipe"
+        case "value_error":
+            return f"{field}: {message}"
+        case _:
+            return f"field {field!r} has the value {item['input']!r}: {message}"

@@ -1,0 +1,48 @@
+"""The object store: sealed folders under keys. One Protocol, two adapters (`local`, `remote`).
+
+A key is a relative path such as `segments/9f3c…`; events carry keys as URIs, so the same log is true on every
+machine whatever the store's root is. A folder appears under its key whole or not at all.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from ropewalk.storage.manifest import Manifest
+
+
+class ObjectNotFoundError(LookupError):
+    """There is no complete folder under the key."""
+
+
+class ObjectStore(Protocol):
+    """Where bulk data lives. All methods may be called from several processes at once."""
+
+    def publish(self, folder: Path, key: str, meta: dict[str, JsonValue]) -> Manifest:
+        """Seal `folder` and make it appear under `key`; `folder` is consumed.
+
+        A complete folder already there with the same files is kept (publishing is idempotent); with other files
+        it raises FileExistsError. Raises OSError when the disk is full; then nothing appears under the key.
+        """
+        ...
+
+    def fetch(self, key: str) -> Path:
+        """A local, read-only folder with the content of `key`. Raises ObjectNotFoundError, ManifestError."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether a complete folder lies under `key`."""
+        ...
+
+    def list(self, prefix: str) -> list[str]:
+        """The keys of all complete folders below a prefix, sorted."""
+        ...
+
+    def move(self, key: str, to: str) -> None:
+        """Rename a folder, also an incomplete one (quarantine, trash). Raises ObjectNotFoundError."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove a folder; nothing happens if it is not there."""
+        ...
