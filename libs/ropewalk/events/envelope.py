@@ -43,9 +43,7 @@ class Envelope:
         return {name: value for name, value in named.items() if value}
 
     @classmethod
-    def from_headers(
-        cls, headers: Mapping[str, str], *, subject: str, sequence: int, time: str
-    ) -> "Envelope":
+    def from_headers(cls, headers: Mapping[str, str], *, subject: str, sequence: int, time: str) -> "Envelope":
         """Read what a sender said and derive what it left out. Never fails: headers are advice, the body decides."""
         epoch = headers.get("ce-epoch", "")
         return cls(

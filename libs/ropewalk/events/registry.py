@@ -27,9 +27,7 @@ def message_type(type_name: str) -> type[Message]:
     try:
         return BY_TYPE_NAME[type_name]
     except KeyError:
-        raise UnknownMessageError(
-            f"unknown message type {type_name!r}; `ropewalk contracts` lists them all"
-        ) from None
+        raise UnknownMessageError(f"unknown message type {type_name!r}; `ropewalk contracts` lists them all") from None
 
 
 def type_of_subject(subject: str) -> type[Message]:

@@ -40,9 +40,7 @@ STREAMS: tuple[StreamSpec, ...] = (
         message_ttl=True,
     ),
     StreamSpec(name="TEL", subjects=("tel.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=20 * GIB),
-    StreamSpec(
-        name="INFER", subjects=("log.infer.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=20 * GIB
-    ),
+    StreamSpec(name="INFER", subjects=("log.infer.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=20 * GIB),
     StreamSpec(name="DLQ", subjects=("dlq.>",), discard="old", max_age_s=90 * DAY_S, max_bytes=5 * GIB),
     StreamSpec(
         name="ADVISORY",
@@ -54,9 +52,7 @@ STREAMS: tuple[StreamSpec, ...] = (
         max_age_s=30 * DAY_S,
         max_bytes=GIB,
     ),
-    StreamSpec(
-        name="AUDIT", subjects=(), discard="old", max_age_s=730 * DAY_S, max_bytes=0, mirror_of="CONTROL"
-    ),
+    StreamSpec(name="AUDIT", subjects=(), discard="old", max_age_s=730 * DAY_S, max_bytes=0, mirror_of="CONTROL"),
 )
 
 _PLANE_STREAM = {"cmd": "CONTROL", "evt": "CONTROL", "state": "CONTROL", "sched": "CONTROL", "tel": "TEL"}

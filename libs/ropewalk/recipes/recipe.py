@@ -23,9 +23,7 @@ class SourceRecipe(_Frozen):
     """Where documents come from, and under which licence. Without a licence nothing is ingested."""
 
     path: str = Field(description="a file or folder: text, code, JSONL, .gz or .zst of these")
-    licence: str = Field(
-        min_length=1, description="SPDX identifier, for example PSF-2.0 or LicenseRef-internal"
-    )
+    licence: str = Field(min_length=1, description="SPDX identifier, for example PSF-2.0 or LicenseRef-internal")
     format: Literal["auto", "text", "jsonl", "chat"] = Field(
         default="auto", description="chat: JSONL with a `messages` list; auto: by file name"
     )
@@ -37,21 +35,15 @@ class SourceRecipe(_Frozen):
 class EvaluationRecipe(_Frozen):
     """How the model is judged before it may serve."""
 
-    held_out_fraction: float = Field(
-        default=0.03, gt=0, lt=0.5, description="share of the files kept from training"
-    )
-    num_completions: int = Field(
-        default=64, ge=8, le=2000, description="completions sampled for the parse rate"
-    )
+    held_out_fraction: float = Field(default=0.03, gt=0, lt=0.5, description="share of the files kept from training")
+    num_completions: int = Field(default=64, ge=8, le=2000, description="completions sampled for the parse rate")
     margin: float = Field(default=0.0, ge=0, description="bits per byte by which the candidate must win")
 
 
 class PromotionRecipe(_Frozen):
     """Under which name the model serves, and who lets it."""
 
-    model: str = Field(
-        default="", pattern=r"^[a-z0-9_-]{0,40}$", description="model name; empty: the recipe's name"
-    )
+    model: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="model name; empty: the recipe's name")
     alias: str = Field(default="production", pattern=r"^[a-z0-9_-]{1,40}$")
 
 
@@ -69,9 +61,7 @@ class Plan(_Frozen):
     batch_size: int = Field(ge=1, description="windows per optimizer step, over all workers")
     total_steps: int = Field(ge=1)
     warmup_steps: int
-    decay_start: int = Field(
-        description="the step at which the learning rate begins to fall, linearly to 5 %"
-    )
+    decay_start: int = Field(description="the step at which the learning rate begins to fall, linearly to 5 %")
     matrix_lr: float = Field(description="Muon, for the matrices of the blocks; the search scales both rates")
     adam_lr: float = Field(description="AdamW, for embedding, head and norms")
     weight_decay: float
@@ -90,14 +80,10 @@ class Recipe(_Frozen):
     sources: tuple[SourceRecipe, ...] = Field(min_length=1)
     profile: Literal["code", "prose"] = Field(default="prose", description="which quality filters apply")
     size: Literal["tiny", "nano", "micro", "small", "base"] = Field(default="nano", description="the dial")
-    minutes: float = Field(
-        default=3.0, gt=0, le=100_000, description="training time on two CPU cores, the budget"
-    )
+    minutes: float = Field(default=3.0, gt=0, le=100_000, description="training time on two CPU cores, the budget")
     strategy: Literal["ddp", "fsdp", "deepspeed"] = "fsdp"
     num_workers: int = Field(default=2, ge=1, le=1024)
-    trials: int = Field(
-        default=4, ge=0, le=1000, description="search trials; 0 takes the derived learning rates"
-    )
+    trials: int = Field(default=4, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
     base_model: str = Field(default="", description="finetune: a Hugging Face folder or hub id")
     adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
     seed: int = 17
@@ -108,13 +94,9 @@ class Recipe(_Frozen):
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
         if self.mode == "finetune" and not self.base_model:
-            raise ValueError(
-                "mode is 'finetune' but base_model is empty: name a Hugging Face folder or hub id"
-            )
+            raise ValueError("mode is 'finetune' but base_model is empty: name a Hugging Face folder or hub id")
         if self.mode == "pretrain" and self.base_model:
-            raise ValueError(
-                f"base_model is {self.base_model!r} but mode is 'pretrain': set mode to 'finetune'"
-            )
+            raise ValueError(f"base_model is {self.base_model!r} but mode is 'pretrain': set mode to 'finetune'")
         return self
 
     @property
