@@ -1,0 +1,62 @@
+"""Where things are, read from the environment once. What to do is a recipe, not a setting.
+
+A service's own `settings.py` derives from RuntimeSettings and adds fields under its own prefix.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _expanded(value: object) -> object:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+ExpandedPath = Annotated[Path, BeforeValidator(_expanded)]
+
+
+class NatsSettings(BaseSettings):
+    """How to reach the bus."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_NATS_", frozen=True)
+
+    url: str = "nats://127.0.0.1:4222"
+    token: str = Field(default="", repr=False)
+
+
+class StorageSettings(BaseSettings):
+    """Where sealed folders live: `file:///path` or `s3://bucket/prefix` (credentials from the usual AWS variables)."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_OBJECTS_", frozen=True)
+
+    url: str = ""
+    endpoint: str = Field(default="", description="URL of an S3-compatible server; empty: the provider's own")
+
+
+class TelemetrySettings(BaseSettings):
+    """OpenTelemetry export; without an endpoint it costs nothing."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    otlp_endpoint: str = Field(default="", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+class RuntimeSettings(BaseSettings):
+    """What every service is told."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True)
+
+    state_dir: ExpandedPath = Path("~/.ropewalk").expanduser()
+    lease_ttl_s: float = Field(default=10.0, ge=2.0, description="a stage is taken over this long after its last sign")
+    instance: str = Field(default_factory=lambda: f"{os.uname().nodename}-{os.getpid()}")
+    nats: NatsSettings = Field(default_factory=NatsSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+    @property
+    def objects_url(self) -> str:
+        """The store's URL; by default a folder in the state folder."""
+        return self.storage.url or (self.state_dir / "objects").absolute().as_uri()

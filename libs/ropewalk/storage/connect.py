@@ -1,0 +1,22 @@
+"""From a URL to an object store, so that a setting (or an argument of a worker process) is one string."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ropewalk.storage.local import LocalObjects
+from ropewalk.storage.objects import ObjectStore
+
+
+def connect_objects(url: str, *, endpoint: str = "", cache: Path | None = None) -> ObjectStore:
+    """Open the store at `file:///path` or `s3://bucket/prefix`. Raises ValueError for any other scheme.
+
+    A remote store keeps what it fetched in `cache`; `endpoint` is the URL of an S3-compatible server.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return LocalObjects(Path(unquote(parts.path)))
+    if parts.scheme in {"s3", "memory"}:
+        from ropewalk.storage.remote import RemoteObjects, open_bucket  # needs the S3 library
+
+        return RemoteObjects(open_bucket(url, endpoint=endpoint), cache=cache or Path("/tmp/ropewalk-objects"))
+    raise ValueError(f"object store URL {url!r}: use file:///path or s3://bucket/prefix")
