@@ -1,0 +1,1 @@
+"""One file per outside system: Ray, Optuna, and the training loop that runs inside a worker."""

@@ -1,0 +1,111 @@
+"""What goes into a training worker and what comes out of it. Plain picklable values: no torch, no Ray, no NATS here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.training import StepMetrics, StepsCommitted
+from ropewalk.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerJob:
+    """One attempt at training, the same value on every rank. A search trial is a job with `stop_after_steps` > 0."""
+
+    run_id: str
+    epoch: int
+    attempt: int
+    recipe: Recipe  # complete; for a trial with another strategy pass a changed copy
+    dataset: Path  # the fetched folder of the dataset version
+    dataset_version: str
+    tokenizer: Path  # the fetched tokenizer folder
+    objects_root: Path  # checkpoints are published in LocalObjects(objects_root)
+    scratch: Path  # private and writable; best on the same file system as objects_root
+    matrix_lr: float
+    adam_lr: float
+    resume_from: Path | None = None  # the fetched folder of a checkpoint that verified
+    stop_after_steps: int = 0  # > 0: a trial, which writes no checkpoint and compresses the schedule to its length
+    stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether this job only measures a loss."""
+        return self.stop_after_steps > 0
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps the job ends at."""
+        return self.stop_after_steps or self.recipe.derived.total_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The group is ready to take step `resume_step`. `worker_pids` is ordered by rank."""
+
+    worker_pids: tuple[int, ...]
+    resume_step: int
+    num_parameters: int
+    resumed_checkpoint_id: str  # empty: from scratch
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepsDone:
+    """Metrics of the steps since the last report, about twice a second (not sent by trials)."""
+
+    rows: tuple[StepMetrics, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepLoss:
+    """A trial took step `step` (0-based); `loss` is the mean over the global batch, in nats per token."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSkippedReport:
+    """The update of step `step` was not applied; its samples count as consumed."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointWritten:
+    """A checkpoint lies whole in the object store. The values are the events to publish."""
+
+    saved: CheckpointSaved
+    committed: StepsCommitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointFailed:
+    """A checkpoint could not be written (a full disk, say). Training goes on and tries again at the next interval."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The last report. `step` steps are done; `stopped` says that the stop file ended the job early.
+
+    `loss` is the mean over the last (at most 20) steps; `seconds` the time spent in this attempt;
+    `checkpoint_id` and `uri` are empty for a trial.
+    """
+
+    step: int
+    loss: float
+    tokens: int
+    seconds: float
+    stopped: bool
+    checkpoint_id: str
+    uri: str
+
+
+WorkerReport = Started | StepsDone | StepLoss | StepSkippedReport | CheckpointWritten | CheckpointFailed | Finished
+
+
+class WorkerError(RuntimeError):
+    """Training cannot go on and repeating the attempt would not help. The text is one sentence for the user."""
