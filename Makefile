@@ -1,0 +1,66 @@
+# One word for each thing a person does here. `make help` lists them.
+#
+#   TORCH_INDEX=https://download.pytorch.org/whl/cpu make demo   take the CPU build of torch (saves some 3 GB of CUDA)
+#   PYTHON=/opt/python3.12/bin/python3.12 make install           choose the interpreter yourself
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+TORCH_INDEX ?=
+
+# The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
+STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
+
+.PHONY: help install demo test check test-all chaos bench docs contracts-baseline freeze clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## create .venv and install everything
+
+$(STAMP): pyproject.toml
+	@test -e $(BIN)/python || { python=$$(bash .ci/find-python "$(PYTHON)"); echo "Creating $(VENV) with $$python"; \
+	  "$$python" -m venv $(VENV); }
+	@echo "Installing Ropewalk and its dependencies; the first time takes a few minutes."
+	DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[all,dev]'
+	@rm -f $(VENV)/.installed-*; touch $@
+
+demo: install  ## raw text to a watched endpoint, ends with report.html
+	$(BIN)/ropewalk demo
+
+check: install  ## linters, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy libs services
+	$(BIN)/lint-imports
+
+test: check  ## the linters and every test that is not slow
+	$(BIN)/pytest
+
+test-all: check  ## the slow tests too
+	$(BIN)/pytest -m 'not chaos'
+
+chaos: install  ## random faults for minutes
+	$(BIN)/pytest -m chaos
+
+bench: install  ## run every benchmark; each prints JSON and keeps it in benchmarks/results
+	@mkdir -p benchmarks/results
+	@for script in benchmarks/*.py; do test -e "$$script" || continue; name=$$(basename "$$script" .py); \
+	  echo "== $$name"; $(BIN)/python "$$script" | tee "benchmarks/results/$$name.json"; done
+
+docs: install  ## write docs/events.md and docs/asyncapi.json from the event types
+	$(BIN)/python docs/generate.py
+
+contracts-baseline: install  ## accept the present .proto files as the released contract
+	$(BIN)/python proto/contracts.py
+
+freeze: install  ## accept the present CLI options and settings as the frozen list
+	$(BIN)/python tests/golden/freeze.py
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
