@@ -1,0 +1,181 @@
+"""The real `tritonserver` binary out of the `nvidia-pytriton` wheel, started directly.
+
+The wheel lays its files out for its own proxy; the binary wants a folder with backends and the stub for this
+Python. This module builds that folder (links, no copies) and knows the command line. It does not supervise.
+"""
+
+import contextlib
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+
+from ropewalk.serving.errors import ServingError
+from ropewalk.serving.settings import Settings, inherited_environment
+
+BACKEND = "ropewalk"
+_RESTRICTED = "model-repository,trace,logging,statistics,shared-memory"
+_EXIT_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to execute."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str] = field(repr=False)
+
+
+def prepare(settings: Settings) -> Launch:
+    """Build the server folder, sweep what a killed server left in shared memory, return the command.
+
+    Raises ServingError when the wheel is not installed or has no stub for this Python.
+    """
+    wheel = _wheel()
+    folder = settings.triton_dir / "server"
+    _link_server(wheel, folder)
+    settings.repository.mkdir(parents=True, exist_ok=True)
+    sweep_shared_memory(settings.shm_prefix)
+    return Launch(_command(settings, folder), _environment(wheel))
+
+
+def sweep_shared_memory(prefix: str) -> int:
+    """Delete the regions of an earlier server with this prefix; a killed server never does. Returns how many."""
+    stale = list(Path("/dev/shm").glob(f"{prefix}*"))
+    for region in stale:
+        region.unlink(missing_ok=True)
+    return len(stale)
+
+
+def _wheel() -> Path:
+    spec = find_spec("pytriton")
+    if spec is None or not spec.submodule_search_locations:
+        raise ServingError("the package nvidia-pytriton, which brings tritonserver, is not installed: install .[local]")
+    return Path(spec.submodule_search_locations[0]) / "tritonserver"
+
+
+def _link_server(wheel: Path, folder: Path) -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise ServingError(f"the tritonserver wheel has no Python backend stub for Python {version}: use 3.11 or 3.12")
+    python = wheel / "backends" / "python"
+    links = {
+        "bin/tritonserver": wheel / "bin" / "tritonserver",
+        "caches/local/libtritoncache_local.so": wheel / "caches" / "local" / "libtritoncache_local.so",
+        "backends/python/libtriton_python.so": python / "libtriton_python.so",
+        "backends/python/triton_python_backend_utils.py": python / "triton_python_backend_utils.py",
+        "backends/python/triton_python_backend_stub": stub,
+        f"backends/{BACKEND}/model.py": Path(__file__).parent / "triton_backend" / "model.py",
+    }
+    for name, target in links.items():
+        link = folder / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+def _command(settings: Settings, folder: Path) -> tuple[str, ...]:
+    triton = settings.triton
+    options = {
+        "model-repository": str(settings.repository),
+        "model-control-mode": "explicit",
+        "backend-directory": str(folder / "backends"),
+        "cache-directory": str(folder / "caches"),
+        "strict-readiness": "false",
+        "pinned-memory-pool-byte-size": "0",
+        "exit-timeout-secs": str(_EXIT_TIMEOUT_S),
+        "http-address": triton.host,
+        "grpc-address": triton.host,
+        "metrics-address": triton.host,
+        "http-port": str(triton.http),
+        "grpc-port": str(triton.grpc),
+        "metrics-port": str(triton.metrics),
+    }
+    if triton.variant:
+        options["model-config-name"] = triton.variant
+    if triton.secret:
+        options["http-restricted-api"] = f"{_RESTRICTED}:x-admin={triton.secret}"
+        options["grpc-restricted-protocol"] = f"{_RESTRICTED}:x-admin={triton.secret}"
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    # our repository entries hold the whole config: completing it would start a second stub per load
+    flags.append("--disable-auto-complete-config")
+    flags += [f"--backend-config={name},shm-region-prefix-name={settings.shm_prefix}" for name in ("python", BACKEND)]
+    return (str(folder / "bin" / "tritonserver"), *flags)
+
+
+def _environment(wheel: Path) -> dict[str, str]:
+    """The stub must find this interpreter's own libpython before the distribution's, and this venv's packages."""
+    environment = inherited_environment()
+    libraries = [
+        str(sysconfig.get_config_var("LIBDIR")),
+        str(wheel.parents[1] / "nvidia_pytriton.libs"),
+        environment.get("LD_LIBRARY_PATH", ""),
+    ]
+    environment["LD_LIBRARY_PATH"] = ":".join(path for path in libraries if path)
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
+    environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return environment
+
+
+class TritonServer:
+    """A server owned by this process: for tests and benchmarks. The embedded stack runs `ropewalk.serving.triton`."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self._settings = settings
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, timeout_s: float = 30.0) -> None:
+        """Start and wait until it is live. Raises ServingError with the end of its log."""
+        launch = prepare(self._settings)
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(launch.argv, env=launch.environment, stdout=output, stderr=output)
+        url = f"http://{self._settings.triton.host}:{self._settings.triton.http}/v2/health/live"
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and self.is_alive():
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(url, timeout=1.0).status_code == httpx.codes.OK:
+                    return
+            time.sleep(0.05)
+        self.stop()
+        raise ServingError(f"tritonserver did not start: {self._log.read_text(errors='replace')[-2000:]}")
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Ask it to end, and kill it if it does not within its own exit timeout."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_EXIT_TIMEOUT_S + 5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        sweep_shared_memory(self._settings.shm_prefix)
+
+
+@contextlib.contextmanager
+def running(settings: Settings, log: Path) -> Iterator[TritonServer]:
+    """A live server for the duration of a block."""
+    server = TritonServer(settings, log)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,79 @@
+"""Where serving listens and where its Triton is. Read from the environment once, in `__main__` or `triton`."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ropewalk.runtime.settings import RuntimeSettings
+
+
+class TritonSettings(BaseSettings):
+    """The Triton server: how `ropewalk.serving.triton` starts it and how the service reaches it."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_SERVING_TRITON_", frozen=True)
+
+    host: str = "127.0.0.1"
+    http: int = Field(default=8000, ge=1, le=65_535, description="port of the KServe v2 HTTP API")
+    grpc: int = Field(default=8001, ge=1, le=65_535, description="port of the KServe v2 gRPC API")
+    metrics: int = Field(default=8002, ge=1, le=65_535, description="port of the Prometheus metrics")
+    secret: str = Field(default="", repr=False, description="value of the x-admin header; empty: no restriction")
+    repository: Path | None = Field(default=None, description="model repository; default <state_dir>/triton/models")
+    variant: str = Field(default="", description="name of the config in configs/ to serve, for example vllm")
+    num_slots: int = Field(default=16, ge=1, le=1024, description="requests decoded together")
+    idle_s: float = Field(default=20.0, gt=0, description="a stream silent for so long is taken for hung")
+
+
+class GatewaySettings(BaseSettings):
+    """The OpenAI-compatible endpoint."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_SERVING_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65_535)
+    demo_key: str = Field(default="", repr=False, description="API key handed to people")
+    internal_key: str = Field(default="", repr=False, description="API key of the other services")
+    keys_file: Path | None = Field(default=None, description="more keys, a line each: <key id> <sha256 of the key>")
+    max_in_flight: int = Field(default=64, ge=1, description="requests admitted at once; more get status 429")
+    max_body_bytes: int = Field(default=1 << 20, ge=1024)
+    log_rows_in_memory: int = Field(default=20_000, ge=100, description="beyond this, request logs go to a file")
+
+
+class Settings(RuntimeSettings):
+    """Everything the serving service is told."""
+
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    triton: TritonSettings = Field(default_factory=TritonSettings)
+
+    @property
+    def triton_dir(self) -> Path:
+        """The server folder and, by default, the model repository."""
+        return self.state_dir.absolute() / "triton"
+
+    @property
+    def repository(self) -> Path:
+        """The model repository that this service writes and Triton reads."""
+        return (self.triton.repository or self.triton_dir / "models").absolute()
+
+    @property
+    def shm_prefix(self) -> str:
+        """Names of this server's shared memory begin so: stable over restarts, different for every server."""
+        place = f"{self.triton_dir}:{self.triton.grpc}"
+        return f"ropewalk-{hashlib.sha256(place.encode()).hexdigest()[:10]}-"
+
+    @property
+    def openai_url(self) -> str:
+        """The base URL that OpenAI clients use."""
+        return f"http://{self.gateway.host}:{self.gateway.port}/v1"
+
+    @property
+    def triton_grpc(self) -> str:
+        """`host:port` of Triton's gRPC API."""
+        return f"{self.triton.host}:{self.triton.grpc}"
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment that a child process starts from."""
+    return dict(os.environ)
