@@ -1,0 +1,99 @@
+"""Documents and the compressed JSON-lines files that hold them.
+
+The bytes of a file depend on its records only: same records, same order, same file.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import zstandard
+
+DOCUMENTS = "documents.jsonl.zst"
+EVAL_ITEMS = "items.jsonl.zst"
+_LEVEL = 3  # zstandard: 135 MB/s; higher levels gain little on text this size
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatMessage:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """One text or one conversation. Identity is content: `doc_id` is the SHA-256 of the raw bytes.
+
+    `path` is relative to its source; a record of a JSONL file adds `#<line>`. `num_bytes` is the raw size.
+    """
+
+    doc_id: str
+    source_id: str
+    path: str
+    licence: str
+    fetched_at: str
+    num_bytes: int
+    text: str = ""
+    messages: tuple[ChatMessage, ...] = ()
+
+    def as_record(self) -> dict[str, Any]:
+        """The JSON of the document: `text`, or `messages` for a conversation."""
+        body: dict[str, Any] = {"messages": message_records(self.messages)} if self.messages else {"text": self.text}
+        return {
+            "doc_id": self.doc_id,
+            "source_id": self.source_id,
+            "path": self.path,
+            **body,
+            "licence": self.licence,
+            "fetched_at": self.fetched_at,
+            "num_bytes": self.num_bytes,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Document":
+        """The inverse of `as_record`."""
+        fields = {**record, "messages": tuple(ChatMessage(**turn) for turn in record.get("messages", ()))}
+        return cls(**fields)
+
+
+def content_id(raw: bytes) -> str:
+    """The identity of raw content."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def message_records(messages: Iterable[ChatMessage]) -> list[dict[str, str]]:
+    """Turns as JSON, in the form chat templates and the OpenAI API expect."""
+    return [{"role": turn.role, "content": turn.content} for turn in messages]
+
+
+def write_records(path: Path, records: Iterable[dict[str, Any]]) -> int:
+    """Write one JSON per line, zstandard-compressed. Returns the number of records."""
+    count = 0
+    with path.open("wb") as file, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(file) as compressed:
+        for record in records:
+            compressed.write(orjson.dumps(record) + b"\n")
+            count += 1
+    return count
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Every record of a file written by `write_records`."""
+    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as plain:
+        for line in io.BufferedReader(plain):
+            yield orjson.loads(line)
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> int:
+    """Write documents in the given order. Returns their number."""
+    return write_records(path, (document.as_record() for document in documents))
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """Every document of a file, in order."""
+    return (Document.from_record(record) for record in read_records(path))
