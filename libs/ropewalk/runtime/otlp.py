@@ -24,6 +24,7 @@ from ropewalk.runtime.telemetry import AttributeValue, SpanKind
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 METRIC_INTERVAL_S = 15.0
+EXPORT_TIMEOUT_S = 2.0  # retries included; also what a collector that is away may cost at the end of a service
 
 # Bucket bounds from the gen_ai conventions; the SDK's own are for milliseconds.
 _REQUEST_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -124,9 +125,10 @@ def otlp_exporter(service_name: str, endpoint: str) -> OtlpExporter:
     base = endpoint.rstrip("/")
     return OtlpExporter(
         service_name,
-        BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{base}/v1/traces")),
+        BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{base}/v1/traces", timeout=EXPORT_TIMEOUT_S)),
         PeriodicExportingMetricReader(
-            OTLPMetricExporter(endpoint=f"{base}/v1/metrics"), export_interval_millis=METRIC_INTERVAL_S * 1000
+            OTLPMetricExporter(endpoint=f"{base}/v1/metrics", timeout=EXPORT_TIMEOUT_S),
+            export_interval_millis=METRIC_INTERVAL_S * 1000,
         ),
     )
 

@@ -1,0 +1,286 @@
+"""Telemetry: one trace per run, exported or not; conventional names; no cost without an endpoint."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+import timeit
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from ropewalk.runtime import telemetry
+from ropewalk.runtime.otlp import OtlpExporter
+from ropewalk.runtime.settings import TelemetrySettings
+from ropewalk.runtime.telemetry import child_of, count, current_traceparent, record, span, traceparent_of_run
+
+SOMEBODY_ELSES = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Recorded:
+    """What an exporter in memory received."""
+
+    def __init__(self) -> None:
+        self.spans = InMemorySpanExporter()
+        self.metrics = InMemoryMetricReader()
+
+    def named(self, name: str) -> ReadableSpan:
+        (found,) = [one for one in self.spans.get_finished_spans() if one.name == name]
+        return found
+
+    def points(self, name: str) -> list[object]:
+        data = self.metrics.get_metrics_data()
+        assert data is not None
+        metrics = [m for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics]
+        return [point for metric in metrics if metric.name == name for point in metric.data.data_points]
+
+
+@pytest.fixture
+def recorded() -> Iterator[Recorded]:
+    memory = Recorded()
+    telemetry.install(OtlpExporter("trainer", SimpleSpanProcessor(memory.spans), memory.metrics))
+    yield memory
+    telemetry.shutdown()
+
+
+class Collector:
+    """An OTLP/HTTP receiver on loopback."""
+
+    def __init__(self) -> None:
+        self.traces: list[ExportTraceServiceRequest] = []
+        self.metrics: list[ExportMetricsServiceRequest] = []
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.path == "/v1/traces":
+                    collector.traces.append(ExportTraceServiceRequest.FromString(body))
+                elif self.path == "/v1/metrics":
+                    collector.metrics.append(ExportMetricsServiceRequest.FromString(body))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Keep the test output clean."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = False
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    receiver = Collector()
+    yield receiver
+    telemetry.shutdown()
+    receiver.close()
+
+
+def settings_for(endpoint: str) -> TelemetrySettings:
+    return TelemetrySettings.model_validate({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+
+
+def publish_then_consume(run_id: str) -> tuple[str, str]:
+    """One service publishes inside a span, another handles the message under what travelled with it."""
+    with span("ingest", kind="producer", run_id=run_id):
+        sent = current_traceparent()
+    with span("preprocess", traceparent=sent, kind="consumer", run_id=run_id):
+        return sent, current_traceparent()
+
+
+def test_a_context_crosses_services_that_export_nothing() -> None:
+    sent, received = publish_then_consume("run-1")
+    assert sent == received == traceparent_of_run("run-1")
+    assert current_traceparent() == ""
+
+
+def test_a_run_has_the_same_trace_id_in_every_process() -> None:
+    code = "from ropewalk.runtime.telemetry import traceparent_of_run; print(traceparent_of_run('run-1'))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert other == traceparent_of_run("run-1") != traceparent_of_run("run-2")
+
+
+def test_the_context_of_a_run_is_what_the_w3c_asks_for() -> None:
+    version, trace_id, span_id, flags = traceparent_of_run("run-1").split("-")
+    assert (version, flags) == ("00", "01")
+    assert len(bytes.fromhex(trace_id)) == 16
+    assert len(bytes.fromhex(span_id)) == 8
+
+
+def test_without_an_endpoint_the_sdk_is_not_imported_and_no_thread_runs() -> None:
+    code = (
+        "import sys, threading\n"
+        "from ropewalk.runtime import telemetry\n"
+        "from ropewalk.runtime.settings import TelemetrySettings\n"
+        "telemetry.configure('trainer', TelemetrySettings.model_validate({'OTEL_EXPORTER_OTLP_ENDPOINT': ''}))\n"
+        "with telemetry.span('x', run_id='r'): telemetry.count('y')\n"
+        "print([name for name in sys.modules if name.startswith('opentelemetry')], threading.active_count())\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[] 1"
+
+
+def test_a_span_that_nobody_exports_costs_under_two_microseconds() -> None:
+    def one_span() -> None:
+        with span("train", run_id="run-1", stage="train"):
+            pass
+
+    best = min(timeit.repeat(one_span, number=2000, repeat=50)) / 2000
+    assert best < 2e-6
+
+
+def test_a_parent_from_somebody_else_is_kept() -> None:
+    with span("submit", traceparent=SOMEBODY_ELSES, run_id="run-1"):
+        assert current_traceparent() == SOMEBODY_ELSES
+
+
+@pytest.mark.parametrize(
+    "malformed", ["", "hello", "00-" + "0" * 32 + "-b7ad6b7169203331-01", SOMEBODY_ELSES + "-x", SOMEBODY_ELSES.upper()]
+)
+def test_a_malformed_parent_counts_as_none(malformed: str) -> None:
+    with span("submit", traceparent=malformed, run_id="run-1"):
+        assert current_traceparent() == traceparent_of_run("run-1")
+    with child_of(malformed):
+        assert current_traceparent() == ""
+
+
+def test_child_of_hands_the_context_to_another_thread() -> None:
+    seen = []
+
+    def work() -> None:
+        with child_of(SOMEBODY_ELSES), span("inside"):
+            seen.append(current_traceparent())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [SOMEBODY_ELSES]
+
+
+async def test_a_span_may_end_in_another_task_than_it_began() -> None:
+    async def rows() -> object:
+        with span("stream", run_id="run-1"):
+            yield 1
+            yield 2
+
+    stream = rows()
+    first = await asyncio.create_task(anext(stream))
+    await asyncio.create_task(stream.aclose())
+    assert first == 1
+    assert current_traceparent() == ""
+
+
+def test_exported_spans_of_a_run_share_one_trace_and_know_their_parent(recorded: Recorded) -> None:
+    publish_then_consume("run-1")
+    ingest, preprocess = recorded.named("ingest"), recorded.named("preprocess")
+    assert f"{ingest.context.trace_id:032x}" == traceparent_of_run("run-1").split("-")[1]
+    assert ingest.parent is None
+    assert preprocess.context.trace_id == ingest.context.trace_id
+    assert preprocess.parent is not None
+    assert preprocess.parent.span_id == ingest.context.span_id
+
+
+def test_a_service_that_exports_joins_the_trace_of_one_that_does_not(recorded: Recorded) -> None:
+    telemetry_off = traceparent_of_run("run-1")
+    with span("train", traceparent=telemetry_off, run_id="run-1"):
+        pass
+    assert f"{recorded.named('train').context.trace_id:032x}" == telemetry_off[3:35]
+
+
+def test_spans_without_a_run_get_traces_of_their_own(recorded: Recorded) -> None:
+    for name in ("one", "two"):
+        with span(name):
+            pass
+    assert recorded.named("one").context.trace_id != recorded.named("two").context.trace_id
+
+
+def test_nested_spans_are_children_and_restore_their_parent(recorded: Recorded) -> None:
+    with span("outer"):
+        outside = current_traceparent()
+        with span("inner"):
+            assert current_traceparent() != outside
+        assert current_traceparent() == outside
+    assert recorded.named("inner").parent.span_id == recorded.named("outer").context.span_id
+
+
+def test_a_failure_marks_its_span_and_passes_through(recorded: Recorded) -> None:
+    with pytest.raises(OSError, match="disk full"), span("save"):
+        raise OSError("disk full")
+    failed = recorded.named("save")
+    assert failed.status.status_code.name == "ERROR"
+    assert failed.attributes["error.type"] == "OSError"
+    assert current_traceparent() == ""
+
+
+def test_words_become_the_names_of_the_conventions(recorded: Recorded) -> None:
+    with span("chat", kind="server", model="pycode", run_id="run-1", stage="serve") as running:
+        running.set(input_tokens=5, output_tokens=7)
+    shown = recorded.named("chat")
+    assert shown.kind.name == "SERVER"
+    assert dict(shown.attributes) == {
+        "gen_ai.request.model": "pycode",
+        "ropewalk.run.id": "run-1",
+        "ropewalk.stage": "serve",
+        "gen_ai.usage.input_tokens": 5,
+        "gen_ai.usage.output_tokens": 7,
+    }
+    assert shown.resource.attributes["service.name"] == "trainer"
+    assert shown.resource.attributes["service.namespace"] == "ropewalk"
+
+
+def test_every_gen_ai_name_is_one_of_the_published_conventions() -> None:
+    published = {value for value in vars(gen_ai_attributes).values() if isinstance(value, str)}
+    ours = {name for name in telemetry.ATTRIBUTE_NAMES.values() if name.startswith("gen_ai.")}
+    assert ours
+    assert ours <= published
+
+
+def test_counts_add_up_and_durations_fall_into_the_buckets_of_the_conventions(recorded: Recorded) -> None:
+    count("ropewalk.events", 2, subject="evt.data.saved")
+    count("ropewalk.events", subject="evt.data.saved")
+    record("gen_ai.server.request.duration", 0.015, model="pycode")
+    (total,) = recorded.points("ropewalk.events")
+    (duration,) = recorded.points("gen_ai.server.request.duration")
+    assert total.value == 3
+    assert total.attributes == {"messaging.destination.name": "evt.data.saved"}
+    assert duration.explicit_bounds[:3] == (0.01, 0.02, 0.04)
+    assert duration.bucket_counts[1] == 1
+
+
+def test_real_otlp_reaches_a_collector_with_one_trace_per_run(collector: Collector) -> None:
+    telemetry.configure("ingest", settings_for(collector.endpoint))
+    sent, _ = publish_then_consume("run-1")
+    count("ropewalk.events", 4)
+    telemetry.shutdown()
+    spans = [one for t in collector.traces for r in t.resource_spans for s in r.scope_spans for one in s.spans]
+    assert {one.name for one in spans} == {"ingest", "preprocess"}
+    assert {one.trace_id.hex() for one in spans} == {sent.split("-")[1]} == {traceparent_of_run("run-1")[3:35]}
+    metrics = [m for t in collector.metrics for r in t.resource_metrics for s in r.scope_metrics for m in s.metrics]
+    assert [metric.name for metric in metrics] == ["ropewalk.events"]
+
+
+def test_a_collector_that_is_away_neither_blocks_work_nor_the_end() -> None:
+    telemetry.configure("ingest", settings_for("http://127.0.0.1:9"))
+    started = time.monotonic()
+    for _ in range(100):
+        publish_then_consume("run-1")
+    assert time.monotonic() - started < 1
+    telemetry.shutdown()
+    assert time.monotonic() - started < 8
