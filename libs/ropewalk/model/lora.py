@@ -1,0 +1,74 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685) through peft: put them in, and merge them into plain weights."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from transformers import PreTrainedModel
+
+from ropewalk.model.weights import save_tensors
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+_PEFT_PREFIX = "base_model.model."
+_DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
+
+
+def lora_config(rank: int = 8, alpha: int = 16) -> LoraConfig:
+    """Adapters on every matrix of the blocks, no dropout."""
+    return LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM", target_modules=_TARGETS
+    )
+
+
+def add_adapters(model: PreTrainedModel, config: LoraConfig, seed: int) -> PreTrainedModel:
+    """Put adapters into `model`, in place; only they are trainable afterwards. Equal on every rank."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft warns of targets that a model does not have
+        inject_adapter_in_model(config, model)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(is_adapter(name))
+            if name.endswith(_DOWN):
+                digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+                generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+                parameter.normal_(0.0, parameter.shape[1] ** -0.5, generator=generator)
+    return model
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a parameter name belongs to an adapter."""
+    return ".lora_A." in name or ".lora_B." in name
+
+
+def merged(weights: Mapping[str, torch.Tensor], config: LoraConfig) -> dict[str, torch.Tensor]:
+    """Plain Hugging Face weights from the weights of a model with adapters: W + alpha/r * B A."""
+    factor = config.lora_alpha / config.r
+    plain: dict[str, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        if is_adapter(name):
+            continue
+        module = name.removesuffix(".base_layer.weight")
+        if module == name:
+            plain[name] = tensor
+        else:
+            plain[f"{module}.weight"] = tensor + factor * (weights[module + _UP] @ weights[module + _DOWN])
+    return plain
+
+
+def save_adapter(weights: Mapping[str, torch.Tensor], config: LoraConfig, folder: Path) -> None:
+    """Write the adapter as peft does, so that `PeftModel.from_pretrained` reads it. Raises OSError."""
+    config.save_pretrained(folder)
+    adapter = {_PEFT_PREFIX + name.replace(".default.", "."): t for name, t in weights.items() if is_adapter(name)}
+    save_tensors(adapter, folder / ADAPTER_WEIGHTS)
+
+
+def adapter_weights(saved: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Back from peft's names to the names inside a model with adapters."""
+    return {
+        name.removeprefix(_PEFT_PREFIX).replace(".lora_A.", ".lora_A.default.").replace(".lora_B.", ".lora_B.default."): t
+        for name, t in saved.items()
+    }

@@ -1,0 +1,171 @@
+"""Muon for the matrices of the blocks, AdamW for embedding, head and norms, behind one optimizer.
+
+Muon replaces a matrix's update by its nearest orthogonal matrix (Keller Jordan 2024; Newton-Schulz of order five).
+torch.optim.Muon runs that in bf16, which is slow on most CPUs; here it is fp32. The matrices are dealt out over the
+ranks, equal shapes are batched, and the results travel in one collective. Works on plain tensors that are equal on
+every rank (DDP) and on DTensors split by rows (FSDP2).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from ropewalk.model.sharding import gather_rows, local_part, my_rows
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+_MOMENTUM = 0.95
+_BETAS = (0.8, 0.95)
+_EPSILON = 1e-10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Peak learning rates; the schedule's factor multiplies both. Weight decay acts on matrices only."""
+
+    matrix_lr: float
+    adam_lr: float
+    weight_decay: float
+
+
+def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
+    """The nearest (semi-)orthogonal matrices, about: singular values end between 0.7 and 1.2. (N, R, C) -> same."""
+    a, b, c = _COEFFICIENTS
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(_ITERATIONS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x.mT if tall else x
+
+
+def is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
+    """Whether Muon moves this parameter."""
+    return parameter.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name
+
+
+class MuonAdamW:
+    """Optimizer over named parameters. Its state has one name per tensor, independent of any wrapper.
+
+    `use_muon=False` moves everything with AdamW (adapters, and strategies that flatten matrices).
+    """
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, torch.nn.Parameter]],
+        rates: Rates,
+        *,
+        use_muon: bool = True,
+        group: dist.ProcessGroup | None = None,
+    ) -> None:
+        self._parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
+        self._rates = rates
+        self._group = group
+        self._matrices = [n for n, p in self._parameters.items() if use_muon and is_block_matrix(n, p)]
+        self._others = [name for name in self._parameters if name not in set(self._matrices)]
+        self._state = {f"{name}.momentum": torch.zeros_like(self._parameters[name]) for name in self._matrices}
+        for name in self._others:
+            self._state[f"{name}.exp_avg"] = torch.zeros_like(self._parameters[name])
+            self._state[f"{name}.exp_avg_sq"] = torch.zeros_like(self._parameters[name])
+        self.num_updates = 0  # bias correction counts applied updates
+
+    @property
+    def state(self) -> Mapping[str, torch.Tensor]:
+        """The live state tensors (DTensors if the parameters are)."""
+        return self._state
+
+    def gradients(self) -> list[torch.Tensor]:
+        """This rank's part of every gradient that exists."""
+        return [local_part(p.grad) for p in self._parameters.values() if p.grad is not None]
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for parameter in self._parameters.values():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, scale: float) -> None:
+        """Apply one update with both rates times `scale`. A collective when there is more than one rank."""
+        self.num_updates += 1
+        self._step_matrices(self._rates.matrix_lr * scale)
+        self._step_others(self._rates.adam_lr * scale)
+
+    def _step_matrices(self, rate: float) -> None:
+        if not self._matrices:
+            return
+        parameters = [self._parameters[name] for name in self._matrices]
+        gradients = [local_part(parameter.grad) for parameter in parameters]
+        momenta = [local_part(self._state[f"{name}.momentum"]) for name in self._matrices]
+        torch._foreach_lerp_(momenta, gradients, 1.0 - _MOMENTUM)
+        looked_ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)  # Nesterov
+        updates = _share_orthogonalisation(gather_rows(looked_ahead, parameters), self._group)
+        local = [local_part(parameter) for parameter in parameters]
+        torch._foreach_mul_(local, 1.0 - rate * self._rates.weight_decay)
+        for parameter, whole, mine in zip(parameters, updates, local, strict=True):
+            factor = max(1.0, whole.shape[0] / whole.shape[1]) ** 0.5  # equal RMS for tall matrices
+            mine.add_(my_rows(whole, parameter), alpha=-rate * factor)
+
+    def _step_others(self, rate: float) -> None:
+        if not self._others:
+            return
+        parameters = [local_part(self._parameters[name]) for name in self._others]
+        gradients = [local_part(self._parameters[name].grad) for name in self._others]
+        first = [local_part(self._state[f"{name}.exp_avg"]) for name in self._others]
+        second = [local_part(self._state[f"{name}.exp_avg_sq"]) for name in self._others]
+        beta1, beta2 = _BETAS
+        torch._foreach_lerp_(first, gradients, 1.0 - beta1)
+        torch._foreach_mul_(second, beta2)
+        torch._foreach_addcmul_(second, gradients, gradients, 1.0 - beta2)
+        divisor = torch._foreach_div(second, 1.0 - beta2**self.num_updates)
+        torch._foreach_sqrt_(divisor)
+        torch._foreach_add_(divisor, _EPSILON)
+        torch._foreach_addcdiv_(parameters, first, divisor, -rate / (1.0 - beta1**self.num_updates))
+
+
+def _share_orthogonalisation(matrices: list[torch.Tensor], group: dist.ProcessGroup | None) -> list[torch.Tensor]:
+    """Orthogonalise all; with several ranks each does its share. The inputs are equal on every rank."""
+    rank, world_size = (dist.get_rank(group), dist.get_world_size(group)) if dist.is_initialized() else (0, 1)
+    if world_size == 1:
+        return _by_shape(matrices)
+    by_size = sorted(range(len(matrices)), key=lambda index: -matrices[index].numel())
+    shares = [by_size[owner::world_size] for owner in range(world_size)]
+    size = max(sum(matrices[index].numel() for index in share) for share in shares)
+    flat = matrices[0].new_zeros(size)
+    offset = 0
+    for done in _by_shape([matrices[index] for index in shares[rank]]):
+        flat[offset : offset + done.numel()] = done.reshape(-1)
+        offset += done.numel()
+    everyone = flat.new_empty(world_size * size)
+    dist.all_gather_into_tensor(everyone, flat, group=group)
+    return _unpacked(matrices, shares, everyone.chunk(world_size))
+
+
+def _by_shape(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Orthogonalise, one batched product per shape; a tall matrix joins the batch of its transpose."""
+    batches: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, matrix in enumerate(matrices):
+        rows, columns = matrix.shape
+        batches[(min(rows, columns), max(rows, columns))].append(index)
+    result: list[torch.Tensor] = list(matrices)
+    for (rows, _), indices in batches.items():
+        wide = torch.stack([matrices[i] if matrices[i].shape[0] == rows else matrices[i].mT for i in indices])
+        for index, done in zip(indices, orthogonalise(wide), strict=True):
+            result[index] = done if matrices[index].shape[0] == rows else done.mT
+    return result
+
+
+def _unpacked(
+    matrices: list[torch.Tensor], shares: list[list[int]], buffers: tuple[torch.Tensor, ...]
+) -> list[torch.Tensor]:
+    result: list[torch.Tensor] = list(matrices)
+    for share, buffer in zip(shares, buffers, strict=True):
+        offset = 0
+        for index in share:
+            count = matrices[index].numel()
+            result[index] = buffer[offset : offset + count].view(matrices[index].shape)
+            offset += count
+    return result

@@ -1,0 +1,101 @@
+"""How well a model predicts documents: negative log-likelihood in nats, and bits per byte.
+
+Bits per byte compares models with different tokenizers: the nats of all tokens over the bytes of the text.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+_IGNORED = -100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """Tokens to score and the bytes they stand for. `counted` limits the score to some tokens (chat answers)."""
+
+    tokens: Sequence[int]
+    num_bytes: int
+    counted: Sequence[bool] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The sum over the scored tokens of one document."""
+
+    nats: float
+    num_tokens: int
+    num_bytes: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Of this document alone."""
+        return self.nats / math.log(2) / max(1, self.num_bytes)
+
+
+@dataclass(frozen=True)
+class _Window:
+    document: int
+    inputs: list[int]
+    targets: list[int]
+
+
+def bits_per_byte(scores: Sequence[Score]) -> float:
+    """Of all documents together: long ones weigh more."""
+    return sum(score.nats for score in scores) / math.log(2) / max(1, sum(score.num_bytes for score in scores))
+
+
+@torch.inference_mode()
+def score_documents(
+    model: PreTrainedModel,
+    documents: Sequence[Document],
+    *,
+    context_length: int,
+    start_id: int,
+    batch_size: int = 16,
+) -> list[Score]:
+    """Score every token of every document exactly once, in the order of `documents`.
+
+    The first token is predicted from `start_id` (the end-of-text token, as in packed training). A document longer
+    than the context is covered by windows that overlap by half, of which only the new half counts, so that a token
+    sees between half a context and a whole one.
+    """
+    windows = [w for index, document in enumerate(documents) for w in _windows(index, document, context_length, start_id)]
+    windows.sort(key=lambda window: -len(window.inputs))  # equal lengths together: little padding
+    nats = [0.0] * len(documents)
+    counts = [0] * len(documents)
+    for first in range(0, len(windows), batch_size):
+        batch = windows[first : first + batch_size]
+        for window, losses in zip(batch, _losses(model, batch), strict=True):
+            nats[window.document] += float(losses.double().sum())
+            counts[window.document] += sum(target != _IGNORED for target in window.targets)
+    return [
+        Score(nats=total, num_tokens=count, num_bytes=document.num_bytes)
+        for total, count, document in zip(nats, counts, documents, strict=True)
+    ]
+
+
+def _windows(index: int, document: Document, context_length: int, start_id: int) -> Iterator[_Window]:
+    inputs = [start_id, *document.tokens][:-1] if document.tokens else []
+    counted = document.counted if document.counted is not None else [True] * len(document.tokens)
+    targets = [token if counts else _IGNORED for token, counts in zip(document.tokens, counted, strict=True)]
+    scored = 0
+    while scored < len(targets):
+        start = max(0, min(scored - context_length // 2, len(targets) - context_length)) if scored else 0
+        end = min(start + context_length, len(targets))
+        yield _Window(index, inputs[start:end], [_IGNORED] * (scored - start) + targets[scored:end])
+        scored = end
+
+
+def _losses(model: PreTrainedModel, batch: Sequence[_Window]) -> torch.Tensor:
+    """(B, T) nats; 0 where nothing is scored. Padding is on the right, where causal attention never looks from."""
+    length = max(len(window.inputs) for window in batch)
+    inputs = torch.tensor([window.inputs + [0] * (length - len(window.inputs)) for window in batch])
+    targets = torch.tensor([window.targets + [_IGNORED] * (length - len(window.targets)) for window in batch])
+    logits = model(input_ids=inputs, use_cache=False).logits.float()  # (B, T, V)
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED, reduction="none"
+    ).view_as(targets)

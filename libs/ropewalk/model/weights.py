@@ -1,0 +1,54 @@
+"""Models on disk as Hugging Face folders, and the reference decoding that every other path is compared with."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+WEIGHTS = "model.safetensors"
+
+
+def load_model(folder: Path | str) -> PreTrainedModel:
+    """The fp32 model of a local folder (or a hub id), ready to score. Raises OSError when it is not one."""
+    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="sdpa")
+    return model.eval()
+
+
+def save_weights(weights: Mapping[str, torch.Tensor], config: PretrainedConfig, folder: Path) -> None:
+    """Write config.json and model.safetensors, without tokenizer. Raises OSError when the disk is full."""
+    config.save_pretrained(folder)
+    save_tensors(weights, folder / WEIGHTS)
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write named tensors; tensors that share memory are stored apart. Raises OSError."""
+    apart = {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())}
+    save_file(apart, path, metadata={"format": "pt"})
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Named tensors on the CPU."""
+    loaded: dict[str, torch.Tensor] = load_file(path)
+    return loaded
+
+
+@torch.inference_mode()
+def greedy_tokens(model: PreTrainedModel, ids: Sequence[int], num_new: int, eos_id: int | None = None) -> list[int]:
+    """The most probable continuation of `ids`, at most `num_new` tokens; stops after `eos_id` or at the context.
+
+    Recomputes the whole sequence for every token: slow, and without a cache that could be wrong. Ties go to the
+    lowest id.
+    """
+    sequence = list(ids)
+    limit = model.config.max_position_embeddings
+    new: list[int] = []
+    while len(new) < num_new and len(sequence) < limit:
+        logits = model(input_ids=torch.tensor([sequence]), use_cache=False, logits_to_keep=1).logits  # (1, 1, V)
+        token = int(logits[0, -1].argmax())
+        new.append(token)
+        sequence.append(token)
+        if token == eos_id:
+            break
+    return new
