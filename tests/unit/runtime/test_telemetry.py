@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+
 from ropewalk.runtime import telemetry
 from ropewalk.runtime.otlp import OtlpExporter
 from ropewalk.runtime.settings import TelemetrySettings
