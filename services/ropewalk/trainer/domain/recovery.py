@@ -1,0 +1,147 @@
+"""A worker group died: why, and is it worth another attempt? Pure: symptoms in, decision out.
+
+Ray only counts failures. Here every cause has its own budget and back-off, and a group that dies again and again
+without one new step is given up early, because its next attempt would die there too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Cause = Literal["worker_lost", "out_of_memory", "disk_full", "not_finite", "stalled", "cluster", "error", "user_error"]
+
+MAX_FRUITLESS = 3  # attempts in a row without a new step; the figure of NVIDIA's resiliency extension
+_MAX_DELAY_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Symptom:
+    """What one rank (or the controller, or the watch) showed when the group ended."""
+
+    kind: Literal["died", "out_of_memory", "raised", "refused", "stalled", "cluster"]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """The one cause of a loss, with the words that led to it."""
+
+    cause: Cause
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """One attempt that did not reach the end: it began at `start_step` and would have taken `steps_done` next."""
+
+    attempt: int
+    cause: Cause
+    detail: str
+    start_step: int
+    steps_done: int
+
+
+@dataclass(frozen=True)
+class TryAgain:
+    """Start a new group from the newest whole checkpoint after `delay_s`."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Another attempt would not help. `message` is one sentence for the run's owner."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class _Budget:
+    attempts: int
+    first_delay_s: float
+    remedy: str
+
+
+_BUDGETS: dict[Cause, _Budget] = {
+    "worker_lost": _Budget(50, 0.0, "look for what kills the workers"),
+    "out_of_memory": _Budget(2, 5.0, "choose a smaller size or fewer workers, or add memory"),
+    "disk_full": _Budget(5, 5.0, "free disk space and submit the run again"),
+    "not_finite": _Budget(1, 0.0, "lower the learning rates or look at the data near that step"),
+    "stalled": _Budget(3, 1.0, "look at the machine: a worker hung without an error"),
+    "cluster": _Budget(5, 2.0, "look at the Ray cluster"),
+    "error": _Budget(2, 1.0, "read the detail in the trainer's log"),
+    "user_error": _Budget(0, 0.0, "correct it and submit the run again"),
+}
+
+# The first that applies is the cause; what comes later is a consequence (a rank that lost its peer raises, too).
+_ORDER: tuple[Cause, ...] = (
+    "user_error",
+    "disk_full",
+    "out_of_memory",
+    "not_finite",
+    "stalled",
+    "error",
+    "worker_lost",
+    "cluster",
+)
+_MARKS: tuple[tuple[Cause, tuple[str, ...]], ...] = (
+    ("disk_full", ("no space left on device", "disk quota exceeded", "disk is full")),
+    ("out_of_memory", ("out of memory", "can't allocate memory", "cannot allocate memory", "memoryerror")),
+    ("not_finite", ("not finite", "non-finite", "loss is nan")),
+    ("worker_lost", ("connection reset", "connection closed", "connection refused", "broken pipe", "gloo", "nccl")),
+)
+
+
+def diagnose(symptoms: Sequence[Symptom]) -> Diagnosis:
+    """The cause behind what all ranks showed."""
+    found = {_cause_of(symptom): symptom.text for symptom in reversed(symptoms)}
+    for cause in _ORDER:
+        if cause in found:
+            return Diagnosis(cause=cause, detail=found[cause])
+    return Diagnosis(cause="cluster", detail="the worker group ended without a word")
+
+
+def _cause_of(symptom: Symptom) -> Cause:
+    match symptom.kind:
+        case "died":
+            return "worker_lost"
+        case "refused":
+            return "user_error"
+        case "out_of_memory" | "stalled" | "cluster":
+            return symptom.kind
+        case "raised":
+            lowered = symptom.text.lower()
+            return next((cause for cause, marks in _MARKS if any(mark in lowered for mark in marks)), "error")
+
+
+def decide(losses: Sequence[Loss]) -> TryAgain | GiveUp:
+    """What to do after the last of these losses (oldest first)."""
+    last = losses[-1]
+    budget = _BUDGETS[last.cause]
+    if last.cause == "user_error":
+        return GiveUp(f"training cannot start or go on: {last.detail}")
+    fruitless = _fruitless(losses)
+    if fruitless >= MAX_FRUITLESS:
+        return GiveUp(
+            f"training died {fruitless} times in a row without a step beyond {last.steps_done} "
+            f"({_words(last)}): {budget.remedy}"
+        )
+    num_alike = sum(loss.cause == last.cause for loss in losses)
+    if num_alike > budget.attempts:
+        return GiveUp(f"training was lost {num_alike} times ({_words(last)}): {budget.remedy}")
+    if fruitless == 0:
+        return TryAgain(budget.first_delay_s)
+    return TryAgain(min(_MAX_DELAY_S, max(1.0, budget.first_delay_s) * 2.0 ** (fruitless - 1)))
+
+
+def _fruitless(losses: Sequence[Loss]) -> int:
+    """How many attempts at the end of the list got no further than any before them."""
+    frontier, count = losses[0].start_step, 0
+    for loss in losses:
+        count = 0 if loss.steps_done > frontier else count + 1
+        frontier = max(frontier, loss.steps_done)
+    return count
+
+
+def _words(loss: Loss) -> str:
+    return f"{loss.cause.replace('_', ' ')}: {loss.detail}" if loss.detail else loss.cause.replace("_", " ")
