@@ -1,0 +1,67 @@
+"""Checkpoints in the object store: hash them, set broken ones aside, keep their ledgers.
+
+Everything here is blocking (hashing, renaming) and belongs into a thread.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
+from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, verify
+from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+
+LEDGER = "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Every file has the hash that the manifest promises."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The first file that differs, and how."""
+
+    file: str
+    reason: str
+
+
+def inspect(objects: ObjectStore, uri: str, manifest_sha256: str) -> Whole | Broken:
+    """Hash every file under `uri`. An empty `manifest_sha256` accepts any manifest."""
+    try:
+        manifest = verify(objects.fetch(uri))
+    except ManifestError as error:
+        return Broken(error.file, error.reason)
+    except ObjectNotFoundError:
+        return Broken(MANIFEST, "is missing, so the folder was never completed")
+    if manifest_sha256 and manifest.sha256 != manifest_sha256:
+        return Broken(MANIFEST, "is not the one that was announced when the checkpoint was saved")
+    return Whole(manifest)
+
+
+def set_aside(objects: ObjectStore, uri: str, checkpoint_id: str, broken: Broken) -> Broken:
+    """Move a checkpoint into quarantine. Told a second time, it repeats what was wrong the first time."""
+    target = quarantine_key(checkpoint_id)
+    try:
+        objects.move(uri, target)
+    except ObjectNotFoundError:
+        earlier = inspect(objects, target, "")
+        return earlier if isinstance(earlier, Broken) else broken
+    return broken
+
+
+def keep_ledger(objects: ObjectStore, uri: str, run_id: str, checkpoint_id: str) -> None:
+    """Copy the step ledger out of a checkpoint, so that it outlives it."""
+    key = ledger_key(run_id, checkpoint_id)
+    ledger = objects.fetch(uri) / LEDGER
+    if objects.exists(key) or not ledger.is_file():
+        return
+    with tempfile.TemporaryDirectory(prefix="ropewalk-ledger-") as scratch:
+        folder = Path(scratch) / "ledger"
+        folder.mkdir()
+        shutil.copyfile(ledger, folder / LEDGER)
+        objects.publish(folder, key, {"run_id": run_id, "checkpoint_id": checkpoint_id})

@@ -1,0 +1,76 @@
+"""From a checkpoint to a Hugging Face folder. Runs in a child process, because it needs torch."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ropewalk.runtime.outcome import StageError
+from ropewalk.storage.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel  # the service process itself must not load it
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportJob:
+    """Fetched folders in, a new folder out."""
+
+    checkpoint: Path
+    tokenizer: Path
+    out: Path
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written."""
+
+    num_parameters: int
+
+
+def build_export(job: ExportJob, report: Callable[[object], None]) -> ExportResult:
+    """Write config, weights, generation config and tokenizer; read all of it back. Raises StageError."""
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    from ropewalk.model.architecture import num_parameters
+    from ropewalk.model.tokenizer import load_tokenizer
+
+    model = load_strictly(job.checkpoint)
+    eos_id = load_tokenizer(job.tokenizer).eos_token_id
+    model.generation_config = GenerationConfig(eos_token_id=eos_id, pad_token_id=eos_id, do_sample=False)
+    model.config.eos_token_id = eos_id
+    model.config.use_cache = True  # training had no use for it
+    model.save_pretrained(job.out)
+    for path in job.tokenizer.iterdir():
+        if path.is_file() and path.name != MANIFEST:
+            shutil.copyfile(path, job.out / path.name)
+    _, info = AutoModelForCausalLM.from_pretrained(job.out, output_loading_info=True)
+    problems = {name: found for name, found in info.items() if found}
+    if problems:
+        raise StageError(f"the export does not load as it was written: {problems}")
+    return ExportResult(num_parameters=num_parameters(model))
+
+
+def load_strictly(checkpoint: Path) -> "PreTrainedModel":
+    """The model of a checkpoint, every weight present and none left over. Raises StageError."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from ropewalk.model.weights import WEIGHTS, load_tensors
+
+    config = AutoConfig.from_pretrained(checkpoint)
+    model = AutoModelForCausalLM.from_config(config)
+    try:
+        missing, unexpected = model.load_state_dict(load_tensors(checkpoint / WEIGHTS), strict=False)
+    except RuntimeError as error:  # torch's only error for weights of another shape
+        raise StageError(f"the checkpoint's weights do not fit its {CONFIG}: {' '.join(str(error).split())}") from None
+    tied = set(model.all_tied_weights_keys)
+    absent = sorted(set(missing) - tied)
+    if absent or unexpected:
+        raise StageError(
+            f"the checkpoint's weights do not fit its {CONFIG}: missing {absent}, left over {sorted(unexpected)}"
+        )
+    model.tie_weights()
+    return model.float().eval()

@@ -1,0 +1,32 @@
+"""The composition root of the checkpoint-manager."""
+
+from ropewalk.checkpoint_manager.handlers import conclude, export_checkpoint, promote_model, verify_checkpoint
+from ropewalk.checkpoint_manager.settings import Settings
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.evaluation import GateDecided
+from ropewalk.events.serving import ModelDeployed
+from ropewalk.events.training import TrainingCompleted
+from ropewalk.runtime.outcome import Outcome
+from ropewalk.runtime.service import Service
+from ropewalk.runtime.stage import StageContext
+
+
+def build(settings: Settings) -> Service:
+    """The service, wired and not yet running."""
+    service = Service("checkpoint-manager", settings)
+
+    async def on_saved(event: CheckpointSaved) -> Outcome:
+        return await verify_checkpoint(event, service.bus, service.objects)
+
+    async def on_gate(event: GateDecided) -> Outcome:
+        return await conclude(event, service.bus)
+
+    async def promote(ctx: StageContext, event: ModelDeployed) -> tuple[Message, ...]:
+        return await promote_model(ctx, event, settings.endpoint)
+
+    service.on(CheckpointSaved, on_saved, purpose="verify")
+    service.on(GateDecided, on_gate, purpose="conclude")
+    service.stage("export", TrainingCompleted, export_checkpoint)
+    service.stage("promote", ModelDeployed, promote)
+    return service

@@ -1,0 +1,235 @@
+"""What the checkpoint-manager does about each event."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from ropewalk.checkpoint_manager.adapters.checkpoints import Broken, inspect, keep_ledger, set_aside
+from ropewalk.checkpoint_manager.adapters.export import ExportJob, build_export
+from ropewalk.checkpoint_manager.adapters.greedy import GreedyJob, complete_locally
+from ropewalk.checkpoint_manager.adapters.heldout import read_heads
+from ropewalk.checkpoint_manager.adapters.openai_endpoint import complete_on_endpoint
+from ropewalk.checkpoint_manager.adapters.triton import complete_on_triton
+from ropewalk.checkpoint_manager.domain.keys import export_key, quarantine_key
+from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion, find_differences, pick_prompts
+from ropewalk.checkpoint_manager.domain.retention import Holdings, fold, to_prune
+from ropewalk.checkpoint_manager.ports import Timeline
+from ropewalk.checkpoint_manager.settings import EndpointSettings
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import (
+    CheckpointCommitted,
+    CheckpointExported,
+    CheckpointPruned,
+    CheckpointQuarantined,
+    CheckpointSaved,
+    ModelPromoted,
+    ParityCertified,
+)
+from ropewalk.events.data import DatasetPublished
+from ropewalk.events.evaluation import GateDecided
+from ropewalk.events.run import RunAccepted, RunCompleted
+from ropewalk.events.serving import ModelDeployed
+from ropewalk.events.training import TrainingCompleted
+from ropewalk.recipes.recipe import parse_recipe
+from ropewalk.runtime.outcome import Done, Outcome, StageError
+from ropewalk.runtime.stage import StageContext
+from ropewalk.storage.manifest import Manifest
+from ropewalk.storage.objects import ObjectStore
+
+_OUTCOME_OF = {"reject": "rejected", "need_more": "need_more"}
+
+
+async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: ObjectStore) -> Outcome:
+    """Hash a new checkpoint: commit it and prune by policy, or set it aside."""
+    stored = [item.message async for item in bus.read(f"evt.*.*.*.{event.run_id}")]
+    holdings = fold(stored)
+    if event.checkpoint_id in holdings.pruned:
+        return Done()
+    finding = await asyncio.to_thread(inspect, objects, event.uri, event.manifest_sha256)
+    if isinstance(finding, Broken):
+        if event.checkpoint_id in holdings.verified and not await asyncio.to_thread(objects.exists, event.uri):
+            return Done()  # pruned a moment ago, the event is on its way
+        return await _quarantine(event, finding, objects)
+    await asyncio.to_thread(keep_ledger, objects, event.uri, event.run_id, event.checkpoint_id)
+    committed = CheckpointCommitted(
+        run_id=event.run_id,
+        checkpoint_id=event.checkpoint_id,
+        step=event.step,
+        uri=event.uri,
+        manifest_sha256=event.manifest_sha256,
+    )
+    holdings.add(event)
+    holdings.add(committed)
+    pruned = await _prune(event.run_id, holdings, bus, objects)
+    return Done((committed, *pruned))
+
+
+async def _quarantine(event: CheckpointSaved, broken: Broken, objects: ObjectStore) -> Outcome:
+    found = await asyncio.to_thread(set_aside, objects, event.uri, event.checkpoint_id, broken)
+    return Done((_quarantined(event, found),))
+
+
+def _quarantined(event: CheckpointSaved | TrainingCompleted, broken: Broken) -> CheckpointQuarantined:
+    return CheckpointQuarantined(
+        run_id=event.run_id,
+        checkpoint_id=event.checkpoint_id,
+        step=event.step,
+        uri=quarantine_key(event.checkpoint_id),
+        file=broken.file,
+        reason=broken.reason,
+    )
+
+
+async def _prune(run_id: str, holdings: Holdings, bus: Timeline, objects: ObjectStore) -> tuple[CheckpointPruned, ...]:
+    """Delete what the policy lets go. Without an accepted recipe there is no policy and everything stays."""
+    accepted = await bus.last(RunAccepted, run_id)
+    if accepted is None:
+        return ()
+    surplus = to_prune(holdings, parse_recipe(accepted.recipe).derived.keep_checkpoints)
+    for checkpoint in surplus:
+        await asyncio.to_thread(objects.delete, checkpoint.uri)
+    return tuple(
+        CheckpointPruned(
+            run_id=run_id, checkpoint_id=checkpoint.checkpoint_id, step=checkpoint.step, uri=checkpoint.uri
+        )
+        for checkpoint in surplus
+    )
+
+
+async def export_checkpoint(ctx: StageContext, event: TrainingCompleted) -> tuple[Message, ...]:
+    """Turn the final checkpoint into a Hugging Face folder."""
+    checkpoint = await _final_checkpoint(ctx, event)
+    dataset = await _dataset(ctx)
+    key = export_key(event.checkpoint_id)
+    out = ctx.scratch / "export"
+    job = ExportJob(
+        checkpoint=await asyncio.to_thread(ctx.objects.fetch, event.uri),
+        tokenizer=await asyncio.to_thread(ctx.objects.fetch, dataset.tokenizer_uri),
+        out=out,
+    )
+    result = await ctx.in_child(build_export, job)
+    await asyncio.to_thread(
+        ctx.objects.publish,
+        out,
+        key,
+        {"checkpoint_id": event.checkpoint_id, "checkpoint_manifest_sha256": checkpoint.sha256},
+    )
+    manifest = await _verified(ctx.objects, key, "", f"the export of {event.checkpoint_id} does not verify")
+    exported = CheckpointExported(
+        run_id=ctx.run_id,
+        checkpoint_id=event.checkpoint_id,
+        checkpoint_uri=event.uri,
+        step=event.step,
+        uri=key,
+        manifest_sha256=manifest.sha256,
+        num_parameters=result.num_parameters,
+        num_bytes=manifest.num_bytes,
+    )
+    return (exported,)
+
+
+async def _final_checkpoint(ctx: StageContext, event: TrainingCompleted) -> Manifest:
+    """Hash it again: it may have changed since it was committed. Quarantines it and raises StageError if it did."""
+    finding = await asyncio.to_thread(inspect, ctx.objects, event.uri, "")
+    if not isinstance(finding, Broken):
+        return finding.manifest
+    found = await asyncio.to_thread(set_aside, ctx.objects, event.uri, event.checkpoint_id, finding)
+    known = await ctx.bus.last(CheckpointQuarantined, ctx.run_id)
+    if known is None or known.checkpoint_id != event.checkpoint_id:
+        await ctx.emit(_quarantined(event, found), key=event.checkpoint_id)
+    raise StageError(
+        f"the final checkpoint {event.checkpoint_id} does not verify ({found.file} {found.reason}), so it was "
+        f"moved to {quarantine_key(event.checkpoint_id)} and nothing was exported: submit the run again"
+    )
+
+
+async def conclude(event: GateDecided, bus: Timeline) -> Outcome:
+    """A gate that did not promote ends the run here."""
+    if event.decision == "promote":
+        return Done()
+    accepted = await bus.last(RunAccepted, event.run_id)
+    model = parse_recipe(accepted.recipe).model if accepted else ""
+    completed = RunCompleted.model_validate(
+        {"run_id": event.run_id, "outcome": _OUTCOME_OF[event.decision], "model": model}
+    )
+    return Done((completed,))
+
+
+async def promote_model(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSettings) -> tuple[Message, ...]:
+    """Certify that all paths give the same greedy tokens, and only then promote."""
+    await _require_gate(ctx, event)
+    name = f"{event.model}@{event.model_version}"
+    manifest = await _verified(
+        ctx.objects, event.export_uri, "", f"the export of {name} does not verify, so nothing was promoted"
+    )
+    certificate = await _certify(ctx, event, endpoint)
+    await ctx.emit(certificate, key=name)
+    if not certificate.passed:
+        raise StageError(
+            f"{name} does not answer as the trained weights do, so nothing was promoted: "
+            + "; ".join(certificate.differences)
+        )
+    promoted = ModelPromoted(
+        run_id=ctx.run_id,
+        model=event.model,
+        model_version=event.model_version,
+        alias=ctx.recipe.promotion.alias,
+        checkpoint_id=event.checkpoint_id,
+        export_uri=event.export_uri,
+        manifest_sha256=manifest.sha256,
+        evaluation_uri=event.evaluation_uri,
+    )
+    return (promoted,)
+
+
+async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSettings) -> ParityCertified:
+    dataset = await _dataset(ctx)
+    evalset: Path = await asyncio.to_thread(ctx.objects.fetch, dataset.evalset_uri)
+    job = GreedyJob(
+        checkpoint=await asyncio.to_thread(ctx.objects.fetch, event.checkpoint_uri),
+        export=await asyncio.to_thread(ctx.objects.fetch, event.export_uri),
+        prompts=pick_prompts(await asyncio.to_thread(read_heads, evalset)),
+    )
+    local = await ctx.in_child(complete_locally, job)
+    paths: dict[str, tuple[Completion, ...]] = {"trainer": local.trainer, "export": local.export}
+    paths["triton"] = await complete_on_triton(
+        event.triton_grpc, event.triton_model, local.prompts, timeout_s=endpoint.timeout_s
+    )
+    headers = {"Authorization": f"Bearer {endpoint.internal_key}"}
+    async with httpx.AsyncClient(headers=headers, timeout=endpoint.timeout_s) as client:
+        paths["openai"] = await complete_on_endpoint(
+            client, event.openai_url, f"{event.model}@{event.model_version}", local.prompts
+        )
+    differences = find_differences(paths, local.eos_id)
+    return ParityCertified(
+        run_id=ctx.run_id,
+        model=event.model,
+        model_version=event.model_version,
+        checkpoint_id=event.checkpoint_id,
+        paths=tuple(paths),
+        num_prompts=len(local.prompts),
+        num_tokens=NUM_TOKENS,
+        passed=not differences,
+        differences=differences,
+    )
+
+
+async def _require_gate(ctx: StageContext, event: ModelDeployed) -> None:
+    gate = await ctx.bus.last(GateDecided, ctx.run_id)
+    if gate is None or gate.checkpoint_id != event.checkpoint_id or gate.decision != "promote":
+        raise StageError(f"no gate let checkpoint {event.checkpoint_id} into production, so nothing was promoted")
+
+
+async def _dataset(ctx: StageContext) -> DatasetPublished:
+    dataset = await ctx.bus.last(DatasetPublished, ctx.run_id)
+    if dataset is None:
+        raise StageError(f"run {ctx.run_id} has no published dataset, so its tokenizer cannot be found")
+    return dataset
+
+
+async def _verified(objects: ObjectStore, uri: str, manifest_sha256: str, failure: str) -> Manifest:
+    finding = await asyncio.to_thread(inspect, objects, uri, manifest_sha256)
+    if isinstance(finding, Broken):
+        raise StageError(f"{failure}: {finding.file} {finding.reason}")
+    return finding.manifest

@@ -1,0 +1,21 @@
+"""What the checkpoint-manager needs of others, as small as it uses it."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeVar
+
+from ropewalk.events.base import Message
+from ropewalk.runtime.codec import Stored
+
+M = TypeVar("M", bound=Message)
+
+
+class Timeline(Protocol):
+    """The part of the bus that looks back."""
+
+    async def last(self, kind: type[M], run_id: str) -> M | None:
+        """The newest message of a type for a run."""
+        ...
+
+    def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
+        """Everything stored now, oldest first."""
+        ...

@@ -1,0 +1,31 @@
+"""Where the checkpoint-manager finds things."""
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ropewalk.runtime.settings import RuntimeSettings
+
+
+class EndpointSettings(BaseSettings):
+    """How parity is asked of the endpoints. Their addresses come with the event that a model is deployed."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_CHECKPOINT_MANAGER_", frozen=True, populate_by_name=True)
+
+    internal_key: str = Field(
+        default="",
+        repr=False,
+        validation_alias=AliasChoices("ROPEWALK_CHECKPOINT_MANAGER_INTERNAL_KEY", "ROPEWALK_SERVING_INTERNAL_KEY"),
+        description="API key of the stack's own requests: serving is told the same one",
+    )
+    timeout_s: float = Field(default=60.0, gt=0, description="how long one prompt may take")
+
+
+class Settings(RuntimeSettings):
+    """Everything the checkpoint-manager is told."""
+
+    endpoint: EndpointSettings = Field(default_factory=EndpointSettings)
+
+    @property
+    def internal_key(self) -> str:
+        """The API key of the stack's own requests."""
+        return self.endpoint.internal_key
