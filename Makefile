@@ -60,7 +60,7 @@ contracts-baseline: install  ## accept the present .proto files as the released 
 	$(BIN)/python proto/contracts.py
 
 freeze: install  ## accept the present CLI options and settings as the frozen list
-	$(BIN)/python tests/golden/freeze.py
+	$(BIN)/python tests/interface.py
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
