@@ -1,0 +1,104 @@
+"""The processes of the embedded stack in the order in which they start, group by group."""
+
+import os
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from ropewalk.local.credentials import Credentials
+from ropewalk.local.env import process_environment
+from ropewalk.local.errors import StackStartError
+from ropewalk.local.layout import Layout
+from ropewalk.local.ports import LOOPBACK, Ports
+from ropewalk.local.probes import ServicePings, all_ready, http_answers, socket_accepts
+from ropewalk.local.spec import Probe, ProcessSpec
+from ropewalk.local.state import endpoints_of
+
+SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint-manager", "evaluator", "monitor", "serving")
+PROCESSES = ("nats-server", "ray", "triton", *SERVICES)
+_OBJECT_STORE_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything chosen for one start of the stack."""
+
+    layout: Layout
+    ports: Ports
+    credentials: Credentials
+
+    def environment(self, process: str) -> dict[str, str]:
+        """The environment of a process of this stack."""
+        return process_environment(process, self.layout, self.ports, self.credentials)
+
+
+def broker(plan: Plan) -> ProcessSpec:
+    """nats-server, which everything else needs."""
+    return ProcessSpec(
+        name="nats-server",
+        command=(_program("nats-server"), "--config", str(plan.layout.nats_config)),
+        environment=plan.environment("nats-server"),
+        ready=http_answers(f"http://{LOOPBACK}:{plan.ports.nats_monitor}/healthz?js-enabled-only=true"),
+    )
+
+
+def engines_and_services(plan: Plan, pings: ServicePings) -> tuple[ProcessSpec, ...]:
+    """Ray, Triton and the seven services; they find each other in any order."""
+    return (_ray(plan), _triton(plan), *(_service(plan, name, pings) for name in SERVICES))
+
+
+def _ray(plan: Plan) -> ProcessSpec:
+    options = {
+        "--node-ip-address": LOOPBACK,
+        "--port": plan.ports.ray,
+        "--ray-client-server-port": plan.ports.ray_client,
+        "--dashboard-agent-listen-port": plan.ports.ray_dashboard_agent,
+        "--min-worker-port": 0,  # 0: any free port
+        "--max-worker-port": 0,
+        "--num-cpus": os.cpu_count() or 1,
+        "--object-store-memory": _OBJECT_STORE_BYTES,
+        "--temp-dir": plan.layout.ray_temp,
+        "--include-dashboard": "false",
+        "--include-log-monitor": "false",
+    }
+    flat = (str(part) for option in options.items() for part in option)
+    return ProcessSpec(
+        name="ray",
+        command=(_program("ray"), "start", "--head", "--block", "--disable-usage-stats", *flat),
+        environment=plan.environment("ray"),
+        ready=socket_accepts(plan.layout.ray_temp / "session_latest" / "sockets" / "raylet"),
+        stop_grace_s=2.0,
+    )
+
+
+def _triton(plan: Plan) -> ProcessSpec:
+    return ProcessSpec(
+        name="triton",
+        command=(sys.executable, "-m", "ropewalk.serving.triton"),
+        environment=plan.environment("triton"),
+        ready=http_answers(f"{endpoints_of(plan.ports).triton_http}/v2/health/live"),
+        stop_grace_s=12.0,
+    )
+
+
+def _service(plan: Plan, name: str, pings: ServicePings) -> ProcessSpec:
+    ready: Probe = pings.answers(name)
+    if name == "monitor":
+        ready = all_ready(ready, http_answers(f"{endpoints_of(plan.ports).clickhouse_http}/ping"))
+    if name == "serving":
+        ready = all_ready(ready, http_answers(endpoints_of(plan.ports).openai.removesuffix("/v1") + "/healthz"))
+    return ProcessSpec(
+        name=name,
+        command=(sys.executable, "-m", f"ropewalk.{name.replace('-', '_')}"),
+        environment=plan.environment(name),
+        ready=ready,
+        stop_grace_s=10.0,
+    )
+
+
+def _program(name: str) -> str:
+    path = Path(sysconfig.get_path("scripts")) / name
+    if not path.is_file():
+        raise StackStartError(f"{name} is not installed in this environment: `pip install 'ropewalk[all]'`")
+    return str(path)

@@ -1,0 +1,39 @@
+"""Log files of the stack: appended by the processes themselves, rotated when a process starts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_LOG_BYTES = 10 * 1024**2
+_TAIL_BYTES = 64 * 1024
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open for appending; a file beyond the cap becomes `<name>.log.1` first. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    return path.open("ab")
+
+
+def tail_lines(path: Path, num_lines: int) -> list[str]:
+    """The last lines of a log, without reading all of it; empty if there is no log."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - _TAIL_BYTES))
+        text = file.read().decode("utf-8", "replace")
+    return text.splitlines()[-num_lines:] if num_lines else []
+
+
+def new_text(path: Path, position: int) -> Iterator[tuple[str, int]]:
+    """What was appended since `position`, with the next position; starts over after a rotation."""
+    size = path.stat().st_size if path.exists() else 0
+    start = position if position <= size else 0
+    if start == size:
+        return
+    with path.open("rb") as file:
+        file.seek(start)
+        body = file.read(size - start)
+    yield body.decode("utf-8", "replace"), start + len(body)

@@ -1,0 +1,64 @@
+"""Which ports the stack listens on: the usual ones, or free ones where these are taken."""
+
+import socket
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+LOOPBACK = "127.0.0.1"
+
+
+class Ports(BaseModel):
+    """The loopback ports of a stack. The defaults are those that users of these systems expect."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    nats: int = 4222
+    nats_monitor: int = 8222
+    openai: int = 8080
+    triton_http: int = 8000
+    triton_grpc: int = 8001
+    triton_metrics: int = 8002
+    clickhouse_http: int = 8123
+    ray: int = 6379
+    ray_client: int = 10001
+    ray_dashboard_agent: int = 52365
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port now, on loopback and on all addresses (Ray does the latter)."""
+    return all(_can_bind(host, port) for host in (LOOPBACK, ""))
+
+
+def choose_ports(preferred: Ports) -> Ports:
+    """`preferred` where free, else what the kernel hands out; no port twice."""
+    chosen: dict[str, int] = {}
+    for name, port in preferred.model_dump().items():
+        taken = set(chosen.values())
+        chosen[name] = port if port not in taken and is_free(port) else _free_port(taken)
+    return Ports(**chosen)
+
+
+def moved_ports(ports: Ports) -> Mapping[str, tuple[int, int]]:
+    """Name -> (usual, chosen) of the ports that are not the usual ones, to tell the user."""
+    usual = Ports().model_dump()
+    return {name: (usual[name], port) for name, port in ports.model_dump().items() if usual[name] != port}
+
+
+def _can_bind(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free for a server
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port(taken: set[int]) -> int:
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
+        if port not in taken and is_free(port):
+            return port

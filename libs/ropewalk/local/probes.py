@@ -1,0 +1,96 @@
+"""Is a process ready? Cheap questions, asked a few times a second only while something starts."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx
+import nats
+import nats.errors
+from nats.aio.client import Client as NatsClient
+
+from ropewalk.local.spec import Probe
+
+_TIMEOUT_S = 2.0
+
+
+def http_answers(url: str) -> Probe:
+    """Ready when a GET returns 200."""
+
+    async def probe() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
+                return (await client.get(url)).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    return probe
+
+
+def socket_accepts(path: Path) -> Probe:
+    """Ready when something listens on a Unix socket."""
+
+    async def probe() -> bool:
+        try:
+            _, writer = await asyncio.open_unix_connection(str(path))
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    return probe
+
+
+def all_ready(*probes: Probe) -> Probe:
+    """Ready when every probe says so, asked in order."""
+
+    async def probe() -> bool:
+        for each in probes:
+            if not await each():
+                return False
+        return True
+
+    return probe
+
+
+class ServicePings:
+    """Asks services on the bus. Holds one connection, made when first needed."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._token = token
+        self._client: NatsClient | None = None
+
+    def answers(self, service: str) -> Probe:
+        """Ready when the service answers `ctl.ping.<service>`, which it does once its consumers are bound."""
+
+        async def probe() -> bool:
+            try:
+                client = await self._connected()
+                reply = await client.request(f"ctl.ping.{service}", b"", timeout=_TIMEOUT_S)
+                return json.loads(reply.data).get("service") == service
+            except (nats.errors.Error, OSError, ValueError, TimeoutError):
+                return False
+
+        return probe
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def _connected(self) -> NatsClient:
+        if self._client is None or self._client.is_closed:
+            self._client = await nats.connect(
+                self._url,
+                token=self._token,
+                name="supervisor",
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.5,
+                error_cb=_ignore,
+            )
+        return self._client
+
+
+async def _ignore(_: Exception) -> None:
+    """The supervisor sees a lost connection as an unready service; printing it again helps nobody."""

@@ -1,0 +1,129 @@
+"""One supervised process: started, watched, started again after a while, stopped with its descendants."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ropewalk.local.errors import StackStartError
+from ropewalk.local.layout import Layout
+from ropewalk.local.logfiles import open_log, tail_lines
+from ropewalk.local.processes import die_with_parent, kill_leftovers
+from ropewalk.local.spec import ProcessSpec, RestartPolicy
+from ropewalk.local.state import ProcessState
+
+_PROBE_INTERVAL_S = 0.15
+
+
+class SupervisedProcess:
+    """Keeps one process alive until `stop`. `state` is replaced on every change, then `changed` is called."""
+
+    def __init__(
+        self, spec: ProcessSpec, layout: Layout, changed: Callable[[], None], policy: RestartPolicy | None = None
+    ) -> None:
+        self.spec = spec
+        self.state = ProcessState(service=spec.name)
+        self._layout = layout
+        self._changed = changed
+        self._policy = policy or RestartPolicy()
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin to keep the process alive. Returns at once."""
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.spec.name}")
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Return when the process answered its probe. Raises StackStartError."""
+        waiting = asyncio.create_task(self._ready.wait())
+        watched = {waiting, self._keeper} if self._keeper else {waiting}
+        try:
+            await asyncio.wait(watched, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._keeper is not None and self._keeper.done() and (error := self._keeper.exception()):
+            raise StackStartError(f"{self.spec.name} cannot be started: {error}")
+        if not self._ready.is_set():
+            raise StackStartError(self._why_not_ready(timeout_s))
+
+    async def stop(self) -> None:
+        """SIGTERM, after the grace SIGKILL, then whatever it left behind."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._process is not None and self._process.returncode is None:
+            await self._end(self._process)
+        await self._sweep()
+        self._set(pid=0, status="stopped")
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            await self._sweep()  # a predecessor's descendants hold its ports
+            started = time.monotonic()
+            process = await self._spawn()
+            prober = asyncio.create_task(self._probe_until_ready())
+            try:
+                code = await process.wait()
+            finally:
+                prober.cancel()
+            self._ready.clear()
+            failures = self._policy.failures_after(failures, time.monotonic() - started)
+            delay_s = self._policy.delay_s(failures)
+            self._set(pid=0, status="backing off", restarts=self.state.restarts + 1, detail=_ending(code))
+            await asyncio.sleep(delay_s)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        with open_log(self._layout.log_of(self.spec.name)) as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.spec.command,
+                env=dict(self.spec.environment),
+                cwd=self._layout.state_dir,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        self._set(pid=self._process.pid, status="starting", started_at=time.time())
+        return self._process
+
+    async def _probe_until_ready(self) -> None:
+        while not await self.spec.ready():
+            await asyncio.sleep(_PROBE_INTERVAL_S)
+        self._ready.set()
+        self._set(status="ready", detail="")
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), self.spec.stop_grace_s)
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def _sweep(self) -> None:
+        await asyncio.to_thread(kill_leftovers, self._layout.state_dir, self.spec.name)
+
+    def _set(self, **changes: object) -> None:
+        self.state = self.state.model_copy(update=changes)
+        self._changed()
+
+    def _why_not_ready(self, timeout_s: float) -> str:
+        log = self._layout.log_of(self.spec.name)
+        last = next((line.strip() for line in reversed(tail_lines(log, 20)) if line.strip()), "")
+        said = f" and last said: {last[:300]}" if last else ""
+        ended = f"; it {self.state.detail}" if self.state.detail else ""
+        return f"{self.spec.name} was not ready after {timeout_s:.0f} s{ended}{said} (whole log: {_short(log)})"
+
+
+def _ending(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _short(path: Path) -> str:
+    home = str(Path.home())
+    return str(path).replace(home, "~", 1) if str(path).startswith(home + "/") else str(path)

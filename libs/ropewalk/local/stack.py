@@ -1,0 +1,169 @@
+"""What the command line does with the embedded stack: bring it up, look at it, take it down."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from ropewalk.local.credentials import read_credentials
+from ropewalk.local.errors import StackNotRunningError, StackStartError
+from ropewalk.local.layout import Layout
+from ropewalk.local.logfiles import open_log, tail_lines
+from ropewalk.local.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
+from ropewalk.local.settings import PROCESS_MARKER, inherited_environment
+from ropewalk.local.state import Endpoints, ProcessState, StackState, read_state, write_state
+from ropewalk.local.supervisor import READY_TIMEOUT_S, holder
+
+_POLL_S = 0.1
+_LAUNCH_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 60.0
+SUPERVISOR = "supervisor"
+
+Watcher = Callable[[StackState], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessUsage:
+    """A process of the stack with what it and its descendants use. `cpu_percent` is of one core."""
+
+    state: ProcessState
+    cpu_percent: float
+    rss_bytes: int
+    num_processes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackStatus:
+    """Everything `ropewalk status` shows."""
+
+    state: StackState
+    endpoints: Endpoints
+    demo_key: str
+    usage: tuple[ProcessUsage, ...]
+
+
+def running_state(layout: Layout) -> StackState:
+    """The state of the living stack. Raises StackNotRunningError."""
+    state = read_state(layout.stack_file)
+    if state is None or state.supervisor_pid != holder(layout):
+        raise StackNotRunningError
+    return state
+
+
+def is_up(layout: Layout) -> bool:
+    """Whether a supervisor lives and has everything ready."""
+    state = read_state(layout.stack_file)
+    return state is not None and state.phase == "ready" and state.supervisor_pid == holder(layout)
+
+
+def bring_up(layout: Layout, watch: Watcher) -> StackState:
+    """Start the stack if nothing supervises the folder, and wait until all of it is ready.
+
+    `watch` sees the state several times a second. Raises StackStartError.
+    """
+    layout.create()
+    if not holder(layout):
+        _forget_problem(layout)
+        _launch_supervisor(layout)
+    deadline = time.monotonic() + 2 * READY_TIMEOUT_S
+    grace = time.monotonic() + _LAUNCH_TIMEOUT_S
+    while time.monotonic() < deadline:
+        state, pid = read_state(layout.stack_file), holder(layout)
+        if state is not None and state.problem:
+            raise StackStartError(state.problem)
+        if state is not None and pid == state.supervisor_pid:
+            watch(state)
+            if state.phase == "ready":
+                return state
+        elif not pid and time.monotonic() > grace:
+            break
+        time.sleep(_POLL_S)
+    raise StackStartError(_last_words(layout))
+
+
+def take_down(layout: Layout) -> int:
+    """Stop the stack and whatever is left of one. Returns how many leftovers had to be killed."""
+    pid = holder(layout)
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+        _wait_until_released(layout, pid)
+    return kill_leftovers(layout.state_dir)
+
+
+def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
+    """The stack with the use of CPU over a short while. Raises StackNotRunningError."""
+    state = running_state(layout)
+    credentials = read_credentials(layout.credentials_file)
+    by_name = _by_process(layout)
+    before = {name: cpu_seconds(members) for name, members in by_name.items()}
+    time.sleep(over_s)
+    after = {name: cpu_seconds(members) for name, members in by_name.items()}
+    usage = tuple(
+        ProcessUsage(
+            state=process,
+            cpu_percent=100 * max(0.0, after.get(process.service, 0.0) - before.get(process.service, 0.0)) / over_s,
+            rss_bytes=resident_bytes(by_name.get(process.service, [])),
+            num_processes=len(by_name.get(process.service, [])),
+        )
+        for process in (_supervisor_state(state), *state.processes)
+    )
+    demo_key = credentials.demo_key if credentials else ""
+    return StackStatus(state=state, endpoints=state.endpoints, demo_key=demo_key, usage=usage)
+
+
+def _by_process(layout: Layout) -> dict[str, list[psutil.Process]]:
+    members: dict[str, list[psutil.Process]] = {}
+    state = running_state(layout)
+    members[SUPERVISOR] = [psutil.Process(state.supervisor_pid)]
+    for process in stack_processes(layout.state_dir):
+        try:
+            members.setdefault(process.environ()[PROCESS_MARKER], []).append(process)
+        except (psutil.Error, OSError):
+            continue
+    return members
+
+
+def _supervisor_state(state: StackState) -> ProcessState:
+    return ProcessState(service=SUPERVISOR, pid=state.supervisor_pid, status="ready")
+
+
+def _forget_problem(layout: Layout) -> None:
+    """The last start may have failed; its ports stay the preferred ones."""
+    state = read_state(layout.stack_file)
+    if state is not None:
+        write_state(layout.stack_file, state.model_copy(update={"supervisor_pid": 0, "problem": ""}))
+
+
+def _launch_supervisor(layout: Layout) -> None:
+    with open_log(layout.log_of(SUPERVISOR)) as log:
+        launched = subprocess.run(
+            [sys.executable, "-m", "ropewalk.local.supervisor", str(layout.state_dir)],
+            env=dict(inherited_environment()),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            check=False,
+        )
+    if launched.returncode:
+        raise StackStartError(_last_words(layout))
+
+
+def _wait_until_released(layout: Layout, pid: int) -> None:
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while holder(layout) == pid:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(_POLL_S)
+
+
+def _last_words(layout: Layout) -> str:
+    lines = [line for line in tail_lines(layout.log_of(SUPERVISOR), 20) if line.strip()]
+    said = f"; it last said: {lines[-1]}" if lines else ""
+    return f"the supervisor ended before the stack was ready{said} (whole log: {layout.log_of(SUPERVISOR)})"

@@ -1,0 +1,172 @@
+"""The supervisor: one background process per state folder that keeps all others alive.
+
+It holds no truth. Killed with -9, its direct children die with it; the next start ends what is left and goes on.
+Run as `python -m ropewalk.local.supervisor STATE_DIR`.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from ropewalk.local.commands import Plan, broker, engines_and_services
+from ropewalk.local.credentials import ensure_credentials, write_private
+from ropewalk.local.errors import LocalError
+from ropewalk.local.layout import Layout, layout_of
+from ropewalk.local.nats_config import nats_config
+from ropewalk.local.ports import Ports, choose_ports
+from ropewalk.local.probes import ServicePings
+from ropewalk.local.process import SupervisedProcess
+from ropewalk.local.processes import kill_leftovers
+from ropewalk.local.spec import ProcessSpec
+from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
+from ropewalk.runtime.settings import NatsSettings
+from ropewalk.runtime.topology import apply_topology
+
+READY_TIMEOUT_S = 120.0
+_LOCK_PATIENCE_S = 2.0  # those who ask whether the folder is held hold it for a moment themselves
+
+
+class AlreadyRunningError(LocalError):
+    """Another supervisor holds the state folder."""
+
+
+class Supervisor:
+    """Starts the groups in order, restarts what dies, stops everything in reverse."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._pings = ServicePings(endpoints_of(plan.ports).nats, plan.credentials.nats_token)
+        self._groups: list[list[SupervisedProcess]] = []
+        self._state = StackState(
+            supervisor_pid=os.getpid(),
+            state_dir=str(plan.layout.state_dir),
+            ports=plan.ports,
+            endpoints=endpoints_of(plan.ports),
+            processes=(),
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. A stack that cannot start is stopped, with the reason in its state."""
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        starting = asyncio.create_task(self._start())
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        problem = _problem_of(starting)
+        if not problem:
+            await waiting
+        waiting.cancel()
+        starting.cancel()
+        await asyncio.gather(starting, waiting, return_exceptions=True)
+        await self._stop(problem)
+
+    async def _start(self) -> None:
+        self._plan.layout.ray_temp.mkdir(mode=0o700, exist_ok=True)
+        await self._start_group(broker(self._plan))
+        nats = NatsSettings(url=endpoints_of(self._plan.ports).nats, token=self._plan.credentials.nats_token)
+        await apply_topology(nats)
+        await self._start_group(*engines_and_services(self._plan, self._pings))
+        self._write(phase="ready")
+
+    async def _start_group(self, *specs: ProcessSpec) -> None:
+        group = [SupervisedProcess(spec, self._plan.layout, self._write) for spec in specs]
+        self._groups.append(group)
+        self._write()
+        for process in group:
+            process.start()
+        await asyncio.gather(*(process.wait_ready(READY_TIMEOUT_S) for process in group))
+
+    async def _stop(self, problem: str) -> None:
+        self._write(phase="stopping", problem=problem)
+        await self._pings.close()
+        for group in reversed(self._groups):
+            await asyncio.gather(*(process.stop() for process in group))
+        kill_leftovers(self._plan.layout.state_dir)
+        shutil.rmtree(self._plan.layout.ray_temp, ignore_errors=True)
+        if problem:
+            self._write(phase="failed")
+        else:
+            self._plan.layout.stack_file.unlink(missing_ok=True)
+
+    def _write(self, **changes: object) -> None:
+        processes = tuple(process.state for group in self._groups for process in group)
+        self._state = self._state.model_copy(update={"processes": processes, **changes})
+        write_state(self._plan.layout.stack_file, self._state)
+
+
+def prepare(layout: Layout) -> Plan:
+    """Repair what a killed stack left, then choose ports and secrets. Raises OSError."""
+    kill_leftovers(layout.state_dir)
+    shutil.rmtree(layout.ray_temp, ignore_errors=True)
+    credentials = ensure_credentials(layout.credentials_file)
+    previous = read_state(layout.stack_file)
+    ports = choose_ports(previous.ports if previous else Ports())
+    write_private(layout.nats_config, nats_config(layout, ports, credentials.nats_token).encode())
+    return Plan(layout=layout, ports=ports, credentials=credentials)
+
+
+@contextmanager
+def held(layout: Layout) -> Iterator[None]:
+    """Hold the state folder while inside; the kernel lets go of it when we die. Raises AlreadyRunningError."""
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    with layout.lock_file.open("a+") as file:
+        while not _lock(file):
+            if time.monotonic() > deadline:
+                raise AlreadyRunningError(f"a stack already runs in {layout.state_dir}")
+            time.sleep(0.02)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def holder(layout: Layout) -> int:
+    """The process id of the living supervisor of the state folder; 0 if there is none."""
+    if not layout.lock_file.exists():
+        return 0
+    with layout.lock_file.open("r+") as file:
+        return 0 if _lock(file) else int(file.read().strip() or 0)
+
+
+def _lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _problem_of(starting: asyncio.Task[None]) -> str:
+    """Why the start failed, in words; empty while it has not."""
+    if not starting.done():
+        return ""
+    match starting.exception():
+        case None:
+            return ""
+        case LocalError() as error:
+            return str(error)
+        case error:
+            return f"the stack could not start: {type(error).__name__}: {error}"
+
+
+def main() -> None:
+    """Supervise the state folder named by the first argument, in the background: the caller returns at once."""
+    layout = layout_of(Path(sys.argv[1]))
+    layout.create()
+    if os.fork():
+        return
+    with held(layout):
+        asyncio.run(Supervisor(prepare(layout)).run())
+
+
+if __name__ == "__main__":
+    main()
