@@ -1,0 +1,8 @@
+"""Takes runs in and turns their sources into immutable segments of documents.
+
+Every file and record ends in exactly one place: a segment, or the quarantine with a reason. It judges form only
+(encoding, size, fields); whether a text is worth learning from is for preprocessing to say.
+
+Listens: SubmitRun, CancelRun, RunAccepted (stage `ingest`).
+Emits: RunAccepted, RunRejected, RunCancelled, SourceRegistered, SegmentIngested, RecordQuarantined, CorpusIngested.
+"""

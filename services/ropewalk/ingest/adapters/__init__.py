@@ -1,0 +1,1 @@
+"""Ingest's way to the file system and the object store."""

@@ -1,0 +1,189 @@
+"""Reads the sources of a run into sealed segments. Runs in a child process; one segment is in memory at a time.
+
+A segment's identity leaves out when it was fetched, so that reading the same files again finds the segment that is
+there (with the time of its first reading) instead of writing it anew.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import orjson
+
+from ropewalk.corpus.document import DOCUMENTS, Document, write_documents
+from ropewalk.events.base import Message
+from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
+from ropewalk.ingest.adapters.quarantine import Quarantine
+from ropewalk.ingest.adapters.sources import SourceFile, list_files, read_lines, read_whole
+from ropewalk.ingest.domain.records import Content, Flaw, Limits, parse_line, parse_text
+from ropewalk.ingest.domain.selection import holds_records
+from ropewalk.recipes.recipe import SourceRecipe
+from ropewalk.runtime.outcome import StageError
+from ropewalk.storage.connect import connect_objects
+from ropewalk.storage.objects import ObjectStore
+
+Fact = tuple[Message, str]  # and the key that makes its id
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestJob:
+    """What the child is told. `objects` is the store's URL, `endpoint` that of an S3-compatible server or empty."""
+
+    run_id: str
+    sources: tuple[SourceRecipe, ...]
+    limits: Limits
+    objects: str
+    endpoint: str
+    scratch: Path
+    fetched_at: str
+
+
+@dataclass
+class _Tally:
+    segments: list[SegmentRef] = field(default_factory=list)
+    quarantined: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    job: IngestJob
+    objects: ObjectStore
+    report: Callable[[object], None]
+    tally: _Tally = field(default_factory=_Tally)
+
+
+def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngested:
+    """Read every source, reporting each fact with its key. Raises StageError if there is no document at all."""
+    reading = _Reading(job, connect_objects(job.objects, endpoint=job.endpoint), report)
+    for source_id, source in {source_identity(source): source for source in job.sources}.items():
+        _ingest_source(reading, source_id, source)
+    tally = reading.tally
+    if not tally.segments:
+        raise StageError(_empty_corpus(job.sources, tally.quarantined))
+    return CorpusIngested(
+        run_id=job.run_id,
+        segments=tuple(tally.segments),
+        num_documents=sum(segment.num_documents for segment in tally.segments),
+        num_bytes=sum(segment.num_bytes for segment in tally.segments),
+        num_quarantined=tally.quarantined.total(),
+    )
+
+
+def source_identity(source: SourceRecipe) -> str:
+    """The same source record always has the same id."""
+    canonical = json.dumps(source.model_dump(mode="json"), sort_keys=True).encode()
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> None:
+    job, report, tally = reading.job, reading.report, reading.tally
+    files = list_files(source)
+    registered = SourceRegistered(
+        run_id=job.run_id, source_id=source_id, path=source.path, licence=source.licence, num_files=len(files)
+    )
+    report((registered, source_id))
+    with Quarantine(job.scratch / f"quarantine-{source_id}") as quarantine:
+        documents = _documents(job, source_id, source, files, quarantine)
+        for batch in _batches(documents, job.limits.segment_bytes):
+            ref = _publish_segment(reading, batch)
+            tally.segments.append(ref)
+            report((SegmentIngested(run_id=job.run_id, source_id=source_id, segment=ref), ref.segment_id))
+    for reason, held in quarantine.publish(reading.objects).items():
+        tally.quarantined[reason] += held.num_records
+        event = RecordQuarantined(
+            run_id=job.run_id,
+            source_id=source_id,
+            reason=reason,
+            num_records=held.num_records,
+            examples=held.examples,
+            uri=held.uri,
+        )
+        report((event, f"{source_id}/{reason}"))
+
+
+def _documents(
+    job: IngestJob, source_id: str, source: SourceRecipe, files: list[SourceFile], quarantine: Quarantine
+) -> Iterator[Document]:
+    for file in files:
+        for path, content in _contents(file, source, job.limits):
+            match content:
+                case Flaw():
+                    quarantine.add(path, content)
+                case Content(doc_id, num_bytes, text, messages):
+                    yield Document(
+                        doc_id=doc_id,
+                        source_id=source_id,
+                        path=path,
+                        licence=source.licence,
+                        fetched_at=job.fetched_at,
+                        num_bytes=num_bytes,
+                        text=text,
+                        messages=messages,
+                    )
+
+
+def _contents(file: SourceFile, source: SourceRecipe, limits: Limits) -> Iterator[tuple[str, Content | Flaw]]:
+    """The records of a file with their paths. Blank lines between records are not records."""
+    if not holds_records(file.path, source):
+        raw = read_whole(file, limits.record_bytes)
+        yield file.path, raw if isinstance(raw, Flaw) else parse_text(raw)
+        return
+    chat = {"chat": True, "jsonl": False}.get(source.format)
+    num_records = 0
+    for number, line in read_lines(file, limits.record_bytes):
+        if line:
+            num_records += 1
+            content = line if isinstance(line, Flaw) else parse_line(line, text_field=source.text_field, chat=chat)
+            yield f"{file.path}#{number}", content
+    if not num_records:
+        yield file.path, Flaw("empty", "no record in the file")
+
+
+def _batches(documents: Iterator[Document], segment_bytes: int) -> Iterator[list[Document]]:
+    """Cut the stream of documents after about `segment_bytes` raw bytes."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += document.num_bytes
+        if size >= segment_bytes:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _publish_segment(reading: _Reading, batch: list[Document]) -> SegmentRef:
+    documents = sorted(batch, key=lambda document: (document.path, document.doc_id))
+    segment_id = _segment_identity(documents)
+    ref = SegmentRef(
+        segment_id=segment_id,
+        uri=f"segments/{segment_id}",
+        num_documents=len(documents),
+        num_bytes=sum(document.num_bytes for document in documents),
+    )
+    if not reading.objects.exists(ref.uri):
+        folder = reading.job.scratch / segment_id
+        folder.mkdir()
+        write_documents(folder / DOCUMENTS, documents)
+        reading.objects.publish(folder, ref.uri, {"segment_id": segment_id, "num_documents": ref.num_documents})
+    return ref
+
+
+def _segment_identity(documents: list[Document]) -> str:
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(orjson.dumps(replace(document, fetched_at="").as_record()) + b"\n")
+    return digest.hexdigest()
+
+
+def _empty_corpus(sources: tuple[SourceRecipe, ...], quarantined: Counter[str]) -> str:
+    paths = ", ".join(source.path for source in sources)
+    if quarantined:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in quarantined.most_common())
+        return f"no document was found in {paths}: every record was quarantined ({reasons}); mend them or add a source"
+    patterns = "; ".join(f"include {list(source.include)}, exclude {list(source.exclude)}" for source in sources)
+    return f"the corpus is empty: no file in {paths} matches ({patterns}); change the path or the patterns"

@@ -1,0 +1,96 @@
+"""From raw bytes to a document, or to the reason why not."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from ropewalk.corpus.document import ChatMessage, content_id, message_records
+
+Reason = Literal[
+    "binary",
+    "not_utf8",
+    "oversized",
+    "empty",
+    "malformed_json",
+    "missing_field",
+    "bad_messages",
+    "corrupt_archive",
+    "decompression_bomb",
+    "unreadable",
+]
+_ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Sizes in raw (decompressed) bytes."""
+
+    record_bytes: int = 8_000_000
+    segment_bytes: int = 4_000_000
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a sound record holds; one of `text` and `messages` is empty."""
+
+    doc_id: str
+    num_bytes: int
+    text: str = ""
+    messages: tuple[ChatMessage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """Why a record is no document. `detail` is for the person who mends it."""
+
+    reason: Reason
+    detail: str
+    num_bytes: int = 0
+
+
+def parse_text(raw: bytes) -> Content | Flaw:
+    """A whole file as one text. A byte order mark is left out of the text but is part of the identity."""
+    if b"\0" in raw:
+        return Flaw("binary", f"a NUL byte at offset {raw.index(0)}", len(raw))
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return Flaw("not_utf8", f"{error.reason} at offset {error.start}", len(raw))
+    if not text.strip():
+        return Flaw("empty", "nothing but white space", len(raw))
+    return Content(content_id(raw), len(raw), text=text)
+
+
+def parse_line(raw: bytes, *, text_field: str, chat: bool | None) -> Content | Flaw:
+    """One line of a JSONL file. `chat` None: a record with `messages` is a conversation, another one a text."""
+    try:
+        record = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return Flaw("malformed_json", str(error), len(raw))
+    if not isinstance(record, dict):
+        return Flaw("malformed_json", f"the line is not a JSON object but {type(record).__name__}", len(raw))
+    if chat or (chat is None and "messages" in record):
+        return _parse_conversation(record, len(raw))
+    text = record.get(text_field)
+    if not isinstance(text, str):
+        known = ", ".join(sorted(record)[:8])
+        return Flaw("missing_field", f"no text in the field {text_field!r}; the record has: {known}", len(raw))
+    return parse_text(text.encode())
+
+
+def _parse_conversation(record: dict[str, Any], num_bytes: int) -> Content | Flaw:
+    turns = record.get("messages")
+    if not isinstance(turns, list):
+        return Flaw("missing_field", "no list in the field 'messages'", num_bytes)
+    messages: list[ChatMessage] = []
+    for place, turn in enumerate(turns):
+        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
+        if role not in _ROLES or not isinstance(content, str) or not content.strip() or "\0" in content:
+            return Flaw("bad_messages", f"turn {place} needs a role of {'/'.join(_ROLES)} and a text", num_bytes)
+        messages.append(ChatMessage(role=role, content=content))
+    if not any(turn.role == "assistant" for turn in messages):
+        return Flaw("bad_messages", "no turn of the assistant, so there is nothing to learn", num_bytes)
+    canonical = json.dumps(message_records(messages), sort_keys=True, ensure_ascii=False).encode()
+    return Content(content_id(canonical), len(canonical), messages=tuple(messages))

@@ -1,0 +1,77 @@
+"""One function per incoming message: load, decide, answer."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from ropewalk.events.base import Message
+from ropewalk.events.data import CorpusIngested
+from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
+from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
+from ropewalk.ingest.adapters.sources import source_violations
+from ropewalk.ingest.domain.records import Limits
+from ropewalk.ingest.ports import Timeline
+from ropewalk.ingest.settings import Settings
+from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.recipes.recipe import RecipeError
+from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.runtime.stage import StageContext
+
+
+async def submit_run(request: SubmitRun, timeline: Timeline) -> Outcome:
+    """Complete and freeze the recipe, or say everything that is wrong with it.
+
+    A run id is taken once: the same recipe again changes nothing, another recipe must not touch the running one.
+    """
+    try:
+        recipe = resolve_recipe(request.recipe)
+    except RecipeError as error:
+        return await _rejection(request, error.violations, timeline)
+    if violations := await asyncio.to_thread(source_violations, recipe):
+        return await _rejection(request, violations, timeline)
+    sha256 = recipe.sha256()
+    earlier = await timeline.last(RunAccepted, request.run_id)
+    if earlier is None:
+        return Done((RunAccepted(run_id=request.run_id, recipe=recipe.as_json(), recipe_sha256=sha256),))
+    if earlier.recipe_sha256 == sha256:
+        return Done()
+    return Reject(f"run {request.run_id} was accepted with another recipe: submit this one under a new run id")
+
+
+async def _rejection(request: SubmitRun, violations: tuple[str, ...], timeline: Timeline) -> Outcome:
+    if await timeline.last(RunAccepted, request.run_id) is not None:
+        return Reject(
+            f"run {request.run_id} was accepted with another recipe, and this one has faults: {violations[0]}"
+        )
+    return Done((RunRejected(run_id=request.run_id, violations=violations),))
+
+
+async def cancel_run(request: CancelRun, timeline: Timeline) -> Outcome:
+    """Say to everybody that the run is cancelled."""
+    if await timeline.last(RunAccepted, request.run_id) is None:
+        if await timeline.last(SubmitRun, request.run_id) is not None:
+            return Retry(1.0, f"run {request.run_id} is submitted but not accepted yet")
+        return Reject(f"there is no run {request.run_id} to cancel: `ropewalk runs` lists them")
+    for end in (RunCompleted, RunFailed, RunCancelled):
+        if await timeline.last(end, request.run_id) is not None:
+            return Done()
+    return Done((RunCancelled(run_id=request.run_id, mode=request.mode, reason=request.reason),))
+
+
+async def ingest_sources(ctx: StageContext, accepted: RunAccepted, *, settings: Settings) -> tuple[Message, ...]:
+    """Read every source in a child process and pass its facts on as they come."""
+
+    async def emit(fact: tuple[Message, str]) -> None:
+        message, key = fact
+        await ctx.emit(message, key=key)
+
+    job = IngestJob(
+        run_id=accepted.run_id,
+        sources=ctx.recipe.sources,
+        limits=Limits(record_bytes=settings.ingest_record_bytes, segment_bytes=settings.ingest_segment_bytes),
+        objects=settings.objects_url,
+        endpoint=settings.storage.endpoint,
+        scratch=ctx.scratch,
+        fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    corpus: CorpusIngested = await ctx.in_child(ingest_all, job, on_message=emit)
+    return (corpus,)

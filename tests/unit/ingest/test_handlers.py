@@ -1,0 +1,109 @@
+"""A run id is accepted once, and everything wrong with a recipe is said at once."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from ropewalk.events.base import Message
+from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, RunRejected, SubmitRun
+from ropewalk.ingest.handlers import cancel_run, submit_run
+from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+
+M = TypeVar("M", bound=Message)
+
+
+class Past:
+    """A timeline of given messages."""
+
+    def __init__(self, *messages: Message) -> None:
+        self._messages = messages
+
+    async def last(self, kind: type[M], run_id: str) -> M | None:
+        matching = [message for message in self._messages if isinstance(message, kind) and message.run_id == run_id]
+        return matching[-1] if matching else None
+
+
+def a_submission(tmp_path: Path, **fields: object) -> SubmitRun:
+    recipe = {"sources": [{"path": str(tmp_path), "licence": "MIT"}], **fields}
+    return SubmitRun.model_validate({"run_id": "r1", "recipe": recipe})
+
+
+def the_accepted(outcome: Outcome) -> RunAccepted:
+    assert isinstance(outcome, Done)
+    (message,) = outcome.messages
+    assert isinstance(message, RunAccepted)
+    return message
+
+
+def the_violations(outcome: Outcome) -> tuple[str, ...]:
+    assert isinstance(outcome, Done)
+    (message,) = outcome.messages
+    assert isinstance(message, RunRejected)
+    return message.violations
+
+
+async def test_a_sound_recipe_is_accepted_complete(tmp_path: Path) -> None:
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))
+    assert accepted.recipe["plan"] is not None
+    assert len(accepted.recipe_sha256) == 64
+
+
+async def test_a_built_in_recipe_is_named_by_its_base() -> None:
+    request = SubmitRun(run_id="r1", recipe={"base": "python-stdlib", "minutes": 1.0})
+    accepted = the_accepted(await submit_run(request, Past()))
+    assert accepted.recipe["minutes"] == 1.0
+    assert accepted.recipe["name"] == "python-stdlib"
+
+
+async def test_an_unknown_field_is_named(tmp_path: Path) -> None:
+    (violation,) = the_violations(await submit_run(a_submission(tmp_path, epochs=3), Past()))
+    assert "unknown field 'epochs' (value 3)" in violation
+
+
+async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None:
+    sources = [{"path": f"/nowhere/{name}", "licence": "MIT"} for name in "ab"]
+    violations = the_violations(await submit_run(a_submission(tmp_path, sources=sources), Past()))
+    assert len(violations) == 2
+    assert violations[1].startswith("field 'sources.1.path' has the value '/nowhere/b': there is no such file")
+    assert "absolute path" in violations[1]
+
+
+async def test_a_base_model_folder_without_a_config_is_refused(tmp_path: Path) -> None:
+    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
+    (violation,) = the_violations(await submit_run(request, Past()))
+    assert "'base_model'" in violation
+    (tmp_path / "config.json").write_text("{}")
+    the_accepted(await submit_run(request, Past()))
+
+
+async def test_submitting_the_same_again_changes_nothing(tmp_path: Path) -> None:
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))
+    assert await submit_run(a_submission(tmp_path), Past(accepted)) == Done()
+
+
+@pytest.mark.parametrize("fields", [{"seed": 18}, {"epochs": 3}])
+async def test_another_recipe_under_a_running_id_never_touches_the_run(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))
+    outcome = await submit_run(a_submission(tmp_path, **fields), Past(accepted))
+    assert isinstance(outcome, Reject)
+    assert "run r1 was accepted with another recipe" in outcome.reason
+
+
+async def test_a_run_is_cancelled_once_and_only_while_it_lives(tmp_path: Path) -> None:
+    request = CancelRun(run_id="r1", mode="now", reason="enough")
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))
+    cancelled = RunCancelled(run_id="r1", mode="now", reason="enough")
+    assert await cancel_run(request, Past(accepted)) == Done((cancelled,))
+    assert await cancel_run(request, Past(accepted, cancelled)) == Done()
+    assert await cancel_run(request, Past(accepted, RunFailed(run_id="r1", stage="train", message="x"))) == Done()
+
+
+async def test_cancelling_an_unknown_run_is_rejected_but_a_submitted_one_is_waited_for(tmp_path: Path) -> None:
+    request = CancelRun(run_id="r1")
+    outcome = await cancel_run(request, Past())
+    assert isinstance(outcome, Reject)
+    assert "no run r1 to cancel" in outcome.reason
+    assert isinstance(await cancel_run(request, Past(a_submission(tmp_path))), Retry)

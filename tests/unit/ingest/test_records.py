@@ -1,0 +1,94 @@
+"""A record is a document or has a named flaw."""
+
+import pytest
+
+from ropewalk.ingest.domain.records import Content, Flaw, parse_line, parse_text
+from ropewalk.ingest.domain.selection import Selection, holds_records
+from ropewalk.recipes.recipe import SourceRecipe
+
+
+def test_text_is_identified_by_its_raw_bytes_and_loses_its_byte_order_mark() -> None:
+    plain, marked = parse_text("grüße\n".encode()), parse_text("\ufeffgrüße\n".encode())
+    assert isinstance(plain, Content)
+    assert isinstance(marked, Content)
+    assert plain.text == marked.text == "grüße\n"
+    assert plain.doc_id != marked.doc_id
+    assert plain.num_bytes == 8
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [(b"\x7fELF\0\0", "binary"), (b"caf\xe9", "not_utf8"), (b"", "empty"), (b" \n\t\n", "empty")],
+)
+def test_what_is_not_text_has_a_reason(raw: bytes, reason: str) -> None:
+    flaw = parse_text(raw)
+    assert isinstance(flaw, Flaw)
+    assert flaw.reason == reason
+    assert flaw.num_bytes == len(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "detail"),
+    [
+        (b'{"text": "x"', "malformed_json", "unexpected end"),
+        (b'["text"]', "malformed_json", "not a JSON object but list"),
+        (b'{"body": "x"}', "missing_field", "'text'; the record has: body"),
+        (b'{"text": 3}', "missing_field", "'text'"),
+        (b'{"text": "  "}', "empty", "white space"),
+        (b'{"text": "a\\u0000b"}', "binary", "NUL"),
+        (b'{"messages": "hi"}', "missing_field", "'messages'"),
+        (b'{"messages": [{"role": "robot", "content": "hi"}]}', "bad_messages", "turn 0"),
+        (b'{"messages": [{"role": "user", "content": "hi"}]}', "bad_messages", "no turn of the assistant"),
+    ],
+)
+def test_a_flawed_line_says_what_is_wrong_with_it(raw: bytes, reason: str, detail: str) -> None:
+    flaw = parse_line(raw, text_field="text", chat=None)
+    assert isinstance(flaw, Flaw)
+    assert flaw.reason == reason
+    assert detail in flaw.detail
+
+
+def test_a_line_is_a_text_or_a_conversation() -> None:
+    text = parse_line(b'{"body": "hello"}', text_field="body", chat=None)
+    turns = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    chat = parse_line(turns, text_field="body", chat=None)
+    assert isinstance(text, Content)
+    assert text.text == "hello"
+    assert isinstance(chat, Content)
+    assert [turn.role for turn in chat.messages] == ["user", "assistant"]
+    assert isinstance(parse_line(turns, text_field="body", chat=False), Flaw)
+
+
+def test_the_same_conversation_has_one_identity_however_its_json_is_written() -> None:
+    one = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    two = b'{"id": 7, "messages":[{"content":"a","role":"user"},{"content":"b","role":"assistant"}]}'
+    assert parse_line(one, text_field="text", chat=True) == parse_line(two, text_field="text", chat=True)
+
+
+def test_patterns_span_folders_only_with_two_stars() -> None:
+    selection = Selection(("**/*.py",), ("**/test/**", "skip.py"))
+    assert selection.takes_file("a.py")
+    assert selection.takes_file("x/y/a.py")
+    assert not selection.takes_file("x/test/a.py")
+    assert not selection.takes_file("test/a.py")
+    assert selection.takes_file("contest/a.py")
+    assert not selection.takes_file("skip.py")
+    assert not selection.takes_file("a.pyc")
+    assert not selection.enters_folder("x/test")
+    assert selection.enters_folder("x")
+    assert not Selection(("*.py",), ()).takes_file("x/a.py")
+
+
+def test_hidden_files_and_folders_do_not_belong() -> None:
+    selection = Selection(("**/*",), ())
+    assert not selection.enters_folder(".git")
+    assert not selection.takes_file("x/.env")
+
+
+@pytest.mark.parametrize(
+    ("form", "path", "records"),
+    [("auto", "a.jsonl.gz", True), ("auto", "a.py", False), ("text", "a.jsonl", False), ("chat", "a.txt", True)],
+)
+def test_the_format_of_the_source_wins_over_the_file_name(form: str, path: str, records: bool) -> None:
+    source = SourceRecipe.model_validate({"path": "/x", "licence": "MIT", "format": form})
+    assert holds_records(path, source) is records
