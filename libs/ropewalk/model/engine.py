@@ -1,0 +1,227 @@
+"""A small continuous-batching engine: one thread, one forward pass per step for all running requests.
+
+Requests arrive through an inbox from any thread and answer through callbacks on the engine's thread, which must
+return quickly. It serves one model on the CPU in float32; for large models Triton runs vLLM with the same contract.
+"""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from ropewalk.model.engine_forward import SlotDecoder
+from ropewalk.model.engine_sampling import Sampling, choose
+from ropewalk.model.engine_text import TextStream
+from ropewalk.model.engine_weights import read_architecture, read_weights
+
+_PREFILL_TOKENS = 512  # prompt tokens read between two decoding steps, so that running streams keep flowing
+
+
+class RequestError(ValueError):
+    """The request can never succeed as it is. The text names the field, the value and the limit."""
+
+
+class EngineStoppedError(RuntimeError):
+    """The engine was stopped or broke; it takes no requests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What a step added to a completion. `finish_reason` is empty until the last update.
+
+    `token_ids` are the new ones (the end-of-text token included), the counts are totals so far, `logprob_mean` is the
+    mean natural-log probability, before temperature, of all tokens so far.
+    """
+
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+    finish_reason: str = ""  # stop, length, cancelled, error
+    num_input_tokens: int = 0
+    num_output_tokens: int = 0
+    logprob_mean: float = 0.0
+
+
+@dataclass(eq=False)
+class _Run:
+    prompt: list[int]
+    sampling: Sampling
+    text: TextStream
+    on_update: Callable[[Update], None]
+    generator: torch.Generator
+    tokens: list[int] = field(default_factory=list)
+    logprob_sum: float = 0.0
+    cancelled: bool = False
+
+    @property
+    def position(self) -> int:
+        """Where the newest token will be written in the cache."""
+        return len(self.prompt) + len(self.tokens) - 1
+
+    def update(self, text: str, token_ids: tuple[int, ...], finish_reason: str) -> Update:
+        return Update(
+            text=text,
+            token_ids=token_ids,
+            finish_reason=finish_reason,
+            num_input_tokens=len(self.prompt),
+            num_output_tokens=len(self.tokens),
+            logprob_mean=self.logprob_sum / max(1, len(self.tokens)),
+        )
+
+
+class Engine:
+    """Serves the model in `folder`. Raises UnsupportedModelError when it cannot run it faithfully."""
+
+    def __init__(self, folder: Path, *, num_slots: int = 16, max_length: int | None = None) -> None:
+        self.shape = read_architecture(folder, max_length)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._decoder = SlotDecoder(self.shape, read_weights(folder, self.shape), num_slots)
+        self._num_slots = num_slots
+        self._changed = threading.Condition()
+        self._requests: dict[int, _Run] = {}
+        self._waiting: deque[_Run] = deque()
+        self._running: list[_Run] = []  # index = slot
+        self._ids = itertools.count(1)
+        self._open = True
+        self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve what was and will be submitted."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; requests not yet complete get a last update with `error`."""
+        with self._changed:
+            self._open = False
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def num_unfinished(self) -> int:
+        """Requests waiting or running."""
+        return len(self._requests)
+
+    def encode(self, prompt: str, *, special_tokens: bool = True) -> list[int]:
+        """Token ids of a text; `special_tokens` adds what the tokenizer puts around a document."""
+        ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=special_tokens).ids
+        return ids
+
+    def submit(self, prompt: list[int], sampling: Sampling, on_update: Callable[[Update], None]) -> int:
+        """Queue a request and return its number for `cancel`. Raises RequestError, EngineStoppedError."""
+        self._check(prompt, sampling)
+        run = _Run(prompt, sampling, TextStream(self._tokenizer, sampling.stop), on_update, sampling.generator())
+        with self._changed:
+            if not self._open:
+                raise EngineStoppedError("the engine has stopped")
+            number = next(self._ids)
+            self._requests[number] = run
+            self._waiting.append(run)
+            self._changed.notify()
+        return number
+
+    def cancel(self, number: int) -> None:
+        """End a request at the next step, with the reason `cancelled`; nothing happens if it has ended."""
+        with self._changed:
+            if number in self._requests:
+                self._requests[number].cancelled = True
+
+    def _check(self, prompt: list[int], sampling: Sampling) -> None:
+        context = self.shape.context_length
+        if len(prompt) >= context:
+            raise RequestError(
+                f"the prompt has {len(prompt)} tokens, but this model's context is {context} tokens, prompt and "
+                f"completion together: shorten it to at most {context - 1}"
+            )
+        if not prompt:
+            raise RequestError("the prompt is empty: give at least one token")
+        if not all(0 <= token < self.shape.vocab_size for token in prompt):
+            raise RequestError(f"prompt token ids must be between 0 and {self.shape.vocab_size - 1}")
+        if violation := sampling.violation():
+            raise RequestError(violation)
+
+    def _serve(self) -> None:
+        try:
+            while self._await_work():
+                self._step()
+        finally:
+            self._abandon()
+
+    def _await_work(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._requests or not self._open)
+            return self._open
+
+    def _abandon(self) -> None:
+        with self._changed:
+            self._open = False
+            runs, self._requests = list(self._requests.values()), {}
+        for run in runs:
+            run.on_update(run.update("", (), "error"))
+
+    @torch.inference_mode()
+    def _step(self) -> None:
+        self._drop_cancelled()
+        budget = _PREFILL_TOKENS
+        while self._waiting and len(self._running) < self._num_slots and budget > 0:
+            with self._changed:
+                run = self._waiting.popleft()
+            budget -= len(run.prompt)
+            self._running.append(run)
+            logits = self._decoder.prefill(len(self._running) - 1, run.prompt)
+            self._append([run], logits)
+        if self._running:
+            runs = list(self._running)
+            self._append(runs, self._decoder.decode([run.tokens[-1] for run in runs], [run.position for run in runs]))
+
+    def _append(self, runs: list[_Run], logits: Tensor) -> None:
+        """Choose and hand out the next token of every run; end those that are complete."""
+        tokens: list[int] = logits.argmax(-1).tolist()
+        for row, run in enumerate(runs):
+            if run.sampling.temperature > 0:
+                tokens[row] = choose(logits[row], run.sampling, run.generator)
+        chosen = logits.gather(1, torch.tensor(tokens)[:, None])[:, 0]
+        logprobs = (chosen - logits.logsumexp(-1)).tolist()
+        for run, token, logprob in zip(runs, tokens, logprobs, strict=True):
+            run.tokens.append(token)
+            run.logprob_sum += logprob
+            text, reason = self._judge(run, token)
+            if reason:
+                self._end(run)
+            run.on_update(run.update(text, (token,), reason))
+
+    def _judge(self, run: _Run, token: int) -> tuple[str, str]:
+        """The new text and why the run ends here, if it does."""
+        if token in self.shape.eos_ids and not run.sampling.ignore_eos:
+            return run.text.end(), "stop"
+        text, stopped = run.text.add(token)
+        if stopped:
+            return text, "stop"
+        if len(run.tokens) >= run.sampling.max_tokens or run.position + 1 >= self.shape.context_length:
+            return text + run.text.end(), "length"
+        return text, ""
+
+    def _drop_cancelled(self) -> None:
+        with self._changed:
+            cancelled = [run for run in self._requests.values() if run.cancelled]
+        for run in cancelled:
+            self._end(run)
+            run.on_update(run.update("", (), "cancelled"))
+
+    def _end(self, run: _Run) -> None:
+        """Forget a run and keep the used slots dense: the last one moves into the hole."""
+        with self._changed:
+            self._requests = {number: other for number, other in self._requests.items() if other is not run}
+            if run in self._waiting:
+                self._waiting.remove(run)
+                return
+        slot = self._running.index(run)
+        last = self._running.pop()
+        if last is not run:
+            self._running[slot] = last
+            self._decoder.move(len(self._running), slot, last.position + 1)
