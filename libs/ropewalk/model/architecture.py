@@ -48,7 +48,6 @@ def model_config(shape: Shape) -> Qwen3Config:
         bos_token_id=None,
         eos_token_id=shape.eos_id,
         pad_token_id=None,
-        use_cache=False,
         dtype="float32",
         architectures=["Qwen3ForCausalLM"],
     )

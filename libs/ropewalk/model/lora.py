@@ -69,6 +69,8 @@ def save_adapter(weights: Mapping[str, torch.Tensor], config: LoraConfig, folder
 def adapter_weights(saved: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Back from peft's names to the names inside a model with adapters."""
     return {
-        name.removeprefix(_PEFT_PREFIX).replace(".lora_A.", ".lora_A.default.").replace(".lora_B.", ".lora_B.default."): t
+        name.removeprefix(_PEFT_PREFIX)
+        .replace(".lora_A.", ".lora_A.default.")
+        .replace(".lora_B.", ".lora_B.default."): t
         for name, t in saved.items()
     }

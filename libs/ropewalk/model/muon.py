@@ -140,7 +140,7 @@ def _share_orthogonalisation(matrices: list[torch.Tensor], group: dist.ProcessGr
         flat[offset : offset + done.numel()] = done.reshape(-1)
         offset += done.numel()
     everyone = flat.new_empty(world_size * size)
-    dist.all_gather_into_tensor(everyone, flat, group=group)
+    dist.all_gather_single(everyone, flat, group=group)
     return _unpacked(matrices, shares, everyone.chunk(world_size))
 
 

@@ -63,7 +63,9 @@ def score_documents(
     than the context is covered by windows that overlap by half, of which only the new half counts, so that a token
     sees between half a context and a whole one.
     """
-    windows = [w for index, document in enumerate(documents) for w in _windows(index, document, context_length, start_id)]
+    windows = [
+        w for index, document in enumerate(documents) for w in _windows(index, document, context_length, start_id)
+    ]
     windows.sort(key=lambda window: -len(window.inputs))  # equal lengths together: little padding
     nats = [0.0] * len(documents)
     counts = [0] * len(documents)

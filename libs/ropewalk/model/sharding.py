@@ -42,7 +42,7 @@ def gather_rows(shards: Sequence[torch.Tensor], like: Sequence[torch.Tensor]) ->
     world_size = mesh.size()
     flat = _padded([shard.reshape(-1) for shard in shards], _most_elements(like, world_size))
     everyone = flat.new_empty(world_size * flat.numel())
-    dist.all_gather_into_tensor(everyone, flat, group=mesh.get_group())
+    dist.all_gather_single(everyone, flat, group=mesh.get_group())
     pieces: list[list[torch.Tensor]] = [[] for _ in like]
     for rank, buffer in enumerate(everyone.chunk(world_size)):
         offset = 0

@@ -50,7 +50,10 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class StepsDone:
-    """Metrics of the steps since the last report, about twice a second (not sent by trials)."""
+    """Metrics of the steps since the last report, about twice a second (not sent by trials).
+
+    `tokens` of a row are those of that step over all ranks; `lr` is the rate of the matrices.
+    """
 
     rows: tuple[StepMetrics, ...]
 

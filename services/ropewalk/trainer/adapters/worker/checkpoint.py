@@ -1,0 +1,122 @@
+"""The files of a checkpoint: canonical whole tensors, so that any strategy and world size loads any other's.
+
+    model.safetensors       fp32 weights under Hugging Face names, adapters merged    config.json
+    optimizer.safetensors   optimizer state, one tensor per parameter and moment
+    state.json              everything else that the next step depends on, and what it was made with
+    ledger.jsonl            {"step", "samples"} for the steps since the previous checkpoint
+    adapter_model.safetensors, adapter_config.json    only with adapters, as peft writes them
+
+The content is a function of the run and the step alone (no times, no host names), so that writing it again after
+a restart gives the same bytes.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from pydantic import JsonValue
+from transformers import PretrainedConfig
+
+from ropewalk.model.lora import merged, save_adapter
+from ropewalk.model.weights import load_tensors, save_tensors, save_weights
+from ropewalk.storage.manifest import read_manifest
+from ropewalk.trainer.adapters.worker.job import WorkerError
+from ropewalk.trainer.adapters.worker.strategy import Snapshot
+
+OPTIMIZER = "optimizer.safetensors"
+STATE = "state.json"
+LEDGER = "ledger.jsonl"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """What state.json holds. `step` steps are done."""
+
+    step: int
+    tokens: int
+    num_updates: int
+    identity: dict[str, JsonValue]  # what must not change between attempts
+    guard: dict[str, JsonValue]
+    recent_losses: tuple[float, ...]
+    skipped_steps: tuple[int, ...]
+    environment: dict[str, JsonValue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRow:
+    """The samples that a step consumed, in the order of the global batch."""
+
+    step: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointContent:
+    """One checkpoint in memory."""
+
+    snapshot: Snapshot
+    state: RunState
+    ledger: tuple[LedgerRow, ...]
+    config: PretrainedConfig
+    adapters: LoraConfig | None
+
+
+def write_checkpoint(content: CheckpointContent, folder: Path) -> None:
+    """Write all files into an empty folder. Raises OSError (a full disk, say)."""
+    weights = content.snapshot.weights
+    if content.adapters is not None:
+        save_adapter(weights, content.adapters, folder)
+        weights = merged(weights, content.adapters)
+    save_weights(weights, content.config, folder)
+    save_tensors(content.snapshot.optimizer, folder / OPTIMIZER)
+    state = {"format": _FORMAT, **asdict(content.state)}
+    (folder / STATE).write_text(json.dumps(state, sort_keys=True, indent=1), encoding="utf-8")
+    rows = [json.dumps({"step": row.step, "samples": list(row.samples)}) + "\n" for row in content.ledger]
+    (folder / LEDGER).write_text("".join(rows), encoding="utf-8")
+
+
+def read_state(folder: Path) -> RunState:
+    """state.json of a checkpoint. Raises WorkerError for another format."""
+    fields = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    found = fields.pop("format")
+    if found != _FORMAT:
+        raise WorkerError(f"the checkpoint {folder.name} has format {found}, this version reads {_FORMAT}")
+    for name in ("recent_losses", "skipped_steps"):
+        fields[name] = tuple(fields[name])
+    return RunState(**fields)
+
+
+def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:
+    """Whole optimizer tensors."""
+    return load_tensors(folder / OPTIMIZER)
+
+
+def checkpoint_id_of(folder: Path) -> tuple[str, str]:
+    """The id of a published checkpoint and its key in the store, from its manifest."""
+    meta = read_manifest(folder).meta
+    return str(meta["checkpoint_id"]), checkpoint_key(str(meta["run_id"]), int(str(meta["epoch"])), int(str(meta["step"])))
+
+
+def checkpoint_key(run_id: str, epoch: int, step: int) -> str:
+    """Where a checkpoint lies in the object store."""
+    return f"runs/{run_id}/checkpoints/{epoch}-{step}"
+
+
+def check_identity(saved: dict[str, JsonValue], wanted: dict[str, JsonValue]) -> None:
+    """Refuse to go on under changed conditions. Raises WorkerError that names the first difference."""
+    for name, value in wanted.items():
+        if saved.get(name) != value:
+            raise WorkerError(
+                f"cannot resume: {name} was {saved.get(name)!r} when the checkpoint was written and is {value!r} now"
+            )
+
+
+def in_order(per_rank: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The global batch from what each rank took: rank r has every W-th sample, from the r-th on."""
+    world_size = len(per_rank)
+    count = sum(len(samples) for samples in per_rank)
+    return tuple(per_rank[place % world_size][place // world_size] for place in range(count))

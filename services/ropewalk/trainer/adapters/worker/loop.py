@@ -1,0 +1,170 @@
+"""The training loop: read, forward, backward, decide, update, report, save. The same code on every rank."""
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from statistics import fmean
+
+import torch
+import torch.distributed as dist
+
+from ropewalk.corpus.shards import TokenShard
+from ropewalk.events.training import StepMetrics
+from ropewalk.trainer.adapters.worker.batches import IGNORED, Batches, StepBatch
+from ropewalk.trainer.adapters.worker.group import joined_group, total
+from ropewalk.trainer.adapters.worker.guard import MAX_SKIPS_IN_A_ROW, StepGuard
+from ropewalk.trainer.adapters.worker.job import (
+    Finished,
+    Started,
+    StepLoss,
+    StepSkippedReport,
+    WorkerError,
+    WorkerJob,
+    WorkerReport,
+)
+from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
+from ropewalk.trainer.adapters.worker.progress import MetricsReporter
+from ropewalk.trainer.adapters.worker.saving import Saving
+
+_RECENT = 20
+
+
+def run_worker(job: WorkerJob, rank: int, world_size: int, report: Callable[[WorkerReport], None]) -> None:
+    """Train. Called in every worker with its rank; only rank 0 reports, always from the calling thread.
+
+    Uses the process group of the caller if there is one; else makes one from MASTER_ADDR and MASTER_PORT (a single
+    worker needs neither). Raises WorkerError when going on makes no sense; its text is for the user.
+    """
+    with joined_group(rank, world_size):
+        quiet = report if rank == 0 else _say_nothing
+        shard = TokenShard(job.dataset)
+        batches = Batches(shard, job, rank, world_size)
+        _Training(job, prepare(job, shard), batches, quiet).run()
+
+
+def _say_nothing(_: WorkerReport) -> None:
+    """What the other ranks report."""
+
+
+class _Training:
+    def __init__(
+        self, job: WorkerJob, prepared: Prepared, batches: Batches, report: Callable[[WorkerReport], None]
+    ) -> None:
+        self._job, self._plan, self._batches, self._report = job, job.recipe.derived, batches, report
+        self._strategy, self._schedule = prepared.strategy, prepared.schedule
+        self._prepared = prepared
+        self._guard = StepGuard()
+        self._guard.restore(prepared.state.guard)
+        self._recent = deque(prepared.state.recent_losses, maxlen=_RECENT)
+        self._saving = Saving(job, prepared, self._guard, self._recent, report)
+        self._metrics = MetricsReporter(report)
+        self._stop_asked = False
+        self._began = time.monotonic()
+
+    def run(self) -> None:
+        """From the first step to the report that it is finished."""
+        pids: list[int] = [0] * dist.get_world_size()
+        dist.all_gather_object(pids, os.getpid())
+        self._report(
+            Started(
+                worker_pids=tuple(pids),
+                resume_step=self._prepared.state.step,
+                num_parameters=self._prepared.num_parameters,
+                resumed_checkpoint_id=self._prepared.checkpoint_id,
+            )
+        )
+        try:
+            self._run_steps()
+        finally:
+            self._saving.close()
+
+    def _run_steps(self) -> None:
+        done = self._prepared.state.step
+        while done < self._job.total_steps and not self._stop_asked:
+            self._take_step(done)
+            done += 1
+        self._metrics.flush()
+        checkpoint_id, uri = ("", "") if self._job.is_trial else self._saving.save_last(done)
+        self._report(
+            Finished(
+                step=done,
+                loss=fmean(self._recent) if self._recent else float("nan"),
+                tokens=self._saving.tokens,
+                seconds=time.monotonic() - self._began,
+                stopped=done < self._job.total_steps,
+                checkpoint_id=checkpoint_id,
+                uri=uri,
+            )
+        )
+
+    def _take_step(self, step: int) -> None:
+        started = time.monotonic()
+        torch.manual_seed(_step_seed(self._job.recipe.seed, step, dist.get_rank()))
+        batch = self._batches.read(step)
+        read = time.monotonic()
+        share = self._accumulate(batch)
+        stop = self._job.stop_file is not None and dist.get_rank() == 0 and self._job.stop_file.exists()
+        loss, squared_norm, stops = total([share, self._strategy.squared_norm_share(), float(stop)])
+        norm = squared_norm**0.5
+        self._stop_asked = stops > 0
+        scale = self._schedule.scale(step)
+        self._update(step, loss, norm, scale)
+        self._saving.consumed(step, batch)
+        computed = time.monotonic()
+        if self._job.is_trial:
+            self._report(StepLoss(step=step, loss=loss))
+            return
+        if (step + 1) % self._plan.checkpoint_every == 0 and step + 1 < self._job.total_steps:
+            self._saving.save(step + 1)
+        self._saving.report_landed()
+        self._metrics.add(
+            StepMetrics(
+                time_unix=time.time(),
+                attempt=self._job.attempt,
+                step=step,
+                loss=loss,
+                grad_norm=norm,
+                lr=self._job.matrix_lr * scale,
+                tokens=batch.num_tokens,
+                step_s=computed - started,
+                data_s=read - started,
+                checkpoint_s=time.monotonic() - computed,
+            )
+        )
+
+    def _accumulate(self, batch: StepBatch) -> float:
+        """Gradients of the mean over the global batch; returns this rank's share of that mean, in nats."""
+        world_size, share = dist.get_world_size(), 0.0
+        for place, (inputs, targets) in enumerate(batch.parts):
+            logits = self._strategy.logits(inputs, last=place + 1 == len(batch.parts))
+            nats = torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+            )
+            mean = nats / batch.num_targets
+            self._strategy.backward(mean * world_size)  # the ranks' gradients are averaged, not summed
+            share += float(mean.detach())
+        return share
+
+    def _update(self, step: int, loss: float, norm: float, scale: float) -> None:
+        """Apply the gradients unless the guard objects. All ranks see the same numbers and decide the same."""
+        reason = self._guard.reason_to_skip(loss, norm)
+        if not reason:
+            factor = min(1.0, self._plan.grad_clip / max(norm, 1e-12))
+            self._strategy.apply(gradient_factor=factor, rate_scale=scale)
+            self._recent.append(loss)
+            return
+        self._strategy.discard()
+        self._saving.skipped(step)
+        self._report(StepSkippedReport(step=step, reason=reason))
+        if self._guard.skips_in_a_row >= MAX_SKIPS_IN_A_ROW:
+            raise WorkerError(
+                f"{MAX_SKIPS_IN_A_ROW} updates in a row could not be applied, the last (step {step}) because {reason}: "
+                "lower the learning rates or look at the samples of these steps in the ledger"
+            )
+
+
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    digest = hashlib.blake2b(f"{seed}/{step}/{rank}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "big")

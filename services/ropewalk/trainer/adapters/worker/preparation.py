@@ -1,0 +1,173 @@
+"""The model, its optimizer and the state that a job starts from."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import transformers
+from peft import LoraConfig
+from pydantic import JsonValue
+from transformers import PreTrainedModel
+
+from ropewalk.corpus.shards import TokenShard
+from ropewalk.model.architecture import Shape, build_model, num_parameters
+from ropewalk.model.lora import ADAPTER_WEIGHTS, adapter_weights, add_adapters, lora_config
+from ropewalk.model.muon import Rates
+from ropewalk.model.schedule import Schedule
+from ropewalk.model.weights import WEIGHTS, load_model, load_tensors
+from ropewalk.trainer.adapters.worker.checkpoint import (
+    RunState,
+    check_identity,
+    checkpoint_id_of,
+    read_optimizer,
+    read_state,
+)
+from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
+from ropewalk.trainer.adapters.worker.strategy import Strategy, make_strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A model spread over the ranks, ready for step `state.step`."""
+
+    model: PreTrainedModel
+    strategy: Strategy
+    schedule: Schedule
+    adapters: LoraConfig | None
+    state: RunState
+    checkpoint_id: str  # what it resumed from; empty: nothing
+    checkpoint_uri: str
+    num_parameters: int
+
+
+def prepare(job: WorkerJob, shard: TokenShard) -> Prepared:
+    """Build or load the model, and resume if the job says so. Raises WorkerError with a sentence for the user."""
+    recipe, plan = job.recipe, job.recipe.derived
+    adapters = lora_config() if recipe.mode == "finetune" and recipe.adapter == "lora" else None
+    model = _load_base(job) if recipe.mode == "finetune" else _new_model(job, shard)
+    _check_fits(model, shard)
+    if adapters is not None:
+        add_adapters(model, adapters, recipe.seed)
+    state, checkpoint_id, checkpoint_uri = _fresh_state(job), "", ""
+    if job.resume_from is not None:
+        state = read_state(job.resume_from)
+        checkpoint_id, checkpoint_uri = checkpoint_id_of(job.resume_from)
+        check_identity(state.identity, _identity(job))
+        _load_weights(model, job.resume_from, with_adapters=adapters is not None)
+    count = num_parameters(model)
+    rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
+    strategy = make_strategy(recipe.strategy, model.train(), rates, adapters=adapters is not None)
+    if job.resume_from is not None:
+        _load_optimizer(strategy, job.resume_from, state.num_updates)
+    schedule = Schedule(total_steps=plan.total_steps, warmup_steps=plan.warmup_steps, decay_start=plan.decay_start)
+    return Prepared(
+        model=model,
+        strategy=strategy,
+        schedule=schedule.compressed(job.total_steps) if job.is_trial else schedule,
+        adapters=adapters,
+        state=state,
+        checkpoint_id=checkpoint_id,
+        checkpoint_uri=checkpoint_uri,
+        num_parameters=count,
+    )
+
+
+def environment(job: WorkerJob) -> dict[str, JsonValue]:
+    """What the bits of the result depend on besides the recipe and the data."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "threads_per_rank": torch.get_num_threads(),
+        "world_size": dist.get_world_size(),
+        "strategy": job.recipe.strategy,
+    }
+
+
+def _new_model(job: WorkerJob, shard: TokenShard) -> PreTrainedModel:
+    plan = job.recipe.derived
+    shape = Shape(
+        vocab_size=plan.vocab_size,
+        hidden_size=plan.hidden_size,
+        num_layers=plan.num_layers,
+        num_heads=plan.num_heads,
+        num_kv_heads=plan.num_kv_heads,
+        head_dim=plan.head_dim,
+        intermediate_size=plan.intermediate_size,
+        context_length=shard.meta.context_length,
+        eos_id=shard.meta.eos_id,
+    )
+    return build_model(shape, job.recipe.seed)
+
+
+def _load_base(job: WorkerJob) -> PreTrainedModel:
+    try:
+        return load_model(job.recipe.base_model)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise WorkerError(f"base_model {job.recipe.base_model!r} cannot be loaded: {reason}") from None
+
+
+def _check_fits(model: PreTrainedModel, shard: TokenShard) -> None:
+    longest, meta = model.config.max_position_embeddings, shard.meta
+    if meta.context_length > longest:
+        raise WorkerError(f"the dataset has windows of {meta.context_length} tokens, the model takes at most {longest}")
+    if len(shard.unigram()) > model.config.vocab_size:
+        raise WorkerError(
+            f"the tokenizer has {len(shard.unigram())} tokens, the model's embedding only {model.config.vocab_size}: "
+            "fine-tune with the tokenizer of the base model"
+        )
+
+
+def _identity(job: WorkerJob) -> dict[str, JsonValue]:
+    """The order of samples, the schedule and the base; the number of workers and the strategy may change."""
+    plan = job.recipe.derived
+    return {
+        "run_id": job.run_id,
+        "dataset_version": job.dataset_version,
+        "seed": job.recipe.seed,
+        "batch_size": plan.batch_size,
+        "total_steps": plan.total_steps,
+        "matrix_lr": job.matrix_lr,
+        "adam_lr": job.adam_lr,
+        "base_model": job.recipe.base_model,
+        "adapter": job.recipe.adapter,
+    }
+
+
+def _fresh_state(job: WorkerJob) -> RunState:
+    return RunState(
+        step=0,
+        tokens=0,
+        num_updates=0,
+        identity=_identity(job),
+        guard={"norms": [], "skips_in_a_row": 0},
+        recent_losses=(),
+        skipped_steps=(),
+        environment=environment(job),
+    )
+
+
+def _load_weights(model: PreTrainedModel, folder: Path, *, with_adapters: bool) -> None:
+    if with_adapters:
+        saved = adapter_weights(load_tensors(folder / ADAPTER_WEIGHTS))
+        wanted = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    else:
+        saved = load_tensors(folder / WEIGHTS)
+        wanted = {name for name, _ in model.named_parameters()}
+    if saved.keys() != wanted:
+        different = sorted(saved.keys() ^ wanted)[0]
+        raise WorkerError(f"cannot resume: the checkpoint belongs to another architecture ({different} differs)")
+    model.load_state_dict(saved, strict=False)
+
+
+def _load_optimizer(strategy: Strategy, folder: Path, num_updates: int) -> None:
+    try:
+        strategy.load_optimizer(read_optimizer(folder), num_updates)
+    except KeyError as error:
+        raise WorkerError(
+            f"cannot resume: the checkpoint has no optimizer state {error}; deepspeed moves matrices with AdamW, "
+            "ddp and fsdp with Muon, so they cannot continue each other's runs"
+        ) from None

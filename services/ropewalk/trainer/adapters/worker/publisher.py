@@ -1,0 +1,105 @@
+"""Checkpoints go to the object store from a thread, so that training only waits for the copy in memory.
+
+At most one is in flight. A failure is a value, not an exception: training goes on and tries again.
+"""
+
+import shutil
+import tempfile
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.training import StepsCommitted
+from ropewalk.storage.local import LocalObjects
+from ropewalk.trainer.adapters.worker.checkpoint import LEDGER, CheckpointContent, checkpoint_key, write_checkpoint
+from ropewalk.trainer.adapters.worker.job import CheckpointFailed, CheckpointWritten, WorkerJob
+
+Outcome = CheckpointWritten | CheckpointFailed
+
+
+class CheckpointPublisher:
+    """Writes, seals and publishes the checkpoints of one job. Used by rank 0."""
+
+    def __init__(self, job: WorkerJob, parent_id: str) -> None:
+        self._job = job
+        self._objects = LocalObjects(job.objects_root)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._flight: Future[Outcome] | None = None
+        self.parent_id = parent_id  # the last checkpoint that was written
+
+    def start(self, content: CheckpointContent, started: float) -> None:
+        """Begin to write. `started` (monotonic) is when training stopped for it; the flight before must be over."""
+        assert self._flight is None, "one checkpoint at a time"
+        blocked_s = time.monotonic() - started
+        self._flight = self._thread.submit(self._write, content, blocked_s)
+
+    def landed(self, *, wait: bool) -> Outcome | None:
+        """How the checkpoint in flight ended; None if there is none or, without `wait`, it is still flying."""
+        if self._flight is None or not (wait or self._flight.done()):
+            return None
+        outcome = self._flight.result()
+        self._flight = None
+        if isinstance(outcome, CheckpointWritten):
+            self.parent_id = outcome.saved.checkpoint_id
+        return outcome
+
+    def close(self) -> None:
+        """Wait for the thread."""
+        self._thread.shutdown(wait=True)
+
+    def _write(self, content: CheckpointContent, blocked_s: float) -> Outcome:
+        step = content.state.step
+        try:
+            return self._publish(content, blocked_s)
+        except OSError as error:
+            return CheckpointFailed(step=step, reason=f"checkpoint of step {step} not written: {error}")
+
+    def _publish(self, content: CheckpointContent, blocked_s: float) -> CheckpointWritten:
+        job, step = self._job, content.state.step
+        self._job.scratch.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=job.scratch))
+        key = checkpoint_key(job.run_id, job.epoch, step)
+        checkpoint_id = f"{job.run_id}-{job.epoch}-{step}"
+        try:
+            write_checkpoint(content, folder)
+            manifest = self._objects.publish(folder, key, self._meta(content, checkpoint_id))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        saved = CheckpointSaved(
+            run_id=job.run_id,
+            checkpoint_id=checkpoint_id,
+            epoch=job.epoch,
+            step=step,
+            uri=key,
+            manifest_sha256=manifest.sha256,
+            num_bytes=manifest.num_bytes,
+            blocked_s=blocked_s,
+        )
+        committed = StepsCommitted(
+            run_id=job.run_id,
+            epoch=job.epoch,
+            first_step=content.ledger[0].step if content.ledger else step,
+            last_step=step - 1,
+            num_samples=sum(len(row.samples) for row in content.ledger),
+            sha256=manifest.files[LEDGER][0],
+            uri=f"{key}/{LEDGER}",
+            checkpoint_id=checkpoint_id,
+        )
+        return CheckpointWritten(saved=saved, committed=committed)
+
+    def _meta(self, content: CheckpointContent, checkpoint_id: str) -> dict[str, JsonValue]:
+        state, job = content.state, self._job
+        return {
+            "run_id": job.run_id,
+            "epoch": job.epoch,
+            "step": state.step,
+            "checkpoint_id": checkpoint_id,
+            "parent_id": self.parent_id,
+            "dataset_version": job.dataset_version,
+            "recipe_sha256": job.recipe.sha256(),
+            "loss": state.recent_losses[-1] if state.recent_losses else None,
+            "tokens": state.tokens,
+        }

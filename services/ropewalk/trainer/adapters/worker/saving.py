@@ -1,0 +1,115 @@
+"""When and what a worker saves: the ledger of consumed samples, the copy of the state, the flight to the store."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import torch.distributed as dist
+
+from ropewalk.trainer.adapters.worker.batches import StepBatch
+from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, LedgerRow, RunState, in_order
+from ropewalk.trainer.adapters.worker.guard import StepGuard
+from ropewalk.trainer.adapters.worker.job import (
+    CheckpointFailed,
+    CheckpointWritten,
+    WorkerError,
+    WorkerJob,
+    WorkerReport,
+)
+from ropewalk.trainer.adapters.worker.preparation import Prepared, environment
+from ropewalk.trainer.adapters.worker.publisher import CheckpointPublisher
+
+
+class Saving:
+    """Every rank has one and calls it alike; rank 0's writes and reports."""
+
+    def __init__(
+        self,
+        job: WorkerJob,
+        prepared: Prepared,
+        guard: StepGuard,
+        recent_losses: deque[float],
+        report: Callable[[WorkerReport], None],
+    ) -> None:
+        self._job, self._prepared, self._guard, self._recent, self._report = job, prepared, guard, recent_losses, report
+        self.tokens = prepared.state.tokens
+        self._skipped_steps = list(prepared.state.skipped_steps)
+        self._mine: list[tuple[int, tuple[int, ...]]] = []  # consumed by this rank since the last gathering
+        self._unsaved: list[LedgerRow] = []  # on rank 0: gathered, and in no checkpoint that was written
+        self._publisher = CheckpointPublisher(job, prepared.checkpoint_id) if dist.get_rank() == 0 else None
+
+    def consumed(self, step: int, batch: StepBatch) -> None:
+        """Record what this rank really read for a step."""
+        self.tokens += batch.num_tokens
+        self._mine.append((step, batch.samples))
+
+    def skipped(self, step: int) -> None:
+        """Record an update that was not applied."""
+        self._skipped_steps.append(step)
+
+    def save(self, step: int) -> None:
+        """Copy the state after `step` steps and let it fly. A collective; waits for the flight before."""
+        started = time.monotonic()
+        self.report_landed(wait=True)
+        snapshot = self._prepared.strategy.snapshot()
+        self._gather_ledger()
+        if self._publisher is None:
+            return
+        content = CheckpointContent(
+            snapshot=snapshot,
+            state=self._state(step, snapshot.num_updates),
+            ledger=tuple(self._unsaved),
+            config=self._prepared.model.config,
+            adapters=self._prepared.adapters,
+        )
+        self._publisher.start(content, started)
+
+    def save_last(self, step: int) -> tuple[str, str]:
+        """Save and wait. Returns the id and the key of the checkpoint. Raises WorkerError if it cannot be written.
+
+        A job that resumed at its last step has nothing new to save.
+        """
+        if step == self._prepared.state.step and self._prepared.checkpoint_id:
+            return self._prepared.checkpoint_id, self._prepared.checkpoint_uri
+        self.save(step)
+        outcome = self.report_landed(wait=True)
+        if isinstance(outcome, CheckpointFailed):
+            raise WorkerError(f"the last {outcome.reason}; free the disk and run it again, it resumes where it can")
+        return (outcome.saved.checkpoint_id, outcome.saved.uri) if outcome is not None else ("", "")
+
+    def report_landed(self, *, wait: bool = False) -> CheckpointWritten | CheckpointFailed | None:
+        """Report the checkpoint in flight if it landed; the steps of one that failed stay for the next."""
+        outcome = self._publisher.landed(wait=wait) if self._publisher is not None else None
+        if outcome is None:
+            return None
+        if isinstance(outcome, CheckpointWritten):
+            self._unsaved = [row for row in self._unsaved if row.step > outcome.committed.last_step]
+        self._report(outcome)
+        return outcome
+
+    def close(self) -> None:
+        """Let a checkpoint in flight land."""
+        if self._publisher is not None:
+            self._publisher.close()
+
+    def _gather_ledger(self) -> None:
+        world_size = dist.get_world_size()
+        everyone: list[list[tuple[int, tuple[int, ...]]]] | None = None
+        if dist.get_rank() == 0:
+            everyone = [[] for _ in range(world_size)]
+        dist.gather_object(self._mine, everyone)
+        self._mine = []
+        for rows in zip(*everyone, strict=True) if everyone is not None else ():
+            self._unsaved.append(LedgerRow(step=rows[0][0], samples=in_order([samples for _, samples in rows])))
+
+    def _state(self, step: int, num_updates: int) -> RunState:
+        return RunState(
+            step=step,
+            tokens=self.tokens,
+            num_updates=num_updates,
+            identity=self._prepared.state.identity,
+            guard=self._guard.as_json(),
+            recent_losses=tuple(self._recent),
+            skipped_steps=tuple(self._skipped_steps),
+            environment=environment(self._job),
+        )

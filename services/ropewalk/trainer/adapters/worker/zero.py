@@ -1,0 +1,112 @@
+"""Optimizer state and gradients are sliced by DeepSpeed's ZeRO-2. AdamW moves everything: ZeRO flattens matrices."""
+
+from collections.abc import Mapping
+
+import deepspeed
+import torch
+import torch.distributed as dist
+from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state, safe_set_full_optimizer_state
+from transformers import PreTrainedModel
+
+from ropewalk.model.muon import Rates
+from ropewalk.trainer.adapters.worker.strategy import Snapshot, scale_all, squared_norm
+
+_BETAS = (0.9, 0.95)
+_EPSILON = 1e-8
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+# Compiling this op takes minutes, and a kill meanwhile leaves a lock that hangs every later run; gloo serves as well.
+_UNWANTED_OP = "deepspeed_shm_comm"
+
+
+class Zero:
+    """See Strategy. `rates.adam_lr` is Muon's companion rate, too high for matrices: a third of it moves everything."""
+
+    def __init__(self, model: PreTrainedModel, rates: Rates) -> None:
+        deepspeed.ops.__compatible_ops__[_UNWANTED_OP] = False
+        self._rate = rates.adam_lr / 3
+        moving = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for _, p in moving if p.ndim >= 2], "weight_decay": rates.weight_decay},
+            {"params": [p for _, p in moving if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=self._rate, betas=_BETAS, eps=_EPSILON
+        )
+        self._engine, _, _, _ = deepspeed.initialize(
+            model=model, optimizer=optimizer, config=_config(), dist_init_required=False
+        )
+        self._model, self._moving = model, dict(moving)
+        self._num_updates = 0
+
+    def logits(self, inputs: torch.Tensor, *, last: bool) -> torch.Tensor:
+        """See Strategy."""
+        self._engine.set_gradient_accumulation_boundary(last)
+        return self._engine(input_ids=inputs, use_cache=False).logits
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """See Strategy."""
+        self._engine.backward(loss)
+
+    def squared_norm_share(self) -> float:
+        """See Strategy: this rank's slices of the averaged gradients."""
+        return squared_norm(self._gradients())
+
+    def apply(self, *, gradient_factor: float, rate_scale: float) -> None:
+        """See Strategy."""
+        scale_all(self._gradients(), gradient_factor)
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = self._rate * rate_scale
+        self._engine.step()
+        self._num_updates += 1
+
+    def discard(self) -> None:
+        """See Strategy: what ZeRO itself does after an fp16 overflow."""
+        zero = self._engine.optimizer
+        zero.zero_grad(set_to_none=True)
+        for index in list(zero.averaged_gradients):
+            zero.averaged_gradients[index] = None
+            zero.all_grad_tensors[index] = None
+
+    def snapshot(self) -> Snapshot:
+        """See Strategy. Before the first update there are no moments, which is the same as zeros."""
+        weights = {name: parameter.detach().clone() for name, parameter in self._model.named_parameters()}
+        moments: dict[str, torch.Tensor] = {}
+        for name, parameter in self._moving.items():
+            weights[name] = safe_get_full_fp32_param(parameter)
+            for moment in _MOMENTS if self._num_updates else ():
+                moments[f"{name}.{moment}"] = safe_get_full_optimizer_state(parameter, moment)
+        return Snapshot(weights=weights, optimizer=moments, num_updates=self._num_updates)
+
+    def load_optimizer(self, tensors: Mapping[str, torch.Tensor], num_updates: int) -> None:
+        """See Strategy."""
+        self._num_updates = num_updates
+        if not num_updates:
+            return
+        zero = self._engine.optimizer
+        for flat in zero.single_partition_of_fp32_groups:  # the state that the first update would have made
+            zero.optimizer.state[flat] = {
+                "step": torch.tensor(float(num_updates)),
+                "exp_avg": torch.zeros_like(flat),
+                "exp_avg_sq": torch.zeros_like(flat),
+            }
+        zero._lazy_init_hp_params_optimizer_state()
+        for name, parameter in self._moving.items():
+            for moment in _MOMENTS:
+                safe_set_full_optimizer_state(parameter, tensors[f"{name}.{moment}"], moment)
+
+    def _gradients(self) -> list[torch.Tensor]:
+        groups = self._engine.optimizer.averaged_gradients.values()
+        return [gradient for group in groups if group is not None for gradient in group]
+
+
+def _config() -> dict[str, object]:
+    return {
+        "train_micro_batch_size_per_gpu": 1,  # only for DeepSpeed's own throughput figures: we weight the loss
+        "gradient_accumulation_steps": 1,
+        "train_batch_size": dist.get_world_size(),
+        "zero_optimization": {"stage": 2, "overlap_comm": False, "reduce_bucket_size": 50_000_000},
+        "zero_allow_untested_optimizer": True,
+        "gradient_clipping": 0.0,
+        "steps_per_print": 1_000_000_000,
+        "wall_clock_breakdown": False,
+    }
