@@ -1,0 +1,9 @@
+"""Says how good an exported model is, with its uncertainty, and whether it may go into production.
+
+It measures bits per byte on held-out documents (bootstrap over files), the share of code completions that parse
+(Wilson), the 1- to 3-gram baselines of the same training tokens, and the paired difference from the model now in
+production, or from the unigram when there is none. The gate decides on that difference alone.
+
+Listens: CheckpointExported (stage `evaluate`).
+Emits: EvaluationStarted, EvaluationCompleted, GateDecided.
+"""

@@ -1,0 +1,123 @@
+"""The process that measures a model. Only plain values go in and come out; torch is loaded inside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ropewalk.evaluator.adapters.corpus import fit_baselines, read_items
+from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, cut_prompts, parses
+from ropewalk.evaluator.domain.estimates import (
+    CANDIDATE,
+    NGRAMS,
+    PRODUCTION,
+    CompletionScore,
+    ItemScore,
+    estimate_all,
+    estimate_gain,
+)
+from ropewalk.evaluator.domain.excerpts import Item, choose
+from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
+from ropewalk.events.evaluation import Estimate
+from ropewalk.runtime.outcome import StageError
+
+if TYPE_CHECKING:
+    from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child
+
+_SHOWN_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuringJob:
+    """Fetched folders. Without `production` the unigram is the baseline of the comparison."""
+
+    checkpoint_id: str
+    export: Path
+    dataset: Path
+    evalset: Path
+    production: Path | None
+    baseline: str
+    num_completions: int  # 0: the documents are no code
+    seed: int
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Everything the report needs."""
+
+    estimates: tuple[Estimate, ...]
+    gain: Estimate
+    items: tuple[ItemScore, ...]
+    completions: tuple[CompletionScore, ...]
+    num_baseline_tokens: int
+
+
+def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
+    """Score, complete, compare. Raises StageError when nothing was held out."""
+    import torch
+
+    from ropewalk.evaluator.adapters.scoring import ScoredModel
+
+    torch.set_num_threads(job.threads)
+    held_out = read_items(job.evalset)
+    items = choose(held_out, job.seed)
+    if not items:
+        raise StageError("no document was held out, so the model cannot be judged: raise evaluation.held_out_fraction")
+    candidate = ScoredModel(job.export)
+    baselines, num_tokens = fit_baselines(job.dataset, candidate.vocab_size)
+    columns = {CANDIDATE: candidate.bits(items)}
+    if job.production is not None:
+        columns[PRODUCTION] = ScoredModel(job.production).bits(items)
+    for order, name in enumerate(NGRAMS, start=1):
+        columns[name] = [_ngram_bits(baselines, order, candidate, item) for item in items]
+    scores = _rows(items, columns)
+    completions = _complete(candidate, held_out, job) if job.num_completions else ()
+    compared = PRODUCTION if job.production is not None else NGRAMS[0]
+    return Measured(
+        estimates=estimate_all(scores, completions, candidate=job.checkpoint_id, seed=job.seed),
+        gain=estimate_gain(scores, compared, subject=job.baseline, seed=job.seed),
+        items=scores,
+        completions=completions,
+        num_baseline_tokens=num_tokens,
+    )
+
+
+def _rows(items: Sequence[Item], columns: dict[str, list[float]]) -> tuple[ItemScore, ...]:
+    return tuple(
+        ItemScore(
+            item_id=item.item_id,
+            path=item.path,
+            num_bytes=item.num_bytes,
+            bits={name: column[index] for name, column in columns.items()},
+        )
+        for index, item in enumerate(items)
+    )
+
+
+def _ngram_bits(baselines: NgramModel, order: int, candidate: "ScoredModel", item: Item) -> float:
+    """The same tokens as the model is scored on, with end tokens before the first."""
+    bits = 0.0
+    for document in candidate.documents(item):
+        tokens = np.array([candidate.eos_id] * (MAX_ORDER - 1) + list(document.tokens), dtype=np.int64)
+        costs = -np.log2(baselines.probabilities(tokens, order))
+        bits += float(costs.sum() if document.counted is None else costs[np.array(document.counted)].sum())
+    return bits
+
+
+def _complete(candidate: "ScoredModel", held_out: Sequence[Item], job: MeasuringJob) -> tuple[CompletionScore, ...]:
+    if candidate.context_length <= MAX_NEW_TOKENS:
+        return ()
+    prompts = cut_prompts(held_out, job.num_completions, job.seed)
+    said = candidate.complete([prompt.text for prompt in prompts])
+    return tuple(
+        CompletionScore(
+            path=prompt.path,
+            prompt_end=prompt.text[-_SHOWN_CHARACTERS:],
+            completion=continuation.text,
+            parsed=parses(prompt.statement, continuation.text, ended=continuation.ended),
+        )
+        for prompt, continuation in zip(prompts, said, strict=True)
+    )

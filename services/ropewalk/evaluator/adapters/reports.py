@@ -1,0 +1,46 @@
+"""Reports as sealed folders."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from ropewalk.evaluator.domain.estimates import CompletionScore, ItemScore
+from ropewalk.evaluator.domain.report import Report
+from ropewalk.storage.objects import ObjectStore
+
+REPORT, ITEMS, COMPLETIONS = "report.json", "items.jsonl", "completions.jsonl"
+
+
+def report_key(checkpoint_id: str) -> str:
+    """Where the report of a checkpoint lies."""
+    return f"evaluations/{checkpoint_id}"
+
+
+def read_report(objects: ObjectStore, key: str) -> Report | None:
+    """The report under a key, if a whole one is there."""
+    if not objects.exists(key):
+        return None
+    return Report.model_validate_json((objects.fetch(key) / REPORT).read_bytes())
+
+
+def publish_report(
+    objects: ObjectStore,
+    folder: Path,
+    report: Report,
+    items: Sequence[ItemScore],
+    completions: Sequence[CompletionScore],
+) -> str:
+    """Write a report with the score of every document, seal it, and return its key."""
+    folder.mkdir(parents=True)
+    (folder / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    _write_lines(folder / ITEMS, (asdict(item) for item in items))
+    _write_lines(folder / COMPLETIONS, (asdict(completion) for completion in completions))
+    key = report_key(report.checkpoint_id)
+    objects.publish(folder, key, {"checkpoint_id": report.checkpoint_id, "run_id": report.run_id})
+    return key
+
+
+def _write_lines(path: Path, records: Iterable[dict[str, object]]) -> None:
+    path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))

@@ -1,0 +1,94 @@
+"""A Hugging Face folder as something that scores and completes. Needs torch: import it in a child process only."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, PROMPT_TOKENS
+from ropewalk.evaluator.domain.excerpts import Item
+from ropewalk.model.nll import Document, score_documents
+from ropewalk.model.tokenizer import decode, encode, encode_chat, load_tokenizer
+from ropewalk.model.weights import load_model
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What the model said. `ended`: it stopped by itself."""
+
+    text: str
+    ended: bool
+
+
+class ScoredModel:
+    """Model and tokenizer of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = load_tokenizer(folder)
+        self.model = load_model(folder)
+        self.eos_id = int(self.tokenizer.eos_token_id)
+        self.context_length = int(self.model.config.max_position_embeddings)
+        self.vocab_size = int(self.model.config.vocab_size)
+
+    def documents(self, item: Item) -> list[Document]:
+        """What is scored of an item: its text, or each answer given the turns before it."""
+        if not item.turns:
+            return [Document(tokens=encode(self.tokenizer, item.text), num_bytes=item.num_bytes)]
+        return [
+            self._answer(item, index)
+            for index, turn in enumerate(item.turns)
+            if turn.role == "assistant" and turn.content
+        ]
+
+    def _answer(self, item: Item, index: int) -> Document:
+        before = [{"role": turn.role, "content": turn.content} for turn in item.turns[:index]]
+        content = item.turns[index].content
+        prompt, answer = encode_chat(self.tokenizer, before), encode(self.tokenizer, content)
+        counted = [False] * len(prompt) + [True] * len(answer)
+        return Document(tokens=[*prompt, *answer], num_bytes=len(content.encode()), counted=counted)
+
+    def bits(self, items: Sequence[Item]) -> list[float]:
+        """The negative log2-likelihood of each item."""
+        owned = [(index, document) for index, item in enumerate(items) for document in self.documents(item)]
+        scores = score_documents(
+            self.model,
+            [document for _, document in owned],
+            context_length=self.context_length,
+            start_id=self.eos_id,
+        )
+        bits = [0.0] * len(items)
+        for (index, _), score in zip(owned, scores, strict=True):
+            bits[index] += score.nats / math.log(2)
+        return bits
+
+    def complete(self, prompts: Sequence[str]) -> list[Continuation]:
+        """Greedy continuations, in batches; a prompt keeps its last tokens."""
+        room = min(PROMPT_TOKENS, self.context_length - MAX_NEW_TOKENS)
+        ids = [encode(self.tokenizer, prompt)[-room:] for prompt in prompts]
+        batches = (ids[first : first + _BATCH] for first in range(0, len(ids), _BATCH))
+        return [self._ending(said) for batch in batches for said in self._generate(batch)]
+
+    def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[int]]:
+        width = max(len(ids) for ids in batch)
+        padding = [width - len(ids) for ids in batch]
+        rows = torch.tensor([[self.eos_id] * pad + list(ids) for pad, ids in zip(padding, batch, strict=True)])
+        mask = torch.tensor([[0] * pad + [1] * (width - pad) for pad in padding])
+        out = self.model.generate(
+            rows,
+            attention_mask=mask,
+            max_new_tokens=MAX_NEW_TOKENS,
+            do_sample=False,
+            use_cache=True,
+            eos_token_id=self.eos_id,
+            pad_token_id=self.eos_id,
+        )
+        said: list[list[int]] = out[:, width:].tolist()
+        return said
+
+    def _ending(self, said: list[int]) -> Continuation:
+        ended = self.eos_id in said
+        return Continuation(decode(self.tokenizer, said[: said.index(self.eos_id)] if ended else said), ended)

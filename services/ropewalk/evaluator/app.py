@@ -1,0 +1,19 @@
+"""The composition root of the evaluator."""
+
+from ropewalk.evaluator.handlers import evaluate_checkpoint
+from ropewalk.evaluator.settings import Settings
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointExported
+from ropewalk.runtime.service import Service
+from ropewalk.runtime.stage import StageContext
+
+
+def build(settings: Settings) -> Service:
+    """The service, wired and not yet running."""
+    service = Service("evaluator", settings)
+
+    async def evaluate(ctx: StageContext, event: CheckpointExported) -> tuple[Message, ...]:
+        return await evaluate_checkpoint(ctx, event, settings.compute)
+
+    service.stage("evaluate", CheckpointExported, evaluate)
+    return service

@@ -1,0 +1,77 @@
+"""Which part of the held-out set is scored.
+
+Documents come in the order of a keyed hash, so the choice depends on nothing but the documents. A long text gives
+one excerpt of whole lines, so that no file weighs more than a twentieth of the budget.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAX_BYTES = 150_000
+MIN_FILES = 20
+EXCERPT_BYTES = MAX_BYTES // MIN_FILES
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """A held-out document: a text or a conversation. `path` is the cluster of the bootstrap."""
+
+    item_id: str
+    path: str
+    text: str = ""
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes that are scored: the text, or the answers of a conversation."""
+        if not self.turns:
+            return len(self.text.encode())
+        return sum(len(turn.content.encode()) for turn in self.turns if turn.role == "assistant")
+
+
+def choose(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
+    """Excerpts of about MAX_BYTES in all, in hash order; documents with nothing to score are left out."""
+    chosen: list[Item] = []
+    spent = 0
+    for item in sorted(items, key=lambda item: place(item.item_id, seed)):
+        cut = item if item.turns else Item(item.item_id, item.path, text=excerpt(item.text, item.item_id, seed))
+        if cut.num_bytes == 0:
+            continue
+        chosen.append(cut)
+        spent += cut.num_bytes
+        if spent >= MAX_BYTES and len({item.path for item in chosen}) >= MIN_FILES:
+            break
+    return tuple(chosen)
+
+
+def place(name: str, seed: int) -> int:
+    """A number in 0 … 2^64 - 1 that depends on the name and the seed only."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big")
+
+
+def excerpt(text: str, name: str, seed: int) -> str:
+    """At most EXCERPT_BYTES of whole lines from a hashed place; a line that is longer alone is cut."""
+    if len(text.encode()) <= EXCERPT_BYTES:
+        return text
+    lines = text.splitlines(keepends=True)
+    sizes = [len(line.encode()) for line in lines]
+    last_start = len(lines) - 1
+    tail = sizes[last_start]
+    while last_start > 0 and tail + sizes[last_start - 1] <= EXCERPT_BYTES:
+        last_start -= 1
+        tail += sizes[last_start]
+    start = place(f"excerpt/{name}", seed) % (last_start + 1)
+    end, taken = start, 0
+    while end < len(lines) and taken + sizes[end] <= EXCERPT_BYTES:
+        taken += sizes[end]
+        end += 1
+    return "".join(lines[start:end]) or lines[start].encode()[:EXCERPT_BYTES].decode(errors="ignore")

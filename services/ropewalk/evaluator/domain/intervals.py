@@ -1,0 +1,68 @@
+"""How sure a number is: Wilson's interval for shares, a bootstrap over clusters for ratios.
+
+Bits per byte is a ratio of sums over files, and files are the unit that varies, so whole files are resampled. The
+bootstrap is studentised (bootstrap-t, Efron & Tibshirani 1993, 12.5) with the linearised standard error of a ratio:
+with 20 files the plain percentile interval covers too little.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.95
+RESAMPLES = 2000
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value between two bounds. Infinite bounds mean: not measurable."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """The share of successes with Wilson's score interval (1927), which stays sane at 0 and 1.
+
+    Raises ValueError without trials.
+    """
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"{successes} successes in {trials} trials have no interval")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = successes / trials
+    scale = 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / scale
+    half = z / scale * (share * (1 - share) / trials + z * z / (4 * trials * trials)) ** 0.5
+    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: int, level: float = LEVEL) -> Interval:
+    """Sum of numerators over sum of denominators, one pair per cluster, with its bootstrap-t interval."""
+    x, y = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)  # (n,) each
+    n = len(x)
+    value = float(x.sum() / y.sum())
+    if n < 2:
+        return Interval(value, -np.inf, np.inf)
+    residuals = x - value * y
+    error = float(_error(n, (residuals**2).sum(), y.sum()))
+    if error <= 1e-12 * max(1.0, abs(value)):
+        return Interval(value, value, value)
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
+    total = counts @ y  # (RESAMPLES,)
+    shift = counts @ residuals / total
+    squares = counts @ residuals**2 - 2 * shift * (counts @ (residuals * y)) + shift**2 * (counts @ y**2)
+    errors = _error(n, np.maximum(squares, 0.0), total)
+    defined = errors > 1e-9 * error  # a resample of one file only has no spread
+    t = shift[defined] / errors[defined]
+    high, low = np.quantile(t, [(1 + level) / 2, (1 - level) / 2])
+    return Interval(value, value - float(high) * error, value - float(low) * error)
+
+
+def _error(n: int, squares: _Floats, total: _Floats) -> _Floats:
+    """The linearised standard error of a ratio from the sum of squared residuals."""
+    return np.sqrt(n / (n - 1) * squares) / total

@@ -1,0 +1,83 @@
+"""The report of an evaluation: everything somebody needs to judge or repeat it."""
+
+from typing import Literal
+
+from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS
+from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES
+from ropewalk.evaluator.domain.gate import MIN_CLUSTERS
+from ropewalk.events.base import Value
+from ropewalk.events.evaluation import Estimate, EvaluationCompleted, GateDecided
+
+DEFINITIONS: dict[str, str] = {
+    "bits_per_byte": (
+        "Negative log2-likelihood of all tokens of the held-out excerpts over their UTF-8 bytes. The first token of "
+        "an excerpt is predicted from the end token; the end of the excerpt is not scored. For conversations: the "
+        "answers given all turns before them, over the bytes of the answers."
+    ),
+    "excerpts": (
+        f"Held-out documents in hash order until {MAX_BYTES} bytes from at least {MIN_FILES} files are reached; a "
+        f"text of more than {EXCERPT_BYTES} bytes gives one run of whole lines from a hashed place."
+    ),
+    "parse_rate": (
+        "Share of greedy completions that parse. A prompt is a held-out file up to the end of an undecorated "
+        f"top-level statement; at most {MAX_NEW_TOKENS} tokens follow. The line and then the statement that the token "
+        "limit left unfinished are dropped; at least one line with code must be left, and Python's parser must "
+        "accept the prompt's last statement with the rest after it. A completion that the model ended is not cut."
+    ),
+    "baselines": (
+        "Token n-gram models of the same training tokens with the same tokenizer, interpolated Witten-Bell smoothing, "
+        "half a count added to every unigram."
+    ),
+    "bits_per_byte_gain": (
+        "Bits per byte of the baseline minus those of the candidate on the same excerpts, paired by file. The "
+        "baseline is the model in production, or the token unigram where there is none."
+    ),
+    "gate": (
+        "promote: the interval of the gain is above the margin; reject: below; need_more: it holds the margin, or "
+        f"fewer than {MIN_CLUSTERS} files were scored."
+    ),
+}
+
+
+class Report(Value):
+    """`report.json`. It has no times in it, so the same evaluation gives the same file."""
+
+    run_id: str
+    checkpoint_id: str
+    export_uri: str
+    dataset_version: str
+    evalset_uri: str
+    recipe_sha256: str
+    seed: int
+    num_bytes: int
+    num_files: int
+    num_documents: int
+    num_baseline_tokens: int
+    estimates: tuple[Estimate, ...]
+    baseline: str
+    baseline_export_uri: str
+    comparison: Estimate
+    margin: float
+    decision: Literal["promote", "reject", "need_more"]
+    reasons: tuple[str, ...]
+    definitions: dict[str, str] = DEFINITIONS
+
+    def events(self, uri: str) -> tuple[EvaluationCompleted, GateDecided]:
+        """The facts that follow from the report at `uri`."""
+        completed = EvaluationCompleted(
+            run_id=self.run_id,
+            checkpoint_id=self.checkpoint_id,
+            uri=uri,
+            estimates=(*self.estimates, self.comparison),
+        )
+        decided = GateDecided(
+            run_id=self.run_id,
+            checkpoint_id=self.checkpoint_id,
+            export_uri=self.export_uri,
+            evaluation_uri=uri,
+            decision=self.decision,
+            reasons=self.reasons,
+            baseline=self.baseline,
+            comparison=self.comparison,
+        )
+        return completed, decided

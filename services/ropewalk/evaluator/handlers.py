@@ -1,0 +1,108 @@
+"""What the evaluator does about each event."""
+
+import asyncio
+
+from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, measure
+from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
+from ropewalk.evaluator.domain.gate import decide
+from ropewalk.evaluator.domain.report import Report
+from ropewalk.evaluator.ports import Log
+from ropewalk.evaluator.settings import ComputeSettings
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
+from ropewalk.events.data import DatasetPublished
+from ropewalk.events.evaluation import EvaluationStarted
+from ropewalk.runtime.outcome import StageError
+from ropewalk.runtime.stage import StageContext
+
+UNIGRAM = "the token unigram"
+
+
+async def evaluate_checkpoint(
+    ctx: StageContext, event: CheckpointExported, compute: ComputeSettings
+) -> tuple[Message, ...]:
+    """Measure an export and decide; a report that is already sealed is not made again."""
+    key = report_key(event.checkpoint_id)
+    earlier = await asyncio.to_thread(read_report, ctx.objects, key)
+    if earlier is not None:
+        return earlier.events(key)
+    await ctx.emit(EvaluationStarted(run_id=ctx.run_id, checkpoint_id=event.checkpoint_id), key=event.checkpoint_id)
+    dataset = await ctx.bus.last(DatasetPublished, ctx.run_id)
+    if dataset is None:
+        raise StageError(f"run {ctx.run_id} has no published dataset, so there is nothing held out to judge by")
+    production = await find_production(ctx.bus, ctx.recipe.model, event.checkpoint_id)
+    if production is not None and not await asyncio.to_thread(ctx.objects.exists, production.export_uri):
+        production = None  # its export was removed: nothing to compare with but the unigram
+    job = await _job(ctx, event, dataset, production, compute)
+    measured = await ctx.in_child(measure, job)
+    report = _report(ctx, event, dataset, production, measured)
+    await asyncio.to_thread(
+        publish_report, ctx.objects, ctx.scratch / "report", report, measured.items, measured.completions
+    )
+    return report.events(key)
+
+
+async def find_production(log: Log, model: str, checkpoint_id: str) -> ModelPromoted | None:
+    """The newest promoted version of a model, other than the candidate itself."""
+    newest = None
+    async for stored in log.read(f"{ModelPromoted.subject_prefix()}.*"):
+        match stored.message:
+            case ModelPromoted() as promoted if promoted.model == model and promoted.checkpoint_id != checkpoint_id:
+                newest = promoted
+    return newest
+
+
+def _name(production: ModelPromoted | None) -> str:
+    return UNIGRAM if production is None else f"{production.model}@{production.model_version}"
+
+
+async def _job(
+    ctx: StageContext,
+    event: CheckpointExported,
+    dataset: DatasetPublished,
+    production: ModelPromoted | None,
+    compute: ComputeSettings,
+) -> MeasuringJob:
+    fetch = ctx.objects.fetch
+    return MeasuringJob(
+        checkpoint_id=event.checkpoint_id,
+        export=await asyncio.to_thread(fetch, event.uri),
+        dataset=await asyncio.to_thread(fetch, dataset.uri),
+        evalset=await asyncio.to_thread(fetch, dataset.evalset_uri),
+        production=await asyncio.to_thread(fetch, production.export_uri) if production else None,
+        baseline=_name(production),
+        num_completions=ctx.recipe.evaluation.num_completions if ctx.recipe.profile == "code" else 0,
+        seed=ctx.recipe.seed,
+        threads=compute.threads,
+    )
+
+
+def _report(
+    ctx: StageContext,
+    event: CheckpointExported,
+    dataset: DatasetPublished,
+    production: ModelPromoted | None,
+    measured: Measured,
+) -> Report:
+    margin, baseline = ctx.recipe.evaluation.margin, _name(production)
+    decision = decide(measured.gain, margin, baseline)
+    return Report(
+        run_id=ctx.run_id,
+        checkpoint_id=event.checkpoint_id,
+        export_uri=event.uri,
+        dataset_version=dataset.dataset_version,
+        evalset_uri=dataset.evalset_uri,
+        recipe_sha256=ctx.recipe.sha256(),
+        seed=ctx.recipe.seed,
+        num_bytes=sum(item.num_bytes for item in measured.items),
+        num_files=len({item.path for item in measured.items}),
+        num_documents=len(measured.items),
+        num_baseline_tokens=measured.num_baseline_tokens,
+        estimates=measured.estimates,
+        baseline=baseline,
+        baseline_export_uri=production.export_uri if production else "",
+        comparison=measured.gain,
+        margin=margin,
+        decision=decision.decision,
+        reasons=decision.reasons,
+    )
