@@ -1,6 +1,7 @@
 """Which stream carries which subjects. One owner applies this table (`ropewalk bus apply`); services only bind.
 
-State, events, requests and timers share CONTROL because an atomic batch cannot span streams.
+State, events and requests share CONTROL because an atomic batch cannot span streams. Message schedules are off:
+nats-server 2.15 refuses them on a stream that discards new messages, and losing old facts is not an option.
 """
 
 from dataclasses import dataclass
@@ -31,17 +32,17 @@ class StreamSpec:
 STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(
         name="CONTROL",
-        subjects=("cmd.>", "evt.>", "state.>", "sched.>"),
+        subjects=("cmd.>", "evt.>", "state.>"),
         discard="new",
         max_age_s=180 * DAY_S,
-        max_bytes=20 * GIB,
+        max_bytes=8 * GIB,
         duplicate_window_s=1800.0,
         atomic=True,
         message_ttl=True,
     ),
-    StreamSpec(name="TEL", subjects=("tel.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=20 * GIB),
-    StreamSpec(name="INFER", subjects=("log.infer.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=20 * GIB),
-    StreamSpec(name="DLQ", subjects=("dlq.>",), discard="old", max_age_s=90 * DAY_S, max_bytes=5 * GIB),
+    StreamSpec(name="TEL", subjects=("tel.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=4 * GIB),
+    StreamSpec(name="INFER", subjects=("log.infer.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=4 * GIB),
+    StreamSpec(name="DLQ", subjects=("dlq.>",), discard="old", max_age_s=90 * DAY_S, max_bytes=2 * GIB),
     StreamSpec(
         name="ADVISORY",
         subjects=(
@@ -55,7 +56,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(name="AUDIT", subjects=(), discard="old", max_age_s=730 * DAY_S, max_bytes=0, mirror_of="CONTROL"),
 )
 
-_PLANE_STREAM = {"cmd": "CONTROL", "evt": "CONTROL", "state": "CONTROL", "sched": "CONTROL", "tel": "TEL"}
+_PLANE_STREAM = {"cmd": "CONTROL", "evt": "CONTROL", "state": "CONTROL", "tel": "TEL"}
 
 
 def stream_of(subject: str) -> str:

@@ -1,0 +1,162 @@
+"""Heavy work in a process of its own, so that a service stays small, answers, and survives what the work does.
+
+The child is told to die with its parent (PR_SET_PDEATHSIG), leads its own process group so that killing it takes
+its descendants along, and sends messages over a pipe. Everything that crosses is pickled between two processes
+of the same installation.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+from ropewalk.runtime.errors import ChildDiedError
+from ropewalk.runtime.outcome import StageError
+
+A = TypeVar("A")
+R = TypeVar("R")
+Report = Callable[[object], None]
+
+_PR_SET_PDEATHSIG = 1
+_KILL_GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class _Message:
+    value: object
+
+
+@dataclass(frozen=True)
+class _Result:
+    value: object
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class _Failure:
+    text: str
+    for_user: bool
+    cpu_seconds: float
+
+
+async def run_child(
+    function: Callable[[A, Report], R],
+    argument: A,
+    on_message: Callable[[Any], Awaitable[None]] | None = None,
+    on_cpu: Callable[[float], None] | None = None,
+) -> R:
+    """Run `function(argument, report)` in a fresh process and return its result.
+
+    What it reports is awaited in order by `on_message`. Cancelling this coroutine kills the process group.
+    Raises StageError if the function did, ChildDiedError for any other end without a result.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_main, args=(theirs, os.getpid(), function, argument), daemon=False)
+    process.start()
+    theirs.close()
+    try:
+        ending = await _listen(ours, process, on_message)
+    finally:
+        await asyncio.shield(_stop(process, ours))
+    if on_cpu is not None and not isinstance(ending, str):
+        on_cpu(ending.cpu_seconds)
+    match ending:
+        case _Result(value):
+            return value  # type: ignore[return-value]
+        case _Failure(text, True):
+            raise StageError(text)
+        case _Failure(text):
+            raise ChildDiedError(text)
+        case last_words:
+            raise ChildDiedError(f"{function.__name__} {_exit(process)}{last_words}")
+
+
+async def _listen(
+    pipe: Connection, process: BaseProcess, on_message: Callable[[Any], Awaitable[None]] | None
+) -> "_Result | _Failure | str":
+    """Hand over messages in order until the child sends its ending; a closed pipe before that gives text."""
+    loop = asyncio.get_running_loop()
+    inbox: asyncio.Queue[object] = asyncio.Queue()
+
+    def receive() -> None:
+        try:
+            while True:
+                loop.call_soon_threadsafe(inbox.put_nowait, pipe.recv())
+        except (EOFError, OSError, RuntimeError):
+            with contextlib.suppress(RuntimeError):  # the loop may be closed already
+                loop.call_soon_threadsafe(inbox.put_nowait, None)
+
+    threading.Thread(target=receive, name=f"child-{process.pid}", daemon=True).start()
+    while True:
+        item = await inbox.get()
+        match item:
+            case _Message(value):
+                if on_message is not None:
+                    await on_message(value)
+            case _Result() | _Failure():
+                return item
+            case _:
+                return ""
+
+
+async def _stop(process: BaseProcess, pipe: Connection) -> None:
+    """Let a child that has ended go; end one that has not."""
+    await asyncio.to_thread(process.join, 1.0)
+    for name in (signal.SIGTERM, signal.SIGKILL):
+        if process.is_alive():
+            _signal_group(process, name)
+            await asyncio.to_thread(process.join, _KILL_GRACE_S)
+    _signal_group(process, signal.SIGKILL)
+    pipe.close()
+
+
+def _signal_group(process: BaseProcess, number: signal.Signals) -> None:
+    assert process.pid is not None
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _exit(process: BaseProcess) -> str:
+    code = process.exitcode
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with status {code} and no result"
+
+
+def _main(pipe: Connection, parent: int, function: Callable[[A, Report], R], argument: A) -> None:
+    os.setpgid(0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which decides
+    lock = threading.Lock()
+
+    def send(item: object) -> None:
+        with lock:
+            pipe.send(item)
+
+    try:
+        result = function(argument, lambda value: send(_Message(value)))
+        send(_Result(result, _cpu_seconds()))
+    except StageError as error:
+        send(_Failure(str(error), for_user=True, cpu_seconds=_cpu_seconds()))
+    except BaseException:
+        send(_Failure(traceback.format_exc(limit=-12), for_user=False, cpu_seconds=_cpu_seconds()))
+        raise
+
+
+def _cpu_seconds() -> float:
+    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -1,0 +1,79 @@
+"""How a message is delivered to a handler, and what happens to it afterwards.
+
+Outcome -> JetStream: Done acks (after what follows was published), Retry naks with a delay, Reject writes a dead
+letter and terminates. An unexpected exception is a Retry that grows slower, and a dead letter after the last try.
+This module has the only catch-all of the code base.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from nats.aio.msg import Msg
+
+from ropewalk.events.base import Message
+from ropewalk.events.envelope import Envelope
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.codec import decode, now_rfc3339
+from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.runtime.telemetry import span
+
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+Handler = Callable[[Any, Envelope], Awaitable[Outcome]]
+
+MAX_TRIES = 8
+_BACK_OFF_S = (0.2, 1.0, 5.0, 30.0)
+
+
+async def outcome_or_error(work: Awaitable[R]) -> R | Exception:
+    """The result, or whatever was raised. Cancellation passes through."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, consumer: str) -> None:
+    """Hand one message to its handler and settle it with JetStream."""
+    outcome, cause_id = await _handle(raw, kind, handler)
+    match outcome:
+        case Done(messages):
+            await bus.publish_all(messages, cause_id=cause_id)
+            await raw.ack()
+        case Retry(delay_s, reason):
+            logger.debug("%s again in %.1f s: %s", raw.subject, delay_s, reason)
+            await raw.nak(delay=delay_s)
+        case Reject(reason):
+            logger.warning("dead letter from %s: %s", raw.subject, reason)
+            await bus.dead_letter(raw.metadata.stream, consumer, raw, reason)
+            await raw.term()
+
+
+async def _handle(raw: Msg, kind: type[Message], handler: Handler) -> tuple[Outcome, str]:
+    envelope = Envelope.from_headers(
+        raw.headers or {},
+        subject=raw.subject,
+        sequence=raw.metadata.sequence.stream,
+        time=raw.metadata.timestamp.isoformat() if raw.metadata.timestamp else now_rfc3339(),
+    )
+    try:
+        message = decode(kind, raw.subject, raw.data)
+    except MalformedMessageError as error:
+        return Reject(str(error)), envelope.id
+    with span(f"handle {kind.name}", traceparent=envelope.traceparent, run_id=message.run_id, subject=raw.subject):
+        result = await outcome_or_error(handler(message, envelope))
+    if not isinstance(result, Exception):
+        return result, envelope.id
+    return _after(result, raw, kind), envelope.id
+
+
+def _after(error: Exception, raw: Msg, kind: type[Message]) -> Outcome:
+    reason = f"{type(error).__name__}: {error}"
+    tries = raw.metadata.num_delivered or 1
+    logger.error("handling %s failed (try %d)", kind.name, tries, exc_info=error)
+    if tries >= MAX_TRIES:
+        return Reject(f"failed {tries} times, last with {reason}")
+    return Retry(_BACK_OFF_S[min(tries, len(_BACK_OFF_S)) - 1], reason)

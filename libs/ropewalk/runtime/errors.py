@@ -1,0 +1,33 @@
+"""What can go wrong between a service and its surroundings.
+
+RopewalkError
+├── BusError              the bus refused a message for good (too large, not permitted, stream missing)
+├── ConflictError         somebody else changed the state first: read it again
+├── MalformedMessageError a message does not fit its type: dead letter
+├── LeaseLostError        another instance holds the stage now
+└── ChildDiedError        a child process ended without a result
+"""
+
+
+class RopewalkError(Exception):
+    """The family of errors of the runtime."""
+
+
+class BusError(RopewalkError):
+    """The bus refused a message, and will refuse it again."""
+
+
+class ConflictError(RopewalkError):
+    """A compare-and-set failed: the state has moved on."""
+
+
+class MalformedMessageError(RopewalkError):
+    """The body of a message is not valid for its type. The text names the field and the value."""
+
+
+class LeaseLostError(RopewalkError):
+    """The lease was not renewed in time or belongs to somebody else."""
+
+
+class ChildDiedError(RopewalkError):
+    """A child process ended without a result; the text has its exit status and last words."""

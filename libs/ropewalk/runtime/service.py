@@ -1,0 +1,208 @@
+"""The shell of a service: a FastStream app whose subscribers settle messages by our rules.
+
+FastStream gives the broker, the lifespan, the signals and the in-memory test broker. Its NATS defaults are not
+used: messages are settled in `delivery` (its default policy drops a message on any exception), streams are never
+declared here, and the connection never gives up (its pull loop would spin).
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from faststream import AckPolicy, FastStream
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy as JetStreamAckPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from ropewalk.events.base import Message
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.run import RunCancelled
+from ropewalk.events.streams import LEASE_STREAM, stream_of
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.connection import connect_options
+from ropewalk.runtime.delivery import deliver, outcome_or_error
+from ropewalk.runtime.leases import LeaseKeeper
+from ropewalk.runtime.logs import configure_logs
+from ropewalk.runtime.outcome import Done, Outcome, Retry
+from ropewalk.runtime.runner import StageRunner, Surroundings
+from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.stage import StageContext, StageSpec
+from ropewalk.runtime.telemetry import configure
+from ropewalk.storage.connect import connect_objects
+from ropewalk.storage.objects import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
+_ACK_WAIT_S = 30.0
+_PULL = PullSub(batch_size=1, timeout=5.0)
+
+
+class Service:
+    """One of the seven. Build it in `app.py`, then `run()`."""
+
+    def __init__(self, name: str, settings: RuntimeSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.objects: ObjectStore = connect_objects(
+            settings.objects_url, endpoint=settings.storage.endpoint, cache=settings.state_dir / "cache"
+        )
+        self._bus: Bus | None = None
+        options = connect_options(settings.nats, name)
+        self.broker = NatsBroker(options.pop("servers"), logger=None, apply_types=False, **options)
+        self.leases = LeaseKeeper(settings.nats, f"{name}/{settings.instance}", settings.lease_ttl_s)
+        self._specs: list[StageSpec] = []
+        self._runners: list[StageRunner] = []
+        self._tasks: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._watchers: list[asyncio.Task[None]] = []
+
+    @property
+    def bus(self) -> Bus:
+        """The bus; only while the service runs."""
+        assert self._bus is not None, "the service is not running"
+        return self._bus
+
+    def on(self, kind: type[M], handler: Callable[[M], Awaitable[Outcome]], *, purpose: str) -> None:
+        """React to a message. The handler takes at most 20 s; longer work is a stage."""
+
+        async def with_envelope(message: M, _: Envelope) -> Outcome:
+            return await handler(message)
+
+        self._subscribe(kind, with_envelope, purpose)
+
+    def stage(
+        self,
+        name: str,
+        trigger: type[M],
+        work: Callable[[StageContext, M], Awaitable[tuple[Message, ...]]],
+    ) -> None:
+        """Run `work` under a lease for every `trigger`. What it returns is committed with the stage's end."""
+        self._specs.append(StageSpec(name, trigger, work))
+
+    def background(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a server or a sink beside the handlers; if it ends with an error, the service ends."""
+        self._tasks.append(task)
+
+    def run(self) -> None:
+        """Block until SIGTERM or SIGINT."""
+        configure_logs()
+        configure(self.name, self.settings.telemetry)
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._bus = await Bus.connect(self.settings.nats, self.name)
+        self._prepare_stages()
+        app = FastStream(self.broker, logger=None, lifespan=self._lifespan, after_startup=[self._started])
+        try:
+            await app.run(log_level=logging.WARNING, sleep_time=0.25)
+        finally:
+            await self._bus.close()
+
+    def _prepare_stages(self) -> None:
+        surroundings = Surroundings(
+            bus=self.bus,
+            leases=self.leases,
+            objects=self.objects,
+            scratch_root=self.settings.state_dir / "scratch",
+        )
+        for spec in self._specs:
+            runner = StageRunner(spec, surroundings)
+            self._runners.append(runner)
+            self._subscribe(spec.trigger, runner.on_trigger, spec.name)
+            self._subscribe_to_leases(runner)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        await self.leases.start()
+        tasks = [asyncio.create_task(self._guard(start)) for start in self._tasks]
+        try:
+            yield
+        finally:
+            for runner in self._runners:
+                await runner.stop()
+            for task in (*tasks, *self._watchers):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._watchers, return_exceptions=True)
+            await self.leases.stop()
+
+    async def _started(self) -> None:
+        """Answer pings only now, when every consumer is bound."""
+        self._watchers = [asyncio.create_task(runner.resume_orphans()) for runner in self._runners]
+        if self._runners:
+            self._watchers.append(asyncio.create_task(self._watch_cancellations()))
+        await self.bus.connection.subscribe(f"ctl.ping.{self.name}", cb=self._pong)
+        logger.info("%s is ready", self.name)
+
+    async def _pong(self, message: Msg) -> None:
+        await message.respond(json.dumps({"service": self.name, "pid": os.getpid()}).encode())
+
+    async def _guard(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A background task that dies takes the service down, so that the supervisor sees it."""
+        error = await outcome_or_error(start())
+        if error is not None:
+            logger.error("a background task of %s died", self.name, exc_info=error)
+            os._exit(1)
+
+    async def _watch_cancellations(self) -> None:
+        running: set[asyncio.Task[None]] = set()
+        async for item in self.bus.follow(f"{RunCancelled.subject_prefix()}.*", from_now=True):
+            assert isinstance(item.message, RunCancelled)
+            for runner in self._runners:
+                task = asyncio.create_task(runner.cancel(item.message))
+                running.add(task)
+                task.add_done_callback(running.discard)
+
+    def _subscribe(
+        self, kind: type[Message], handler: Callable[[Any, Envelope], Awaitable[Outcome]], purpose: str
+    ) -> None:
+        durable = f"{self.name}__{purpose}"
+
+        async def settle(raw: Msg) -> None:
+            await deliver(raw, kind, handler, self.bus, durable)
+
+        self._consume(f"{kind.subject_prefix()}.*", stream_of(kind.subject_prefix()), durable, settle)
+
+    def _subscribe_to_leases(self, runner: StageRunner) -> None:
+        async def settle(raw: Msg) -> None:
+            headers = raw.headers or {}
+            cause = "its lease expired" if "Nats-Marker-Reason" in headers else ""
+            cause = cause or ("its holder stopped" if "KV-Operation" in headers else "")
+            outcome: Outcome = Done()
+            if cause:
+                outcome = await runner.on_lease_gone(raw.subject.rpartition(".")[2], cause)
+            await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())
+
+        stage = runner.spec.name
+        self._consume(f"$KV.lease.{stage}.*", LEASE_STREAM, f"{self.name}__{stage}-lease", settle)
+
+    def _consume(self, subject: str, stream: str, durable: str, settle: Callable[[Msg], Awaitable[None]]) -> None:
+        async def settle_and_log(raw: Msg) -> None:
+            error = await outcome_or_error(settle(raw))
+            if error is not None:  # not settled, so the message comes again after the ack wait
+                logger.error("could not settle %s", raw.subject, exc_info=error)
+
+        subscriber = self.broker.subscriber(
+            subject,
+            stream=JStream(stream, declare=False),
+            durable=durable,
+            pull_sub=_PULL,
+            ack_policy=AckPolicy.MANUAL,
+            decoder=_undecoded,
+            config=ConsumerConfig(
+                ack_policy=JetStreamAckPolicy.EXPLICIT,
+                ack_wait=_ACK_WAIT_S,
+                max_deliver=-1,
+                deliver_policy=DeliverPolicy.ALL,
+            ),
+        )
+        subscriber(settle_and_log)
+
+
+async def _undecoded(message: NatsMessage) -> Msg:
+    """Bodies are decoded in `delivery`, where a malformed one becomes a dead letter."""
+    return message.raw_message

@@ -1,0 +1,74 @@
+"""One stage of one run: what the work may use while it holds the lease."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ropewalk.events.base import Message
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.child import Report, run_child
+from ropewalk.storage.objects import ObjectStore
+
+A = TypeVar("A")
+R = TypeVar("R")
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(kw_only=True)
+class StageContext:
+    """Given to a stage's work. `attempt` is 1 the first time; `epoch` fences off earlier holders of the lease."""
+
+    stage: str
+    run_id: str
+    epoch: int
+    attempt: int
+    cause_id: str
+    recipe: Recipe
+    bus: Bus
+    objects: ObjectStore
+    scratch: Path
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    cancel_mode: str = "checkpoint"
+    cpu_seconds: float = 0.0
+
+    async def emit(self, message: Message, key: str = "") -> None:
+        """Publish a fact now. The same trigger, type and key give the same id, so a redo repeats no fact."""
+        await self.bus.publish(message, cause_id=self.cause_id, key=f"{self.stage}/{key}", epoch=self.epoch)
+
+    async def in_child(
+        self,
+        function: Callable[[A, Report], R],
+        argument: A,
+        on_message: Callable[[Any], Awaitable[None]] | None = None,
+    ) -> R:
+        """Run heavy work in a process of its own; see `child.run_child`."""
+        return await run_child(function, argument, on_message, self.add_cpu_seconds)
+
+    def add_cpu_seconds(self, seconds: float) -> None:
+        """Count CPU time that was used elsewhere for this stage."""
+        self.cpu_seconds += seconds
+
+
+def scratch_folder(parent: Path, stage: str, run_id: str, epoch: int) -> Path:
+    """An empty private folder for one holder of one lease."""
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{stage}-{run_id}-{epoch}-", dir=parent))
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove a scratch folder with what is left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A stage of a service: its name, the message that asks for it, and the work."""
+
+    name: str
+    trigger: type[Message]
+    work: Callable[[StageContext, Any], Awaitable[tuple[Message, ...]]]

@@ -1,0 +1,30 @@
+"""A service with one stage whose work depends on the name of the run. Started as a process by the tests."""
+
+import asyncio
+
+from ropewalk.events.base import Message
+from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
+from ropewalk.events.run import RunAccepted
+from ropewalk.runtime.outcome import StageError
+from ropewalk.runtime.service import Service
+from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.stage import StageContext
+
+SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)
+
+
+async def work(context: StageContext, event: RunAccepted) -> tuple[Message, ...]:
+    await context.emit(SegmentIngested(run_id=event.run_id, source_id="x", segment=SEGMENT), key="s")
+    if event.run_id.startswith("slow"):
+        await asyncio.sleep(3)
+    if event.run_id == "hopeless":
+        raise StageError("the corpus is empty: add a source")
+    if event.run_id == "flaky" and context.attempt == 1:
+        raise OSError("the first attempt fails")
+    return (CorpusIngested(run_id=event.run_id, segments=(SEGMENT,), num_documents=1, num_bytes=1, num_quarantined=0),)
+
+
+if __name__ == "__main__":
+    service = Service("sample", RuntimeSettings())
+    service.stage("sample", RunAccepted, work)
+    service.run()
