@@ -90,17 +90,19 @@ def encode_ledger(rows: Iterable[LedgerRow]) -> bytes:
 
 def read_ledger(folder: Path) -> tuple[LedgerRow, ...]:
     """The rows of a checkpoint's ledger file. Raises LedgerError."""
-    path = folder / LEDGER
-    rows = []
     try:
-        for number, line in enumerate(path.read_text().splitlines(), start=1):
-            record = json.loads(line)
-            rows.append(LedgerRow(int(record["step"]), tuple(int(sample) for sample in record["samples"])))
+        lines = (folder / LEDGER).read_text().splitlines()
     except FileNotFoundError:
-        raise LedgerError(f"{path.name} is missing") from None
+        raise LedgerError(f"{LEDGER} is missing") from None
+    return tuple(_row(number, line) for number, line in enumerate(lines, start=1))
+
+
+def _row(number: int, line: str) -> LedgerRow:
+    try:
+        record = json.loads(line)
+        return LedgerRow(int(record["step"]), tuple(int(sample) for sample in record["samples"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise LedgerError(f"{path.name}, line {number}: {error}") from None
-    return tuple(rows)
+        raise LedgerError(f"{LEDGER}, line {number}: {error!r}") from None
 
 
 def lineage(entries: Iterable[LedgerEntry]) -> tuple[list[LedgerEntry], list[LedgerEntry]]:

@@ -84,8 +84,9 @@ _ORDER: tuple[Cause, ...] = (
     "worker_lost",
     "cluster",
 )
+_DISK_MARKS = ("no space left on device", "disk quota exceeded", "disk is full")
 _MARKS: tuple[tuple[Cause, tuple[str, ...]], ...] = (
-    ("disk_full", ("no space left on device", "disk quota exceeded", "disk is full")),
+    ("disk_full", _DISK_MARKS),
     ("out_of_memory", ("out of memory", "can't allocate memory", "cannot allocate memory", "memoryerror")),
     ("not_finite", ("not finite", "non-finite", "loss is nan")),
     ("worker_lost", ("connection reset", "connection closed", "connection refused", "broken pipe", "gloo", "nccl")),
@@ -106,7 +107,7 @@ def _cause_of(symptom: Symptom) -> Cause:
         case "died":
             return "worker_lost"
         case "refused":
-            return "user_error"
+            return "disk_full" if any(mark in symptom.text.lower() for mark in _DISK_MARKS) else "user_error"
         case "out_of_memory" | "stalled" | "cluster":
             return symptom.kind
         case "raised":

@@ -42,15 +42,15 @@ def tail_mean(losses: Sequence[float]) -> float:
     return math.fsum(tail) / len(tail)
 
 
-def search_completed(run_id: str, trials: Sequence[TrialCompleted]) -> SearchCompleted:
-    """The verdict. No trials at all choose nothing. Raises NoTrialSucceededError if there were some and none ended well."""
+def search_completed(run_id: str, trials: Sequence[TrialCompleted], first_failure: str = "") -> SearchCompleted:
+    """The verdict; no trials choose nothing. Raises NoTrialSucceededError if there were some and none ended well."""
     if not trials:
         return SearchCompleted(run_id=run_id, num_trials=0, params={}, loss=0.0)
     ended_well = [trial for trial in trials if trial.status == "complete" and math.isfinite(trial.loss)]
     if not ended_well:
         raise NoTrialSucceededError(
             f"none of the {len(trials)} search trials ended with a finite loss: "
-            "lower the learning rates, look at the data, or set trials to 0"
+            + (first_failure or "lower the learning rates or look at the data")
         )
     best = min(ended_well, key=lambda trial: (trial.loss, trial.trial))
     return SearchCompleted(run_id=run_id, num_trials=len(trials), params=best.params, loss=best.loss)

@@ -1,0 +1,7 @@
+"""`python -m ropewalk.trainer`"""
+
+from ropewalk.trainer.app import build
+from ropewalk.trainer.settings import Settings
+
+if __name__ == "__main__":
+    build(Settings()).run()

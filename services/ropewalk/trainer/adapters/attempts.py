@@ -1,0 +1,155 @@
+"""Trains a run to its end: one worker group after the other, each from the newest whole checkpoint.
+
+This is the one place that acts on `domain.recovery`. It runs in a child process of the service and knows no bus.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ropewalk.runtime.outcome import StageError
+from ropewalk.storage.local import LocalObjects
+from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoint
+from ropewalk.trainer.adapters.mailbox import open_mailbox
+from ropewalk.trainer.adapters.ray_group import GroupWatch, run_group
+from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, GroupLost, TrainingJob, TrainingReport
+from ropewalk.trainer.adapters.worker.job import Finished, Started, StepsDone, WorkerJob, WorkerReport
+from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, TryAgain, decide, diagnose
+
+logger = logging.getLogger(__name__)
+Report = Callable[[TrainingReport], None]
+
+
+@dataclass(kw_only=True)
+class _Attempt:
+    """What one group has shown so far."""
+
+    number: int
+    start_step: int
+    last_step: int
+    last_sign: float = field(default_factory=time.time)
+    finished: Finished | None = None
+
+    def note(self, report: WorkerReport) -> None:
+        """Keep what recovery needs to know."""
+        self.last_sign = time.time()
+        match report:
+            case StepsDone(rows=rows) if rows:
+                self.last_step = rows[-1].step
+                self.last_sign = rows[-1].time_unix
+            case Finished():
+                self.finished = report
+            case Started():
+                logger.info("attempt %d starts at step %d", self.number, report.resume_step)
+
+
+class Attempts:
+    """The attempts of one training job on one cluster."""
+
+    def __init__(self, job: TrainingJob, report: Report, storage: Path) -> None:
+        self._job = job
+        self._report = report
+        self._storage = storage
+        self._objects = LocalObjects(job.objects_root)
+        self._checkpoints = RunCheckpoints(self._objects, job.run_id, job.epoch)
+        self._box: Any = open_mailbox()
+        self._cpu: dict[str, float] = {}
+        self._losses: list[Loss] = []
+
+    def run(self) -> Finished:
+        """Train until a group finishes. Raises StageError when another attempt would not help."""
+        number = self._job.first_attempt
+        while True:
+            newest = self._resume_point()
+            total_steps = self._job.recipe.derived.total_steps
+            if self._job.stop_file.exists() or (newest is not None and newest.step >= total_steps):
+                return _finished_before(newest, total_steps)
+            attempt, diagnosis = self._one(number, newest)
+            if attempt.finished is not None:
+                self._report(CpuUsed(sum(self._cpu.values())))
+                return attempt.finished
+            self._recover(attempt, diagnosis)
+            number += 1
+
+    def _one(self, number: int, newest: WholeCheckpoint | None) -> tuple[_Attempt, Diagnosis]:
+        step = newest.step if newest is not None else 0
+        attempt = _Attempt(number=number, start_step=step, last_step=step - 1)
+
+        def on_report(report: WorkerReport) -> None:
+            attempt.note(report)
+            self._report(FromWorkers(number, report))
+
+        watch = GroupWatch(stall_s=self._job.stall_s, on_report=on_report, cpu_seconds=self._cpu)
+        symptoms = run_group(self._worker_job(number, newest), self._box, self._storage, watch)
+        return attempt, diagnose(symptoms)
+
+    def _resume_point(self) -> WholeCheckpoint | None:
+        newest = self._checkpoints.newest_whole(self._report)
+        if newest is not None:
+            for found in self._checkpoints.ancestry(newest):
+                self._report(found)
+        return newest
+
+    def _worker_job(self, number: int, newest: WholeCheckpoint | None) -> WorkerJob:
+        job = self._job
+        return WorkerJob(
+            run_id=job.run_id,
+            epoch=job.epoch,
+            attempt=number,
+            recipe=job.recipe,
+            dataset=self._objects.fetch(job.dataset_uri),
+            dataset_version=job.dataset_version,
+            tokenizer=self._objects.fetch(job.tokenizer_uri),
+            objects_root=job.objects_root,
+            scratch=job.scratch,
+            matrix_lr=job.matrix_lr,
+            adam_lr=job.adam_lr,
+            resume_from=newest.folder if newest is not None else None,
+            stop_file=job.stop_file,
+        )
+
+    def _recover(self, attempt: _Attempt, diagnosis: Diagnosis) -> None:
+        """Report the loss and wait out the back-off, or give up."""
+        self._report(
+            GroupLost(
+                attempt=attempt.number,
+                cause=diagnosis.cause,
+                detail=diagnosis.detail,
+                last_step=attempt.last_step,
+                time_unix=attempt.last_sign,
+            )
+        )
+        self._losses.append(
+            Loss(
+                attempt=attempt.number,
+                cause=diagnosis.cause,
+                detail=diagnosis.detail,
+                start_step=attempt.start_step,
+                steps_done=attempt.last_step + 1,
+            )
+        )
+        match decide(self._losses):
+            case GiveUp(message):
+                self._report(CpuUsed(sum(self._cpu.values())))
+                raise StageError(message)
+            case TryAgain(delay_s):
+                logger.warning("attempt %d: %s; again in %.0f s", attempt.number, diagnosis.cause, delay_s)
+                time.sleep(delay_s)
+
+
+def _finished_before(newest: WholeCheckpoint | None, total_steps: int) -> Finished:
+    """Nothing is left to train (or to be waited for): what the newest checkpoint says of the end."""
+    meta = newest.manifest.meta if newest is not None else {}
+    step = newest.step if newest is not None else 0
+    return Finished(
+        step=step,
+        loss=float(str(meta.get("loss") or "nan")),
+        tokens=int(str(meta.get("tokens") or 0)),
+        seconds=0.0,
+        stopped=step < total_steps,
+        checkpoint_id=str(meta.get("checkpoint_id", "")),
+        uri=newest.key if newest is not None else "",
+    )

@@ -1,0 +1,136 @@
+"""Which checkpoint to resume from: the newest whole one in the object store. Nobody else's registry is asked.
+
+Ray Train registers a checkpoint only when its controller polls, so after a kill its registry can lie behind by one;
+and a service can die between a checkpoint and its event. The store, verified, is the truth.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from ropewalk.corpus.ledger import LEDGER, read_ledger
+from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.training import StepsCommitted
+from ropewalk.storage.manifest import Manifest, ManifestError, read_manifest, verify
+from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+from ropewalk.trainer.adapters.reports import CheckpointBroken, CheckpointFound
+
+
+@dataclass(frozen=True)
+class WholeCheckpoint:
+    """A checkpoint whose every file has the hash that its manifest promises."""
+
+    key: str
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def step(self) -> int:
+        """The next step to take."""
+        return _number(self.manifest.meta["step"])
+
+
+class RunCheckpoints:
+    """The checkpoints of a run as one holder of its lease sees them.
+
+    Those of lower epochs are listed once: what a fenced-off holder still writes later is not ours to resume from.
+    """
+
+    def __init__(self, objects: ObjectStore, run_id: str, epoch: int) -> None:
+        self._objects = objects
+        self._run_id = run_id
+        self._epoch = epoch
+        self._inherited = frozenset(key for key in self._keys() if _place(key)[1] < epoch)
+
+    def newest_whole(self, on_broken: Callable[[CheckpointBroken], None]) -> WholeCheckpoint | None:
+        """The newest checkpoint that verifies. Broken ones on the way are moved to quarantine."""
+        for key in sorted(self._keys(), key=_place, reverse=True):
+            if key not in self._inherited and _place(key)[1] != self._epoch:
+                continue
+            try:
+                folder = self._objects.fetch(key)
+                return WholeCheckpoint(key, folder, verify(folder))
+            except ObjectNotFoundError:
+                continue  # pruned or quarantined since it was listed
+            except ManifestError as error:
+                self._set_aside(key, error, on_broken)
+        return None
+
+    def ancestry(self, newest: WholeCheckpoint) -> list[CheckpointFound]:
+        """The checkpoint and its ancestors that still exist, oldest first, with the events that announce them."""
+        return [_found(self._run_id, key, folder) for key, folder in self._chain(newest)][::-1]
+
+    def _chain(self, newest: WholeCheckpoint) -> Iterator[tuple[str, Path]]:
+        key, folder = newest.key, newest.folder
+        while True:
+            yield key, folder
+            parent_id = str(read_manifest(folder).meta.get("parent_id") or "")
+            if not parent_id:
+                return
+            key = f"{self._prefix}{parent_id.removeprefix(f'{self._run_id}-')}"
+            try:
+                folder = self._objects.fetch(key)
+            except ObjectNotFoundError:
+                return
+
+    def _set_aside(self, key: str, error: ManifestError, on_broken: Callable[[CheckpointBroken], None]) -> None:
+        step, epoch = _place(key)
+        checkpoint_id = f"{self._run_id}-{epoch}-{step}"
+        target = f"quarantine/checkpoints/{checkpoint_id}"
+        try:
+            self._objects.move(key, target)
+        except ObjectNotFoundError:
+            return  # somebody else set it aside
+        on_broken(
+            CheckpointBroken(checkpoint_id=checkpoint_id, step=step, uri=target, file=error.file, reason=error.reason)
+        )
+
+    @property
+    def _prefix(self) -> str:
+        return f"runs/{self._run_id}/checkpoints/"
+
+    def _keys(self) -> list[str]:
+        return self._objects.list(self._prefix)
+
+
+def _place(key: str) -> tuple[int, int]:
+    """Step and epoch of `…/<epoch>-<step>`: further along is better, then the younger epoch."""
+    epoch, _, step = key.rpartition("/")[2].partition("-")
+    return int(step), int(epoch)
+
+
+def _found(run_id: str, key: str, folder: Path) -> CheckpointFound:
+    manifest = read_manifest(folder)
+    step, epoch = _place(key)
+    checkpoint_id = f"{run_id}-{epoch}-{step}"
+    rows = read_ledger(folder)
+    saved = CheckpointSaved(
+        run_id=run_id,
+        checkpoint_id=checkpoint_id,
+        epoch=epoch,
+        step=step,
+        uri=key,
+        manifest_sha256=manifest.sha256,
+        num_bytes=manifest.num_bytes,
+        blocked_s=0.0,
+    )
+    if not rows:
+        return CheckpointFound(saved, None)
+    committed = StepsCommitted(
+        run_id=run_id,
+        epoch=epoch,
+        first_step=rows[0].step,
+        last_step=rows[-1].step,
+        num_samples=sum(len(row.samples) for row in rows),
+        sha256=manifest.files[LEDGER][0],
+        uri=f"{key}/{LEDGER}",
+        checkpoint_id=checkpoint_id,
+    )
+    return CheckpointFound(saved, committed)
+
+
+def _number(value: JsonValue) -> int:
+    assert isinstance(value, int), f"a step is {value!r}"
+    return value

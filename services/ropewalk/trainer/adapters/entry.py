@@ -1,0 +1,26 @@
+"""The entry points of the trainer's child processes. Importing this costs nothing: Ray and torch come when called."""
+
+from collections.abc import Callable
+
+from ropewalk.trainer.adapters.reports import SearchJob, SearchResult, TrainingJob
+from ropewalk.trainer.adapters.worker.job import Finished
+
+
+def train(job: TrainingJob, report: Callable[[object], None]) -> Finished:
+    """Train a run to its end and return the last report. Raises StageError."""
+    from ropewalk.trainer.adapters.ray_cluster import ray_cluster
+
+    with ray_cluster(job.cluster) as storage:
+        from ropewalk.trainer.adapters.attempts import Attempts
+
+        return Attempts(job, report, storage).run()
+
+
+def search(job: SearchJob, report: Callable[[object], None]) -> SearchResult:
+    """Run all trials of a search; each is also reported as it ends."""
+    from ropewalk.trainer.adapters.ray_cluster import ray_cluster
+
+    with ray_cluster(job.cluster):
+        from ropewalk.trainer.adapters.ray_trials import Trials
+
+        return Trials(job, report).run()

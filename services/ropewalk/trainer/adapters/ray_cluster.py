@@ -1,0 +1,63 @@
+"""Starts a private Ray that ends with this process, or joins one that is there."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from ropewalk.trainer.adapters.reports import ClusterSpec
+
+_OBJECT_STORE_BYTES = 100 * 1024**2  # nothing large goes through Ray here
+_SURROUNDINGS = {
+    "OMP_NUM_THREADS": "1",  # spinning OpenMP threads made a step four times slower on two busy cores
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # default 2: how soon the controller sees a dead worker
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # default 600
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
+}
+
+
+@contextmanager
+def ray_cluster(spec: ClusterSpec) -> Iterator[Path]:
+    """Connect this process to Ray; gives a folder for what Ray Train wants to store. All of it is gone afterwards."""
+    os.environ.update(_SURROUNDINGS)
+    import ray  # after the environment, of which it reads parts when imported
+
+    folder = _own_folder(spec.temporary)
+    if spec.address:
+        ray.init(address=spec.address, configure_logging=False, log_to_driver=False)
+    else:
+        ray.init(
+            num_cpus=spec.num_cpus,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            configure_logging=False,
+            log_to_driver=False,
+            _temp_dir=str(folder),
+        )
+    try:
+        yield folder / "train"
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_folder(parent: Path) -> Path:
+    """A folder named after this process; those of processes that are gone are removed."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for other in parent.iterdir():
+        if other.name.isdigit() and not psutil.pid_exists(int(other.name)):
+            shutil.rmtree(other, ignore_errors=True)
+    folder = parent / str(os.getpid())
+    with suppress(FileExistsError):
+        folder.mkdir()
+    return folder

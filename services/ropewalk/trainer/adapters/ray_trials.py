@@ -1,0 +1,174 @@
+"""The trials of a search as Ray tasks: Optuna proposes factors and prunes, the workers only train.
+
+The first trial takes the derived rates unchanged, so a search never ends worse than no search on its own measure.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.trial import TrialState
+from ray.exceptions import RayError
+
+from ropewalk.events.training import TrialCompleted
+from ropewalk.storage.local import LocalObjects
+from ropewalk.trainer.adapters.mailbox import Beat, Letter, Sender, open_mailbox
+from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult
+from ropewalk.trainer.adapters.worker.job import Finished, StepLoss, WorkerError, WorkerJob
+from ropewalk.trainer.domain.search import HIGHEST_FACTOR, LOWEST_FACTOR, LR_FACTOR, num_trials, tail_mean, trial_params
+
+_POLL_S = 0.2
+_SMOOTH = 10  # steps: a pruner that looks at single batches prunes luck
+
+
+@dataclass(kw_only=True)
+class _Running:
+    trial: optuna.trial.Trial
+    reference: Any
+    stop_file: Path
+    params: dict[str, float]
+    started: float = field(default_factory=time.monotonic)
+    losses: list[float] = field(default_factory=list)
+    finished: bool = False
+    pruned: bool = False
+
+
+class Trials:
+    """All trials of one search."""
+
+    def __init__(self, job: SearchJob, report: Callable[[object], None]) -> None:
+        self._job = job
+        self._report = report
+        self._objects = LocalObjects(job.objects_root)
+        self._box: Any = open_mailbox()
+        self._running: dict[int, _Running] = {}
+        self._ended: dict[int, TrialCompleted] = {}
+        self._cpu: dict[str, float] = {}
+        self._first_failure = ""
+        self._study = _study(job)
+
+    def run(self) -> SearchResult:
+        """Run them all."""
+        total = num_trials(self._job.recipe)
+        while len(self._ended) < total:
+            while len(self._running) < self._job.parallel and len(self._running) + len(self._ended) < total:
+                self._start()
+            references = {running.reference: number for number, running in self._running.items()}
+            done, _ = ray.wait(list(references), timeout=_POLL_S)
+            self._take_mail()
+            for reference in done:
+                self._end(references[reference])
+        self._report(CpuUsed(sum(self._cpu.values())))
+        return SearchResult(tuple(self._ended[number] for number in sorted(self._ended)), self._first_failure)
+
+    def _start(self) -> None:
+        trial = self._study.ask()
+        factor = trial.suggest_float(LR_FACTOR, LOWEST_FACTOR, HIGHEST_FACTOR, log=True)
+        params = trial_params(self._job.recipe.derived, factor)
+        stop_file = self._job.scratch / f"stop-trial-{trial.number}"
+        reference = _run_trial.remote(self._worker_job(trial.number, params, stop_file), self._box)
+        self._running[trial.number] = _Running(trial=trial, reference=reference, stop_file=stop_file, params=params)
+
+    def _worker_job(self, number: int, params: dict[str, float], stop_file: Path) -> WorkerJob:
+        job = self._job
+        return WorkerJob(
+            run_id=job.run_id,
+            epoch=job.epoch,
+            attempt=number,
+            recipe=job.recipe.model_copy(update={"strategy": "ddp", "num_workers": 1}),
+            dataset=self._objects.fetch(job.dataset_uri),
+            dataset_version=job.dataset_version,
+            tokenizer=self._objects.fetch(job.tokenizer_uri),
+            objects_root=job.objects_root,
+            scratch=job.scratch,
+            matrix_lr=params["matrix_lr"],
+            adam_lr=params["adam_lr"],
+            stop_after_steps=job.recipe.derived.trial_steps,
+            stop_file=stop_file,
+        )
+
+    def _take_mail(self) -> None:
+        for letter in ray.get(self._box.drain.remote()):
+            match letter:
+                case Beat(process=process, cpu_seconds=seconds):
+                    self._cpu[process] = seconds
+                case Letter(sender=number, content=StepLoss() as step):
+                    self._note_step(self._running[number], step)
+                case Letter(sender=number, content=Finished()):
+                    self._running[number].finished = True
+
+    def _note_step(self, running: _Running, step: StepLoss) -> None:
+        """Let the pruner look; a pruned trial finds its stop file at its next step."""
+        running.losses.append(step.loss)
+        recent = running.losses[-_SMOOTH:]
+        running.trial.report(math.fsum(recent) / len(recent), step.step)
+        if not running.pruned and running.trial.should_prune():
+            running.pruned = True
+            running.stop_file.touch()
+
+    def _end(self, number: int) -> None:
+        running = self._running.pop(number)
+        failure = _failure_of(running.reference)
+        self._first_failure = self._first_failure or failure
+        loss = tail_mean(running.losses)
+        if not running.finished or not math.isfinite(loss):
+            status, state = "failed", TrialState.FAIL
+        elif running.pruned:
+            status, state = "pruned", TrialState.PRUNED
+        else:
+            status, state = "complete", TrialState.COMPLETE
+        self._study.tell(running.trial, loss if state == TrialState.COMPLETE else None, state=state)
+        completed = TrialCompleted.model_validate(
+            {
+                "run_id": self._job.run_id,
+                "trial": number,
+                "status": status,
+                "params": running.params,
+                "loss": loss,
+                "num_steps": len(running.losses),
+                "seconds": time.monotonic() - running.started,
+            }
+        )
+        self._ended[number] = completed
+        self._report(completed)
+
+
+def _failure_of(reference: Any) -> str:
+    try:
+        return str(ray.get(reference))
+    except RayError:
+        return "the process of a trial was killed or crashed"
+
+
+def _study(job: SearchJob) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    trials, steps = num_trials(job.recipe), job.recipe.derived.trial_steps
+    study = optuna.create_study(
+        direction="minimize",
+        sampler=TPESampler(seed=job.recipe.seed, n_startup_trials=max(2, min(10, trials // 2))),
+        pruner=MedianPruner(n_startup_trials=2, n_warmup_steps=steps // 3, interval_steps=max(1, steps // 10)),
+    )
+    study.enqueue_trial({LR_FACTOR: 1.0})
+    return study
+
+
+@ray.remote(num_cpus=1, max_retries=0)
+def _run_trial(job: WorkerJob, box: Any) -> str:
+    """What a trial's process runs. Returns why it failed; empty if it did not."""
+    from ropewalk.trainer.adapters.worker.loop import run_worker
+
+    try:
+        with Sender(box, job.attempt) as report:
+            run_worker(job, 0, 1, report)
+    except WorkerError as error:
+        return str(error)
+    except (RuntimeError, ValueError, OSError) as error:  # a failed trial is a result of the search
+        return f"{type(error).__name__}: {error}"
+    return ""

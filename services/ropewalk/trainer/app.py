@@ -1,0 +1,17 @@
+"""The composition root of the trainer."""
+
+from functools import partial
+
+from ropewalk.events.data import DatasetPublished
+from ropewalk.events.training import SearchCompleted
+from ropewalk.runtime.service import Service
+from ropewalk.trainer import handlers
+from ropewalk.trainer.settings import Settings
+
+
+def build(settings: Settings) -> Service:
+    """Wire the service; nothing happens before its `run`."""
+    service = Service("trainer", settings)
+    service.stage("search", DatasetPublished, partial(handlers.search, settings=settings))
+    service.stage("train", SearchCompleted, partial(handlers.train, settings=settings))
+    return service

@@ -1,0 +1,203 @@
+"""What is worth telling the log while a run trains: from observations to events. Plain values in, plain values out.
+
+Every event comes with a natural key, so that telling the same thing twice gives the same message id.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointQuarantined, CheckpointSaved
+from ropewalk.events.training import (
+    StepMetrics,
+    StepMetricsBatch,
+    StepsCommitted,
+    StepSkipped,
+    TrainingInterrupted,
+    TrainingProgressed,
+    TrainingResumed,
+    TrainingStarted,
+)
+from ropewalk.recipes.recipe import Recipe
+
+Told = tuple[Message, str]
+_PROGRESS_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What earlier holders of the stage have told. Times are Unix seconds."""
+
+    saved: frozenset[str] = frozenset()  # manifest hashes
+    committed: frozenset[tuple[str, str]] = frozenset()  # checkpoint id and ledger hash
+    last_attempt: int = 0
+    last_epoch: int = 0
+    last_step: int = -1
+    first_sign: float = 0.0  # 0: nobody trained before
+    last_sign: float = 0.0
+    interrupted: bool = False  # the last attempt's end was told, too
+
+
+@dataclass(kw_only=True)
+class _Group:
+    attempt: int
+    resume_step: int = 0
+    checkpoint_id: str = ""
+    resumption_told: bool = False
+
+
+@dataclass(kw_only=True)
+class Story:
+    """Tells one holder's part of a run. Methods return (event, key) pairs in the order to publish."""
+
+    run_id: str
+    epoch: int
+    recipe: Recipe
+    past: Past
+    _lost_at: float = 0.0
+    _progress_at: float = 0.0
+    _group: _Group = field(default_factory=lambda: _Group(attempt=0))
+    _saved: set[str] = field(default_factory=set)
+    _committed: set[tuple[str, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._lost_at = self.past.last_sign
+        self._saved |= self.past.saved
+        self._committed |= self.past.committed
+
+    def opening(self) -> list[Told]:
+        """At the start: if an earlier holder vanished without a word, say so for it."""
+        past = self.past
+        if not past.last_sign or past.interrupted:
+            return []
+        interrupted = TrainingInterrupted(
+            run_id=self.run_id,
+            epoch=past.last_epoch,
+            attempt=past.last_attempt,
+            cause="service_lost",
+            last_step=past.last_step,
+            detail="the process that led the workers ended without a word",
+        )
+        return [(interrupted, f"{past.last_epoch}-{past.last_attempt}")]
+
+    def group_started(
+        self, attempt: int, pids: Sequence[int], resume_step: int, checkpoint_id: str, num_parameters: int
+    ) -> list[Told]:
+        """All workers are ready to take `resume_step`."""
+        self._group = _Group(attempt=attempt, resume_step=resume_step, checkpoint_id=checkpoint_id)
+        started = TrainingStarted(
+            run_id=self.run_id,
+            epoch=self.epoch,
+            attempt=attempt,
+            strategy=self.recipe.strategy,
+            num_workers=len(pids),
+            worker_pids=tuple(pids),
+            total_steps=self.recipe.derived.total_steps,
+            resume_step=resume_step,
+            num_parameters=num_parameters,
+        )
+        return [(started, f"{self.epoch}-{attempt}")]
+
+    def steps_taken(self, rows: tuple[StepMetrics, ...]) -> list[Told]:
+        """Metrics of new steps arrived; the first ones after a loss also tell what it cost."""
+        if not rows:
+            return []
+        key = f"{self.epoch}-{rows[0].attempt}-{rows[0].step}"
+        told: list[Told] = [(StepMetricsBatch(run_id=self.run_id, rows=rows), key)]
+        if self._lost_at and not self._group.resumption_told:
+            told.append((self._resumed(rows[0]), f"{self.epoch}-{self._group.attempt}"))
+        self._group.resumption_told = True
+        last = rows[-1]
+        if last.time_unix - self._progress_at >= _PROGRESS_EVERY_S:
+            self._progress_at = last.time_unix
+            told.append((self._progress(rows), f"{self.epoch}-{last.attempt}-{last.step}"))
+        return told
+
+    def step_skipped(self, attempt: int, step: int, reason: str) -> list[Told]:
+        """An update was not applied."""
+        skipped = StepSkipped(run_id=self.run_id, epoch=self.epoch, step=step, reason=reason)
+        return [(skipped, f"{self.epoch}-{attempt}-{step}")]
+
+    def checkpoint_saved(self, saved: CheckpointSaved, committed: StepsCommitted | None) -> list[Told]:
+        """A whole checkpoint lies in the store. What was told before is not told again."""
+        told: list[Told] = []
+        if saved.manifest_sha256 not in self._saved:
+            self._saved.add(saved.manifest_sha256)
+            told.append((saved, saved.manifest_sha256))
+        if committed is None:
+            return told
+        identity = (committed.checkpoint_id, committed.sha256)
+        if identity not in self._committed:
+            self._committed.add(identity)
+            told.append((committed, "/".join(identity)))
+        return told
+
+    def checkpoint_broken(self, checkpoint_id: str, step: int, uri: str, file: str, reason: str) -> list[Told]:
+        """A checkpoint did not verify when it was to be resumed from."""
+        quarantined = CheckpointQuarantined(
+            run_id=self.run_id, checkpoint_id=checkpoint_id, step=step, uri=uri, file=file, reason=reason
+        )
+        return [(quarantined, f"{checkpoint_id}/{self.epoch}-{self._group.attempt}")]
+
+    def group_lost(self, attempt: int, cause: str, detail: str, last_step: int, last_sign: float) -> list[Told]:
+        """A worker group ended before the last step."""
+        self._lost_at = self._lost_at if self._lost_at and not self._group.resumption_told else last_sign
+        interrupted = TrainingInterrupted(
+            run_id=self.run_id, epoch=self.epoch, attempt=attempt, cause=cause, last_step=last_step, detail=detail
+        )
+        return [(interrupted, f"{self.epoch}-{attempt}")]
+
+    def _resumed(self, first: StepMetrics) -> TrainingResumed:
+        return TrainingResumed(
+            run_id=self.run_id,
+            epoch=self.epoch,
+            attempt=self._group.attempt,
+            resume_step=self._group.resume_step,
+            checkpoint_id=self._group.checkpoint_id,
+            seconds_lost=max(0.0, first.time_unix - self._lost_at),
+        )
+
+    def _progress(self, rows: tuple[StepMetrics, ...]) -> TrainingProgressed:
+        last, total_steps = rows[-1], self.recipe.derived.total_steps
+        seconds = sum(row.step_s + row.checkpoint_s for row in rows)
+        return TrainingProgressed(
+            run_id=self.run_id,
+            epoch=self.epoch,
+            step=last.step,
+            total_steps=total_steps,
+            loss=fmean(row.loss for row in rows),
+            tokens=(last.step + 1) * last.tokens,
+            tokens_per_s=sum(row.tokens for row in rows) / max(seconds, 1e-9),
+            seconds_left=(total_steps - last.step - 1) * seconds / len(rows),
+        )
+
+
+def past_of(events: Iterable[tuple[Message, float]]) -> Past:
+    """The past of a run from its training events with the time (Unix seconds) each was stored at, oldest first."""
+    saved, committed = set(), set()
+    attempt, epoch, step, first_sign, sign, interrupted = 0, 0, -1, 0.0, 0.0, False
+    for event, stored_at in events:
+        match event:
+            case CheckpointSaved():
+                saved.add(event.manifest_sha256)
+            case StepsCommitted():
+                committed.add((event.checkpoint_id, event.sha256))
+            case TrainingStarted():
+                attempt, epoch, interrupted = max(attempt, event.attempt), event.epoch, False
+                step, sign = event.resume_step - 1, stored_at
+                first_sign = first_sign or stored_at
+            case TrainingProgressed():
+                step, sign = event.step, stored_at
+            case TrainingInterrupted():
+                attempt, interrupted = max(attempt, event.attempt), True
+    return Past(
+        saved=frozenset(saved),
+        committed=frozenset(committed),
+        last_attempt=attempt,
+        last_epoch=epoch,
+        last_step=step,
+        first_sign=first_sign,
+        last_sign=sign,
+        interrupted=interrupted,
+    )

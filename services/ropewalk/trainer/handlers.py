@@ -1,0 +1,220 @@
+"""What the trainer does when a dataset version was published and when a search ended."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.data import DatasetPublished
+from ropewalk.events.training import (
+    SearchCompleted,
+    StepsCommitted,
+    TrainingCompleted,
+    TrainingInterrupted,
+    TrainingProgressed,
+    TrainingStarted,
+    TrialCompleted,
+)
+from ropewalk.runtime.outcome import StageError
+from ropewalk.runtime.stage import StageContext
+from ropewalk.trainer.adapters import entry
+from ropewalk.trainer.adapters.reports import (
+    CheckpointBroken,
+    CheckpointFound,
+    ClusterSpec,
+    CpuUsed,
+    FromWorkers,
+    GroupLost,
+    SearchJob,
+    TrainingJob,
+    TrainingReport,
+)
+from ropewalk.trainer.adapters.worker.job import (
+    CheckpointFailed,
+    CheckpointWritten,
+    Started,
+    StepsDone,
+    StepSkippedReport,
+)
+from ropewalk.trainer.domain.search import NoTrialSucceededError, learning_rates, num_trials, search_completed
+from ropewalk.trainer.domain.story import Past, Story, Told, past_of
+from ropewalk.trainer.settings import Settings
+
+logger = logging.getLogger(__name__)
+R = TypeVar("R")
+
+
+async def search(context: StageContext, event: DatasetPublished, settings: Settings) -> tuple[Message, ...]:
+    """Try learning rates on short trainings. Raises StageError if no trial ended well."""
+    if num_trials(context.recipe) == 0:
+        return (search_completed(context.run_id, ()),)
+    job = SearchJob(
+        run_id=context.run_id,
+        epoch=context.epoch,
+        recipe=context.recipe,
+        dataset_uri=event.uri,
+        dataset_version=event.dataset_version,
+        tokenizer_uri=event.tokenizer_uri,
+        objects_root=_objects_root(settings),
+        scratch=context.scratch,
+        parallel=settings.training.parallel_trials,
+        cluster=_cluster(settings, settings.training.parallel_trials),
+    )
+
+    async def on_report(report: TrialCompleted | CpuUsed) -> None:
+        match report:
+            case TrialCompleted():
+                await context.emit(report, str(report.trial))
+            case CpuUsed(seconds):
+                context.add_cpu_seconds(seconds)
+
+    result = await _unless_cancelled(context, context.in_child(entry.search, job, on_report))
+    try:
+        return (search_completed(context.run_id, result.trials, result.first_failure),)
+    except NoTrialSucceededError as error:
+        raise StageError(str(error)) from None
+
+
+async def train(context: StageContext, event: SearchCompleted, settings: Settings) -> tuple[Message, ...]:
+    """Train to the last step, through any number of lost workers. Raises StageError when that makes no sense."""
+    began = time.time()
+    dataset = await context.bus.last(DatasetPublished, context.run_id)
+    assert dataset is not None, "a search needs a dataset"
+    past = await _past(context)
+    story = Story(run_id=context.run_id, epoch=context.epoch, recipe=context.recipe, past=past)
+    await _tell(context, story.opening())
+
+    async def on_report(report: TrainingReport) -> None:
+        if isinstance(report, CpuUsed):
+            context.add_cpu_seconds(report.seconds)
+        else:
+            await _tell(context, told_by(story, report))
+
+    job = _training_job(context, event, dataset, past, settings)
+    stop_asked = asyncio.create_task(_ask_to_stop(context, job.stop_file))
+    try:
+        finished = await context.in_child(entry.train, job, on_report)
+    finally:
+        stop_asked.cancel()
+    if context.cancelled.is_set():
+        raise asyncio.CancelledError
+    return (
+        TrainingCompleted(
+            run_id=context.run_id,
+            checkpoint_id=finished.checkpoint_id,
+            uri=finished.uri,
+            step=finished.step,
+            loss=finished.loss,
+            tokens=finished.tokens,
+            seconds=time.time() - (past.first_sign or began),
+        ),
+    )
+
+
+def told_by(story: Story, report: TrainingReport) -> list[Told]:
+    """The events that a report of the child means."""
+    match report:
+        case FromWorkers(attempt, Started() as started):
+            return story.group_started(
+                attempt,
+                started.worker_pids,
+                started.resume_step,
+                started.resumed_checkpoint_id,
+                started.num_parameters,
+            )
+        case FromWorkers(_, StepsDone(rows=rows)):
+            return story.steps_taken(rows)
+        case FromWorkers(attempt, StepSkippedReport(step=step, reason=reason)):
+            return story.step_skipped(attempt, step, reason)
+        case FromWorkers(_, CheckpointWritten(saved=saved, committed=committed)):
+            return story.checkpoint_saved(saved, committed)
+        case FromWorkers(_, CheckpointFailed(reason=reason)):
+            logger.warning("%s", reason)
+        case CheckpointFound(saved, committed):
+            return story.checkpoint_saved(saved, committed)
+        case CheckpointBroken():
+            return story.checkpoint_broken(report.checkpoint_id, report.step, report.uri, report.file, report.reason)
+        case GroupLost():
+            return story.group_lost(report.attempt, report.cause, report.detail, report.last_step, report.time_unix)
+    return []
+
+
+def _training_job(
+    context: StageContext, event: SearchCompleted, dataset: DatasetPublished, past: Past, settings: Settings
+) -> TrainingJob:
+    matrix_lr, adam_lr = learning_rates(context.recipe.derived, event.params)
+    return TrainingJob(
+        run_id=context.run_id,
+        epoch=context.epoch,
+        first_attempt=past.last_attempt + 1,
+        recipe=context.recipe,
+        dataset_uri=dataset.uri,
+        dataset_version=dataset.dataset_version,
+        tokenizer_uri=dataset.tokenizer_uri,
+        objects_root=_objects_root(settings),
+        scratch=context.scratch,
+        matrix_lr=matrix_lr,
+        adam_lr=adam_lr,
+        stop_file=context.scratch / "stop",
+        stall_s=settings.training.stall_s,
+        cluster=_cluster(settings, context.recipe.num_workers),
+    )
+
+
+async def _past(context: StageContext) -> Past:
+    events: list[tuple[Message, float]] = []
+    for kind in (TrainingStarted, TrainingProgressed, TrainingInterrupted, CheckpointSaved, StepsCommitted):
+        async for stored in context.bus.read(f"{kind.subject_prefix()}.{context.run_id}"):
+            events.append((stored.message, stored.time.timestamp()))
+    return past_of(sorted(events, key=lambda item: item[1]))
+
+
+async def _tell(context: StageContext, told: list[Told]) -> None:
+    for message, key in told:
+        await context.emit(message, key)
+
+
+async def _ask_to_stop(context: StageContext, stop_file: Path) -> None:
+    """When the run is cancelled: the workers look for this file at every step, save and finish."""
+    await context.cancelled.wait()
+    stop_file.touch()
+
+
+async def _unless_cancelled(context: StageContext, work: Coroutine[Any, Any, R]) -> R:
+    """The result of the work; if the run is cancelled meanwhile, the work is ended and CancelledError raised."""
+    task = asyncio.ensure_future(work)
+    cancelled = asyncio.ensure_future(context.cancelled.wait())
+    try:
+        await asyncio.wait((task, cancelled), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise asyncio.CancelledError
+        return task.result()
+    finally:
+        cancelled.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+def _cluster(settings: Settings, num_workers: int) -> ClusterSpec:
+    return ClusterSpec(
+        address=settings.training.ray_address,
+        num_cpus=max(2, num_workers),
+        temporary=settings.training.ray_tmp,
+    )
+
+
+def _objects_root(settings: Settings) -> Path:
+    """The store as a folder that all workers see. Raises StageError for a store that is none."""
+    parts = urlsplit(settings.objects_url)
+    if parts.scheme != "file":
+        raise StageError(
+            f"the object store is {settings.objects_url!r}, but training workers read and write a folder: "
+            "set ROPEWALK_OBJECTS_URL to file:///path, a path that all of them share"
+        )
+    return Path(unquote(parts.path))
