@@ -32,9 +32,10 @@ def stack_environment(layout: Layout, ports: Ports, credentials: Credentials) ->
         "ROPEWALK_INTERNAL_KEY": credentials.internal_key,
         "ROPEWALK_PREPROCESSING_RAY_ADDRESS": ray_address,
         "ROPEWALK_TRAINER_RAY_ADDRESS": ray_address,
-        "ROPEWALK_MONITOR_HTTP_HOST": LOOPBACK,
-        "ROPEWALK_MONITOR_HTTP_PORT": str(ports.clickhouse_http),
-        "ROPEWALK_MONITOR_HTTP_TOKEN": credentials.clickhouse_token,
+        "ROPEWALK_MONITOR_HOST": LOOPBACK,
+        "ROPEWALK_MONITOR_PORT": str(ports.clickhouse_http),
+        "ROPEWALK_MONITOR_TOKEN": credentials.clickhouse_token,
+        "ROPEWALK_MONITOR_ANONYMOUS": "true",  # loopback only: plain `clickhouse_connect.get_client(host=…)` reads
         "ROPEWALK_SERVING_HOST": LOOPBACK,
         "ROPEWALK_SERVING_PORT": str(ports.openai),
         "ROPEWALK_SERVING_DEMO_KEY": credentials.demo_key,

@@ -1,0 +1,58 @@
+"""The typer application, the options that many commands share, and how results are printed."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from ropewalk.client import Client, ClientSettings, find_settings
+from ropewalk.client.blocking import call
+from ropewalk.local.layout import Layout, layout_of
+from ropewalk.local.settings import LocalSettings
+from ropewalk.local.stack import running_state
+from ropewalk.runtime.settings import NatsSettings
+
+app = typer.Typer(
+    name="ropewalk",
+    add_completion=False,
+    help="From raw text to a governed, watched language-model endpoint.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+Result = TypeVar("Result")
+
+StateDir = Annotated[
+    Path | None,
+    typer.Option("--state-dir", help="State folder of the stack [default: ~/.ropewalk].", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def layout(state_dir: Path | None) -> Layout:
+    """The layout of the state folder that was asked for."""
+    return layout_of(state_dir or LocalSettings().state_dir)
+
+
+def settings_of(state_dir: Path | None) -> ClientSettings:
+    """Where the stack is. Raises StackNotRunningError for an embedded stack that is down."""
+    place = layout(state_dir)
+    if "url" not in NatsSettings().model_fields_set:  # no address given: it must be the embedded stack
+        running_state(place)
+    return find_settings(place.state_dir)
+
+
+def with_client(action: Callable[[Client], Awaitable[Result]], state_dir: Path | None) -> Result:
+    """Run one asynchronous action against the stack."""
+    return call(action, settings_of(state_dir))
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, nothing else."""
+    console.print(json.dumps(value, indent=1, default=str), soft_wrap=True, markup=False)

@@ -1,0 +1,22 @@
+"""`contracts`: the messages of the bus as an AsyncAPI 3 document."""
+
+import yaml
+
+from ropewalk.cli.app import AsJson, app, console, print_json
+
+
+@app.command()
+def contracts(as_json: AsJson = False) -> None:
+    """Print every message type as AsyncAPI 3, in YAML or JSON.
+
+    Example: ropewalk contracts --json > asyncapi.json
+    """
+    from ropewalk.runtime.asyncapi import (
+        document,  # builds schemas of all types, which other commands need not wait for
+    )
+
+    content = document()
+    if as_json:
+        print_json(content)
+    else:
+        console.print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), markup=False, soft_wrap=True)

@@ -1,0 +1,49 @@
+"""`ledger verify`: the proof that every sample was read as planned."""
+
+from dataclasses import asdict
+
+import typer
+
+from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of
+from ropewalk.cli.runs import RunId
+from ropewalk.client.blocking import call
+from ropewalk.client.ledgers import verify_ledger_of
+from ropewalk.corpus.ledger import LedgerVerdict
+from ropewalk.storage.connect import connect_objects
+
+ledger = typer.Typer(help="The record of which samples each training step consumed.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+
+
+@ledger.callback()
+def group() -> None:
+    """The record of which samples each training step consumed.
+
+    Example: ropewalk ledger verify python-stdlib-261123-101500-1a2b
+    """
+
+
+@ledger.command()
+def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Compare what training read with what was planned; exit code 1 if they differ.
+
+    Example: ropewalk ledger verify python-stdlib-261123-101500-1a2b
+    """
+    settings = settings_of(state_dir)
+    objects = connect_objects(settings.objects_url)
+    verdict = call(lambda client: verify_ledger_of(client, run, objects), settings)
+    if as_json:
+        print_json(asdict(verdict))
+    else:
+        _print_verdict(verdict)
+    raise typer.Exit(0 if verdict.ok else 1)
+
+
+def _print_verdict(verdict: LedgerVerdict) -> None:
+    console.print(
+        f"{'[green]✓[/]' if verdict.ok else '[red]✗[/]'} {verdict.num_steps:,} steps, {verdict.num_samples:,} samples:"
+        f" {verdict.num_skipped} skipped, {verdict.num_repeated} repeated"
+        f" ({verdict.num_discarded_steps} steps taken again after a loss)"
+    )
+    for sentence in verdict.sentences:
+        console.print(f"  {sentence}", style="red", markup=False)

@@ -1,0 +1,195 @@
+"""`submit`, `runs`, `show`, `cancel`: runs."""
+
+import sys
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from ropewalk.cli.app import AsJson, StateDir, app, console, errors, print_json, with_client
+from ropewalk.client import Client
+from ropewalk.client.describe import describe
+from ropewalk.client.summary import RunSummary
+from ropewalk.events.base import Message
+from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunRejected
+from ropewalk.recipes.builtin import load_recipe, resolve_recipe
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.runtime.codec import Stored
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run id, as `ropewalk runs` lists them.")]
+_COLOURS = {"promoted": "green", "running": "cyan", "submitted": "cyan", "failed": "red", "refused": "red"}
+
+
+@app.command()
+def submit(
+    recipe: Annotated[str, typer.Argument(help="A built-in recipe's name or a YAML file.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the recipe and its plan; send nothing.")] = False,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time, instead of the recipe's.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="Your own id for the run.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print the run's events until it is over.")] = False,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a recipe and start a run of it.
+
+    Example: ropewalk submit python-stdlib --dry-run
+    """
+    fields = load_recipe(recipe)
+    if minutes is not None:
+        fields = {**fields, "minutes": minutes}
+    complete = resolve_recipe(fields)
+    if dry_run:
+        if as_json:
+            print_json({"recipe": complete.as_json(), "recipe_sha256": complete.sha256()})
+        else:
+            console.print(recipe_view(complete), plan_view(complete))
+        return
+    submitted = with_client(lambda client: client.submit(fields, run_id), state_dir)
+    if as_json:
+        print_json({"run_id": submitted})
+    else:
+        console.print(submitted, markup=False)
+    if follow:
+        raise typer.Exit(with_client(lambda client: _print_until_over(client, submitted), state_dir))
+
+
+@app.command()
+def runs(
+    run_id: Annotated[list[str] | None, typer.Argument(metavar="[show RUN]", help="`show RUN`: one run.")] = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List all runs with their state.
+
+    Example: ropewalk runs --json
+    """
+    words = run_id or []
+    if words:
+        if len(words) != 2 or words[0] != "show":
+            raise typer.BadParameter(f"{' '.join(words)!r} is not understood: write `ropewalk runs show RUN`")
+        show(words[1], state_dir, as_json)
+        return
+    found = with_client(lambda client: client.runs(), state_dir)
+    if as_json:
+        print_json([_run_json(run) for run in found])
+        return
+    console.print(_runs_view(found) if found else "no runs yet: `ropewalk submit python-stdlib` starts one")
+
+
+@app.command()
+def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Show the timeline of one run.
+
+    Example: ropewalk show python-stdlib-261123-101500-1a2b
+    """
+    timeline = with_client(lambda client: client.timeline(run), state_dir)
+    if as_json:
+        print_json([_event_json(stored) for stored in timeline])
+        return
+    for stored in timeline:
+        _print_event(stored, since=timeline[0])
+
+
+@app.command()
+def cancel(
+    run: RunId,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for the next checkpoint.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a run at its next checkpoint, or now.
+
+    Example: ropewalk cancel python-stdlib-261123-101500-1a2b --reason "wrong data"
+    """
+    mode: Literal["checkpoint", "now"] = "now" if now else "checkpoint"
+    with_client(lambda client: client.cancel(run, mode, reason), state_dir)
+    if as_json:
+        print_json({"run_id": run, "mode": mode})
+    else:
+        console.print(f"asked for {run} to stop {'now' if now else 'at its next checkpoint'}", markup=False)
+
+
+def recipe_view(recipe: Recipe) -> Table:
+    """What a person wrote."""
+    table = Table(title=f"recipe {recipe.name} · {recipe.sha256()[:12]}", box=None, title_justify="left")
+    table.add_column("field", style="dim")
+    table.add_column("value", overflow="fold")
+    for name, value in recipe.as_json().items():
+        if name not in ("plan", "sources"):
+            table.add_row(name, str(value))
+    for source in recipe.sources:
+        table.add_row("source", f"{source.path} ({source.licence}, {source.format})")
+    return table
+
+
+def plan_view(recipe: Recipe) -> Table:
+    """What follows from it."""
+    table = Table(title="derived plan", box=None, title_justify="left")
+    table.add_column("field", style="dim")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    for name, field in type(recipe.derived).model_fields.items():
+        value = getattr(recipe.derived, name)
+        table.add_row(name, f"{value:g}" if isinstance(value, float) else f"{value:,}", field.description or "")
+    return table
+
+
+async def _print_until_over(client: Client, run_id: str) -> int:
+    first: Stored[Message] | None = None
+    async for stored in client.follow(run_id):
+        first = first or stored
+        _print_event(stored, since=first)
+        match stored.message:
+            case RunRejected(violations=violations):
+                for violation in violations:
+                    errors.print(violation, style="red", markup=False)
+                return 2
+            case RunFailed() | RunCancelled():
+                return 1
+            case RunCompleted(outcome=outcome):
+                return 0 if outcome == "promoted" else 1
+    sys.exit("the timeline ended early")
+
+
+def _print_event(stored: Stored[Message], since: Stored[Message]) -> None:
+    seconds = (stored.time - since.time).total_seconds()
+    name = stored.message.subject_prefix().partition(".")[2].removesuffix(".v1")
+    console.print(f"{seconds:8.1f} s  {name:28} {describe(stored.message)}", markup=False, soft_wrap=True)
+
+
+def _runs_view(found: list[RunSummary]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("run", "status", "stage", "started", "model", "detail"):
+        table.add_column(heading, overflow="fold")
+    for run in found:
+        model = f"{run.model}@{run.model_version}" if run.model_version else ""
+        status = f"[{_COLOURS.get(run.status, 'yellow')}]{run.status}[/]"
+        table.add_row(run.run_id, status, run.stage, f"{run.started_at:%Y-%m-%d %H:%M:%S}", model, run.detail)
+    return table
+
+
+def _run_json(run: RunSummary) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "status": run.status,
+        "recipe": run.recipe,
+        "stage": run.stage,
+        "started_at": run.started_at.isoformat(),
+        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+        "model": run.model,
+        "model_version": run.model_version,
+        "detail": run.detail,
+    }
+
+
+def _event_json(stored: Stored[Message]) -> dict[str, Any]:
+    return {
+        "sequence": stored.sequence,
+        "time": stored.time.isoformat(),
+        "id": stored.envelope.id,
+        "type": stored.message.type_name(),
+        "source": stored.envelope.source,
+        "epoch": stored.envelope.epoch,
+        "data": stored.message.model_dump(mode="json"),
+    }

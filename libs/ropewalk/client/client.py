@@ -1,0 +1,98 @@
+"""The asynchronous client: requests go out on the bus, answers are read from the log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Literal, Self
+
+from pydantic import JsonValue
+
+from ropewalk.client.endpoints import Table, query
+from ropewalk.client.errors import UnknownRunError, UnreachableError
+from ropewalk.client.run_id import check_run_id, new_run_id
+from ropewalk.client.settings import ClientSettings, find_settings
+from ropewalk.client.summary import RunSummary, summarise
+from ropewalk.events.base import Message
+from ropewalk.events.run import CancelRun, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.codec import Stored
+
+_CONNECT_TIMEOUT_S = 10.0
+ENDINGS = (RunRejected, RunCompleted, RunFailed, RunCancelled)
+
+
+class Client:
+    """A user of a stack. Create it with `connect`; use it as an asynchronous context manager."""
+
+    def __init__(self, bus: Bus, settings: ClientSettings) -> None:
+        self.bus = bus
+        self.settings = settings
+
+    @classmethod
+    async def connect(cls, settings: ClientSettings | None = None) -> Self:
+        """Connect to the stack of `settings`, by default the embedded one. Raises UnreachableError."""
+        chosen = settings or find_settings()
+        try:
+            bus = await asyncio.wait_for(Bus.connect(chosen.nats, "client"), _CONNECT_TIMEOUT_S)
+        except TimeoutError:
+            raise UnreachableError(f"the bus at {chosen.nats.url} does not answer") from None
+        return cls(bus, chosen)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.bus.close()
+
+    async def submit(self, recipe: Recipe | dict[str, JsonValue], run_id: str | None = None) -> str:
+        """Ask for a run and return its id. Whether the recipe is sound is decided by ingest, in the log.
+
+        Raises ClientError if `run_id` is not valid.
+        """
+        fields = recipe.as_json() if isinstance(recipe, Recipe) else recipe
+        name = str(fields.get("name") or fields.get("base") or "custom")
+        chosen = check_run_id(run_id or new_run_id(name, datetime.now(UTC)))
+        await self.bus.publish(SubmitRun(run_id=chosen, recipe=fields))
+        return chosen
+
+    async def follow(self, run_id: str) -> AsyncIterator[Stored[Message]]:
+        """The facts of a run from its beginning, until it is over."""
+        async for stored in self.bus.follow(f"evt.*.*.*.{check_run_id(run_id)}"):
+            yield stored
+            if isinstance(stored.message, ENDINGS):
+                return
+
+    async def timeline(self, run_id: str) -> list[Stored[Message]]:
+        """Everything the log has about a run now, in order. Raises UnknownRunError."""
+        stored = [item async for item in self.bus.read(f"*.*.*.*.{check_run_id(run_id)}") if _for_people(item)]
+        if not stored:
+            raise UnknownRunError(run_id)
+        return stored
+
+    async def runs(self) -> list[RunSummary]:
+        """All runs in the log, oldest first."""
+        requests = [item async for item in self.bus.read("cmd.run.submit.>")]
+        facts = [item async for item in self.bus.read("evt.run.>")]
+        return summarise(sorted([*requests, *facts], key=lambda item: item.sequence))
+
+    async def cancel(self, run_id: str, mode: Literal["checkpoint", "now"] = "checkpoint", reason: str = "") -> None:
+        """Ask for a run to stop. Raises UnknownRunError."""
+        await self.timeline(run_id)
+        await self.bus.publish(CancelRun(run_id=run_id, mode=mode, reason=reason))
+
+    async def query(self, sql: str) -> Table:
+        """Ask the analytics database. Raises RefusedError, UnreachableError."""
+        return await query(self.settings, sql)
+
+
+def _for_people(stored: Stored[Message]) -> bool:
+    """Requests and facts; snapshots and timers repeat them."""
+    return stored.message.plane in ("cmd", "evt")

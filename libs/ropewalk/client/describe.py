@@ -1,0 +1,210 @@
+"""One sentence per message, for people who watch a run."""
+
+from functools import singledispatch
+
+from ropewalk.events import checkpoint, data, evaluation, monitoring, run, serving, training
+from ropewalk.events.base import Message
+
+
+@singledispatch
+def describe(message: Message) -> str:
+    """What the message says, in a few words; empty where its name says it all."""
+    return ""
+
+
+@describe.register
+def _(message: run.RunRejected) -> str:
+    return "; ".join(message.violations)
+
+
+@describe.register
+def _(message: run.RunCompleted) -> str:
+    model = f" as {message.model}@{message.model_version}" if message.model_version else ""
+    return f"{message.outcome}{model}"
+
+
+@describe.register
+def _(message: run.RunFailed) -> str:
+    return f"{message.stage}: {message.message}"
+
+
+@describe.register
+def _(message: run.StageStarted) -> str:
+    return f"{message.stage}{f', attempt {message.attempt}' if message.attempt > 1 else ''}"
+
+
+@describe.register
+def _(message: run.StageCompleted) -> str:
+    return f"{message.stage} in {message.seconds:.1f} s, {message.cpu_seconds:.1f} CPU-seconds"
+
+
+@describe.register
+def _(message: run.StageInterrupted) -> str:
+    return f"{message.stage}: {message.cause}"
+
+
+@describe.register
+def _(message: data.SourceRegistered) -> str:
+    return f"{message.num_files:,} files under {message.path} ({message.licence})"
+
+
+@describe.register
+def _(message: data.SegmentIngested) -> str:
+    return f"{message.segment.num_documents:,} documents, {message.segment.num_bytes / 1e6:.1f} MB"
+
+
+@describe.register
+def _(message: data.RecordQuarantined) -> str:
+    return f"{message.num_records} set aside: {message.reason}"
+
+
+@describe.register
+def _(message: data.CorpusIngested) -> str:
+    return f"{message.num_documents:,} documents, {message.num_bytes / 1e6:.1f} MB, {message.num_quarantined} set aside"
+
+
+@describe.register
+def _(message: data.SegmentCleaned) -> str:
+    return f"{message.num_kept:,} of {message.num_inputs:,} documents kept, {message.num_held_out} held out"
+
+
+@describe.register
+def _(message: data.TokenizerTrained) -> str:
+    return f"{message.vocab_size:,} tokens, {message.bytes_per_token:.2f} bytes each"
+
+
+@describe.register
+def _(message: data.DatasetPublished) -> str:
+    return f"{message.num_tokens:,} tokens from {message.num_kept:,} of {message.num_inputs:,} documents"
+
+
+@describe.register
+def _(message: training.TrialCompleted) -> str:
+    params = ", ".join(f"{name} {value:.3g}" for name, value in message.params.items())
+    return f"trial {message.trial} {message.status}: {params}, loss {message.loss:.3f}"
+
+
+@describe.register
+def _(message: training.SearchCompleted) -> str:
+    params = ", ".join(f"{name} {value:.3g}" for name, value in message.params.items())
+    return f"best of {message.num_trials}: {params}" if params else "nothing to search"
+
+
+@describe.register
+def _(message: training.TrainingStarted) -> str:
+    begin = f"from step {message.resume_step}" if message.resume_step else "from scratch"
+    return (
+        f"{message.num_parameters / 1e6:.2f} M parameters, {message.num_workers} workers, {message.strategy}, {begin}"
+    )
+
+
+@describe.register
+def _(message: training.TrainingProgressed) -> str:
+    pace = f"{message.tokens_per_s:,.0f} tokens/s"
+    return f"step {message.step} of {message.total_steps}, loss {message.loss:.3f}, {pace}"
+
+
+@describe.register
+def _(message: training.StepsCommitted) -> str:
+    return f"steps {message.first_step} to {message.last_step}, {message.num_samples} samples"
+
+
+@describe.register
+def _(message: training.StepSkipped) -> str:
+    return f"step {message.step}: {message.reason}"
+
+
+@describe.register
+def _(message: training.TrainingInterrupted) -> str:
+    return f"{message.cause} at about step {message.last_step}"
+
+
+@describe.register
+def _(message: training.TrainingResumed) -> str:
+    return f"from step {message.resume_step}, {message.seconds_lost:.1f} s after the loss"
+
+
+@describe.register
+def _(message: training.TrainingCompleted) -> str:
+    return f"step {message.step}, loss {message.loss:.3f}, {message.tokens:,} tokens in {message.seconds:.0f} s"
+
+
+@describe.register
+def _(message: checkpoint.CheckpointSaved) -> str:
+    return f"step {message.step}, {message.num_bytes / 1e6:.1f} MB"
+
+
+@describe.register
+def _(message: checkpoint.CheckpointCommitted) -> str:
+    return f"step {message.step} verified"
+
+
+@describe.register
+def _(message: checkpoint.CheckpointQuarantined) -> str:
+    return f"step {message.step}: {message.file} {message.reason}"
+
+
+@describe.register
+def _(message: checkpoint.CheckpointExported) -> str:
+    return f"{message.num_parameters / 1e6:.2f} M parameters, {message.num_bytes / 1e6:.1f} MB"
+
+
+@describe.register
+def _(message: checkpoint.ParityCertified) -> str:
+    outcome = "agree" if message.passed else f"differ: {'; '.join(message.differences)}"
+    return f"{len(message.paths)} paths on {message.num_prompts} prompts {outcome}"
+
+
+@describe.register
+def _(message: checkpoint.ModelPromoted) -> str:
+    return f"{message.model}@{message.model_version} may be {message.alias}"
+
+
+@describe.register
+def _(message: evaluation.EvaluationCompleted) -> str:
+    return ", ".join(f"{each.metric} {each.value:.3f}" for each in message.estimates[:4])
+
+
+@describe.register
+def _(message: evaluation.GateDecided) -> str:
+    return f"{message.decision}: {'; '.join(message.reasons)}"
+
+
+@describe.register
+def _(message: serving.ModelDeployed) -> str:
+    return f"{message.model}@{message.model_version} loaded in {message.load_s:.1f} s"
+
+
+@describe.register
+def _(message: serving.ServingFailed) -> str:
+    return f"{message.model}@{message.model_version}: {message.message}"
+
+
+@describe.register
+def _(message: serving.TrafficShifted) -> str:
+    return f"{message.alias} is now {message.model}@{message.model_version}"
+
+
+@describe.register
+def _(message: serving.BackendRepaired) -> str:
+    return f"{message.model}@{message.model_version}: {message.cause}, {message.seconds:.1f} s"
+
+
+@describe.register
+def _(message: monitoring.BaselineSealed) -> str:
+    return f"{message.model}@{message.model_version} from {message.num_requests} requests"
+
+
+@describe.register
+def _(message: monitoring.SignalComputed) -> str:
+    return f"{message.signal} {message.statistic:.2f} of {message.threshold:.2f}"
+
+
+@describe.register
+def _(message: monitoring.AlarmRaised) -> str:
+    return f"{message.signal} changed at {message.changed_at} ({message.detail})"
+
+
+@describe.register
+def _(message: monitoring.CostRecorded) -> str:
+    return f"{message.stage}: {message.cpu_seconds:.1f} CPU-seconds, ${message.usd:.5f}"

@@ -1,0 +1,112 @@
+"""The two HTTP interfaces a user talks to: ClickHouse for questions, OpenAI for completions."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from ropewalk.client.errors import RefusedError, UnreachableError
+from ropewalk.client.settings import ClientSettings
+
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The answer to a query."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def as_records(self) -> list[dict[str, Any]]:
+        """One mapping per row."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedQuery:
+    """A query that ships with the monitor."""
+
+    name: str
+    description: str
+    sql: str
+
+
+async def query(settings: ClientSettings, sql: str) -> Table:
+    """Ask ClickHouse. Raises RefusedError with the server's words, UnreachableError."""
+    response = await _clickhouse(settings, "POST", "/?default_format=JSONCompact", content=sql.encode())
+    body = response.json()
+    columns = tuple(column["name"] for column in body["meta"])
+    return Table(columns=columns, rows=tuple(tuple(row) for row in body["data"]))
+
+
+async def named_queries(settings: ClientSettings) -> list[NamedQuery]:
+    """The queries that ship. Raises RefusedError, UnreachableError."""
+    response = await _clickhouse(settings, "GET", "/named")
+    return [NamedQuery(name=item["name"], description=item["description"], sql=item["sql"]) for item in response.json()]
+
+
+async def stream_completion(settings: ClientSettings, body: dict[str, Any]) -> AsyncIterator[str]:
+    """Text as it is generated. Raises RefusedError with the endpoint's words, UnreachableError."""
+    url = f"{settings.openai_url}/completions"
+    headers = {"authorization": f"Bearer {settings.api_key}"}
+    try:
+        async with (
+            httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client,
+            client.stream("POST", url, json={**body, "stream": True}, headers=headers) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                await response.aread()
+                raise RefusedError(_error_text(response))
+            async for line in response.aiter_lines():
+                for text in _texts(line):
+                    yield text
+    except httpx.TransportError as error:
+        raise UnreachableError(f"the OpenAI endpoint at {settings.openai_url} does not answer ({error})") from None
+
+
+async def served_models(settings: ClientSettings) -> list[str]:
+    """The names under which models answer. Raises RefusedError, UnreachableError."""
+    headers = {"authorization": f"Bearer {settings.api_key}"}
+    try:
+        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+            response = await client.get(f"{settings.openai_url}/models", headers=headers)
+    except httpx.TransportError as error:
+        raise UnreachableError(f"the OpenAI endpoint at {settings.openai_url} does not answer ({error})") from None
+    if response.status_code != httpx.codes.OK:
+        raise RefusedError(_error_text(response))
+    return [str(model["id"]) for model in response.json()["data"]]
+
+
+def _texts(line: str) -> list[str]:
+    """The pieces of text in one line of a server-sent event stream. Raises RefusedError."""
+    data = line.removeprefix("data:").strip()
+    if not line.startswith("data:") or data == "[DONE]":
+        return []
+    event = json.loads(data)
+    if "error" in event:
+        raise RefusedError(str(event["error"].get("message", event["error"])))
+    return [choice.get("text") or "" for choice in event.get("choices", [])]
+
+
+async def _clickhouse(settings: ClientSettings, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+    headers = {"X-ClickHouse-User": settings.clickhouse_user, "X-ClickHouse-Key": settings.clickhouse_token}
+    try:
+        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+            response = await client.request(method, settings.clickhouse_url + path, content=content, headers=headers)
+    except httpx.TransportError as error:
+        raise UnreachableError(
+            f"the ClickHouse interface at {settings.clickhouse_url} does not answer ({error})"
+        ) from None
+    if response.status_code != httpx.codes.OK:
+        raise RefusedError(response.text.strip() or f"the ClickHouse interface answered {response.status_code}")
+    return response
+
+
+def _error_text(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the endpoint answered {response.status_code}: {response.text[:200]}"

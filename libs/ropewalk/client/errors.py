@@ -1,0 +1,31 @@
+"""What can go wrong for a user of the SDK.
+
+ClientError
+├── UnreachableError    the bus or an HTTP endpoint does not answer
+├── UnknownRunError     no such run in the log
+├── RefusedError        an endpoint answered with an error; its words are in the text
+└── NotMeasurableError  the log does not hold what the question needs, yet
+"""
+
+
+class ClientError(Exception):
+    """The text is a sentence for the user."""
+
+
+class UnreachableError(ClientError):
+    """Nothing answers at the address."""
+
+
+class UnknownRunError(ClientError):
+    """The log has no such run."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run {run_id!r} in the log; `ropewalk runs` lists them all")
+
+
+class RefusedError(ClientError):
+    """An endpoint refused a request."""
+
+
+class NotMeasurableError(ClientError):
+    """Something is missing in the log; the text says what."""

@@ -1,0 +1,40 @@
+"""Proving a run's ledger from the log and the object store, as any outsider could."""
+
+from dataclasses import fields
+
+from ropewalk.client.client import Client
+from ropewalk.client.errors import NotMeasurableError
+from ropewalk.corpus.ledger import LedgerVerdict, verify_run
+from ropewalk.corpus.shards import ShardMeta
+from ropewalk.events.base import Message
+from ropewalk.events.data import DatasetPublished
+from ropewalk.events.run import RunAccepted
+from ropewalk.events.training import StepsCommitted
+from ropewalk.recipes.recipe import parse_recipe
+from ropewalk.runtime.codec import Stored
+from ropewalk.storage.manifest import read_manifest
+from ropewalk.storage.objects import ObjectStore
+
+
+async def verify_ledger_of(client: Client, run_id: str, objects: ObjectStore) -> LedgerVerdict:
+    """Compare what training committed with what was planned, sample by sample.
+
+    Raises UnknownRunError, NotMeasurableError, ObjectNotFoundError, ManifestError.
+    """
+    return ledger_verdict(await client.timeline(run_id), objects)
+
+
+def ledger_verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> LedgerVerdict:
+    """The same from a timeline in the order of the log."""
+    messages = [stored.message for stored in timeline]
+    accepted = next((message for message in messages if isinstance(message, RunAccepted)), None)
+    dataset = next((message for message in messages if isinstance(message, DatasetPublished)), None)
+    committed = [message for message in messages if isinstance(message, StepsCommitted)]
+    if accepted is None or dataset is None:
+        raise NotMeasurableError("the run has no ledger yet: it has not published its dataset version")
+    return verify_run(committed, _shard_meta(objects, dataset.uri), parse_recipe(accepted.recipe), objects)
+
+
+def _shard_meta(objects: ObjectStore, uri: str) -> ShardMeta:
+    meta = read_manifest(objects.fetch(uri)).meta
+    return ShardMeta(**{field.name: meta[field.name] for field in fields(ShardMeta)})  # type: ignore[arg-type]

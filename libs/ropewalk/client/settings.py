@@ -1,0 +1,55 @@
+"""Where a client finds things: the environment if it says so, else the files of the embedded stack."""
+
+import json
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ropewalk.runtime.settings import ExpandedPath, NatsSettings, StorageSettings
+
+
+class ClientSettings(BaseSettings):
+    """The public addresses of a stack and the keys of its user."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_CLIENT_", frozen=True)
+
+    openai_url: str = Field(default="http://127.0.0.1:8080/v1", description="base URL of the OpenAI endpoint")
+    api_key: str = Field(default="", repr=False, description="key for the OpenAI endpoint")
+    clickhouse_url: str = Field(default="http://127.0.0.1:8123", description="ClickHouse HTTP interface")
+    clickhouse_user: str = "ropewalk"
+    clickhouse_token: str = Field(default="", repr=False, description="password of that user")
+    objects_url: str = Field(default="", description="the object store, to verify ledgers")
+    nats: NatsSettings = Field(default_factory=NatsSettings)
+
+
+class _StateSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True)
+
+    state_dir: ExpandedPath = Path("~/.ropewalk").expanduser()
+
+
+def find_settings(state_dir: Path | None = None) -> ClientSettings:
+    """Settings for the stack of a state folder (default: the user's); environment variables win over its files."""
+    folder = (state_dir or _StateSettings().state_dir).expanduser().absolute()
+    stack, secrets = _read(folder / "stack.json"), _read(folder / "credentials.json")
+    endpoints = stack.get("endpoints", {})
+    found = {
+        "openai_url": endpoints.get("openai"),
+        "clickhouse_url": endpoints.get("clickhouse_http"),
+        "api_key": secrets.get("demo_key"),
+        "clickhouse_token": secrets.get("clickhouse_token"),
+        "objects_url": StorageSettings().url or (folder / "objects").as_uri(),
+    }
+    given = ClientSettings()
+    updates = {name: value for name, value in found.items() if value and name not in given.model_fields_set}
+    nats_found = {"url": endpoints.get("nats"), "token": secrets.get("nats_token")}
+    nats = given.nats.model_copy(
+        update={name: value for name, value in nats_found.items() if value and name not in given.nats.model_fields_set}
+    )
+    return given.model_copy(update={**updates, "nats": nats})
+
+
+def _read(path: Path) -> dict[str, dict[str, str]]:
+    content: dict[str, dict[str, str]] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return content
