@@ -33,6 +33,7 @@ class GatewaySettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65_535)
+    public_url: str = Field(default="", description="base URL told to others; empty: http://<host>:<port>/v1")
     demo_key: str = Field(default="", repr=False, description="API key handed to people")
     internal_key: str = Field(default="", repr=False, description="API key of the other services")
     keys_file: Path | None = Field(default=None, description="more keys, a line each: <key id> <sha256 of the key>")
@@ -66,7 +67,7 @@ class Settings(RuntimeSettings):
     @property
     def openai_url(self) -> str:
         """The base URL that OpenAI clients use."""
-        return f"http://{self.gateway.host}:{self.gateway.port}/v1"
+        return self.gateway.public_url or f"http://{self.gateway.host}:{self.gateway.port}/v1"
 
     @property
     def triton_grpc(self) -> str:
