@@ -1,0 +1,41 @@
+"""Functions that the tests of `child` run in a process of their own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from ropewalk.runtime.outcome import StageError
+
+Report = Callable[[object], None]
+
+
+def count(upto: int, report: Report) -> int:
+    for number in range(upto):
+        report(number)
+    return sum(range(upto))
+
+
+def refuse(reason: str, _: Report) -> None:
+    raise StageError(reason)
+
+
+def crash(reason: str, _: Report) -> None:
+    raise KeyError(reason)
+
+
+def die(status: int, _: Report) -> None:
+    os._exit(status)
+
+
+def burn(seconds: float, _: Report) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def hang_with_grandchild(_: None, report: Report) -> None:
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    report((os.getpid(), grandchild.pid))
+    time.sleep(600)
