@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
@@ -25,7 +26,10 @@ def save_weights(weights: Mapping[str, torch.Tensor], config: PretrainedConfig, 
 def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write named tensors; tensors that share memory are stored apart. Raises OSError."""
     apart = {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())}
-    save_file(apart, path, metadata={"format": "pt"})
+    try:
+        save_file(apart, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # how it reports a full disk
+        raise OSError(f"{path.name}: {error}") from None
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -1,14 +1,32 @@
 """The loop on one rank in this process: what is reported, saved and refused."""
 
+import dataclasses
 import json
+import resource
 
 import pytest
+import torch
 
 from ropewalk.storage.manifest import verify
-from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, Started, StepLoss, WorkerError
+from ropewalk.trainer.adapters.worker.ddp import Ddp
+from ropewalk.trainer.adapters.worker.job import (
+    CheckpointFailed,
+    CheckpointWritten,
+    Finished,
+    Started,
+    StepLoss,
+    StepSkippedReport,
+    StepsDone,
+    WorkerError,
+)
+from ropewalk.trainer.adapters.worker.loop import run_worker
 
 
-def test_a_run_learns_and_reports_started_steps_checkpoints_and_finished(workshop, tools):
+def of(kind, reports):
+    return [report for report in reports if isinstance(report, kind)]
+
+
+def test_a_run_learns_and_reports_started_steps_and_finished(workshop, tools):
     reports = tools.run_alone(workshop.job("learns", tools.a_recipe(tools.a_plan(total_steps=60, decay_start=40))))
     losses = tools.losses(reports)
     assert isinstance(reports[0], Started)
@@ -19,3 +37,195 @@ def test_a_run_learns_and_reports_started_steps_checkpoints_and_finished(worksho
     assert isinstance(last, Finished)
     assert (last.step, last.checkpoint_id, last.stopped) == (60, "learns-1-60", False)
     assert last.tokens == 60 * 5 * 16
+
+
+def test_checkpoints_verify_and_commit_every_step_once(workshop, tools):
+    written = of(CheckpointWritten, tools.run_alone(workshop.job("saves")))
+    assert [(w.committed.first_step, w.committed.last_step) for w in written] == [(0, 3), (4, 7), (8, 11)]
+    parents = []
+    for report in written:
+        saved = report.saved
+        manifest = verify(workshop.objects.fetch(saved.uri))
+        assert manifest.sha256 == saved.manifest_sha256
+        assert manifest.files["ledger.jsonl"][0] == report.committed.sha256
+        assert (manifest.meta["step"], manifest.meta["checkpoint_id"]) == (saved.step, saved.checkpoint_id)
+        assert report.committed.num_samples == 4 * 5
+        parents.append(manifest.meta["parent_id"])
+    assert parents == ["", "saves-1-4", "saves-1-8"]
+
+
+def test_writing_a_checkpoint_again_after_a_restart_gives_the_same_bytes(workshop, tools):
+    job = workshop.job("twice")
+    first = of(CheckpointWritten, tools.run_alone(job))
+    second = of(CheckpointWritten, tools.run_alone(dataclasses.replace(job, attempt=2)))
+    assert [w.saved.manifest_sha256 for w in second] == [w.saved.manifest_sha256 for w in first]
+
+
+def test_only_masked_targets_count_in_the_loss(workshop, tools):
+    plain = tools.losses(tools.run_alone(workshop.job("plain", stop_after_steps=0)))
+    masked = workshop.job("masked", dataset=workshop.dataset(masked=True))
+    reports = tools.run_alone(masked)
+    weights = workshop.checkpoint("masked", 12) / "model.safetensors"
+    assert weights.is_file()
+    assert tools.losses(reports)[11] != pytest.approx(plain[11], rel=1e-3)
+
+
+def test_a_trial_reports_losses_and_saves_nothing(workshop, tools):
+    reports = tools.run_alone(workshop.job("trial", stop_after_steps=6))
+    assert [report.step for report in of(StepLoss, reports)] == list(range(6))
+    assert reports[-1].checkpoint_id == ""
+    assert of(CheckpointWritten, reports) == []
+    assert workshop.objects.list("runs") == []
+
+
+def test_the_stop_file_ends_a_run_with_a_checkpoint_and_it_can_go_on(workshop, tools, tmp_path):
+    whole = tools.losses(tools.run_alone(workshop.job("whole")))
+    stop = tmp_path / "stop"
+    job = workshop.job("whole", epoch=2, stop_file=stop)
+    reports = []
+
+    def stop_at_the_first_checkpoint(report):
+        reports.append(report)
+        if isinstance(report, CheckpointWritten):
+            stop.touch()
+
+    run_worker(job, 0, 1, stop_at_the_first_checkpoint)
+    last = reports[-1]
+    assert last.stopped
+    assert 4 <= last.step < 12
+    rest = tools.run_alone(
+        dataclasses.replace(job, epoch=3, stop_file=None, resume_from=workshop.objects.fetch(last.uri))
+    )
+    assert tools.losses(reports) | tools.losses(rest) == whole
+
+
+def test_a_job_that_resumes_at_its_last_step_finishes_with_that_checkpoint(workshop, tools):
+    tools.run_alone(workshop.job("done"))
+    again = workshop.job("done", epoch=2, resume_from=workshop.checkpoint("done", 12))
+    last = tools.run_alone(again)[-1]
+    assert (last.step, last.checkpoint_id, last.uri) == (12, "done-1-12", "runs/done/checkpoints/1-12")
+
+
+def test_a_disk_that_fills_up_fails_a_checkpoint_and_the_next_one_holds_its_steps(workshop, tools):
+    """A limit on the file size gives the real write error; it is lifted once the failure is reported."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    reports = []
+
+    def make_room(report):
+        reports.append(report)
+        if isinstance(report, CheckpointFailed):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    job = workshop.job("full", tools.a_recipe(tools.a_plan(total_steps=40)))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        run_worker(job, 0, 1, make_room)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    failed, written = of(CheckpointFailed, reports), of(CheckpointWritten, reports)
+    assert failed[0].step == 4
+    assert "not written" in failed[0].reason
+    assert written[0].committed.first_step == 0
+    assert written[-1].committed.last_step == 39
+    assert sum(report.committed.num_samples for report in written) == 40 * 5
+    assert list((workshop.root / "scratch").iterdir()) == []
+
+
+def test_a_last_checkpoint_that_cannot_be_written_is_an_error(workshop, tools):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    job = workshop.job("full", tools.a_recipe(tools.a_plan(total_steps=3)))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        with pytest.raises(WorkerError, match="the last checkpoint of step 3 not written"):
+            tools.run_alone(job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class PoisonedDdp(Ddp):
+    """Gives a loss that is not a number in some passes."""
+
+    poisoned = range(0)
+    passes = 0
+
+    def logits(self, inputs, *, last):
+        logits = super().logits(inputs, last=last)
+        PoisonedDdp.passes += 1
+        return logits * float("nan") if PoisonedDdp.passes - 1 in PoisonedDdp.poisoned else logits
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    monkeypatch.setattr("ropewalk.trainer.adapters.worker.ddp.Ddp", PoisonedDdp)
+    monkeypatch.setattr(PoisonedDdp, "passes", 0)
+    return lambda passes: monkeypatch.setattr(PoisonedDdp, "poisoned", passes)
+
+
+def test_a_loss_that_is_not_a_number_skips_the_update_and_training_goes_on(workshop, tools, poisoned):
+    poisoned(range(5, 7))
+    reports = tools.run_alone(workshop.job("nan", tools.a_recipe(strategy="ddp")))
+    assert [report.step for report in of(StepSkippedReport, reports)] == [5, 6]
+    assert "nan" in of(StepSkippedReport, reports)[0].reason
+    assert reports[-1].step == 12
+    state = json.loads((workshop.checkpoint("nan", 12) / "state.json").read_text())
+    assert (state["skipped_steps"], state["num_updates"]) == ([5, 6], 10)
+
+
+def test_twenty_skips_in_a_row_end_the_run_with_a_sentence(workshop, tools, poisoned):
+    poisoned(range(3, 1000))
+    recipe = tools.a_recipe(tools.a_plan(total_steps=60), strategy="ddp")
+    with pytest.raises(WorkerError, match=r"20 updates in a row.*step 22.*loss is nan"):
+        tools.run_alone(workshop.job("nan", recipe))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"matrix_lr": 0.5}, "matrix_lr was 0.02"),
+        ({"dataset_version": "e" * 64}, "dataset_version"),
+    ],
+)
+def test_resuming_under_changed_conditions_is_refused(workshop, tools, changes, sentence):
+    tools.run_alone(workshop.job("run"))
+    job = workshop.job("run", epoch=2, resume_from=workshop.checkpoint("run", 4), **changes)
+    with pytest.raises(WorkerError, match=f"cannot resume: {sentence}"):
+        tools.run_alone(job)
+
+
+@pytest.mark.filterwarnings("ignore")  # importing deepspeed in this process
+def test_muon_state_does_not_resume_under_deepspeed(workshop, tools, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    tools.run_alone(workshop.job("run"))
+    recipe = tools.a_recipe(strategy="deepspeed")
+    job = workshop.job("run", recipe, epoch=2, resume_from=workshop.checkpoint("run", 4))
+    with pytest.raises(WorkerError, match="deepspeed moves matrices with AdamW"):
+        tools.run_alone(job)
+
+
+def test_a_dataset_smaller_than_a_batch_is_refused(workshop, tools):
+    job = workshop.job("small", dataset=workshop.dataset(num_windows=3))
+    with pytest.raises(WorkerError, match="3 windows of 16 tokens, fewer than one batch of 5"):
+        tools.run_alone(job)
+
+
+def test_a_base_model_that_is_no_model_is_refused_with_its_name(workshop, tools, tmp_path):
+    recipe = tools.a_recipe(mode="finetune", base_model=str(tmp_path))
+    with pytest.raises(WorkerError, match="base_model .* cannot be loaded"):
+        tools.run_alone(workshop.job("tune", recipe))
+
+
+def test_full_fine_tuning_starts_from_the_base_model(workshop, tools):
+    tools.run_alone(workshop.job("base", tools.a_recipe(tools.a_plan(total_steps=60, decay_start=40))))
+    recipe = tools.a_recipe(mode="finetune", base_model=str(workshop.checkpoint("base", 60)))
+    losses = tools.losses(tools.run_alone(workshop.job("tune", recipe)))
+    assert losses[0] < 4
+
+
+def test_metrics_name_the_attempt_the_rate_and_the_tokens_of_a_step(workshop, tools):
+    reports = tools.run_alone(workshop.job("rows", attempt=3))
+    rows = [row for report in of(StepsDone, reports) for row in report.rows]
+    assert {row.attempt for row in rows} == {3}
+    assert {row.tokens for row in rows} == {5 * 16}
+    assert [rows[0].lr, rows[1].lr] == [pytest.approx(0.01), pytest.approx(0.02)]
+    assert all(row.step_s >= row.data_s >= 0 for row in rows)
+    assert all(torch.isfinite(torch.tensor(row.grad_norm)) for row in rows)

@@ -98,7 +98,9 @@ def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:
 def checkpoint_id_of(folder: Path) -> tuple[str, str]:
     """The id of a published checkpoint and its key in the store, from its manifest."""
     meta = read_manifest(folder).meta
-    return str(meta["checkpoint_id"]), checkpoint_key(str(meta["run_id"]), int(str(meta["epoch"])), int(str(meta["step"])))
+    return str(meta["checkpoint_id"]), checkpoint_key(
+        str(meta["run_id"]), int(str(meta["epoch"])), int(str(meta["step"]))
+    )
 
 
 def checkpoint_key(run_id: str, epoch: int, step: int) -> str:

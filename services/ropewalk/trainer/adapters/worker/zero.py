@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import deepspeed
 import torch
 import torch.distributed as dist
+from deepspeed.ops.op_builder.all_ops import ALL_OPS
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state, safe_set_full_optimizer_state
 from transformers import PreTrainedModel
 
@@ -14,15 +15,13 @@ from ropewalk.trainer.adapters.worker.strategy import Snapshot, scale_all, squar
 _BETAS = (0.9, 0.95)
 _EPSILON = 1e-8
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-# Compiling this op takes minutes, and a kill meanwhile leaves a lock that hangs every later run; gloo serves as well.
-_UNWANTED_OP = "deepspeed_shm_comm"
 
 
 class Zero:
     """See Strategy. `rates.adam_lr` is Muon's companion rate, too high for matrices: a third of it moves everything."""
 
     def __init__(self, model: PreTrainedModel, rates: Rates) -> None:
-        deepspeed.ops.__compatible_ops__[_UNWANTED_OP] = False
+        _use_no_compiled_ops()
         self._rate = rates.adam_lr / 3
         moving = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         groups = [
@@ -37,6 +36,7 @@ class Zero:
         )
         self._model, self._moving = model, dict(moving)
         self._num_updates = 0
+        self._make_moments()
 
     def logits(self, inputs: torch.Tensor, *, last: bool) -> torch.Tensor:
         """See Strategy."""
@@ -68,35 +68,47 @@ class Zero:
             zero.all_grad_tensors[index] = None
 
     def snapshot(self) -> Snapshot:
-        """See Strategy. Before the first update there are no moments, which is the same as zeros."""
+        """See Strategy."""
         weights = {name: parameter.detach().clone() for name, parameter in self._model.named_parameters()}
         moments: dict[str, torch.Tensor] = {}
         for name, parameter in self._moving.items():
             weights[name] = safe_get_full_fp32_param(parameter)
-            for moment in _MOMENTS if self._num_updates else ():
+            for moment in _MOMENTS:
                 moments[f"{name}.{moment}"] = safe_get_full_optimizer_state(parameter, moment)
         return Snapshot(weights=weights, optimizer=moments, num_updates=self._num_updates)
 
     def load_optimizer(self, tensors: Mapping[str, torch.Tensor], num_updates: int) -> None:
         """See Strategy."""
         self._num_updates = num_updates
-        if not num_updates:
-            return
-        zero = self._engine.optimizer
-        for flat in zero.single_partition_of_fp32_groups:  # the state that the first update would have made
-            zero.optimizer.state[flat] = {
-                "step": torch.tensor(float(num_updates)),
-                "exp_avg": torch.zeros_like(flat),
-                "exp_avg_sq": torch.zeros_like(flat),
-            }
-        zero._lazy_init_hp_params_optimizer_state()
+        for state in self._engine.optimizer.optimizer.state.values():
+            state["step"].fill_(num_updates)
         for name, parameter in self._moving.items():
             for moment in _MOMENTS:
                 safe_set_full_optimizer_state(parameter, tensors[f"{name}.{moment}"], moment)
 
+    def _make_moments(self) -> None:
+        """Make AdamW's state before the first update: ZeRO links it after the first group's, too early for the rest."""
+        zero = self._engine.optimizer
+        for flat in zero.single_partition_of_fp32_groups:
+            zero.optimizer.state[flat] = {
+                "step": torch.tensor(0.0),
+                "exp_avg": torch.zeros_like(flat),
+                "exp_avg_sq": torch.zeros_like(flat),
+            }
+        zero._lazy_init_hp_params_optimizer_state()
+
     def _gradients(self) -> list[torch.Tensor]:
         groups = self._engine.optimizer.averaged_gradients.values()
         return [gradient for group in groups if group is not None for gradient in group]
+
+
+def _use_no_compiled_ops() -> None:
+    """Say that no operator can be compiled, which also spares the probes with a C compiler.
+
+    Otherwise DeepSpeed builds a shared-memory collective for minutes, and a kill meanwhile leaves a lock that hangs
+    every later run. Gloo serves as well.
+    """
+    deepspeed.ops.__compatible_ops__ = dict.fromkeys(ALL_OPS, False)
 
 
 def _config() -> dict[str, object]:

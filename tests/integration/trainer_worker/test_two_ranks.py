@@ -1,0 +1,112 @@
+"""Two real gloo processes: the same bits after a resume, checkpoints that any strategy and world size reads."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ropewalk.corpus.order import SampleOrder
+from ropewalk.storage.manifest import verify
+from ropewalk.trainer.adapters.worker.job import Started, StepsDone
+
+
+@pytest.fixture(scope="module")
+def runs(shared_workshop, tools):
+    """Every job of this module, run once in one group of two. Maps a run's id to its reports."""
+    workshop = shared_workshop
+    jobs = []
+    for strategy in ("ddp", "fsdp", "deepspeed"):
+        whole = workshop.job(f"{strategy}-whole", tools.a_recipe(strategy=strategy))
+        resumed = dataclasses.replace(whole, epoch=2, attempt=2, resume_from=workshop.checkpoint(whole.run_id, 4))
+        jobs += [(whole.run_id, whole), (f"{strategy}-resumed", resumed)]
+    crossed = workshop.job("fsdp-whole", tools.a_recipe(strategy="ddp"), epoch=3)
+    jobs.append(("fsdp-to-ddp", dataclasses.replace(crossed, resume_from=workshop.checkpoint("fsdp-whole", 8))))
+    alone = tools.run_alone(workshop.job("alone", tools.a_recipe(strategy="fsdp")))
+    grown = workshop.job("alone", tools.a_recipe(strategy="fsdp"), epoch=2)
+    jobs.append(("one-to-two", dataclasses.replace(grown, resume_from=workshop.checkpoint("alone", 8))))
+    lora = workshop.job("lora", _finetune(workshop, tools))
+    jobs += [("lora", lora)]
+    jobs += [("lora-resumed", dataclasses.replace(lora, epoch=2, resume_from=workshop.checkpoint("lora", 8)))]
+    reports = tools.run_on_ranks([job for _, job in jobs], 2, workshop.root / "ranks")
+    return dict(zip([name for name, _ in jobs], reports, strict=True)) | {"alone": alone}
+
+
+def _finetune(workshop, tools):
+    base = str(workshop.checkpoint("alone", 12))
+    return tools.a_recipe(strategy="fsdp", mode="finetune", base_model=base, adapter="lora")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "deepspeed"])
+def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(runs, shared_workshop, tools, strategy):
+    whole, resumed = tools.losses(runs[f"{strategy}-whole"]), tools.losses(runs[f"{strategy}-resumed"])
+    assert list(resumed) == list(range(4, 12))
+    assert {step: loss.hex() for step, loss in whole.items() if step >= 4} == {
+        step: loss.hex() for step, loss in resumed.items()
+    }
+    first = load_file(shared_workshop.checkpoint(f"{strategy}-whole", 12) / "model.safetensors")
+    second = load_file(shared_workshop.checkpoint(f"{strategy}-whole", 12, epoch=2) / "model.safetensors")
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "deepspeed"])
+def test_every_strategy_learns(runs, tools, strategy):
+    losses = tools.losses(runs[f"{strategy}-whole"])
+    assert losses[11] < losses[0] - 0.1
+
+
+def test_ddp_and_fsdp_take_the_same_steps(runs, tools):
+    assert tools.losses(runs["ddp-whole"]) == pytest.approx(tools.losses(runs["fsdp-whole"]), rel=1e-5)
+
+
+def test_a_checkpoint_of_fsdp_goes_on_in_ddp(runs, tools):
+    crossed, whole = tools.losses(runs["fsdp-to-ddp"]), tools.losses(runs["fsdp-whole"])
+    assert list(crossed) == [8, 9, 10, 11]
+    assert crossed == pytest.approx({step: whole[step] for step in crossed}, rel=1e-5)
+
+
+def test_a_checkpoint_of_one_rank_goes_on_on_two(runs, tools):
+    grown, whole = tools.losses(runs["one-to-two"]), tools.losses(runs["fsdp-whole"])
+    assert runs["one-to-two"][0].resumed_checkpoint_id == "alone-1-8"
+    assert grown == pytest.approx({step: whole[step] for step in grown}, rel=1e-4)
+
+
+def test_one_rank_takes_the_same_steps_as_two(runs, tools):
+    alone = {row.step: row.loss for report in runs["alone"] if isinstance(report, StepsDone) for row in report.rows}
+    assert alone == pytest.approx(tools.losses(runs["fsdp-whole"]), rel=1e-4)
+
+
+def test_the_ledger_of_two_ranks_is_the_sample_order(runs, shared_workshop):
+    order = SampleOrder("d" * 64, 17, 40)
+    rows = []
+    for step in (4, 8, 12):
+        folder = shared_workshop.checkpoint("fsdp-whole", step)
+        verify(folder)
+        rows += [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert rows == [{"step": step, "samples": order.samples(step, 5)} for step in range(12)]
+
+
+def test_the_group_reports_the_processes_of_its_ranks(runs):
+    started = runs["ddp-whole"][0]
+    assert isinstance(started, Started)
+    assert len(set(started.worker_pids)) == 2
+
+
+def test_adapters_alone_move_and_the_checkpoint_holds_merged_weights(runs, shared_workshop):
+    base = load_file(shared_workshop.checkpoint("alone", 12) / "model.safetensors")
+    folder = shared_workshop.checkpoint("lora", 12)
+    tuned = load_file(folder / "model.safetensors")
+    adapter = load_file(folder / "adapter_model.safetensors")
+    assert tuned.keys() == base.keys()
+    assert tuned["model.embed_tokens.weight"].equal(base["model.embed_tokens.weight"])
+    name = "model.layers.0.self_attn.q_proj"
+    down, up = (adapter[f"base_model.model.{name}.lora_{side}.weight"] for side in "AB")
+    assert up.abs().max() > 0
+    torch.testing.assert_close(tuned[f"{name}.weight"], base[f"{name}.weight"] + 2 * up @ down)
+
+
+def test_a_resumed_adapter_run_repeats_the_uninterrupted_one_bit_for_bit(runs, tools):
+    whole, resumed = tools.losses(runs["lora"]), tools.losses(runs["lora-resumed"])
+    assert list(resumed) == list(range(8, 12))
+    assert resumed == {step: whole[step] for step in resumed}
