@@ -1,0 +1,129 @@
+"""The column store through clickhouse-connect: the engine in this process (chDB) or a ClickHouse server.
+
+Both are one client interface, so everything above runs the same code. The client blocks, so a thread of its own
+does all of it; that also keeps inserts in the order in which they were asked for.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import clickhouse_connect
+import orjson
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError, ProgrammingError
+
+from ropewalk.monitor.ports import RefusedError, Row, UnavailableError
+from ropewalk.monitor.schema import statements
+
+T = TypeVar("T")
+DATABASE = "ropewalk"
+_LOCK_WAIT_S = 30.0
+# codes by which a server says that it could not, not that the statement is wrong
+_PASSING_CODES = {159, 173, 202, 203, 209, 210, 241, 242, 243, 252, 425, 439, 999}
+
+
+def engine_options(max_memory_mb: int) -> dict[str, str]:
+    """Options that keep the engine in this process small: few background threads, bounded memory and caches."""
+    return {
+        "max_server_memory_usage": str(max_memory_mb * 1024**2),
+        "mark_cache_size": str(32 * 1024**2),
+        "uncompressed_cache_size": "0",
+        "background_pool_size": "2",
+        "background_schedule_pool_size": "2",
+        "background_common_pool_size": "2",
+        "background_move_pool_size": "1",
+        "background_fetches_pool_size": "1",
+        "background_distributed_schedule_pool_size": "1",
+        "background_message_broker_schedule_pool_size": "1",
+        "background_buffer_flush_schedule_pool_size": "1",
+    }
+
+
+def engine_address(path: Path, max_memory_mb: int) -> str:
+    """How chDB is told to open a folder. All handles of a process must say the same."""
+    return f"{path}?{urlencode(engine_options(max_memory_mb))}"
+
+
+class ClickHouse:
+    """The Analytics port. Make it with `open_embedded` or `open_server`."""
+
+    def __init__(self, client: Any, executor: ThreadPoolExecutor) -> None:
+        self._client = client
+        self._executor = executor
+
+    async def apply_schema(self) -> None:
+        """Create what is missing."""
+        for statement in statements():
+            await self.command(statement)
+
+    async def command(self, statement: str) -> None:
+        """See Analytics."""
+        await self._call(lambda: self._client.command(statement))
+
+    async def insert(self, table: str, rows: Sequence[Row], *, token: str = "") -> None:
+        """See Analytics."""
+        settings = {"async_insert": 0} | ({"insert_deduplication_token": token} if token else {})
+        block = b"\n".join(map(orjson.dumps, rows))
+        await self._call(
+            lambda: self._client.raw_insert(f"{DATABASE}.{table}", None, block, settings=settings, fmt="JSONEachRow")
+        )
+
+    async def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """See Analytics."""
+        return await self._call(
+            lambda: list(self._client.query(statement, parameters=dict(parameters or {})).named_results())
+        )
+
+    async def close(self) -> None:
+        """See Analytics."""
+        await self._call(self._client.close)
+        self._executor.shutdown()
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except OperationalError as error:
+            raise UnavailableError(_first_line(error)) from error
+        except ClickHouseError as error:
+            passing = getattr(error, "code", None) in _PASSING_CODES
+            raise (UnavailableError if passing else RefusedError)(_first_line(error)) from error
+
+
+async def open_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
+    """Open the engine in this process and apply the schema. Waits for a predecessor that still holds the folder."""
+    path.mkdir(parents=True, exist_ok=True)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="chdb")
+
+    def connect() -> Any:
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            with contextlib.ExitStack() as patience:
+                if time.monotonic() < deadline:
+                    patience.enter_context(contextlib.suppress(ProgrammingError))
+                return clickhouse_connect.get_client(
+                    interface="chdb", path=str(path), chdb_options=engine_options(max_memory_mb)
+                )
+            time.sleep(0.25)
+
+    return await _opened(connect, executor)
+
+
+async def open_server(url: str) -> ClickHouse:
+    """Connect to a ClickHouse server and apply the schema. `url`: http(s)://user:password@host:port."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
+    return await _opened(lambda: clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False), executor)
+
+
+async def _opened(connect: Callable[[], Any], executor: ThreadPoolExecutor) -> ClickHouse:
+    store = ClickHouse(await asyncio.get_running_loop().run_in_executor(executor, connect), executor)
+    await store.apply_schema()
+    return store
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:500]

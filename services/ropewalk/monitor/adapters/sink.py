@@ -1,0 +1,170 @@
+"""From a stream into a table, every message once.
+
+The position lives with the data: each row carries the sequence and id of its message. A batch that reaches back
+behind what the table is known to hold (after a crash, or when messages come again) is compared with the table
+first, so it may be cut in any way; a batch that is repeated as it was, because the outcome of an insert is unknown,
+is dropped by its token. A message that the store refuses goes to the table `rejected`, alone; the rest goes on.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import orjson
+
+from ropewalk.events.base import Message
+from ropewalk.monitor.domain.rows import RejectedRow, Row, Rows
+from ropewalk.monitor.ports import Analytics, RefusedError, UnavailableError
+from ropewalk.runtime.codec import Stored
+from ropewalk.runtime.reading import Batch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """Which messages become rows of which table."""
+
+    stream: str
+    durable: str
+    subjects: tuple[str, ...]
+    table: str
+    rows: Callable[[Stored[Message]], Rows]
+    max_messages: int = 200
+
+
+class BatchSource(Protocol):
+    """What a sink needs of the bus."""
+
+    def batches(
+        self, stream: str, durable: str, subjects: tuple[str, ...], *, max_messages: int, max_wait_s: float
+    ) -> AsyncIterator[Batch]:
+        """Batches in stream order; what is not acknowledged comes again."""
+        ...
+
+    async def dead_letter(self, stored_in: str, consumer: str, raw: Any, error: str) -> None:
+        """Set a message aside that fits no type."""
+        ...
+
+
+async def _nothing() -> None:
+    return
+
+
+class Sink:
+    """Feeds one table. `after` runs when new rows are stored and before they are acknowledged."""
+
+    def __init__(self, store: Analytics, feed: Feed, after: Callable[[], Awaitable[None]] = _nothing) -> None:
+        self.num_rows = 0
+        self._store = store
+        self._feed = feed
+        self._after = after
+        self._highest = -1
+        self._arrival = 0
+
+    async def run(self, source: BatchSource, max_wait_s: float) -> None:
+        """Take batches for ever."""
+        feed = self._feed
+        batches = source.batches(
+            feed.stream, feed.durable, feed.subjects, max_messages=feed.max_messages, max_wait_s=max_wait_s
+        )
+        async for batch in batches:
+            for raw, reason in batch.malformed:
+                await source.dead_letter(feed.stream, feed.durable, raw, reason)
+            await self.take(batch.items)
+            await batch.ack()
+
+    async def take(self, items: list[Stored[Message]]) -> None:
+        """Store what is not stored yet. Returns when it is, however long the store is away."""
+        await self._patiently(lambda: self._store_unseen(items))
+        await self._patiently(self._after)
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        delay_s = 0.1
+        while True:
+            try:
+                return await work()
+            except UnavailableError as error:
+                logger.warning("store away, the sink of %s waits: %s", self._feed.stream, error)
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, 5.0)
+
+    async def _store_unseen(self, items: list[Stored[Message]]) -> None:
+        if self._highest < 0:
+            await self._recall()
+        await self._store_messages(await self._unseen(items))
+
+    async def _recall(self) -> None:
+        """Up to where the table reaches. Sequences begin at 1; 0 stands for an empty table."""
+        [row] = await self._store.query(
+            f"SELECT max(sequence) AS sequence, max(arrival) AS arrival FROM ropewalk.{self._feed.table}"
+        )
+        self._highest, self._arrival = int(row["sequence"]), int(row["arrival"])
+
+    async def _unseen(self, items: list[Stored[Message]]) -> list[Stored[Message]]:
+        sequences = [item.sequence for item in items]
+        if not items or min(sequences) > self._highest:
+            return items
+        present = await self._store.query(
+            f"SELECT DISTINCT sequence, message_id FROM ropewalk.{self._feed.table} "
+            "WHERE sequence BETWEEN {first:UInt64} AND {last:UInt64}",
+            {"first": min(sequences), "last": max(sequences)},
+        )
+        known = {(row["sequence"], row["message_id"]) for row in present}
+        return [item for item in items if (item.sequence, item.envelope.id) not in known]
+
+    async def _store_messages(self, items: list[Stored[Message]]) -> None:
+        """One insert; if it is refused, the halves, down to the message at fault."""
+        if not items:
+            return
+        converted = [self._feed.rows(item) for item in items]
+        for item, rows in zip(items, converted, strict=True):
+            for rejected in rows.rejected:
+                await self._reject(item, rejected)
+        stored = [row for rows in converted for row in rows.stored]
+        try:
+            await self._insert(stored)
+        except RefusedError as error:
+            if len(items) == 1:
+                await self._check_table()
+                await self._reject(items[0], RejectedRow(0, str(error), items[0].message.model_dump_json()))
+            else:
+                middle = len(items) // 2
+                await self._store_messages(items[:middle])
+                await self._store_messages(items[middle:])
+        self._highest = max(self._highest, *(item.sequence for item in items))
+
+    async def _check_table(self) -> None:
+        """A message is only at fault if the table itself answers."""
+        try:
+            await self._store.query(f"SELECT sequence FROM ropewalk.{self._feed.table} WHERE 0")
+        except RefusedError as error:
+            raise UnavailableError(str(error)) from error
+
+    async def _insert(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        first, last = rows[0]["sequence"], rows[-1]["sequence"]
+        content = hashlib.sha256(orjson.dumps(rows)).hexdigest()
+        token = f"{self._feed.stream}:{first}-{last}:{content}:{self._feed.table}"
+        self._arrival = max(self._arrival + 1, time.time_ns())
+        await self._store.insert(self._feed.table, [row | {"arrival": self._arrival} for row in rows], token=token)
+        self.num_rows += len(rows)
+
+    async def _reject(self, item: Stored[Message], rejected: RejectedRow) -> None:
+        logger.warning("%s %d row %d set aside: %s", self._feed.stream, item.sequence, rejected.row, rejected.reason)
+        row = {
+            "time": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds"),
+            "stream": self._feed.stream,
+            "sequence": item.sequence,
+            "row": rejected.row,
+            "message_id": item.envelope.id,
+            "reason": rejected.reason,
+            "body": rejected.body,
+        }
+        await self._store.insert("rejected", [row])

@@ -1,0 +1,89 @@
+"""Puts the monitor together: three sinks, the watcher, the handler that prices stages, the HTTP interface."""
+
+import asyncio
+import logging
+
+from ropewalk.events.run import StageCompleted
+from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
+from ropewalk.monitor.adapters.embedded import Engine
+from ropewalk.monitor.adapters.facade import Account, Facade, serve
+from ropewalk.monitor.adapters.sink import Feed, Sink
+from ropewalk.monitor.adapters.watcher import Watcher
+from ropewalk.monitor.domain.rows import event_rows, request_rows, train_step_rows
+from ropewalk.monitor.handlers import price_stage
+from ropewalk.monitor.ports import UnavailableError
+from ropewalk.monitor.settings import MonitorSettings, Settings
+from ropewalk.runtime.service import Service
+
+logger = logging.getLogger(__name__)
+
+REQUESTS = Feed(
+    stream="INFER",
+    durable="monitor__requests",
+    subjects=("log.infer.batch.v1.*",),
+    table="request",
+    rows=request_rows,
+    max_messages=50,
+)
+STEPS = Feed(
+    stream="TEL",
+    durable="monitor__steps",
+    subjects=("tel.training.steps.v1.*",),
+    table="train_step",
+    rows=train_step_rows,
+)
+EVENTS = Feed(stream="CONTROL", durable="monitor__events", subjects=("evt.>",), table="event", rows=event_rows)
+
+
+def build(settings: Settings) -> Service:
+    """The service, ready to run."""
+    service = Service("monitor", settings)
+    service.on(StageCompleted, price_stage(lambda: service.bus), purpose="price")
+    service.background(lambda: keep_tables(service, settings))
+    return service
+
+
+async def keep_tables(service: Service, settings: Settings) -> None:
+    """Fill the tables, watch them and serve them until cancelled."""
+    store = await _opened_store(settings)
+    monitor = settings.monitor
+    watcher = Watcher(store, service.bus, monitor.policy)
+    requests = Sink(store, REQUESTS, after=watcher.advance)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Sink(store, STEPS).run(service.bus, monitor.sink_wait_s))
+            tasks.create_task(Sink(store, EVENTS).run(service.bus, monitor.sink_wait_s))
+            if not monitor.clickhouse_url:
+                tasks.create_task(serve(_facade(settings), monitor.host, monitor.port))
+            await watcher.restore()
+            tasks.create_task(requests.run(service.bus, monitor.sink_wait_s))
+    finally:
+        await store.close()
+
+
+def accounts(monitor: MonitorSettings) -> tuple[Account, ...]:
+    """Who may use the HTTP interface."""
+    found = []
+    if monitor.token:
+        found.append(Account(user=monitor.user, password=monitor.token))
+    if monitor.writer_token:
+        found.append(Account(user=f"{monitor.user}_writer", password=monitor.writer_token, read_only=False))
+    if monitor.anonymous:
+        found.append(Account(user="default", password=""))
+    return tuple(found)
+
+
+def _facade(settings: Settings) -> Facade:
+    address = engine_address(settings.data_dir, settings.monitor.max_memory_mb)
+    return Facade(Engine(address, settings.monitor.query_seconds), accounts(settings.monitor))
+
+
+async def _opened_store(settings: Settings) -> ClickHouse:
+    if not settings.monitor.clickhouse_url:
+        return await open_embedded(settings.data_dir, settings.monitor.max_memory_mb)
+    while True:
+        try:
+            return await open_server(settings.monitor.clickhouse_url)
+        except UnavailableError as error:
+            logger.warning("waiting for the ClickHouse server: %s", error)
+            await asyncio.sleep(2.0)

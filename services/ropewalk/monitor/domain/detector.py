@@ -1,0 +1,123 @@
+"""When has a signal left its baseline? Conformal p-values, bet against by a Shiryaev-Roberts mixture.
+
+Each value gets the rank p among the reference and everything seen so far, itself included; ties are broken at
+random. As long as values and reference are exchangeable the p are independent and uniform, so each bet
+f(p) = 1 + e(2p - 1) or 1 + e(2|2p - 1| - 1) has mean one, R_n = (R_{n-1} + 1) f_n minus n is a martingale, and an
+alarm at mean(R) >= c comes on average after c values or more. (Vovk et al., "Testing exchangeability";
+Shin, Ramdas & Rinaldo, "E-detectors".) The change is put where the best bet's product began to grow.
+
+Values are compared as bins. The bins come from one half of the baseline and the ranks from the other: bins that had
+seen the reference would break the uniformity.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+_STAKES = np.array([e * sign for sign in (1, -1) for e in (0.05, 0.15, 0.4, 0.85)])
+NUM_BETS = 2 * len(_STAKES)
+_NUM_QUANTILES = 25
+_TAIL_STEPS = np.array([0.5, 1.0, 2.0, 4.0])
+
+Floats = NDArray[np.float64]
+
+
+def bet_factors(p: Floats | float) -> Floats:
+    """What each of the 16 bets pays at p. Shape (..., 16)."""
+    centred = 2 * np.asarray(p, dtype=np.float64)[..., None] - 1
+    return np.concatenate([1 + _STAKES * centred, 1 + _STAKES * (2 * np.abs(centred) - 1)], axis=-1)
+
+
+def bin_edges(values: Floats) -> Floats:
+    """Edges from the first half of the baseline: its quantiles, and steps beyond both ends."""
+    quantiles = np.quantile(values, np.linspace(0, 1, _NUM_QUANTILES))
+    spread = float(quantiles[-1] - quantiles[0])
+    tails = _TAIL_STEPS * spread
+    return np.unique(np.concatenate([quantiles[0] - tails, quantiles, quantiles[-1] + tails]))
+
+
+def bins_of(edges: Floats, values: Floats | float) -> NDArray[np.int64]:
+    """Bin numbers 0 .. 2 * len(edges): odd = exactly on an edge, so that a constant signal keeps its own bin."""
+    left, right = np.searchsorted(edges, values, side="left"), np.searchsorted(edges, values, side="right")
+    return np.asarray(left + right, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Where a signal began to differ: the number of the value (1 = first after the baseline), its time, and the
+    mean from there on."""
+
+    number: int
+    time: str
+    mean: float
+
+
+@dataclass
+class Detector:
+    """The state for one signal. It grows with nothing: bins and bets are fixed in number."""
+
+    threshold: float
+    baseline_mean: float
+    edges: list[float]
+    counts: list[int]
+    num_observed: int = 0
+    alarmed: bool = False
+    sums: list[float] = field(default_factory=lambda: [0.0] * NUM_BETS)
+    products: list[float] = field(default_factory=lambda: [0.0] * NUM_BETS)
+    starts: list[int] = field(default_factory=lambda: [0] * NUM_BETS)
+    start_times: list[str] = field(default_factory=lambda: [""] * NUM_BETS)
+    totals: list[float] = field(default_factory=lambda: [0.0] * NUM_BETS)
+
+    @classmethod
+    def from_baseline(cls, first_half: list[float], second_half: list[float], threshold: float) -> Self:
+        """Bins from the first half, reference ranks from the second. Both must have a value."""
+        edges = bin_edges(np.asarray(first_half))
+        counts = np.bincount(bins_of(edges, np.asarray(second_half)), minlength=2 * len(edges) + 1)
+        return cls(
+            threshold=threshold,
+            baseline_mean=float(np.mean(second_half)),
+            edges=edges.tolist(),
+            counts=counts.tolist(),
+        )
+
+    @property
+    def statistic(self) -> float:
+        """The mean of the bets' Shiryaev-Roberts sums; an alarm at `threshold`."""
+        return float(np.mean(self.sums))
+
+    def observe(self, value: float, time: str, uniform: float) -> bool:
+        """Take one value; `uniform` in [0, 1) breaks ties. True if it raises the alarm; afterwards nothing moves."""
+        if self.alarmed:
+            return False
+        self.num_observed += 1
+        factors = bet_factors(self._rank(value, uniform))
+        self.sums = ((np.asarray(self.sums) + 1) * factors).tolist()
+        self._follow_products(factors, value, time)
+        self.alarmed = self.statistic >= self.threshold
+        return self.alarmed
+
+    def change(self) -> Change:
+        """The best estimate of where the change began, given that there was one."""
+        best = int(np.argmax(self.products))
+        number = self.starts[best]
+        return Change(number, self.start_times[best], self.totals[best] / (self.num_observed - number + 1))
+
+    def state(self) -> dict[str, object]:
+        """Everything, as JSON values."""
+        return asdict(self)
+
+    def _rank(self, value: float, uniform: float) -> float:
+        place = int(bins_of(np.asarray(self.edges), value))
+        self.counts[place] += 1
+        return (sum(self.counts[:place]) + uniform * self.counts[place]) / sum(self.counts)
+
+    def _follow_products(self, factors: Floats, value: float, time: str) -> None:
+        """The largest product over all starts, per bet: it restarts whenever it has fallen to one or below."""
+        for bet, factor in enumerate(factors.tolist()):
+            if self.products[bet] <= 1.0:
+                self.starts[bet], self.start_times[bet] = self.num_observed, time
+                self.products[bet], self.totals[bet] = 1.0, 0.0
+            self.products[bet] *= factor
+            self.totals[bet] += value

@@ -1,0 +1,59 @@
+"""How unlike the baseline's prompts a prompt is: bits per byte under a byte bigram model of the baseline."""
+
+import base64
+import zlib
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BACKOFF = 4.0  # pseudo-count with which the bigram falls back to the unigram
+_UNIGRAM_PRIOR = 0.5
+_MAX_BYTES = 8192  # a longer prompt is judged by its end, which is what the model continues
+
+
+@dataclass(frozen=True)
+class ByteBigrams:
+    """Counts of byte pairs, shape (256, 256): row = the byte before, column = the byte."""
+
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, texts: list[str]) -> Self:
+        """Count the pairs of all texts."""
+        counts = np.zeros((256, 256), dtype=np.int64)
+        for text in texts:
+            before, after = _pairs(text)
+            np.add.at(counts, (before, after), 1)
+        return cls(counts)
+
+    def without(self, text: str) -> "ByteBigrams":
+        """The model as if `text`, one of its texts, had not been counted."""
+        return ByteBigrams(self.counts - ByteBigrams.of([text]).counts)
+
+    def bits_per_byte(self, text: str) -> float:
+        """Mean -log2 p(byte | byte before) over the text; 0 for texts shorter than two bytes."""
+        before, after = _pairs(text)
+        if not len(after):
+            return 0.0
+        columns = self.counts.sum(axis=0)
+        unigram = (columns[after] + _UNIGRAM_PRIOR) / (columns.sum() + 256 * _UNIGRAM_PRIOR)
+        rows = self.counts.sum(axis=1)
+        p = (self.counts[before, after] + _BACKOFF * unigram) / (rows[before] + _BACKOFF)
+        return float(-np.log2(p).mean())
+
+    def packed(self) -> str:
+        """The counts as text, for a snapshot."""
+        return base64.b64encode(zlib.compress(self.counts.astype("<i8").tobytes())).decode()
+
+    @classmethod
+    def unpacked(cls, text: str) -> Self:
+        """The inverse of `packed`."""
+        raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<i8")
+        return cls(raw.reshape(256, 256).astype(np.int64))
+
+
+def _pairs(text: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    data = np.frombuffer(text.encode("utf-8", "replace")[-_MAX_BYTES:], dtype=np.uint8)
+    return data[:-1], data[1:]

@@ -1,0 +1,125 @@
+"""From messages to rows of the store, and back to requests.
+
+A row that cannot be stored is set aside by itself, with the reason; its neighbours are stored.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ropewalk.events.base import Message, Value
+from ropewalk.events.serving import RequestLog, RequestLogBatch
+from ropewalk.events.training import StepMetricsBatch
+from ropewalk.runtime.codec import Stored
+
+Row = dict[str, Any]
+_INT64 = 2**63
+
+
+class RowError(ValueError):
+    """A row cannot be stored. The text names the field and the value."""
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row set aside."""
+
+    row: int
+    reason: str
+    body: str
+
+
+@dataclass
+class Rows:
+    """What one message becomes."""
+
+    stored: list[Row] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
+
+
+def request_rows(item: Stored[Message]) -> Rows:
+    """Rows of the table `request`."""
+    assert isinstance(item.message, RequestLogBatch), "the subject filter lets nothing else through"
+    return _rows(item, item.message.rows, lambda row: row.model_dump() | {"time": column_time(row.time)})
+
+
+def train_step_rows(item: Stored[Message]) -> Rows:
+    """Rows of the table `train_step`."""
+    assert isinstance(item.message, StepMetricsBatch), "the subject filter lets nothing else through"
+    run_id = item.message.run_id
+
+    def convert(row: Value) -> Row:
+        fields = row.model_dump()
+        seconds = fields.pop("time_unix")
+        if not (math.isfinite(seconds) and 0 <= seconds < 4e9):
+            raise RowError(f"time_unix is {seconds!r}: expected seconds since 1970")
+        return fields | {"run_id": run_id, "time": _column_format(datetime.fromtimestamp(seconds, UTC))}
+
+    return _rows(item, item.message.rows, convert)
+
+
+def event_rows(item: Stored[Message]) -> Rows:
+    """The row of the table `event`. A sender's clock is believed if it can be read, else the stream's is taken."""
+    message, envelope = item.message, item.envelope
+    try:
+        time = column_time(envelope.time)
+    except RowError:
+        time = _column_format(item.time.astimezone(UTC))
+    return _rows(
+        item,
+        (message,),
+        lambda _: {
+            "time": time,
+            "type": f"{message.family}.{message.name}",
+            "run_id": message.run_id,
+            "id": envelope.id,
+            "cause_id": envelope.cause_id,
+            "source": envelope.source,
+            "epoch": envelope.epoch,
+            "body": message.model_dump_json(),
+        },
+    )
+
+
+def request_of(row: Mapping[str, Any]) -> RequestLog:
+    """The request that a row of the table `request` holds."""
+    time = row["time"].replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return RequestLog.model_validate({**row, "time": time})
+
+
+def column_time(rfc3339: str) -> str:
+    """A time as the store's JSON format takes it, in UTC. Raises RowError for anything but RFC 3339 with a zone."""
+    try:
+        time = datetime.fromisoformat(rfc3339)
+    except ValueError:
+        raise RowError(f"time is {rfc3339!r}: expected RFC 3339, for example 2026-01-31T12:00:00.000Z") from None
+    if time.tzinfo is None:
+        raise RowError(f"time is {rfc3339!r}: the time zone is missing, append Z for UTC")
+    if not 1970 < time.year < 2200:
+        raise RowError(f"time is {rfc3339!r}: the store keeps the years 1971 to 2199")
+    return _column_format(time.astimezone(UTC))
+
+
+def _rows(item: Stored[Message], values: tuple[Any, ...], convert: Callable[[Any], Row]) -> Rows:
+    rows = Rows()
+    for number, value in enumerate(values):
+        place = {"message_id": item.envelope.id, "sequence": item.sequence, "row": number}
+        try:
+            rows.stored.append(dict(_columns(convert(value) | place)))
+        except RowError as error:
+            rows.rejected.append(RejectedRow(number, str(error), value.model_dump_json()))
+    return rows
+
+
+def _columns(row: Row) -> Iterator[tuple[str, Any]]:
+    """JSON has no NaN and the store no integers beyond 64 bits."""
+    for name, value in row.items():
+        if isinstance(value, int) and not -_INT64 <= value < _INT64:
+            raise RowError(f"{name} is {value}: beyond 64 bits")
+        yield name, str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _column_format(time: datetime) -> str:
+    return time.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")

@@ -1,0 +1,58 @@
+"""What the monitor needs of a column store, and how that can fail.
+
+AnalyticsError
+├── UnavailableError   the store did not answer: the same insert may be repeated with its token
+└── RefusedError       the store read the statement or the rows and will refuse them again
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from ropewalk.events.base import Message
+from ropewalk.runtime.codec import Stored
+
+Row = dict[str, Any]
+
+
+class AnalyticsError(Exception):
+    """The family of errors of the store."""
+
+
+class UnavailableError(AnalyticsError):
+    """The store did not answer, so the outcome is unknown."""
+
+
+class RefusedError(AnalyticsError):
+    """The store refused; the text is its own."""
+
+
+class Analytics(Protocol):
+    """A column store that speaks ClickHouse's SQL. Tables live in the database `ropewalk`."""
+
+    async def command(self, statement: str) -> None:
+        """Run a statement without a result."""
+        ...
+
+    async def insert(self, table: str, rows: Sequence[Row], *, token: str = "") -> None:
+        """Store rows as one block, all or nothing. A block whose token was seen before is dropped."""
+        ...
+
+    async def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """The rows of a SELECT. Parameters are `{name:Type}` in the statement."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        ...
+
+
+class FactLog(Protocol):
+    """What the watch needs of the bus."""
+
+    async def publish(self, message: Message, *, cause_id: str = "", key: str = "") -> None:
+        """Send one message under an id derived from cause and key."""
+        ...
+
+    def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
+        """Everything stored now on these subjects."""
+        ...
