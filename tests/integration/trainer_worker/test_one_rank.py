@@ -15,8 +15,8 @@ from ropewalk.trainer.adapters.worker.job import (
     Finished,
     Started,
     StepLoss,
-    StepSkippedReport,
     StepsDone,
+    StepSkippedReport,
     WorkerError,
 )
 from ropewalk.trainer.adapters.worker.loop import run_worker
@@ -210,7 +210,7 @@ def test_a_dataset_smaller_than_a_batch_is_refused(workshop, tools):
 
 def test_a_base_model_that_is_no_model_is_refused_with_its_name(workshop, tools, tmp_path):
     recipe = tools.a_recipe(mode="finetune", base_model=str(tmp_path))
-    with pytest.raises(WorkerError, match="base_model .* cannot be loaded"):
+    with pytest.raises(WorkerError, match=r"base_model .* cannot be loaded"):
         tools.run_alone(workshop.job("tune", recipe))
 
 

@@ -70,5 +70,5 @@ class Fsdp:
 
 def _blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
     """The repeated blocks: the longest module list of the model."""
-    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    return list(max(lists, key=lambda modules: len(modules))) if lists else []
+    lists = [list(module.children()) for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+    return max(lists, key=len, default=[])

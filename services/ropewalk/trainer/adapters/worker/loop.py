@@ -35,7 +35,8 @@ def run_worker(job: WorkerJob, rank: int, world_size: int, report: Callable[[Wor
     """Train. Called in every worker with its rank; only rank 0 reports, always from the calling thread.
 
     Uses the process group of the caller if there is one; else makes one from MASTER_ADDR and MASTER_PORT (a single
-    worker needs neither). DeepSpeed also wants LOCAL_RANK there, as Ray Train and torchrun set it. Raises WorkerError when going on makes no sense; its text is for the user.
+    worker needs neither). DeepSpeed also wants LOCAL_RANK there, as Ray Train and torchrun set it. Raises
+    WorkerError when going on makes no sense; its text is for the user.
     """
     with joined_group(rank, world_size):
         quiet = report if rank == 0 else _say_nothing
