@@ -1,0 +1,8 @@
+"""Turns segments of documents into a sealed dataset version: cleaned, deduplicated, split, tokenized and packed.
+
+Every document ends in exactly one state (kept, held out, or dropped for one named reason), and the same segments
+give the same dataset version byte for byte, however many workers there are and in whatever order they finish.
+
+Listens: CorpusIngested (stage `preprocess`).
+Emits: TokenizerTrained, SegmentCleaned, DatasetPublished.
+"""

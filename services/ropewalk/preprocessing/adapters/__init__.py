@@ -1,0 +1,1 @@
+"""Preprocessing's way to Ray, the tokenizer libraries and the object store."""

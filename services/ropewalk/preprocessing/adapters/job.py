@@ -1,0 +1,42 @@
+"""What travels between the service, the driver and the tasks: addresses, keys and counts, never documents."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ropewalk.events.data import DatasetPublished, SegmentRef
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.storage.connect import connect_objects
+from ropewalk.storage.objects import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreAddress:
+    """The object store as two strings, so that every process opens it for itself."""
+
+    url: str
+    endpoint: str = ""
+
+    def connect(self) -> ObjectStore:
+        """Open the store."""
+        return connect_objects(self.url, endpoint=self.endpoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessJob:
+    """What the driver is told."""
+
+    run_id: str
+    segments: tuple[SegmentRef, ...]
+    recipe: Recipe
+    store: StoreAddress
+    scratch: Path
+    ray_address: str = ""
+    num_workers: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What the driver gives back. The CPU time is that of the Ray tasks, without Ray itself."""
+
+    dataset: DatasetPublished
+    worker_cpu_seconds: float

@@ -1,0 +1,237 @@
+"""The passes over a corpus in order. Runs in a child process; everything large happens in tasks.
+
+clean (tasks) -> deduplicate and split -> decontaminate (tasks) -> tokenizer -> encode (tasks) -> assemble
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from ropewalk.corpus.document import EVAL_ITEMS, Document, message_records, write_records
+from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
+from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
+from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
+from ropewalk.preprocessing.adapters.encoding import EncodeOrder
+from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
+from ropewalk.preprocessing.adapters.tasks import GRAMS, Encoded, clean_segment, encode_segment, match_grams, plain_text
+from ropewalk.preprocessing.adapters.tokenizer import (
+    TokenizerFacts,
+    adopt_tokenizer,
+    bytes_per_token,
+    describe,
+    publish_tokenizer,
+    train_tokenizer,
+)
+from ropewalk.preprocessing.adapters.workers import Workers
+from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, contaminated, distinct, find_pairs
+from ropewalk.preprocessing.domain.sampling import TokenizerSample
+from ropewalk.preprocessing.domain.states import HELD_OUT, KEPT, count_states, first_states
+from ropewalk.preprocessing.domain.words import hash_words, ngrams
+from ropewalk.runtime.outcome import StageError
+from ropewalk.storage.manifest import file_sha256
+from ropewalk.storage.objects import ObjectStore
+
+_RATE_SAMPLE_BYTES = 300_000
+
+
+def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> Finished:
+    """Make a dataset version from segments, reporting (fact, key). Raises StageError when nothing can be learnt."""
+    with Workers(job.ray_address, job.num_workers) as workers:
+        dataset = _Driver(job, workers, report).run()
+    return Finished(dataset=dataset, worker_cpu_seconds=workers.cpu_seconds)
+
+
+class _Driver:
+    """One corpus on its way. The order of segments is that of their ids, whatever order they came in."""
+
+    def __init__(self, job: PreprocessJob, workers: Workers, report: Callable[[object], None]) -> None:
+        self._job = job
+        self._workers = workers
+        self._report = report
+        self._objects: ObjectStore = job.store.connect()
+        self._segments = sorted({segment.segment_id: segment for segment in job.segments}.values(), key=_segment_id)
+        self._work = f"work/{job.run_id}"
+
+    def run(self) -> DatasetPublished:
+        """All passes, then the facts about the whole."""
+        arguments = [(self._job.store, segment.uri, self._job.recipe.profile) for segment in self._segments]
+        corpus = CleanedCorpus(self._objects, self._workers.all(clean_segment, arguments))
+        recipe = self._job.recipe
+        signatures = corpus.load_entries()
+        corpus.states = first_states(corpus.entries, signatures, recipe.profile, recipe.evaluation.held_out_fraction)
+        self._decontaminate(corpus)
+        if not corpus.in_state(KEPT) or not corpus.in_state(HELD_OUT):
+            raise StageError(_too_few(corpus.states))
+        tokenizer = self._make_tokenizer(corpus)
+        encoded = self._encode(corpus, tokenizer)
+        evalset_uri = self._publish_evalset(corpus)
+        return self._assemble(corpus, tokenizer, encoded, evalset_uri)
+
+    def _decontaminate(self, corpus: CleanedCorpus) -> None:
+        held_out = [plain_text(document).encode() for _, document in corpus.documents(HELD_OUT)]
+        documents = ngrams(hash_words(held_out), GRAM_WORDS)
+        grams = distinct(documents.hashes)
+        if not len(grams):
+            return
+        folder = self._job.scratch / "grams"
+        folder.mkdir()
+        np.save(folder / GRAMS, grams)
+        uri = f"{self._work}/grams-{file_sha256(folder / GRAMS)}"
+        self._objects.publish(folder, uri, {})
+        found = self._workers.all(match_grams, [(self._job.store, cleaned, uri) for cleaned in corpus.uris])
+        firsts = [corpus.of_segment(segment)[0] for segment in range(len(corpus.uris))]
+        pairs = np.concatenate([part + np.array([first, 0]) for part, first in zip(found, firsts, strict=True)])
+        training = pairs[np.isin(pairs[:, 0], corpus.in_state(KEPT))]
+        own = find_pairs(documents, grams)
+        for at in contaminated(training, own, len(corpus.in_state(KEPT)) + len(held_out)):
+            corpus.states[at] = "contaminated"
+        self._objects.delete(uri)
+
+    def _make_tokenizer(self, corpus: CleanedCorpus) -> TokenizerFacts:
+        recipe = self._job.recipe
+        folder = self._job.scratch / "tokenizer"
+        folder.mkdir()
+        kept = [corpus.entries[at] for at in corpus.in_state(KEPT)]
+        if recipe.mode == "finetune":
+            adopt_tokenizer(recipe.base_model, folder, for_chat=any(entry.is_conversation for entry in kept))
+        else:
+            sample = TokenizerSample(num_documents=len(kept), num_bytes=sum(entry.num_bytes for entry in kept))
+            texts = (
+                _training_text(document)[: sample.cut_chars]
+                for _, document in corpus.documents(KEPT)
+                if sample.takes(document.doc_id)
+            )
+            train_tokenizer(texts, recipe.derived.vocab_size, folder)
+        rate = bytes_per_token(folder, _first_texts(corpus))
+        uri = publish_tokenizer(self._objects, folder)
+        facts = describe(self._objects.fetch(uri), uri)
+        event = TokenizerTrained(
+            run_id=self._job.run_id,
+            uri=uri,
+            sha256=facts.sha256,
+            vocab_size=facts.vocab_size,
+            bytes_per_token=rate,
+        )
+        self._report((event, facts.sha256))
+        return facts
+
+    def _encode(self, corpus: CleanedCorpus, tokenizer: TokenizerFacts) -> list[Encoded]:
+        """Encode what is kept; each segment's count is final, and reported, when it is encoded."""
+        has_mask = any(corpus.entries[at].is_conversation for at in corpus.in_state(KEPT))
+        orders = [
+            EncodeOrder(
+                cleaned_uri=uri,
+                keep=tuple(corpus.entries[at].place for at in corpus.of_segment(segment) if corpus.states[at] == KEPT),
+                tokenizer=tokenizer,
+                context_length=self._job.recipe.derived.context_length,
+                has_mask=has_mask,
+                prefix=self._work,
+            )
+            for segment, uri in enumerate(corpus.uris)
+        ]
+        results: dict[int, Encoded] = {}
+        for segment, encoded in self._workers.each(encode_segment, [(self._job.store, order) for order in orders]):
+            places = corpus.of_segment(segment)
+            for place, reason in encoded.refused:
+                corpus.states[places[place]] = reason
+            self._report_cleaned(self._segments[segment], [corpus.states[at] for at in places])
+            results[segment] = encoded
+        return [results[segment] for segment in range(len(orders))]
+
+    def _report_cleaned(self, segment: SegmentRef, states: list[str]) -> None:
+        kept, held_out, dropped = count_states(states)
+        event = SegmentCleaned(
+            run_id=self._job.run_id,
+            segment_id=segment.segment_id,
+            num_inputs=segment.num_documents,
+            num_kept=kept,
+            num_held_out=held_out,
+            dropped=dropped,
+        )
+        assert kept + held_out + sum(dropped.values()) == segment.num_documents, "every document has one state"
+        self._report((event, segment.segment_id))
+
+    def _publish_evalset(self, corpus: CleanedCorpus) -> str:
+        items = [_eval_item(document) for _, document in corpus.documents(HELD_OUT)]
+        folder = self._job.scratch / "evalset"
+        folder.mkdir()
+        write_records(folder / EVAL_ITEMS, sorted(items, key=lambda item: (str(item["path"]), str(item["item_id"]))))
+        uri = f"evalsets/{file_sha256(folder / EVAL_ITEMS)}"
+        self._objects.publish(folder, uri, {"num_items": len(items)})
+        return uri
+
+    def _assemble(
+        self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, encoded: list[Encoded], evalset_uri: str
+    ) -> DatasetPublished:
+        plan = self._job.recipe.derived
+        assembly = Assembly(
+            folder=self._job.scratch / "dataset",
+            parts=[self._objects.fetch(part.uri) for part in encoded],
+            tokenizer=tokenizer,
+            context_length=plan.context_length,
+            has_mask=any(corpus.entries[at].is_conversation for at in corpus.in_state(KEPT)),
+            evalset_uri=evalset_uri,
+        )
+        states = (
+            {"segment_id": self._segments[entry.segment].segment_id, "doc_id": entry.doc_id, "path": entry.path}
+            | {"state": state}
+            for entry, state in zip(corpus.entries, corpus.states, strict=True)
+        )
+        meta, uri = publish_dataset(self._objects, assembly, states, min_windows=plan.batch_size)
+        for part in encoded:
+            self._objects.delete(part.uri)
+        kept, held_out, dropped = count_states(corpus.states)
+        return DatasetPublished(
+            run_id=self._job.run_id,
+            dataset_version=meta.dataset_version,
+            uri=uri,
+            tokenizer_uri=tokenizer.uri,
+            evalset_uri=evalset_uri,
+            num_inputs=len(corpus.states),
+            num_kept=kept,
+            num_held_out=held_out,
+            dropped=dropped,
+            num_tokens=meta.num_tokens,
+            num_windows=meta.num_windows,
+            context_length=meta.context_length,
+        )
+
+
+def _segment_id(segment: SegmentRef) -> str:
+    return segment.segment_id
+
+
+def _training_text(document: Document) -> str:
+    """What the tokenizer learns from: the text, or every turn, the system's too."""
+    return document.text or "\n".join(turn.content for turn in document.messages)
+
+
+def _first_texts(corpus: CleanedCorpus) -> list[str]:
+    """Kept texts to measure the bytes per token on."""
+    texts: list[str] = []
+    size = 0
+    for _, document in corpus.documents(KEPT):
+        texts.append(_training_text(document)[:_RATE_SAMPLE_BYTES])
+        size += len(texts[-1])
+        if size >= _RATE_SAMPLE_BYTES:
+            break
+    return texts
+
+
+def _eval_item(document: Document) -> dict[str, object]:
+    body: dict[str, object] = (
+        {"messages": message_records(document.messages)} if document.messages else {"text": document.text}
+    )
+    name = hashlib.sha256(f"{document.source_id}/{document.path}/{document.doc_id}".encode()).hexdigest()
+    return {"item_id": name, "path": document.path, **body}
+
+
+def _too_few(states: list[str]) -> str:
+    kept, held_out, dropped = count_states(states)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none dropped"
+    return (
+        f"too few documents: of {len(states)}, {kept + held_out} are left after cleaning ({reasons}), and at least two "
+        "are needed, one to learn from and one to judge by: add sources, or split a long file into several or into "
+        "JSONL records"
+    )

@@ -1,0 +1,141 @@
+"""The three passes over a segment, as plain functions that Ray runs anywhere the object store can be reached.
+
+A pass reads sealed folders and publishes a sealed folder whose key is the hash of all that went in, so a pass that
+was done before (an earlier attempt, an earlier run over the same segment) is not done again.
+"""
+
+import hashlib
+import json
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import rensa
+from numpy.typing import NDArray
+
+from ropewalk.corpus.document import (
+    DOCUMENTS,
+    ChatMessage,
+    Document,
+    content_id,
+    message_records,
+    read_documents,
+    write_documents,
+    write_records,
+)
+from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
+from ropewalk.preprocessing.adapters.job import StoreAddress
+from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, Pairs, find_pairs
+from ropewalk.preprocessing.domain.dedup import NUM_HASHES, SHINGLE_WORDS
+from ropewalk.preprocessing.domain.normalise import Profile, normalise
+from ropewalk.preprocessing.domain.quality import score
+from ropewalk.preprocessing.domain.words import batches, hash_words, ngrams
+
+CLEANING = 1  # part of every key below: raise it when a rule of cleaning changes
+SCORES = "scores.jsonl.zst"
+SIGNATURES = "signatures.npy"
+CONTENT = "content.json"
+GRAMS = "grams.npy"
+_SEED = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """The tokens of a segment. `refused` are documents (places in the segment) that do not fit, with the reason."""
+
+    uri: str
+    num_tokens: int
+    refused: tuple[tuple[int, str], ...]
+
+
+def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> tuple[str, float]:
+    """Normalise, score and sketch every document. Returns the key of the result and the CPU seconds it took."""
+    began = time.process_time()
+    objects = store.connect()
+    key = f"cleaned/{_hash(CLEANING, uri, profile)}"
+    if not objects.exists(key):
+        cleaned = [_normalised(document, profile) for document in read_documents(objects.fetch(uri) / DOCUMENTS)]
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch, "cleaned")
+            folder.mkdir()
+            write_documents(folder / DOCUMENTS, cleaned)
+            _write_features(folder, [plain_text(document) for document in cleaned])
+            (folder / CONTENT).write_text(json.dumps([_content(document) for document in cleaned]))
+            objects.publish(folder, key, {"segment": uri, "profile": profile})
+    return key, time.process_time() - began
+
+
+def match_grams(store: StoreAddress, uri: str, grams_uri: str) -> tuple[Pairs, float]:
+    """Which documents of a cleaned segment hold which held-out 13-grams."""
+    began = time.process_time()
+    objects = store.connect()
+    grams = np.load(objects.fetch(grams_uri) / GRAMS)
+    texts = (plain_text(document).encode() for document in read_documents(objects.fetch(uri) / DOCUMENTS))
+    found, first = [np.zeros((0, 2), dtype=np.int64)], 0
+    for group in batches(texts):
+        found.append(find_pairs(ngrams(hash_words(group), GRAM_WORDS), grams) + np.array([first, 0]))
+        first += len(group)
+    return np.concatenate(found), time.process_time() - began
+
+
+def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[Encoded, float]:
+    """Encode and pack the documents to keep."""
+    began = time.process_time()
+    objects = store.connect()
+    inputs = (order.cleaned_uri, order.keep, order.tokenizer.uri, order.context_length, order.has_mask)
+    key = f"{order.prefix}/{_hash(*inputs)}"
+    if not objects.exists(key):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch, "encoded")
+            folder.mkdir()
+            meta = write_encoded(folder, order, objects.fetch(order.cleaned_uri), objects.fetch(order.tokenizer.uri))
+            objects.publish(folder, key, meta)
+    result = json.loads((objects.fetch(key) / RESULT).read_text())
+    refused = tuple((place, reason) for place, reason in result["refused"])
+    encoded = Encoded(uri=key, num_tokens=result["num_tokens"], refused=refused)
+    return encoded, time.process_time() - began
+
+
+def plain_text(document: Document) -> str:
+    """What words are counted in: the text, or every turn but the system's, which many conversations share."""
+    if not document.messages:
+        return document.text
+    return "\n".join(turn.content for turn in document.messages if turn.role != "system")
+
+
+def _normalised(document: Document, profile: Profile) -> Document:
+    """Without the time of fetching, which must not reach a dataset version."""
+    turns = tuple(ChatMessage(role=turn.role, content=normalise(turn.content, profile)) for turn in document.messages)
+    return replace(document, text=normalise(document.text, profile), messages=turns, fetched_at="")
+
+
+def _write_features(folder: Path, texts: list[str]) -> None:
+    """One row per document: scores, and MinHash signature (uint32, all zero without a shingle)."""
+    records: list[dict[str, Any]] = []
+    signatures: list[NDArray[np.uint32]] = [np.zeros((0, NUM_HASHES), dtype=np.uint32)]
+    for group in batches(text.encode() for text in texts):
+        words = hash_words(group)
+        shingles = ngrams(words, SHINGLE_WORDS)
+        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+            shingles.hashes, shingles.offsets.astype(np.uint64), NUM_HASHES, _SEED
+        )
+        rows = np.array(matrix.to_rows(), dtype=np.uint32)
+        rows[shingles.lengths == 0] = 0
+        signatures.append(rows)
+        for num_words in words.lengths:
+            records.append(score(texts[len(records)], int(num_words)).as_record())
+    np.save(folder / SIGNATURES, np.concatenate(signatures))
+    write_records(folder / SCORES, records)
+
+
+def _content(document: Document) -> str:
+    """The identity of the normalised content."""
+    return content_id(orjson.dumps(message_records(document.messages)) if document.messages else document.text.encode())
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, default=list).encode()).hexdigest()

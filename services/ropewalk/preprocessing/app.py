@@ -1,0 +1,15 @@
+"""Puts preprocessing together."""
+
+from functools import partial
+
+from ropewalk.events.data import CorpusIngested
+from ropewalk.preprocessing.handlers import preprocess_corpus
+from ropewalk.preprocessing.settings import Settings
+from ropewalk.runtime.service import Service
+
+
+def build(settings: Settings) -> Service:
+    """The service, ready to run."""
+    service = Service("preprocessing", settings)
+    service.stage("preprocess", CorpusIngested, partial(preprocess_corpus, settings=settings))
+    return service

@@ -1,0 +1,1 @@
+"""The rules of preprocessing: what is kept and why. Arrays in, decisions out; no files, no Ray."""

@@ -1,0 +1,67 @@
+"""The final state of every document: kept, held out, or dropped for one named reason."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ropewalk.preprocessing.domain.dedup import exact_repeats, near_repeats
+from ropewalk.preprocessing.domain.held_out import choose_held_out
+from ropewalk.preprocessing.domain.normalise import Profile
+from ropewalk.preprocessing.domain.quality import fault
+
+KEPT = "kept"
+HELD_OUT = "held_out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What is known of a document before any decision. `place` is its place in its segment."""
+
+    segment: int
+    place: int
+    doc_id: str
+    path: str
+    num_bytes: int
+    content: str
+    is_conversation: bool
+    scores: dict[str, float]
+
+
+def first_states(
+    entries: Sequence[Entry], signatures: NDArray[np.uint32], profile: Profile, held_out_fraction: float
+) -> list[str]:
+    """Everything but decontamination. Earlier in (segment, doc_id) order wins; `signatures` is (n, 112)."""
+    states = [_fault(entry, profile) or KEPT for entry in entries]
+    order = sorted(range(len(entries)), key=lambda at: (entries[at].segment, entries[at].doc_id, entries[at].place))
+    left = [at for at in order if states[at] == KEPT]
+    _drop(states, left, exact_repeats([entries[at].content for at in left]), "exact_duplicate")
+    left = [at for at in order if states[at] == KEPT]
+    sketches = signatures[left]
+    _drop(states, left, near_repeats(sketches, sketches.any(axis=1)), "near_duplicate")
+    left = [at for at in order if states[at] == KEPT]
+    if len(left) > 1:
+        for choice in choose_held_out([entries[at].path for at in left], held_out_fraction):
+            states[left[choice]] = HELD_OUT
+    return states
+
+
+def count_states(states: Sequence[str]) -> tuple[int, int, dict[str, int]]:
+    """How many documents are kept, held out, and dropped by reason; together they are all of them."""
+    counts = Counter(states)
+    kept, held_out = counts.pop(KEPT, 0), counts.pop(HELD_OUT, 0)
+    assert kept + held_out + counts.total() == len(states)
+    return kept, held_out, dict(sorted(counts.items()))
+
+
+def _fault(entry: Entry, profile: Profile) -> str | None:
+    """Conversations are judged by their form alone, which ingest did."""
+    return None if entry.is_conversation else fault(entry.scores, profile)
+
+
+def _drop(states: list[str], places: list[int], repeats: NDArray[np.bool_], reason: str) -> None:
+    for at, repeated in zip(places, repeats, strict=True):
+        if repeated:
+            states[at] = reason

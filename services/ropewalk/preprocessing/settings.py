@@ -1,0 +1,15 @@
+"""Where preprocessing finds things."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from ropewalk.runtime.settings import RuntimeSettings
+
+
+class Settings(RuntimeSettings):
+    """The runtime's settings and where Ray runs."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True)
+
+    ray_address: str = Field(default="", description="a running Ray cluster; empty: a private one for each stage")
+    preprocessing_workers: int = Field(default=2, ge=1, description="CPUs of the private Ray")
