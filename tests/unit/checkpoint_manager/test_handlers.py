@@ -1,0 +1,155 @@
+from pathlib import Path
+
+import pytest
+
+from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
+from ropewalk.checkpoint_manager.handlers import conclude, verify_checkpoint
+from ropewalk.events.checkpoint import (
+    CheckpointCommitted,
+    CheckpointPruned,
+    CheckpointQuarantined,
+    CheckpointSaved,
+)
+from ropewalk.events.evaluation import Estimate, GateDecided
+from ropewalk.events.run import RunAccepted, RunCompleted
+from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.runtime.outcome import Done
+from ropewalk.storage.local import LocalObjects
+
+
+def a_checkpoint_written(objects: LocalObjects, tmp_path: Path, step: int) -> CheckpointSaved:
+    folder = tmp_path / f"new-{step}"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights of step %d" % step)
+    (folder / "ledger.jsonl").write_text(f'{{"step":{step},"samples":[1,2]}}\n')
+    uri = f"runs/r/checkpoints/7-{step}"
+    manifest = objects.publish(folder, uri, {"step": step})
+    return CheckpointSaved(
+        run_id="r",
+        checkpoint_id=f"r-7-{step}",
+        epoch=7,
+        step=step,
+        uri=uri,
+        manifest_sha256=manifest.sha256,
+        num_bytes=manifest.num_bytes,
+        blocked_s=0.0,
+    )
+
+
+def an_acceptance() -> RunAccepted:
+    recipe = resolve_recipe({"base": "python-stdlib-tiny"})
+    return RunAccepted(run_id="r", recipe=recipe.as_json(), recipe_sha256=recipe.sha256())
+
+
+async def handle(event: CheckpointSaved, timeline, objects: LocalObjects) -> tuple:
+    """Handle an event and put what follows on the timeline, as delivery does."""
+    outcome = await verify_checkpoint(event, timeline, objects)
+    assert isinstance(outcome, Done)
+    timeline.messages += [event, *outcome.messages]
+    return outcome.messages
+
+
+async def test_a_whole_checkpoint_is_committed_and_its_ledger_copied(timeline, objects, tmp_path) -> None:
+    saved = a_checkpoint_written(objects, tmp_path, 10)
+    (committed,) = await handle(saved, timeline, objects)
+    assert isinstance(committed, CheckpointCommitted)
+    assert (committed.uri, committed.manifest_sha256) == (saved.uri, saved.manifest_sha256)
+    copy = objects.fetch(ledger_key("r", "r-7-10")) / "ledger.jsonl"
+    assert copy.read_text() == '{"step":10,"samples":[1,2]}\n'
+
+
+async def test_a_checkpoint_with_one_changed_byte_is_moved_to_quarantine(timeline, objects, tmp_path) -> None:
+    saved = a_checkpoint_written(objects, tmp_path, 10)
+    (objects.fetch(saved.uri) / "model.safetensors").write_bytes(b"weights of step 11")
+    (quarantined,) = await handle(saved, timeline, objects)
+    assert isinstance(quarantined, CheckpointQuarantined)
+    assert quarantined.file == "model.safetensors"
+    assert "SHA-256" in quarantined.reason
+    assert quarantined.uri == quarantine_key("r-7-10")
+    assert not objects.exists(saved.uri)
+    assert objects.exists(quarantined.uri)
+
+
+async def test_a_redelivery_after_quarantine_gives_the_same_reason(timeline, objects, tmp_path) -> None:
+    saved = a_checkpoint_written(objects, tmp_path, 10)
+    (objects.fetch(saved.uri) / "ledger.jsonl").write_text("{}")
+    first = await verify_checkpoint(saved, timeline, objects)
+    assert await verify_checkpoint(saved, timeline, objects) == first
+
+
+async def test_a_checkpoint_without_manifest_is_quarantined(timeline, objects, tmp_path) -> None:
+    saved = a_checkpoint_written(objects, tmp_path, 10)
+    (objects.fetch(saved.uri) / "manifest.json").unlink()
+    (quarantined,) = await handle(saved, timeline, objects)
+    assert isinstance(quarantined, CheckpointQuarantined)
+    assert quarantined.file == "manifest.json"
+    assert (objects.root / quarantine_key("r-7-10") / "model.safetensors").is_file()
+
+
+async def test_a_checkpoint_under_another_manifest_than_announced_is_quarantined(timeline, objects, tmp_path) -> None:
+    saved = a_checkpoint_written(objects, tmp_path, 10).model_copy(update={"manifest_sha256": "f" * 64})
+    (quarantined,) = await handle(saved, timeline, objects)
+    assert isinstance(quarantined, CheckpointQuarantined)
+    assert "announced" in quarantined.reason
+
+
+async def test_the_policy_deletes_the_oldest_and_its_ledger_survives(timeline, objects, tmp_path) -> None:
+    timeline.messages.append(an_acceptance())  # keeps 3
+    saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]
+    answers = [await handle(event, timeline, objects) for event in saved]
+    assert [type(message) for message in answers[2]] == [CheckpointCommitted]
+    pruned = answers[3][1]
+    assert isinstance(pruned, CheckpointPruned)
+    assert pruned.checkpoint_id == "r-7-10"
+    assert [objects.exists(event.uri) for event in saved] == [False, True, True, True]
+    assert objects.exists(ledger_key("r", "r-7-10"))
+
+
+async def test_a_redelivery_for_a_pruned_checkpoint_is_done_without_noise(timeline, objects, tmp_path) -> None:
+    timeline.messages.append(an_acceptance())
+    saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]
+    for event in saved:
+        await handle(event, timeline, objects)
+    assert await verify_checkpoint(saved[0], timeline, objects) == Done()
+
+
+async def test_a_redelivery_repeats_the_pruning_when_its_event_was_lost(timeline, objects, tmp_path) -> None:
+    timeline.messages.append(an_acceptance())
+    saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]
+    for event in saved[:3]:
+        await handle(event, timeline, objects)
+    first = await verify_checkpoint(saved[3], timeline, objects)  # its answer never reached the bus
+    assert await verify_checkpoint(saved[3], timeline, objects) == first
+    assert await verify_checkpoint(saved[0], timeline, objects) == Done()
+
+
+async def test_without_an_accepted_recipe_everything_stays(timeline, objects, tmp_path) -> None:
+    saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]
+    for event in saved:
+        await handle(event, timeline, objects)
+    assert all(objects.exists(event.uri) for event in saved)
+
+
+def a_decision(decision: str) -> GateDecided:
+    gain = Estimate(metric="m", value=0, lower=0, upper=0, level=0.95, num_items=1, method="m")
+    return GateDecided(
+        run_id="r",
+        checkpoint_id="c",
+        export_uri="e",
+        evaluation_uri="v",
+        decision=decision,
+        reasons=(),
+        baseline="b",
+        comparison=gain,
+    )
+
+
+@pytest.mark.parametrize(("decision", "outcome"), [("reject", "rejected"), ("need_more", "need_more")])
+async def test_a_gate_that_does_not_promote_ends_the_run(timeline, decision, outcome) -> None:
+    timeline.messages.append(an_acceptance())
+    ended = await conclude(a_decision(decision), timeline)
+    assert ended == Done((RunCompleted(run_id="r", outcome=outcome, model="pycode"),))
+
+
+async def test_a_gate_that_promotes_leaves_the_run_to_serving(timeline) -> None:
+    assert await conclude(a_decision("promote"), timeline) == Done()

@@ -1,0 +1,109 @@
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ropewalk.checkpoint_manager.domain.retention import FEWEST_KEPT, fold, to_prune
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import (
+    CheckpointCommitted,
+    CheckpointExported,
+    CheckpointPruned,
+    CheckpointQuarantined,
+    CheckpointSaved,
+)
+from ropewalk.events.training import TrainingCompleted, TrainingResumed
+
+
+def a_saved(step: int, epoch: int = 1) -> CheckpointSaved:
+    name = f"r-{epoch}-{step}"
+    return CheckpointSaved(
+        run_id="r",
+        checkpoint_id=name,
+        epoch=epoch,
+        step=step,
+        uri=f"runs/r/checkpoints/{epoch}-{step}",
+        manifest_sha256="0",
+        num_bytes=1,
+        blocked_s=0.0,
+    )
+
+
+def a_commit(step: int, epoch: int = 1) -> CheckpointCommitted:
+    saved = a_saved(step, epoch)
+    return CheckpointCommitted(
+        run_id="r", checkpoint_id=saved.checkpoint_id, step=step, uri=saved.uri, manifest_sha256="0"
+    )
+
+
+def verified(*steps: int, epoch: int = 1) -> list[Message]:
+    return [message for step in steps for message in (a_saved(step, epoch), a_commit(step, epoch))]
+
+
+def a_resume(checkpoint_id: str) -> TrainingResumed:
+    return TrainingResumed(run_id="r", epoch=1, attempt=2, resume_step=0, checkpoint_id=checkpoint_id, seconds_lost=1.0)
+
+
+def pruned_names(messages: Iterable[Message], keep: int) -> list[str]:
+    return [checkpoint.checkpoint_id for checkpoint in to_prune(fold(messages), keep)]
+
+
+def test_only_the_newest_verified_checkpoints_stay() -> None:
+    assert pruned_names(verified(10, 20, 30, 40), keep=3) == ["r-1-10"]
+
+
+def test_two_verified_ones_stay_whatever_the_plan_says() -> None:
+    assert pruned_names(verified(10, 20, 30), keep=1) == ["r-1-10"]
+
+
+def test_a_checkpoint_nobody_verified_neither_counts_nor_goes() -> None:
+    assert pruned_names([*verified(10, 20), a_saved(30), a_saved(40)], keep=2) == []
+
+
+def test_a_quarantined_checkpoint_does_not_count_as_kept() -> None:
+    broken = CheckpointQuarantined(
+        run_id="r", checkpoint_id="r-1-30", step=30, uri="quarantine/x", file="a", reason="b"
+    )
+    assert pruned_names([*verified(10, 20, 30), broken], keep=2) == []
+
+
+def test_a_later_epoch_is_newer_than_a_later_step() -> None:
+    timeline = [*verified(10, 20, epoch=1), *verified(12, 14, epoch=5)]
+    assert pruned_names(timeline, keep=2) == ["r-1-10", "r-1-20"]
+
+
+def test_the_checkpoint_that_training_resumed_from_stays_until_a_newer_one_is_verified() -> None:
+    resumed_from_the_oldest = [*verified(10, 20, 30), a_resume("r-1-10")]
+    assert pruned_names(resumed_from_the_oldest, keep=2) == []
+    assert pruned_names([*resumed_from_the_oldest, *verified(40)], keep=2) == ["r-1-10", "r-1-20"]
+
+
+def test_final_and_exported_checkpoints_are_never_pruned() -> None:
+    final = TrainingCompleted(run_id="r", checkpoint_id="r-1-10", uri="u", step=10, loss=1.0, tokens=1, seconds=1.0)
+    exported = CheckpointExported(
+        run_id="r",
+        checkpoint_id="r-1-20",
+        checkpoint_uri="u",
+        step=20,
+        uri="e",
+        manifest_sha256="0",
+        num_parameters=1,
+        num_bytes=1,
+    )
+    assert pruned_names([*verified(10, 20, 30, 40, 50), final, exported], keep=2) == ["r-1-30"]
+
+
+def test_what_was_pruned_is_not_pruned_again() -> None:
+    gone = CheckpointPruned(run_id="r", checkpoint_id="r-1-10", step=10, uri="u")
+    timeline = [*verified(10, 20, 30), gone]
+    assert pruned_names(timeline, keep=2) == []
+    assert fold(timeline).pruned == {"r-1-10"}
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 50)), unique=True, max_size=12), st.integers(1, 5))
+def test_pruning_leaves_enough_and_never_the_newest(places: list[tuple[int, int]], keep: int) -> None:
+    timeline = [message for epoch, step in sorted(places) for message in verified(step, epoch=epoch)]
+    gone = to_prune(fold(timeline), keep)
+    left = set(fold(timeline).verified.values()) - set(gone)
+    assert len(left) >= min(len(places), max(keep, FEWEST_KEPT))
+    assert not gone or max(gone) < min(left)
