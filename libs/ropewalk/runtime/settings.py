@@ -25,6 +25,7 @@ class NatsSettings(BaseSettings):
 
     url: str = "nats://127.0.0.1:4222"
     token: str = Field(default="", repr=False)
+    replicas: int = Field(default=1, ge=1, le=5, description="servers that keep a copy of every stream")
 
 
 class StorageSettings(BaseSettings):

@@ -19,8 +19,8 @@ async def apply_topology(settings: NatsSettings) -> list[str]:
     connection = await nats.connect(**connect_options(settings, "bus-apply"))
     try:
         context = connection.jetstream(timeout=20)
-        lines = [await _apply(context, _stream_config(spec)) for spec in STREAMS]
-        lines.append(await _apply(context, _lease_config()))
+        configs = [*map(_stream_config, STREAMS), _lease_config()]
+        lines = [await _apply(context, config.evolve(num_replicas=settings.replicas)) for config in configs]
     finally:
         await connection.close()
     return [line for line in lines if line]
