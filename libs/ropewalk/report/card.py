@@ -1,0 +1,158 @@
+"""What a report card says. Values only; None or an empty tuple means that the log does not say."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ropewalk.corpus.ledger import LedgerVerdict
+from ropewalk.events.checkpoint import ParityCertified
+from ropewalk.events.evaluation import Estimate, GateDecided
+from ropewalk.events.monitoring import AlarmRaised
+
+STAGES = (
+    "stack",
+    "ingest",
+    "preprocess",
+    "search",
+    "train",
+    "export",
+    "evaluate",
+    "deploy",
+    "promote",
+    "traffic",
+    "watch",
+    "report",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageLine:
+    """One stage. `begin_s` counts from the first event of the run; `usd` is None until it was priced."""
+
+    name: str
+    begin_s: float
+    seconds: float
+    cpu_seconds: float
+    usd: float | None
+    num_completed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPoint:
+    """Training loss in nats per token at a step. `attempt` grows with every loss of the workers."""
+
+    attempt: int
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interruption:
+    """The workers died. `resume_step` and `seconds_lost` are None if they did not come back."""
+
+    cause: str
+    last_step: int
+    resume_step: int | None
+    seconds_lost: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataLine:
+    """What became of the documents: num_inputs = num_kept + num_held_out + the sum of `dropped`."""
+
+    num_bytes: int
+    num_inputs: int
+    num_kept: int
+    num_held_out: int
+    num_quarantined: int
+    dropped: dict[str, int]
+    num_tokens: int
+    vocab_size: int
+    bytes_per_token: float
+    dataset_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialLine:
+    """One trial of the search."""
+
+    trial: int
+    status: str
+    params: dict[str, float]
+    loss: float
+    num_steps: int
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingLine:
+    """How the model was trained. `seconds` is the wall time of the stage's last attempt."""
+
+    strategy: str
+    num_workers: int
+    num_parameters: int
+    num_steps: int
+    tokens: int
+    loss: float
+    tokens_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrafficLine:
+    """People's requests to the model version. Latencies in milliseconds over successful requests."""
+
+    num_requests: int
+    num_errors: int
+    requests_per_s: float
+    tokens_per_s: float
+    p50_ms: float
+    p99_ms: float
+    ttft_p50_ms: float
+    ttft_p99_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportCard:
+    """One page about one run."""
+
+    run_id: str
+    recipe: str
+    recipe_sha256: str
+    outcome: str
+    model: str
+    model_version: int
+    began_at: datetime
+    seconds: float
+    stages: tuple[StageLine, ...] = ()
+    data: DataLine | None = None
+    trials: tuple[TrialLine, ...] = ()
+    training: TrainingLine | None = None
+    losses: tuple[LossPoint, ...] = ()
+    interruptions: tuple[Interruption, ...] = ()
+    ledger: LedgerVerdict | None = None
+    estimates: tuple[Estimate, ...] = ()
+    gate: GateDecided | None = None
+    parity: ParityCertified | None = None
+    traffic: TrafficLine | None = None
+    alarm: AlarmRaised | None = None
+    curl: str = field(default="", repr=False)
+
+    def estimate(self, metric: str) -> Estimate | None:
+        """The estimate of a metric, if it was measured."""
+        return next((each for each in self.estimates if each.metric == metric), None)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time of all stages."""
+        return sum(stage.cpu_seconds for stage in self.stages)
+
+    @property
+    def usd(self) -> float | None:
+        """The priced stages together; None if none was priced."""
+        priced = [stage.usd for stage in self.stages if stage.usd is not None]
+        return sum(priced) if priced else None
+
+    @property
+    def stages_once(self) -> bool:
+        """Whether each of the twelve stages is in the log exactly once, the one writing this card aside."""
+        counts = {stage.name: stage.num_completed for stage in self.stages}
+        return all(counts.get(name, 0) == 1 for name in STAGES if name != "report")

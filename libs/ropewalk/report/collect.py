@@ -1,0 +1,198 @@
+"""From the log to a report card. Pure: stored messages in the order of the log, step metrics, request logs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ropewalk.corpus.ledger import LedgerVerdict
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import ParityCertified
+from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
+from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
+from ropewalk.events.monitoring import AlarmRaised, CostRecorded
+from ropewalk.events.run import RunAccepted, RunCompleted, StageCompleted, StageStarted
+from ropewalk.events.serving import RequestLog
+from ropewalk.events.training import (
+    SearchCompleted,
+    StepMetrics,
+    TrainingCompleted,
+    TrainingInterrupted,
+    TrainingResumed,
+    TrainingStarted,
+    TrialCompleted,
+)
+from ropewalk.report.card import (
+    STAGES,
+    DataLine,
+    Interruption,
+    LossPoint,
+    ReportCard,
+    StageLine,
+    TrainingLine,
+    TrialLine,
+)
+from ropewalk.report.traffic import traffic_line
+from ropewalk.runtime.codec import Stored
+
+M = TypeVar("M", bound=Message)
+_PROMPT = "def add("
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything a card is computed from."""
+
+    timeline: Sequence[Stored[Message]]
+    steps: Sequence[StepMetrics] = ()
+    requests: Sequence[RequestLog] = ()
+    ledger: LedgerVerdict | None = None
+    openai_url: str = ""
+
+
+def collect(evidence: Evidence) -> ReportCard:
+    """The card of the run whose timeline is given; the timeline must not be empty."""
+    timeline = evidence.timeline
+    accepted, completed = _last(timeline, RunAccepted), _last(timeline, RunCompleted)
+    evaluated = _last(timeline, EvaluationCompleted)
+    model = completed.model if completed else ""
+    return ReportCard(
+        run_id=timeline[0].message.run_id,
+        recipe=str(accepted.recipe.get("name", "")) if accepted else "",
+        recipe_sha256=accepted.recipe_sha256 if accepted else "",
+        outcome=completed.outcome if completed else "unfinished",
+        model=model,
+        model_version=completed.model_version if completed else 0,
+        began_at=timeline[0].time,
+        seconds=(timeline[-1].time - timeline[0].time).total_seconds(),
+        stages=stage_lines(timeline),
+        data=data_line(timeline),
+        trials=trial_lines(timeline),
+        training=_training_line(timeline, evidence.steps),
+        losses=tuple(LossPoint(attempt=row.attempt, step=row.step, loss=row.loss) for row in evidence.steps),
+        interruptions=interruptions(timeline),
+        ledger=evidence.ledger,
+        estimates=evaluated.estimates if evaluated else (),
+        gate=_last(timeline, GateDecided),
+        parity=_last(timeline, ParityCertified),
+        traffic=traffic_line(evidence.requests),
+        alarm=_first(timeline, AlarmRaised),
+        curl=curl_line(evidence.openai_url, model) if model else "",
+    )
+
+
+def stage_lines(timeline: Sequence[Stored[Message]]) -> tuple[StageLine, ...]:
+    """Every stage that began, in the order of the chain, with the cost that the monitor recorded."""
+    names = [name for name in STAGES if any(_is_stage(stored.message, name) for stored in timeline)]
+    return tuple(_stage_line(timeline, name) for name in names)
+
+
+def _stage_line(timeline: Sequence[Stored[Message]], name: str) -> StageLine:
+    started = [item for item in timeline if isinstance(item.message, StageStarted) and item.message.stage == name]
+    completed = [
+        item.message for item in timeline if isinstance(item.message, StageCompleted) and item.message.stage == name
+    ]
+    costs = [
+        item.message.usd for item in timeline if isinstance(item.message, CostRecorded) and item.message.stage == name
+    ]
+    return StageLine(
+        name=name,
+        begin_s=(started[0].time - timeline[0].time).total_seconds() if started else 0.0,
+        seconds=sum(each.seconds for each in completed),
+        cpu_seconds=sum(each.cpu_seconds for each in completed),
+        usd=sum(costs) if costs else None,
+        num_completed=len(completed),
+    )
+
+
+def data_line(timeline: Sequence[Stored[Message]]) -> DataLine | None:
+    """What became of the documents; None before the dataset version was published."""
+    corpus, dataset = _last(timeline, CorpusIngested), _last(timeline, DatasetPublished)
+    tokenizer = _last(timeline, TokenizerTrained)
+    if corpus is None or dataset is None:
+        return None
+    return DataLine(
+        num_bytes=corpus.num_bytes,
+        num_inputs=dataset.num_inputs,
+        num_kept=dataset.num_kept,
+        num_held_out=dataset.num_held_out,
+        num_quarantined=corpus.num_quarantined,
+        dropped=dataset.dropped,
+        num_tokens=dataset.num_tokens,
+        vocab_size=tokenizer.vocab_size if tokenizer else 0,
+        bytes_per_token=tokenizer.bytes_per_token if tokenizer else 0.0,
+        dataset_version=dataset.dataset_version,
+    )
+
+
+def trial_lines(timeline: Sequence[Stored[Message]]) -> tuple[TrialLine, ...]:
+    """The trials by number; a redone trial counts once, with its last result."""
+    chosen = _last(timeline, SearchCompleted)
+    trials = {trial.trial: trial for trial in _all(timeline, TrialCompleted)}
+    return tuple(
+        TrialLine(
+            trial=number,
+            status=trial.status,
+            params=trial.params,
+            loss=trial.loss,
+            num_steps=trial.num_steps,
+            chosen=chosen is not None and trial.status == "complete" and trial.params == chosen.params,
+        )
+        for number, trial in sorted(trials.items())
+    )
+
+
+def interruptions(timeline: Sequence[Stored[Message]]) -> tuple[Interruption, ...]:
+    """Each loss of the workers with the resumption that followed it."""
+    found: list[Interruption] = []
+    for stored in timeline:
+        match stored.message:
+            case TrainingInterrupted(cause=cause, last_step=step):
+                found.append(Interruption(cause=cause, last_step=step, resume_step=None, seconds_lost=None))
+            case TrainingResumed(resume_step=resume, seconds_lost=lost) if found and found[-1].resume_step is None:
+                before = found.pop()
+                found.append(
+                    Interruption(cause=before.cause, last_step=before.last_step, resume_step=resume, seconds_lost=lost)
+                )
+    return tuple(found)
+
+
+def curl_line(openai_url: str, model: str) -> str:
+    """What to paste into a shell to talk to the model. The key stays out: a card is made to be shared."""
+    body = f'{{"model": "{model}", "prompt": "{_PROMPT}", "max_tokens": 32}}'
+    return (
+        f"curl {openai_url}/completions -H 'Content-Type: application/json'"
+        f" -H \"Authorization: Bearer $(ropewalk status --json | python3 -c 'import json,sys;"
+        f"print(json.load(sys.stdin)[\"demo_key\"])')\" -d '{body}'"
+    )
+
+
+def _training_line(timeline: Sequence[Stored[Message]], steps: Sequence[StepMetrics]) -> TrainingLine | None:
+    started, completed = _last(timeline, TrainingStarted), _last(timeline, TrainingCompleted)
+    if started is None or completed is None:
+        return None
+    stepping_s = sum(row.step_s for row in steps)
+    return TrainingLine(
+        strategy=started.strategy,
+        num_workers=started.num_workers,
+        num_parameters=started.num_parameters,
+        num_steps=completed.step,
+        tokens=completed.tokens,
+        loss=completed.loss,
+        tokens_per_s=sum(row.tokens for row in steps) / stepping_s if stepping_s else 0.0,
+    )
+
+
+def _is_stage(message: Message, name: str) -> bool:
+    return isinstance(message, StageStarted | StageCompleted) and message.stage == name
+
+
+def _all(timeline: Iterable[Stored[Message]], kind: type[M]) -> list[M]:
+    return [stored.message for stored in timeline if isinstance(stored.message, kind)]
+
+
+def _last(timeline: Iterable[Stored[Message]], kind: type[M]) -> M | None:
+    return next(reversed(_all(timeline, kind)), None)
+
+
+def _first(timeline: Iterable[Stored[Message]], kind: type[M]) -> M | None:
+    return next(iter(_all(timeline, kind)), None)

@@ -1,0 +1,50 @@
+"""The card's summary for a terminal."""
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ropewalk.report.card import ReportCard
+from ropewalk.report.facts import comparison, duration, headline, interval, key_facts, money
+
+
+def terminal_card(card: ReportCard) -> Group:
+    """Headline, stages, comparison, key facts."""
+    return Group(
+        Panel(Text(headline(card), style="bold"), title="report card", title_align="left", border_style="cyan"),
+        _stages(card),
+        Text(),
+        _comparison(card),
+        Text(),
+        _facts(card),
+    )
+
+
+def _stages(card: ReportCard) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("stage")
+    for heading in ("time", "CPU-seconds", "cost"):
+        table.add_column(heading, justify="right")
+    for stage in card.stages:
+        table.add_row(stage.name, duration(stage.seconds), f"{stage.cpu_seconds:.1f}", money(stage.usd))
+    return table
+
+
+def _comparison(card: ReportCard) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("bits per byte, held-out files")
+    table.add_column("value [interval]", justify="right")
+    for row, (name, estimate) in enumerate(comparison(card)):
+        table.add_row(name, interval(estimate), style="bold" if row == 0 else "")
+    return table
+
+
+def _facts(card: ReportCard) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value, remark in key_facts(card):
+        table.add_row(name, Text(value), Text(remark))
+    return table

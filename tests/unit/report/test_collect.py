@@ -1,0 +1,130 @@
+"""The card's numbers follow from the log, and from nothing else."""
+
+import pytest
+
+from ropewalk.events.run import StageCompleted
+from ropewalk.events.training import TrainingInterrupted, TrainingResumed, TrialCompleted
+from ropewalk.report.card import STAGES, LossPoint
+from ropewalk.report.collect import Evidence, collect
+from ropewalk.report.curve import curve_of
+from ropewalk.report.traffic import percentile, traffic_line
+
+RUN = "python-stdlib-261123-101500-1a2b"
+
+
+def test_card_has_the_outcome_and_the_identity_of_the_run(demo_evidence):
+    card = collect(demo_evidence)
+
+    assert (card.run_id, card.recipe, card.outcome) == (RUN, "python-stdlib", "promoted")
+    assert (card.model, card.model_version) == ("pycode", 1)
+
+
+def test_stages_come_in_the_order_of_the_chain_with_time_and_recorded_cost(demo_evidence):
+    card = collect(demo_evidence)
+
+    assert [stage.name for stage in card.stages] == [name for name in STAGES if name != "report"]
+    train = next(stage for stage in card.stages if stage.name == "train")
+    assert (train.seconds, train.cpu_seconds) == (192.4, 341.0)
+    assert train.usd == pytest.approx(341.0 / 3600 * 0.04)
+    assert card.usd == pytest.approx(card.cpu_seconds / 3600 * 0.04)
+
+
+def test_stage_without_a_recorded_cost_is_not_priced(demo_evidence):
+    unpriced = [item for item in demo_evidence.timeline if item.message.family != "monitoring"]
+
+    card = collect(Evidence(timeline=unpriced))
+
+    assert card.usd is None
+
+
+def test_stage_completed_twice_is_noticed(demo_evidence, at):
+    again = at(900.0, StageCompleted(run_id=RUN, stage="train", epoch=2, seconds=1.0))
+
+    assert collect(demo_evidence).stages_once
+    assert not collect(Evidence(timeline=[*demo_evidence.timeline, again])).stages_once
+
+
+def test_documents_of_the_data_line_add_up(demo_evidence):
+    data = collect(demo_evidence).data
+
+    assert data.num_inputs == data.num_kept + data.num_held_out + sum(data.dropped.values())
+
+
+def test_chosen_trial_is_the_complete_one_with_the_searched_parameters(demo_evidence):
+    trials = collect(demo_evidence).trials
+
+    assert [trial.trial for trial in trials if trial.chosen] == [2]
+
+
+def test_redone_trial_counts_once_with_its_last_result(demo_evidence, at):
+    params = {"lr_scale": 0.5}
+    redone = TrialCompleted(run_id=RUN, trial=0, status="complete", params=params, loss=4.0, num_steps=81, seconds=1.0)
+
+    trials = collect(Evidence(timeline=[*demo_evidence.timeline, at(900.0, redone)])).trials
+
+    assert [trial.loss for trial in trials if trial.trial == 0] == [4.0]
+
+
+def test_interruption_is_joined_with_the_resumption_that_followed(demo_evidence):
+    (interruption,) = collect(demo_evidence).interruptions
+
+    assert (interruption.last_step, interruption.resume_step, interruption.seconds_lost) == (364, 351, 9.4)
+
+
+def test_two_losses_keep_their_own_recovery_times(at):
+    timeline = [
+        at(1, TrainingInterrupted(run_id=RUN, epoch=1, attempt=1, cause="a", last_step=10, detail="")),
+        at(2, TrainingResumed(run_id=RUN, epoch=1, attempt=2, resume_step=5, checkpoint_id="", seconds_lost=3.0)),
+        at(3, TrainingInterrupted(run_id=RUN, epoch=1, attempt=2, cause="b", last_step=20, detail="")),
+    ]
+
+    first, second = collect(Evidence(timeline=timeline)).interruptions
+
+    assert first.seconds_lost == 3.0
+    assert second.seconds_lost is None
+
+
+def test_traffic_counts_people_only_and_takes_latency_from_successes(demo_evidence):
+    traffic = traffic_line(demo_evidence.requests)
+
+    assert (traffic.num_requests, traffic.num_errors) == (101, 1)
+    assert traffic.p50_ms == pytest.approx(149.5)
+    assert traffic.requests_per_s == pytest.approx(101 / 10.099, rel=1e-3)  # the last success ends at 9.9 s + 199 ms
+
+
+def test_traffic_of_failures_only_has_no_latency(demo_evidence):
+    failed = [row for row in demo_evidence.requests if row.status == 429]
+
+    assert traffic_line(failed) is None
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(0, 1.0), (50, 2.5), (99, 3.97), (100, 4.0)])
+def test_percentile_interpolates_as_numpy_does(percent, expected):
+    assert percentile([4.0, 1.0, 3.0, 2.0], percent) == pytest.approx(expected)
+
+
+def test_curve_separates_steps_that_were_lost_from_those_of_the_final_model():
+    points = [LossPoint(attempt=1, step=step, loss=9.0) for step in (0, 1, 2, 3)]
+    points += [LossPoint(attempt=2, step=step, loss=5.0) for step in (2, 3, 4)]
+
+    curve = curve_of(points)
+
+    assert curve.kept == ((0, 9.0), (1, 9.0), (2, 5.0), (3, 5.0), (4, 5.0))
+    assert curve.lost == (((2, 9.0), (3, 9.0)),)
+
+
+def test_long_curve_is_thinned_to_means():
+    points = [LossPoint(attempt=1, step=step, loss=float(step % 2)) for step in range(4000)]
+
+    curve = curve_of(points)
+
+    assert len(curve.kept) == 400
+    assert all(loss == 0.5 for _, loss in curve.kept)
+
+
+def test_card_of_a_run_that_only_began_says_what_is_missing(demo_evidence):
+    card = collect(Evidence(timeline=demo_evidence.timeline[:2]))
+
+    assert card.outcome == "unfinished"
+    assert (card.data, card.training, card.ledger, card.gate, card.alarm) == (None,) * 5
+    assert card.curl == ""

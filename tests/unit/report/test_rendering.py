@@ -1,0 +1,105 @@
+"""The three forms of the card show the same numbers and stand alone."""
+
+import re
+from html.parser import HTMLParser
+
+from rich.console import Console
+
+from ropewalk.report.axes import ticks
+from ropewalk.report.collect import Evidence, collect
+from ropewalk.report.facts import comparison, key_facts
+from ropewalk.report.files import write_card
+from ropewalk.report.html import render_html
+from ropewalk.report.terminal import terminal_card
+
+VOID = {"meta"}
+
+
+class _Balance(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass  # closes itself
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_html_is_whole_and_loads_nothing_from_elsewhere(demo_evidence):
+    page = render_html(collect(demo_evidence))
+
+    balance = _Balance()
+    balance.feed(page)
+    assert balance.open == []
+    assert not re.search(r"<(script|link|img|iframe)|@import|url\(", page)
+
+
+def test_html_shows_every_key_fact(demo_evidence):
+    card = collect(demo_evidence)
+
+    page = render_html(card)
+
+    assert len(key_facts(card)) >= 9
+    for name, value, _ in key_facts(card):
+        assert f"<span>{name}</span><b>{value}</b>" in page
+
+
+def test_html_escapes_what_the_log_says(demo_evidence, at):
+    timeline = [
+        stored
+        if stored.message.name != "alarm_raised"
+        else at(900, stored.message.model_copy(update={"detail": "<script>x</script>"}))
+        for stored in demo_evidence.timeline
+    ]
+
+    assert "<script>" not in render_html(collect(Evidence(timeline=timeline)))
+
+
+def test_html_marks_the_kill_in_the_loss_chart(demo_evidence):
+    assert "worker killed (SIGKILL) at step 364, back in 9.4 s" in render_html(collect(demo_evidence))
+
+
+def test_comparison_begins_with_the_model_and_keeps_the_honest_baselines(demo_evidence):
+    names = [name for name, _ in comparison(collect(demo_evidence))]
+
+    assert names == ["this model", "token unigram", "token bigram", "token trigram"]
+
+
+def test_terminal_summary_has_headline_gate_and_alarm(demo_evidence):
+    console = Console(width=120, record=True, file=None, quiet=False, force_terminal=False)
+    with console.capture() as captured:
+        console.print(terminal_card(collect(demo_evidence)))
+
+    text = captured.get()
+    assert "pycode@1 · promoted" in text
+    assert "promote" in text
+    assert "prompt_novelty" in text
+
+
+def test_written_card_lies_in_the_archive_and_in_the_folder(demo_evidence, tmp_path):
+    folder = tmp_path / "here"
+    folder.mkdir()
+
+    written = write_card(collect(demo_evidence), tmp_path / "archive" / "run", folder)
+
+    assert written.html.read_text() == (tmp_path / "archive" / "run" / "report.html").read_text()
+    assert written.png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_card_of_a_failed_run_can_still_be_drawn(demo_evidence, tmp_path):
+    card = collect(Evidence(timeline=demo_evidence.timeline[:3]))
+
+    write_card(card, tmp_path / "archive", tmp_path)
+
+    assert "not in the log" in (tmp_path / "report.html").read_text()
+
+
+def test_ticks_are_round_and_inside_the_range():
+    assert ticks(0.0, 810.0, 6) == [0, 200, 400, 600, 800]
+    assert ticks(1.0, 1.0) == [1.0]
