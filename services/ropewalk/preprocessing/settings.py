@@ -9,7 +9,11 @@ from ropewalk.runtime.settings import RuntimeSettings
 class Settings(RuntimeSettings):
     """The runtime's settings and where Ray runs."""
 
-    model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True, populate_by_name=True)
 
-    ray_address: str = Field(default="", description="a running Ray cluster; empty: a private one for each stage")
+    ray_address: str = Field(
+        default="",
+        validation_alias="ROPEWALK_PREPROCESSING_RAY_ADDRESS",
+        description="a running Ray cluster; empty: a private one for each stage",
+    )
     preprocessing_workers: int = Field(default=2, ge=1, description="CPUs of the private Ray")

@@ -179,8 +179,8 @@ class _Driver:
             for entry, state in zip(corpus.entries, corpus.states, strict=True)
         )
         meta, uri = publish_dataset(self._objects, assembly, states, min_windows=plan.batch_size)
-        for part in encoded:
-            self._objects.delete(part.uri)
+        for uri in self._objects.list(self._work):
+            self._objects.delete(uri)
         kept, held_out, dropped = count_states(corpus.states)
         return DatasetPublished(
             run_id=self._job.run_id,
