@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion
@@ -55,7 +55,6 @@ def _request(model: str, prompt: str) -> dict[str, Any]:
             _tensor("sampling_parameters", json.dumps(SAMPLING).encode(), "BYTES"),
             _tensor("exclude_input_in_output", True, "BOOL"),
         ],
-        "outputs": [InferRequestedOutput("text_output")],
         "enable_empty_final_response": True,
     }
 

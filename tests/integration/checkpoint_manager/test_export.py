@@ -1,0 +1,71 @@
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ropewalk.checkpoint_manager.adapters.export import load_strictly
+from ropewalk.checkpoint_manager.handlers import export_checkpoint
+from ropewalk.events.checkpoint import CheckpointExported, CheckpointQuarantined
+from ropewalk.events.training import TrainingCompleted
+from ropewalk.model.weights import load_tensors, save_tensors
+from ropewalk.runtime.outcome import StageError
+from ropewalk.storage.manifest import seal, verify
+
+FINAL = TrainingCompleted(
+    run_id="r", checkpoint_id="r-7-40", uri="runs/r/checkpoints/7-40", step=40, loss=1.0, tokens=1, seconds=1.0
+)
+
+
+async def test_an_export_is_a_folder_that_transformers_loads_as_it_is(stage) -> None:
+    (exported,) = await export_checkpoint(stage, FINAL)
+    assert isinstance(exported, CheckpointExported)
+    folder = stage.objects.fetch(exported.uri)
+    manifest = verify(folder)
+    assert (exported.manifest_sha256, exported.num_bytes) == (manifest.sha256, manifest.num_bytes)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert exported.num_parameters == sum(parameter.numel() for parameter in model.parameters())
+    weights = load_tensors(stage.objects.fetch(FINAL.uri) / "model.safetensors")
+    state = model.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.decode(tokenizer("def f(self)").input_ids) == "def f(self)"
+    generation = json.loads((folder / "generation_config.json").read_text())
+    assert (generation["eos_token_id"], generation["pad_token_id"]) == (0, 0)
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["Qwen3ForCausalLM"]
+
+
+async def test_exporting_again_gives_the_same_folder(stage) -> None:
+    first = await export_checkpoint(stage, FINAL)
+    assert await export_checkpoint(stage, FINAL) == first
+
+
+async def test_a_final_checkpoint_that_does_not_verify_is_quarantined_and_not_exported(stage) -> None:
+    (stage.objects.fetch(FINAL.uri) / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(StageError, match=r"final checkpoint r-7-40 does not verify \(model.safetensors has 6 bytes"):
+        await export_checkpoint(stage, FINAL)
+    (quarantined,) = stage.emitted
+    assert isinstance(quarantined, CheckpointQuarantined)
+    assert stage.objects.exists(quarantined.uri)
+    with pytest.raises(StageError, match="does not verify"):
+        await export_checkpoint(stage, FINAL)
+    assert len(stage.emitted) == 1
+    assert not stage.objects.exists("exports/r-7-40")
+
+
+@pytest.mark.parametrize("change", ["missing", "left over", "another shape"])
+def test_weights_that_do_not_fit_the_config_are_refused(stage, tmp_path, change: str) -> None:
+    folder = stage.objects.fetch(FINAL.uri)
+    weights = load_tensors(folder / "model.safetensors")
+    name = "model.norm.weight"
+    match change:
+        case "missing":
+            del weights[name]
+        case "left over":
+            weights["model.extra.weight"] = torch.ones(2)
+        case "another shape":
+            weights[name] = torch.ones(7)
+    save_tensors(weights, folder / "model.safetensors")
+    seal(folder, {})
+    with pytest.raises(StageError, match=r"weights do not fit its config\.json.*(norm|extra)"):
+        load_strictly(folder)

@@ -1,0 +1,106 @@
+import pytest
+
+from ropewalk.checkpoint_manager.handlers import export_checkpoint, promote_model
+from ropewalk.checkpoint_manager.settings import EndpointSettings
+from ropewalk.events.checkpoint import ModelPromoted, ParityCertified
+from ropewalk.events.evaluation import Estimate, GateDecided
+from ropewalk.events.serving import ModelDeployed
+from ropewalk.events.training import TrainingCompleted
+from ropewalk.model.weights import load_tensors, save_tensors
+from ropewalk.runtime.outcome import StageError
+
+FINAL = TrainingCompleted(
+    run_id="r", checkpoint_id="r-7-40", uri="runs/r/checkpoints/7-40", step=40, loss=1.0, tokens=1, seconds=1.0
+)
+ENDPOINT = EndpointSettings(internal_key="internal-key", timeout_s=20.0)
+
+
+def a_gate(decision: str = "promote") -> GateDecided:
+    gain = Estimate(metric="m", value=1, lower=1, upper=1, level=0.95, num_items=30, method="m")
+    return GateDecided(
+        run_id="r",
+        checkpoint_id="r-7-40",
+        export_uri="exports/r-7-40",
+        evaluation_uri="evaluations/r-7-40",
+        decision=decision,
+        reasons=(),
+        baseline="b",
+        comparison=gain,
+    )
+
+
+@pytest.fixture
+async def deployed(stage, endpoints) -> ModelDeployed:
+    """The export answers on both endpoints and the gate said promote."""
+    (exported,) = await export_checkpoint(stage, FINAL)
+    stage.bus.messages.append(a_gate())
+    endpoints.load(stage.objects.fetch(exported.uri))
+    return ModelDeployed(
+        run_id="r",
+        model="pycode",
+        model_version=1,
+        checkpoint_id="r-7-40",
+        checkpoint_uri=FINAL.uri,
+        export_uri=exported.uri,
+        evaluation_uri="evaluations/r-7-40",
+        openai_url=endpoints.openai_url,
+        triton_grpc=endpoints.triton_grpc,
+        triton_model="pycode_1",
+        load_s=1.0,
+    )
+
+
+def load_other_weights(stage, endpoints, tmp_path, export_uri: str) -> None:
+    """Both endpoints serve a model whose head is the other way round."""
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(stage.objects.fetch(export_uri), other)
+    weights = load_tensors(other / "model.safetensors")
+    weights["lm_head.weight"] = weights["lm_head.weight"].flip(0)
+    save_tensors(weights, other / "model.safetensors")
+    endpoints.load(other)
+
+
+@pytest.mark.parametrize("token_ids", [True, False])
+async def test_a_model_that_answers_alike_on_all_four_paths_is_promoted(stage, endpoints, deployed, token_ids) -> None:
+    endpoints.options["token_ids"] = token_ids
+    (promoted,) = await promote_model(stage, deployed, ENDPOINT)
+    (certificate,) = stage.emitted
+    assert isinstance(certificate, ParityCertified)
+    assert certificate.paths == ("trainer", "export", "triton", "openai")
+    assert (certificate.num_prompts, certificate.num_tokens, certificate.passed) == (16, 16, True)
+    assert isinstance(promoted, ModelPromoted)
+    assert (promoted.alias, promoted.checkpoint_id) == ("production", "r-7-40")
+    assert promoted.manifest_sha256 == (await export_checkpoint(stage, FINAL))[0].manifest_sha256
+
+
+@pytest.mark.parametrize("token_ids", [True, False])
+async def test_nothing_is_promoted_when_an_endpoint_answers_differently(
+    stage, endpoints, deployed, tmp_path, token_ids
+) -> None:
+    endpoints.options["token_ids"] = token_ids
+    load_other_weights(stage, endpoints, tmp_path, deployed.export_uri)
+    with pytest.raises(StageError, match="nothing was promoted: triton differs from trainer at prompt 1"):
+        await promote_model(stage, deployed, ENDPOINT)
+    (certificate,) = stage.emitted
+    assert not certificate.passed
+    assert [sentence.split()[0] for sentence in certificate.differences] == ["triton", "openai"]
+
+
+async def test_a_wrong_key_is_refused_in_a_clear_sentence(stage, deployed) -> None:
+    with pytest.raises(StageError, match="refused a parity prompt for pycode@1 with status 401"):
+        await promote_model(stage, deployed, EndpointSettings(internal_key="wrong"))
+
+
+async def test_nothing_is_promoted_without_the_gate(stage, deployed) -> None:
+    stage.bus.messages.append(a_gate("need_more"))
+    with pytest.raises(StageError, match="no gate let checkpoint r-7-40 into production"):
+        await promote_model(stage, deployed, ENDPOINT)
+    assert stage.emitted == []
+
+
+async def test_nothing_is_promoted_from_an_export_that_changed(stage, deployed) -> None:
+    (stage.objects.fetch(deployed.export_uri) / "config.json").write_text("{}")
+    with pytest.raises(StageError, match=r"export of pycode@1 does not verify, so nothing was promoted: config\.json"):
+        await promote_model(stage, deployed, ENDPOINT)

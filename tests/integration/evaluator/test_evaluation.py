@@ -1,0 +1,190 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from ropewalk.evaluator.adapters.scoring import ScoredModel
+from ropewalk.evaluator.domain.excerpts import Item, Turn
+from ropewalk.evaluator.handlers import evaluate_checkpoint
+from ropewalk.evaluator.settings import ComputeSettings
+from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
+from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
+from ropewalk.runtime.outcome import StageError
+
+ONE_THREAD = ComputeSettings(threads=1)
+
+
+def an_export(name: str, checkpoint_id: str = "r-7-40") -> CheckpointExported:
+    return CheckpointExported(
+        run_id="r",
+        checkpoint_id=checkpoint_id,
+        checkpoint_uri="c",
+        step=1,
+        uri=f"exports/{name}",
+        manifest_sha256="0",
+        num_parameters=1,
+        num_bytes=1,
+    )
+
+
+def a_promotion(name: str, version: int, model: str = "pycode") -> ModelPromoted:
+    return ModelPromoted(
+        run_id=f"earlier-{version}",
+        model=model,
+        model_version=version,
+        alias="production",
+        checkpoint_id=f"earlier-{version}-1-1",
+        export_uri=f"exports/{name}",
+        manifest_sha256="0",
+        evaluation_uri="e",
+    )
+
+
+async def judge(stage, name: str) -> tuple[EvaluationCompleted, GateDecided]:
+    completed, decided = await evaluate_checkpoint(stage, an_export(name), ONE_THREAD)
+    return completed, decided
+
+
+async def test_a_trained_model_beats_the_unigram_and_is_promoted(world) -> None:
+    stage = world.stage()
+    completed, decided = await judge(stage, "longer")
+    assert stage.emitted == [EvaluationStarted(run_id="r", checkpoint_id="r-7-40")]
+    assert decided.decision == "promote"
+    assert decided.baseline == "the token unigram"
+    estimates = {estimate.metric: estimate for estimate in completed.estimates}
+    candidate, unigram = estimates["bits_per_byte"], estimates["baseline_unigram_bits_per_byte"]
+    assert candidate.upper < unigram.lower
+    assert estimates["baseline_trigram_bits_per_byte"].value < unigram.value
+    assert decided.comparison == estimates["bits_per_byte_gain"]
+    assert decided.comparison.value == pytest.approx(unigram.value - candidate.value)
+    assert 0 < decided.comparison.lower < decided.comparison.value < decided.comparison.upper
+    assert 0 <= estimates["parse_rate"].lower <= estimates["parse_rate"].upper <= 1
+
+
+async def test_an_untrained_model_is_rejected(world) -> None:
+    _, decided = await judge(world.stage(), "untrained")
+    assert decided.decision == "reject"
+
+
+async def test_the_report_has_every_file_and_agrees_with_the_event(world) -> None:
+    completed, decided = await judge(world.stage(), "trained")
+    folder = world.objects.fetch(completed.uri)
+    report = json.loads((folder / "report.json").read_text())
+    items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+    completions = [json.loads(line) for line in (folder / "completions.jsonl").read_text().splitlines()]
+    assert report["decision"] == decided.decision
+    assert report["num_files"] == len(items) == 30
+    bits_per_byte = sum(item["bits"]["candidate"] for item in items) / sum(item["num_bytes"] for item in items)
+    assert bits_per_byte == pytest.approx(completed.estimates[0].value)
+    parsed = sum(completion["parsed"] for completion in completions)
+    assert parsed / len(completions) == completed.estimates[1].value
+    assert {"bits_per_byte", "parse_rate", "gate", "excerpts", "baselines"} <= set(report["definitions"])
+
+
+async def test_a_sealed_report_is_not_made_again(world) -> None:
+    first = await judge(world.stage(), "trained")
+    stage = world.stage()
+    assert await judge(stage, "trained") == first
+    assert (stage.num_children, stage.emitted) == (0, [])
+
+
+async def test_the_newest_production_version_of_the_same_model_is_the_baseline(world) -> None:
+    stage = world.stage()
+    stage.bus.messages += [
+        a_promotion("untrained", 1),
+        a_promotion("trained", 2),
+        a_promotion("untrained", 9, model="other"),
+    ]
+    completed, decided = await judge(stage, "longer")
+    assert (decided.baseline, decided.decision) == ("pycode@2", "promote")
+    estimates = {estimate.metric: estimate.value for estimate in completed.estimates}
+    assert decided.comparison.value == pytest.approx(estimates["production_bits_per_byte"] - estimates["bits_per_byte"])
+
+
+async def test_a_worse_model_does_not_replace_production(world) -> None:
+    stage = world.stage()
+    stage.bus.messages.append(a_promotion("longer", 1))
+    _, decided = await judge(stage, "trained")
+    assert decided.decision == "reject"
+
+
+async def test_the_same_model_again_needs_more(world) -> None:
+    stage = world.stage()
+    stage.bus.messages.append(a_promotion("trained", 1))
+    _, decided = await judge(stage, "trained")
+    assert decided.decision == "need_more"
+    assert decided.comparison.value == 0.0
+
+
+async def test_without_the_production_export_the_unigram_is_the_baseline(world) -> None:
+    stage = world.stage()
+    stage.bus.messages.append(a_promotion("removed", 1))
+    _, decided = await judge(stage, "trained")
+    assert decided.baseline == "the token unigram"
+
+
+async def test_a_margin_that_the_gain_does_not_reach_rejects(world) -> None:
+    _, decided = await judge(world.stage(evaluation={"margin": 50.0}), "longer")
+    assert decided.decision == "reject"
+
+
+async def test_seven_files_are_too_few(world) -> None:
+    _, decided = await judge(world.stage("evalsets/few"), "longer")
+    assert decided.decision == "need_more"
+    assert "13 are missing" in decided.reasons[0]
+
+
+async def test_nothing_held_out_fails_in_a_clear_sentence(world) -> None:
+    with pytest.raises(StageError, match="no document was held out"):
+        await judge(world.stage("evalsets/none"), "trained")
+
+
+async def test_conversations_are_scored_on_their_answers_and_have_no_parse_rate(world) -> None:
+    completed, _ = await judge(world.stage("evalsets/talk"), "trained")
+    metrics = [estimate.metric for estimate in completed.estimates]
+    assert "parse_rate" not in metrics
+    report = json.loads((world.objects.fetch(completed.uri) / "report.json").read_text())
+    assert report["num_bytes"] == 25 * len("return value + 0")
+
+
+async def test_prose_has_no_parse_rate(world) -> None:
+    completed, _ = await judge(world.stage(profile="prose"), "trained")
+    assert "parse_rate" not in [estimate.metric for estimate in completed.estimates]
+
+
+def test_an_untrained_model_costs_what_a_uniform_guess_costs(world) -> None:
+    """Its head is nearly zero, so every token costs about log2(vocabulary) bits."""
+    model = ScoredModel(world.objects.fetch("exports/untrained"))
+    item = Item("a", "a.py", text="def step_1(value):\n    return value + 1\n" * 9)
+    (bits,) = model.bits([item])
+    num_tokens = len(model.documents(item)[0].tokens)
+    assert bits == pytest.approx(num_tokens * math.log2(320), rel=0.01)
+
+
+def test_the_answer_alone_is_counted(world) -> None:
+    model = ScoredModel(world.objects.fetch("exports/trained"))
+    item = Item("a", "a", turns=(Turn("user", "What does step_1 do?"), Turn("assistant", "return value + 1")))
+    (document,) = model.documents(item)
+    counted = [token for token, counts in zip(document.tokens, document.counted, strict=True) if counts]
+    assert model.tokenizer.decode(counted) == "return value + 1"
+    assert model.tokenizer.decode(document.tokens[: -len(counted)]).endswith("<|assistant|>\n")
+
+
+def test_a_completion_does_not_depend_on_its_neighbours_in_the_batch(world) -> None:
+    model = ScoredModel(world.objects.fetch("exports/longer"))
+    prompts = ["def step_1(value):\n", "import os\n\nNUMBER = 3\n\n\ndef step_3(value):\n    return", "import"]
+    together = model.complete(prompts)
+    assert together == [model.complete([prompt])[0] for prompt in prompts]
+    assert any(continuation.text for continuation in together)
+
+
+def test_baselines_read_the_dataset_of_the_run(world) -> None:
+    from ropewalk.evaluator.adapters.corpus import fit_baselines
+
+    folder = world.objects.fetch("datasets/v")
+    model, num_tokens = fit_baselines(folder, 320)
+    tokens = np.fromfile(folder / "tokens.bin", dtype=np.uint16).astype(np.int64)
+    assert num_tokens == len(tokens)
+    costs = -np.log2(model.probabilities(tokens, 3))
+    assert float(costs.mean()) < 2.0  # a regular text
