@@ -12,7 +12,7 @@ WEIGHTS = "model.safetensors"
 
 
 def load_model(folder: Path | str) -> PreTrainedModel:
-    """The fp32 model of a local folder (or a hub id), ready to score. Raises OSError when it is not one."""
+    """The fp32 model of a local folder (or a hub id), ready to score. Raises OSError or ValueError if none."""
     model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="sdpa")
     return model.eval()
 

@@ -40,7 +40,9 @@ class StepGuard:
             return f"the loss is {loss}"
         if not math.isfinite(norm):
             return f"the gradient norm is {norm}"
-        if len(self._norms) < _SILENT or self.skips_in_a_row >= _MAX_SPIKES_IN_A_ROW:
+        if self.skips_in_a_row >= _MAX_SPIKES_IN_A_ROW:
+            self._norms.clear()  # learn the new level
+        if len(self._norms) < _SILENT:
             return ""
         limit = fmean(self._norms) + _SIGMAS * pstdev(self._norms)
         return f"the gradient norm {norm:.4g} is above {limit:.4g}" if norm > limit else ""

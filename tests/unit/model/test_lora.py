@@ -1,0 +1,59 @@
+"""Adapters: what moves, what merges, what peft reads."""
+
+import pytest
+import torch
+from peft import PeftModel
+
+from ropewalk.model.architecture import build_model
+from ropewalk.model.lora import adapter_weights, add_adapters, is_adapter, lora_config, merged, save_adapter
+from ropewalk.model.weights import load_model, load_tensors, save_weights
+
+IDS = torch.arange(1, 11)[None]
+
+
+@pytest.fixture
+def adapted(lively_model):
+    model = add_adapters(lively_model, lora_config(rank=4), seed=3)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_B." in name:
+                parameter.normal_(0, 0.1)
+    return model
+
+
+def test_fresh_adapters_change_no_prediction_and_alone_are_trainable(lively_model):
+    before = lively_model(input_ids=IDS).logits
+    adapted = add_adapters(lively_model, lora_config(), seed=3)
+    assert adapted(input_ids=IDS).logits.equal(before)
+    trainable = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    assert trainable == {name for name, _ in adapted.named_parameters() if is_adapter(name)}
+    assert len(trainable) == 2 * 7 * 2
+
+
+def test_adapters_are_equal_for_equal_seeds(shape):
+    first, again, other = (
+        dict(add_adapters(build_model(shape, 1), lora_config(), seed=seed).named_parameters()) for seed in (3, 3, 4)
+    )
+    name = "model.layers.1.mlp.up_proj.lora_A.default.weight"
+    assert first[name].equal(again[name])
+    assert not first[name].equal(other[name])
+
+
+def test_merged_weights_predict_as_the_model_with_adapters(adapted, shape):
+    plain = build_model(shape, 1).eval()
+    plain.load_state_dict(merged(dict(adapted.named_parameters()), lora_config(rank=4)))
+    torch.testing.assert_close(plain(input_ids=IDS).logits, adapted(input_ids=IDS).logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")  # peft calls the old name
+def test_peft_reads_the_saved_adapter(adapted, tmp_path):
+    weights = dict(adapted.named_parameters())
+    base = {name.replace(".base_layer", ""): tensor for name, tensor in weights.items() if not is_adapter(name)}
+    save_weights(base, adapted.config, tmp_path / "base")
+    (tmp_path / "adapter").mkdir()
+    save_adapter(weights, lora_config(rank=4), tmp_path / "adapter")
+    theirs = PeftModel.from_pretrained(load_model(tmp_path / "base"), tmp_path / "adapter")
+    torch.testing.assert_close(theirs(input_ids=IDS).logits, adapted(input_ids=IDS).logits, atol=1e-5, rtol=1e-5)
+    saved = adapter_weights(load_tensors(tmp_path / "adapter" / "adapter_model.safetensors"))
+    assert saved.keys() == {name for name in weights if is_adapter(name)}

@@ -1,0 +1,29 @@
+"""Warm-up, stable, decay."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ropewalk.model.schedule import Schedule
+
+SCHEDULE = Schedule(total_steps=100, warmup_steps=10, decay_start=60)
+
+
+def test_the_rate_rises_stays_and_falls_to_a_twentieth():
+    assert SCHEDULE.scale(0) == 0.1
+    assert SCHEDULE.scale(9) == SCHEDULE.scale(10) == SCHEDULE.scale(60) == 1.0
+    assert SCHEDULE.scale(80) == 0.525
+    assert 0.05 < SCHEDULE.scale(99) < 0.08
+    assert SCHEDULE.scale(100) == 0.05
+
+
+@given(total=st.integers(1, 500), step=st.integers(0, 600))
+def test_the_factor_is_always_above_zero_and_at_most_one(total, step):
+    schedule = Schedule(total_steps=total, warmup_steps=min(20, total), decay_start=total * 6 // 10)
+    for one in (schedule, schedule.compressed(max(1, total // 10))):
+        assert 0 < one.scale(step) <= 1
+
+
+def test_a_trial_sees_the_whole_shape_in_fewer_steps():
+    trial = SCHEDULE.compressed(10)
+    assert [trial.scale(0), trial.scale(2), trial.scale(6)] == [0.5, 1.0, 1.0]
+    assert trial.scale(9) < 0.3
