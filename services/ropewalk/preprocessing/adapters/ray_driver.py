@@ -179,8 +179,8 @@ class _Driver:
             for entry, state in zip(corpus.entries, corpus.states, strict=True)
         )
         meta, uri = publish_dataset(self._objects, assembly, states, min_windows=plan.batch_size)
-        for uri in self._objects.list(self._work):
-            self._objects.delete(uri)
+        for leftover in self._objects.list(self._work):
+            self._objects.delete(leftover)
         kept, held_out, dropped = count_states(corpus.states)
         return DatasetPublished(
             run_id=self._job.run_id,

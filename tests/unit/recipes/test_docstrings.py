@@ -1,0 +1,56 @@
+"""Functions with docstrings become conversations that ingest takes."""
+
+from pathlib import Path
+
+from ropewalk.ingest.domain.records import Content, parse_line
+from ropewalk.recipes.docstrings import docstring_examples, write_examples
+
+CODE = '''
+class Shelf:
+    @property
+    def width(self, unit: str = "m") -> float:
+        """Width of the shelf
+        between its sides.
+
+        Raises ValueError."""
+        return 1.0
+
+    def depth(self):
+        """Short."""
+
+    async def load(self, *books):
+        """Put all the books onto the shelf."""
+
+def bare(): ...
+'''
+
+
+def test_the_question_is_the_signature_and_the_answer_the_first_paragraph(tmp_path: Path) -> None:
+    (tmp_path / "shelf.py").write_text(CODE)
+    (tmp_path / "copy.py").write_text(CODE)
+    (tmp_path / "broken.py").write_text("def (")
+    examples = list(docstring_examples(tmp_path, 10))
+    assert examples == [
+        {
+            "messages": [
+                {"role": "user", "content": "Write the docstring of `def width(self, unit: str='m') -> float`"},
+                {"role": "assistant", "content": "Width of the shelf between its sides."},
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "Write the docstring of `async def load(self, *books)`"},
+                {"role": "assistant", "content": "Put all the books onto the shelf."},
+            ]
+        },
+    ]
+    assert len(list(docstring_examples(tmp_path, 1))) == 1
+
+
+def test_what_is_written_is_a_chat_source(tmp_path: Path) -> None:
+    (tmp_path / "shelf.py").write_text(CODE)
+    assert write_examples(docstring_examples(tmp_path, 10), tmp_path / "chat.jsonl") == 2
+    for line in (tmp_path / "chat.jsonl").read_bytes().splitlines():
+        content = parse_line(line, text_field="text", chat=True)
+        assert isinstance(content, Content)
+        assert len(content.messages) == 2
