@@ -44,12 +44,10 @@ async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: Obje
     """Hash a new checkpoint: commit it and prune by policy, or set it aside."""
     stored = [item.message async for item in bus.read(f"evt.*.*.*.{event.run_id}")]
     holdings = fold(stored)
-    if event.checkpoint_id in holdings.pruned:
-        return Done()
+    if event.checkpoint_id in holdings.verified or event.checkpoint_id in holdings.pruned:
+        return Done()  # a redelivery: what followed from it was published in one batch
     finding = await asyncio.to_thread(inspect, objects, event.uri, event.manifest_sha256)
     if isinstance(finding, Broken):
-        if event.checkpoint_id in holdings.verified and not await asyncio.to_thread(objects.exists, event.uri):
-            return Done()  # pruned a moment ago, the event is on its way
         return await _quarantine(event, finding, objects)
     await asyncio.to_thread(keep_ledger, objects, event.uri, event.run_id, event.checkpoint_id)
     committed = CheckpointCommitted(
