@@ -1,6 +1,7 @@
 """Starts a private Ray that ends with this process, or joins one that is there."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ _SURROUNDINGS = {
 def ray_cluster(spec: ClusterSpec) -> Iterator[Path]:
     """Connect this process to Ray; gives a folder for what Ray Train wants to store. All of it is gone afterwards."""
     os.environ.update(_SURROUNDINGS)
+    if not spec.address:  # else Ray writes a token into the home folder
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     import ray  # after the environment, of which it reads parts when imported
 
     folder = _own_folder(spec.temporary)

@@ -91,7 +91,7 @@ def _fit(job: WorkerJob, box: Any, storage: Path, symptoms: list[Symptom]) -> No
     try:
         trainer.fit()
     except WorkerGroupError as error:
-        symptoms += [_symptom(failure) for _, failure in sorted(error.worker_failures.items())]
+        symptoms += [_symptom(rank, failure) for rank, failure in sorted(error.worker_failures.items())]
     except (TrainingFailedError, RayError) as error:
         symptoms.append(Symptom(kind="cluster", text=_shorten(error)))
 
@@ -108,12 +108,12 @@ def _work(config: dict[str, Any]) -> None:
         run_worker(job, context.get_world_rank(), context.get_world_size(), report)
 
 
-def _symptom(failure: BaseException) -> Symptom:
+def _symptom(rank: int, failure: BaseException) -> Symptom:
     inner = getattr(failure, "health_check_failure", failure)
     if isinstance(inner, OutOfMemoryError):
-        return Symptom(kind="out_of_memory", text="Ray ended a worker because the machine ran out of memory")
+        return Symptom(kind="out_of_memory", text=f"Ray ended worker {rank}: the machine ran out of memory")
     if isinstance(inner, RayError):
-        return Symptom(kind="died", text="a worker process was killed or crashed")
+        return Symptom(kind="died", text=f"the process of worker {rank} was killed or crashed")
     if isinstance(inner, WorkerError):
         return Symptom(kind="refused", text=str(inner))
     return Symptom(kind="raised", text=_shorten(inner))

@@ -73,7 +73,7 @@ _BUDGETS: dict[Cause, _Budget] = {
     "user_error": _Budget(0, 0.0, "correct it and submit the run again"),
 }
 
-# The first that applies is the cause; what comes later is a consequence (a rank that lost its peer raises, too).
+# The first that applies is the cause; what comes later may be its consequence.
 _ORDER: tuple[Cause, ...] = (
     "user_error",
     "disk_full",
@@ -95,7 +95,8 @@ _MARKS: tuple[tuple[Cause, tuple[str, ...]], ...] = (
 
 def diagnose(symptoms: Sequence[Symptom]) -> Diagnosis:
     """The cause behind what all ranks showed."""
-    found = {_cause_of(symptom): symptom.text for symptom in reversed(symptoms)}
+    first_hand = sorted(symptoms, key=lambda symptom: symptom.kind == "raised")  # a rank that lost its peer raises, too
+    found = {_cause_of(symptom): symptom.text for symptom in reversed(first_hand)}
     for cause in _ORDER:
         if cause in found:
             return Diagnosis(cause=cause, detail=found[cause])

@@ -1,0 +1,84 @@
+"""Which checkpoint a run resumes from, on a real object store."""
+
+from pathlib import Path
+
+from ropewalk.corpus.ledger import LEDGER, LedgerRow, encode_ledger
+from ropewalk.storage.local import LocalObjects
+from ropewalk.trainer.adapters.checkpoints import RunCheckpoints
+from ropewalk.trainer.adapters.reports import CheckpointBroken
+
+
+def write_checkpoint(objects: LocalObjects, step: int, *, epoch: int = 1, parent: str = "") -> str:
+    """Ten steps since the parent. Returns the checkpoint's id."""
+    folder = objects.root.parent / "new"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights" * 100)
+    (folder / LEDGER).write_bytes(encode_ledger(LedgerRow(place, (1, 2)) for place in range(step - 10, step)))
+    checkpoint_id = f"r-{epoch}-{step}"
+    meta = {"step": step, "epoch": epoch, "checkpoint_id": checkpoint_id, "parent_id": parent}
+    objects.publish(folder, f"runs/r/checkpoints/{epoch}-{step}", meta)
+    return checkpoint_id
+
+
+def flip_a_byte(objects: LocalObjects, key: str) -> None:
+    path = objects.root / key / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[17] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_a_run_without_checkpoints_starts_from_scratch(tmp_path: Path) -> None:
+    assert RunCheckpoints(LocalObjects(tmp_path / "objects"), "r", 1).newest_whole(lambda _: None) is None
+
+
+def test_the_furthest_step_wins_and_at_the_same_step_the_younger_epoch(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    for epoch, step in ((1, 10), (1, 100), (2, 20), (2, 100)):
+        write_checkpoint(objects, step, epoch=epoch)
+    newest = RunCheckpoints(objects, "r", 3).newest_whole(lambda _: None)
+    assert newest is not None
+    assert newest.key.endswith("/2-100")
+    assert newest.step == 100
+
+
+def test_a_broken_checkpoint_is_set_aside_and_the_one_before_it_is_taken(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    for step in (10, 20):
+        write_checkpoint(objects, step)
+    flip_a_byte(objects, "runs/r/checkpoints/1-20")
+    broken: list[CheckpointBroken] = []
+    newest = RunCheckpoints(objects, "r", 1).newest_whole(broken.append)
+    assert newest is not None
+    assert newest.step == 10
+    assert [(item.checkpoint_id, item.file) for item in broken] == [("r-1-20", "model.safetensors")]
+    assert objects.exists("quarantine/checkpoints/r-1-20")
+    assert not objects.exists("runs/r/checkpoints/1-20")
+
+
+def test_what_a_fenced_off_holder_writes_later_is_not_resumed_from(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    write_checkpoint(objects, 10, epoch=1)
+    mine = RunCheckpoints(objects, "r", 2)
+    write_checkpoint(objects, 20, epoch=1)
+    write_checkpoint(objects, 30, epoch=3)
+    newest = mine.newest_whole(lambda _: None)
+    assert newest is not None
+    assert newest.step == 10
+
+
+def test_the_ancestry_names_every_checkpoint_that_still_exists_oldest_first(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    pruned = write_checkpoint(objects, 10)
+    first = write_checkpoint(objects, 20, parent=pruned)
+    write_checkpoint(objects, 30, parent=first)  # lost: nobody resumed from it
+    write_checkpoint(objects, 40, epoch=2, parent=first)
+    objects.delete("runs/r/checkpoints/1-10")
+    checkpoints = RunCheckpoints(objects, "r", 3)
+    newest = checkpoints.newest_whole(lambda _: None)
+    assert newest is not None
+    found = checkpoints.ancestry(newest)
+    assert [item.saved.checkpoint_id for item in found] == ["r-1-20", "r-2-40"]
+    committed = found[0].committed
+    assert committed is not None
+    assert (committed.first_step, committed.last_step, committed.num_samples) == (10, 19, 20)
+    assert found[1].saved.manifest_sha256 == newest.manifest.sha256
