@@ -74,8 +74,11 @@ def accounts(monitor: MonitorSettings) -> tuple[Account, ...]:
 
 
 def _facade(settings: Settings) -> Facade:
+    found = accounts(settings.monitor)
+    if not found:
+        logger.warning("nobody may use the ClickHouse interface: set ROPEWALK_MONITOR_TOKEN")
     address = engine_address(settings.data_dir, settings.monitor.max_memory_mb)
-    return Facade(Engine(address, settings.monitor.query_seconds), accounts(settings.monitor))
+    return Facade(Engine(address, settings.monitor.query_seconds), found)
 
 
 async def _opened_store(settings: Settings) -> ClickHouse:

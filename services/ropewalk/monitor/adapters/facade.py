@@ -4,6 +4,7 @@ Not served: sessions (temporary tables), external tables, native block compressi
 ship, as JSON.
 """
 
+import asyncio
 import contextlib
 import hmac
 import json
@@ -108,13 +109,24 @@ class Facade:
 
 
 async def serve(facade: Facade, host: str, port: int) -> None:
-    """Listen until cancelled."""
-    if not facade._accounts:
-        logger.warning("nobody may use the ClickHouse interface: set ROPEWALK_MONITOR_TOKEN")
-    config = uvicorn.Config(facade.app(), host=host, port=port, log_config=None, access_log=False, lifespan="off")
+    """Listen until cancelled; running queries get a moment to end."""
+    config = uvicorn.Config(
+        facade.app(),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
+    )
     server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-    await server.serve()
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]  # the service has them
+    task = asyncio.create_task(server.serve())
+    try:
+        await asyncio.shield(task)
+    finally:
+        server.should_exit = True
+        await task
 
 
 async def _ok(_: Request) -> Response:

@@ -4,7 +4,8 @@ Each value gets the rank p among the reference and everything seen so far, itsel
 random. As long as values and reference are exchangeable the p are independent and uniform, so each bet
 f(p) = 1 + e(2p - 1) or 1 + e(2|2p - 1| - 1) has mean one, R_n = (R_{n-1} + 1) f_n minus n is a martingale, and an
 alarm at mean(R) >= c comes on average after c values or more. (Vovk et al., "Testing exchangeability";
-Shin, Ramdas & Rinaldo, "E-detectors".) The change is put where the best bet's product began to grow.
+Shin, Ramdas & Rinaldo, "E-detectors".) The change is put where the best bet's product began to grow, or later, where
+the newest ranks part best from the 1/2 that they had on average before.
 
 Values are compared as bins. The bins come from one half of the baseline and the ranks from the other: bins that had
 seen the reference would break the uniformity.
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 _STAKES = np.array([e * sign for sign in (1, -1) for e in (0.05, 0.15, 0.4, 0.85)])
 NUM_BETS = 2 * len(_STAKES)
 _NUM_QUANTILES = 25
+_NUM_RECENT = 128
 _TAIL_STEPS = np.array([0.5, 1.0, 2.0, 4.0])
 
 Floats = NDArray[np.float64]
@@ -54,6 +56,18 @@ class Change:
     mean: float
 
 
+@dataclass(frozen=True)
+class _Split:
+    """A start among the newest values, and the log-product of the bet from there on."""
+
+    change: Change
+    log_product: float
+
+    @property
+    def number(self) -> int:
+        return self.change.number
+
+
 @dataclass
 class Detector:
     """The state for one signal. It grows with nothing: bins and bets are fixed in number."""
@@ -69,6 +83,7 @@ class Detector:
     starts: list[int] = field(default_factory=lambda: [0] * NUM_BETS)
     start_times: list[str] = field(default_factory=lambda: [""] * NUM_BETS)
     totals: list[float] = field(default_factory=lambda: [0.0] * NUM_BETS)
+    recent: list[tuple[float, float, str]] = field(default_factory=list)  # rank, value, time of the newest values
 
     @classmethod
     def from_baseline(cls, first_half: list[float], second_half: list[float], threshold: float) -> Self:
@@ -92,7 +107,9 @@ class Detector:
         if self.alarmed:
             return False
         self.num_observed += 1
-        factors = bet_factors(self._rank(value, uniform))
+        rank = self._rank(value, uniform)
+        self.recent = [*self.recent[1 - _NUM_RECENT :], (rank, value, time)]
+        factors = bet_factors(rank)
         self.sums = ((np.asarray(self.sums) + 1) * factors).tolist()
         self._follow_products(factors, value, time)
         self.alarmed = self.statistic >= self.threshold
@@ -101,12 +118,25 @@ class Detector:
     def change(self) -> Change:
         """The best estimate of where the change began, given that there was one."""
         best = int(np.argmax(self.products))
-        number = self.starts[best]
-        return Change(number, self.start_times[best], self.totals[best] / (self.num_observed - number + 1))
+        start = self.starts[best]
+        late = self._split(best)
+        if late.number > start and late.log_product >= np.log(self.products[best]) / 2:
+            return late.change
+        return Change(start, self.start_times[best], self.totals[best] / (self.num_observed - start + 1))
 
     def state(self) -> dict[str, object]:
         """Everything, as JSON values."""
         return asdict(self)
+
+    def _split(self, bet: int) -> "_Split":
+        """Among the newest values, the start that maximises n (mean - 1/2)^2: a shift from a known mean."""
+        ranks = np.array([rank for rank, _, _ in self.recent])
+        measure = ranks if bet < len(_STAKES) else np.abs(2 * ranks - 1)
+        sums, counts = np.cumsum(measure[::-1])[::-1], np.arange(len(ranks), 0, -1)
+        at = int(np.argmax(counts * (sums / counts - 0.5) ** 2))
+        mean = float(np.mean([value for _, value, _ in self.recent[at:]]))
+        change = Change(self.num_observed - len(ranks) + at + 1, self.recent[at][2], mean)
+        return _Split(change, float(np.log(bet_factors(ranks[at:])[:, bet]).sum()))
 
     def _rank(self, value: float, uniform: float) -> float:
         place = int(bins_of(np.asarray(self.edges), value))

@@ -82,6 +82,17 @@ MEANINGS: dict[str, tuple[str, str, str, str]] = {
 }
 
 
+_LARGEST = 1e6  # stands for infinity, which has no quantiles
+
+
+def measured(name: str, request: RequestLog, model: ByteBigrams) -> float | None:
+    """A signal of a request; none if the request does not show it, or shows no number."""
+    value = MEASURES[name](request, model)
+    if value is None or math.isnan(value):
+        return None
+    return min(max(value, -_LARGEST), _LARGEST)
+
+
 def tie_breaker(request_id: str, signal: str) -> float:
     """A number in [0, 1) that is a function of the request, so that a replay breaks ties the same way."""
     digest = hashlib.blake2b(f"{signal}/{request_id}".encode(), digest_size=7).digest()

@@ -13,7 +13,7 @@ from ropewalk.events.monitoring import AlarmRaised, BaselineSealed, SignalComput
 from ropewalk.events.serving import RequestLog
 from ropewalk.monitor.domain.detector import Detector
 from ropewalk.monitor.domain.novelty import ByteBigrams
-from ropewalk.monitor.domain.signals import MEANINGS, MEASURES, succeeded, tie_breaker
+from ropewalk.monitor.domain.signals import MEANINGS, MEASURES, measured, succeeded, tie_breaker
 
 INTERNAL_KEY = "internal"  # the stack's own requests (parity checks) are no traffic
 _LEAST_VALUES = 10  # per half of the baseline; a signal with fewer is not watched
@@ -74,7 +74,7 @@ class Watch:
             num_baseline=state["num_baseline"],
             gathered=[RequestLog.model_validate(row) for row in state["gathered"]],
             prompts=ByteBigrams.unpacked(state["prompts"]) if state["prompts"] else None,
-            detectors={name: Detector(**fields) for name, fields in state["detectors"].items()},
+            detectors={name: Detector(**state["detectors"][name]) for name in MEASURES if name in state["detectors"]},
         )
 
     def _gather(self, request: RequestLog) -> tuple[Event, ...]:
@@ -106,18 +106,18 @@ class Watch:
         assert self.prompts is not None, "the text model comes first"
         if name != "prompt_novelty":
             return self._values(name, rows)
-        found = [MEASURES[name](row, self.prompts.without(row.prompt)) for row in rows]
+        found = [measured(name, row, self.prompts.without(row.prompt)) for row in rows]
         return [value for value in found if value is not None]
 
     def _values(self, name: str, rows: list[RequestLog]) -> list[float]:
         assert self.prompts is not None, "the text model comes first"
-        found = [MEASURES[name](row, self.prompts) for row in rows]
+        found = [measured(name, row, self.prompts) for row in rows]
         return [value for value in found if value is not None]
 
     def _measure(self, request: RequestLog, prompts: ByteBigrams) -> tuple[Event, ...]:
         alarms = []
         for name, detector in self.detectors.items():
-            value = MEASURES[name](request, prompts)
+            value = measured(name, request, prompts)
             if value is None:
                 continue
             if detector.observe(value, request.time, tie_breaker(request.request_id, name)):
