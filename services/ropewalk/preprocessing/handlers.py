@@ -2,8 +2,8 @@
 
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
+from ropewalk.preprocessing.adapters.child import preprocess
 from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob, StoreAddress
-from ropewalk.preprocessing.adapters.ray_driver import preprocess
 from ropewalk.preprocessing.settings import Settings
 from ropewalk.runtime.stage import StageContext
 
