@@ -1,1 +1,74 @@
 """`demo`: the whole chain in one command."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ropewalk.cli.app import AsJson, StateDir, app, console, layout, print_json
+from ropewalk.cli.demo_screen import PlainScreen, live_screen
+from ropewalk.local.demo.flow import DemoOptions, DemoResult, run_demo
+from ropewalk.local.layout import Layout
+from ropewalk.local.stack import take_down
+from ropewalk.report.terminal import terminal_card
+
+INTERRUPTED = 130
+
+
+@app.command()
+def demo(
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time, instead of the recipe's 3.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running and the model answering.")] = False,
+    recipe: Annotated[str, typer.Option(help="A built-in recipe's name or a YAML file.")] = "python-stdlib",
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Raw text to a watched endpoint in a few minutes, with a worker killed on the way; ends with a report card.
+
+    Example: ropewalk demo --minutes 30 --keep
+    """
+    place = layout(state_dir)
+    options = DemoOptions(recipe=recipe, minutes=minutes, folder=Path.cwd())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, everything stops
+    kept = False
+    try:
+        result = _run(place, options, as_json)
+        kept = keep
+    except KeyboardInterrupt:
+        console.print("\n[yellow]interrupted[/], stopping everything; `ropewalk up` continues the run")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        if not kept:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half a stack
+            take_down(place)
+    _print_result(result, keep=keep, as_json=as_json)
+    raise typer.Exit(1 if result.problems else 0)
+
+
+def _run(place: Layout, options: DemoOptions, as_json: bool) -> DemoResult:
+    if as_json or not console.is_terminal:
+        return run_demo(place, options, PlainScreen(quiet=as_json))
+    with live_screen() as screen:
+        return run_demo(place, options, screen)
+
+
+def _print_result(result: DemoResult, *, keep: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "run_id": result.run_id,
+                "outcome": result.card.outcome,
+                "problems": list(result.problems),
+                "report_html": str(result.written.html),
+                "report_png": str(result.written.png),
+            }
+        )
+        return
+    console.print(terminal_card(result.card))
+    console.print(f"\nreport card: {result.written.html} and {result.written.png}", markup=False, soft_wrap=True)
+    for problem in result.problems:
+        console.print(f"✗ {problem}", style="red", markup=False, soft_wrap=True)
+    if keep and result.card.curl:
+        console.print('\nThe stack is up. Talk to the model:\n  ropewalk complete "def add("', style="bold")
+        console.print(f"  {result.card.curl}\n`ropewalk down` stops it.", markup=False, soft_wrap=True)

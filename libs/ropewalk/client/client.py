@@ -52,14 +52,17 @@ class Client:
         """Close the connection."""
         await self.bus.close()
 
+    def new_run_id(self, fields: dict[str, JsonValue]) -> str:
+        """A fresh id for a run of this recipe, for those who publish about the run before they submit it."""
+        return new_run_id(str(fields.get("name") or fields.get("base") or "custom"), datetime.now(UTC))
+
     async def submit(self, recipe: Recipe | dict[str, JsonValue], run_id: str | None = None) -> str:
         """Ask for a run and return its id. Whether the recipe is sound is decided by ingest, in the log.
 
         Raises ClientError if `run_id` is not valid.
         """
         fields = recipe.as_json() if isinstance(recipe, Recipe) else recipe
-        name = str(fields.get("name") or fields.get("base") or "custom")
-        chosen = check_run_id(run_id or new_run_id(name, datetime.now(UTC)))
+        chosen = check_run_id(run_id or self.new_run_id(fields))
         await self.bus.publish(SubmitRun(run_id=chosen, recipe=fields))
         return chosen
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from ropewalk.corpus.ledger import LedgerVerdict
@@ -52,6 +53,7 @@ class Evidence:
 def collect(evidence: Evidence) -> ReportCard:
     """The card of the run whose timeline is given; the timeline must not be empty."""
     timeline = evidence.timeline
+    began_at = _began_at(timeline)
     accepted, completed = _last(timeline, RunAccepted), _last(timeline, RunCompleted)
     evaluated = _last(timeline, EvaluationCompleted)
     model = completed.model if completed else ""
@@ -62,8 +64,8 @@ def collect(evidence: Evidence) -> ReportCard:
         outcome=completed.outcome if completed else "unfinished",
         model=model,
         model_version=completed.model_version if completed else 0,
-        began_at=timeline[0].time,
-        seconds=(timeline[-1].time - timeline[0].time).total_seconds(),
+        began_at=began_at,
+        seconds=(timeline[-1].time - began_at).total_seconds(),
         stages=stage_lines(timeline),
         data=data_line(timeline),
         trials=trial_lines(timeline),
@@ -75,7 +77,7 @@ def collect(evidence: Evidence) -> ReportCard:
         gate=_last(timeline, GateDecided),
         parity=_last(timeline, ParityCertified),
         traffic=traffic_line(evidence.requests),
-        alarm=_first(timeline, AlarmRaised),
+        alarm=awaited_alarm(timeline),
         curl=curl_line(evidence.openai_url, model) if model else "",
     )
 
@@ -87,7 +89,6 @@ def stage_lines(timeline: Sequence[Stored[Message]]) -> tuple[StageLine, ...]:
 
 
 def _stage_line(timeline: Sequence[Stored[Message]], name: str) -> StageLine:
-    started = [item for item in timeline if isinstance(item.message, StageStarted) and item.message.stage == name]
     completed = [
         item.message for item in timeline if isinstance(item.message, StageCompleted) and item.message.stage == name
     ]
@@ -96,12 +97,28 @@ def _stage_line(timeline: Sequence[Stored[Message]], name: str) -> StageLine:
     ]
     return StageLine(
         name=name,
-        begin_s=(started[0].time - timeline[0].time).total_seconds() if started else 0.0,
+        begin_s=(_stage_begin(timeline, name) - _began_at(timeline)).total_seconds(),
         seconds=sum(each.seconds for each in completed),
         cpu_seconds=sum(each.cpu_seconds for each in completed),
         usd=sum(costs) if costs else None,
         num_completed=len(completed),
     )
+
+
+def _stage_begin(timeline: Sequence[Stored[Message]], name: str) -> datetime:
+    """The first sign of a stage. One that ran before there was a log was published at its end."""
+    return min(
+        stored.time - timedelta(seconds=stored.message.seconds if isinstance(stored.message, StageCompleted) else 0.0)
+        for stored in timeline
+        if _is_stage(stored.message, name)
+    )
+
+
+def _began_at(timeline: Sequence[Stored[Message]]) -> datetime:
+    begins = [
+        _stage_begin(timeline, name) for name in STAGES if any(_is_stage(each.message, name) for each in timeline)
+    ]
+    return min([timeline[0].time, *begins])
 
 
 def data_line(timeline: Sequence[Stored[Message]]) -> DataLine | None:
@@ -156,6 +173,13 @@ def interruptions(timeline: Sequence[Stored[Message]]) -> tuple[Interruption, ..
     return tuple(found)
 
 
+def awaited_alarm(timeline: Sequence[Stored[Message]]) -> AlarmRaised | None:
+    """The first alarm after the watch began; without one the first there is, which then was a false alarm."""
+    watched = [place for place, stored in enumerate(timeline) if _is_stage(stored.message, "watch")]
+    after = _all(timeline[watched[0] :], AlarmRaised) if watched else []
+    return next(iter(after or _all(timeline, AlarmRaised)), None)
+
+
 def curl_line(openai_url: str, model: str) -> str:
     """What to paste into a shell to talk to the model. The key stays out: a card is made to be shared."""
     body = f'{{"model": "{model}", "prompt": "{_PROMPT}", "max_tokens": 32}}'
@@ -192,7 +216,3 @@ def _all(timeline: Iterable[Stored[Message]], kind: type[M]) -> list[M]:
 
 def _last(timeline: Iterable[Stored[Message]], kind: type[M]) -> M | None:
     return next(reversed(_all(timeline, kind)), None)
-
-
-def _first(timeline: Iterable[Stored[Message]], kind: type[M]) -> M | None:
-    return next(iter(_all(timeline, kind)), None)

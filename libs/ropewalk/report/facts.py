@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 
 def money(usd: float | None) -> str:
     """Dollars with enough digits to show something."""
-    return "not priced" if usd is None else f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}"
+    return "not priced" if usd is None else f"${usd:.2f}" if usd >= 1 else f"${usd:.5f}"
 
 
 def data_sentence(card: ReportCard) -> str:

@@ -34,7 +34,7 @@ def _stages(card: ReportCard) -> Table:
 def _comparison(card: ReportCard) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("bits per byte, held-out files")
-    table.add_column("value [interval]", justify="right")
+    table.add_column("value and interval", justify="right")
     for row, (name, estimate) in enumerate(comparison(card)):
         table.add_row(name, interval(estimate), style="bold" if row == 0 else "")
     return table

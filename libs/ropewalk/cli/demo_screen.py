@@ -1,0 +1,126 @@
+"""How the demo looks: a live table on a terminal, one line per change elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ropewalk.cli.app import console
+from ropewalk.cli.stack import starting_view
+from ropewalk.local.demo.board import Board, Row
+from ropewalk.local.state import StackState
+from ropewalk.report.facts import duration
+
+_MARKS = {"waiting": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", "red")}
+_BAR_WIDTH = 24
+_PLAIN_SHARES = 5  # a line at every fifth of a long stage
+
+
+class LiveScreen:
+    """The whole board, redrawn several times a second."""
+
+    def __init__(self) -> None:
+        self._board: Board | None = None
+        self._stack: StackState | None = None
+        self._lines: list[str] = []
+        self._began: dict[str, float] = {}
+        self._spinner = Spinner("dots", style="cyan")
+
+    def stack(self, state: StackState) -> None:
+        """See Screen."""
+        self._stack = state
+
+    def board(self, board: Board) -> None:
+        """See Screen."""
+        self._board = board
+        for name, row in board.rows.items():
+            if row.status == "running":
+                self._began.setdefault(name, time.monotonic())
+
+    def say(self, text: str) -> None:
+        """See Screen."""
+        self._lines.append(text)
+
+    def __rich__(self) -> RenderableType:
+        if self._board is None:
+            return starting_view(self._stack) if self._stack else Text("starting the stack …", style="dim")
+        table = Table.grid(padding=(0, 2))
+        table.add_column(width=2)
+        table.add_column(width=11)
+        table.add_column(width=_BAR_WIDTH)
+        table.add_column(width=12, justify="right")
+        table.add_column(overflow="ellipsis", no_wrap=True)
+        for name, row in self._board.rows.items():
+            table.add_row(*self._cells(name, row))
+        lines = [Text(line, style="bold red" if "SIGKILL" in line else "dim") for line in self._lines[-4:]]
+        incident = [Text(self._board.incident, style="yellow")] if self._board.incident else []
+        return Group(table, *lines, *incident)
+
+    def _cells(self, name: str, row: Row) -> tuple[RenderableType, ...]:
+        style = "dim" if row.status == "waiting" else "bold" if row.status == "running" else ""
+        if row.status == "running":
+            seconds = time.monotonic() - self._began.get(name, time.monotonic())
+            bar: RenderableType = ProgressBar(
+                total=1.0, completed=row.share or 0.0, width=_BAR_WIDTH, pulse=row.share is None
+            )
+            return self._spinner, Text(name, style), bar, duration(seconds), Text(row.note)
+        mark, colour = _MARKS[row.status]
+        took = duration(row.seconds) if row.status == "done" and row.seconds else ""
+        return (
+            Text(mark, colour),
+            Text(name, style),
+            "",
+            took,
+            Text(row.note, "red" if row.status == "failed" else "dim"),
+        )
+
+
+class PlainScreen:
+    """Lines for logs and pipes."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._began = time.monotonic()
+        self._seen: dict[str, tuple[object, ...]] = {}
+
+    def stack(self, state: StackState) -> None:
+        """See Screen."""
+        ready = sum(process.status == "ready" for process in state.processes)
+        self._changed("stack", (ready,), f"{ready} of {len(state.processes)} processes ready")
+
+    def board(self, board: Board) -> None:
+        """See Screen."""
+        for name, row in board.rows.items():
+            if row.status == "waiting":
+                continue
+            moving = row.share is not None and row.status == "running"
+            key = (row.status, int((row.share or 0) * _PLAIN_SHARES) if moving else row.note)
+            took = f" in {duration(row.seconds)}" if row.status == "done" and row.seconds else ""
+            self._changed(name, key, f"{row.status}{took}{f': {row.note}' if row.note else ''}")
+
+    def say(self, text: str) -> None:
+        """See Screen."""
+        self._print(text)
+
+    def _changed(self, name: str, key: tuple[object, ...], text: str) -> None:
+        if self._seen.get(name) != key:
+            self._seen[name] = key
+            self._print(f"{name}: {text}")
+
+    def _print(self, text: str) -> None:
+        if not self._quiet:
+            console.print(f"[{time.monotonic() - self._began:7.1f} s] {text}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def live_screen() -> Iterator[LiveScreen]:
+    """A live display while inside; its last state stays on the terminal."""
+    screen = LiveScreen()
+    with Live(screen, console=console, refresh_per_second=8):
+        yield screen

@@ -1,0 +1,45 @@
+"""Follows the run to its end and kills a worker on the way."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+from ropewalk.client.client import Client
+from ropewalk.events.run import RunCancelled, RunFailed, RunRejected
+from ropewalk.local.demo.board import Board, after
+from ropewalk.local.demo.kill import KillPlan, observe
+from ropewalk.local.demo.screen import Screen
+from ropewalk.local.processes import stack_processes
+
+
+async def follow_run(client: Client, run_id: str, state_dir: Path, board: Board, screen: Screen) -> tuple[Board, str]:
+    """Show every event until the run is over. Returns the board and why the run failed, empty if it did not."""
+    plan = KillPlan()
+    killed: set[int] = set()
+    async for stored in client.follow(run_id):
+        board = after(board, stored.message)
+        screen.board(board)
+        plan = observe(plan, stored.message)
+        victim = plan.victim
+        if victim is not None and victim not in killed:
+            killed.add(victim)
+            if _kill_worker(victim, state_dir):
+                screen.say(f"killed training worker {victim} with SIGKILL at {plan.share:.0%} of the steps")
+        match stored.message:
+            case RunRejected(violations=violations):
+                return board, "the recipe was refused: " + "; ".join(violations)
+            case RunFailed(stage=stage, message=text):
+                return board, f"stage {stage} failed: {text}"
+            case RunCancelled(reason=reason):
+                return board, f"the run was cancelled{f': {reason}' if reason else ''}"
+    return board, ""
+
+
+def _kill_worker(pid: int, state_dir: Path) -> bool:
+    """Kill it if it is a process of this stack: an old event may name a number that somebody else has now."""
+    if pid not in {process.pid for process in stack_processes(state_dir)} or not psutil.pid_exists(pid):
+        return False
+    os.kill(pid, signal.SIGKILL)
+    return True

@@ -1,0 +1,22 @@
+"""What the flow tells the one who watches. The command line implements it; the flow does not print."""
+
+from typing import Protocol
+
+from ropewalk.local.demo.board import Board
+from ropewalk.local.state import StackState
+
+
+class Screen(Protocol):
+    """A place to show progress."""
+
+    def stack(self, state: StackState) -> None:
+        """The stack is starting."""
+        ...
+
+    def board(self, board: Board) -> None:
+        """The stages moved on."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something worth a line of its own happened."""
+        ...

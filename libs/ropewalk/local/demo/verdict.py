@@ -1,0 +1,26 @@
+"""Did the demo show everything it promises? Pure: a card in, sentences out."""
+
+from ropewalk.report.card import ReportCard
+
+
+def problems(card: ReportCard, failure: str = "") -> tuple[str, ...]:
+    """What went wrong, one sentence each; empty if the demo is green."""
+    found = [failure] if failure else []
+    if card.outcome != "promoted":
+        reasons = f": {' '.join(card.gate.reasons)}" if card.gate else ""
+        found.append(f"the run ended {card.outcome}{reasons}")
+        return tuple(found)
+    if card.parity is None or not card.parity.passed:
+        found.append("there is no parity certificate")
+    if card.ledger is None:
+        found.append("the ledger could not be verified")
+    elif not card.ledger.ok:
+        found.append(f"the ledger does not add up: {' '.join(card.ledger.sentences)}")
+    if card.traffic is None:
+        found.append("no request was answered")
+    if card.alarm is None:
+        found.append("the monitor raised no alarm on the shifted traffic")
+    if not card.stages_once:
+        counts = ", ".join(f"{stage.name} {stage.num_completed}" for stage in card.stages if stage.num_completed != 1)
+        found.append(f"not every stage is in the log exactly once ({counts or 'some are missing'})")
+    return tuple(found)

@@ -1,0 +1,73 @@
+"""Reading everything a card needs from the streams."""
+
+import asyncio
+import time
+
+from ropewalk.client.client import Client
+from ropewalk.client.errors import NotMeasurableError
+from ropewalk.client.ledgers import ledger_verdict
+from ropewalk.corpus.ledger import LedgerVerdict
+from ropewalk.events.base import Message
+from ropewalk.events.monitoring import CostRecorded
+from ropewalk.events.run import StageCompleted
+from ropewalk.events.serving import RequestLog, RequestLogBatch
+from ropewalk.events.training import StepMetrics, StepMetricsBatch
+from ropewalk.report.collect import Evidence
+from ropewalk.runtime.codec import Stored
+from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+
+_POLL_S = 0.3
+
+
+async def gather(client: Client, run_id: str, objects: ObjectStore) -> Evidence:
+    """The evidence about a run as it is now. Raises UnknownRunError."""
+    timeline = await client.timeline(run_id)
+    return Evidence(
+        timeline=timeline,
+        steps=await _steps(client, run_id),
+        requests=await _requests(client, run_id),
+        ledger=await asyncio.to_thread(_verdict, timeline, objects),
+        openai_url=client.settings.openai_url,
+    )
+
+
+async def wait_for_costs(client: Client, run_id: str, timeout_s: float) -> bool:
+    """Wait until the monitor has priced every stage that ended; whether it has."""
+    deadline = time.monotonic() + timeout_s
+    while _unpriced(await client.timeline(run_id)):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True
+
+
+def _unpriced(timeline: list[Stored[Message]]) -> set[str]:
+    ended = {stored.message.stage for stored in timeline if isinstance(stored.message, StageCompleted)}
+    return ended - {stored.message.stage for stored in timeline if isinstance(stored.message, CostRecorded)}
+
+
+def _verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> LedgerVerdict | None:
+    try:
+        return ledger_verdict(timeline, objects)
+    except (NotMeasurableError, ObjectNotFoundError):
+        return None
+
+
+async def _steps(client: Client, run_id: str) -> list[StepMetrics]:
+    subject = f"{StepMetricsBatch.subject_prefix()}.{run_id}"
+    return [
+        row
+        async for stored in client.bus.read(subject, stream="TEL")
+        if isinstance(stored.message, StepMetricsBatch)
+        for row in stored.message.rows
+    ]
+
+
+async def _requests(client: Client, run_id: str) -> list[RequestLog]:
+    subject = f"{RequestLogBatch.subject_prefix()}.{run_id}"
+    return [
+        row
+        async for stored in client.bus.read(subject, stream="INFER")
+        if isinstance(stored.message, RequestLogBatch)
+        for row in stored.message.rows
+    ]
