@@ -1,0 +1,276 @@
+"""k8s/: valid manifests, no secret inside, and the same names, settings, images and commands as compose.yaml."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+VERSION = "1.33"
+SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY")
+OVERLAYS = ("dev", "gpu")
+Manifest = dict[str, Any]
+
+
+def manifests(folder: Path) -> list[Manifest]:
+    """Every object of a kustomization's own resources."""
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    files = [folder / name for name in listed if name.endswith(".yaml")]
+    return [manifest for file in files for manifest in yaml.safe_load_all(file.read_text())]
+
+
+def pod_specs(manifest: Manifest) -> list[dict[str, Any]]:
+    """The pods that an object makes."""
+    spec = manifest.get("spec", {})
+    if manifest["kind"] == "RayCluster":
+        groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+        return [group["template"]["spec"] for group in groups]
+    return [spec["template"]["spec"]] if "template" in spec else []
+
+
+@pytest.fixture(scope="module")
+def base(root: Path) -> list[Manifest]:
+    return manifests(root / "k8s" / "base")
+
+
+@pytest.fixture(scope="module")
+def everything(root: Path, base: list[Manifest]) -> list[Manifest]:
+    return base + manifests(root / "k8s" / "overlays" / "dev")
+
+
+@pytest.fixture(scope="module")
+def containers(everything: list[Manifest]) -> list[dict[str, Any]]:
+    return [container for manifest in everything for pod in pod_specs(manifest) for container in pod["containers"]]
+
+
+@pytest.fixture(scope="module")
+def compose(root: Path) -> dict[str, Any]:
+    return yaml.safe_load((root / "compose.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def settings_map(root: Path) -> dict[str, str]:
+    """The ConfigMap that every service reads."""
+    kustomization = yaml.safe_load((root / "k8s" / "base" / "kustomization.yaml").read_text())
+    (generated,) = [each for each in kustomization["configMapGenerator"] if each["name"] == "ropewalk"]
+    return dict(literal.split("=", 1) for literal in generated["literals"])
+
+
+def named(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    (one,) = [each for each in found if each["name"] == name]
+    return one
+
+
+def one(found: list[Manifest], kind: str, name: str) -> Manifest:
+    (match,) = [each for each in found if each["kind"] == kind and each["metadata"]["name"] == name]
+    return match
+
+
+def test_every_manifest_of_a_built_in_kind_is_valid(everything: list[Manifest]) -> None:
+    checked = [manifest for manifest in everything if manifest["kind"] != "RayCluster"]
+    assert len(checked) > 20
+    for manifest in checked:
+        kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+def test_the_validator_refuses_a_misspelt_key(base: list[Manifest]) -> None:
+    wrong = {**one(base, "Deployment", "ingest"), "spec": {"replica": 1}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, VERSION, strict=True)
+
+
+def test_every_file_of_the_base_is_listed(root: Path) -> None:
+    folder = root / "k8s" / "base"
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    listed = set(kustomization["resources"]) | set(kustomization["configurations"])
+    listed |= {
+        name.rpartition("=")[2] for each in kustomization["configMapGenerator"] for name in each.get("files", [])
+    }
+    assert {path.name for path in folder.iterdir()} == listed | {"kustomization.yaml"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_patch_changes_an_object_that_exists(root: Path, base: list[Manifest], overlay: str) -> None:
+    folder = root / "k8s" / "overlays" / overlay
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    assert "../../base" in kustomization["resources"]
+    for patch in kustomization["patches"]:
+        if "target" in patch:
+            assert one(base, patch["target"]["kind"], patch["target"]["name"])
+            continue
+        changed = yaml.safe_load((folder / patch["path"]).read_text())
+        existing = one(base, changed["kind"], changed["metadata"]["name"])
+        names = {container["name"] for pod in pod_specs(existing) for container in pod["containers"]}
+        assert {container["name"] for pod in pod_specs(changed) for container in pod["containers"]} <= names
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on this machine")
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kustomize_builds_the_overlay_into_valid_objects(root: Path, overlay: str) -> None:
+    command = ["kubectl", "kustomize", str(root / "k8s" / "overlays" / overlay)]
+    built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    objects = list(yaml.safe_load_all(built))
+    generated = {each["metadata"]["name"] for each in objects if each["kind"] == "ConfigMap"}
+    for manifest in objects:
+        if manifest["kind"] != "RayCluster":
+            kubernetes_validate.validate(manifest, VERSION, strict=True)
+        for pod in pod_specs(manifest):
+            for container in pod["containers"]:
+                sources = {each["configMapRef"]["name"] for each in container.get("envFrom", [])}
+                assert sources <= generated, f"{container['name']} names a ConfigMap without its hash"
+
+
+def test_the_seven_services_run_what_compose_runs(
+    base: list[Manifest], compose: dict[str, Any], services: tuple[str, ...]
+) -> None:
+    for name in (*services, "triton"):
+        (pod,) = pod_specs(one(base, "Deployment", name))
+        (container,) = pod["containers"]
+        theirs = compose["services"][name]
+        assert container["image"] == theirs["image"]
+        assert " ".join(container["command"]) == " ".join(theirs["command"]).replace("$$", "$")
+
+
+def test_other_images_are_those_of_compose(containers: list[dict[str, Any]], compose: dict[str, Any]) -> None:
+    known = {definition["image"] for definition in compose["services"].values()}
+    assert {container["image"] for container in containers} <= known
+
+
+def test_image_tags_are_the_version_of_the_project(
+    root: Path, project: dict[str, Any], compose: dict[str, Any]
+) -> None:
+    kustomization = yaml.safe_load((root / "k8s" / "base" / "kustomization.yaml").read_text())
+    ours = {d["image"] for d in compose["services"].values() if d["image"].startswith("ropewalk/")}
+    assert {image["name"] for image in kustomization["images"]} == ours
+    assert {str(image["newTag"]) for image in kustomization["images"]} == {project["version"]}
+
+
+def test_every_service_has_the_settings_it_has_in_compose(
+    base: list[Manifest], compose: dict[str, Any], settings_map: dict[str, str], services: tuple[str, ...]
+) -> None:
+    for name in services:
+        (pod,) = pod_specs(one(base, "Deployment", name))
+        (container,) = pod["containers"]
+        ours = {each["name"] for each in container["env"]} | set(settings_map)
+        theirs = {*compose["services"][name]["environment"], "RAY_USAGE_STATS_ENABLED"}
+        assert ours == theirs, name
+
+
+def test_every_setting_is_one_that_its_service_reads(
+    base: list[Manifest], settings_map: dict[str, str], settings_names: dict[str, set[str]]
+) -> None:
+    for name, known in settings_names.items():
+        (pod,) = pod_specs(one(base, "Deployment", name))
+        given = {each["name"] for container in pod["containers"] for each in container["env"]} | set(settings_map)
+        assert {setting for setting in given if setting.startswith("ROPEWALK_")} <= known, name
+
+
+def test_no_manifest_holds_a_secret(everything: list[Manifest], containers: list[dict[str, Any]]) -> None:
+    assert not [manifest for manifest in everything if manifest["kind"] == "Secret"]
+    seen = set()
+    for container in containers:
+        for variable in container.get("env", []):
+            if SECRET_NAME.search(variable["name"]):
+                assert variable["valueFrom"]["secretKeyRef"] == {"name": "ropewalk", "key": variable["name"]}
+                seen.add(variable["name"])
+            else:
+                assert not SECRET_NAME.search(str(variable.get("value", "")))
+    assert {"ROPEWALK_NATS_TOKEN", "RAY_AUTH_TOKEN", "ROPEWALK_SERVING_DEMO_KEY"} <= seen
+
+
+def test_the_documentation_names_every_key_of_the_secret(root: Path, containers: list[dict[str, Any]]) -> None:
+    text = (root / "docs" / "profiles.md").read_text()
+    keys = {
+        variable["name"]
+        for container in containers
+        for variable in container.get("env", [])
+        if "secretKeyRef" in variable.get("valueFrom", {})
+    }
+    assert {key for key in keys if key not in text} == set()
+
+
+def test_services_select_pods_and_name_their_ports(everything: list[Manifest]) -> None:
+    for service in [manifest for manifest in everything if manifest["kind"] == "Service"]:
+        selector = service["spec"]["selector"]
+        (workload,) = [
+            manifest
+            for manifest in everything
+            if manifest.get("spec", {}).get("template", {}).get("metadata", {}).get("labels") == selector
+        ]
+        (pod,) = pod_specs(workload)
+        ports = {port["name"]: port["containerPort"] for c in pod["containers"] for port in c.get("ports", [])}
+        for port in service["spec"]["ports"]:
+            assert ports[port["targetPort"]] == port["port"]
+
+
+def test_hosts_in_settings_are_services(
+    everything: list[Manifest], settings_map: dict[str, str], containers: list[dict[str, Any]]
+) -> None:
+    known = {manifest["metadata"]["name"] for manifest in everything if manifest["kind"] == "Service"}
+    known.add("ray-head-svc")  # KubeRay makes it
+    given = [*settings_map.values(), *(str(v.get("value", "")) for c in containers for v in c.get("env", []))]
+    hosts = {host for value in given for host in re.findall(r"(?:://|^)([a-z][a-z-]+):\d+", value)}
+    assert {"nats", "otel-collector", "serving", "ray-head-svc"} <= hosts <= known
+
+
+def test_pods_are_not_root_and_state_their_needs(everything: list[Manifest]) -> None:
+    for manifest in everything:
+        for pod in pod_specs(manifest):
+            assert pod["securityContext"]["runAsNonRoot"] is True
+            for container in pod["containers"]:
+                assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+                assert "memory" in container["resources"]["limits"]
+
+
+def test_mounts_have_volumes(everything: list[Manifest]) -> None:
+    for manifest in everything:
+        claims = {claim["metadata"]["name"] for claim in manifest.get("spec", {}).get("volumeClaimTemplates", [])}
+        for pod in pod_specs(manifest):
+            volumes = {volume["name"] for volume in pod.get("volumes", [])} | claims
+            mounted = {mount["name"] for c in pod["containers"] for mount in c.get("volumeMounts", [])}
+            assert mounted == volumes
+
+
+def test_the_bus_has_three_servers_and_three_copies(root: Path, base: list[Manifest]) -> None:
+    nats = one(base, "StatefulSet", "nats")
+    assert nats["spec"]["replicas"] == 3
+    config = (root / "k8s" / "base" / "nats.conf").read_text()
+    assert "sync_interval: always" in config
+    assert config.count(f".{nats['spec']['serviceName']}:6222") == 3
+    (pod,) = pod_specs(one(base, "Job", "streams"))
+    (container,) = pod["containers"]
+    assert named(container["env"], "ROPEWALK_NATS_REPLICAS")["value"] == "3"
+
+
+def test_the_ray_cluster_is_what_kuberay_wants(base: list[Manifest], project: dict[str, Any]) -> None:
+    cluster = one(base, "RayCluster", "ray")
+    assert cluster["apiVersion"] == "ray.io/v1"
+    (pinned,) = [each for each in project["optional-dependencies"]["preprocessing"] if each.startswith("ray")]
+    assert cluster["spec"]["rayVersion"].startswith(pinned.partition("==")[2].removesuffix("*"))
+    head = cluster["spec"]["headGroupSpec"]
+    assert head["rayStartParams"]["num-cpus"] == "0"
+    for group in cluster["spec"]["workerGroupSpecs"]:
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+        assert group["groupName"]
+    for group in (head, *cluster["spec"]["workerGroupSpecs"]):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        (container,) = group["template"]["spec"]["containers"]
+        assert named(container["env"], "RAY_AUTH_MODE")["value"] == "token"
+
+
+def test_the_gpu_overlay_gives_triton_and_ray_a_gpu(root: Path) -> None:
+    folder = root / "k8s" / "overlays" / "gpu"
+    (pod,) = pod_specs(yaml.safe_load((folder / "triton.yaml").read_text()))
+    (triton,) = pod["containers"]
+    assert triton["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert triton["image"].endswith("-vllm-python-py3")
+    (patch,) = [
+        each
+        for each in yaml.safe_load((folder / "kustomization.yaml").read_text())["patches"]
+        if each.get("target", {}).get("kind") == "RayCluster"
+    ]
+    assert yaml.safe_load(patch["patch"])[0]["path"].endswith("/limits/nvidia.com~1gpu")
