@@ -23,6 +23,8 @@ class Interface:
     """Where the facade listens, and who may come in."""
 
     port: int
+    folder: Path
+    memory_mb: int = MEMORY_MB
     reader: tuple[str, str] = ("ropewalk", "reader-secret")
     writer: tuple[str, str] = ("ropewalk_writer", "writer-secret")
 
@@ -43,7 +45,7 @@ class Interface:
 def interface(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> Iterator[Interface]:
     """One engine per module: chDB allows one folder per process at a time."""
     folder = tmp_path_factory.mktemp("engine")
-    found = Interface(unused_port)
+    found = Interface(unused_port, folder)
     engine = Engine(engine_address(folder, MEMORY_MB), query_seconds=10)
     accounts = (
         Account(user=found.reader[0], password=found.reader[1]),

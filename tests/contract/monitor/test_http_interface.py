@@ -69,7 +69,7 @@ def test_a_statement_too_long_for_a_url_comes_as_a_form(interface):
 
 def test_errors_are_typed_and_carry_the_engines_code(interface):
     client = interface.client()
-    with pytest.raises(DatabaseError, match="UNKNOWN_TABLE|Unknown table") as caught:
+    with pytest.raises(DatabaseError, match="UNKNOWN_TABLE") as caught:
         client.query("SELECT * FROM ropewalk.nowhere")
     assert caught.value.code == 60
     client.close()

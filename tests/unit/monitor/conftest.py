@@ -16,15 +16,15 @@ _START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 _GERMAN = (
     "der die das Haus Straße Wetter schöne Tage früher später über unter zwischen Gespräche führen Müller "
     "Gemeinde beschließt heute morgen wieder nicht immer größere Pläne für Schüler und Lehrer im Frühling"
-).split()
+)
 _FRENCH = (
     "le la les maison été près de l'école où naître élève garçon français vient aujourd'hui très tôt après "
     "la réunion des élus qui décident enfin d'améliorer leurs méthodes et à côté du marché"
-).split()
+)
 _ENGLISH = (
     "the weather of this long afternoon brought many people to the river where they talked about their "
     "children and the price of bread while somebody played an old song that nobody remembered well"
-).split()
+)
 PROSE = {"german": _GERMAN, "french": _FRENCH, "english": _ENGLISH}
 
 
@@ -70,7 +70,7 @@ class Traffic:
 
     def prose(self, language: str, count: int, **fields: Any) -> list[RequestLog]:
         """Paragraphs of as many bytes as the snippets have."""
-        return [self.request(self._paragraph(PROSE[language]), **fields) for _ in range(count)]
+        return [self.request(self._paragraph(PROSE[language].split()), **fields) for _ in range(count)]
 
     def _snippet(self) -> str:
         text = self.random.choice(self.modules).read_text(encoding="utf-8", errors="replace")

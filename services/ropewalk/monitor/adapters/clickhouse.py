@@ -85,13 +85,7 @@ class ClickHouse:
         self._executor.shutdown()
 
     async def _call(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except OperationalError as error:
-            raise UnavailableError(_first_line(error)) from error
-        except ClickHouseError as error:
-            passing = getattr(error, "code", None) in _PASSING_CODES
-            raise (UnavailableError if passing else RefusedError)(_first_line(error)) from error
+        return await _in_thread(self._executor, work)
 
 
 async def open_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
@@ -120,9 +114,20 @@ async def open_server(url: str) -> ClickHouse:
 
 
 async def _opened(connect: Callable[[], Any], executor: ThreadPoolExecutor) -> ClickHouse:
-    store = ClickHouse(await asyncio.get_running_loop().run_in_executor(executor, connect), executor)
+    store = ClickHouse(await _in_thread(executor, connect), executor)
     await store.apply_schema()
     return store
+
+
+async def _in_thread(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """Run `work` there. Raises the errors of the port."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+    except OperationalError as error:
+        raise UnavailableError(_first_line(error)) from error
+    except ClickHouseError as error:
+        passing = getattr(error, "code", None) in _PASSING_CODES
+        raise (UnavailableError if passing else RefusedError)(_first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:

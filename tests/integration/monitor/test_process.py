@@ -1,0 +1,176 @@
+"""The service as it ships: its own process, a real nats-server, chDB, and clients over HTTP."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import clickhouse_connect
+import httpx
+import pytest
+
+from ropewalk.events.monitoring import AlarmRaised, BaselineSealed, CostRecorded, SignalComputed
+from ropewalk.events.run import StageCompleted
+from ropewalk.events.serving import RequestLogBatch
+from ropewalk.events.training import StepMetrics, StepMetricsBatch
+from ropewalk.runtime.bus import Bus
+
+TOKEN = "test-reader"
+
+
+class Monitor:
+    """The monitor's process, which can be killed and started again."""
+
+    def __init__(self, nats, folder, port):
+        self.port, self.process = port, None
+        self._log = folder / "monitor.log"
+        self._environment = os.environ | {
+            "ROPEWALK_NATS_URL": nats.settings.url,
+            "ROPEWALK_NATS_TOKEN": nats.settings.token,
+            "ROPEWALK_STATE_DIR": str(folder / "state"),
+            "ROPEWALK_MONITOR_PORT": str(port),
+            "ROPEWALK_MONITOR_TOKEN": TOKEN,
+            "ROPEWALK_MONITOR_SINK_WAIT_S": "0.2",
+        }
+
+    def start(self):
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ropewalk.monitor"], env=self._environment, stdout=log, stderr=log
+            )
+        self.wait_for("SELECT 1", lambda text: text == "1\n")
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.process = None
+        return code
+
+    def ask(self, sql):
+        return httpx.get(f"http://127.0.0.1:{self.port}", params={"query": sql}, auth=("ropewalk", TOKEN)).text
+
+    def wait_for(self, sql, fits, within_s=30.0):
+        deadline, seen = time.monotonic() + within_s, "no answer"
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self._log.read_text()
+            with contextlib.suppress(httpx.TransportError):
+                seen = self.ask(sql)
+                if fits(seen):
+                    return seen
+            time.sleep(0.05)
+        raise AssertionError(f"{sql} still gives {seen!r}\n{self._log.read_text()}")
+
+
+@pytest.fixture
+def monitor(nats_server, tmp_path, unused_port):
+    found = Monitor(nats_server, tmp_path, unused_port)
+    found.start()
+    yield found
+    if found.process is not None:
+        found.process.kill()
+        found.process.wait(20)
+
+
+def send(nats, messages):
+    """Publish as serving and the trainer do, acknowledged by the stream."""
+
+    async def all_of_them():
+        bus = await Bus.connect(nats.settings, "test")
+        for number, message in enumerate(messages):
+            await bus.publish(message, cause_id="test", key=f"{message.type_name()}/{hash(message)}/{number}")
+        await bus.close()
+
+    asyncio.run(all_of_them())
+
+
+def facts(nats, kind):
+    async def read():
+        bus = await Bus.connect(nats.settings, "test")
+        found = [stored.message async for stored in bus.read(f"{kind.subject_prefix()}.*")]
+        await bus.close()
+        return found
+
+    return asyncio.run(read())
+
+
+def batches(requests, size=10):
+    return [
+        RequestLogBatch(run_id="run-1", rows=tuple(requests[start : start + size]))
+        for start in range(0, len(requests), size)
+    ]
+
+
+def test_requests_steps_and_costs_become_rows_and_shifted_traffic_an_alarm(monitor, nats_server, make):
+    step = {"attempt": 1, "loss": 3.0, "grad_norm": 1.0, "lr": 0.01, "tokens": 512}
+    step |= {"step_s": 0.1, "data_s": 0.0, "checkpoint_s": 0.0, "time_unix": time.time()}
+    send(
+        nats_server,
+        [
+            *batches([make.request(n, shifted=n >= 200) for n in range(260)]),
+            StepMetricsBatch(run_id="run-1", rows=tuple(StepMetrics(step=n, **step) for n in range(50))),
+            StageCompleted(run_id="run-1", stage="train", epoch=1, seconds=60.0, cpu_seconds=90.0),
+        ],
+    )
+    monitor.wait_for("SELECT count() FROM inference", lambda text: text == "260\n")
+    monitor.wait_for("SELECT count() FROM train_step", lambda text: text == "50\n")
+    monitor.wait_for("SELECT usd FROM cost", lambda text: text == "0.001\n")
+    monitor.wait_for("SELECT signal FROM alarm ORDER BY signal", lambda text: "prompt_novelty" in text)
+    assert len(facts(nats_server, BaselineSealed)) == 1
+    assert len(facts(nats_server, CostRecorded)) == 1
+    assert len(facts(nats_server, SignalComputed)) == 5 * 6
+    found = {alarm.signal: alarm for alarm in facts(nats_server, AlarmRaised)}
+    assert found["prompt_novelty"].changed_at in {make.request(n).time for n in range(185, 216)}
+
+    client = clickhouse_connect.get_client(
+        host="127.0.0.1", port=monitor.port, username="ropewalk", password=TOKEN, database="ropewalk"
+    )
+    rows = client.query("SELECT model_version, count() FROM inference GROUP BY model_version").result_rows
+    assert rows == [(1, 260)]
+    client.close()
+    assert monitor.stop() == 0
+
+
+def test_kills_and_a_dead_broker_lose_nothing_and_double_nothing(monitor, nats_server, make):
+    """Four parts of traffic; after each the monitor is killed at once, once the broker as well."""
+    messages = batches([make.request(n, shifted=n >= 300) for n in range(400)], size=4)
+    for part in range(4):
+        send(nats_server, messages[part * 25 : part * 25 + 25])
+        time.sleep(0.05 * part)  # not to wait for anything: to be killed at another point each time
+        monitor.stop(signal.SIGKILL)
+        if part == 2:
+            nats_server.stop()
+            nats_server.start()
+        monitor.start()
+    monitor.wait_for("SELECT uniqExact(request_id) FROM inference", lambda text: text == "400\n", within_s=90)
+    assert monitor.ask("SELECT count() FROM inference") == "400\n"
+    monitor.wait_for("SELECT count() > 0 FROM alarm", lambda text: text == "1\n")
+    alarms = [alarm.signal for alarm in facts(nats_server, AlarmRaised)]
+    assert len(alarms) == len(set(alarms))
+    assert len(facts(nats_server, BaselineSealed)) == 1
+    told = [(signal.signal, signal.num_requests) for signal in facts(nats_server, SignalComputed)]
+    assert len(told) == len(set(told)) == 6 * ((400 - 120) // 25)
+
+
+def test_a_malformed_message_becomes_a_dead_letter_and_the_next_one_is_stored(monitor, nats_server, make):
+    async def by_hand():
+        bus = await Bus.connect(nats_server.settings, "test")
+        await bus.connection.jetstream().publish("log.infer.batch.v1.run-1", b'{"rows": "what?"}')
+        await bus.close()
+
+    asyncio.run(by_hand())
+    send(nats_server, batches([make.request(0)]))
+    monitor.wait_for("SELECT count() FROM inference", lambda text: text == "1\n")
+
+    async def dead_letters():
+        bus = await Bus.connect(nats_server.settings, "test")
+        info = await bus.connection.jetstream().stream_info("DLQ")
+        await bus.close()
+        return info.state.messages
+
+    deadline = time.monotonic() + 10
+    while asyncio.run(dead_letters()) != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
