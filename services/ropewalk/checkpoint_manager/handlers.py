@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
+from pydantic import JsonValue
 
 from ropewalk.checkpoint_manager.adapters.checkpoints import Broken, inspect, keep_ledger, set_aside
 from ropewalk.checkpoint_manager.adapters.export import ExportJob, build_export
@@ -98,22 +99,12 @@ async def _prune(run_id: str, holdings: Holdings, bus: Timeline, objects: Object
 async def export_checkpoint(ctx: StageContext, event: TrainingCompleted) -> tuple[Message, ...]:
     """Turn the final checkpoint into a Hugging Face folder."""
     checkpoint = await _final_checkpoint(ctx, event)
-    dataset = await _dataset(ctx)
     key = export_key(event.checkpoint_id)
-    out = ctx.scratch / "export"
-    job = ExportJob(
-        checkpoint=await asyncio.to_thread(ctx.objects.fetch, event.uri),
-        tokenizer=await asyncio.to_thread(ctx.objects.fetch, dataset.tokenizer_uri),
-        out=out,
-    )
-    result = await ctx.in_child(build_export, job)
-    await asyncio.to_thread(
-        ctx.objects.publish,
-        out,
-        key,
-        {"checkpoint_id": event.checkpoint_id, "checkpoint_manifest_sha256": checkpoint.sha256},
-    )
-    manifest = await _verified(ctx.objects, key, "", f"the export of {event.checkpoint_id} does not verify")
+    earlier = await asyncio.to_thread(inspect, ctx.objects, key, "")
+    if isinstance(earlier, Broken) or earlier.manifest.meta.get("checkpoint_manifest_sha256") != checkpoint.sha256:
+        await asyncio.to_thread(ctx.objects.delete, key)
+        await _build_export(ctx, event, key, checkpoint.sha256)
+    manifest = await _verified(ctx.objects, key, f"the export of {event.checkpoint_id} does not verify")
     exported = CheckpointExported(
         run_id=ctx.run_id,
         checkpoint_id=event.checkpoint_id,
@@ -121,10 +112,27 @@ async def export_checkpoint(ctx: StageContext, event: TrainingCompleted) -> tupl
         step=event.step,
         uri=key,
         manifest_sha256=manifest.sha256,
-        num_parameters=result.num_parameters,
+        num_parameters=int(str(manifest.meta["num_parameters"])),
         num_bytes=manifest.num_bytes,
     )
     return (exported,)
+
+
+async def _build_export(ctx: StageContext, event: TrainingCompleted, key: str, checkpoint_sha256: str) -> None:
+    dataset = await _dataset(ctx)
+    out = ctx.scratch / "export"
+    job = ExportJob(
+        checkpoint=await asyncio.to_thread(ctx.objects.fetch, event.uri),
+        tokenizer=await asyncio.to_thread(ctx.objects.fetch, dataset.tokenizer_uri),
+        out=out,
+    )
+    result = await ctx.in_child(build_export, job)
+    meta: dict[str, JsonValue] = {
+        "checkpoint_id": event.checkpoint_id,
+        "checkpoint_manifest_sha256": checkpoint_sha256,
+        "num_parameters": result.num_parameters,
+    }
+    await asyncio.to_thread(ctx.objects.publish, out, key, meta)
 
 
 async def _final_checkpoint(ctx: StageContext, event: TrainingCompleted) -> Manifest:
@@ -159,7 +167,7 @@ async def promote_model(ctx: StageContext, event: ModelDeployed, endpoint: Endpo
     await _require_gate(ctx, event)
     name = f"{event.model}@{event.model_version}"
     manifest = await _verified(
-        ctx.objects, event.export_uri, "", f"the export of {name} does not verify, so nothing was promoted"
+        ctx.objects, event.export_uri, f"the export of {name} does not verify, so nothing was promoted"
     )
     certificate = await _certify(ctx, event, endpoint)
     await ctx.emit(certificate, key=name)
@@ -226,8 +234,8 @@ async def _dataset(ctx: StageContext) -> DatasetPublished:
     return dataset
 
 
-async def _verified(objects: ObjectStore, uri: str, manifest_sha256: str, failure: str) -> Manifest:
-    finding = await asyncio.to_thread(inspect, objects, uri, manifest_sha256)
+async def _verified(objects: ObjectStore, uri: str, failure: str) -> Manifest:
+    finding = await asyncio.to_thread(inspect, objects, uri, "")
     if isinstance(finding, Broken):
         raise StageError(f"{failure}: {finding.file} {finding.reason}")
     return finding.manifest

@@ -53,6 +53,13 @@ async def test_a_final_checkpoint_that_does_not_verify_is_quarantined_and_not_ex
     assert not stage.objects.exists("exports/r-7-40")
 
 
+async def test_a_broken_export_is_made_again(stage) -> None:
+    (exported,) = await export_checkpoint(stage, FINAL)
+    (stage.objects.fetch(exported.uri) / "config.json").write_text("{}")
+    assert await export_checkpoint(stage, FINAL) == (exported,)
+    verify(stage.objects.fetch(exported.uri))
+
+
 @pytest.mark.parametrize("change", ["missing", "left over", "another shape"])
 def test_weights_that_do_not_fit_the_config_are_refused(stage, tmp_path, change: str) -> None:
     folder = stage.objects.fetch(FINAL.uri)

@@ -35,21 +35,25 @@ def complete_locally(job: GreedyJob, report: Callable[[object], None]) -> Greedy
     """Continue every prompt on both paths."""
     import torch
 
-    from ropewalk.model.tokenizer import decode, encode, load_tokenizer
+    from ropewalk.model.tokenizer import decode, load_tokenizer
     from ropewalk.model.weights import greedy_tokens, load_model
 
     tokenizer = load_tokenizer(job.export)
     trained, exported = load_strictly(job.checkpoint), load_model(job.export)
     eos_id = tokenizer.eos_token_id
     room = trained.config.max_position_embeddings - NUM_TOKENS - 1
-    prompts = tuple(_shorten(lambda text: len(encode(tokenizer, text)), prompt, room) for prompt in job.prompts)
+
+    def tokens_of(prompt: str) -> list[int]:
+        return list(tokenizer(prompt).input_ids)  # with the tokenizer's own special tokens, as endpoints do
+
+    prompts = tuple(_shorten(lambda text: len(tokens_of(text)), prompt, room) for prompt in job.prompts)
 
     def said(ids: list[int]) -> Completion:
         return Completion(text=decode(tokenizer, ids), token_ids=tuple(ids))
 
     trainer_said, export_said = [], []
     for prompt in prompts:
-        ids = encode(tokenizer, prompt)
+        ids = tokens_of(prompt)
         trainer_said.append(said(greedy_tokens(trained, ids, NUM_TOKENS, eos_id)))
         row = torch.tensor([ids])  # (1, T)
         out = exported.generate(

@@ -14,6 +14,8 @@ from ropewalk.model.tokenizer import decode, encode, encode_chat, load_tokenizer
 from ropewalk.model.weights import load_model
 
 _BATCH = 32
+_MAX_CONTEXT = 2048  # logits are (tokens, vocabulary): beyond this a base model would need gigabytes
+_TOKENS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class ScoredModel:
         self.tokenizer = load_tokenizer(folder)
         self.model = load_model(folder)
         self.eos_id = int(self.tokenizer.eos_token_id)
-        self.context_length = int(self.model.config.max_position_embeddings)
+        self.context_length = min(_MAX_CONTEXT, int(self.model.config.max_position_embeddings))
         self.vocab_size = int(self.model.config.vocab_size)
 
     def documents(self, item: Item) -> list[Document]:
@@ -59,6 +61,7 @@ class ScoredModel:
             [document for _, document in owned],
             context_length=self.context_length,
             start_id=self.eos_id,
+            batch_size=max(1, _TOKENS_AT_ONCE // self.context_length),
         )
         bits = [0.0] * len(items)
         for (index, _), score in zip(owned, scores, strict=True):
