@@ -19,7 +19,7 @@ class _Shape:
     num_layers: int
     head_dim: int
     batch_size: int
-    steps_per_minute: float  # on two CPU cores, two workers; see benchmarks/train_step.py
+    steps_per_minute: float  # two workers on two CPU cores that also run the services; benchmarks/train_step.py
 
 
 _SHAPES = {
@@ -30,7 +30,7 @@ _SHAPES = {
         num_layers=2,
         head_dim=16,
         batch_size=4,
-        steps_per_minute=600,
+        steps_per_minute=1200,
     ),
     "nano": _Shape(
         vocab_size=2048,
@@ -39,7 +39,7 @@ _SHAPES = {
         num_layers=2,
         head_dim=32,
         batch_size=4,
-        steps_per_minute=270,
+        steps_per_minute=600,
     ),
     "micro": _Shape(
         vocab_size=4096,
@@ -48,7 +48,7 @@ _SHAPES = {
         num_layers=4,
         head_dim=64,
         batch_size=8,
-        steps_per_minute=60,
+        steps_per_minute=90,
     ),
     "small": _Shape(
         vocab_size=16_384,
