@@ -1,10 +1,11 @@
 """The real `tritonserver` binary out of the `nvidia-pytriton` wheel, started directly.
 
 The wheel lays its files out for its own proxy; the binary wants a folder with backends and the stub for this
-Python. This module builds that folder (links, no copies) and knows the command line. It does not supervise.
+Python. This module builds that folder and knows the command line. It does not supervise.
 """
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -39,10 +40,10 @@ def prepare(settings: Settings) -> Launch:
     """
     wheel = _wheel()
     folder = settings.triton_dir / "server"
-    _link_server(wheel, folder)
+    binary = _lay_out(wheel, folder)
     settings.repository.mkdir(parents=True, exist_ok=True)
     sweep_shared_memory(settings.shm_prefix)
-    return Launch(_command(settings, folder), _environment(wheel))
+    return Launch((str(binary), *_options(settings, folder)), _environment(wheel))
 
 
 def sweep_shared_memory(prefix: str) -> int:
@@ -60,28 +61,29 @@ def _wheel() -> Path:
     return Path(spec.submodule_search_locations[0]) / "tritonserver"
 
 
-def _link_server(wheel: Path, folder: Path) -> None:
+def _lay_out(wheel: Path, folder: Path) -> Path:
+    """Copy what the server needs into `folder`. Returns the binary, which may stay where it is."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.is_file():
         raise ServingError(f"the tritonserver wheel has no Python backend stub for Python {version}: use 3.11 or 3.12")
     python = wheel / "backends" / "python"
-    links = {
-        "bin/tritonserver": wheel / "bin" / "tritonserver",
+    files = {
         "caches/local/libtritoncache_local.so": wheel / "caches" / "local" / "libtritoncache_local.so",
         "backends/python/libtriton_python.so": python / "libtriton_python.so",
         "backends/python/triton_python_backend_utils.py": python / "triton_python_backend_utils.py",
         "backends/python/triton_python_backend_stub": stub,
         f"backends/{BACKEND}/model.py": Path(__file__).parent / "triton_backend" / "model.py",
     }
-    for name, target in links.items():
-        link = folder / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+    for name, source in files.items():  # copies: Triton refuses a library that lies outside the backend's folder
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)  # a stub that still runs keeps its old file
+        shutil.copy2(source, place)
+    return wheel / "bin" / "tritonserver"
 
 
-def _command(settings: Settings, folder: Path) -> tuple[str, ...]:
+def _options(settings: Settings, folder: Path) -> tuple[str, ...]:
     triton = settings.triton
     options = {
         "model-repository": str(settings.repository),
@@ -107,7 +109,7 @@ def _command(settings: Settings, folder: Path) -> tuple[str, ...]:
     # our repository entries hold the whole config: completing it would start a second stub per load
     flags.append("--disable-auto-complete-config")
     flags += [f"--backend-config={name},shm-region-prefix-name={settings.shm_prefix}" for name in ("python", BACKEND)]
-    return (str(folder / "bin" / "tritonserver"), *flags)
+    return tuple(flags)
 
 
 def _environment(wheel: Path) -> dict[str, str]:

@@ -1,0 +1,67 @@
+"""The Triton model repository: one entry per model version, written whole or not at all.
+
+An entry has two configurations over the same `model.json`: `config.pbtxt` runs our backend on the CPU,
+`configs/vllm.pbtxt` NVIDIA's vLLM backend on a GPU (`--model-config-name=vllm`). Every model version is a Triton
+model of its own, so loading a candidate never touches what serves, and unloading drains only its own requests.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from ropewalk.serving.adapters.triton_backend.contract import INPUTS, OUTPUTS
+from ropewalk.serving.ports import Entry
+
+_CPU = """backend: "ropewalk"
+max_batch_size: 0
+model_transaction_policy {{ decoupled: True }}
+instance_group [ {{ kind: KIND_CPU count: 1 }} ]
+input [
+{inputs}
+]
+output [
+{outputs}
+]
+"""
+_VLLM = """backend: "vllm"
+max_batch_size: 0
+model_transaction_policy { decoupled: True }
+instance_group [ { kind: KIND_MODEL count: 1 } ]
+"""
+
+
+class ModelRepository:
+    """Entries below one folder that Triton reads."""
+
+    def __init__(self, folder: Path, num_slots: int) -> None:
+        self._folder = folder
+        self._num_slots = num_slots
+
+    def write(self, entry: Entry) -> None:
+        """Create or replace an entry. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f".{entry.target}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        version = temporary / "1"
+        version.mkdir(parents=True)
+        (temporary / "configs").mkdir()
+        (temporary / "config.pbtxt").write_text(_cpu_config())
+        (temporary / "configs" / "vllm.pbtxt").write_text(_VLLM)
+        engine = {"model": str(entry.weights), "max_num_seqs": self._num_slots}
+        (version / "model.json").write_text(json.dumps(engine, indent=1))
+        (version / "lineage.json").write_text(json.dumps(entry.lineage, indent=1, sort_keys=True))
+        self.remove(entry.target)
+        temporary.rename(self._folder / entry.target)
+
+    def remove(self, target: str) -> None:
+        """Delete an entry; nothing happens if there is none."""
+        shutil.rmtree(self._folder / target, ignore_errors=True)
+
+
+def _cpu_config() -> str:
+    inputs = (
+        f'  {{ name: "{name}" data_type: {kind} dims: [ 1 ]{" optional: true" if optional else ""} }}'
+        for name, kind, optional in INPUTS
+    )
+    outputs = (f'  {{ name: "{name}" data_type: {kind} dims: [ -1 ] }}' for name, kind in OUTPUTS)
+    return _CPU.format(inputs=",\n".join(inputs), outputs=",\n".join(outputs))

@@ -1,0 +1,49 @@
+"""What serving needs from outside."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ropewalk.events.serving import RequestLog
+from ropewalk.serving.domain.generation import Generation, Piece
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A model version to load. `target` is its name in the backend, `weights` a Hugging Face folder."""
+
+    target: str
+    weights: Path
+    lineage: dict[str, str]
+
+
+class Inference(Protocol):
+    """An inference backend. Every method raises BackendGoneError when it is away."""
+
+    def generate(self, target: str, generation: Generation) -> AsyncGenerator[Piece, None]:
+        """Pieces as they come. Closing the generator cancels the work.
+
+        Raises ModelNotLoadedError, RequestRefusedError, OverloadedError.
+        """
+        ...
+
+    async def load(self, entry: Entry) -> None:
+        """Make a model version answer. Raises LoadFailedError."""
+        ...
+
+    async def unload(self, target: str) -> None:
+        """Forget a model version once its requests have ended; nothing happens if it is not loaded."""
+        ...
+
+    async def loaded(self) -> frozenset[str]:
+        """The targets that can answer."""
+        ...
+
+
+class RequestLogSink(Protocol):
+    """Takes the log of a request without ever waiting."""
+
+    def put(self, row: RequestLog) -> None:
+        """Accept one row."""
+        ...
