@@ -1,6 +1,6 @@
 """Where the checkpoint-manager finds things."""
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ropewalk.runtime.settings import RuntimeSettings
@@ -14,8 +14,8 @@ class EndpointSettings(BaseSettings):
     internal_key: str = Field(
         default="",
         repr=False,
-        validation_alias=AliasChoices("ROPEWALK_CHECKPOINT_MANAGER_INTERNAL_KEY", "ROPEWALK_SERVING_INTERNAL_KEY"),
-        description="API key of the stack's own requests: serving is told the same one",
+        validation_alias="ROPEWALK_SERVING_INTERNAL_KEY",
+        description="API key of the stack's own requests: what serving reads, so that one variable sets both",
     )
     timeout_s: float = Field(default=60.0, gt=0, description="how long one prompt may take")
 
