@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 StateDir = Annotated[
     Path | None,
-    typer.Option("--state-dir", help="State folder of the stack [default: ~/.ropewalk].", show_default=False),
+    typer.Option("--state-dir", help="State folder of the stack (default: ~/.ropewalk).", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

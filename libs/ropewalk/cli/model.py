@@ -17,7 +17,7 @@ def complete(
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens to generate.")] = 48,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="0 always takes the likeliest token.")] = 0.7,
-    model: Annotated[str, typer.Option(help="Model name [default: the one in production].", show_default=False)] = "",
+    model: Annotated[str, typer.Option(help="Model name (default: the one in production).", show_default=False)] = "",
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:

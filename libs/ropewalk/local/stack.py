@@ -1,6 +1,7 @@
 """What the command line does with the embedded stack: bring it up, look at it, take it down."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,7 +93,9 @@ def take_down(layout: Layout) -> int:
     if pid:
         os.kill(pid, signal.SIGTERM)
         _wait_until_released(layout, pid)
-    return kill_leftovers(layout.state_dir)
+    leftovers = kill_leftovers(layout.state_dir)
+    shutil.rmtree(layout.ray_temp, ignore_errors=True)
+    return leftovers
 
 
 def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:

@@ -1,0 +1,118 @@
+"""What the stack keeps on disk: secrets, state, logs, configuration."""
+
+import stat
+
+import pytest
+
+from ropewalk.local.credentials import ensure_credentials, read_credentials
+from ropewalk.local.layout import layout_of
+from ropewalk.local.logfiles import MAX_LOG_BYTES, new_text, open_log, tail_lines
+from ropewalk.local.nats_config import nats_config
+from ropewalk.local.ports import Ports
+from ropewalk.local.state import ProcessState, StackState, endpoints_of, read_state, write_state
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def a_state(**changes):
+    ports = Ports()
+    fields = {"supervisor_pid": 1, "state_dir": "/x", "ports": ports, "endpoints": endpoints_of(ports)}
+    return StackState(**{**fields, "processes": (ProcessState(service="trainer", pid=7),), **changes})
+
+
+def test_credentials_are_made_once_and_only_their_owner_may_read_them(tmp_path):
+    path = tmp_path / "credentials.json"
+
+    first = ensure_credentials(path)
+
+    assert mode_of(path) == 0o600
+    assert ensure_credentials(path) == first
+    assert len(set(first.model_dump().values())) == len(first.model_dump())
+
+
+def test_secret_that_an_older_version_did_not_know_is_added_and_the_others_stay(tmp_path):
+    path = tmp_path / "credentials.json"
+    path.write_text('{"nats_token": "kept"}')
+
+    credentials = ensure_credentials(path)
+
+    assert credentials.nats_token == "kept"
+    assert read_credentials(path) == credentials
+
+
+def test_secrets_do_not_show_in_a_representation(tmp_path):
+    credentials = ensure_credentials(tmp_path / "credentials.json")
+
+    assert credentials.nats_token not in repr(credentials)
+
+
+def test_state_comes_back_as_it_was_written(tmp_path):
+    write_state(tmp_path / "stack.json", a_state())
+
+    assert read_state(tmp_path / "stack.json") == a_state()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1"])
+def test_unreadable_state_counts_as_none(tmp_path, content):
+    (tmp_path / "stack.json").write_text(content)
+
+    assert read_state(tmp_path / "stack.json") is None
+
+
+def test_endpoints_have_the_documented_keys_and_forms():
+    endpoints = endpoints_of(Ports(openai=9999)).model_dump()
+
+    assert set(endpoints) == {"nats", "openai", "triton_http", "triton_grpc", "clickhouse_http"}
+    assert endpoints["openai"] == "http://127.0.0.1:9999/v1"
+
+
+def test_ray_folder_leaves_room_for_the_paths_of_its_sockets(tmp_path):
+    deep = layout_of(tmp_path.joinpath(*["a-long-folder-name"] * 8))
+    socket = deep.ray_temp / "session_2026-11-23_04-26-04_875516_4194304/sockets/plasma_store"
+
+    assert len(str(socket)) < 107
+
+
+def test_two_state_folders_have_two_ray_folders(tmp_path):
+    assert layout_of(tmp_path / "a").ray_temp != layout_of(tmp_path / "b").ray_temp
+
+
+def test_log_beyond_the_cap_is_rotated_at_the_next_start(tmp_path):
+    path = tmp_path / "logs" / "x.log"
+    path.parent.mkdir()
+    path.write_bytes(b"o" * (MAX_LOG_BYTES + 1))
+
+    with open_log(path) as log:
+        log.write(b"new\n")
+
+    assert path.read_bytes() == b"new\n"
+    assert (tmp_path / "logs" / "x.log.1").stat().st_size == MAX_LOG_BYTES + 1
+
+
+def test_tail_gives_the_last_lines_and_following_gives_the_rest(tmp_path):
+    path = tmp_path / "x.log"
+    path.write_text("one\ntwo\nthree\n")
+    assert tail_lines(path, 2) == ["two", "three"]
+
+    position = path.stat().st_size
+    assert list(new_text(path, position)) == []
+    with path.open("a") as log:
+        log.write("four\n")
+    assert list(new_text(path, position)) == [("four\n", position + 5)]
+
+
+def test_following_starts_over_after_a_rotation(tmp_path):
+    path = tmp_path / "x.log"
+    path.write_text("fresh\n")
+
+    assert list(new_text(path, 5000)) == [("fresh\n", 6)]
+
+
+def test_broker_syncs_always_listens_on_loopback_and_asks_for_the_token(tmp_path):
+    text = nats_config(layout_of(tmp_path), Ports(nats=4333), "s3cret")
+
+    assert "sync_interval: always" in text
+    assert 'listen: "127.0.0.1:4333"' in text
+    assert 'token: "s3cret"' in text

@@ -1,0 +1,131 @@
+"""Supervision of real processes: restart, back-off, stop, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from ropewalk.local.errors import StackStartError
+from ropewalk.local.logfiles import tail_lines
+from ropewalk.local.processes import kill_leftovers, stack_processes
+
+FOREVER = "import time\nwhile True: time.sleep(60)"
+DEAF = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
+DEAF += "while True: time.sleep(60)"
+WITH_CHILD = (
+    "import subprocess, sys, time\n"
+    "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
+    "print(child.pid, flush=True)\ntime.sleep(600)"
+)
+
+
+def said(layout):
+    return tail_lines(layout.log_of("worker"), 10)
+
+
+async def test_killed_process_comes_back_under_a_new_pid(supervise, until):
+    process = supervise(FOREVER)
+    await process.wait_ready(5)
+    first = process.state.pid
+
+    os.kill(first, signal.SIGKILL)
+
+    await until(lambda: process.state.status == "ready" and process.state.pid not in (0, first))
+    assert process.state.restarts == 1
+
+
+async def test_process_that_keeps_ending_is_tried_again_and_says_how_it_ended(supervise, until):
+    process = supervise("raise SystemExit(3)")
+
+    await until(lambda: process.state.restarts >= 3)
+    await until(lambda: process.state.status == "backing off")
+    assert process.state.detail == "ended with exit code 3"
+
+
+async def test_start_that_never_gets_ready_is_explained_with_its_last_words(supervise):
+    async def never() -> bool:
+        return False
+
+    process = supervise("print('no such model'); raise SystemExit(1)", ready=never)
+
+    with pytest.raises(StackStartError, match=r"worker was not ready after 1 s.*last said: no such model"):
+        await process.wait_ready(1)
+
+
+async def test_program_that_does_not_exist_is_named(supervise, layout):
+    process = supervise(FOREVER)
+    await process.wait_ready(5)
+    await process.stop()
+    missing = type(process)(
+        type(process.spec)(name="gone", command=("/nonexistent/program",), environment={}, ready=process.spec.ready),
+        layout,
+        lambda: None,
+    )
+
+    missing.start()
+
+    with pytest.raises(StackStartError, match=r"gone cannot be started.*nonexistent"):
+        await missing.wait_ready(5)
+
+
+async def test_stop_ends_a_process_that_ignores_sigterm(supervise, until, layout):
+    process = supervise(DEAF, stop_grace_s=0.2)
+    await until(lambda: said(layout) == ["deaf"])
+    pid = process.state.pid
+
+    await process.stop()
+
+    assert not psutil.pid_exists(pid)
+    assert process.state.status == "stopped"
+
+
+async def test_stop_leaves_no_descendant_even_in_its_own_session(supervise, until, layout):
+    process = supervise(WITH_CHILD)
+    await until(lambda: bool(said(layout)))
+    child = int(said(layout)[0])
+
+    await process.stop()
+
+    assert not psutil.pid_exists(child)
+
+
+async def test_descendants_of_a_killed_process_are_gone_before_it_starts_again(supervise, until, layout):
+    process = supervise(WITH_CHILD)
+    await until(lambda: bool(said(layout)))
+    orphan = int(said(layout)[0])
+
+    os.kill(process.state.pid, signal.SIGKILL)
+
+    await until(lambda: process.state.restarts == 1 and process.state.status == "ready")
+    assert not psutil.pid_exists(orphan)
+
+
+async def test_sweep_of_one_process_leaves_the_others_alone(supervise, layout):
+    one, other = supervise(FOREVER, name="one"), supervise(FOREVER, name="other")
+    await one.wait_ready(5)
+    await other.wait_ready(5)
+
+    assert [found.pid for found in stack_processes(layout.state_dir, "one")] == [one.state.pid]
+    assert kill_leftovers(layout.state_dir, "one") >= 1
+    assert psutil.pid_exists(other.state.pid)
+
+
+def test_children_die_when_their_supervisor_is_killed(layout):
+    code = (
+        "import subprocess, sys, time\n"
+        "from ropewalk.local.logfiles import tail_lines
+from ropewalk.local.processes import die_with_parent\n"
+        "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'],"
+        " preexec_fn=die_with_parent)\n"
+        "print(child.pid, flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as supervisor:
+        child = psutil.Process(int(supervisor.stdout.readline()))
+        supervisor.kill()
+        supervisor.wait()
+
+    _, alive = psutil.wait_procs([child], timeout=5)
+    assert not alive or alive[0].status() == psutil.STATUS_ZOMBIE
