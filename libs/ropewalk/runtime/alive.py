@@ -6,8 +6,8 @@ A service answers `ctl.ping.<service>` once all its consumers are bound, and no 
 import asyncio
 import sys
 
-import nats
 import nats.errors
+from nats.aio.client import Client
 
 from ropewalk.runtime.settings import NatsSettings
 
@@ -16,16 +16,20 @@ TIMEOUT_S = 3.0
 
 async def is_alive(service: str, settings: NatsSettings) -> bool:
     """Whether any instance of the service answers in time."""
+    client = Client()
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            connection = await nats.connect(settings.url, token=settings.token or None, allow_reconnect=False)
-            try:
-                await connection.request(f"ctl.ping.{service}", b"", timeout=TIMEOUT_S)
-            finally:
-                await connection.close()
+            await client.connect(settings.url, token=settings.token or None, allow_reconnect=False, error_cb=_ignore)
+            await client.request(f"ctl.ping.{service}", b"", timeout=TIMEOUT_S)
     except (nats.errors.Error, OSError, TimeoutError):
         return False
+    finally:
+        await client.close()
     return True
+
+
+async def _ignore(_: Exception) -> None:
+    """The exit code says it."""
 
 
 def main() -> None:
