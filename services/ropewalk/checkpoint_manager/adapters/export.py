@@ -34,10 +34,12 @@ class ExportResult:
 def build_export(job: ExportJob, report: Callable[[object], None]) -> ExportResult:
     """Write config, weights, generation config and tokenizer; read all of it back. Raises StageError."""
     from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers.utils.logging import disable_progress_bar
 
     from ropewalk.model.architecture import num_parameters
     from ropewalk.model.tokenizer import load_tokenizer
 
+    disable_progress_bar()  # this process writes into a log
     model = load_strictly(job.checkpoint)
     eos_id = load_tokenizer(job.tokenizer).eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=eos_id, pad_token_id=eos_id, do_sample=False)

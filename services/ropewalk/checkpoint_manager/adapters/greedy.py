@@ -34,10 +34,12 @@ class GreedyResult:
 def complete_locally(job: GreedyJob, report: Callable[[object], None]) -> GreedyResult:
     """Continue every prompt on both paths."""
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from ropewalk.model.tokenizer import decode, load_tokenizer
     from ropewalk.model.weights import greedy_tokens, load_model
 
+    disable_progress_bar()
     tokenizer = load_tokenizer(job.export)
     trained, exported = load_strictly(job.checkpoint), load_model(job.export)
     eos_id = tokenizer.eos_token_id

@@ -58,10 +58,12 @@ class Measured:
 def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     """Score, complete, compare. Raises StageError when nothing was held out."""
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from ropewalk.evaluator.adapters.scoring import ScoredModel
 
     torch.set_num_threads(job.threads)
+    disable_progress_bar()  # this process writes into a log
     held_out = read_items(job.evalset)
     items = choose(held_out, job.seed)
     if not items:
