@@ -116,8 +116,7 @@ async def test_sweep_of_one_process_leaves_the_others_alone(supervise, layout):
 def test_children_die_when_their_supervisor_is_killed(layout):
     code = (
         "import subprocess, sys, time\n"
-        "from ropewalk.local.logfiles import tail_lines
-from ropewalk.local.processes import die_with_parent\n"
+        "from ropewalk.local.processes import die_with_parent\n"
         "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'],"
         " preexec_fn=die_with_parent)\n"
         "print(child.pid, flush=True)\ntime.sleep(600)"
