@@ -7,6 +7,9 @@ import httpx
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from ropewalk.monitor.adapters.embedded import Engine
+from ropewalk.monitor.adapters.facade import Facade, PortTakenError, serve
+
 
 @pytest.fixture(scope="module")
 def table(interface):
@@ -232,3 +235,8 @@ def test_the_named_queries_are_served_and_each_of_them_runs(interface):
         assert len(query["description"]) > 20
         answer = httpx.post(interface.url, content=query["sql"].encode(), auth=interface.reader)
         assert answer.status_code == 200, (query["name"], answer.text)
+
+
+async def test_a_port_that_is_taken_is_said_in_one_sentence(interface):
+    with pytest.raises(PortTakenError, match="ROPEWALK_MONITOR_PORT"):
+        await serve(Facade(Engine("unused", 1), ()), "127.0.0.1", interface.port)

@@ -9,7 +9,9 @@ import contextlib
 import hmac
 import json
 import logging
+import socket
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import anyio
@@ -108,24 +110,47 @@ class Facade:
         return _answered(request, statement, answer, query_id)
 
 
+class PortTakenError(OSError):
+    """Somebody else listens where the interface should."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn wakes ten times a second to see whether it should end; this one is told."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ended = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.ended.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the service."""
+        yield
+
+
 async def serve(facade: Facade, host: str, port: int) -> None:
-    """Listen until cancelled; running queries get a moment to end."""
+    """Listen until cancelled; running queries get a moment to end. Raises PortTakenError."""
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        raise PortTakenError(f"cannot listen on {host}:{port} ({error}): set ROPEWALK_MONITOR_PORT") from None
     config = uvicorn.Config(
         facade.app(),
-        host=host,
-        port=port,
         log_config=None,
+        log_level="warning",
         access_log=False,
+        date_header=False,
         lifespan="off",
         timeout_graceful_shutdown=2,
     )
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]  # the service has them
-    task = asyncio.create_task(server.serve())
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(task)
     finally:
-        server.should_exit = True
+        server.ended.set()
         await task
 
 

@@ -4,6 +4,7 @@ It reads only the table, live and after a restart alike, so there is one path. E
 message that brought the request, so whatever is folded again after a crash says nothing twice.
 """
 
+import asyncio
 import json
 import logging
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ropewalk.monitor.ports import Analytics, FactLog, Row
 logger = logging.getLogger(__name__)
 
 _BATCHES_PER_READ = 8
+_EVENTS_AT_ONCE = 64
 _ORDER = "ORDER BY arrival, sequence, row"
 _OF_VERSION = "model = {model:String} AND model_version = {version:Int64} AND"
 
@@ -87,18 +89,19 @@ class Watcher:
     async def _fold(self, rows: list[Row]) -> None:
         """A snapshot is written when a watch had something to say: that is when it is worth its bytes."""
         spoke: dict[int, _Place] = {}
+        sayings = []
         for row in rows:
             place = self._place(row["model"], int(row["model_version"]))
             for event in place.watch.observe(request_of(row)):
-                await self._say(event, row["message_id"], place.watch)
+                sayings.append(self._say(event, row["message_id"], _key(event, place.watch)))
                 spoke[id(place)] = place
+        for start in range(0, len(sayings), _EVENTS_AT_ONCE):
+            await asyncio.gather(*sayings[start : start + _EVENTS_AT_ONCE])
         for place in spoke.values():
             place.arrival = int(rows[-1]["arrival"])
             await self._save(place)
 
-    async def _say(self, event: Event, cause_id: str, watch: Watch) -> None:
-        place = f"{watch.model}@{watch.model_version}/{watch.num_requests}"
-        key = f"{place}/{event.signal}" if isinstance(event, AlarmRaised | SignalComputed) else place
+    async def _say(self, event: Event, cause_id: str, key: str) -> None:
         if derived_id(cause_id, event.type_name(), key) in self._said:
             return
         if isinstance(event, AlarmRaised):
@@ -114,3 +117,9 @@ class Watcher:
             "body": json.dumps(watch.state()),
         }
         await self._store.insert("watch_state", [row])
+
+
+def _key(event: Event, watch: Watch) -> str:
+    """What tells the events of one message of request logs apart."""
+    place = f"{watch.model}@{watch.model_version}/{watch.num_requests}"
+    return f"{place}/{event.signal}" if isinstance(event, AlarmRaised | SignalComputed) else place

@@ -3,6 +3,7 @@
 import base64
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -37,11 +38,14 @@ class ByteBigrams:
         before, after = _pairs(text)
         if not len(after):
             return 0.0
-        columns = self.counts.sum(axis=0)
+        rows, columns = self._margins
         unigram = (columns[after] + _UNIGRAM_PRIOR) / (columns.sum() + 256 * _UNIGRAM_PRIOR)
-        rows = self.counts.sum(axis=1)
         p = (self.counts[before, after] + _BACKOFF * unigram) / (rows[before] + _BACKOFF)
         return float(-np.log2(p).mean())
+
+    @cached_property
+    def _margins(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.counts.sum(axis=1), self.counts.sum(axis=0)
 
     def packed(self) -> str:
         """The counts as text, for a snapshot."""
