@@ -180,10 +180,13 @@ def verify_run(
 
 
 def _entry(event: StepsCommitted, objects: ObjectStore) -> LedgerEntry:
-    try:
-        rows = read_ledger(objects.fetch(event.uri.removesuffix(f"/{LEDGER}")))
-    except (ObjectNotFoundError, ManifestError, LedgerError):
-        rows = None  # pruned or broken: the hash in the log decides
+    rows = None  # if pruned or broken everywhere, the hash in the log decides
+    for key in (f"runs/{event.run_id}/ledger/{event.checkpoint_id}", event.uri.removesuffix(f"/{LEDGER}")):
+        try:
+            rows = read_ledger(objects.fetch(key))
+            break
+        except (ObjectNotFoundError, ManifestError, LedgerError):
+            continue
     return LedgerEntry(
         epoch=event.epoch,
         first_step=event.first_step,

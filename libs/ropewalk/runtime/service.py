@@ -68,7 +68,8 @@ class Service:
         return self._bus
 
     def on(self, kind: type[M], handler: Callable[[M], Awaitable[Outcome]], *, purpose: str) -> None:
-        """React to a message. The handler takes at most 20 s; longer work is a stage."""
+        """React to a message. The handler takes at most 20 s; longer work is a stage. `purpose`: one word."""
+        assert purpose.isidentifier(), f"{purpose!r} becomes part of a consumer's name"
 
         async def with_envelope(message: M, _: Envelope) -> Outcome:
             return await handler(message)
