@@ -29,7 +29,6 @@ def stack_environment(layout: Layout, ports: Ports, credentials: Credentials) ->
         "ROPEWALK_STATE_DIR": str(layout.state_dir),
         "ROPEWALK_NATS_URL": endpoints.nats,
         "ROPEWALK_NATS_TOKEN": credentials.nats_token,
-        "ROPEWALK_INTERNAL_KEY": credentials.internal_key,
         "ROPEWALK_PREPROCESSING_RAY_ADDRESS": ray_address,
         "ROPEWALK_TRAINER_RAY_ADDRESS": ray_address,
         "ROPEWALK_MONITOR_HOST": LOOPBACK,

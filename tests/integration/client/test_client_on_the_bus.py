@@ -1,0 +1,99 @@
+"""The SDK against a real broker."""
+
+import asyncio
+
+import pytest
+
+from ropewalk.client import Client, ClientSettings
+from ropewalk.client.errors import NotMeasurableError, UnknownRunError, UnreachableError
+from ropewalk.client.ledgers import verify_ledger_of
+from ropewalk.events.run import CancelRun, RunAccepted, RunCompleted, StageStarted, SubmitRun
+from ropewalk.recipes.builtin import python_stdlib
+from ropewalk.runtime.settings import NatsSettings
+from ropewalk.storage.local import LocalObjects
+
+
+@pytest.fixture
+async def client(nats_server):
+    async with await Client.connect(ClientSettings(nats=nats_server.settings)) as connected:
+        yield connected
+
+
+async def test_submitted_recipe_is_a_request_on_the_bus(client):
+    run_id = await client.submit({"base": "python-stdlib"})
+
+    request = await client.bus.last(SubmitRun, run_id)
+    assert request is not None
+    assert request.recipe == {"base": "python-stdlib"}
+    assert run_id.startswith("python-stdlib-")
+
+
+async def test_recipe_value_can_be_submitted_under_an_own_id(client):
+    assert await client.submit(python_stdlib(), "mine") == "mine"
+
+    request = await client.bus.last(SubmitRun, "mine")
+    assert request is not None
+    assert request.recipe["profile"] == "code"
+
+
+async def test_following_gives_what_was_before_and_what_comes_and_ends_with_the_run(client):
+    await client.bus.publish(RunAccepted(run_id="r", recipe={"name": "x"}, recipe_sha256="h"))
+    seen = []
+
+    async def watch():
+        async for stored in client.follow("r"):
+            seen.append(type(stored.message).__name__)
+
+    watching = asyncio.create_task(watch())
+    await client.bus.publish(StageStarted(run_id="r", stage="ingest", epoch=1))
+    await client.bus.publish(StageStarted(run_id="other", stage="ingest", epoch=1))
+    await client.bus.publish(RunCompleted(run_id="r", outcome="promoted"))
+    await asyncio.wait_for(watching, 10)
+
+    assert seen == ["RunAccepted", "StageStarted", "RunCompleted"]
+
+
+async def test_runs_are_listed_with_their_state(client):
+    await client.submit({"base": "python-stdlib"}, "one")
+    await client.submit({"base": "python-stdlib"}, "two")
+    await client.bus.publish(RunCompleted(run_id="one", outcome="promoted", model="pycode", model_version=1))
+
+    found = await client.runs()
+
+    assert [(run.run_id, run.status) for run in found] == [("one", "promoted"), ("two", "submitted")]
+
+
+async def test_timeline_has_requests_and_facts_of_one_run_in_order(client):
+    await client.submit({"base": "python-stdlib"}, "r")
+    await client.bus.publish(RunAccepted(run_id="r", recipe={}, recipe_sha256="h"))
+
+    assert [type(stored.message) for stored in await client.timeline("r")] == [SubmitRun, RunAccepted]
+
+
+async def test_cancelling_is_a_request_with_mode_and_reason(client):
+    await client.submit({"base": "python-stdlib"}, "r")
+
+    await client.cancel("r", "now", "wrong data")
+
+    assert await client.bus.last(CancelRun, "r") == CancelRun(run_id="r", mode="now", reason="wrong data")
+
+
+async def test_run_that_does_not_exist_is_neither_shown_nor_cancelled(client):
+    with pytest.raises(UnknownRunError, match="no run 'ghost'"):
+        await client.timeline("ghost")
+    with pytest.raises(UnknownRunError):
+        await client.cancel("ghost")
+
+
+async def test_ledger_of_a_run_without_a_dataset_is_not_measurable(client, tmp_path):
+    await client.submit({"base": "python-stdlib"}, "r")
+
+    with pytest.raises(NotMeasurableError, match="has not published its dataset version"):
+        await verify_ledger_of(client, "r", LocalObjects(tmp_path))
+
+
+async def test_missing_bus_is_said_with_its_address(monkeypatch):
+    monkeypatch.setattr("ropewalk.client.client._CONNECT_TIMEOUT_S", 0.3)
+
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
+        await Client.connect(ClientSettings(nats=NatsSettings(url="nats://127.0.0.1:9")))

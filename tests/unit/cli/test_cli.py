@@ -1,0 +1,153 @@
+"""The surface of the command line: commands, options, exit codes, sentences."""
+
+import json
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ropewalk.cli import main as entry
+from ropewalk.cli.app import app
+
+SURFACE = {
+    "bus apply": ["--json", "--state-dir"],
+    "cancel": ["--json", "--now", "--reason", "--state-dir"],
+    "complete": ["--json", "--max-tokens", "--model", "--state-dir", "--temperature"],
+    "contracts": ["--json"],
+    "demo": ["--json", "--keep", "--minutes", "--recipe", "--state-dir"],
+    "down": ["--json", "--state-dir"],
+    "ledger verify": ["--json", "--state-dir"],
+    "logs": ["--follow", "--json", "--lines", "--state-dir"],
+    "query": ["--json", "--list", "--state-dir"],
+    "runs": ["--json", "--state-dir"],
+    "show": ["--json", "--state-dir"],
+    "status": ["--json", "--state-dir"],
+    "submit": ["--dry-run", "--follow", "--json", "--minutes", "--run-id", "--state-dir"],
+    "up": ["--json", "--state-dir"],
+}
+
+
+def commands(group=None, prefix=""):
+    """Every command with its full name."""
+    group = group or typer.main.get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def options_of(command):
+    return sorted(
+        max(option.opts, key=len)
+        for option in command.params
+        if option.param_type_name == "option" and "--help" not in option.opts
+    )
+
+
+@pytest.fixture
+def ropewalk(tmp_path, monkeypatch, capfd):
+    """Run the entry point as a user does; returns (exit code, standard output, standard error)."""
+    monkeypatch.setenv("ROPEWALK_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("ROPEWALK_NATS_URL", raising=False)
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "ropewalk.cli.main", *arguments], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_commands_and_options_are_those_we_decided_on():
+    assert {name: options_of(command) for name, command in commands()} == SURFACE
+
+
+@pytest.mark.parametrize("name", sorted(SURFACE))
+def test_every_command_has_help_with_an_example_and_prints_json(name):
+    shown = CliRunner().invoke(app, [*name.split(), "--help"])
+
+    assert shown.exit_code == 0
+    assert f"ropewalk {name}" in click.unstyle(shown.output).partition("Example:")[2].replace("\n", " ")
+    assert "--json" in SURFACE[name]
+
+
+def test_dry_run_shows_the_recipe_and_the_derived_plan_without_a_stack(ropewalk):
+    code, output, _ = ropewalk("submit", "python-stdlib", "--dry-run", "--json")
+    _, table, _ = ropewalk("submit", "python-stdlib", "--dry-run")
+
+    recipe = json.loads(output)["recipe"]
+    assert code == 0
+    assert recipe["plan"]["total_steps"] > 100
+    assert re.search(rf"total_steps\s+{recipe['plan']['total_steps']:,}", table)
+
+
+def test_dry_run_takes_the_minutes(ropewalk):
+    _, short, _ = ropewalk("submit", "python-stdlib", "--dry-run", "--json", "--minutes", "1")
+    _, long, _ = ropewalk("submit", "python-stdlib", "--dry-run", "--json", "--minutes", "10")
+
+    steps = [json.loads(output)["recipe"]["plan"]["total_steps"] for output in (short, long)]
+    assert steps[1] == pytest.approx(10 * steps[0], rel=0.01)
+
+
+def test_unknown_recipe_field_is_named_with_its_value_and_the_remedy(ropewalk, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("base: python-stdlib\nlearning_rate: 0.1\n")
+
+    code, output, error = ropewalk("submit", str(recipe), "--dry-run")
+
+    assert code == entry.USAGE
+    assert "unknown field 'learning_rate' (value 0.1): remove it" in " ".join(error.split())
+    assert "Traceback" not in output + error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("status",), "the stack is not running; start it with `ropewalk up`"),
+        (("runs",), "the stack is not running; start it with `ropewalk up`"),
+        (("submit", "python-stdlib"), "the stack is not running; start it with `ropewalk up`"),
+        (("submit", "no-such-recipe"), "'no-such-recipe' is neither a file nor a built-in recipe"),
+        (("logs", "nobody"), "there is no process 'nobody' in the stack: choose one of supervisor, nats-server"),
+        (("demo", "--recipe", "nope"), "'nope' is neither a file nor a built-in recipe"),
+    ],
+)
+def test_wrong_use_ends_with_one_sentence_and_exit_code_two(ropewalk, arguments, sentence):
+    code, output, error = ropewalk(*arguments)
+
+    assert code == entry.USAGE
+    assert sentence in " ".join(error.split())
+    assert "Traceback" not in output + error
+
+
+def test_unknown_option_ends_with_exit_code_two(ropewalk):
+    code, _, error = ropewalk("up", "--fast")
+
+    assert code == entry.USAGE
+    assert "--fast" in error
+
+
+def test_down_without_a_stack_is_no_error(ropewalk):
+    assert ropewalk("down")[0] == 0
+
+
+def test_logs_print_the_last_lines_of_a_process(ropewalk, tmp_path):
+    log = tmp_path / "state" / "logs" / "trainer.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("first\nsecond [bold]\nthird\n")
+
+    assert ropewalk("logs", "trainer", "-n", "2")[1] == "second [bold]\nthird\n"
+
+
+def test_contracts_are_asyncapi_3_in_both_forms(ropewalk):
+    _, as_json, _ = ropewalk("contracts", "--json")
+    _, as_yaml, _ = ropewalk("contracts")
+
+    assert json.loads(as_json)["asyncapi"].startswith("3.")
+    assert as_yaml.startswith("asyncapi: 3.")

@@ -1,0 +1,83 @@
+"""What the client makes of HTTP answers."""
+
+import pytest
+
+from ropewalk.client.endpoints import named_queries, query, served_models, stream_completion
+from ropewalk.client.errors import RefusedError, UnreachableError
+from ropewalk.client.settings import ClientSettings
+
+META = [{"name": "n", "type": "UInt8"}, {"name": "s", "type": "String"}]
+
+
+def settings_for(endpoint):
+    return ClientSettings(
+        openai_url=f"{endpoint.url}/v1", api_key="key", clickhouse_url=endpoint.url, clickhouse_token="secret"
+    )
+
+
+async def test_query_gives_columns_and_rows_and_sends_user_and_password(endpoint):
+    endpoint.answers({"meta": META, "data": [[1, "a"], [2, "b"]]})
+
+    table = await query(settings_for(endpoint), "SELECT 1")
+
+    assert table.as_records() == [{"n": 1, "s": "a"}, {"n": 2, "s": "b"}]
+    method, path, headers, body = endpoint.asked[0]
+    assert (method, body) == ("POST", b"SELECT 1")
+    assert "default_format=JSONCompact" in path
+    assert (headers["x-clickhouse-user"], headers["x-clickhouse-key"]) == ("ropewalk", "secret")
+
+
+async def test_refused_query_shows_the_servers_words(endpoint):
+    endpoint.answers(b"Code: 60. DB::Exception: Unknown table 'nope'", status=404)
+
+    with pytest.raises(RefusedError, match="Unknown table 'nope'"):
+        await query(settings_for(endpoint), "SELECT * FROM nope")
+
+
+async def test_named_queries_are_listed(endpoint):
+    endpoint.answers([{"name": "alarms", "description": "All alarms", "sql": "SELECT 1"}])
+
+    (found,) = await named_queries(settings_for(endpoint))
+
+    assert (found.name, found.sql) == ("alarms", "SELECT 1")
+
+
+async def test_completion_arrives_piece_by_piece(endpoint):
+    endpoint.answers(
+        b'data: {"choices": [{"text": "a, "}]}\n\n: keep-alive\n\ndata: {"choices": [{"text": "b"}]}\n\n'
+        b'data: {"choices": []}\n\ndata: [DONE]\n\n'
+    )
+
+    pieces = [piece async for piece in stream_completion(settings_for(endpoint), {"prompt": "def add("})]
+
+    assert pieces == ["a, ", "b"]
+    assert endpoint.asked[0][2]["authorization"] == "Bearer key"
+
+
+async def test_refused_completion_shows_the_endpoints_message(endpoint):
+    endpoint.answers({"error": {"message": "the prompt has 900 tokens, the context 256"}}, status=400)
+
+    with pytest.raises(RefusedError, match="900 tokens"):
+        _ = [piece async for piece in stream_completion(settings_for(endpoint), {"prompt": "x"})]
+
+
+async def test_error_in_the_middle_of_a_stream_is_no_silent_end(endpoint):
+    endpoint.answers(b'data: {"choices": [{"text": "a"}]}\n\ndata: {"error": {"message": "the model died"}}\n\n')
+
+    with pytest.raises(RefusedError, match="the model died"):
+        _ = [piece async for piece in stream_completion(settings_for(endpoint), {"prompt": "x"})]
+
+
+async def test_served_models_are_named(endpoint):
+    endpoint.answers({"data": [{"id": "pycode"}, {"id": "pycode@1"}]})
+
+    assert await served_models(settings_for(endpoint)) == ["pycode", "pycode@1"]
+
+
+async def test_nobody_at_the_address_is_said_with_the_address():
+    nobody = ClientSettings(openai_url="http://127.0.0.1:9/v1", clickhouse_url="http://127.0.0.1:9")
+
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
+        await query(nobody, "SELECT 1")
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9/v1"):
+        await served_models(nobody)

@@ -1,0 +1,72 @@
+"""Where the client looks, what it calls runs, and what it says about messages."""
+
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from ropewalk.client import ClientError, find_settings
+from ropewalk.client.describe import describe
+from ropewalk.client.run_id import check_run_id, new_run_id
+from ropewalk.events.base import RUN_ID_PATTERN
+from ropewalk.events.monitoring import CostRecorded
+from ropewalk.events.run import RunCancelled, RunCompleted
+
+
+@pytest.fixture
+def stack(tmp_path, monkeypatch):
+    """A state folder as the supervisor leaves it, and an environment that says nothing."""
+    for name in ("ROPEWALK_NATS_URL", "ROPEWALK_NATS_TOKEN", "ROPEWALK_OBJECTS_URL", "ROPEWALK_CLIENT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    endpoints = {"nats": "nats://127.0.0.1:4333", "openai": "http://127.0.0.1:1/v1", "clickhouse_http": "http://x:2"}
+    (tmp_path / "stack.json").write_text(json.dumps({"endpoints": endpoints}))
+    secrets = {"nats_token": "token", "demo_key": "key", "clickhouse_token": "password"}
+    (tmp_path / "credentials.json").write_text(json.dumps(secrets))
+    return tmp_path
+
+
+def test_files_of_the_embedded_stack_say_where_everything_is(stack):
+    settings = find_settings(stack)
+
+    assert (settings.nats.url, settings.nats.token) == ("nats://127.0.0.1:4333", "token")
+    assert (settings.openai_url, settings.api_key) == ("http://127.0.0.1:1/v1", "key")
+    assert (settings.clickhouse_url, settings.clickhouse_token) == ("http://x:2", "password")
+    assert settings.objects_url == (stack / "objects").as_uri()
+
+
+def test_environment_wins_over_the_files(stack, monkeypatch):
+    monkeypatch.setenv("ROPEWALK_NATS_URL", "nats://elsewhere:4222")
+    monkeypatch.setenv("ROPEWALK_CLIENT_API_KEY", "mine")
+
+    settings = find_settings(stack)
+
+    assert (settings.nats.url, settings.api_key) == ("nats://elsewhere:4222", "mine")
+
+
+def test_folder_that_never_ran_gives_the_usual_addresses(tmp_path, monkeypatch):
+    monkeypatch.delenv("ROPEWALK_NATS_URL", raising=False)
+
+    assert find_settings(tmp_path).nats.url == "nats://127.0.0.1:4222"
+
+
+def test_run_id_has_recipe_time_and_four_hex_digits_and_fits_the_contract():
+    run_id = new_run_id("python-stdlib", datetime(2026, 11, 23, 10, 15, 1, tzinfo=UTC))
+
+    assert re.fullmatch(r"python-stdlib-261123-101501-[0-9a-f]{4}", run_id)
+    assert re.match(RUN_ID_PATTERN, new_run_id("x" * 60, datetime.now(UTC)))
+
+
+@pytest.mark.parametrize("wrong", ["", "With-Capitals", "a.b", "-x", "a" * 64, "a>"])
+def test_wrong_run_id_is_refused_with_the_rule(wrong):
+    with pytest.raises(ClientError, match="lower-case letters, digits"):
+        check_run_id(wrong)
+
+
+def test_messages_are_described_in_words_and_unknown_ones_in_none():
+    assert describe(RunCompleted(run_id="a", outcome="promoted", model="m", model_version=2)) == "promoted as m@2"
+    cost = CostRecorded(
+        run_id="a", stage="train", epoch=1, seconds=1.0, cpu_seconds=3.0, usd=0.00003, usd_per_cpu_hour=0.04
+    )
+    assert describe(cost) == "train: 3.0 CPU-seconds, $0.00003"
+    assert describe(RunCancelled(run_id="a", mode="now")) == ""

@@ -1,0 +1,78 @@
+"""The state of runs is a fold over the log."""
+
+import pytest
+
+from ropewalk.client.summary import summarise
+from ropewalk.events.run import (
+    RunAccepted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunRejected,
+    StageCompleted,
+    StageInterrupted,
+    StageStarted,
+    SubmitRun,
+)
+
+SUBMITTED = SubmitRun(run_id="a", recipe={"base": "python-stdlib"})
+ACCEPTED = RunAccepted(run_id="a", recipe={"name": "python-stdlib"}, recipe_sha256="x")
+TRAINING = StageStarted(run_id="a", stage="train", epoch=1)
+
+
+def summary_after(log, *messages):
+    (run,) = summarise(log(*messages))
+    return run
+
+
+def test_request_alone_is_a_submitted_run_that_is_not_over(log):
+    run = summary_after(log, SUBMITTED)
+
+    assert (run.status, run.recipe, run.is_over) == ("submitted", "python-stdlib", False)
+
+
+def test_accepted_run_is_running_in_its_latest_stage(log):
+    run = summary_after(log, SUBMITTED, ACCEPTED, TRAINING)
+
+    assert (run.status, run.stage) == ("running", "train")
+
+
+def test_interruption_shows_its_cause_until_the_stage_starts_again(log):
+    stopped = StageInterrupted(run_id="a", stage="train", epoch=1, cause="lease lost")
+
+    assert summary_after(log, SUBMITTED, TRAINING, stopped).detail == "lease lost"
+    assert summary_after(log, SUBMITTED, TRAINING, stopped, TRAINING).detail == ""
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "detail"),
+    [
+        (RunCompleted(run_id="a", outcome="promoted", model="m", model_version=2), "promoted", ""),
+        (RunCompleted(run_id="a", outcome="need_more"), "need_more", ""),
+        (RunFailed(run_id="a", stage="train", message="the disk is full"), "failed", "the disk is full"),
+        (RunCancelled(run_id="a", mode="now", reason="wrong data"), "cancelled", "wrong data"),
+        (RunRejected(run_id="a", violations=("one", "two")), "refused", "one; two"),
+    ],
+)
+def test_endings_say_how_and_why(log, ending, status, detail):
+    run = summary_after(log, SUBMITTED, ACCEPTED, ending)
+
+    assert (run.status, run.detail, run.is_over) == (status, detail, True)
+    assert run.ended_at > run.started_at
+
+
+def test_stages_after_the_end_do_not_wake_a_run_up(log):
+    late = StageStarted(run_id="a", stage="traffic", epoch=0)
+    done = StageCompleted(run_id="a", stage="traffic", epoch=0, seconds=1.0)
+
+    run = summary_after(log, ACCEPTED, RunCompleted(run_id="a", outcome="promoted"), late, done)
+
+    assert run.status == "promoted"
+
+
+def test_runs_are_kept_apart_and_in_the_order_of_their_requests(log):
+    other = SubmitRun(run_id="b", recipe={"name": "mine"})
+
+    runs = summarise(log(SUBMITTED, other, ACCEPTED))
+
+    assert [(run.run_id, run.status) for run in runs] == [("a", "running"), ("b", "submitted")]
