@@ -26,7 +26,7 @@ from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Plan, Recipe
 from ropewalk.storage.local import LocalObjects
-from ropewalk.trainer.adapters.worker.job import Finished, StepsDone, WorkerJob
+from ropewalk.trainer.adapters.worker.job import Finished, StepsDone, StepSkippedReport, WorkerJob
 
 
 def main() -> None:
@@ -86,11 +86,13 @@ def _measure(root: Path, recipe: Recipe, plan: Plan, workers: int) -> dict[str, 
     ranks = [spawn.Process(target=_rank, args=(job, rank, workers, port, reports)) for rank in range(workers)]
     for process in ranks:
         process.start()
-    rows, finished = [], None
+    rows, finished, num_skipped = [], None, 0
     while finished is None:
         match reports.get():
             case StepsDone(rows=more):
                 rows += more
+            case StepSkippedReport():
+                num_skipped += 1
             case Finished() as finished:
                 pass
     for process in ranks:
@@ -103,9 +105,12 @@ def _measure(root: Path, recipe: Recipe, plan: Plan, workers: int) -> dict[str, 
         "step_s": round(step_s, 4),
         "wall_step_s": round(wall_s, 4),
         "steps_per_minute": round(60 / wall_s),
-        "blocked_ms_per_checkpoint": round(1000 * median(row.checkpoint_s for row in warm if row.checkpoint_s > 1e-3), 1)
+        "blocked_ms_per_checkpoint": round(
+            1000 * median(row.checkpoint_s for row in warm if row.checkpoint_s > 1e-3), 1
+        )
         if any(row.checkpoint_s > 1e-3 for row in warm)
         else 0.0,
+        "num_skipped": num_skipped,
         "train_seconds": round(finished.seconds, 1),
         "loss": round(finished.loss, 4),
     }

@@ -7,12 +7,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 WEIGHTS = "model.safetensors"
 
 
 def load_model(folder: Path | str) -> PreTrainedModel:
     """The fp32 model of a local folder (or a hub id), ready to score. Raises OSError or ValueError if none."""
+    disable_progress_bar()  # services write logs, not terminals
     model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="sdpa")
     return model.eval()
 

@@ -130,7 +130,7 @@ def run_alone(job: WorkerJob) -> list[WorkerReport]:
     return reports
 
 
-def run_on_ranks(jobs: Sequence[WorkerJob], world_size: int, folder: Path) -> list[list[WorkerReport]]:
+def start_ranks(jobs: Sequence[WorkerJob], world_size: int, folder: Path) -> list[subprocess.Popen[bytes]]:
     """The jobs one after the other on `world_size` processes that form one gloo group."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "jobs.pickle").write_bytes(pickle.dumps(list(jobs)))
@@ -153,7 +153,18 @@ def run_on_ranks(jobs: Sequence[WorkerJob], world_size: int, folder: Path) -> li
             processes.append(
                 subprocess.Popen([sys.executable, LAUNCHER, folder], env=environment, stdout=log, stderr=log)
             )
-    codes = [process.wait(120) for process in processes]
+    return processes
+
+
+def run_on_ranks(jobs: Sequence[WorkerJob], world_size: int, folder: Path) -> list[list[WorkerReport]]:
+    """Start the ranks and wait for the reports of each job."""
+    processes = start_ranks(jobs, world_size, folder)
+    try:
+        codes = [process.wait(90) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
     assert codes == [0] * world_size, (folder / "rank-0.log").read_text()[-4000:]
     reports: list[list[WorkerReport]] = pickle.loads((folder / "reports.pickle").read_bytes())
     return reports
@@ -167,9 +178,12 @@ def losses(reports: Sequence[WorkerReport]) -> dict[int, float]:
 class Tools:
     """The functions above, for tests that cannot import this file."""
 
+    in_parts = "-in-parts"  # the end of a run's id that makes the launcher cut its batches into single windows
+
     a_plan = staticmethod(a_plan)
     a_recipe = staticmethod(a_recipe)
     run_alone = staticmethod(run_alone)
+    start_ranks = staticmethod(start_ranks)
     run_on_ranks = staticmethod(run_on_ranks)
     losses = staticmethod(losses)
 

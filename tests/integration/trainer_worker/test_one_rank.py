@@ -3,10 +3,14 @@
 import dataclasses
 import json
 import resource
+import time
 
 import pytest
 import torch
 
+from ropewalk.corpus.order import SampleOrder
+from ropewalk.corpus.shards import TokenShard
+from ropewalk.model.architecture import Shape, build_model
 from ropewalk.storage.manifest import verify
 from ropewalk.trainer.adapters.worker.ddp import Ddp
 from ropewalk.trainer.adapters.worker.job import (
@@ -61,13 +65,40 @@ def test_writing_a_checkpoint_again_after_a_restart_gives_the_same_bytes(worksho
     assert [w.saved.manifest_sha256 for w in second] == [w.saved.manifest_sha256 for w in first]
 
 
-def test_only_masked_targets_count_in_the_loss(workshop, tools):
-    plain = tools.losses(tools.run_alone(workshop.job("plain", stop_after_steps=0)))
-    masked = workshop.job("masked", dataset=workshop.dataset(masked=True))
-    reports = tools.run_alone(masked)
-    weights = workshop.checkpoint("masked", 12) / "model.safetensors"
-    assert weights.is_file()
-    assert tools.losses(reports)[11] != pytest.approx(plain[11], rel=1e-3)
+def test_the_loss_is_the_mean_over_the_masked_targets_of_the_batch(workshop, tools):
+    folder = workshop.dataset(masked=True)
+    losses = tools.losses(tools.run_alone(workshop.job("masked", dataset=folder)))
+    shard, plan = TokenShard(folder), tools.a_plan()
+    windows = [shard.window(sample) for sample in SampleOrder("d" * 64, 17, 40).samples(0, 5)]
+    shape = Shape(
+        **plan.model_dump(include={"vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim"}),
+        intermediate_size=plan.intermediate_size,
+        context_length=16,
+    )
+    logits = build_model(shape, 17)(input_ids=torch.stack([torch.tensor(w.inputs) for w in windows])).logits
+    chosen = torch.stack([torch.tensor(w.mask) for w in windows])
+    targets = torch.stack([torch.tensor(w.targets) for w in windows])
+    assert 0 < chosen.sum() < chosen.numel()
+    expected = torch.nn.functional.cross_entropy(logits[chosen], targets[chosen])
+    assert losses[0] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_run_killed_at_any_moment_goes_on_bit_for_bit_from_its_newest_checkpoint(workshop, tools):
+    recipe = tools.a_recipe(tools.a_plan(total_steps=200, decay_start=150, checkpoint_every=5))
+    whole = tools.losses(tools.run_alone(workshop.job("whole", recipe)))
+    killed = workshop.job("killed", recipe)
+    (process,) = tools.start_ranks([killed], 1, workshop.root / "ranks")
+    deadline = time.monotonic() + 60
+    while len(workshop.objects.list("runs/killed")) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    newest = max(workshop.objects.list("runs/killed"), key=lambda key: int(key.rpartition("-")[2]))
+    folder = workshop.objects.fetch(newest)
+    verify(folder)
+    rest = tools.losses(tools.run_alone(dataclasses.replace(killed, epoch=2, resume_from=folder)))
+    assert 15 <= min(rest) < 200
+    assert rest == {step: loss for step, loss in whole.items() if step >= min(rest)}
 
 
 def test_a_trial_reports_losses_and_saves_nothing(workshop, tools):

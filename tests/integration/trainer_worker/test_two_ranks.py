@@ -20,7 +20,8 @@ def runs(shared_workshop, tools):
     for strategy in ("ddp", "fsdp", "deepspeed"):
         whole = workshop.job(f"{strategy}-whole", tools.a_recipe(strategy=strategy))
         resumed = dataclasses.replace(whole, epoch=2, attempt=2, resume_from=workshop.checkpoint(whole.run_id, 4))
-        jobs += [(whole.run_id, whole), (f"{strategy}-resumed", resumed)]
+        parts = dataclasses.replace(whole, run_id=f"{strategy}{tools.in_parts}")
+        jobs += [(whole.run_id, whole), (f"{strategy}-resumed", resumed), (parts.run_id, parts)]
     crossed = workshop.job("fsdp-whole", tools.a_recipe(strategy="ddp"), epoch=3)
     jobs.append(("fsdp-to-ddp", dataclasses.replace(crossed, resume_from=workshop.checkpoint("fsdp-whole", 8))))
     alone = tools.run_alone(workshop.job("alone", tools.a_recipe(strategy="fsdp")))
@@ -54,6 +55,12 @@ def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(runs, shared_wo
 def test_every_strategy_learns(runs, tools, strategy):
     losses = tools.losses(runs[f"{strategy}-whole"])
     assert losses[11] < losses[0] - 0.1
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "deepspeed"])
+def test_a_batch_in_several_parts_takes_the_same_steps(runs, tools, strategy):
+    parts = tools.losses(runs[f"{strategy}{tools.in_parts}"])
+    assert parts == pytest.approx(tools.losses(runs[f"{strategy}-whole"]), rel=1e-4)
 
 
 def test_ddp_and_fsdp_take_the_same_steps(runs, tools):

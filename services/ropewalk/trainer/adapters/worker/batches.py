@@ -41,13 +41,18 @@ class Batches:
         length = self._shard.meta.context_length
         inputs = torch.from_numpy(np.stack([window.inputs for window in windows]))
         targets = torch.from_numpy(np.stack([np.where(window.mask, window.targets, IGNORED) for window in windows]))
-        rows = max(1, _MICRO_BATCH_TOKENS // length)
+        num_parts = self._num_parts(length)
         return StepBatch(
             samples=tuple(mine),
-            parts=tuple(zip(inputs.split(rows), targets.split(rows), strict=True)),
+            parts=tuple(zip(inputs.tensor_split(num_parts), targets.tensor_split(num_parts), strict=True)),
             num_targets=self._num_targets(everyone),
             num_tokens=self._batch_size * length,
         )
+
+    def _num_parts(self, length: int) -> int:
+        """The same on every rank, since each part is a collective, though ranks may differ by one window."""
+        most, fewest = -(-self._batch_size // self._world_size), self._batch_size // self._world_size
+        return min(fewest, -(-most * length // _MICRO_BATCH_TOKENS))
 
     def _num_targets(self, everyone: list[int]) -> int:
         """Every rank counts for itself: reading the masks of the others is cheaper than a collective."""

@@ -43,7 +43,9 @@ class Ddp:
         self._optimizer.zero_grad()
 
     def snapshot(self) -> Snapshot:
-        """See Strategy."""
+        """See Strategy: no collective, so the other ranks need not copy."""
+        if dist.get_rank() != 0:
+            return Snapshot(weights={}, optimizer={}, num_updates=self._optimizer.num_updates)
         return Snapshot(
             weights={name: parameter.detach().clone() for name, parameter in self._bare.named_parameters()},
             optimizer={name: tensor.clone() for name, tensor in self._optimizer.state.items()},
