@@ -1,0 +1,7 @@
+"""`python -m ropewalk.serving`."""
+
+from ropewalk.serving.app import build
+from ropewalk.serving.settings import Settings
+
+if __name__ == "__main__":
+    build(Settings()).run()

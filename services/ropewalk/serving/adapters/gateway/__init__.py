@@ -1,0 +1,1 @@
+"""The OpenAI-compatible HTTP endpoint: keys, routes, admission, streaming, request logs."""

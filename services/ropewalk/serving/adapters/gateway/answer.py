@@ -1,0 +1,148 @@
+"""One completion as an ASGI response: it asks the backend, streams or collects, and writes the request log.
+
+The status is decided by the first piece: until then any error is a plain HTTP error. When the client goes away, the
+work is cancelled, which ends the request in the backend.
+"""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ropewalk.runtime.telemetry import Span, current_traceparent, span
+from ropewalk.serving.adapters.gateway.errors import ApiError, api_error
+from ropewalk.serving.adapters.gateway.exchange import Exchange
+from ropewalk.serving.adapters.gateway.frames import DONE, Frames, event
+from ropewalk.serving.domain.admission import Admission, FullError
+from ropewalk.serving.domain.generation import Generation, Piece
+from ropewalk.serving.domain.routes import Version
+from ropewalk.serving.errors import BackendError
+from ropewalk.serving.ports import Inference, RequestLogSink
+
+_CLIENT_GONE = 499  # nginx's number for it; OpenAI has none
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked of whom. `traceparent` is the client's."""
+
+    version: Version
+    generation: Generation
+    traceparent: str
+
+
+class Answer(Response):
+    """The response to an order."""
+
+    def __init__(
+        self, order: Order, frames: Frames, exchange: Exchange, backend: tuple[Inference, Admission, RequestLogSink]
+    ) -> None:
+        self._order = order
+        self._frames = frames
+        self._exchange = exchange
+        self._inference, self._admission, self._sink = backend
+        self._begun = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run until the answer is complete or the client has gone."""
+        work = asyncio.ensure_future(self._work(scope, receive, send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not work.done():
+                work.cancel()
+            await asyncio.wait((work,))
+        if not work.cancelled():
+            work.result()
+
+    async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, error = _CLIENT_GONE, "the client went away"
+        try:
+            with self._admission.admitted(self._order.version.target), self._span() as current:
+                self._exchange.trace_id = current_traceparent()[3:35]
+                await self._complete(send)
+                status, error = 200, ""
+                current.set(
+                    input_tokens=self._exchange.num_input_tokens,
+                    output_tokens=self._exchange.num_output_tokens,
+                    finish_reasons=self._exchange.finish_reason,
+                )
+        except (BackendError, FullError) as reason:
+            failed = api_error(reason)
+            status, error = failed.status, str(failed)
+            await self._fail(failed, scope, receive, send)
+        finally:
+            self._sink.put(self._exchange.row(status, error))
+
+    async def _complete(self, send: Send) -> None:
+        exchange = self._exchange
+        pieces = self._inference.generate(self._order.version.target, self._order.generation)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                exchange.add(piece)
+                if exchange.stream:
+                    await self._send_piece(piece, send)
+        if exchange.stream:
+            tail = DONE
+            if self._frames.with_usage:
+                tail = self._frames.usage_chunk(exchange.num_input_tokens, exchange.num_output_tokens) + DONE
+            await self._send(send, tail, more=False)
+            return
+        usage = (exchange.num_input_tokens, exchange.num_output_tokens)
+        body = self._frames.whole(exchange.text, exchange.token_ids, exchange.finish_reason, usage)
+        await send({"type": "http.response.start", "status": 200, "headers": self._head("application/json")})
+        await self._send(send, body, more=False)
+
+    async def _send_piece(self, piece: Piece, send: Send) -> None:
+        if not self._begun:
+            self._begun = True
+            headers = self._head("text/event-stream; charset=utf-8")
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send(send, self._frames.chunk(piece), more=True)
+
+    async def _send(self, send: Send, body: bytes, *, more: bool) -> None:
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _fail(self, error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._begun:
+            await self._send(send, event(error.body()), more=False)
+        else:
+            await error.response()(scope, receive, send)
+
+    def _head(self, content_type: str) -> list[tuple[bytes, bytes]]:
+        version = f"{self._order.version.model}@{self._order.version.number}"
+        return [
+            (b"content-type", content_type.encode()),
+            (b"cache-control", b"no-cache"),
+            (b"x-request-id", self._exchange.request_id.encode()),
+            (b"x-ropewalk-model-version", version.encode()),
+        ]
+
+    def _span(self) -> Span:
+        generation, version = self._order.generation, self._order.version
+        operation = "chat" if self._frames.chat else "text_completion"
+        return span(
+            f"{operation} {version.model}",
+            traceparent=self._order.traceparent,
+            kind="server",
+            operation=operation,
+            provider="ropewalk",
+            model=self._frames.model,
+            response_model=f"{version.model}@{version.number}",
+            response_id=self._exchange.request_id,
+            max_tokens=generation.max_tokens,
+            temperature=generation.temperature,
+            top_p=generation.top_p,
+            checkpoint_id=version.checkpoint_id,
+        )
+
+
+async def _disconnected(receive: Receive) -> None:
+    message: Any = {}
+    while message.get("type") != "http.disconnect":
+        message = await receive()

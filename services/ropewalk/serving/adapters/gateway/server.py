@@ -1,0 +1,47 @@
+"""Runs the gateway in the service's event loop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ropewalk.serving.errors import ServingError
+
+_GRACE_S = 5
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the service."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(app: Starlette, host: str, port: int) -> None:
+    """Serve until cancelled, then let running requests end. Raises ServingError when the port is taken."""
+    listener = _listener(host, port)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_GRACE_S)
+    server = _Server(config)
+    running = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(running)
+    finally:
+        server.should_exit = True
+        await running
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        hint = "set ROPEWALK_SERVING_PORT to a free one"
+        raise ServingError(f"cannot listen on {host}:{port} ({error.strerror}): {hint}") from None
+    return listener

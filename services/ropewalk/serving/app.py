@@ -1,0 +1,66 @@
+"""The composition root of serving."""
+
+import asyncio
+
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import ModelPromoted
+from ropewalk.events.evaluation import GateDecided
+from ropewalk.events.run import RunCancelled, RunFailed
+from ropewalk.runtime.outcome import Outcome
+from ropewalk.runtime.service import Service
+from ropewalk.runtime.stage import StageContext
+from ropewalk.serving.adapters.fleet import Fleet
+from ropewalk.serving.adapters.gateway.app import Gateway
+from ropewalk.serving.adapters.gateway.server import serve
+from ropewalk.serving.adapters.request_log import RequestLogPublisher
+from ropewalk.serving.adapters.triton_client import TritonInference
+from ropewalk.serving.domain.admission import Admission
+from ropewalk.serving.domain.keys import KeyRing
+from ropewalk.serving.handlers import Handlers
+from ropewalk.serving.settings import GatewaySettings, Settings
+
+
+def build(settings: Settings) -> Service:
+    """The service, wired and not yet running."""
+    service = Service("serving", settings)
+
+    async def on_repaired(target: str, cause: str, seconds: float) -> None:
+        await handlers.report_repair(service.bus, target, cause, seconds)
+
+    inference = TritonInference(settings, on_repaired)
+    fleet = Fleet(inference, service.objects)
+    admission = Admission(settings.gateway.max_in_flight)
+    handlers = Handlers(settings, fleet, inference, admission)
+    log_file = settings.state_dir / "serving" / "request-log.jsonl"
+    sink = RequestLogPublisher(log_file, settings.gateway.log_rows_in_memory)
+    keys = key_ring(settings.gateway)
+    gateway = Gateway(fleet, inference, keys, admission, sink, settings.gateway.max_body_bytes)
+
+    async def endpoint() -> None:
+        async with inference, asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(gateway.app(), settings.gateway.host, settings.gateway.port))
+            tasks.create_task(sink.run(service.bus))
+            await handlers.restore(service.bus)
+            tasks.create_task(fleet.watch())
+
+    async def deploy(ctx: StageContext, event: GateDecided) -> tuple[Message, ...]:
+        return await handlers.deploy(ctx, event)
+
+    async def promote(event: ModelPromoted) -> Outcome:
+        return await handlers.promote(event, service.bus)
+
+    async def abandon(event: RunFailed | RunCancelled) -> Outcome:
+        return await handlers.abandon(event.run_id)
+
+    service.background(endpoint)
+    service.stage("deploy", GateDecided, deploy)
+    service.on(ModelPromoted, promote, purpose="promote")
+    service.on(RunFailed, abandon, purpose="abandon")
+    service.on(RunCancelled, abandon, purpose="abandon-cancelled")
+    return service
+
+
+def key_ring(settings: GatewaySettings) -> KeyRing:
+    """All API keys. Raises OSError or KeyFileError for a keys file that cannot be used."""
+    file_text = settings.keys_file.read_text() if settings.keys_file else ""
+    return KeyRing.of({"demo": settings.demo_key, "internal": settings.internal_key}, file_text)

@@ -1,0 +1,36 @@
+"""How many requests may be in flight: in all, and per model version while one is being retired."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class FullError(Exception):
+    """No more requests now. `limit` says how many there are."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} requests are in flight, which is the limit: try again in a moment")
+        self.limit = limit
+
+
+class Admission:
+    """Counts requests. Not thread-safe: it lives on one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._in_flight: Counter[str] = Counter()
+
+    @contextmanager
+    def admitted(self, target: str) -> Iterator[None]:
+        """Count a request for the time of a block. Raises FullError."""
+        if self._in_flight.total() >= self._limit:
+            raise FullError(self._limit)
+        self._in_flight[target] += 1
+        try:
+            yield
+        finally:
+            self._in_flight[target] -= 1
+
+    def in_flight(self, target: str) -> int:
+        """Requests that this model version still answers."""
+        return self._in_flight[target]

@@ -1,0 +1,195 @@
+"""What serving does about each event. Loading and unloading are idempotent, so every redelivery may start over."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import aclosing
+
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
+from ropewalk.events.evaluation import GateDecided
+from ropewalk.events.run import RunCompleted
+from ropewalk.events.serving import (
+    BackendRepaired,
+    ModelDeployed,
+    ModelDeploying,
+    ModelRetired,
+    ServingFailed,
+    TrafficShifted,
+)
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry, StageError
+from ropewalk.runtime.stage import StageContext
+from ropewalk.serving.adapters.fleet import Fleet
+from ropewalk.serving.domain.admission import Admission
+from ropewalk.serving.domain.generation import Generation
+from ropewalk.serving.domain.routes import Routes, Version, fold, target_name, version_number
+from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestRefusedError
+from ropewalk.serving.ports import Inference
+from ropewalk.serving.settings import Settings
+from ropewalk.storage.manifest import ManifestError
+from ropewalk.storage.objects import ObjectNotFoundError
+
+FACTS = "evt.serving.*.v1.*"
+_DRAIN_S = 10.0
+_PATIENCE_S = 60.0  # how long a deployment waits for a backend that is restarting
+_WARM_UP = Generation(prompt="def", max_tokens=2, temperature=0.0)
+
+
+class Handlers:
+    """The handlers with what they share."""
+
+    def __init__(self, settings: Settings, fleet: Fleet, inference: Inference, admission: Admission) -> None:
+        self._settings = settings
+        self._fleet = fleet
+        self._inference = inference
+        self._admission = admission
+        self._numbering = asyncio.Lock()
+
+    async def restore(self, bus: Bus) -> None:
+        """Rebuild the routes from the log."""
+        self._fleet.routes = fold(await _facts(bus))
+        self._fleet.ready.set()
+
+    async def deploy(self, ctx: StageContext, event: GateDecided) -> tuple[Message, ...]:
+        """Load a promoted candidate beside what serves. Other decisions end the run elsewhere."""
+        if event.decision != "promote":
+            return ()
+        await self._fleet.ready.wait()
+        version = await self._numbered(ctx, event)
+        started = time.monotonic()
+        try:
+            await self._load_patiently(version)
+        except (LoadFailedError, RequestRefusedError, ObjectNotFoundError, ManifestError) as error:
+            message = f"{version.model}@{version.number} could not be loaded: {error}"
+            failed = ServingFailed(
+                run_id=ctx.run_id, model=version.model, model_version=version.number, message=message
+            )
+            await ctx.emit(failed)
+            raise StageError(message) from None
+        exported = await ctx.bus.last(CheckpointExported, ctx.run_id)
+        deployed = ModelDeployed(
+            run_id=ctx.run_id,
+            model=version.model,
+            model_version=version.number,
+            checkpoint_id=event.checkpoint_id,
+            checkpoint_uri=exported.checkpoint_uri if exported else "",
+            export_uri=event.export_uri,
+            evaluation_uri=event.evaluation_uri,
+            openai_url=self._settings.openai_url,
+            triton_grpc=self._settings.triton_grpc,
+            triton_model=version.target,
+            load_s=time.monotonic() - started,
+        )
+        self._fleet.routes = self._fleet.routes.after(deployed)
+        return (deployed,)
+
+    async def promote(self, event: ModelPromoted, bus: Bus) -> Outcome:
+        """Move the alias, let the old version end its requests, unload it."""
+        await self._fleet.ready.wait()
+        routes = fold(await _facts(bus))  # the log, not memory: a redelivery must see what was before
+        version = routes.versions.get((event.model, event.model_version))
+        if version is None:
+            return Reject(f"{event.model}@{event.model_version} was never deployed or is retired: deploy it first")
+        try:
+            if version.target not in await self._inference.loaded():
+                await self._fleet.load(version)
+            shifted = _shifted(event, routes.previous(event.model, event.alias))
+            self._fleet.routes = self._fleet.routes.after(shifted)
+            retired = await self._retire(_superseded(routes, shifted))
+        except BackendGoneError as error:
+            return Retry(2.0, f"the inference backend is away: {error}")
+        completed = RunCompleted(
+            run_id=event.run_id, outcome="promoted", model=event.model, model_version=event.model_version
+        )
+        return Done((shifted, *retired, completed))
+
+    async def abandon(self, run_id: str) -> Outcome:
+        """Unload the candidates of a run that ended badly; what carries an alias stays."""
+        await self._fleet.ready.wait()
+        routes = self._fleet.routes
+        candidates = [one for one in routes.versions.values() if one.run_id == run_id and not routes.is_aliased(one)]
+        try:
+            return Done(await self._retire(candidates))
+        except BackendGoneError as error:
+            return Retry(2.0, f"the inference backend is away: {error}")
+
+    async def report_repair(self, bus: Bus, target: str, cause: str, seconds: float) -> None:
+        """Say that a hung backend answers again."""
+        if version := self._fleet.version_of_target(target):
+            await bus.publish(
+                BackendRepaired(
+                    run_id=version.run_id,
+                    model=version.model,
+                    model_version=version.number,
+                    cause=cause,
+                    seconds=seconds,
+                )
+            )
+
+    async def _numbered(self, ctx: StageContext, event: GateDecided) -> Version:
+        """Give the checkpoint its version number and say so; two runs of one model never get the same."""
+        model = ctx.recipe.model
+        async with self._numbering:
+            number = version_number(await _facts(ctx.bus), model, event.checkpoint_id)
+            await ctx.emit(
+                ModelDeploying(run_id=ctx.run_id, model=model, model_version=number, checkpoint_id=event.checkpoint_id)
+            )
+        return Version(
+            model=model,
+            number=number,
+            target=target_name(model, number),
+            run_id=ctx.run_id,
+            checkpoint_id=event.checkpoint_id,
+            export_uri=event.export_uri,
+        )
+
+    async def _load_patiently(self, version: Version) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                await self._fleet.load(version)
+                async with aclosing(self._inference.generate(version.target, _WARM_UP)) as pieces:
+                    async for _ in pieces:
+                        pass
+                return
+            except BackendGoneError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(1.0)
+
+    async def _retire(self, versions: Iterable[Version]) -> tuple[ModelRetired, ...]:
+        """Wait (not for ever) until their requests have ended; the backend lets the rest end by itself."""
+        retired: list[ModelRetired] = []
+        deadline = time.monotonic() + _DRAIN_S
+        for version in versions:
+            while self._admission.in_flight(version.target) and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+            gone = ModelRetired(run_id=version.run_id, model=version.model, model_version=version.number)
+            self._fleet.routes = self._fleet.routes.after(gone)  # before unloading, or it would be loaded again
+            await self._fleet.unload(version)
+            retired.append(gone)
+        return tuple(retired)
+
+
+def _shifted(event: ModelPromoted, previous: int) -> TrafficShifted:
+    return TrafficShifted(
+        run_id=event.run_id,
+        model=event.model,
+        alias=event.alias,
+        model_version=event.model_version,
+        previous_version=previous,
+        checkpoint_id=event.checkpoint_id,
+    )
+
+
+def _superseded(before: Routes, shifted: TrafficShifted) -> list[Version]:
+    """The version that lost its last alias, if there is one."""
+    old = before.versions.get((shifted.model, shifted.previous_version))
+    if old is None or old.number == shifted.model_version or before.after(shifted).is_aliased(old):
+        return []
+    return [old]
+
+
+async def _facts(bus: Bus) -> list[Message]:
+    return [item.message async for item in bus.read(FACTS)]
