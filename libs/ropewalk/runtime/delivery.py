@@ -6,6 +6,7 @@ This module has the only catch-all of the code base.
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import decode, now_rfc3339
 from ropewalk.runtime.errors import MalformedMessageError
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
-from ropewalk.runtime.telemetry import span
+from ropewalk.runtime.telemetry import record, span
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,28 @@ async def outcome_or_error(work: Awaitable[R]) -> R | Exception:
 
 async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, consumer: str) -> None:
     """Hand one message to its handler and settle it with JetStream."""
-    outcome, cause_id = await _handle(raw, kind, handler)
+    envelope = Envelope.from_headers(
+        raw.headers or {},
+        subject=raw.subject,
+        sequence=raw.metadata.sequence.stream,
+        time=raw.metadata.timestamp.isoformat() if raw.metadata.timestamp else now_rfc3339(),
+    )
+    started = time.monotonic()
+    with span(
+        f"handle {kind.name}",
+        traceparent=envelope.traceparent,
+        kind="consumer",
+        run_id=envelope.run_id,
+        subject=raw.subject,
+        message_id=envelope.id,
+    ):
+        outcome = await _handle(raw, kind, handler, envelope)
+        await _settle(raw, outcome, bus, consumer, envelope.id)
+    named = {"message_type": kind.type_name(), "outcome": type(outcome).__name__.lower()}
+    record("ropewalk.message.duration", time.monotonic() - started, **named)
+
+
+async def _settle(raw: Msg, outcome: Outcome, bus: Bus, consumer: str, cause_id: str) -> None:
     match outcome:
         case Done(messages):
             await bus.publish_all(messages, cause_id=cause_id)
@@ -52,22 +74,13 @@ async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, con
             await raw.term()
 
 
-async def _handle(raw: Msg, kind: type[Message], handler: Handler) -> tuple[Outcome, str]:
-    envelope = Envelope.from_headers(
-        raw.headers or {},
-        subject=raw.subject,
-        sequence=raw.metadata.sequence.stream,
-        time=raw.metadata.timestamp.isoformat() if raw.metadata.timestamp else now_rfc3339(),
-    )
+async def _handle(raw: Msg, kind: type[Message], handler: Handler, envelope: Envelope) -> Outcome:
     try:
         message = decode(kind, raw.subject, raw.data)
     except MalformedMessageError as error:
-        return Reject(str(error)), envelope.id
-    with span(f"handle {kind.name}", traceparent=envelope.traceparent, run_id=message.run_id, subject=raw.subject):
-        result = await outcome_or_error(handler(message, envelope))
-    if not isinstance(result, Exception):
-        return result, envelope.id
-    return _after(result, raw, kind), envelope.id
+        return Reject(str(error))
+    result = await outcome_or_error(handler(message, envelope))
+    return _after(result, raw, kind) if isinstance(result, Exception) else result
 
 
 def _after(error: Exception, raw: Msg, kind: type[Message]) -> Outcome:

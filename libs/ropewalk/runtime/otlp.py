@@ -30,7 +30,9 @@ EXPORT_TIMEOUT_S = 2.0  # retries included; also what a collector that is away m
 _REQUEST_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _PER_TOKEN_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _TOKENS = tuple(float(4**exponent) for exponent in range(14))
+_STAGE_S = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0, 604_800.0)
 _BUCKETS = {
+    "ropewalk.stage.duration": _STAGE_S,
     "gen_ai.server.time_per_output_token": _PER_TOKEN_S,
     "gen_ai.client.token.usage": _TOKENS,
 }

@@ -35,7 +35,7 @@ from ropewalk.runtime.leases import Lease, LeaseKeeper
 from ropewalk.runtime.outcome import Done, Outcome, Retry, StageError
 from ropewalk.runtime.stage import StageContext, StageSpec, remove_scratch, scratch_folder
 from ropewalk.runtime.stage_policy import MAX_ATTEMPTS, Ending, Verdict, judge, may_begin
-from ropewalk.runtime.telemetry import span
+from ropewalk.runtime.telemetry import record, span
 from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -217,25 +217,31 @@ class StageRunner:
 
     async def _work(self, holding: _Holding) -> None:
         """Do the work until it has an ending, and commit that ending."""
-        run_id = holding.state.run_id
+        state = holding.state
         try:
-            while True:
-                started = time.monotonic()
-                ending = await self._attempt(holding)
-                verdict = judge(ending, holding.state.attempt)
-                if verdict.again_after_s is None:
-                    await self._end(holding, verdict, ending, time.monotonic() - started)
-                    return
-                logger.warning("%s of %s: %s; trying again", self.spec.name, run_id, ending.reason)
-                await asyncio.sleep(verdict.again_after_s)
-                await self._again(holding, ending.reason)
+            with span(f"stage {state.stage}", traceparent=state.traceparent, run_id=state.run_id, epoch=state.epoch):
+                await self._until_ended(holding)
         except ConflictError:
-            logger.warning("%s of %s was taken over by another instance", self.spec.name, run_id)
+            logger.warning("%s of %s was taken over by another instance", state.stage, state.run_id)
         finally:
-            del self._holding[run_id]
+            del self._holding[state.run_id]
             remove_scratch(holding.context.scratch)
             if not holding.lost:
                 await self._with.leases.release(holding.lease)
+
+    async def _until_ended(self, holding: _Holding) -> None:
+        while True:
+            started = time.monotonic()
+            ending = await self._attempt(holding)
+            verdict = judge(ending, holding.state.attempt)
+            if verdict.again_after_s is None:
+                seconds = time.monotonic() - started
+                await self._end(holding, verdict, ending, seconds)
+                record("ropewalk.stage.duration", seconds, stage=self.spec.name, status=verdict.status)
+                return
+            logger.warning("%s of %s: %s; trying again", self.spec.name, holding.state.run_id, ending.reason)
+            await asyncio.sleep(verdict.again_after_s)
+            await self._again(holding, ending.reason)
 
     async def _attempt(self, holding: _Holding) -> Ending:
         state = holding.state
@@ -244,8 +250,7 @@ class StageRunner:
         if await self._with.bus.last(RunCancelled, state.run_id) is not None:
             return Ending(cancelled=True)
         try:
-            with span(f"stage {state.stage}", traceparent=state.traceparent, run_id=state.run_id, epoch=state.epoch):
-                result = await outcome_or_error(self.spec.work(holding.context, trigger))
+            result = await outcome_or_error(self.spec.work(holding.context, trigger))
         except asyncio.CancelledError:
             if holding.context.cancelled.is_set() and not holding.lost and not self._stopping:
                 return Ending(cancelled=True)
