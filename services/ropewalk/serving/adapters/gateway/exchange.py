@@ -1,8 +1,8 @@
 """What is remembered of one request until it becomes a row of the request log."""
 
-from time import perf_counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Literal
 
 from ropewalk.events.serving import RequestLog

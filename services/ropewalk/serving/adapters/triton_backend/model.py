@@ -17,15 +17,9 @@ import torch  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
 
 from ropewalk.model.engine import Engine, EngineStoppedError, RequestError, Update  # noqa: E402
-from ropewalk.serving.adapters.triton_backend.contract import (  # noqa: E402
-    INPUTS,
-    OUTPUTS,
-    REFUSED,
-    Wanted,
-    parse,
-    read_engine_arguments,
-)
+from ropewalk.serving.adapters.triton_backend.contract import INPUTS, OUTPUTS, REFUSED  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.outbox import Outbox, Stream  # noqa: E402
+from ropewalk.serving.adapters.triton_backend.parsing import Wanted, parse, read_engine_arguments  # noqa: E402
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 

@@ -1,0 +1,104 @@
+"""Reads a request of the tensor contract, and what a repository entry says about the engine."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ropewalk.model.engine import RequestError
+from ropewalk.model.engine_sampling import Sampling
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    max_tokens: int = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    stop: str | list[str] = Field(default_factory=list)
+    ignore_eos: bool = False
+    return_token_ids: bool = False
+    return_logprob_mean: bool = False
+    prompt_token_ids: list[int] | None = None
+    add_special_tokens: bool = True
+    cancel: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """One request as it came in. `prepend` repeats the prompt before the completion, `cancel` names another request."""
+
+    text: str
+    prompt_token_ids: list[int] | None
+    add_special_tokens: bool
+    sampling: Sampling
+    stream: bool
+    prepend: bool
+    outputs: frozenset[str]
+    cancel: str
+
+
+def parse(values: dict[str, Any]) -> Wanted:
+    """Read the inputs that are present (str or bool). Raises RequestError naming the field and the value."""
+    parameters = _parameters(str(values.get("sampling_parameters") or "{}"))
+    stream = bool(values.get("stream", False))
+    prepend = not values.get("exclude_input_in_output", stream)
+    if stream and prepend:
+        raise RequestError("exclude_input_in_output is false and stream is true: a stream cannot repeat its prompt")
+    optional = {
+        "finish_reason": values.get("return_finish_reason"),
+        "num_input_tokens": values.get("return_num_input_tokens"),
+        "num_output_tokens": values.get("return_num_output_tokens"),
+        "token_ids": parameters.return_token_ids,
+        "logprob_mean": parameters.return_logprob_mean,
+    }
+    return Wanted(
+        text=str(values["text_input"]),
+        prompt_token_ids=parameters.prompt_token_ids,
+        add_special_tokens=parameters.add_special_tokens,
+        sampling=_sampling(parameters),
+        stream=stream,
+        prepend=prepend,
+        outputs=frozenset(name for name, wanted in optional.items() if wanted),
+        cancel=parameters.cancel,
+    )
+
+
+def _parameters(text: str) -> _Parameters:
+    try:
+        return _Parameters.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "sampling_parameters"
+        raise RequestError(f"{field} is {first['input']!r}: {first['msg']}") from None
+
+
+def _sampling(parameters: _Parameters) -> Sampling:
+    return Sampling(
+        max_tokens=parameters.max_tokens,
+        temperature=parameters.temperature,
+        top_p=parameters.top_p,
+        top_k=max(0, parameters.top_k),  # vLLM says "all" by -1
+        seed=parameters.seed,
+        stop=(parameters.stop,) if isinstance(parameters.stop, str) else tuple(parameters.stop),
+        ignore_eos=parameters.ignore_eos,
+    )
+
+
+@dataclass(frozen=True)
+class EngineArguments:
+    """What `<model>/<version>/model.json` says: vLLM's names, read by both backends."""
+
+    folder: Path
+    max_length: int | None
+    num_slots: int
+
+
+def read_engine_arguments(path: Path) -> EngineArguments:
+    """Raises OSError, ValueError or KeyError: then the model does not load, with that text."""
+    content = json.loads(path.read_text())
+    return EngineArguments(Path(content["model"]), content.get("max_model_len"), content.get("max_num_seqs", 16))
