@@ -1,4 +1,4 @@
-"""Real parts for tests: a nats-server with our topology on a free port of the loopback interface."""
+"""Real parts for tests: a nats-server with our topology, and an OTLP receiver, on free ports of loopback."""
 
 import asyncio
 import os
@@ -6,12 +6,17 @@ import signal
 import socket
 import subprocess
 import sysconfig
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
@@ -75,3 +80,53 @@ def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     asyncio.run(apply_topology(server.settings))
     yield server
     server.stop()
+
+
+class Collector:
+    """An OTLP/HTTP receiver on loopback."""
+
+    def __init__(self) -> None:
+        self.traces: list[ExportTraceServiceRequest] = []
+        self.metrics: list[ExportMetricsServiceRequest] = []
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.path == "/v1/traces":
+                    collector.traces.append(ExportTraceServiceRequest.FromString(body))
+                elif self.path == "/v1/metrics":
+                    collector.metrics.append(ExportMetricsServiceRequest.FromString(body))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Keep the test output clean."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = False
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def spans(self) -> list[Span]:
+        """Every span received so far."""
+        return [span for t in self.traces for r in t.resource_spans for s in r.scope_spans for span in s.spans]
+
+    def metric_names(self) -> set[str]:
+        """The names of every metric received so far."""
+        return {m.name for t in self.metrics for r in t.resource_metrics for s in r.scope_metrics for m in s.metrics}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """An OTLP receiver that real exporters can send to."""
+    receiver = Collector()
+    yield receiver
+    receiver.close()

@@ -7,11 +7,8 @@ import threading
 import time
 import timeit
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -50,48 +47,6 @@ def recorded() -> Iterator[Recorded]:
     telemetry.install(OtlpExporter("trainer", SimpleSpanProcessor(memory.spans), memory.metrics))
     yield memory
     telemetry.shutdown()
-
-
-class Collector:
-    """An OTLP/HTTP receiver on loopback."""
-
-    def __init__(self) -> None:
-        self.traces: list[ExportTraceServiceRequest] = []
-        self.metrics: list[ExportMetricsServiceRequest] = []
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.path == "/v1/traces":
-                    collector.traces.append(ExportTraceServiceRequest.FromString(body))
-                elif self.path == "/v1/metrics":
-                    collector.metrics.append(ExportMetricsServiceRequest.FromString(body))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Keep the test output clean."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = False
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    receiver = Collector()
-    yield receiver
-    telemetry.shutdown()
-    receiver.close()
 
 
 def settings_for(endpoint: str) -> TelemetrySettings:
@@ -265,16 +220,14 @@ def test_counts_add_up_and_durations_fall_into_the_buckets_of_the_conventions(re
     assert duration.bucket_counts[1] == 1
 
 
-def test_real_otlp_reaches_a_collector_with_one_trace_per_run(collector: Collector) -> None:
+def test_real_otlp_reaches_a_collector_with_one_trace_per_run(collector) -> None:
     telemetry.configure("ingest", settings_for(collector.endpoint))
     sent, _ = publish_then_consume("run-1")
     count("ropewalk.events", 4)
     telemetry.shutdown()
-    spans = [one for t in collector.traces for r in t.resource_spans for s in r.scope_spans for one in s.spans]
-    assert {one.name for one in spans} == {"ingest", "preprocess"}
-    assert {one.trace_id.hex() for one in spans} == {sent.split("-")[1]} == {traceparent_of_run("run-1")[3:35]}
-    metrics = [m for t in collector.metrics for r in t.resource_metrics for s in r.scope_metrics for m in s.metrics]
-    assert [metric.name for metric in metrics] == ["ropewalk.events"]
+    assert {one.name for one in collector.spans()} == {"ingest", "preprocess"}
+    assert {one.trace_id.hex() for one in collector.spans()} == {sent[3:35]} == {traceparent_of_run("run-1")[3:35]}
+    assert collector.metric_names() == {"ropewalk.events"}
 
 
 def test_a_collector_that_is_away_neither_blocks_work_nor_the_end() -> None:
