@@ -1,12 +1,18 @@
 """Plain Ray tasks: one per segment and pass. Documents never enter Ray's own object store."""
 
+import os
+import secrets
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
-import ray
-
+_OBJECT_STORE_BYTES = 100 * 1024**2  # results are counts and keys
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+_SURROUNDINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 
 
 class Workers:
@@ -18,31 +24,49 @@ class Workers:
         self.cpu_seconds = 0.0
 
     def __enter__(self) -> Self:
+        os.environ.update(_SURROUNDINGS)
+        if not self._address:  # else anybody on this machine could run code here
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=_token())
+        import ray  # after the environment, of which it reads parts when imported
+
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": _ONE_THREAD}}
         if self._address:
             ray.init(address=self._address, **quiet)
         else:
-            ray.init(address="local", num_cpus=self._num_cpus, include_dashboard=False, **quiet)
+            ray.init(
+                address="local",
+                num_cpus=self._num_cpus,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                **quiet,
+            )
+        self._ray = ray
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ray.shutdown()
+        self._ray.shutdown()
 
     def each(
         self, function: Callable[..., tuple[Any, float]], arguments: Sequence[tuple[Any, ...]]
     ) -> Iterator[tuple[int, Any]]:
         """Run function(*arguments[i]) for every i; yield (i, result) as they end, in any order."""
-        task = ray.remote(num_cpus=1, max_retries=2)(function)
+        task = self._ray.remote(num_cpus=1, max_retries=2)(function)
         running = {task.remote(*argument): place for place, argument in enumerate(arguments)}
         while running:
-            ended, _ = ray.wait(list(running), num_returns=1)
+            ended, _ = self._ray.wait(list(running), num_returns=1)
             for reference in ended:
-                result, cpu_seconds = ray.get(reference)
+                result, cpu_seconds = self._ray.get(reference)
                 self.cpu_seconds += cpu_seconds
                 yield running.pop(reference), result
 
     def all(self, function: Callable[..., tuple[Any, float]], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The results in the order of the arguments."""
         return [result for _, result in sorted(self.each(function, arguments), key=lambda pair: pair[0])]
+
+
+@cache
+def _token() -> str:
+    """The key to the private cluster. Ray reads it once in a process, so there is one for all its clusters."""
+    return secrets.token_hex(32)
