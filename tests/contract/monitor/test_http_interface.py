@@ -177,6 +177,19 @@ def test_every_way_to_log_in_works_and_a_wrong_password_does_not(interface):
         "SELECT 1 -- '\n; KILL QUERY WHERE 1 --'",
         "SELECT 1 # '\n; KILL QUERY WHERE 1 -- '",
         "SYSTEM SHUTDOWN",
+        "SELECT file('/etc/passwd')",
+        "SELECT `file`('/etc/passwd')",
+        "SELECT \"fi\\x6ce\"('/etc/passwd')",
+        "SELECT arrayMap(file, ['/etc/passwd'])",
+        "SELECT * APPLY(file) FROM (SELECT '/etc/passwd')",
+        "SELECT 1 IN file('/etc/passwd', 'LineAsString')",
+        "DESCRIBE TABLE file('/etc/passwd')",
+        "SELECT ‘'’, file('/etc/passwd') --'",
+        "SELECT $x$'$x$, file('/etc/passwd') --'",
+        "SELECT 1 --\r'\n, file('/etc/passwd') --'",
+        "SELECT * FROM Python(settings)",
+        "SELECT * FROM eval('SELECT 1')",
+        "SELECT * FROM s3('http://127.0.0.1/bucket/x', 'CSV')",
     ],
 )
 def test_a_reader_can_only_read(interface, table, statement):
@@ -198,11 +211,19 @@ def test_a_reader_can_only_read(interface, table, statement):
         "EXPLAIN SELECT 1",
         "EXISTS TABLE inference",
         "SELECT 'it''s -- not a comment; nor /* this'",
+        "SELECT 'file', '$5 #1 ‘quoted’ \\\\' AS filed",
+        'SELECT count() AS "number of files" -- of every file\'s rows\nFROM inference',
     ],
 )
 def test_a_reader_can_read_in_every_way(interface, statement):
     answer = httpx.post(interface.url, content=statement.encode(), auth=interface.reader)
     assert answer.status_code == 200, answer.text
+
+
+def test_a_parameter_cannot_name_what_a_reader_may_not_use(interface):
+    reads = get(interface, "SELECT arrayMap({f:Identifier}, ['/etc/passwd'])", param_f="file")
+    assert (reads.status_code, reads.headers["x-clickhouse-exception-code"]) == (403, "164")
+    assert get(interface, "SELECT count() FROM {t:Identifier}", param_t="inference").text == "0\n"
 
 
 def test_a_get_request_never_writes_even_for_the_writer(interface, table):

@@ -101,7 +101,7 @@ class Facade:
                 return PlainTextResponse("Ok.\n")
             sql = statement.raw.decode("utf-8", "replace")
             if statement.read_only:
-                check_read(sql)
+                check_read(sql, statement.parameters)
             answer = await anyio.to_thread.run_sync(self._engine.run, statement, limiter=self._limiter)
         except ForbiddenError as error:
             return _failed(EngineError(READONLY, f"Code: {READONLY}. DB::Exception: {error} (READONLY)"), query_id)

@@ -1,16 +1,27 @@
 """Reading SQL just far enough: may a reader run it, where does the data of an INSERT begin, which format is asked.
 
-The engine's own read-only mode refuses writes, table functions and settings; what it lets through although it should
-not (INTO OUTFILE, KILL, a second statement behind a semicolon) is refused here.
+The engine's own read-only mode refuses writes, settings and most table functions; what it lets through although it
+should not is refused here: INTO OUTFILE, KILL, a second statement behind a semicolon, and every function that reads
+files, the network or this process. Where the scan below could misread a statement, it refuses.
 """
 
 import re
+from collections.abc import Mapping
 
 _READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
-_QUOTED_OR_COMMENT = re.compile(
-    r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`|--[^\n]*|/\*.*?\*/""", re.DOTALL
+_STRING_OR_COMMENT = re.compile(
+    r"""'(?:[^'\\]|\\.|'')*'|(?P<name>"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)|--[^\r\n]*|/\*.*?\*/""", re.DOTALL
 )
-_ODD_SIGNS = re.compile(r"[‘’“”$#]|\r(?!\n)")  # other ways to begin or end a string or comment: not followed here
+# other ways to begin or end a string, a comment or a name
+_ODD_SIGNS = re.compile(r"[‘’“”$#\0]|\r(?!\n)|\\")
+_OUTSIDE = re.compile(
+    r"""(?x) \b( file | fileCluster | filesystem | url | urlCluster | outfile | input | python | eval | executable
+    | s3 | s3Cluster | gcs | oss | cosn | azureBlob\w* | hdfs\w* | deltaLake\w* | hudi\w* | iceberg\w* | paimon\w*
+    | remote | remoteSecure | cluster | clusterAllReplicas | loop | dictionary | arrowstream | ytsaurus | bigquery
+    | mongodb | mysql | postgresql | redis | sqlite | jdbc | odbc | prometheusQuery\w* | getClientHTTPHeader
+    | ai(classify|embed|extract|filter|generate|redact|similarity|translate) )\b""",
+    re.IGNORECASE,
+)
 _INSERT_HEAD = re.compile(
     rb"\s*(INSERT\s+INTO\b.*?)\s+FORMAT\s+(\w+)(?:\s*;)?(?:[ \t]*\r?\n|[ \t]+|$)", re.IGNORECASE | re.DOTALL
 )
@@ -22,23 +33,25 @@ class ForbiddenError(ValueError):
 
 
 def skeleton(sql: str) -> str:
-    """The statement without comments and with every quoted text as one space."""
-    return _QUOTED_OR_COMMENT.sub(" ", sql)
+    """The statement without comments and strings; quoted names stay, without their quotes."""
+    return _STRING_OR_COMMENT.sub(lambda match: f" {match['name'][1:-1]} " if match["name"] else " ", sql)
 
 
-def check_read(sql: str) -> None:
-    """Raises ForbiddenError unless this is one statement that only reads."""
+def check_read(sql: str, parameters: Mapping[str, str]) -> None:
+    """Raises ForbiddenError unless this is one statement that only reads the tables."""
     bare = skeleton(sql).strip()
     first = re.match(r"[\s(]*(\w*)", bare)
     kind = first.group(1).upper() if first else ""
     if kind not in _READS:
-        raise ForbiddenError(
-            f"this user may only read: {kind or 'the statement'} is not one of {', '.join(sorted(_READS))}"
-        )
-    if re.search(r"\boutfile\b", sql, re.IGNORECASE):
-        raise ForbiddenError("this user may only read: INTO OUTFILE writes a file")
-    if ";" in bare.rstrip("; \t\r\n") or (";" in sql.rstrip("; \t\r\n") and _ODD_SIGNS.search(sql)):
+        allowed = ", ".join(sorted(_READS))
+        raise ForbiddenError(f"this user may only read: {kind or 'the statement'} is not one of {allowed}")
+    if odd := _ODD_SIGNS.search(bare):
+        raise ForbiddenError(f"this user may not use {odd.group()!r} outside of a string")
+    if ";" in bare.rstrip("; \t\r\n"):
         raise ForbiddenError("one statement at a time: remove what follows the semicolon")
+    names = [bare, *parameters.values()] if re.search(r":\s*identifier\b", bare, re.IGNORECASE) else [bare]
+    if found := next(filter(None, map(_OUTSIDE.search, names)), None):
+        raise ForbiddenError(f"this user may only read the tables: {found.group()!r} reaches outside of them")
 
 
 def split_insert(raw: bytes) -> tuple[str, str, bytes] | None:

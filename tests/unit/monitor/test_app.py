@@ -1,0 +1,49 @@
+import httpx
+import pytest
+
+from ropewalk.monitor.adapters.embedded import Engine
+from ropewalk.monitor.adapters.facade import Facade
+from ropewalk.monitor.app import accounts
+from ropewalk.monitor.settings import MonitorSettings, Settings
+
+
+async def named(settings, **options):
+    """The status of a request that needs a login and no engine."""
+    app = Facade(Engine("unused", 1), accounts(settings)).app()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://monitor") as client:
+        return (await client.get("/named", **options)).status_code
+
+
+async def test_without_a_token_nobody_gets_in():
+    settings = MonitorSettings()
+    assert accounts(settings) == ()
+    assert await named(settings) == 401
+    assert await named(settings, auth=("ropewalk", "")) == 403
+    assert await named(settings, auth=("ropewalk_writer", "")) == 403
+
+
+async def test_anonymous_reading_is_for_default_without_a_password_only():
+    settings = MonitorSettings(token="secret", anonymous=True)
+    assert await named(settings) == 200
+    assert await named(settings, auth=("default", "")) == 200
+    assert await named(settings, auth=("default", "guess")) == 403
+    assert await named(settings, auth=("ropewalk", "")) == 403
+    assert await named(settings, auth=("ropewalk", "secret")) == 200
+    assert all(account.read_only for account in accounts(settings))
+
+
+def test_settings_are_read_from_the_environment_and_secrets_are_not_shown(monkeypatch, tmp_path):
+    monkeypatch.setenv("ROPEWALK_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("ROPEWALK_MONITOR_PORT", "9123")
+    monkeypatch.setenv("ROPEWALK_MONITOR_TOKEN", "hush")
+    monkeypatch.setenv("ROPEWALK_MONITOR_BASELINE_REQUESTS", "80")
+    settings = Settings()
+    assert (settings.monitor.port, settings.monitor.policy.baseline_requests) == (9123, 80)
+    assert settings.data_dir == tmp_path / "clickhouse"
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-5, 0.5])
+def test_a_promise_that_means_nothing_is_refused(rate):
+    with pytest.raises(ValueError, match="false_alarms_per_request"):
+        MonitorSettings(false_alarms_per_request=rate)
