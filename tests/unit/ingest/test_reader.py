@@ -227,3 +227,10 @@ def test_a_corpus_of_flaws_stops_the_run_and_names_them(tmp_path: Path) -> None:
     (tmp_path / "in" / "a").write_bytes(b"\0")
     with pytest.raises(StageError, match=r"every record was quarantined \(1 binary\)"):
         ingest(tmp_path)
+
+
+def test_a_source_that_is_one_long_text_becomes_several_documents(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("".join(f"Paragraph {number}.\n\n" for number in range(3000)))
+    found = ingest(tmp_path, tmp_path / "book.txt")
+    assert [document.path for document in found.documents][:2] == ["book.txt#1", "book.txt#2"]
+    assert len(found.documents) > 4

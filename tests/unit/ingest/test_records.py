@@ -2,7 +2,7 @@
 
 import pytest
 
-from ropewalk.ingest.domain.records import Content, Flaw, parse_line, parse_text
+from ropewalk.ingest.domain.records import Content, Flaw, parse_line, parse_text, split_text
 from ropewalk.ingest.domain.selection import Selection, holds_records
 from ropewalk.recipes.recipe import SourceRecipe
 
@@ -92,3 +92,21 @@ def test_hidden_files_and_folders_do_not_belong() -> None:
 def test_the_format_of_the_source_wins_over_the_file_name(form: str, path: str, records: bool) -> None:
     source = SourceRecipe.model_validate({"path": "/x", "licence": "MIT", "format": form})
     assert holds_records(path, source) is records
+
+
+def test_a_text_is_cut_after_blank_lines_and_nothing_is_lost() -> None:
+    text = "".join(f"verse {number}\nsecond line\n\n" for number in range(50)) + "x" * 300 + "\n\n\n"
+    whole = parse_text(text.encode())
+    assert isinstance(whole, Content)
+    parts = split_text(whole, part_bytes=100)
+    assert "".join(part.text for part in parts) == text
+    assert all(part.text.strip() for part in parts)
+    assert all(part.text.endswith("\n\n") for part in parts)
+    assert len({part.doc_id for part in parts}) == len(parts) > 10
+    assert sum(part.num_bytes for part in parts) == whole.num_bytes
+
+
+def test_a_text_without_blank_lines_is_cut_at_twice_the_size() -> None:
+    whole = parse_text(b"0123456789\n" * 100)
+    assert isinstance(whole, Content)
+    assert [part.num_bytes for part in split_text(whole, part_bytes=100)] == [209, 209, 209, 209, 209, 55]

@@ -18,7 +18,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
 from ropewalk.ingest.adapters.quarantine import Quarantine
 from ropewalk.ingest.adapters.sources import SourceFile, list_files, read_lines, read_whole
-from ropewalk.ingest.domain.records import Content, Flaw, Limits, parse_line, parse_text
+from ropewalk.ingest.domain.records import Content, Flaw, Limits, parse_line, parse_text, split_text
 from ropewalk.ingest.domain.selection import holds_records
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.runtime.outcome import StageError
@@ -126,18 +126,28 @@ def _documents(
 
 
 def _contents(file: SourceFile, source: SourceRecipe, limits: Limits) -> Iterator[tuple[str, Content | Flaw]]:
-    """The records of a file with their paths. Blank lines between records are not records."""
+    """The records of a file with their paths. Blank lines between records are not records.
+
+    A source that is a single text file is cut into parts.
+    """
     if not holds_records(file.path, source):
         raw = read_whole(file, limits.record_bytes)
-        yield file.path, raw if isinstance(raw, Flaw) else parse_text(raw)
+        content = raw if isinstance(raw, Flaw) else parse_text(raw)
+        if isinstance(content, Content) and Path(source.path).expanduser() == file.location:
+            parts = split_text(content)
+            yield from ((f"{file.path}#{number}", part) for number, part in enumerate(parts, 1))
+        else:
+            yield file.path, content
         return
     chat = {"chat": True, "jsonl": False}.get(source.format)
     num_records = 0
     for number, line in read_lines(file, limits.record_bytes):
         if line:
             num_records += 1
-            content = line if isinstance(line, Flaw) else parse_line(line, text_field=source.text_field, chat=chat)
-            yield f"{file.path}#{number}", content
+            yield (
+                f"{file.path}#{number}",
+                line if isinstance(line, Flaw) else parse_line(line, text_field=source.text_field, chat=chat),
+            )
     if not num_records:
         yield file.path, Flaw("empty", "no record in the file")
 

@@ -20,6 +20,7 @@ Reason = Literal[
     "decompression_bomb",
     "unreadable",
 ]
+PART_BYTES = 8_000
 _ROLES = ("system", "user", "assistant")
 
 
@@ -61,6 +62,28 @@ def parse_text(raw: bytes) -> Content | Flaw:
     if not text.strip():
         return Flaw("empty", "nothing but white space", len(raw))
     return Content(content_id(raw), len(raw), text=text)
+
+
+def split_text(content: Content, part_bytes: int = PART_BYTES) -> list[Content]:
+    """Cut a text into parts of about `part_bytes`, after a blank line where there is one, else after a line.
+
+    A source that is one long file must become several documents: some to learn from, some to be judged by.
+    """
+    parts: list[str] = []
+    lines: list[str] = []
+    size = 0
+    for line in content.text.splitlines(keepends=True):
+        lines.append(line)
+        size += len(line.encode())
+        if size >= 2 * part_bytes or (size >= part_bytes and not line.strip()):
+            parts.append("".join(lines))
+            lines, size = [], 0
+    if any(line.strip() for line in lines) or not parts:
+        parts.append("".join(lines))
+    else:
+        parts[-1] += "".join(lines)
+    raws = [part.encode() for part in parts]
+    return [Content(content_id(raw), len(raw), text=part) for part, raw in zip(parts, raws, strict=True)]
 
 
 def parse_line(raw: bytes, *, text_field: str, chat: bool | None) -> Content | Flaw:
