@@ -22,7 +22,7 @@ from ropewalk.serving.settings import Settings, inherited_environment
 
 BACKEND = "ropewalk"
 _RESTRICTED = "model-repository,trace,logging,statistics,shared-memory"
-_EXIT_TIMEOUT_S = 10
+_EXIT_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)

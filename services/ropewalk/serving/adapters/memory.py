@@ -1,0 +1,71 @@
+"""An Inference port without Triton, for tests and for trying the gateway: it repeats the prompt, a character a token.
+
+It passes the same contract suite as the real one.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from ropewalk.serving.domain.generation import Generation, Piece
+from ropewalk.serving.errors import BackendGoneError, LoadFailedError, ModelNotLoadedError, RequestRefusedError
+from ropewalk.serving.ports import Entry
+
+
+class MemoryInference:
+    """`context_length` in characters; `pace_s` is the time a token takes."""
+
+    def __init__(self, context_length: int = 128, pace_s: float = 0.0) -> None:
+        self.context_length = context_length
+        self.pace_s = pace_s
+        self.is_away = False
+        self.num_running = 0
+        self._entries: dict[str, Entry] = {}
+
+    async def generate(self, target: str, generation: Generation) -> AsyncGenerator[Piece, None]:
+        """See Inference.generate."""
+        self._check_here()
+        if target not in self._entries:
+            raise ModelNotLoadedError(f"unknown model {target}")
+        prompt = generation.prompt or "".join(chr(token) for token in generation.prompt_token_ids or ())
+        if not 0 < len(prompt) < self.context_length:
+            raise RequestRefusedError(
+                f"the prompt has {len(prompt)} tokens, but this model's context is {self.context_length} tokens"
+            )
+        limit = min(generation.max_tokens, self.context_length - len(prompt))
+        self.num_running += 1
+        try:
+            for index in range(limit):
+                await asyncio.sleep(self.pace_s)
+                self._check_here()
+                character = prompt[index % len(prompt)]
+                yield Piece(
+                    text=character,
+                    token_ids=(ord(character),),
+                    finish_reason="length" if index + 1 == limit else "",
+                    num_input_tokens=len(prompt),
+                    num_output_tokens=1,
+                    logprob_mean=-1.0,
+                )
+        finally:
+            self.num_running -= 1
+
+    async def load(self, entry: Entry) -> None:
+        """See Inference.load."""
+        self._check_here()
+        if not (entry.weights / "config.json").is_file():
+            raise LoadFailedError(f"{entry.weights} has no config.json")
+        self._entries[entry.target] = entry
+
+    async def unload(self, target: str) -> None:
+        """See Inference.unload."""
+        self._check_here()
+        self._entries.pop(target, None)
+
+    async def loaded(self) -> frozenset[str]:
+        """See Inference.loaded."""
+        self._check_here()
+        return frozenset(self._entries)
+
+    def _check_here(self) -> None:
+        if self.is_away:
+            raise BackendGoneError("the backend is away")
