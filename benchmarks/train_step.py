@@ -100,16 +100,13 @@ def _measure(root: Path, recipe: Recipe, plan: Plan, workers: int) -> dict[str, 
     warm = rows[min(10, len(rows) // 2) :]
     step_s = median(row.step_s for row in warm)
     wall_s = (rows[-1].time_unix - warm[0].time_unix) / max(1, len(warm) - 1)
+    blocked = [row.checkpoint_s for row in warm if row.checkpoint_s > 1e-3]
     return {
         "steps": plan.total_steps,
         "step_s": round(step_s, 4),
         "wall_step_s": round(wall_s, 4),
         "steps_per_minute": round(60 / wall_s),
-        "blocked_ms_per_checkpoint": round(
-            1000 * median(row.checkpoint_s for row in warm if row.checkpoint_s > 1e-3), 1
-        )
-        if any(row.checkpoint_s > 1e-3 for row in warm)
-        else 0.0,
+        "blocked_ms_per_checkpoint": round(1000 * median(blocked), 1) if blocked else 0.0,
         "num_skipped": num_skipped,
         "train_seconds": round(finished.seconds, 1),
         "loss": round(finished.loss, 4),
