@@ -10,7 +10,7 @@ from ropewalk.monitor.settings import MonitorSettings, Settings
 async def named(settings, **options):
     """The status of a request that needs a login and no engine."""
     app = Facade(Engine("unused", 1), accounts(settings)).app()
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://monitor") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:8123") as client:
         return (await client.get("/named", **options)).status_code
 
 
@@ -30,6 +30,12 @@ async def test_anonymous_reading_is_for_default_without_a_password_only():
     assert await named(settings, auth=("ropewalk", "")) == 403
     assert await named(settings, auth=("ropewalk", "secret")) == 200
     assert all(account.read_only for account in accounts(settings))
+
+
+async def test_a_web_page_under_another_name_cannot_read_anonymously():
+    rebound = {"headers": {"Host": "evil.example:8123"}}
+    assert await named(MonitorSettings(anonymous=True), **rebound) == 400
+    assert await named(MonitorSettings(token="secret"), auth=("ropewalk", "secret"), **rebound) == 200
 
 
 def test_settings_are_read_from_the_environment_and_secrets_are_not_shown(monkeypatch, tmp_path):

@@ -18,6 +18,8 @@ import anyio
 import uvicorn
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -39,6 +41,7 @@ _STATUS = (
 )
 _CONTENT_TYPES = {"JSON": "application/json; charset=UTF-8", "CSV": "text/csv; charset=UTF-8"}
 _MAX_QUERIES = 4
+_OWN_NAMES = ["127.0.0.1", "localhost"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +62,17 @@ class Facade:
         self._limiter = CapacityLimiter(_MAX_QUERIES)
 
     def app(self) -> Starlette:
-        """The ASGI application."""
+        """The ASGI application. Who lets anonymous readers in must be asked by its own name, or a web page whose
+        name was bound to this address could read along."""
+        open_to_all = any(not account.password for account in self._accounts)
         return Starlette(
+            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_OWN_NAMES)] if open_to_all else [],
             routes=[
                 Route("/ping", _ok, methods=["GET", "HEAD"]),
                 Route("/replicas_status", _ok, methods=["GET"]),
                 Route("/named", self._named, methods=["GET"]),
                 Route("/", self._query, methods=["GET", "POST", "HEAD"]),
-            ]
+            ],
         )
 
     def account_of(self, request: Request) -> Account:
