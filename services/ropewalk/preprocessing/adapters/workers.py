@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ class Workers:
         self._address = address
         self._num_cpus = num_cpus
         self.cpu_seconds = 0.0
+        self._folder = TemporaryDirectory(prefix="rw-ray-", ignore_cleanup_errors=True)  # short: sockets lie in it
 
     def __enter__(self) -> Self:
         os.environ.update(_SURROUNDINGS)
@@ -38,6 +40,7 @@ class Workers:
                 num_cpus=self._num_cpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=self._folder.name,
                 **quiet,
             )
         self._ray = ray
@@ -47,6 +50,7 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ray.shutdown()
+        self._folder.cleanup()
 
     def each(
         self, function: Callable[..., tuple[Any, float]], arguments: Sequence[tuple[Any, ...]]
