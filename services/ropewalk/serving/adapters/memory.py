@@ -19,6 +19,7 @@ class MemoryInference:
         self.pace_s = pace_s
         self.is_away = False
         self.num_running = 0
+        self.num_pieces = 0
         self._entries: dict[str, Entry] = {}
 
     async def generate(self, target: str, generation: Generation) -> AsyncGenerator[Piece, None]:
@@ -38,6 +39,7 @@ class MemoryInference:
                 await asyncio.sleep(self.pace_s)
                 self._check_here()
                 character = prompt[index % len(prompt)]
+                self.num_pieces += 1
                 yield Piece(
                     text=character,
                     token_ids=(ord(character),),
