@@ -100,7 +100,8 @@ class PlainScreen:
             if row.status == "waiting":
                 continue
             moving = row.share is not None and row.status == "running"
-            key = (row.status, int((row.share or 0) * _PLAIN_SHARES) if moving else row.note)
+            progress = int((row.share or 0) * _PLAIN_SHARES) if moving else row.note
+            key = (row.status, "" if row.status == "done" else progress)
             took = f" in {duration(row.seconds)}" if row.status == "done" and row.seconds else ""
             self._changed(name, key, f"{row.status}{took}{f': {row.note}' if row.note else ''}")
 

@@ -1,9 +1,11 @@
 """`submit`, `runs`, `show`, `cancel`: runs."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import JsonValue
 from rich.table import Table
 
 from ropewalk.cli.app import AsJson, StateDir, app, console, errors, print_json, with_client
@@ -34,7 +36,7 @@ def submit(
 
     Example: ropewalk submit python-stdlib --dry-run
     """
-    fields = load_recipe(recipe)
+    fields = with_absolute_paths(load_recipe(recipe), Path.cwd())
     if minutes is not None:
         fields = {**fields, "minutes": minutes}
     complete = resolve_recipe(fields)
@@ -108,6 +110,21 @@ def cancel(
         print_json({"run_id": run, "mode": mode})
     else:
         console.print(f"asked for {run} to stop {'now' if now else 'at its next checkpoint'}", markup=False)
+
+
+def with_absolute_paths(fields: dict[str, JsonValue], folder: Path) -> dict[str, JsonValue]:
+    """Source paths as the services must see them, who run elsewhere; what is no path is left to the recipe's check."""
+    sources = fields.get("sources")
+    if not isinstance(sources, list):
+        return fields
+    return {**fields, "sources": [_absolute(source, folder) for source in sources]}
+
+
+def _absolute(source: JsonValue, folder: Path) -> JsonValue:
+    path = source.get("path") if isinstance(source, dict) else None
+    if isinstance(source, dict) and isinstance(path, str):
+        return {**source, "path": str(folder / Path(path).expanduser())}
+    return source
 
 
 def recipe_view(recipe: Recipe) -> Table:

@@ -15,6 +15,7 @@ from ropewalk.local.spec import ProcessSpec, RestartPolicy
 from ropewalk.local.state import ProcessState
 
 _PROBE_INTERVAL_S = 0.15
+_MOST_FAILED_STARTS = 8  # before it was ready once: about 25 s with the usual back-off
 
 
 class SupervisedProcess:
@@ -38,16 +39,13 @@ class SupervisedProcess:
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Return when the process answered its probe. Raises StackStartError."""
-        waiting = asyncio.create_task(self._ready.wait())
-        watched = {waiting, self._keeper} if self._keeper else {waiting}
-        try:
-            await asyncio.wait(watched, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
+        deadline = time.monotonic() + timeout_s
+        while not self._ready.is_set() and time.monotonic() < deadline and not self._hopeless():
+            await asyncio.sleep(_PROBE_INTERVAL_S)
         if self._keeper is not None and self._keeper.done() and (error := self._keeper.exception()):
             raise StackStartError(f"{self.spec.name} cannot be started: {error}")
         if not self._ready.is_set():
-            raise StackStartError(self._why_not_ready(timeout_s))
+            raise StackStartError(self._why_not_ready())
 
     async def stop(self) -> None:
         """SIGTERM, after the grace SIGKILL, then whatever it left behind."""
@@ -81,7 +79,7 @@ class SupervisedProcess:
             self._process = await asyncio.create_subprocess_exec(
                 *self.spec.command,
                 env=dict(self.spec.environment),
-                cwd=self._layout.state_dir,
+                cwd=self._layout.logs,  # `python -m` imports from here: no folder of ours may be named as a library
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
@@ -112,12 +110,17 @@ class SupervisedProcess:
         self.state = self.state.model_copy(update=changes)
         self._changed()
 
-    def _why_not_ready(self, timeout_s: float) -> str:
+    def _hopeless(self) -> bool:
+        """It cannot be started at all, or has never lived long enough to answer."""
+        cannot_start = self._keeper is not None and self._keeper.done()
+        return cannot_start or self.state.restarts >= _MOST_FAILED_STARTS
+
+    def _why_not_ready(self) -> str:
         log = self._layout.log_of(self.spec.name)
         last = next((line.strip() for line in reversed(tail_lines(log, 20)) if line.strip()), "")
         said = f" and last said: {last[:300]}" if last else ""
         ended = f"; it {self.state.detail}" if self.state.detail else ""
-        return f"{self.spec.name} was not ready after {timeout_s:.0f} s{ended}{said} (whole log: {_short(log)})"
+        return f"{self.spec.name} did not become ready{ended}{said} (whole log: {_short(log)})"
 
 
 def _ending(code: int) -> str:

@@ -151,3 +151,13 @@ def test_contracts_are_asyncapi_3_in_both_forms(ropewalk):
 
     assert json.loads(as_json)["asyncapi"].startswith("3.")
     assert as_yaml.startswith("asyncapi: 3.")
+
+
+def test_relative_source_paths_are_those_of_the_callers_folder(ropewalk, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("base: python-stdlib\nsources:\n- path: texts\n  licence: PSF-2.0\n")
+
+    _, output, _ = ropewalk("submit", str(recipe), "--dry-run", "--json")
+
+    assert json.loads(output)["recipe"]["sources"][0]["path"] == str(tmp_path / "texts")

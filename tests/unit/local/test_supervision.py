@@ -60,8 +60,8 @@ async def test_start_that_never_gets_ready_is_explained_with_its_last_words(supe
 
     process = supervise("print('no such model'); raise SystemExit(1)", ready=never)
 
-    with pytest.raises(StackStartError, match=r"worker was not ready after 1 s.*last said: no such model"):
-        await process.wait_ready(1)
+    with pytest.raises(StackStartError, match=r"worker did not become ready.*exit code 1 and last said: no such model"):
+        await process.wait_ready(60)  # given up after a few starts
 
 
 async def test_program_that_does_not_exist_is_named(supervise, layout):
