@@ -13,6 +13,7 @@ from typing import Any
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoint
+from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import open_mailbox
 from ropewalk.trainer.adapters.ray_group import GroupWatch, run_group
 from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, GroupLost, TrainingJob, TrainingReport
@@ -56,7 +57,7 @@ class Attempts:
         self._objects = LocalObjects(job.objects_root)
         self._checkpoints = RunCheckpoints(self._objects, job.run_id, job.epoch)
         self._box: Any = open_mailbox()
-        self._cpu: dict[str, float] = {}
+        self._meter = CpuMeter()
         self._losses: list[Loss] = []
 
     def run(self) -> Finished:
@@ -69,7 +70,7 @@ class Attempts:
                 return _finished_before(newest, total_steps)
             attempt, diagnosis = self._one(number, newest)
             if attempt.finished is not None:
-                self._report(CpuUsed(sum(self._cpu.values())))
+                self._report(CpuUsed(self._meter.total_s()))
                 return attempt.finished
             self._recover(attempt, diagnosis)
             number += 1
@@ -82,7 +83,7 @@ class Attempts:
             attempt.note(report)
             self._report(FromWorkers(number, report))
 
-        watch = GroupWatch(stall_s=self._job.stall_s, on_report=on_report, cpu_seconds=self._cpu)
+        watch = GroupWatch(stall_s=self._job.stall_s, on_report=on_report, meter=self._meter)
         symptoms = run_group(self._worker_job(number, newest), self._box, self._storage, watch)
         return attempt, diagnose(symptoms)
 
@@ -133,7 +134,7 @@ class Attempts:
         )
         match decide(self._losses):
             case GiveUp(message):
-                self._report(CpuUsed(sum(self._cpu.values())))
+                self._report(CpuUsed(self._meter.total_s()))
                 raise StageError(message)
             case TryAgain(delay_s):
                 logger.warning("attempt %d: %s; again in %.0f s", attempt.number, diagnosis.cause, delay_s)

@@ -3,6 +3,7 @@
 It outlives every worker group. What a worker has put in synchronously is safe from a kill of that worker.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -30,7 +31,8 @@ class Hello:
 class Beat:
     """CPU seconds that a worker's process has used so far."""
 
-    process: str
+    node: str
+    pid: int
     cpu_seconds: float
 
 
@@ -70,7 +72,7 @@ class Sender:
         self._box = box
         self._sender = sender
         self._closed = threading.Event()
-        self._process = ray.get_runtime_context().get_worker_id()
+        self._node = ray.get_runtime_context().get_node_id()
         self._thread = threading.Thread(target=self._beat, name="beat", daemon=True)
 
     def __enter__(self) -> Callable[[WorkerReport], None]:
@@ -102,4 +104,4 @@ class Sender:
             self._box.put.remote(self._beat_now())
 
     def _beat_now(self) -> Beat:
-        return Beat(process=self._process, cpu_seconds=time.process_time())
+        return Beat(node=self._node, pid=os.getpid(), cpu_seconds=time.process_time())

@@ -15,6 +15,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
+from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import Beat, Hello, Letter, Sender
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob, WorkerReport
 from ropewalk.trainer.domain.recovery import Symptom
@@ -31,7 +32,7 @@ class GroupWatch:
 
     stall_s: float
     on_report: Callable[[WorkerReport], None]
-    cpu_seconds: dict[str, float] = field(default_factory=dict)  # by worker process, over all groups
+    meter: CpuMeter
     actors: list[Any] = field(default_factory=list)
     stalled: bool = False
 
@@ -42,8 +43,8 @@ class GroupWatch:
             match letter:
                 case Hello(actor=actor):
                     self.actors.append(actor)
-                case Beat(process=process, cpu_seconds=seconds):
-                    self.cpu_seconds[process] = seconds
+                case Beat():
+                    self.meter.note(letter)
                 case Letter(content=content):
                     self.on_report(content)
                     reported = True

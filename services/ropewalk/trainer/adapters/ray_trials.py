@@ -19,6 +19,7 @@ from ray.exceptions import RayError
 
 from ropewalk.events.training import TrialCompleted
 from ropewalk.storage.local import LocalObjects
+from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import Beat, Letter, Sender, open_mailbox
 from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult
 from ropewalk.trainer.adapters.worker.job import Finished, StepLoss, WorkerError, WorkerJob
@@ -50,7 +51,7 @@ class Trials:
         self._box: Any = open_mailbox()
         self._running: dict[int, _Running] = {}
         self._ended: dict[int, TrialCompleted] = {}
-        self._cpu: dict[str, float] = {}
+        self._meter = CpuMeter()
         self._first_failure = ""
         self._study = _study(job)
 
@@ -65,7 +66,7 @@ class Trials:
             self._take_mail()
             for reference in done:
                 self._end(references[reference])
-        self._report(CpuUsed(sum(self._cpu.values())))
+        self._report(CpuUsed(self._meter.total_s()))
         return SearchResult(tuple(self._ended[number] for number in sorted(self._ended)), self._first_failure)
 
     def _start(self) -> None:
@@ -97,8 +98,8 @@ class Trials:
     def _take_mail(self) -> None:
         for letter in ray.get(self._box.drain.remote()):
             match letter:
-                case Beat(process=process, cpu_seconds=seconds):
-                    self._cpu[process] = seconds
+                case Beat():
+                    self._meter.note(letter)
                 case Letter(sender=number, content=StepLoss() as step):
                     self._note_step(self._running[number], step)
                 case Letter(sender=number, content=Finished()):
