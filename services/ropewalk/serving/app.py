@@ -56,7 +56,7 @@ def build(settings: Settings) -> Service:
     service.stage("deploy", GateDecided, deploy)
     service.on(ModelPromoted, promote, purpose="promote")
     service.on(RunFailed, abandon, purpose="abandon")
-    service.on(RunCancelled, abandon, purpose="abandon-cancelled")
+    service.on(RunCancelled, abandon, purpose="abandon_cancelled")
     return service
 
 
