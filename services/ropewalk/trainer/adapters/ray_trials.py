@@ -100,9 +100,9 @@ class Trials:
             match letter:
                 case Beat():
                     self._meter.note(letter)
-                case Letter(sender=number, content=StepLoss() as step):
+                case Letter(sender=number, content=StepLoss() as step) if number in self._running:
                     self._note_step(self._running[number], step)
-                case Letter(sender=number, content=Finished()):
+                case Letter(sender=number, content=Finished()) if number in self._running:
                     self._running[number].finished = True
 
     def _note_step(self, running: _Running, step: StepLoss) -> None:
