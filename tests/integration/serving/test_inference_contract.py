@@ -23,7 +23,6 @@ from ropewalk.serving.errors import (
 from ropewalk.serving.ports import Entry, Inference
 from ropewalk.serving.settings import Settings
 
-
 TARGET = "demo-v1"
 
 

@@ -1,0 +1,188 @@
+"""Deploying, promoting and giving up, over the memory backend and a log in memory."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import ModelPromoted
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.evaluation import Estimate, GateDecided
+from ropewalk.events.run import RunCompleted
+from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired, ServingFailed, TrafficShifted
+from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
+from ropewalk.runtime.codec import Stored
+from ropewalk.runtime.outcome import Done, Reject, Retry, StageError
+from ropewalk.runtime.stage import StageContext
+from ropewalk.serving.adapters.fleet import Fleet
+from ropewalk.serving.adapters.memory import MemoryInference
+from ropewalk.serving.domain.admission import Admission
+from ropewalk.serving.domain.routes import fold
+from ropewalk.serving.handlers import Handlers
+from ropewalk.serving.settings import Settings
+
+_ESTIMATE = Estimate(metric="m", value=0, lower=0, upper=0, level=0.95, num_items=1, method="none")
+_RECIPE = Recipe(sources=(SourceRecipe(path="/", licence="CC0-1.0"),), promotion=PromotionRecipe(model="demo"))
+
+
+class Log(list[Message]):
+    """The bus, reduced to its log."""
+
+    async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
+        for sequence, message in enumerate(list(self), start=1):
+            envelope = Envelope(id="", type="", source="", time="", run_id=message.run_id)
+            yield Stored(sequence=sequence, time=datetime.now(UTC), envelope=envelope, message=message)
+
+    async def last(self, kind: type[Message], run_id: str) -> Message | None:
+        return next((one for one in reversed(self) if isinstance(one, kind) and one.run_id == run_id), None)
+
+    async def publish(self, message: Message, **_: Any) -> None:
+        self.append(message)
+
+
+class Bench:
+    """The handlers and everything around them."""
+
+    def __init__(self, objects: Any, folder: Path) -> None:
+        self.log = Log()
+        self.inference = MemoryInference()
+        self.fleet = Fleet(self.inference, objects)
+        self.handlers = Handlers(Settings(state_dir=folder), self.fleet, self.inference, Admission(8))
+        self._folder = folder
+
+    async def deploy(self, run_id: str, number: int, decision: str = "promote") -> tuple[Message, ...]:
+        context = StageContext(
+            stage="deploy",
+            run_id=run_id,
+            epoch=1,
+            attempt=1,
+            cause_id="cause",
+            recipe=_RECIPE,
+            bus=self.log,  # type: ignore[arg-type]
+            objects=None,  # type: ignore[arg-type]
+            scratch=self._folder,
+        )
+        event = GateDecided(
+            run_id=run_id,
+            checkpoint_id=f"{run_id}-1-9",
+            export_uri=f"exports/{number}",
+            evaluation_uri="",
+            decision=decision,  # type: ignore[arg-type]
+            reasons=(),
+            baseline="",
+            comparison=_ESTIMATE,
+        )
+        messages = await self.handlers.deploy(context, event)
+        self.log.extend(messages)
+        return messages
+
+    async def promote(self, run_id: str, number: int) -> Any:
+        event = ModelPromoted(
+            run_id=run_id,
+            model="demo",
+            model_version=number,
+            alias="production",
+            checkpoint_id=f"{run_id}-1-9",
+            export_uri="",
+            manifest_sha256="",
+            evaluation_uri="",
+        )
+        return await self.handlers.promote(event, self.log)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def served(objects: Any, tmp_path: Path) -> Bench:
+    bench = Bench(objects, tmp_path)
+    await bench.handlers.restore(bench.log)  # type: ignore[arg-type]
+    return bench
+
+
+def kinds(outcome: Any) -> list[type[Message]]:
+    assert isinstance(outcome, Done)
+    return [type(message) for message in outcome.messages]
+
+
+async def test_a_promoted_decision_is_deployed_beside_what_serves(served: Bench) -> None:
+    (deployed,) = await served.deploy("first", 1)
+    assert isinstance(deployed, ModelDeployed)
+    assert (deployed.model_version, deployed.triton_model) == (1, "demo-v1")
+    assert [type(message) for message in served.log] == [ModelDeploying, ModelDeployed]
+    assert await served.inference.loaded() == {"demo-v1"}
+    assert list(served.fleet.routes.names()) == ["demo@1"]
+
+
+@pytest.mark.parametrize("decision", ["reject", "need_more"])
+async def test_another_decision_deploys_nothing(served: Bench, decision: str) -> None:
+    assert await served.deploy("first", 1, decision) == ()
+    assert served.log == []
+
+
+async def test_a_redone_deployment_keeps_the_number(served: Bench) -> None:
+    await served.deploy("first", 1)
+    (again,) = await served.deploy("first", 1)
+    (second,) = await served.deploy("second", 2)
+    assert isinstance(again, ModelDeployed)
+    assert isinstance(second, ModelDeployed)
+    assert (again.model_version, second.model_version) == (1, 2)
+
+
+async def test_an_export_that_cannot_be_loaded_fails_the_run_in_one_sentence(served: Bench) -> None:
+    with pytest.raises(StageError, match="demo@1 could not be loaded"):
+        await served.deploy("first", 77)
+    assert isinstance(served.log[-1], ServingFailed)
+
+
+async def test_promotion_moves_the_alias_and_retires_the_old_version(served: Bench) -> None:
+    await served.deploy("first", 1)
+    first = await served.promote("first", 1)
+    assert kinds(first) == [TrafficShifted, RunCompleted]
+    served.log.extend(first.messages)
+    await served.deploy("second", 2)
+
+    outcome = await served.promote("second", 2)
+    assert kinds(outcome) == [TrafficShifted, ModelRetired, RunCompleted]
+    assert outcome.messages[0].previous_version == 1
+    assert outcome.messages[1].run_id == "first"
+    assert await served.inference.loaded() == {"demo-v2"}
+    assert list(served.fleet.routes.names()) == ["demo", "demo@2"]
+
+    again = await served.promote("second", 2)  # nothing was published, so it comes again
+    assert again == outcome
+    assert fold([*served.log, *outcome.messages]) == served.fleet.routes
+
+
+async def test_a_version_nobody_deployed_cannot_be_promoted(served: Bench) -> None:
+    outcome = await served.promote("first", 5)
+    assert isinstance(outcome, Reject)
+    assert "demo@5" in outcome.reason
+
+
+async def test_a_promotion_waits_for_a_backend_that_is_away(served: Bench) -> None:
+    await served.deploy("first", 1)
+    served.inference.is_away = True
+    assert isinstance(await served.promote("first", 1), Retry)
+
+
+async def test_a_failed_run_takes_its_candidate_along_and_leaves_production(served: Bench) -> None:
+    await served.deploy("first", 1)
+    served.log.extend((await served.promote("first", 1)).messages)
+    await served.deploy("second", 2)
+    assert kinds(await served.handlers.abandon("second")) == [ModelRetired]
+    assert kinds(await served.handlers.abandon("first")) == []
+    assert list(served.fleet.routes.names()) == ["demo", "demo@1"]
+
+
+async def test_a_restart_restores_routes_and_models_from_the_log(
+    served: Bench, objects: Any, tmp_path: Path, make_version: Callable[..., Any]
+) -> None:
+    await served.deploy("first", 1)
+    served.log.extend((await served.promote("first", 1)).messages)
+    fresh = Bench(objects, tmp_path)
+    await fresh.handlers.restore(served.log)  # type: ignore[arg-type]
+    assert fresh.fleet.routes == served.fleet.routes
+    await fresh.fleet.reconcile()
+    assert await fresh.inference.loaded() == {"demo-v1"}
+    assert fresh.fleet.template(make_version()).render([{"role": "user", "content": "x"}]) == "<user>x<assistant>"
