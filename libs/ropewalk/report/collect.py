@@ -164,7 +164,9 @@ def interruptions(timeline: Sequence[Stored[Message]]) -> tuple[Interruption, ..
     for stored in timeline:
         match stored.message:
             case TrainingInterrupted(cause=cause, last_step=step):
-                found.append(Interruption(cause=cause, last_step=step, resume_step=None, seconds_lost=None))
+                found.append(
+                    Interruption(cause=cause.replace("_", " "), last_step=step, resume_step=None, seconds_lost=None)
+                )
             case TrainingResumed(resume_step=resume, seconds_lost=lost) if found and found[-1].resume_step is None:
                 before = found.pop()
                 found.append(

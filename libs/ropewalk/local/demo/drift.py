@@ -10,7 +10,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
 from ropewalk.local.demo.board import Board, after
 from ropewalk.local.demo.load import send_all
-from ropewalk.local.demo.prompts import ordinary_prompts, shifted_prompts
+from ropewalk.local.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
 from ropewalk.local.demo.screen import Screen
 from ropewalk.local.demo.stages import DemoStages
 
@@ -19,6 +19,23 @@ NUM_SHIFTED = 80
 MOST_EXTRA = 200
 WATCH_TIMEOUT_S = 90.0
 _BASELINE_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """To whom the prompts go, and how long they may be."""
+
+    model: str
+    context_length: int
+    seed: int
+
+    def ordinary(self, count: int) -> list[str]:
+        """Python."""
+        return ordinary_prompts(count, self.seed, longest_prompt(self.context_length))
+
+    def shifted(self, count: int, more: int = 0) -> list[str]:
+        """Prose; another `more` gives other prose."""
+        return shifted_prompts(count, self.seed + more, longest_prompt(self.context_length))
 
 
 @dataclass
@@ -45,17 +62,17 @@ class Audience:
         raise AssertionError("a followed stream does not end")
 
 
-async def ordinary_traffic(audience: Audience, stages: DemoStages, model: str, seed: int) -> None:
+async def ordinary_traffic(audience: Audience, stages: DemoStages, plan: Traffic) -> None:
     """Python prompts until the baseline is sealed; more of them if the first ones did not suffice."""
     async with stages.stage("traffic"):
         audience.show("traffic", status="running")
-        await _send(audience, "traffic", model, ordinary_prompts(NUM_ORDINARY, seed), asyncio.Event())
+        await _send(audience, "traffic", plan.model, plan.ordinary(NUM_ORDINARY), asyncio.Event())
         waiting = audience.wait_for(BaselineSealed, from_now=False)
         await _within(waiting, _BASELINE_TIMEOUT_S)
     audience.show("traffic", status="done", share=1.0)
 
 
-async def shifted_traffic(audience: Audience, stages: DemoStages, model: str, seed: int) -> bool:
+async def shifted_traffic(audience: Audience, stages: DemoStages, plan: Traffic) -> bool:
     """Prose instead of Python. Returns whether the monitor raised an alarm in time."""
     async with stages.stage("watch"):
         audience.show("watch", status="running", note="the traffic now is prose in German, French and legal English")
@@ -67,7 +84,7 @@ async def shifted_traffic(audience: Audience, stages: DemoStages, model: str, se
 
         listening = asyncio.create_task(listen())
         try:
-            await _within(_shift_until(audience, model, seed, alarmed), WATCH_TIMEOUT_S)
+            await _within(_shift_until(audience, plan, alarmed), WATCH_TIMEOUT_S)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
@@ -75,10 +92,10 @@ async def shifted_traffic(audience: Audience, stages: DemoStages, model: str, se
     return alarmed.is_set()
 
 
-async def _shift_until(audience: Audience, model: str, seed: int, alarmed: asyncio.Event) -> None:
-    await _send(audience, "watch", model, shifted_prompts(NUM_SHIFTED, seed), asyncio.Event())
+async def _shift_until(audience: Audience, plan: Traffic, alarmed: asyncio.Event) -> None:
+    await _send(audience, "watch", plan.model, plan.shifted(NUM_SHIFTED), asyncio.Event())
     if not alarmed.is_set():
-        await _send(audience, "watch", model, shifted_prompts(MOST_EXTRA, seed + 1), alarmed)
+        await _send(audience, "watch", plan.model, plan.shifted(MOST_EXTRA, more=1), alarmed)
     await alarmed.wait()
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
-from ropewalk.events.run import RunCompleted
+from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.local.demo.board import Board
 from ropewalk.local.demo.choice import demo_fields, free_model_name, unfinished_run
-from ropewalk.local.demo.drift import Audience, ordinary_traffic, shifted_traffic
+from ropewalk.local.demo.drift import Audience, Traffic, ordinary_traffic, shifted_traffic
 from ropewalk.local.demo.run_through import follow_run
 from ropewalk.local.demo.screen import Screen
 from ropewalk.local.demo.stages import DemoStages
@@ -19,6 +19,7 @@ from ropewalk.local.layout import Layout
 from ropewalk.local.processes import cpu_seconds, stack_processes
 from ropewalk.local.stack import bring_up, is_up
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
+from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.report.card import ReportCard
 from ropewalk.report.collect import collect
 from ropewalk.report.files import WrittenCard, write_card
@@ -95,9 +96,13 @@ class _Demo:
         return run_id
 
     async def _drift(self, client: Client, run_id: str, model: str, board: Board, stages: DemoStages) -> Board:
+        accepted = await client.bus.last(RunAccepted, run_id)
+        assert accepted is not None, "a promoted run was accepted"
+        context_length = parse_recipe(accepted.recipe).derived.context_length
+        traffic = Traffic(model=model, context_length=context_length, seed=self._options.seed)
         audience = Audience(client=client, run_id=run_id, board=board, screen=self._screen)
-        await ordinary_traffic(audience, stages, model, self._options.seed)
-        await shifted_traffic(audience, stages, model, self._options.seed)
+        await ordinary_traffic(audience, stages, traffic)
+        await shifted_traffic(audience, stages, traffic)
         return audience.board
 
     async def _report(self, client: Client, run_id: str, stages: DemoStages, board: Board, failure: str) -> DemoResult:

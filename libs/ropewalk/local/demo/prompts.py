@@ -5,7 +5,8 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-_LEAST_CHARACTERS, _MOST_CHARACTERS = 60, 260
+_MOST_BYTES = 260
+_COMPLETION_TOKENS = 16
 _MOST_FILES = 60
 
 _GERMAN = (
@@ -29,30 +30,39 @@ _LEGAL = (
 _JOINERS = (". ", "; ", ". Ferner: ", ". De plus, ", ", provided that ")
 
 
-def ordinary_prompts(count: int, seed: int) -> list[str]:
+def longest_prompt(context_length: int) -> int:
+    """Bytes of a prompt that surely fits: a byte-level tokenizer makes at most one token of a byte."""
+    return min(_MOST_BYTES, context_length - _COMPLETION_TOKENS)
+
+
+def ordinary_prompts(count: int, seed: int, most_bytes: int) -> list[str]:
     """Beginnings of statements cut from the standard library of this interpreter."""
     chosen = random.Random(seed)
     files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in chosen.sample(files, _MOST_FILES)]
-    return [_cut(chosen, chosen.choice(texts)) for _ in range(count)]
+    return [_cut(chosen, chosen.choice(texts), most_bytes) for _ in range(count)]
 
 
-def shifted_prompts(count: int, seed: int) -> list[str]:
-    """Sentences put together from phrases, no two sets alike."""
+def shifted_prompts(count: int, seed: int, most_bytes: int) -> list[str]:
+    """Sentences put together from phrases, hardly one twice."""
     chosen = random.Random(seed)
-    return [_prose(chosen, (_GERMAN, _FRENCH, _LEGAL)[number % 3]) for number in range(count)]
+    return [_prose(chosen, (_GERMAN, _FRENCH, _LEGAL)[number % 3], most_bytes) for number in range(count)]
 
 
-def _cut(chosen: random.Random, text: str) -> str:
+def _cut(chosen: random.Random, text: str, most_bytes: int) -> str:
     lines = text.splitlines(keepends=True)
     start = chosen.randrange(max(1, len(lines) - 12))
-    length = chosen.randint(_LEAST_CHARACTERS, _MOST_CHARACTERS)
-    return "".join(lines[start : start + 12])[:length].rstrip() or "def main():"
+    return _shorten("".join(lines[start : start + 12]), chosen, most_bytes).rstrip() or "def main():"
 
 
-def _prose(chosen: random.Random, phrases: Sequence[Sequence[str]]) -> str:
-    length = chosen.randint(_LEAST_CHARACTERS, _MOST_CHARACTERS)
+def _prose(chosen: random.Random, phrases: Sequence[Sequence[str]], most_bytes: int) -> str:
     text = ""
-    while len(text) < length:
+    while len(text) < most_bytes:
         text += " ".join(chosen.choice(part) for part in phrases) + chosen.choice(_JOINERS)
-    return text[:length].rstrip()
+    return _shorten(text, chosen, most_bytes).rstrip()
+
+
+def _shorten(text: str, chosen: random.Random, most_bytes: int) -> str:
+    """To a length between a quarter and all of what is allowed."""
+    length = chosen.randint(most_bytes // 4, most_bytes)
+    return text.encode()[:length].decode("utf-8", "ignore")

@@ -12,7 +12,7 @@ from ropewalk.events.training import TrainingInterrupted, TrainingProgressed, Tr
 from ropewalk.local.demo.board import Board, after
 from ropewalk.local.demo.choice import demo_fields, free_model_name, unfinished_run
 from ropewalk.local.demo.kill import KillPlan, observe
-from ropewalk.local.demo.prompts import ordinary_prompts, shifted_prompts
+from ropewalk.local.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
 from ropewalk.local.demo.verdict import problems
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.report.card import ReportCard
@@ -116,20 +116,29 @@ def test_board_counts_verified_checkpoints_and_ignores_unknown_stages():
 
 
 def test_ordinary_prompts_are_code_and_the_same_for_the_same_seed():
-    prompts = ordinary_prompts(160, seed=3)
+    prompts = ordinary_prompts(160, 3, 240)
 
     assert len(prompts) == 160
-    assert prompts == ordinary_prompts(160, seed=3)
-    assert all(1 <= len(prompt) <= 260 for prompt in prompts)
+    assert prompts == ordinary_prompts(160, 3, 240)
+    assert all(1 <= len(prompt.encode()) <= 240 for prompt in prompts)
     assert sum("(" in prompt or "=" in prompt or ":" in prompt for prompt in prompts) > 120
 
 
 def test_shifted_prompts_vary_and_hold_three_languages():
-    prompts = shifted_prompts(80, seed=3)
+    prompts = shifted_prompts(80, 3, 240)
 
     assert len(set(prompts)) > 75
     everything = " ".join(prompts)
     assert all(word in everything for word in ("Ausschuss", "commission", "shall indemnify"))
+
+
+@pytest.mark.parametrize("context_length", [64, 256, 2048])
+def test_prompts_and_their_completions_fit_the_context_of_any_byte_level_tokenizer(context_length):
+    most = longest_prompt(context_length)
+
+    prompts = ordinary_prompts(50, 1, most) + shifted_prompts(50, 1, most)
+
+    assert max(len(prompt.encode()) for prompt in prompts) + 16 <= context_length
 
 
 def a_run(status, model="", recipe="python-stdlib"):
