@@ -28,6 +28,7 @@ class Fleet:
         self._inference = inference
         self._objects = objects
         self._templates: dict[str, ChatTemplate] = {}
+        self._broken: set[str] = set()
         self._loading = asyncio.Lock()
 
     async def load(self, version: Version) -> None:
@@ -61,7 +62,8 @@ class Fleet:
         """Load every version that should answer and does not. Raises BackendGoneError."""
         loaded = await self._inference.loaded()
         for version in list(self.routes.versions.values()):
-            if version.target in loaded and version.target in self._templates:
+            retired = self.version_of_target(version.target) is None  # while another was being loaded
+            if retired or (version.target in loaded and version.target in self._templates):
                 continue
             try:
                 if version.target in loaded:  # this service was restarted, the backend was not
@@ -70,10 +72,17 @@ class Fleet:
                     continue
                 await self.load(version)
                 logger.info("loaded %s", version.target)
+                self._broken.discard(version.target)
             except BackendGoneError:
                 raise
             except (BackendError, ObjectNotFoundError, ManifestError) as error:
-                logger.error("cannot load %s: %s", version.target, error)
+                self._report_broken(version.target, error)
+
+    def _report_broken(self, target: str, error: Exception) -> None:
+        """Say it once, although it is tried again and again."""
+        if target not in self._broken:
+            logger.error("cannot load %s, and try on: %s", target, error)
+            self._broken.add(target)
 
     async def watch(self) -> None:
         """Reconcile for ever, so that a restarted backend gets its models back."""

@@ -47,6 +47,7 @@ class TritonInference:
         self._ours = not settings.triton.variant  # our own backend, which knows our extensions
         self._repairs: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._generations: defaultdict[str, int] = defaultdict(int)  # loads so far: who repairs what he saw broken
+        self._repairing: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "TritonInference":
@@ -94,7 +95,10 @@ class TritonInference:
         await self._call(self._stub.RepositoryModelUnload, request)
 
     async def loaded(self) -> frozenset[str]:
-        """See Inference.loaded."""
+        """See Inference.loaded. A model under repair counts: it comes back by itself."""
+        return await self._ready() | frozenset(self._repairing)
+
+    async def _ready(self) -> frozenset[str]:
         index = await self._call(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest(ready=True))
         return frozenset(model.name for model in index.models if model.state == "READY")
 
@@ -105,12 +109,16 @@ class TritonInference:
                 return
             started = time.monotonic()
             logger.warning("repairing %s: %s", target, cause)
-            await self.unload(target)
-            async with asyncio.timeout(_UNLOAD_S):
-                while target in await self.loaded():
-                    await asyncio.sleep(0.1)
-            await asyncio.sleep(_PAUSE_S)
-            await self._load(target)
+            self._repairing.add(target)
+            try:
+                await self.unload(target)
+                async with asyncio.timeout(_UNLOAD_S):
+                    while target in await self._ready():
+                        await asyncio.sleep(0.1)
+                await asyncio.sleep(_PAUSE_S)
+                await self._load(target)
+            finally:
+                self._repairing.discard(target)
         await self._on_repaired(target, cause, time.monotonic() - started)
 
     async def _load(self, target: str) -> None:
