@@ -133,7 +133,7 @@ class ReportCard:
     gate: GateDecided | None = None
     parity: ParityCertified | None = None
     traffic: TrafficLine | None = None
-    alarm: AlarmRaised | None = None
+    alarms: tuple[AlarmRaised, ...] = ()
     curl: str = field(default="", repr=False)
 
     def estimate(self, metric: str) -> Estimate | None:

@@ -77,7 +77,7 @@ def collect(evidence: Evidence) -> ReportCard:
         gate=_last(timeline, GateDecided),
         parity=_last(timeline, ParityCertified),
         traffic=traffic_line(evidence.requests),
-        alarm=awaited_alarm(timeline),
+        alarms=awaited_alarms(timeline),
         curl=curl_line(evidence.openai_url, model) if model else "",
     )
 
@@ -175,11 +175,14 @@ def interruptions(timeline: Sequence[Stored[Message]]) -> tuple[Interruption, ..
     return tuple(found)
 
 
-def awaited_alarm(timeline: Sequence[Stored[Message]]) -> AlarmRaised | None:
-    """The first alarm after the watch began; without one the first there is, which then was a false alarm."""
+def awaited_alarms(timeline: Sequence[Stored[Message]]) -> tuple[AlarmRaised, ...]:
+    """The alarms since the watch began, without one all there are, which then were false alarms.
+
+    Alarms about prompts come first: another kind of request explains slower or less certain answers, not the reverse.
+    """
     watched = [place for place, stored in enumerate(timeline) if _is_stage(stored.message, "watch")]
     after = _all(timeline[watched[0] :], AlarmRaised) if watched else []
-    return next(iter(after or _all(timeline, AlarmRaised)), None)
+    return tuple(sorted(after or _all(timeline, AlarmRaised), key=lambda alarm: not alarm.signal.startswith("prompt")))
 
 
 def curl_line(openai_url: str, model: str) -> str:

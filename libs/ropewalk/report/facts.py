@@ -143,8 +143,11 @@ def _traffic(card: ReportCard) -> list[tuple[str, str, str]]:
 
 
 def _alarm(card: ReportCard) -> tuple[str, str, str]:
-    alarm = card.alarm
-    return ("drift alarm", alarm.signal, alarm.detail) if alarm else ("drift alarm", "none", NOT_IN_LOG)
+    if not card.alarms:
+        return ("drift alarm", "none", NOT_IN_LOG)
+    first, *others = card.alarms
+    also = f" (also: {', '.join(alarm.signal for alarm in others)})" if others else ""
+    return ("drift alarm", first.signal, first.detail + also)
 
 
 def _cost(card: ReportCard) -> tuple[str, str, str]:

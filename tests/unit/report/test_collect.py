@@ -126,5 +126,19 @@ def test_card_of_a_run_that_only_began_says_what_is_missing(demo_evidence):
     card = collect(Evidence(timeline=demo_evidence.timeline[:2]))
 
     assert card.outcome == "unfinished"
-    assert (card.data, card.training, card.ledger, card.gate, card.alarm) == (None,) * 5
+    assert (card.data, card.training, card.ledger, card.gate) == (None,) * 4
+    assert card.alarms == ()
     assert card.curl == ""
+
+
+def test_alarm_about_prompts_comes_before_its_effects_and_false_alarms_before_the_watch_do_not_count(demo_evidence, at):
+    alarm = next(item.message for item in demo_evidence.timeline if item.message.name == "alarm_raised")
+    latency = alarm.model_copy(update={"signal": "latency"})
+    begin = next(
+        place for place, item in enumerate(demo_evidence.timeline) if getattr(item.message, "stage", "") == "watch"
+    )
+    timeline = [*demo_evidence.timeline]
+    timeline.insert(begin + 1, at(370, latency))
+    timeline.insert(begin, at(360, alarm.model_copy(update={"signal": "error_rate"})))
+
+    assert [alarm.signal for alarm in collect(Evidence(timeline=timeline)).alarms] == ["prompt_novelty", "latency"]

@@ -18,7 +18,7 @@ def problems(card: ReportCard, failure: str = "") -> tuple[str, ...]:
         found.append(f"the ledger does not add up: {' '.join(card.ledger.sentences)}")
     if card.traffic is None:
         found.append("no request was answered")
-    if card.alarm is None:
+    if not card.alarms:
         found.append("the monitor raised no alarm on the shifted traffic")
     if not card.stages_once:
         counts = ", ".join(f"{stage.name} {stage.num_completed}" for stage in card.stages if stage.num_completed != 1)
