@@ -25,6 +25,7 @@ from ropewalk.corpus.shards import ShardMeta, TokenWriter, token_dtype
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Plan, Recipe
+from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.worker.job import Finished, StepsDone, StepSkippedReport, WorkerJob
 
@@ -73,7 +74,7 @@ def _measure(root: Path, recipe: Recipe, plan: Plan, workers: int) -> dict[str, 
         dataset=root / "objects" / "datasets" / "bench",
         dataset_version="bench",
         tokenizer=root,
-        objects_root=root / "objects",
+        store=StoreAddress(url=(root / "objects").as_uri()),
         scratch=root / "scratch",
         matrix_lr=plan.matrix_lr,
         adam_lr=plan.adam_lr,

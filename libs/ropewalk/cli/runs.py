@@ -178,7 +178,7 @@ def _print_event(stored: Stored[Message], since: Stored[Message]) -> None:
 def _runs_view(found: list[RunSummary]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("run", "status", "stage", "started", "model", "detail"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for run in found:
         model = f"{run.model}@{run.model_version}" if run.model_version else ""
         status = f"[{_COLOURS.get(run.status, 'yellow')}]{run.status}[/]"

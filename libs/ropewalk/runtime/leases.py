@@ -86,6 +86,19 @@ class LeaseKeeper:
         with contextlib.suppress(LeaseLostError, nats.errors.Error, TimeoutError):
             await self._in_loop(self._put(lease.subject, b"", lease.revision, {_OPERATION: "DEL"}))
 
+    async def is_live(self, stage: str, run_id: str) -> bool:
+        """Whether anybody holds the lease now. Raises NATS errors while the broker is away."""
+        return await self._in_loop(self._is_live(lease_subject(stage, run_id)))
+
+    async def _is_live(self, subject: str) -> bool:
+        assert self._connection is not None
+        try:
+            current = await self._connection.jetstream().get_last_msg(LEASE_STREAM, subject)
+        except nats.js.errors.NotFoundError:
+            return False
+        headers = current.headers or {}
+        return MARKER not in headers and _OPERATION not in headers
+
     async def _in_loop(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 

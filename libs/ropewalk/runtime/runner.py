@@ -86,8 +86,13 @@ class StageRunner:
 
     async def on_lease_gone(self, run_id: str, cause: str) -> Outcome:
         """The lease of a run's stage expired or was given back."""
+        if run_id in self._holding:
+            if await self._with.leases.is_live(self.spec.name, run_id):
+                return Done()  # old news: the lease that ended was an earlier one
+            self._lose(run_id)
+            return Retry(_BUSY_DELAY_S, "the work that lost its lease is still being stopped")
         state, revision = await self._with.bus.read_state(stage_state_subject(self.spec.name, run_id))
-        if state is None or state.status != "running" or run_id in self._holding:
+        if state is None or state.status != "running":
             return Done()
         wanted = state.model_copy(update={"attempt": state.attempt + 1, "operation_id": uuid.uuid4().hex})
         began = await self._begin(wanted, revision, cause)

@@ -33,7 +33,6 @@ from ropewalk.runtime.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext, StageSpec
 from ropewalk.runtime.telemetry import configure
-from ropewalk.storage.connect import connect_objects
 from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -49,9 +48,7 @@ class Service:
     def __init__(self, name: str, settings: RuntimeSettings) -> None:
         self.name = name
         self.settings = settings
-        self.objects: ObjectStore = connect_objects(
-            settings.objects_url, endpoint=settings.storage.endpoint, cache=settings.state_dir / "cache"
-        )
+        self.objects: ObjectStore = settings.store.connect()
         self._bus: Bus | None = None
         options = connect_options(settings.nats, name)
         self.broker = NatsBroker(options.pop("servers"), logger=None, apply_types=False, **options)

@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ropewalk.storage.connect import StoreAddress
+
 
 def _expanded(value: object) -> object:
     return Path(value).expanduser() if isinstance(value, str) else value
@@ -56,6 +58,11 @@ class RuntimeSettings(BaseSettings):
     nats: NatsSettings = Field(default_factory=NatsSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+    @property
+    def store(self) -> StoreAddress:
+        """The object store of this deployment."""
+        return StoreAddress(url=self.objects_url, endpoint=self.storage.endpoint, cache=self.state_dir / "cache")
 
     @property
     def objects_url(self) -> str:

@@ -1,10 +1,24 @@
 """From a URL to an object store, so that a setting (or an argument of a worker process) is one string."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.objects import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreAddress:
+    """The object store as plain strings, so that every process on every machine opens it for itself."""
+
+    url: str
+    endpoint: str = ""
+    cache: Path | None = None
+
+    def connect(self) -> ObjectStore:
+        """Open the store. Raises ValueError for a scheme that is not known."""
+        return connect_objects(self.url, endpoint=self.endpoint, cache=self.cache)
 
 
 def connect_objects(url: str, *, endpoint: str = "", cache: Path | None = None) -> ObjectStore:

@@ -68,8 +68,7 @@ async def ingest_sources(ctx: StageContext, accepted: RunAccepted, *, settings: 
         run_id=accepted.run_id,
         sources=ctx.recipe.sources,
         limits=Limits(record_bytes=settings.ingest_record_bytes, segment_bytes=settings.ingest_segment_bytes),
-        objects=settings.objects_url,
-        endpoint=settings.storage.endpoint,
+        store=settings.store,
         scratch=ctx.scratch,
         fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

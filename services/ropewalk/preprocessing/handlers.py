@@ -3,7 +3,7 @@
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
 from ropewalk.preprocessing.adapters.child import preprocess
-from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob, StoreAddress
+from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
 from ropewalk.preprocessing.settings import Settings
 from ropewalk.runtime.stage import StageContext
 
@@ -19,7 +19,7 @@ async def preprocess_corpus(ctx: StageContext, corpus: CorpusIngested, *, settin
         run_id=corpus.run_id,
         segments=corpus.segments,
         recipe=ctx.recipe,
-        store=StoreAddress(url=settings.objects_url, endpoint=settings.storage.endpoint),
+        store=settings.store,
         scratch=ctx.scratch,
         ray_address=settings.ray_address,
         num_workers=settings.preprocessing_workers,

@@ -6,7 +6,6 @@ import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
@@ -60,7 +59,7 @@ async def search(context: StageContext, event: DatasetPublished, settings: Setti
         dataset_uri=event.uri,
         dataset_version=event.dataset_version,
         tokenizer_uri=event.tokenizer_uri,
-        objects_root=_objects_root(settings),
+        store=settings.store,
         scratch=context.scratch,
         parallel=settings.training.parallel_trials,
         cluster=_cluster(settings, settings.training.parallel_trials),
@@ -156,7 +155,7 @@ def _training_job(
         dataset_uri=dataset.uri,
         dataset_version=dataset.dataset_version,
         tokenizer_uri=dataset.tokenizer_uri,
-        objects_root=_objects_root(settings),
+        store=settings.store,
         scratch=context.scratch,
         matrix_lr=matrix_lr,
         adam_lr=adam_lr,
@@ -207,14 +206,3 @@ def _cluster(settings: Settings, num_workers: int) -> ClusterSpec:
         num_cpus=max(2, num_workers),
         temporary=settings.training.ray_tmp,
     )
-
-
-def _objects_root(settings: Settings) -> Path:
-    """The store as a folder that all workers see. Raises StageError for a store that is none."""
-    parts = urlsplit(settings.objects_url)
-    if parts.scheme != "file":
-        raise StageError(
-            f"the object store is {settings.objects_url!r}, but training workers read and write a folder: "
-            "set ROPEWALK_OBJECTS_URL to file:///path, a path that all of them share"
-        )
-    return Path(unquote(parts.path))

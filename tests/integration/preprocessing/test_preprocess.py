@@ -24,11 +24,12 @@ from ropewalk.corpus.shards import TokenShard
 from ropewalk.events.base import Message
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.preprocessing.adapters.dataset import STATES
-from ropewalk.preprocessing.adapters.job import PreprocessJob, StoreAddress
+from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.ray_driver import preprocess
 from ropewalk.preprocessing.adapters.tokenizer import load_encoder, train_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.runtime.outcome import StageError
+from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import verify
 

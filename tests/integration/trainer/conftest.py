@@ -11,6 +11,7 @@ import pytest
 from ropewalk.corpus.shards import ShardMeta, TokenWriter
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
+from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.reports import ClusterSpec, SearchJob, TrainingJob
 
@@ -76,7 +77,7 @@ class Workshop:
             dataset_uri="datasets/d",
             dataset_version="d" * 64,
             tokenizer_uri="tokenizers/t",
-            objects_root=self.objects.root,
+            store=StoreAddress(url=self.objects.root.as_uri()),
             scratch=self.root / "scratch",
             matrix_lr=plan.matrix_lr,
             adam_lr=plan.adam_lr,
@@ -93,7 +94,7 @@ class Workshop:
             dataset_uri="datasets/d",
             dataset_version="d" * 64,
             tokenizer_uri="tokenizers/t",
-            objects_root=self.objects.root,
+            store=StoreAddress(url=self.objects.root.as_uri()),
             scratch=self.root / "scratch",
             parallel=2,
             cluster=self.cluster,

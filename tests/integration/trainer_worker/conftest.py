@@ -16,6 +16,7 @@ import pytest
 
 from ropewalk.corpus.shards import ShardMeta, TokenWriter
 from ropewalk.recipes.recipe import Plan, Recipe, SourceRecipe
+from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.worker.job import StepsDone, WorkerJob, WorkerReport
 from ropewalk.trainer.adapters.worker.loop import run_worker
@@ -111,7 +112,7 @@ class Workshop:
             dataset=dataset or self.dataset(),
             dataset_version="d" * 64,
             tokenizer=self.root,
-            objects_root=self.root / "objects",
+            store=StoreAddress(url=(self.root / "objects").as_uri()),
             scratch=self.root / "scratch",
             matrix_lr=recipe.derived.matrix_lr,
             adam_lr=recipe.derived.adam_lr,

@@ -17,6 +17,7 @@ from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
 from ropewalk.ingest.domain.records import Limits
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.runtime.outcome import StageError
+from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import verify
 
@@ -67,8 +68,7 @@ def ingest(tmp_path: Path, *folders: Path, limits: Limits | None = None, **field
         run_id="r",
         sources=tuple(recipe),
         limits=limits or Limits(),
-        objects=objects.root.as_uri(),
-        endpoint="",
+        store=StoreAddress(url=objects.root.as_uri()),
         scratch=scratch,
         fetched_at="2026-01-01T00:00:00+00:00",
     )

@@ -22,7 +22,7 @@ from ropewalk.ingest.domain.records import Content, Flaw, Limits, parse_line, pa
 from ropewalk.ingest.domain.selection import holds_records
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.runtime.outcome import StageError
-from ropewalk.storage.connect import connect_objects
+from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 
 Fact = tuple[Message, str]  # and the key that makes its id
@@ -30,13 +30,12 @@ Fact = tuple[Message, str]  # and the key that makes its id
 
 @dataclass(frozen=True, kw_only=True)
 class IngestJob:
-    """What the child is told. `objects` is the store's URL, `endpoint` that of an S3-compatible server or empty."""
+    """What the child is told."""
 
     run_id: str
     sources: tuple[SourceRecipe, ...]
     limits: Limits
-    objects: str
-    endpoint: str
+    store: StoreAddress
     scratch: Path
     fetched_at: str
 
@@ -57,7 +56,7 @@ class _Reading:
 
 def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngested:
     """Read every source, reporting each fact with its key. Raises StageError if there is no document at all."""
-    reading = _Reading(job, connect_objects(job.objects, endpoint=job.endpoint), report)
+    reading = _Reading(job, job.store.connect(), report)
     for source_id, source in {source_identity(source): source for source in job.sources}.items():
         _ingest_source(reading, source_id, source)
     tally = reading.tally

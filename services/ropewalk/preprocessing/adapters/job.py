@@ -5,20 +5,7 @@ from pathlib import Path
 
 from ropewalk.events.data import DatasetPublished, SegmentRef
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.storage.connect import connect_objects
-from ropewalk.storage.objects import ObjectStore
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoreAddress:
-    """The object store as two strings, so that every process opens it for itself."""
-
-    url: str
-    endpoint: str = ""
-
-    def connect(self) -> ObjectStore:
-        """Open the store."""
-        return connect_objects(self.url, endpoint=self.endpoint)
+from ropewalk.storage.connect import StoreAddress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,12 +28,12 @@ from ropewalk.corpus.document import (
     write_records,
 )
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
-from ropewalk.preprocessing.adapters.job import StoreAddress
 from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, Pairs, find_pairs
 from ropewalk.preprocessing.domain.dedup import NUM_HASHES, SHINGLE_WORDS
 from ropewalk.preprocessing.domain.normalise import Profile, normalise
 from ropewalk.preprocessing.domain.quality import score
 from ropewalk.preprocessing.domain.words import batches, hash_words, ngrams
+from ropewalk.storage.connect import StoreAddress
 
 CLEANING = 1  # part of every key below: raise it when a rule of cleaning changes
 SCORES = "scores.jsonl.zst"

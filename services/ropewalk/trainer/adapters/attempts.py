@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.runtime.outcome import StageError
-from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoint
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import open_mailbox
 from ropewalk.trainer.adapters.ray_group import GroupWatch, run_group
 from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, GroupLost, TrainingJob, TrainingReport
-from ropewalk.trainer.adapters.worker.job import Finished, Started, StepsDone, WorkerJob, WorkerReport
+from ropewalk.trainer.adapters.worker.job import Finished, Origin, Started, StepsDone, WorkerJob, WorkerReport
 from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, TryAgain, decide, diagnose
 
 logger = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ class Attempts:
         self._job = job
         self._report = report
         self._storage = storage
-        self._objects = LocalObjects(job.objects_root)
+        self._objects = job.store.connect()
         self._checkpoints = RunCheckpoints(self._objects, job.run_id, job.epoch)
         self._box: Any = open_mailbox()
         self._meter = CpuMeter()
@@ -104,7 +103,12 @@ class Attempts:
             dataset=self._objects.fetch(job.dataset_uri),
             dataset_version=job.dataset_version,
             tokenizer=self._objects.fetch(job.tokenizer_uri),
-            objects_root=job.objects_root,
+            store=job.store,
+            origin=Origin(
+                dataset=job.dataset_uri,
+                tokenizer=job.tokenizer_uri,
+                checkpoint=newest.key if newest is not None else "",
+            ),
             scratch=job.scratch,
             matrix_lr=job.matrix_lr,
             adam_lr=job.adam_lr,

@@ -101,7 +101,7 @@ def _work(config: dict[str, Any]) -> None:
     """What every worker runs. Ray has made the process group."""
     from ropewalk.trainer.adapters.worker.loop import run_worker
 
-    job: WorkerJob = config["job"]
+    job: WorkerJob = config["job"].localized()
     context = ray.train.get_context()
     sender = Sender(config["box"], job.attempt)
     sender.hello(context.get_world_rank(), ray.get_runtime_context().current_actor)

@@ -18,11 +18,10 @@ from optuna.trial import TrialState
 from ray.exceptions import RayError
 
 from ropewalk.events.training import TrialCompleted
-from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import Beat, Letter, Sender, open_mailbox
 from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult
-from ropewalk.trainer.adapters.worker.job import Finished, StepLoss, WorkerError, WorkerJob
+from ropewalk.trainer.adapters.worker.job import Finished, Origin, StepLoss, WorkerError, WorkerJob
 from ropewalk.trainer.domain.search import HIGHEST_FACTOR, LOWEST_FACTOR, LR_FACTOR, num_trials, tail_mean, trial_params
 
 _POLL_S = 0.2
@@ -47,7 +46,7 @@ class Trials:
     def __init__(self, job: SearchJob, report: Callable[[object], None]) -> None:
         self._job = job
         self._report = report
-        self._objects = LocalObjects(job.objects_root)
+        self._objects = job.store.connect()
         self._box: Any = open_mailbox()
         self._running: dict[int, _Running] = {}
         self._ended: dict[int, TrialCompleted] = {}
@@ -87,7 +86,8 @@ class Trials:
             dataset=self._objects.fetch(job.dataset_uri),
             dataset_version=job.dataset_version,
             tokenizer=self._objects.fetch(job.tokenizer_uri),
-            objects_root=job.objects_root,
+            store=job.store,
+            origin=Origin(dataset=job.dataset_uri, tokenizer=job.tokenizer_uri),
             scratch=job.scratch,
             matrix_lr=params["matrix_lr"],
             adam_lr=params["adam_lr"],
@@ -167,7 +167,7 @@ def _run_trial(job: WorkerJob, box: Any) -> str:
 
     try:
         with Sender(box, job.attempt) as report:
-            run_worker(job, 0, 1, report)
+            run_worker(job.localized(), 0, 1, report)
     except WorkerError as error:
         return str(error)
     except (RuntimeError, ValueError, OSError) as error:  # a failed trial is a result of the search

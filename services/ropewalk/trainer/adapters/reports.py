@@ -6,6 +6,7 @@ from pathlib import Path
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.training import StepsCommitted, TrialCompleted
 from ropewalk.recipes.recipe import Recipe
+from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.job import WorkerReport
 from ropewalk.trainer.domain.recovery import Cause
 
@@ -30,7 +31,7 @@ class TrainingJob:
     dataset_uri: str
     dataset_version: str
     tokenizer_uri: str
-    objects_root: Path
+    store: StoreAddress
     scratch: Path
     matrix_lr: float
     adam_lr: float
@@ -49,7 +50,7 @@ class SearchJob:
     dataset_uri: str
     dataset_version: str
     tokenizer_uri: str
-    objects_root: Path
+    store: StoreAddress
     scratch: Path
     parallel: int
     cluster: ClusterSpec

@@ -1,11 +1,21 @@
 """What goes into a training worker and what comes out of it. Plain picklable values: no torch, no Ray, no NATS here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.training import StepMetrics, StepsCommitted
 from ropewalk.recipes.recipe import Recipe
+from ropewalk.storage.connect import StoreAddress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The object keys behind the folders of a job. `checkpoint` is empty for a start from scratch."""
+
+    dataset: str
+    tokenizer: str
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +29,26 @@ class WorkerJob:
     dataset: Path  # the fetched folder of the dataset version
     dataset_version: str
     tokenizer: Path  # the fetched tokenizer folder
-    objects_root: Path  # checkpoints are published in LocalObjects(objects_root)
-    scratch: Path  # private and writable; best on the same file system as objects_root
+    store: StoreAddress  # where checkpoints are published
+    scratch: Path  # private and writable; best on the same file system as a local store
     matrix_lr: float
     adam_lr: float
     resume_from: Path | None = None  # the fetched folder of a checkpoint that verified
     stop_after_steps: int = 0  # > 0: a trial, which writes no checkpoint and compresses the schedule to its length
+    origin: Origin | None = None  # lets a worker on another machine fetch the three folders for itself
     stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
+
+    def localized(self) -> "WorkerJob":
+        """The job with folders of the machine that calls this. Raises ObjectNotFoundError, ManifestError."""
+        if self.origin is None:
+            return self
+        objects, origin = self.store.connect(), self.origin
+        return replace(
+            self,
+            dataset=objects.fetch(origin.dataset),
+            tokenizer=objects.fetch(origin.tokenizer),
+            resume_from=objects.fetch(origin.checkpoint) if origin.checkpoint else None,
+        )
 
     @property
     def is_trial(self) -> bool:

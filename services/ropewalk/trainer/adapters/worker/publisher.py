@@ -13,7 +13,6 @@ from pydantic import JsonValue
 
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.training import StepsCommitted
-from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.worker.checkpoint import LEDGER, CheckpointContent, checkpoint_key, write_checkpoint
 from ropewalk.trainer.adapters.worker.job import CheckpointFailed, CheckpointWritten, WorkerJob
 
@@ -25,7 +24,7 @@ class CheckpointPublisher:
 
     def __init__(self, job: WorkerJob, parent_id: str) -> None:
         self._job = job
-        self._objects = LocalObjects(job.objects_root)
+        self._objects = job.store.connect()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._flight: Future[Outcome] | None = None
         self.parent_id = parent_id  # the last checkpoint that was written

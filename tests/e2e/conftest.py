@@ -1,0 +1,99 @@
+"""The whole embedded stack, started and stopped through the command line as a user would."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from ropewalk.client import Client, ClientSettings, blocking, find_settings
+from ropewalk.events.base import Message
+from ropewalk.events.run import RunFailed, RunRejected
+
+M = TypeVar("M", bound=Message)
+RUN_DEADLINE_S = 400.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack and how to talk to it."""
+
+    state_dir: Path
+
+    def ropewalk(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        binary = Path(sysconfig.get_path("scripts")) / "ropewalk"
+        environment = os.environ | {"ROPEWALK_STATE_DIR": str(self.state_dir), "COLUMNS": "200"}
+        return subprocess.run(
+            [binary, *arguments], env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """The JSON answer of a command that must succeed."""
+        done = self.ropewalk(*arguments, "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.json("status")
+        return status
+
+    def port(self, endpoint: str) -> int:
+        address = self.status()["endpoints"][endpoint].rpartition("://")[2]
+        return int(address.split("/")[0].rpartition(":")[2])
+
+    def pid(self, service: str) -> int:
+        return next(int(process["pid"]) for process in self.status()["processes"] if process["service"] == service)
+
+    @property
+    def settings(self) -> ClientSettings:
+        return find_settings(self.state_dir)
+
+    def submit(self, recipe: dict[str, Any], run_id: str) -> str:
+        """Submit a recipe through the SDK."""
+        return blocking.submit(recipe, run_id, self.settings)
+
+    def timeline(self, run_id: str) -> list[Message]:
+        """The facts of a run so far."""
+
+        async def read(client: Client) -> list[Message]:
+            return [stored.message async for stored in client.bus.read(f"evt.*.*.*.{run_id}")]
+
+        return blocking.call(read, self.settings)
+
+    def until(self, run_id: str, kind: type[M], deadline_s: float = RUN_DEADLINE_S) -> M:
+        """Wait for an event of a type. A run that failed never gets there."""
+        deadline = time.monotonic() + deadline_s
+        while time.monotonic() < deadline:
+            timeline = self.timeline(run_id)
+            for message in timeline:
+                if isinstance(message, kind):
+                    return message
+                assert not isinstance(message, RunFailed | RunRejected), message
+            time.sleep(0.3)
+        raise AssertionError(f"no {kind.__name__}; the run has {[type(message).__name__ for message in timeline]}")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack on a machine where the usual ports of the bus and the endpoint are taken."""
+    with socket.socket() as taken_nats, socket.socket() as taken_openai:
+        for taken, port in ((taken_nats, 4222), (taken_openai, 8080)):
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):  # somebody else has it: taken all the same
+                taken.bind(("127.0.0.1", port))
+                taken.listen()
+        stack = Stack(tmp_path_factory.mktemp("state"))
+        up = stack.ropewalk("up", timeout=180)
+        assert up.returncode == 0, up.stdout + up.stderr
+        yield stack
+        down = stack.ropewalk("down")
+        assert down.returncode == 0, down.stdout + down.stderr

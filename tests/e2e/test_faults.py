@@ -1,0 +1,120 @@
+"""What users and operators do wrong, and what machines do: nothing is lost, nothing hangs, the words are clear."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunRejected, StageCompleted, StageStarted
+from ropewalk.events.training import StepsCommitted, TrainingProgressed
+
+pytestmark = pytest.mark.stack
+
+OWNER = {
+    "ingest": "ingest",
+    "preprocess": "preprocessing",
+    "search": "trainer",
+    "train": "trainer",
+    "export": "checkpoint-manager",
+    "evaluate": "evaluator",
+    "deploy": "serving",
+    "promote": "checkpoint-manager",
+}
+
+
+def refused(stack, run_id: str, kind: type) -> str:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for event in stack.timeline(run_id):
+            if isinstance(event, kind):
+                return " ".join(event.violations) if isinstance(event, RunRejected) else event.message
+        time.sleep(0.3)
+    raise AssertionError(f"no {kind.__name__}: {stack.timeline(run_id)}")
+
+
+def a_recipe(path: Path, **changes: object) -> dict:
+    return {"sources": [{"path": str(path), "licence": "MIT"}], "size": "tiny", "minutes": 0.1} | changes
+
+
+def test_an_unknown_recipe_field_is_named_by_the_command_line(stack, tmp_path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("base: python-stdlib-tiny\nlearning_rate: 1\n")
+    done = stack.ropewalk("submit", str(recipe))
+    assert done.returncode == 2
+    assert "unknown field 'learning_rate' (value 1)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_recipe_field_published_by_hand_is_rejected_with_a_sentence(stack, tmp_path) -> None:
+    stack.submit({"base": "python-stdlib-tiny", "learning_rate": 1}, "bad-field")
+    assert "unknown field 'learning_rate'" in refused(stack, "bad-field", RunRejected)
+
+
+def test_a_missing_source_path_is_named(stack, tmp_path) -> None:
+    stack.submit(a_recipe(tmp_path / "nowhere"), "bad-path")
+    assert str(tmp_path / "nowhere") in refused(stack, "bad-path", RunRejected)
+
+
+def test_an_empty_corpus_fails_with_a_sentence(stack, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    stack.submit(a_recipe(tmp_path / "empty"), "bad-empty")
+    assert "empty" in refused(stack, "bad-empty", RunFailed)
+
+
+def test_binary_files_are_quarantined_and_a_corpus_of_them_is_empty(stack, tmp_path) -> None:
+    (tmp_path / "blob.txt").write_bytes(b"\x00\x01\xff" * 500)
+    stack.submit(a_recipe(tmp_path), "bad-binary")
+    refused(stack, "bad-binary", RunFailed)
+    assert "RecordQuarantined" in {type(event).__name__ for event in stack.timeline("bad-binary")}
+
+
+def test_a_corpus_smaller_than_a_batch_fails_with_its_sizes(stack, tmp_path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number}.txt").write_text(f"A short note, number {number}.\n")
+    stack.submit(a_recipe(tmp_path), "bad-small")
+    assert "tokens" in refused(stack, "bad-small", RunFailed)
+
+
+def test_a_run_survives_the_death_of_every_service_at_every_stage_and_of_the_broker(stack) -> None:
+    """kill -9 of the owner as each stage starts; of nats-server during training. One terminal event, no lost sample."""
+    stack.submit({"base": "python-stdlib-tiny", "trials": 2, "seed": 5}, "tortured")
+    killed: set[str] = set()
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        timeline = stack.timeline("tortured")
+        for event in timeline:
+            if isinstance(event, StageStarted) and event.stage not in killed:
+                killed.add(event.stage)
+                os.kill(stack.pid(OWNER[event.stage]), signal.SIGKILL)
+            if isinstance(event, TrainingProgressed) and "broker" not in killed:
+                killed.add("broker")
+                os.kill(stack.pid("nats"), signal.SIGKILL)
+        if any(isinstance(event, RunCompleted | RunFailed) for event in timeline):
+            break
+        time.sleep(0.2)
+    assert killed >= set(OWNER) - {"deploy", "promote"} | {"broker"}
+    terminal = [event for event in timeline if isinstance(event, RunCompleted | RunFailed | RunCancelled)]
+    assert [type(event) for event in terminal] == [RunCompleted], terminal
+    completed = [event.stage for event in timeline if isinstance(event, StageCompleted)]
+    assert len(completed) == len(set(completed))
+    assert stack.ropewalk("ledger", "verify", "tortured").returncode == 0
+
+
+def test_a_cancelled_run_stops_and_ends_once(stack) -> None:
+    stack.submit({"base": "python-stdlib-tiny", "trials": 0, "minutes": 5, "seed": 6}, "cancelled")
+    stack.until("cancelled", StepsCommitted)
+    assert stack.ropewalk("cancel", "cancelled", "--now").returncode == 0
+    stack.until("cancelled", RunCancelled)
+    time.sleep(3)
+    assert "TrainingCompleted" not in {type(event).__name__ for event in stack.timeline("cancelled")}
+
+
+def test_down_and_up_again_continue_a_run(stack) -> None:
+    stack.submit({"base": "python-stdlib-tiny", "trials": 0, "seed": 7}, "continued")
+    stack.until("continued", TrainingProgressed)
+    assert stack.ropewalk("down").returncode == 0
+    assert stack.ropewalk("up", timeout=180).returncode == 0
+    stack.until("continued", RunCompleted)
+    assert stack.ropewalk("ledger", "verify", "continued").returncode == 0
