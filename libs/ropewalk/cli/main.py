@@ -36,10 +36,10 @@ def main() -> None:
         app()
     except RecipeError as error:
         for violation in error.violations:
-            errors.print(f"ropewalk: {violation}", style="red", markup=False)
+            errors.print(f"ropewalk: {violation}", style="red", markup=False, soft_wrap=True)
         sys.exit(USAGE)
     except _KNOWN as error:
-        errors.print(f"ropewalk: {error}", style="red", markup=False)
+        errors.print(f"ropewalk: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(USAGE)
     except KeyboardInterrupt:
         errors.print("ropewalk: interrupted", style="yellow")

@@ -27,6 +27,8 @@ from ropewalk.report.gather import gather, wait_for_costs
 from ropewalk.storage.connect import connect_objects
 
 _COST_TIMEOUT_S = 15.0
+_OVERHEAD_S = 1200.0  # everything but training, on a slow machine
+_PATIENCE = 4  # times the training time that was asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +75,24 @@ class _Demo:
         async with await Client.connect(find_settings(self._layout.state_dir)) as client:
             run_id = await self._begin(client, start_s)
             board = Board().update("stack", status="done", seconds=start_s, share=1.0)
-            board, failure = await follow_run(client, run_id, self._layout.state_dir, board, self._screen)
+            board, failure = await self._follow(client, run_id, board)
             stages = DemoStages(client, run_id, self._cpu_clock)
             completed = await client.bus.last(RunCompleted, run_id)
             if completed is not None and completed.outcome == "promoted":
                 board = await self._drift(client, run_id, completed.model, board, stages)
             return await self._report(client, run_id, stages, board, failure)
+
+    async def _follow(self, client: Client, run_id: str, board: Board) -> tuple[Board, str]:
+        minutes = self._options.minutes or resolve_recipe(load_recipe(self._options.recipe)).minutes
+        limit_s = _OVERHEAD_S + _PATIENCE * 60 * minutes
+        try:
+            async with asyncio.timeout(limit_s):
+                return await follow_run(client, run_id, self._layout.state_dir, board, self._screen)
+        except TimeoutError:
+            return (
+                board,
+                f"the run was not over after {limit_s / 60:.0f} min; `ropewalk show {run_id}` has its timeline",
+            )
 
     async def _begin(self, client: Client, start_s: float) -> str:
         """Submit a run, or take up the one that an interrupted demo left."""
