@@ -30,7 +30,7 @@ def write_picture(card: ReportCard, path: Path) -> None:
     FigureCanvasAgg(figure)
     _head(figure, card)
     _facts(figure, card)
-    _loss(figure.add_axes((0.07, 0.475, 0.88, 0.185)), card)
+    _loss(figure.add_axes((0.07, 0.47, 0.88, 0.18)), card)
     _text(figure, 0.05, 0.438, training_sentence(card), size=9.5, colour=_SOFT)
     _intervals(figure.add_axes((0.17, 0.27, 0.19, 0.125)), card)
     _stages(figure.add_axes((0.60, 0.235, 0.33, 0.165)), card)
@@ -52,7 +52,7 @@ def _facts(figure: Any, card: ReportCard) -> None:
         top = 0.895 - (number // _PER_ROW) * 0.074
         _text(figure, left, top, name, size=9.5, colour=_SOFT)
         _text(figure, left, top - 0.018, value, size=15.5, weight="bold")
-        lines = textwrap.wrap(remark, 40, max_lines=3, placeholder=" …")
+        lines = textwrap.wrap(remark, 40, max_lines=4, placeholder=" …")
         _text(figure, left, top - 0.0245, "\n".join(lines), size=8.5, colour=_SOFT, anchor="top")
 
 
@@ -106,11 +106,11 @@ def _stages(axes: Any, card: ReportCard) -> None:
 
 def _trials(figure: Any, card: ReportCard) -> None:
     names = sorted({name for trial in card.trials for name in trial.params})
-    lines = [f"{'trial':<7}{''.join(f'{name:>13}' for name in names)}{'steps':>7}{'loss':>9}  state"]
+    lines = [f"{'trial':<7}{''.join(f'{name:>11}' for name in names)}{'steps':>7}{'loss':>9}  state"]
     for trial in card.trials:
-        params = "".join(f"{trial.params[name]:>13.3g}" if name in trial.params else " " * 13 for name in names)
-        mark = "  chosen" if trial.chosen else ""
-        lines.append(f"{trial.trial:<7}{params}{trial.num_steps:>7}{trial.loss:>9.3f}  {trial.status}{mark}")
+        params = "".join(f"{trial.params[name]:>11.3g}" if name in trial.params else " " * 11 for name in names)
+        state = "chosen" if trial.chosen else trial.status
+        lines.append(f"{trial.trial:<7}{params}{trial.num_steps:>7}{trial.loss:>9.3f}  {state}")
     _text(figure, 0.05, 0.195, "Search", size=10.5, weight="bold")
     shown = "\n".join(lines[:9]) if card.trials else "no trials were asked for"
     _text(figure, 0.05, 0.187, shown, size=8.5, family="monospace", anchor="top")
