@@ -71,9 +71,10 @@ def test_binary_files_are_quarantined_and_a_corpus_of_them_is_empty(stack, tmp_p
 
 
 def test_a_corpus_smaller_than_a_batch_fails_with_its_sizes(stack, tmp_path) -> None:
-    for number in range(30):
-        (tmp_path / f"{number}.txt").write_text(f"A short note, number {number}.\n")
-    stack.submit(a_recipe(tmp_path), "bad-small")
+    for number in range(3):
+        lines = [f"value_{number}_{line} = compute(first={line}, second={number})" for line in range(6)]
+        (tmp_path / f"{number}.py").write_text("\n".join(lines))
+    stack.submit(a_recipe(tmp_path, profile="code", size="nano"), "bad-small")
     assert "tokens" in refused(stack, "bad-small", RunFailed)
 
 
@@ -90,7 +91,7 @@ def test_a_run_survives_the_death_of_every_service_at_every_stage_and_of_the_bro
                 os.kill(stack.pid(OWNER[event.stage]), signal.SIGKILL)
             if isinstance(event, TrainingProgressed) and "broker" not in killed:
                 killed.add("broker")
-                os.kill(stack.pid("nats"), signal.SIGKILL)
+                os.kill(stack.pid("nats-server"), signal.SIGKILL)
         if any(isinstance(event, RunCompleted | RunFailed) for event in timeline):
             break
         time.sleep(0.2)

@@ -115,8 +115,11 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
         )
         for process in (_supervisor_state(state), *state.processes)
     )
-    demo_key = credentials.demo_key if credentials else ""
-    return StackStatus(state=state, endpoints=state.endpoints, demo_key=demo_key, usage=usage)
+    if credentials is None:
+        return StackStatus(state=state, endpoints=state.endpoints, demo_key="", usage=usage)
+    with_token = state.endpoints.nats.replace("nats://", f"nats://{credentials.nats_token}@")
+    endpoints = state.endpoints.model_copy(update={"nats": with_token})  # as NATS clients take it, in one string
+    return StackStatus(state=state, endpoints=endpoints, demo_key=credentials.demo_key, usage=usage)
 
 
 def _by_process(layout: Layout) -> dict[str, list[psutil.Process]]:

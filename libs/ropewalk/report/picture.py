@@ -52,7 +52,7 @@ def _facts(figure: Any, card: ReportCard) -> None:
         top = 0.895 - (number // _PER_ROW) * 0.074
         _text(figure, left, top, name, size=9.5, colour=_SOFT)
         _text(figure, left, top - 0.018, value, size=15.5, weight="bold")
-        lines = textwrap.wrap(remark, 40, max_lines=4, placeholder=" …")
+        lines = textwrap.wrap(remark, 40, max_lines=3, placeholder=" …")
         _text(figure, left, top - 0.0245, "\n".join(lines), size=8.5, colour=_SOFT, anchor="top")
 
 
