@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+from machine import describe
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -80,6 +81,8 @@ def main() -> None:
         engine.stop()
     one, many = (statistics.median(column) for column in zip(*rounds, strict=True))
     result = {
+        "machine": describe(),
+        "export": str(options.export.name) if options.export else "random",
         "streams": options.streams,
         "tokens_per_stream": options.tokens,
         "rounds": options.rounds,
@@ -88,7 +91,7 @@ def main() -> None:
         "ratio": round(many / one, 2),
         "ratio_per_round": [round(b / a, 2) for a, b in rounds],
     }
-    print(json.dumps(result))
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from machine import describe
 
 from ropewalk.corpus.shards import ShardMeta, TokenWriter, token_dtype
 from ropewalk.recipes.builtin import python_stdlib
@@ -52,7 +53,17 @@ def main() -> None:
         result = _measure(root, recipe, _shortened(plan, steps), options.workers)
         if held_out:
             result["bits_per_byte"] = _bits_per_byte(root, plan, steps, held_out)
-    print(json.dumps({"size": options.size, "strategy": options.strategy, "workers": options.workers, **result}))
+    print(
+        json.dumps(
+            {
+                "machine": describe(),
+                "size": options.size,
+                "strategy": options.strategy,
+                "workers": options.workers,
+                **result,
+            }
+        )
+    )
 
 
 def _shortened(plan: Plan, steps: int) -> Plan:

@@ -4,11 +4,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from ropewalk.report.card import ReportCard
 from ropewalk.report.html import render_html
 from ropewalk.report.picture import write_picture
 
-HTML, PNG = "report.html", "report.png"
+HTML, PNG, FACTS = "report.html", "report.png", "report.json"
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class WrittenCard:
 
 
 def write_card(card: ReportCard, archive: Path, folder: Path) -> WrittenCard:
-    """Write both forms into `archive` (kept for good) and a copy into `folder`. Raises OSError."""
+    """Write page, picture and facts into `archive` (kept for good), page and picture into `folder`. Raises OSError."""
     archive.mkdir(parents=True, exist_ok=True)
+    (archive / FACTS).write_bytes(TypeAdapter(ReportCard).dump_json(card, indent=1))
     (archive / HTML).write_text(render_html(card), encoding="utf-8")
     write_picture(card, archive / PNG)
     for name in (HTML, PNG):
