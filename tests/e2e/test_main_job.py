@@ -206,4 +206,6 @@ def test_a_second_run_is_compared_with_the_model_in_production(stack, promoted) 
     decided = stack.until("small-again", GateDecided)
     assert f"{promoted.model}@{promoted.model_version}" in decided.baseline
     outcome = stack.until("small-again", RunCompleted).outcome
+    stages = [event.stage for event in stack.timeline("small-again") if isinstance(event, StageCompleted)]
+    assert ("deploy" in stages) == (decided.decision == "promote")
     assert outcome == {"promote": "promoted", "reject": "rejected", "need_more": "need_more"}[decided.decision]

@@ -78,6 +78,8 @@ class StageRunner:
 
     async def on_trigger(self, message: Message, envelope: Envelope) -> Outcome:
         """A request for this stage arrived."""
+        if not self.spec.when(message):
+            return Done()
         state, revision = await self._with.bus.read_state(stage_state_subject(self.spec.name, message.run_id))
         if not may_begin(state, envelope.id):
             return Done()

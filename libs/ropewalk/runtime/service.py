@@ -78,9 +78,14 @@ class Service:
         name: str,
         trigger: type[M],
         work: Callable[[StageContext, M], Awaitable[tuple[Message, ...]]],
+        *,
+        when: Callable[[M], bool] = lambda _: True,
     ) -> None:
-        """Run `work` under a lease for every `trigger`. What it returns is committed with the stage's end."""
-        self._specs.append(StageSpec(name, trigger, work))
+        """Run `work` under a lease for every `trigger` that satisfies `when`.
+
+        What the work returns is committed together with the stage's end.
+        """
+        self._specs.append(StageSpec(name, trigger, work, when))
 
     def background(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a server or a sink beside the handlers; if it ends with an error, the service ends."""

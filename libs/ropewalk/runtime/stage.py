@@ -67,8 +67,9 @@ def remove_scratch(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A stage of a service: its name, the message that asks for it, and the work."""
+    """A stage of a service: its name, the message that asks for it (if `when` agrees), and the work."""
 
     name: str
     trigger: type[Message]
     work: Callable[[StageContext, Any], Awaitable[tuple[Message, ...]]]
+    when: Callable[[Any], bool]

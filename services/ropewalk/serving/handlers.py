@@ -52,9 +52,7 @@ class Handlers:
         self._fleet.ready.set()
 
     async def deploy(self, ctx: StageContext, event: GateDecided) -> tuple[Message, ...]:
-        """Load a promoted candidate beside what serves. Other decisions end the run elsewhere."""
-        if event.decision != "promote":
-            return ()
+        """Load a candidate that the gate let through beside what serves."""
         await self._fleet.ready.wait()
         version = await self._numbered(ctx, event)
         started = time.monotonic()

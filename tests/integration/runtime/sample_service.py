@@ -26,5 +26,5 @@ async def work(context: StageContext, event: RunAccepted) -> tuple[Message, ...]
 
 if __name__ == "__main__":
     service = Service("sample", RuntimeSettings())
-    service.stage("sample", RunAccepted, work)
+    service.stage("sample", RunAccepted, work, when=lambda event: not event.run_id.startswith("unwanted"))
     service.run()

@@ -91,6 +91,15 @@ async def test_a_stage_ends_with_its_messages_and_its_state(nats_server, bus, tm
     stop(process)
 
 
+async def test_a_trigger_that_is_not_wanted_starts_no_stage(nats_server, bus, tmp_path) -> None:
+    process = start_service(nats_server, tmp_path)
+    await accept(bus, "unwanted")
+    await accept(bus, "quick-after")
+    await until(bus, "quick-after", CorpusIngested)
+    assert [type(message).__name__ for message in await timeline(bus, "unwanted")] == ["RunAccepted"]
+    stop(process)
+
+
 async def test_a_killed_service_is_resumed_and_repeats_no_fact(nats_server, bus, tmp_path) -> None:
     first = start_service(nats_server, tmp_path)
     await accept(bus, "slow-1")

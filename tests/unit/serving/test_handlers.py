@@ -114,12 +114,6 @@ async def test_a_promoted_decision_is_deployed_beside_what_serves(served: Bench)
     assert list(served.fleet.routes.names()) == ["demo@1"]
 
 
-@pytest.mark.parametrize("decision", ["reject", "need_more"])
-async def test_another_decision_deploys_nothing(served: Bench, decision: str) -> None:
-    assert await served.deploy("first", 1, decision) == ()
-    assert served.log == []
-
-
 async def test_a_redone_deployment_keeps_the_number(served: Bench) -> None:
     await served.deploy("first", 1)
     (again,) = await served.deploy("first", 1)
