@@ -23,6 +23,7 @@ from nats.aio.client import Client
 
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.connection import connect_options
+from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.errors import LeaseLostError
 from ropewalk.runtime.settings import NatsSettings
 
@@ -154,7 +155,9 @@ class LeaseKeeper:
             with self._lock:
                 held = list(self._held.values())
             for lease in held:
-                await self._renew(lease)
+                error = await outcome_or_error(self._renew(lease))
+                if error is not None and time.monotonic() - lease.renewed_at > self._ttl_s * _SELF_STOP:
+                    self._lose(lease, f"no renewal in time ({type(error).__name__})")
 
     async def _renew(self, lease: Lease) -> None:
         body = json.dumps({"holder": self._holder, "epoch": lease.epoch}).encode()
@@ -164,9 +167,6 @@ class LeaseKeeper:
         except LeaseLostError:
             if not await self._still_ours(lease):
                 self._lose(lease, "another revision is in place")
-        except (nats.errors.Error, TimeoutError) as error:
-            if time.monotonic() - lease.renewed_at > self._ttl_s * _SELF_STOP:
-                self._lose(lease, f"no renewal in time ({type(error).__name__})")
 
     async def _still_ours(self, lease: Lease) -> bool:
         """After a lost acknowledgement the newest revision may be our own renewal: adopt it."""

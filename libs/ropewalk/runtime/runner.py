@@ -27,12 +27,12 @@ from ropewalk.events.run import (
     StageState,
     stage_state_subject,
 )
-from ropewalk.recipes.recipe import parse_recipe
+from ropewalk.recipes.recipe import RecipeError, parse_recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.errors import ConflictError
 from ropewalk.runtime.leases import Lease, LeaseKeeper
-from ropewalk.runtime.outcome import Done, Outcome, Retry, StageError
+from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry, StageError
 from ropewalk.runtime.stage import StageContext, StageSpec, remove_scratch, scratch_folder
 from ropewalk.runtime.stage_policy import MAX_ATTEMPTS, Ending, Verdict, judge, may_begin
 from ropewalk.runtime.telemetry import record, span
@@ -83,8 +83,11 @@ class StageRunner:
         state, revision = await self._with.bus.read_state(stage_state_subject(self.spec.name, message.run_id))
         if not may_begin(state, envelope.id):
             return Done()
-        wanted = self._new_state(message, envelope)
-        return Done() if await self._begin(wanted, revision, None) else Retry(_BUSY_DELAY_S, "the stage is busy")
+        try:
+            began = await self._begin(self._new_state(message, envelope), revision, None)
+        except RecipeError as error:
+            return Reject(f"the recipe of run {message.run_id} cannot be used: {error}")
+        return Done() if began else Retry(_BUSY_DELAY_S, "the stage is busy")
 
     async def on_lease_gone(self, run_id: str, cause: str) -> Outcome:
         """The lease of a run's stage expired or was given back."""
@@ -158,11 +161,14 @@ class StageRunner:
                 return interrupted_by is None and await self._is_running(wanted)
             state = wanted.model_copy(update={"epoch": lease.epoch})
             try:
+                context = await self._context(state)  # before anything is committed: a broken recipe raises here
                 new_revision = await self._commit_running(state, revision, interrupted_by)
+                self._start(state, new_revision, lease, context)
             except ConflictError:
-                await self._with.leases.release(lease)
-                return True
-            self._start(state, new_revision, lease, await self._context(state))
+                logger.info("%s of %s was begun by another instance", self.spec.name, run_id)
+            finally:
+                if run_id not in self._holding:
+                    await self._with.leases.release(lease)
             return True
 
     async def _is_running(self, wanted: StageState) -> bool:
@@ -190,7 +196,8 @@ class StageRunner:
 
     async def _context(self, state: StageState) -> StageContext:
         accepted = await self._with.bus.last(RunAccepted, state.run_id)
-        assert accepted is not None, f"run {state.run_id} was never accepted"
+        if accepted is None:
+            raise RecipeError(("there is none: the run was never accepted, so submit it",))
         return StageContext(
             stage=state.stage,
             run_id=state.run_id,
@@ -207,6 +214,7 @@ class StageRunner:
         holding = _Holding(state=state, revision=revision, lease=lease, context=context)
         self._holding[state.run_id] = holding
         holding.task = asyncio.create_task(self._work(holding), name=f"{state.stage}/{state.run_id}")
+        holding.task.add_done_callback(_log_failure)
 
     def _lost_callback(self, run_id: str) -> Callable[[], None]:
         loop = asyncio.get_running_loop()
@@ -297,3 +305,9 @@ class StageRunner:
                 last = [RunFailed(run_id=state.run_id, stage=state.stage, message=message)]
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(self._commit(state, holding.revision, last))
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """A stage whose end could not be committed is still `running`: its released lease makes somebody try again."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s could not be ended", task.get_name(), exc_info=error)

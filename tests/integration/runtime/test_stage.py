@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from nats.js.api import RawStreamMsg
 
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
@@ -67,6 +68,14 @@ async def accept(bus: Bus, run_id: str) -> None:
     await bus.publish(
         RunAccepted(run_id=run_id, recipe=recipe.as_json(), recipe_sha256=recipe.sha256()), cause_id=run_id
     )
+
+
+async def first_dead_letter(bus: Bus) -> RawStreamMsg:
+    context = bus.connection.jetstream()
+    deadline = time.monotonic() + DEADLINE_S
+    while (await context.stream_info("DLQ")).state.messages == 0 and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    return await context.get_msg("DLQ", 1)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -173,13 +182,22 @@ async def test_a_cancelled_run_stops_its_stage(nats_server, bus, tmp_path) -> No
 async def test_a_malformed_event_becomes_a_dead_letter_with_its_reason(nats_server, bus, tmp_path) -> None:
     process = start_service(nats_server, tmp_path)
     await bus.connection.request("evt.run.accepted.v1.broken", b'{"run_id": 7, "recipe": 3}', timeout=5)
-    context = bus.connection.jetstream()
-    deadline = time.monotonic() + DEADLINE_S
-    while (await context.stream_info("DLQ")).state.messages == 0 and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
-    dead = await context.get_msg("DLQ", 1)
+    dead = await first_dead_letter(bus)
     assert dead.data == b'{"run_id": 7, "recipe": 3}'
     assert "field 'run_id' has the value 7" in dead.headers["ropewalk-error"]
     await accept(bus, "quick-2")
     await until(bus, "quick-2", CorpusIngested)
+    stop(process)
+
+
+async def test_a_request_whose_recipe_is_broken_becomes_a_dead_letter_and_blocks_nobody(
+    nats_server, bus, tmp_path
+) -> None:
+    process = start_service(nats_server, tmp_path)
+    await bus.publish(RunAccepted(run_id="no-recipe", recipe={"size": "huge"}, recipe_sha256=""))
+    assert "field 'size' has the value 'huge'" in (await first_dead_letter(bus)).headers["ropewalk-error"]
+    await accept(bus, "quick-3")
+    await until(bus, "quick-3", CorpusIngested)
+    state, _ = await bus.read_state(stage_state_subject("sample", "no-recipe"))
+    assert state is None
     stop(process)
