@@ -10,7 +10,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from ctypes.util import find_library
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,7 @@ class Launch:
 def prepare(settings: Settings) -> Launch:
     """Build the server folder, sweep what a killed server left in shared memory, return the command.
 
-    Raises ServingError when the wheel is not installed or has no stub for this Python.
+    Raises ServingError when the wheel is not installed or has no stub for this Python, or if that is not shared.
     """
     wheel = _wheel()
     folder = settings.triton_dir / "server"
@@ -61,9 +62,25 @@ def _wheel() -> Path:
     return Path(spec.submodule_search_locations[0]) / "tritonserver"
 
 
+def require_shared_python(library: str, folders: Sequence[Path]) -> None:
+    """The Python backend links to a shared libpython, which some builds of Python lack. Raises ServingError."""
+    stem = library.removeprefix("lib").partition(".so")[0]
+    if not any((folder / library).is_file() for folder in folders) and find_library(stem) is None:
+        raise ServingError(
+            f"tritonserver needs the shared library {library}, which this Python ({sys.executable}) does not bring: "
+            f"install it (on Debian: apt-get install lib{stem}) or use a Python built with --enable-shared"
+        )
+
+
+def _library_folders() -> list[Path]:
+    base = Path(str(sysconfig.get_config_var("LIBDIR")))
+    return [base, base / str(sysconfig.get_config_var("MULTIARCH"))]
+
+
 def _lay_out(wheel: Path, folder: Path) -> Path:
     """Copy what the server needs into `folder`. Returns the binary, which may stay where it is."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    require_shared_python(f"libpython{version}.so.1.0", _library_folders())
     stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.is_file():
         raise ServingError(f"the tritonserver wheel has no Python backend stub for Python {version}: use 3.11 or 3.12")
@@ -116,7 +133,7 @@ def _environment(wheel: Path) -> dict[str, str]:
     """The stub must find this interpreter's own libpython before the distribution's, and this venv's packages."""
     environment = inherited_environment()
     libraries = [
-        str(sysconfig.get_config_var("LIBDIR")),
+        *(str(path) for path in _library_folders()),
         str(wheel.parents[1] / "nvidia_pytriton.libs"),
         environment.get("LD_LIBRARY_PATH", ""),
     ]
