@@ -82,9 +82,9 @@ class Client:
 
     async def runs(self) -> list[RunSummary]:
         """All runs in the log, oldest first."""
-        requests = [item async for item in self.bus.read("cmd.run.submit.>")]
-        facts = [item async for item in self.bus.read("evt.run.>")]
-        return summarise(sorted([*requests, *facts], key=lambda item: item.sequence))
+        subjects = ("cmd.run.submit.>", "evt.run.>", "evt.checkpoint.saved.>", "evt.checkpoint.save_failed.>")
+        found = [item for subject in subjects async for item in self.bus.read(subject)]
+        return summarise(sorted(found, key=lambda item: item.sequence))
 
     async def cancel(self, run_id: str, mode: Literal["checkpoint", "now"] = "checkpoint", reason: str = "") -> None:
         """Ask for a run to stop. Raises UnknownRunError."""

@@ -92,7 +92,7 @@ def _(message: training.SearchCompleted) -> str:
 
 @describe.register
 def _(message: training.TrainingStarted) -> str:
-    begin = f"from step {message.resume_step}" if message.resume_step else "from scratch"
+    begin = f"from step {message.resume_step}" if message.resume_step else "from the start"
     return (
         f"{message.num_parameters / 1e6:.2f} M parameters, {message.num_workers} workers, {message.strategy}, {begin}"
     )
@@ -132,6 +132,11 @@ def _(message: training.TrainingCompleted) -> str:
 @describe.register
 def _(message: checkpoint.CheckpointSaved) -> str:
     return f"step {message.step}, {message.num_bytes / 1e6:.1f} MB"
+
+
+@describe.register
+def _(message: checkpoint.CheckpointSaveFailed) -> str:
+    return f"step {message.step} not saved: {message.reason}"
 
 
 @describe.register

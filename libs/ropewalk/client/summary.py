@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -65,6 +66,10 @@ def _after(run: RunSummary, stored: Stored[Message]) -> RunSummary:
             return replace(run, stage=stage, detail=cause)
         case StageCompleted(stage=stage) if not run.is_over:
             return replace(run, stage=stage)
+        case CheckpointSaveFailed(step=step, reason=reason) if not run.is_over:
+            return replace(run, detail=f"step {step} not saved: {reason}")
+        case CheckpointSaved() if not run.is_over:
+            return replace(run, detail="")
         case _:
             return _after_end(run, stored)
 

@@ -22,6 +22,16 @@ class CheckpointSaved(_Family, Event):
     blocked_s: float
 
 
+class CheckpointSaveFailed(_Family, Event):
+    """A checkpoint could not be written (a full disk, say). Training goes on; a later one holds its steps, too."""
+
+    name: ClassVar[str] = "save_failed"
+    checkpoint_id: str
+    epoch: int
+    step: int
+    reason: str
+
+
 class CheckpointCommitted(_Family, Event):
     """Every file of the checkpoint has the hash that its manifest promises."""
 

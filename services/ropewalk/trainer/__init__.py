@@ -2,5 +2,5 @@
 
 Listens: data.dataset_published (stage `search`), training.search_completed (stage `train`).
 Emits: training.trial_completed, search_completed, started, progressed, steps_committed, step_skipped, interrupted,
-resumed, completed; checkpoint.saved, and checkpoint.quarantined for a broken one found while resuming; tel steps.
+resumed, completed; checkpoint.saved, save_failed, and quarantined for a broken one found while resuming; tel steps.
 """

@@ -132,8 +132,9 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
             return story.step_skipped(attempt, step, reason)
         case FromWorkers(_, CheckpointWritten(saved=saved, committed=committed)):
             return story.checkpoint_saved(saved, committed)
-        case FromWorkers(_, CheckpointFailed(reason=reason)):
-            logger.warning("%s", reason)
+        case FromWorkers(attempt, CheckpointFailed(failed=failed)):
+            logger.warning("checkpoint of step %d not written: %s", failed.step, failed.reason)
+            return story.save_failed(attempt, failed)
         case CheckpointFound(saved, committed):
             return story.checkpoint_saved(saved, committed)
         case CheckpointBroken():

@@ -154,23 +154,59 @@ def test_a_disk_that_fills_up_fails_a_checkpoint_and_the_next_one_holds_its_step
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     failed, written = of(CheckpointFailed, reports), of(CheckpointWritten, reports)
-    assert failed[0].step == 4
-    assert "not written" in failed[0].reason
+    assert failed[0].failed.step == 4
+    assert failed[0].failed.checkpoint_id == "full-1-4"
+    assert "File too large" in failed[0].failed.reason
     assert written[0].committed.first_step == 0
     assert written[-1].committed.last_step == 39
     assert sum(report.committed.num_samples for report in written) == 40 * 5
     assert list((workshop.root / "scratch").iterdir()) == []
 
 
-def test_a_last_checkpoint_that_cannot_be_written_is_an_error(workshop, tools):
+def test_a_last_checkpoint_waits_for_space(workshop, tools):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    reports = []
+
+    def make_room(report):
+        reports.append(report)
+        if isinstance(report, CheckpointFailed):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
     job = workshop.job("full", tools.a_recipe(tools.a_plan(total_steps=3)))
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-        with pytest.raises(WorkerError, match="the last checkpoint of step 3 not written"):
+        run_worker(job, 0, 1, make_room)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(of(CheckpointFailed, reports)) == 1
+    assert of(CheckpointWritten, reports)[0].committed.last_step == 2
+    assert reports[-1].checkpoint_id == "full-1-3"
+
+
+def test_a_last_checkpoint_that_still_cannot_be_written_is_an_error(workshop, tools):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    job = workshop.job("full", tools.a_recipe(tools.a_plan(total_steps=3)), patience_s=1.5)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        with pytest.raises(
+            WorkerError, match=r"the last checkpoint \(step 3\) could not be written for 2 s: .*large"
+        ):
             tools.run_alone(job)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_job_that_is_stopped_does_not_wait_for_space(workshop, tools):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    stop = workshop.root / "stop"
+    stop.touch()
+    job = workshop.job("full", tools.a_recipe(tools.a_plan(total_steps=3)), stop_file=stop)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        last = tools.run_alone(job)[-1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (last.stopped, last.checkpoint_id) == (True, "")
 
 
 class PoisonedDdp(Ddp):

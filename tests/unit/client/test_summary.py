@@ -3,6 +3,7 @@
 import pytest
 
 from ropewalk.client.summary import summarise
+from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -42,6 +43,22 @@ def test_interruption_shows_its_cause_until_the_stage_starts_again(log):
 
     assert summary_after(log, SUBMITTED, TRAINING, stopped).detail == "lease lost"
     assert summary_after(log, SUBMITTED, TRAINING, stopped, TRAINING).detail == ""
+
+
+def test_a_checkpoint_that_cannot_be_saved_is_shown_until_one_is(log):
+    failed = CheckpointSaveFailed(run_id="a", checkpoint_id="a-1-8", epoch=1, step=8, reason="the disk is full")
+    saved = CheckpointSaved(
+        run_id="a",
+        checkpoint_id="a-1-16",
+        epoch=1,
+        step=16,
+        uri="runs/a/checkpoints/1-16",
+        manifest_sha256="0",
+        num_bytes=1,
+        blocked_s=0.0,
+    )
+    assert summary_after(log, SUBMITTED, TRAINING, failed).detail == "step 8 not saved: the disk is full"
+    assert summary_after(log, SUBMITTED, TRAINING, failed, saved).detail == ""
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Which events follow from what workers show: plain values, made-up times."""
 
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import (
     StepMetrics,
     StepMetricsBatch,
@@ -167,3 +167,11 @@ def test_a_successor_of_a_loss_that_was_told_does_not_tell_it_again() -> None:
     past = past_of([(event, 40.0 + place) for place, event in enumerate(events)])
     assert a_story(past, epoch=9).opening() == []
     assert past.last_attempt == 1
+
+
+def test_a_step_that_cannot_be_saved_again_and_again_is_told_each_time() -> None:
+    story = a_story()
+    failed = CheckpointSaveFailed(run_id="r", checkpoint_id="r-7-10", epoch=7, step=10, reason="the disk is full")
+    told = [*story.save_failed(1, failed), *story.save_failed(1, failed)]
+    assert [message for message, _ in told] == [failed, failed]
+    assert len({key for _, key in told}) == 2

@@ -10,20 +10,20 @@ from typing import Any
 
 import ray
 import ray.train
-from ray.exceptions import OutOfMemoryError, RayError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, WorkerCrashedError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import Beat, Hello, Letter, Sender
+from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob, WorkerReport
 from ropewalk.trainer.domain.recovery import Symptom
 
 logger = logging.getLogger(__name__)
 
 _DRAIN_EVERY_S = 0.2
-_MAX_DETAIL = 300
 
 
 @dataclass(kw_only=True)
@@ -94,7 +94,7 @@ def _fit(job: WorkerJob, box: Any, storage: Path, symptoms: list[Symptom]) -> No
     except WorkerGroupError as error:
         symptoms += [_symptom(rank, failure) for rank, failure in sorted(error.worker_failures.items())]
     except (TrainingFailedError, RayError) as error:
-        symptoms.append(Symptom(kind="cluster", text=_shorten(error)))
+        symptoms.append(Symptom(kind="cluster", text=in_one_line(error)))
 
 
 def _work(config: dict[str, Any]) -> None:
@@ -113,13 +113,10 @@ def _symptom(rank: int, failure: BaseException) -> Symptom:
     inner = getattr(failure, "health_check_failure", failure)
     if isinstance(inner, OutOfMemoryError):
         return Symptom(kind="out_of_memory", text=f"Ray ended worker {rank}: the machine ran out of memory")
-    if isinstance(inner, RayError):
+    if isinstance(inner, RayActorError | WorkerCrashedError):
         return Symptom(kind="died", text=f"the process of worker {rank} was killed or crashed")
+    if isinstance(inner, RayError):
+        return Symptom(kind="died", text=f"worker {rank} was lost: {in_one_line(inner)}")
     if isinstance(inner, WorkerError):
         return Symptom(kind="refused", text=str(inner))
-    return Symptom(kind="raised", text=_shorten(inner))
-
-
-def _shorten(error: BaseException) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= _MAX_DETAIL else text[:_MAX_DETAIL] + "…"
+    return Symptom(kind="raised", text=in_one_line(inner))

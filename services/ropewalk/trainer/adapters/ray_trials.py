@@ -15,11 +15,12 @@ import ray
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
-from ray.exceptions import RayError
+from ray.exceptions import RayError, WorkerCrashedError
 
 from ropewalk.events.training import TrialCompleted
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import Beat, Letter, Sender, open_mailbox
+from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult
 from ropewalk.trainer.adapters.worker.job import Finished, Origin, StepLoss, WorkerError, WorkerJob
 from ropewalk.trainer.domain.search import HIGHEST_FACTOR, LOWEST_FACTOR, LR_FACTOR, num_trials, tail_mean, trial_params
@@ -144,8 +145,10 @@ class Trials:
 def _failure_of(reference: Any) -> str:
     try:
         return str(ray.get(reference))
-    except RayError:
+    except WorkerCrashedError:
         return "the process of a trial was killed or crashed"
+    except RayError as error:
+        return in_one_line(error)
 
 
 def _study(job: SearchJob) -> optuna.Study:

@@ -65,7 +65,7 @@ class _Budget:
 _BUDGETS: dict[Cause, _Budget] = {
     "worker_lost": _Budget(50, 0.0, "look for what kills the workers"),
     "out_of_memory": _Budget(2, 5.0, "choose a smaller size or fewer workers, or add memory"),
-    "disk_full": _Budget(5, 5.0, "free disk space and submit the run again"),
+    "disk_full": _Budget(2, 5.0, "free disk space and submit the run again"),
     "not_finite": _Budget(1, 0.0, "lower the learning rates or look at the data near that step"),
     "stalled": _Budget(3, 1.0, "look at the machine: a worker hung without an error"),
     "cluster": _Budget(5, 2.0, "look at the Ray cluster"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointQuarantined, CheckpointSaved
+from ropewalk.events.checkpoint import CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import (
     StepMetrics,
     StepMetricsBatch,
@@ -57,6 +57,7 @@ class Story:
     past: Past
     _lost_at: float = 0.0
     _progress_at: float = 0.0
+    _num_failed_saves: int = 0
     _group: _Group = field(default_factory=lambda: _Group(attempt=0))
     _saved: set[str] = field(default_factory=set)
     _committed: set[tuple[str, str]] = field(default_factory=set)
@@ -132,6 +133,11 @@ class Story:
             self._committed.add(identity)
             told.append((committed, "/".join(identity)))
         return told
+
+    def save_failed(self, attempt: int, failed: CheckpointSaveFailed) -> list[Told]:
+        """A checkpoint could not be written. The same step may fail again and again; each time is told."""
+        self._num_failed_saves += 1
+        return [(failed, f"{self.epoch}-{attempt}-{self._num_failed_saves}")]
 
     def checkpoint_broken(self, checkpoint_id: str, step: int, uri: str, file: str, reason: str) -> list[Told]:
         """A checkpoint did not verify when it was to be resumed from."""

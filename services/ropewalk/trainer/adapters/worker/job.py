@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import StepMetrics, StepsCommitted
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
@@ -37,6 +37,7 @@ class WorkerJob:
     stop_after_steps: int = 0  # > 0: a trial, which writes no checkpoint and compresses the schedule to its length
     origin: Origin | None = None  # lets a worker on another machine fetch the three folders for itself
     stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
+    patience_s: float = 180.0  # how long the last checkpoint is tried again; training has nothing else left to do
 
     def localized(self) -> "WorkerJob":
         """The job with folders of the machine that calls this. Raises ObjectNotFoundError, ManifestError."""
@@ -109,8 +110,7 @@ class CheckpointWritten:
 class CheckpointFailed:
     """A checkpoint could not be written (a full disk, say). Training goes on and tries again at the next interval."""
 
-    step: int
-    reason: str
+    failed: CheckpointSaveFailed  # the event to publish
 
 
 @dataclass(frozen=True, kw_only=True)

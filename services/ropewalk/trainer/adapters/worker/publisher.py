@@ -6,12 +6,14 @@ At most one is in flight. A failure is a value, not an exception: training goes 
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import StepsCommitted
 from ropewalk.trainer.adapters.worker.checkpoint import LEDGER, CheckpointContent, checkpoint_key, write_checkpoint
 from ropewalk.trainer.adapters.worker.job import CheckpointFailed, CheckpointWritten, WorkerJob
@@ -50,21 +52,31 @@ class CheckpointPublisher:
         self._thread.shutdown(wait=True)
 
     def _write(self, content: CheckpointContent, blocked_s: float) -> Outcome:
-        step = content.state.step
         try:
             return self._publish(content, blocked_s)
         except OSError as error:
-            return CheckpointFailed(step=step, reason=f"checkpoint of step {step} not written: {error}")
+            job, step = self._job, content.state.step
+            return CheckpointFailed(
+                failed=CheckpointSaveFailed(
+                    run_id=job.run_id,
+                    checkpoint_id=self._id(step),
+                    epoch=job.epoch,
+                    step=step,
+                    reason=str(error),
+                )
+            )
 
     def _publish(self, content: CheckpointContent, blocked_s: float) -> CheckpointWritten:
         job, step = self._job, content.state.step
         self._job.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=job.scratch))
         key = checkpoint_key(job.run_id, job.epoch, step)
-        checkpoint_id = f"{job.run_id}-{job.epoch}-{step}"
+        checkpoint_id = self._id(step)
         try:
-            write_checkpoint(content, folder)
-            manifest = self._objects.publish(folder, key, self._meta(content, checkpoint_id))
+            with _writing_to(str(job.scratch)):
+                write_checkpoint(content, folder)
+            with _writing_to(job.store.url):
+                manifest = self._objects.publish(folder, key, self._meta(content, checkpoint_id))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         saved = CheckpointSaved(
@@ -89,6 +101,9 @@ class CheckpointPublisher:
         )
         return CheckpointWritten(saved=saved, committed=committed)
 
+    def _id(self, step: int) -> str:
+        return f"{self._job.run_id}-{self._job.epoch}-{step}"
+
     def _meta(self, content: CheckpointContent, checkpoint_id: str) -> dict[str, JsonValue]:
         state, job = content.state, self._job
         return {
@@ -102,3 +117,15 @@ class CheckpointPublisher:
             "loss": state.recent_losses[-1] if state.recent_losses else None,
             "tokens": state.tokens,
         }
+
+
+@contextmanager
+def _writing_to(place: str) -> Iterator[None]:
+    """Make an error say in one line what happened and where. Copying a folder gives a list of what failed."""
+    try:
+        yield
+    except OSError as error:
+        nested = isinstance(error, shutil.Error) and isinstance(error.args[0], list)
+        text = str(error.args[0][0][-1]) if nested else error.strerror or str(error)
+        what = " ".join(text.partition(": '")[0].split())
+        raise OSError(f"{what}, while writing to {place}") from error

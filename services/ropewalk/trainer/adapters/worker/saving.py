@@ -17,7 +17,10 @@ from ropewalk.trainer.adapters.worker.job import (
     WorkerReport,
 )
 from ropewalk.trainer.adapters.worker.preparation import Prepared, environment
-from ropewalk.trainer.adapters.worker.publisher import CheckpointPublisher
+from ropewalk.trainer.adapters.worker.publisher import CheckpointPublisher, Outcome
+
+_FIRST_DELAY_S = 1.0
+_LONGEST_DELAY_S = 15.0
 
 
 class Saving:
@@ -47,14 +50,17 @@ class Saving:
         """Record an update that was not applied."""
         self._skipped_steps.append(step)
 
-    def save(self, step: int) -> None:
-        """Copy the state after `step` steps and let it fly. A collective; waits for the flight before."""
+    def save(self, step: int) -> CheckpointContent | None:
+        """Copy the state after `step` steps and let it fly. A collective; waits for the flight before.
+
+        Returns the copy on rank 0.
+        """
         started = time.monotonic()
         self.report_landed(wait=True)
         snapshot = self._prepared.strategy.snapshot()
         self._gather_ledger()
         if self._publisher is None:
-            return
+            return None
         content = CheckpointContent(
             snapshot=snapshot,
             state=self._state(step, snapshot.num_updates),
@@ -63,21 +69,23 @@ class Saving:
             adapters=self._prepared.adapters,
         )
         self._publisher.start(content, started)
+        return content
 
     def save_last(self, step: int) -> tuple[str, str]:
-        """Save and wait. Returns the id and the key of the checkpoint. Raises WorkerError if it cannot be written.
+        """Save and wait, with patience for a full disk. Returns the id and the key of the checkpoint.
 
-        A job that resumed at its last step has nothing new to save.
+        A job that resumed at its last step has nothing new to save; one that is stopped while the disk is full has
+        nothing to show. Raises WorkerError if it cannot be written.
         """
         if step == self._prepared.state.step and self._prepared.checkpoint_id:
             return self._prepared.checkpoint_id, self._prepared.checkpoint_uri
-        self.save(step)
+        content = self.save(step)
         outcome = self.report_landed(wait=True)
-        if isinstance(outcome, CheckpointFailed):
-            raise WorkerError(f"the last {outcome.reason}; free the disk and run it again, it resumes where it can")
-        return (outcome.saved.checkpoint_id, outcome.saved.uri) if outcome is not None else ("", "")
+        if content is not None:
+            outcome = self._insist(content, outcome)
+        return (outcome.saved.checkpoint_id, outcome.saved.uri) if isinstance(outcome, CheckpointWritten) else ("", "")
 
-    def report_landed(self, *, wait: bool = False) -> CheckpointWritten | CheckpointFailed | None:
+    def report_landed(self, *, wait: bool = False) -> Outcome | None:
         """Report the checkpoint in flight if it landed; the steps of one that failed stay for the next."""
         outcome = self._publisher.landed(wait=wait) if self._publisher is not None else None
         if outcome is None:
@@ -91,6 +99,23 @@ class Saving:
         """Let a checkpoint in flight land."""
         if self._publisher is not None:
             self._publisher.close()
+
+    def _insist(self, content: CheckpointContent, outcome: Outcome | None) -> Outcome | None:
+        """Write again, more and more seldom, until it succeeds, the job is stopped or patience ends (WorkerError)."""
+        assert self._publisher is not None, "rank 0 writes"
+        patience_s, stop_file = self._job.patience_s, self._job.stop_file
+        deadline, delay_s = time.monotonic() + patience_s, _FIRST_DELAY_S
+        while isinstance(outcome, CheckpointFailed) and not (stop_file is not None and stop_file.exists()):
+            if time.monotonic() + delay_s > deadline:
+                raise WorkerError(
+                    f"the last checkpoint (step {outcome.failed.step}) could not be written for {patience_s:.0f} s: "
+                    f"{outcome.failed.reason}"
+                )
+            time.sleep(delay_s)
+            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+            self._publisher.start(content, time.monotonic())
+            outcome = self.report_landed(wait=True)
+        return outcome
 
     def _gather_ledger(self) -> None:
         world_size = dist.get_world_size()
