@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -103,6 +104,11 @@ class Recipe(_Frozen):
     def model(self) -> str:
         """The name under which the model serves."""
         return self.promotion.model or self.name
+
+    @property
+    def base_location(self) -> str:
+        """Where the base model lies: a folder, with the home folder spelt out, or a hub id."""
+        return os.path.expanduser(self.base_model)
 
     @property
     def derived(self) -> Plan:

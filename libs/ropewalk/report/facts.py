@@ -7,6 +7,7 @@ NOT_IN_LOG = "not in the log"
 _COMPARED = (
     ("bits_per_byte", "this model"),
     ("production_bits_per_byte", "in production before"),
+    ("base_model_bits_per_byte", "base model"),
     ("baseline_unigram_bits_per_byte", "token unigram"),
     ("baseline_bigram_bits_per_byte", "token bigram"),
     ("baseline_trigram_bits_per_byte", "token trigram"),

@@ -2,7 +2,8 @@
 
 It measures bits per byte on held-out documents (bootstrap over files), the share of code completions that parse
 (Wilson), the 1- to 3-gram baselines of the same training tokens, and the paired difference from the model now in
-production, or from the unigram when there is none. The gate decides on that difference alone.
+production; when there is none, from the base model of a fine-tuning run, else from the unigram. The gate decides on
+that difference alone.
 
 Listens: CheckpointExported (stage `evaluate`).
 Emits: EvaluationStarted, EvaluationCompleted, GateDecided.

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, measure
+from ropewalk.evaluator.adapters.measuring import UNIGRAM, Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
+from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION
 from ropewalk.evaluator.domain.gate import decide
 from ropewalk.evaluator.domain.report import Report
 from ropewalk.evaluator.ports import Log
@@ -15,7 +16,7 @@ from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext
 
-UNIGRAM = "the token unigram"
+BASE_MODEL = "the base model"
 
 
 async def evaluate_checkpoint(
@@ -32,10 +33,11 @@ async def evaluate_checkpoint(
         raise StageError(f"run {ctx.run_id} has no published dataset, so there is nothing held out to judge by")
     production = await find_production(ctx.bus, ctx.recipe.model, event.checkpoint_id)
     if production is not None and not await asyncio.to_thread(ctx.objects.exists, production.export_uri):
-        production = None  # its export was removed: nothing to compare with but the unigram
-    job = await _job(ctx, event, dataset, production, compute)
+        production = None  # its export was removed: as if there were none
+    opponent = await _opponent(ctx, production)
+    job = await _job(ctx, event, dataset, opponent, compute)
     measured = await ctx.in_child(measure, job)
-    report = _report(ctx, event, dataset, production, measured)
+    report = _report(ctx, event, dataset, opponent, measured)
     await asyncio.to_thread(
         publish_report, ctx.objects, ctx.scratch / "report", report, measured.items, measured.completions
     )
@@ -52,15 +54,22 @@ async def find_production(log: Log, model: str, checkpoint_id: str) -> ModelProm
     return newest
 
 
-def _name(production: ModelPromoted | None) -> str:
-    return UNIGRAM if production is None else f"{production.model}@{production.model_version}"
+async def _opponent(ctx: StageContext, production: ModelPromoted | None) -> Opponent | None:
+    """What the candidate must beat: production, else the base it was made from, else nothing but the unigram."""
+    if production is not None:
+        folder = await asyncio.to_thread(ctx.objects.fetch, production.export_uri)
+        name = f"{production.model}@{production.model_version}"
+        return Opponent(column=PRODUCTION, name=name, uri=production.export_uri, model=str(folder))
+    if ctx.recipe.mode == "finetune":
+        return Opponent(column=BASE, name=BASE_MODEL, uri=ctx.recipe.base_model, model=ctx.recipe.base_location)
+    return None
 
 
 async def _job(
     ctx: StageContext,
     event: CheckpointExported,
     dataset: DatasetPublished,
-    production: ModelPromoted | None,
+    opponent: Opponent | None,
     compute: ComputeSettings,
 ) -> MeasuringJob:
     fetch = ctx.objects.fetch
@@ -69,8 +78,7 @@ async def _job(
         export=await asyncio.to_thread(fetch, event.uri),
         dataset=await asyncio.to_thread(fetch, dataset.uri),
         evalset=await asyncio.to_thread(fetch, dataset.evalset_uri),
-        production=await asyncio.to_thread(fetch, production.export_uri) if production else None,
-        baseline=_name(production),
+        opponent=opponent,
         num_completions=ctx.recipe.evaluation.num_completions if ctx.recipe.profile == "code" else 0,
         seed=ctx.recipe.seed,
         threads=compute.threads,
@@ -81,10 +89,10 @@ def _report(
     ctx: StageContext,
     event: CheckpointExported,
     dataset: DatasetPublished,
-    production: ModelPromoted | None,
+    opponent: Opponent | None,
     measured: Measured,
 ) -> Report:
-    margin, baseline = ctx.recipe.evaluation.margin, _name(production)
+    margin, baseline = ctx.recipe.evaluation.margin, opponent.name if opponent else UNIGRAM
     decision = decide(measured.gain, margin, baseline)
     return Report(
         run_id=ctx.run_id,
@@ -100,7 +108,7 @@ def _report(
         num_baseline_tokens=measured.num_baseline_tokens,
         estimates=measured.estimates,
         baseline=baseline,
-        baseline_export_uri=production.export_uri if production else "",
+        baseline_export_uri=opponent.uri if opponent else "",
         comparison=measured.gain,
         margin=margin,
         decision=decision.decision,

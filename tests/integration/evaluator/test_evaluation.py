@@ -1,9 +1,11 @@
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 
+from ropewalk.evaluator.adapters.corpus import read_items
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.domain.excerpts import Item, Turn
 from ropewalk.evaluator.handlers import evaluate_checkpoint
@@ -122,6 +124,59 @@ async def test_without_the_production_export_the_unigram_is_the_baseline(world) 
     stage.bus.messages.append(a_promotion("removed", 1))
     _, decided = await judge(stage, "trained")
     assert decided.baseline == "the token unigram"
+
+
+def a_finetune(world, base_model: str, evalset: str = "evalsets/talk"):
+    return world.stage(evalset, mode="finetune", base_model=base_model, profile="prose")
+
+
+async def test_a_fine_tuned_model_must_beat_its_base_on_the_same_answers(world) -> None:
+    base = world.objects.fetch("exports/untrained")
+    completed, decided = await judge(a_finetune(world, str(base)), "longer")
+    assert decided.baseline == "the base model"
+    assert decided.comparison.subject == "the base model"
+    estimates = {estimate.metric: estimate.value for estimate in completed.estimates}
+    gain = estimates["base_model_bits_per_byte"] - estimates["bits_per_byte"]
+    assert decided.comparison.value == pytest.approx(gain)
+    items = read_items(world.objects.fetch("evalsets/talk"))
+    assert sum(ScoredModel(base).bits(items)) / sum(item.num_bytes for item in items) == pytest.approx(
+        estimates["base_model_bits_per_byte"]
+    )
+    report = json.loads((world.objects.fetch(completed.uri) / "report.json").read_text())
+    assert report["baseline_export_uri"] == str(base)
+
+
+async def test_a_fine_tuned_model_that_is_worse_than_its_base_is_rejected_though_it_beats_the_unigram(world) -> None:
+    stage = a_finetune(world, str(world.objects.fetch("exports/longer")), "evalsets/code")
+    completed, decided = await judge(stage, "trained")
+    estimates = {estimate.metric: estimate.value for estimate in completed.estimates}
+    assert estimates["bits_per_byte"] < estimates["baseline_unigram_bits_per_byte"]
+    assert (decided.decision, decided.baseline) == ("reject", "the base model")
+
+
+async def test_production_comes_before_the_base_model(world) -> None:
+    stage = a_finetune(world, "/gone")
+    stage.bus.messages.append(a_promotion("untrained", 1))
+    _, decided = await judge(stage, "longer")
+    assert decided.baseline == "pycode@1"
+
+
+async def test_a_base_model_without_a_chat_template_reads_with_the_candidates(world, tmp_path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(world.objects.fetch("exports/untrained"), base)
+    (base / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((base / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (base / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="chat template"):
+        ScoredModel(base).bits(read_items(world.objects.fetch("evalsets/talk")))
+    _, decided = await judge(a_finetune(world, str(base)), "longer")
+    assert decided.baseline == "the base model"
+
+
+async def test_a_base_model_that_is_gone_fails_in_a_clear_sentence(world, tmp_path) -> None:
+    with pytest.raises(StageError, match=r"base_model '.*/gone' cannot be loaded any more"):
+        await judge(a_finetune(world, str(tmp_path / "gone")), "longer")
 
 
 async def test_a_margin_that_the_gain_does_not_reach_rejects(world) -> None:

@@ -49,13 +49,15 @@ def test_pairing_takes_out_what_both_models_find_hard() -> None:
     assert (gain.lower, gain.value, gain.upper) == pytest.approx((1.5, 1.5, 1.5))
 
 
-def test_production_is_reported_when_it_was_scored() -> None:
-    with_production = [
-        ItemScore(
-            item_id=score.item_id, path=score.path, num_bytes=100, bits={**score.bits, "production": 120.0 + index}
-        )
+@pytest.mark.parametrize(
+    ("column", "subject"), [("production", "the model in production"), ("base_model", "the base model")]
+)
+def test_the_model_to_beat_is_reported_when_it_was_scored(column: str, subject: str) -> None:
+    with_opponent = [
+        ItemScore(item_id=score.item_id, path=score.path, num_bytes=100, bits={**score.bits, column: 120.0 + index})
         for index, score in enumerate(scores())
     ]
-    metrics = [e.metric for e in estimate_all(with_production, (), candidate="c", seed=1)]
-    assert metrics[-1] == "production_bits_per_byte"
-    assert estimate_gain(with_production, "production", subject="m@1", seed=1).value == pytest.approx(-0.3)
+    last = estimate_all(with_opponent, (), candidate="c", seed=1)[-1]
+    assert (last.metric, last.subject) == (f"{column}_bits_per_byte", subject)
+    assert last.value == pytest.approx(1.345)
+    assert estimate_gain(with_opponent, column, subject="m@1", seed=1).value == pytest.approx(-0.3)

@@ -43,8 +43,8 @@ def test_too_few_files_are_never_enough_and_the_missing_ones_are_counted() -> No
 def test_the_reason_names_the_numbers_and_the_baseline() -> None:
     (reason,) = decide(a_gain(0.512, 0.4, 0.6), 0.05, "pycode@3").reasons
     assert reason == (
-        "the candidate needs 0.512 fewer bits per byte than pycode@3 (95% interval 0.400 to 0.600, 40 files): "
-        "the whole interval is above the margin of 0.05"
+        "the candidate needs 0.512 fewer bits per byte than pycode@3 (95% interval of the gain 0.400 to 0.600, "
+        "40 files): the whole interval is above the margin of 0.05"
     )
 
 
@@ -82,3 +82,8 @@ def test_an_equal_model_is_rarely_promoted_and_a_better_one_nearly_always() -> N
     """The bound is one-sided at 2.5 %: 500 draws and 3 standard errors allow 4.6 %."""
     assert share_promoted(0.0, draws=500) <= 0.046
     assert share_promoted(0.1, draws=100) >= 0.9
+
+
+def test_a_loss_is_said_as_a_loss() -> None:
+    (reason,) = decide(a_gain(-0.5, -0.6, -0.4), 0.0, "the base model").reasons
+    assert reason.startswith("the candidate needs 0.500 more bits per byte than the base model (")

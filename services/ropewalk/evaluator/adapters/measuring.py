@@ -10,9 +10,9 @@ import numpy as np
 from ropewalk.evaluator.adapters.corpus import fit_baselines, read_items
 from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, cut_prompts, parses
 from ropewalk.evaluator.domain.estimates import (
+    BASE,
     CANDIDATE,
     NGRAMS,
-    PRODUCTION,
     CompletionScore,
     ItemScore,
     estimate_all,
@@ -26,19 +26,29 @@ from ropewalk.runtime.outcome import StageError
 if TYPE_CHECKING:
     from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child
 
+UNIGRAM = "the token unigram"
 _SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opponent:
+    """The model to beat: its column in the scores, and where it lies: a folder or, for a base model, a hub id too."""
+
+    column: str
+    name: str
+    uri: str
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasuringJob:
-    """Fetched folders. Without `production` the unigram is the baseline of the comparison."""
+    """Fetched folders. Without an `opponent` the unigram is the baseline of the comparison."""
 
     checkpoint_id: str
     export: Path
     dataset: Path
     evalset: Path
-    production: Path | None
-    baseline: str
+    opponent: Opponent | None
     num_completions: int  # 0: the documents are no code
     seed: int
     threads: int
@@ -56,7 +66,7 @@ class Measured:
 
 
 def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
-    """Score, complete, compare. Raises StageError when nothing was held out."""
+    """Score, complete, compare. Raises StageError when nothing was held out or the base model does not load."""
     import torch
     from transformers.utils.logging import disable_progress_bar
 
@@ -71,20 +81,36 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     candidate = ScoredModel(job.export)
     baselines, num_tokens = fit_baselines(job.dataset, candidate.vocab_size)
     columns = {CANDIDATE: candidate.bits(items)}
-    if job.production is not None:
-        columns[PRODUCTION] = ScoredModel(job.production).bits(items)
+    if job.opponent is not None:
+        columns[job.opponent.column] = _load_opponent(job.opponent, job.export).bits(items)
     for order, name in enumerate(NGRAMS, start=1):
         columns[name] = [_ngram_bits(baselines, order, candidate, item) for item in items]
     scores = _rows(items, columns)
     completions = _complete(candidate, held_out, job) if job.num_completions else ()
-    compared = PRODUCTION if job.production is not None else NGRAMS[0]
+    compared, name = (job.opponent.column, job.opponent.name) if job.opponent else (NGRAMS[0], UNIGRAM)
     return Measured(
         estimates=estimate_all(scores, completions, candidate=job.checkpoint_id, seed=job.seed),
-        gain=estimate_gain(scores, compared, subject=job.baseline, seed=job.seed),
+        gain=estimate_gain(scores, compared, subject=name, seed=job.seed),
         items=scores,
         completions=completions,
         num_baseline_tokens=num_tokens,
     )
+
+
+def _load_opponent(opponent: Opponent, export: Path) -> "ScoredModel":
+    """A base model reads with the candidate's tokenizer: its own, which may have gained a chat template."""
+    from ropewalk.evaluator.adapters.scoring import ScoredModel
+
+    if opponent.column != BASE:
+        return ScoredModel(opponent.model)
+    try:
+        return ScoredModel(opponent.model, tokenizer=export)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise StageError(
+            f"base_model {opponent.model!r} cannot be loaded any more, so the model cannot be compared with it: "
+            f"{reason}"
+        ) from None
 
 
 def _rows(items: Sequence[Item], columns: dict[str, list[float]]) -> tuple[ItemScore, ...]:

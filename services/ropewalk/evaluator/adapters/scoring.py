@@ -27,10 +27,13 @@ class Continuation:
 
 
 class ScoredModel:
-    """Model and tokenizer of one folder."""
+    """Model and tokenizer of one folder (or hub id), or the model with the tokenizer of another folder.
 
-    def __init__(self, folder: Path) -> None:
-        self.tokenizer = load_tokenizer(folder)
+    Raises OSError or ValueError when there is none.
+    """
+
+    def __init__(self, folder: Path | str, tokenizer: Path | None = None) -> None:
+        self.tokenizer = load_tokenizer(tokenizer or folder)
         self.model = load_model(folder)
         self.eos_id = int(self.tokenizer.eos_token_id)
         self.context_length = min(_MAX_CONTEXT, int(self.model.config.max_position_embeddings))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from ropewalk.evaluator.domain.intervals import LEVEL, RESAMPLES, Interval, ratio, wilson
 from ropewalk.events.evaluation import Estimate
 
-CANDIDATE, PRODUCTION = "candidate", "production"
+CANDIDATE, PRODUCTION, BASE = "candidate", "production", "base_model"
 NGRAMS = ("unigram", "bigram", "trigram")
 GAIN = "bits_per_byte_gain"
+_MODELS = {PRODUCTION: "the model in production", BASE: "the base model"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,11 @@ def estimate_all(
     estimates += [
         _bits_per_byte(scores, name, f"baseline_{name}_bits_per_byte", f"token {name}", seed) for name in NGRAMS
     ]
-    if all(PRODUCTION in score.bits for score in scores):
-        estimates.append(
-            _bits_per_byte(scores, PRODUCTION, "production_bits_per_byte", "the model in production", seed)
-        )
+    estimates += [
+        _bits_per_byte(scores, name, f"{name}_bits_per_byte", subject, seed)
+        for name, subject in _MODELS.items()
+        if all(name in score.bits for score in scores)
+    ]
     return tuple(estimates)
 
 

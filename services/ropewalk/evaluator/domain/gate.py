@@ -25,9 +25,10 @@ def decide(gain: Estimate, margin: float, baseline: str) -> Decision:
     """Judge the paired gain in bits per byte (baseline minus candidate; positive is better)."""
     if gain.num_items < MIN_CLUSTERS:
         return Decision("need_more", (_too_few(gain.num_items),))
+    direction = "fewer" if gain.value >= 0 else "more"
     measured = (
-        f"the candidate needs {gain.value:.3f} fewer bits per byte than {baseline} "
-        f"({gain.level:.0%} interval {gain.lower:.3f} to {gain.upper:.3f}, {gain.num_items} files)"
+        f"the candidate needs {abs(gain.value):.3f} {direction} bits per byte than {baseline} "
+        f"({gain.level:.0%} interval of the gain {gain.lower:.3f} to {gain.upper:.3f}, {gain.num_items} files)"
     )
     if gain.lower > margin:
         return Decision("promote", (f"{measured}: the whole interval is above the margin of {margin:g}",))

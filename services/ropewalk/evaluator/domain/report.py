@@ -30,7 +30,8 @@ DEFINITIONS: dict[str, str] = {
     ),
     "bits_per_byte_gain": (
         "Bits per byte of the baseline minus those of the candidate on the same excerpts, paired by file. The "
-        "baseline is the model in production, or the token unigram where there is none."
+        "baseline is the model in production; where there is none, the base model of a fine-tuning run, or the token "
+        "unigram of a pretraining run."
     ),
     "gate": (
         "promote: the interval of the gain is above the margin; reject: below; need_more: it holds the margin, or "
