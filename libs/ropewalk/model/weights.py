@@ -15,7 +15,10 @@ WEIGHTS = "model.safetensors"
 def load_model(folder: Path | str) -> PreTrainedModel:
     """The fp32 model of a local folder (or a hub id), ready to score. Raises OSError or ValueError if none."""
     disable_progress_bar()  # services write logs, not terminals
-    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="sdpa")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="sdpa")
+    except (SafetensorError, RuntimeError) as error:  # a damaged file; tensors that do not fit the config
+        raise ValueError(f"the weights in {folder} are damaged or belong to another config.json: {error}") from None
     return model.eval()
 
 

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
+from ropewalk.ingest.adapters.base_model import base_model_violations
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
 from ropewalk.ingest.adapters.sources import source_violations
 from ropewalk.ingest.domain.records import Limits
 from ropewalk.ingest.ports import Timeline
 from ropewalk.ingest.settings import Settings
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.recipes.recipe import RecipeError
+from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.stage import StageContext
 
@@ -26,7 +27,7 @@ async def submit_run(request: SubmitRun, timeline: Timeline) -> Outcome:
         recipe = resolve_recipe(request.recipe)
     except RecipeError as error:
         return await _rejection(request, error.violations, timeline)
-    if violations := await asyncio.to_thread(source_violations, recipe):
+    if violations := await asyncio.to_thread(_violations, recipe):
         return await _rejection(request, violations, timeline)
     sha256 = recipe.sha256()
     earlier = await timeline.last(RunAccepted, request.run_id)
@@ -35,6 +36,10 @@ async def submit_run(request: SubmitRun, timeline: Timeline) -> Outcome:
     if earlier.recipe_sha256 == sha256:
         return Done()
     return Reject(f"run {request.run_id} was accepted with another recipe: submit this one under a new run id")
+
+
+def _violations(recipe: Recipe) -> tuple[str, ...]:
+    return source_violations(recipe) + base_model_violations(recipe)
 
 
 async def _rejection(request: SubmitRun, violations: tuple[str, ...], timeline: Timeline) -> Outcome:

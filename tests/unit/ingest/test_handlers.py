@@ -69,12 +69,42 @@ async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None
     assert "absolute path" in violations[1]
 
 
-async def test_a_base_model_folder_without_a_config_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "it is not a folder with a config.json"),
+        ({"config.json": "{nope"}, "its config.json cannot be read"),
+        ({"config.json": "[]"}, "names no model_type"),
+        ({"config.json": '{"model_type": "qwen3"}'}, "has a config.json but no weights"),
+        (
+            {"config.json": '{"model_type": "qwen3", "max_position_embeddings": 64}', "model.safetensors": ""},
+            "reads at most 64 tokens, but the recipe's size trains on windows of 256; choose a smaller size",
+        ),
+    ],
+)
+async def test_a_folder_that_is_no_base_model_is_refused(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
     request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
     (violation,) = the_violations(await submit_run(request, Past()))
-    assert "'base_model'" in violation
-    (tmp_path / "config.json").write_text("{}")
-    the_accepted(await submit_run(request, Past()))
+    assert violation.startswith(f"field 'base_model' has the value '{tmp_path}'")
+    assert sentence in violation
+
+
+@pytest.mark.parametrize(("name", "sentence"), [("gone", "no such folder"), ("file", "it is a file")])
+async def test_a_base_model_that_is_no_folder_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
+    (tmp_path / "file").write_text("")
+    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path / name))
+    assert sentence in the_violations(await submit_run(request, Past()))[0]
+
+
+async def test_a_folder_with_a_model_in_the_home_folder_is_a_base_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3", "max_position_embeddings": 256}')
+    (tmp_path / "model.safetensors").write_text("")
+    the_accepted(await submit_run(a_submission(tmp_path, mode="finetune", base_model="~"), Past()))
 
 
 async def test_submitting_the_same_again_changes_nothing(tmp_path: Path) -> None:

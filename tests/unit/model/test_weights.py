@@ -1,5 +1,6 @@
 """Folders on disk and the reference decoding."""
 
+import json
 import resource
 
 import pytest
@@ -35,6 +36,22 @@ def test_a_saved_model_loads_bit_for_bit(lively_model, tmp_path):
     save_weights(dict(lively_model.named_parameters()), lively_model.config, tmp_path)
     loaded = dict(load_model(tmp_path).named_parameters())
     assert all(loaded[name].equal(parameter) for name, parameter in lively_model.named_parameters())
+
+
+def test_damaged_weights_are_a_value_error_that_names_the_folder(lively_model, tmp_path):
+    save_weights(dict(lively_model.named_parameters()), lively_model.config, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=rf"the weights in {tmp_path} are damaged"):
+        load_model(tmp_path)
+
+
+def test_weights_of_another_config_are_a_value_error(lively_model, tmp_path):
+    save_weights(dict(lively_model.named_parameters()), lively_model.config, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_size": 2 * config["hidden_size"]}))
+    with pytest.raises(ValueError, match=r"belong to another config\.json"):
+        load_model(tmp_path)
 
 
 def test_tensors_that_share_memory_are_saved_apart(tmp_path):

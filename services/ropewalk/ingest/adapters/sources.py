@@ -45,12 +45,6 @@ def source_violations(recipe: Recipe) -> tuple[str, ...]:
             found.append(f"{field}: there is no such file or folder; give an existing, absolute path")
         elif not os.access(location, os.R_OK):
             found.append(f"{field}: it may not be read by this user; change its permissions")
-    base = recipe.base_model
-    if base.startswith(("/", "~", ".")) and not (Path(base).expanduser() / "config.json").is_file():
-        found.append(
-            f"field 'base_model' has the value {base!r}: it is not a folder with a config.json; "
-            "name the folder of a Hugging Face checkpoint or a hub id"
-        )
     return tuple(found)
 
 

@@ -94,7 +94,7 @@ class _Driver:
         folder.mkdir()
         kept = [corpus.entries[at] for at in corpus.in_state(KEPT)]
         if recipe.mode == "finetune":
-            adopt_tokenizer(recipe.base_model, folder, for_chat=any(entry.is_conversation for entry in kept))
+            adopt_tokenizer(recipe.base_location, folder, for_chat=any(entry.is_conversation for entry in kept))
         else:
             sample = TokenizerSample(num_documents=len(kept), num_bytes=sum(entry.num_bytes for entry in kept))
             texts = (

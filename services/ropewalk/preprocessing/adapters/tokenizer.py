@@ -68,9 +68,7 @@ def adopt_tokenizer(base_model: str, folder: Path, *, for_chat: bool) -> None:
     from transformers import AutoTokenizer  # seconds to import; only fine-tuning needs it
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(Path(base_model).expanduser()) if "~" in base_model else base_model
-        )
+        tokenizer = AutoTokenizer.from_pretrained(base_model)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise StageError(f"the tokenizer of base_model {base_model!r} cannot be loaded: {reason}") from None

@@ -104,7 +104,7 @@ def _new_model(job: WorkerJob, shard: TokenShard) -> PreTrainedModel:
 
 def _load_base(job: WorkerJob) -> PreTrainedModel:
     try:
-        return load_model(job.recipe.base_model)
+        return load_model(job.recipe.base_location)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise WorkerError(f"base_model {job.recipe.base_model!r} cannot be loaded: {reason}") from None
