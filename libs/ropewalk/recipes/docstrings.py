@@ -1,15 +1,19 @@
 """A small instruction set made from code that is at hand: write the docstring of a function.
 
 For trying fine-tuning without any data of one's own. Every example is one conversation; the answer is the first
-paragraph of the function's docstring.
+paragraph of the function's docstring. `python -m ropewalk.recipes.docstrings chat.jsonl` writes one from the standard
+library's source.
 """
 
+import argparse
 import ast
 import copy
 import inspect
 import json
+import sys
+import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -80,3 +84,28 @@ def _signature(function: _Function) -> str:
 
 def _first_paragraph(docstring: str) -> str:
     return " ".join(inspect.cleandoc(docstring).split("\n\n")[0].split())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: where to write, how many examples at most, and whose docstrings."""
+    parser = argparse.ArgumentParser(prog="python -m ropewalk.recipes.docstrings", description=main.__doc__)
+    parser.add_argument("output", type=Path, help="the JSONL file to write, for a source with `format: chat`")
+    parser.add_argument("--limit", type=int, default=2000, help="examples at most (default: 2000)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(sysconfig.get_paths()["stdlib"]),
+        help="where the .py files are (default: the standard library)",
+    )
+    given = parser.parse_args(arguments)
+    try:
+        count = write_examples(docstring_examples(given.folder, given.limit), given.output)
+    except OSError as error:
+        parser.error(f"{given.output} cannot be written: {error.strerror}")
+    if count == 0:
+        parser.error(f"no function with a docstring was found in {given.folder}")
+    sys.stdout.write(f"{count} conversations in {given.output}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from ropewalk.ingest.domain.records import Content, parse_line
-from ropewalk.recipes.docstrings import docstring_examples, write_examples
+from ropewalk.recipes.docstrings import docstring_examples, main, write_examples
 
 CODE = '''
 class Shelf:
@@ -54,3 +56,27 @@ def test_what_is_written_is_a_chat_source(tmp_path: Path) -> None:
         content = parse_line(line, text_field="text", chat=True)
         assert isinstance(content, Content)
         assert len(content.messages) == 2
+
+
+def test_the_command_writes_as_many_as_asked_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "shelf.py").write_text(CODE)
+    output = tmp_path / "chat.jsonl"
+    main([str(output), "--limit", "1", "--folder", str(tmp_path)])
+    assert len(output.read_text().splitlines()) == 1
+    assert capsys.readouterr().out == f"1 conversations in {output}\n"
+
+
+def test_the_command_takes_the_standard_library_by_itself(tmp_path: Path) -> None:
+    main([str(tmp_path / "chat.jsonl"), "--limit", "30"])
+    assert len((tmp_path / "chat.jsonl").read_text().splitlines()) == 30
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"), [("gone/chat.jsonl", "cannot be written"), ("chat.jsonl", "no function with a docstring")]
+)
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str, sentence: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / output), "--folder", str(tmp_path)])
+    assert sentence in capsys.readouterr().err
