@@ -7,9 +7,9 @@ import typer
 from rich.table import Table as RichTable
 
 from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of
-from ropewalk.client import ClientSettings
-from ropewalk.client.endpoints import NamedQuery, Table, named_queries, query
+from ropewalk.client.endpoints import Table, query
 from ropewalk.client.errors import ClientError
+from ropewalk.client.queries import NamedQuery, named_queries
 
 
 @app.command("query")
@@ -21,27 +21,26 @@ def query_command(
 ) -> None:
     """Ask the analytics database in SQL, or by the name of a query that ships.
 
-    Example: ropewalk query "SELECT count() FROM requests"
+    Example: ropewalk query "SELECT count() FROM ropewalk.request"
     """
-    settings = settings_of(state_dir)
     if listing:
-        _print_names(asyncio.run(named_queries(settings)), as_json)
+        _print_names(named_queries(), as_json)
         return
     if not question.strip():
         raise ClientError('nothing was asked: write SQL, a name, or --list, for example `ropewalk query "SELECT 1"`')
-    table = asyncio.run(query(settings, _sql(settings, question)))
+    table = asyncio.run(query(settings_of(state_dir), _sql(question)))
     if as_json:
         print_json(table.as_records())
     else:
         console.print(_view(table))
 
 
-def _sql(settings: ClientSettings, question: str) -> str:
+def _sql(question: str) -> str:
     """A single word is a name. Raises ClientError if nothing ships under it."""
     name = question.strip()
     if not name.replace("_", "").replace("-", "").isalnum():
         return question
-    known = {each.name: each.sql for each in asyncio.run(named_queries(settings))}
+    known = {each.name: each.sql for each in named_queries()}
     if name not in known:
         raise ClientError(f"there is no query named {name!r}: `ropewalk query --list` shows {', '.join(sorted(known))}")
     return known[name]

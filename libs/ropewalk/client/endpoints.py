@@ -25,27 +25,22 @@ class Table:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-@dataclass(frozen=True, kw_only=True)
-class NamedQuery:
-    """A query that ships with the monitor."""
-
-    name: str
-    description: str
-    sql: str
-
-
 async def query(settings: ClientSettings, sql: str) -> Table:
     """Ask ClickHouse. Raises RefusedError with the server's words, UnreachableError."""
-    response = await _clickhouse(settings, "POST", "/?default_format=JSONCompact", content=sql.encode())
+    headers = {"X-ClickHouse-User": settings.clickhouse_user, "X-ClickHouse-Key": settings.clickhouse_token}
+    url = f"{settings.clickhouse_url}/?default_format=JSONCompact"
+    try:
+        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+            response = await client.post(url, content=sql.encode(), headers=headers)
+    except httpx.TransportError as error:
+        raise UnreachableError(
+            f"the ClickHouse interface at {settings.clickhouse_url} does not answer ({error})"
+        ) from None
+    if response.status_code != httpx.codes.OK:
+        raise RefusedError(response.text.strip() or f"the ClickHouse interface answered {response.status_code}")
     body = response.json()
     columns = tuple(column["name"] for column in body["meta"])
     return Table(columns=columns, rows=tuple(tuple(row) for row in body["data"]))
-
-
-async def named_queries(settings: ClientSettings) -> list[NamedQuery]:
-    """The queries that ship. Raises RefusedError, UnreachableError."""
-    response = await _clickhouse(settings, "GET", "/named")
-    return [NamedQuery(name=item["name"], description=item["description"], sql=item["sql"]) for item in response.json()]
 
 
 async def stream_completion(settings: ClientSettings, body: dict[str, Any]) -> AsyncIterator[str]:
@@ -89,20 +84,6 @@ def _texts(line: str) -> list[str]:
     if "error" in event:
         raise RefusedError(str(event["error"].get("message", event["error"])))
     return [choice.get("text") or "" for choice in event.get("choices", [])]
-
-
-async def _clickhouse(settings: ClientSettings, method: str, path: str, content: bytes | None = None) -> httpx.Response:
-    headers = {"X-ClickHouse-User": settings.clickhouse_user, "X-ClickHouse-Key": settings.clickhouse_token}
-    try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
-            response = await client.request(method, settings.clickhouse_url + path, content=content, headers=headers)
-    except httpx.TransportError as error:
-        raise UnreachableError(
-            f"the ClickHouse interface at {settings.clickhouse_url} does not answer ({error})"
-        ) from None
-    if response.status_code != httpx.codes.OK:
-        raise RefusedError(response.text.strip() or f"the ClickHouse interface answered {response.status_code}")
-    return response
 
 
 def _error_text(response: httpx.Response) -> str:

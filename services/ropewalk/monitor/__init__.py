@@ -5,7 +5,6 @@ and prices every stage.
 Listens: `log.infer` (request logs), `tel.training.steps`, every `evt` fact, StageCompleted.
 Emits: BaselineSealed, SignalComputed, AlarmRaised, CostRecorded.
 
-HTTP (loopback, port 8123): ClickHouse's interface at `/` and `/ping`, read-only for the user `ropewalk`, and
-`GET /named`, which needs the same credentials and lists the queries that ship as
-`[{"name": …, "description": …, "sql": …}]`.
+HTTP (loopback, port 8123, not with a ClickHouse server): ClickHouse's interface at `/` and `/ping`, read-only for the
+user `ropewalk`. The queries that ship are in `ropewalk.client.queries`.
 """

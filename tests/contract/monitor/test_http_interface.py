@@ -7,6 +7,7 @@ import httpx
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from ropewalk.client.queries import named_queries
 from ropewalk.monitor.adapters.embedded import Engine
 from ropewalk.monitor.adapters.facade import Facade, PortTakenError, serve
 
@@ -236,9 +237,7 @@ def test_an_endless_query_is_cut_off(interface):
     assert answer.headers["x-clickhouse-exception-code"] == "159"
 
 
-def test_the_named_queries_are_served_and_each_of_them_runs(interface):
-    assert httpx.get(f"{interface.url}/named").status_code == 401
-    named = httpx.get(f"{interface.url}/named", auth=interface.reader).json()
+def test_each_query_that_ships_runs_on_the_monitors_tables(interface):
     expected = {
         "requests_per_minute",
         "latency_percentiles",
@@ -251,11 +250,11 @@ def test_the_named_queries_are_served_and_each_of_them_runs(interface):
         "drop_reasons",
         "traffic_by_version",
     }
-    assert expected <= {query["name"] for query in named}
-    for query in named:
-        assert len(query["description"]) > 20
-        answer = httpx.post(interface.url, content=query["sql"].encode(), auth=interface.reader)
-        assert answer.status_code == 200, (query["name"], answer.text)
+    assert expected <= {query.name for query in named_queries()}
+    for query in named_queries():
+        assert len(query.description) > 20
+        answer = httpx.post(interface.url, content=query.sql.encode(), auth=interface.reader)
+        assert answer.status_code == 200, (query.name, answer.text)
 
 
 async def test_a_port_that_is_taken_is_said_in_one_sentence(interface):

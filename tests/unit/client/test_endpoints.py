@@ -2,7 +2,7 @@
 
 import pytest
 
-from ropewalk.client.endpoints import named_queries, query, served_models, stream_completion
+from ropewalk.client.endpoints import query, served_models, stream_completion
 from ropewalk.client.errors import RefusedError, UnreachableError
 from ropewalk.client.settings import ClientSettings
 
@@ -32,14 +32,6 @@ async def test_refused_query_shows_the_servers_words(endpoint):
 
     with pytest.raises(RefusedError, match="Unknown table 'nope'"):
         await query(settings_for(endpoint), "SELECT * FROM nope")
-
-
-async def test_named_queries_are_listed(endpoint):
-    endpoint.answers([{"name": "alarms", "description": "All alarms", "sql": "SELECT 1"}])
-
-    (found,) = await named_queries(settings_for(endpoint))
-
-    assert (found.name, found.sql) == ("alarms", "SELECT 1")
 
 
 async def test_completion_arrives_piece_by_piece(endpoint):

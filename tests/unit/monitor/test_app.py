@@ -7,35 +7,35 @@ from ropewalk.monitor.app import accounts
 from ropewalk.monitor.settings import MonitorSettings, Settings
 
 
-async def named(settings, **options):
+async def login(settings, **options):
     """The status of a request that needs a login and no engine."""
     app = Facade(Engine("unused", 1), accounts(settings)).app()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:8123") as client:
-        return (await client.get("/named", **options)).status_code
+        return (await client.get("/", **options)).status_code
 
 
 async def test_without_a_token_nobody_gets_in():
     settings = MonitorSettings()
     assert accounts(settings) == ()
-    assert await named(settings) == 401
-    assert await named(settings, auth=("ropewalk", "")) == 403
-    assert await named(settings, auth=("ropewalk_writer", "")) == 403
+    assert await login(settings) == 401
+    assert await login(settings, auth=("ropewalk", "")) == 403
+    assert await login(settings, auth=("ropewalk_writer", "")) == 403
 
 
 async def test_anonymous_reading_is_for_default_without_a_password_only():
     settings = MonitorSettings(token="secret", anonymous=True)
-    assert await named(settings) == 200
-    assert await named(settings, auth=("default", "")) == 200
-    assert await named(settings, auth=("default", "guess")) == 403
-    assert await named(settings, auth=("ropewalk", "")) == 403
-    assert await named(settings, auth=("ropewalk", "secret")) == 200
+    assert await login(settings) == 200
+    assert await login(settings, auth=("default", "")) == 200
+    assert await login(settings, auth=("default", "guess")) == 403
+    assert await login(settings, auth=("ropewalk", "")) == 403
+    assert await login(settings, auth=("ropewalk", "secret")) == 200
     assert all(account.read_only for account in accounts(settings))
 
 
 async def test_a_web_page_under_another_name_cannot_read_anonymously():
     rebound = {"headers": {"Host": "evil.example:8123"}}
-    assert await named(MonitorSettings(anonymous=True), **rebound) == 400
-    assert await named(MonitorSettings(token="secret"), auth=("ropewalk", "secret"), **rebound) == 200
+    assert await login(MonitorSettings(anonymous=True), **rebound) == 400
+    assert await login(MonitorSettings(token="secret"), auth=("ropewalk", "secret"), **rebound) == 200
 
 
 def test_settings_are_read_from_the_environment_and_secrets_are_not_shown(monkeypatch, tmp_path):

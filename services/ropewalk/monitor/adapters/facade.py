@@ -1,7 +1,6 @@
 """ClickHouse's HTTP interface over the engine in this process, for clickhouse-connect, curl and dashboards.
 
-Not served: sessions (temporary tables), external tables, native block compression. `/named` lists the queries that
-ship, as JSON.
+Not served: sessions (temporary tables), external tables, native block compression.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ import logging
 import socket
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import anyio
 import uvicorn
@@ -27,7 +26,6 @@ from starlette.routing import Route
 from ropewalk.monitor.adapters.embedded import Answer, Engine, EngineError, Statement
 from ropewalk.monitor.adapters.http_request import compressed, credentials, statement_of
 from ropewalk.monitor.domain.statements import ForbiddenError, check_read, output_format
-from ropewalk.monitor.queries import named_queries
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +68,6 @@ class Facade:
             routes=[
                 Route("/ping", _ok, methods=["GET", "HEAD"]),
                 Route("/replicas_status", _ok, methods=["GET"]),
-                Route("/named", self._named, methods=["GET"]),
                 Route("/", self._query, methods=["GET", "POST", "HEAD"]),
             ],
         )
@@ -90,13 +87,6 @@ class Facade:
             f"Code: {code}. DB::Exception: {shown}: Authentication failed: password is incorrect, or there is no user "
             f"with such name. (AUTHENTICATION_FAILED)",
         )
-
-    async def _named(self, request: Request) -> Response:
-        try:
-            self.account_of(request)
-        except EngineError as error:
-            return _failed(error, "")
-        return Response(json.dumps([asdict(query) for query in named_queries()]), media_type="application/json")
 
     async def _query(self, request: Request) -> Response:
         query_id = request.query_params.get("query_id") or str(uuid.uuid4())

@@ -1,4 +1,5 @@
-"""The queries that ship. A new one: a file `<name>.sql` whose first line is `-- ` and what it answers."""
+"""The queries that ship, over the monitor's tables, wherever these are. A new one: a file `<name>.sql` whose first line
+is `-- ` and what it answers."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -6,7 +7,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """A query and what it answers. Parameters are `{name:Type}` in the SQL; the file's head gives their defaults."""
+    """A query and what it answers."""
 
     name: str
     description: str
