@@ -10,7 +10,7 @@ from ropewalk.cli.app import AsJson, StateDir, app, console, layout, print_json
 from ropewalk.cli.demo_screen import PlainScreen, live_screen
 from ropewalk.local.demo.flow import DemoOptions, DemoResult, run_demo
 from ropewalk.local.layout import Layout
-from ropewalk.local.stack import take_down
+from ropewalk.local.stack import is_up, take_down
 from ropewalk.report.terminal import terminal_card
 
 INTERRUPTED = 130
@@ -26,23 +26,26 @@ def demo(
 ) -> None:
     """Raw text to a watched endpoint in a few minutes, with a worker killed on the way; ends with a report card.
 
+    The stack is started and stopped again; one that is already up is used and stays.
+
     Example: ropewalk demo --minutes 30 --keep
     """
     place = layout(state_dir)
     options = DemoOptions(recipe=recipe, minutes=minutes, folder=Path.cwd())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, everything stops
-    kept = False
+    kept = is_up(place)  # a stack that ran before stays
     try:
         result = _run(place, options, as_json)
-        kept = keep
+        kept = kept or keep
     except KeyboardInterrupt:
+        kept = False
         console.print("\n[yellow]interrupted[/], stopping everything; `ropewalk up` continues the run")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         if not kept:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half a stack
             take_down(place)
-    _print_result(result, keep=keep, as_json=as_json)
+    _print_result(result, keep=kept, as_json=as_json)
     raise typer.Exit(1 if result.problems else 0)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -18,7 +18,10 @@ from ropewalk.local.state import StackState
 from ropewalk.report.facts import duration
 
 _MARKS = {"waiting": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", "red")}
-_BAR_WIDTH = 24
+_BAR_WIDTH = 20
+_SHARE_WIDTH = 4
+_COLUMNS: tuple[tuple[int, JustifyMethod], ...] = ((1, "left"), (10, "left"), (12, "right"))  # mark, name, time
+_NUM_LINES = 4
 _PLAIN_SHARES = 5  # a line at every fifth of a long stage
 
 
@@ -50,35 +53,35 @@ class LiveScreen:
     def __rich__(self) -> RenderableType:
         if self._board is None:
             return starting_view(self._stack) if self._stack else Text("starting the stack …", style="dim")
-        table = Table.grid(padding=(0, 2))
-        table.add_column(width=2)
-        table.add_column(width=11)
-        table.add_column(width=_BAR_WIDTH)
-        table.add_column(width=12, justify="right")
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        for name, row in self._board.rows.items():
-            table.add_row(*self._cells(name, row))
-        lines = [Text(line, style="bold red" if "SIGKILL" in line else "dim") for line in self._lines[-4:]]
+        lines = [Text(line, style="bold red" if "SIGKILL" in line else "dim") for line in self._lines[-_NUM_LINES:]]
         incident = [Text(self._board.incident, style="yellow")] if self._board.incident else []
-        return Group(table, *lines, *incident)
+        rows = (self._line(name, row) for name, row in self._board.rows.items())
+        return Group(*rows, *lines, *incident)
 
-    def _cells(self, name: str, row: Row) -> tuple[RenderableType, ...]:
-        style = "dim" if row.status == "waiting" else "bold" if row.status == "running" else ""
+    def _line(self, name: str, row: Row) -> Table:
+        """Mark, name, time and note. Each row is a grid of its own: no note, however long, moves another row."""
+        line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        for width, justify in _COLUMNS:
+            line.add_column(width=width, justify=justify)
         if row.status == "running":
-            seconds = time.monotonic() - self._began.get(name, time.monotonic())
-            bar: RenderableType = ProgressBar(
-                total=1.0, completed=row.share or 0.0, width=_BAR_WIDTH, pulse=row.share is None
-            )
-            return self._spinner, Text(name, style), bar, duration(seconds), Text(row.note)
-        mark, colour = _MARKS[row.status]
-        took = duration(row.seconds) if row.status == "done" and row.seconds else ""
-        return (
-            Text(mark, colour),
-            Text(name, style),
-            "",
-            took,
-            Text(row.note, "red" if row.status == "failed" else "dim"),
-        )
+            line.add_column(width=_BAR_WIDTH)
+            line.add_column(width=_SHARE_WIDTH, justify="right")
+        line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        line.add_row(*(self._moving(name, row) if row.status == "running" else _still(name, row)))
+        return line
+
+    def _moving(self, name: str, row: Row) -> tuple[RenderableType, ...]:
+        seconds = time.monotonic() - self._began.get(name, time.monotonic())
+        bar = ProgressBar(total=1.0, completed=row.share or 0.0, width=_BAR_WIDTH, pulse=row.share is None)
+        share = "" if row.share is None else f"{row.share:.0%}"
+        return self._spinner, Text(name, "bold"), duration(seconds), bar, share, Text(row.note)
+
+
+def _still(name: str, row: Row) -> tuple[RenderableType, ...]:
+    mark, colour = _MARKS[row.status]
+    took = duration(row.seconds) if row.status == "done" and row.seconds else ""
+    note = Text(row.note, "red" if row.status == "failed" else "dim")
+    return Text(mark, colour), Text(name, "dim" if row.status == "waiting" else ""), took, note
 
 
 class PlainScreen:

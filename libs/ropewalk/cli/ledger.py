@@ -40,10 +40,11 @@ def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> N
 
 
 def _print_verdict(verdict: LedgerVerdict) -> None:
+    again = f" ({verdict.num_discarded_steps} steps taken again after a loss)" if verdict.num_discarded_steps else ""
     console.print(
         f"{'[green]✓[/]' if verdict.ok else '[red]✗[/]'} {verdict.num_steps:,} steps, {verdict.num_samples:,} samples:"
-        f" {verdict.num_skipped} skipped, {verdict.num_repeated} repeated"
-        f" ({verdict.num_discarded_steps} steps taken again after a loss)"
+        f" {verdict.num_skipped} skipped, {verdict.num_repeated} repeated{again}",
+        soft_wrap=True,
     )
     for sentence in verdict.sentences:
         console.print(f"  {sentence}", style="red", markup=False)

@@ -6,7 +6,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import JsonValue
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, console, errors, print_json, with_client
 from ropewalk.client import Client
@@ -134,10 +137,16 @@ def recipe_view(recipe: Recipe) -> Table:
     table.add_column("value", overflow="fold")
     for name, value in recipe.as_json().items():
         if name not in ("plan", "sources"):
-            table.add_row(name, str(value))
+            table.add_row(name, _in_words(value))
     for source in recipe.sources:
         table.add_row("source", f"{source.path} ({source.licence}, {source.format})")
     return table
+
+
+def _in_words(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items() if item != "")
+    return str(value)
 
 
 def plan_view(recipe: Recipe) -> Table:
@@ -175,15 +184,22 @@ def _print_event(stored: Stored[Message], since: Stored[Message]) -> None:
     console.print(f"{seconds:8.1f} s  {name:28} {describe(stored.message)}", markup=False, soft_wrap=True)
 
 
-def _runs_view(found: list[RunSummary]) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("run", "status", "stage", "started", "model", "detail"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "run")
+def _runs_view(found: list[RunSummary]) -> Group:
+    """A line per run; what is to be said about it stands below, over the whole width."""
+    width = max(len(run.run_id) for run in found)
+    lines: list[RenderableType] = []
     for run in found:
-        model = f"{run.model}@{run.model_version}" if run.model_version else ""
-        status = f"[{_COLOURS.get(run.status, 'yellow')}]{run.status}[/]"
-        table.add_row(run.run_id, status, run.stage, f"{run.started_at:%Y-%m-%d %H:%M:%S}", model, run.detail)
-    return table
+        line = Text(f"{run.run_id:{width}}  {run.started_at:%m-%d %H:%M}  ", no_wrap=True)
+        lines.append(line.append(_state_words(run), _COLOURS.get(run.status, "yellow")))
+        if run.detail and run.status != "promoted":
+            lines.append(Padding(Text(run.detail, "dim"), (0, 0, 0, 2)))
+    return Group(*lines)
+
+
+def _state_words(run: RunSummary) -> str:
+    if run.model_version:
+        return f"{run.status}, {run.model}@{run.model_version}"
+    return f"{run.status}, {run.stage}" if run.stage else run.status
 
 
 def _run_json(run: RunSummary) -> dict[str, Any]:

@@ -116,12 +116,12 @@ def _(message: training.StepSkipped) -> str:
 
 @describe.register
 def _(message: training.TrainingInterrupted) -> str:
-    return f"{message.cause} at about step {message.last_step}"
+    return f"{message.cause.replace('_', ' ')} at about step {message.last_step}"
 
 
 @describe.register
 def _(message: training.TrainingResumed) -> str:
-    return f"from step {message.resume_step}, {message.seconds_lost:.1f} s after the loss"
+    return f"training goes on from step {message.resume_step}, {message.seconds_lost:.1f} s after the loss"
 
 
 @describe.register
@@ -166,6 +166,11 @@ def _(message: checkpoint.ModelPromoted) -> str:
 
 
 @describe.register
+def _(message: evaluation.EvaluationStarted) -> str:
+    return f"scoring checkpoint {message.checkpoint_id}"
+
+
+@describe.register
 def _(message: evaluation.EvaluationCompleted) -> str:
     return ", ".join(f"{each.metric} {each.value:.3f}" for each in message.estimates[:4])
 
@@ -176,8 +181,14 @@ def _(message: evaluation.GateDecided) -> str:
 
 
 @describe.register
+def _(message: serving.ModelDeploying) -> str:
+    return f"loading {message.model}@{message.model_version}"
+
+
+@describe.register
 def _(message: serving.ModelDeployed) -> str:
-    return f"{message.model}@{message.model_version} loaded in {message.load_s:.1f} s"
+    name = f"{message.model}@{message.model_version}"
+    return f"{name} loaded in {message.load_s:.1f} s, in Triton as {message.triton_model}"
 
 
 @describe.register

@@ -61,3 +61,20 @@ def test_live_screen_shows_every_stage_the_kill_and_the_incident():
     assert all(stage in text for stage in Board().rows)
     assert "step 50 of 100" in text
     assert "SIGKILL" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_long_note_neither_wraps_nor_moves_the_columns(width):
+    screen = LiveScreen()
+    screen.board(training(0.5, "step " * 60).update("evaluate", status="done", seconds=3.0, note="reason " * 60))
+    console = Console(width=width, force_terminal=True, color_system=None)
+
+    with console.capture() as captured:
+        console.print(screen)
+
+    shown = captured.get().splitlines()
+    assert len(shown) == len(Board().rows)
+    assert [line[3:13].strip() for line in shown] == list(Board().rows)
+    assert "50%" in shown[4]
+    assert shown[6][15:27].strip() == "3.0 s"
+    assert all(len(line) <= width for line in shown)

@@ -6,12 +6,12 @@ from typing import Literal
 
 from ropewalk.client.describe import describe
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointCommitted, ModelPromoted, ParityCertified
-from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentIngested, TokenizerTrained
-from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
+from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointExported, ModelPromoted, ParityCertified
+from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, SegmentIngested, TokenizerTrained
+from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
-from ropewalk.events.run import RunFailed, StageCompleted, StageInterrupted, StageStarted
-from ropewalk.events.serving import ModelDeployed
+from ropewalk.events.run import RunAccepted, RunFailed, StageCompleted, StageInterrupted, StageStarted
+from ropewalk.events.serving import ModelDeployed, ModelDeploying
 from ropewalk.events.training import (
     SearchCompleted,
     TrainingCompleted,
@@ -27,6 +27,7 @@ RowStatus = Literal["waiting", "running", "done", "failed"]
 _STAGE_OF: Mapping[type[Message], str] = {
     SegmentIngested: "ingest",
     CorpusIngested: "ingest",
+    SegmentCleaned: "preprocess",
     TokenizerTrained: "preprocess",
     DatasetPublished: "preprocess",
     TrialCompleted: "search",
@@ -36,8 +37,11 @@ _STAGE_OF: Mapping[type[Message], str] = {
     TrainingInterrupted: "train",
     TrainingResumed: "train",
     TrainingCompleted: "train",
+    CheckpointExported: "export",
+    EvaluationStarted: "evaluate",
     EvaluationCompleted: "evaluate",
     GateDecided: "evaluate",
+    ModelDeploying: "deploy",
     ModelDeployed: "deploy",
     ParityCertified: "promote",
     ModelPromoted: "promote",
@@ -58,11 +62,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """All rows, what happened to the workers, and how many checkpoints are verified."""
+    """All rows, what happened to the workers, and the counts that progress is measured by."""
 
     rows: Mapping[str, Row] = field(default_factory=lambda: {name: Row() for name in STAGES})
     incident: str = ""
     num_checkpoints: int = 0
+    num_trials: int = 0
+    num_tried: int = 0
 
     def update(self, stage: str, **changes: object) -> "Board":
         """A board with one row changed."""
@@ -81,6 +87,8 @@ def after(board: Board, message: Message) -> Board:
             return board.update(stage, note=cause)
         case RunFailed(stage=stage, message=text) if stage in board.rows:
             return board.update(stage, status="failed", note=text)
+        case RunAccepted(recipe=recipe):
+            return replace(board, num_trials=int(str(recipe.get("trials", 0))))
         case CheckpointCommitted():
             return replace(board, num_checkpoints=board.num_checkpoints + 1)
         case _:
@@ -92,10 +100,17 @@ def _noted(board: Board, message: Message) -> Board:
     if stage is None:
         return board
     if isinstance(message, TrainingInterrupted | TrainingResumed):
-        board = replace(board, incident=f"worker lost: {describe(message)}" if _lost(message) else describe(message))
-    share = message.step / message.total_steps if isinstance(message, TrainingProgressed) else board.rows[stage].share
-    return board.update(stage, note=describe(message), share=share)
+        board = replace(board, incident=describe(message))
+    if isinstance(message, TrialCompleted):
+        board = replace(board, num_tried=board.num_tried + 1)
+    return board.update(stage, note=describe(message), share=_share(board, stage, message))
 
 
-def _lost(message: Message) -> bool:
-    return isinstance(message, TrainingInterrupted)
+def _share(board: Board, stage: str, message: Message) -> float | None:
+    match message:
+        case TrainingProgressed(step=step, total_steps=total):
+            return step / total
+        case TrialCompleted() if board.num_trials:
+            return min(1.0, board.num_tried / board.num_trials)
+        case _:
+            return board.rows[stage].share

@@ -7,8 +7,14 @@ import pytest
 
 from ropewalk.client.summary import RunSummary
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointSaved
-from ropewalk.events.run import RunFailed, StageCompleted, StageStarted
-from ropewalk.events.training import TrainingInterrupted, TrainingProgressed, TrainingResumed, TrainingStarted
+from ropewalk.events.run import RunAccepted, RunFailed, StageCompleted, StageStarted
+from ropewalk.events.training import (
+    TrainingInterrupted,
+    TrainingProgressed,
+    TrainingResumed,
+    TrainingStarted,
+    TrialCompleted,
+)
 from ropewalk.local.demo.board import Board, after
 from ropewalk.local.demo.choice import demo_fields, free_model_name, unfinished_run
 from ropewalk.local.demo.kill import KillPlan, observe
@@ -96,10 +102,18 @@ def test_board_follows_a_stage_from_its_start_to_its_end():
 
 def test_board_remembers_the_loss_of_a_worker_and_its_return():
     board = after(Board(), interrupted())
-    assert board.incident == "worker lost: worker killed at about step 50"
+    assert board.incident == "worker killed at about step 50"
 
     resumed = TrainingResumed(run_id=RUN, epoch=1, attempt=2, resume_step=40, checkpoint_id="c", seconds_lost=8.5)
-    assert after(board, resumed).incident == "from step 40, 8.5 s after the loss"
+    assert after(board, resumed).incident == "training goes on from step 40, 8.5 s after the loss"
+
+
+def test_share_of_the_search_is_its_ended_trials():
+    board = after(Board(), RunAccepted(run_id=RUN, recipe={"trials": 4}, recipe_sha256="x"))
+    trial = TrialCompleted(run_id=RUN, trial=0, params={}, loss=5.0, num_steps=24, status="complete", seconds=1.0)
+
+    assert after(board, trial).rows["search"].share == 0.25
+    assert after(Board(), trial).rows["search"].share is None
 
 
 def test_board_shows_a_failed_stage_in_its_own_words():
