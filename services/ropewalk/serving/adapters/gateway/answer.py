@@ -12,9 +12,10 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ropewalk.runtime.telemetry import Span, current_traceparent, span
+from ropewalk.events.serving import RequestLog
+from ropewalk.runtime.telemetry import AttributeValue, Span, current_traceparent, record, span
 from ropewalk.serving.adapters.gateway.errors import ApiError, api_error
-from ropewalk.serving.adapters.gateway.exchange import Exchange
+from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
 from ropewalk.serving.adapters.gateway.frames import DONE, Frames, event
 from ropewalk.serving.domain.admission import Admission, FullError
 from ropewalk.serving.domain.generation import Generation, Piece
@@ -63,7 +64,7 @@ class Answer(Response):
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, error = _CLIENT_GONE, "the client went away"
         try:
-            with self._admission.admitted(self._order.version.target), self._span() as current:
+            with self._span() as current, self._admission.admitted(self._order.version.target):
                 self._exchange.trace_id = current_traceparent()[3:35]
                 await self._complete(send)
                 status, error = 200, ""
@@ -77,7 +78,9 @@ class Answer(Response):
             status, error = failed.status, str(failed)
             await self._fail(failed, scope, receive, send)
         finally:
-            self._sink.put(self._exchange.row(status, error))
+            row = self._exchange.row(status, error)
+            self._measure(row)
+            self._sink.put(row)
 
     async def _complete(self, send: Send) -> None:
         exchange = self._exchange
@@ -123,17 +126,34 @@ class Answer(Response):
             (b"x-ropewalk-model-version", version.encode()),
         ]
 
+    def _subject(self) -> dict[str, AttributeValue]:
+        """What was done by which model: the same on the span and on every measurement."""
+        version = self._order.version
+        return {
+            "operation": self._exchange.operation,
+            "provider": PROVIDER,
+            "model": self._frames.model,
+            "response_model": f"{version.model}@{version.number}",
+        }
+
+    def _measure(self, row: RequestLog) -> None:
+        subject = self._subject()
+        record("gen_ai.server.request.duration", row.latency_ms / 1000, **subject, status_code=row.status)
+        record("gen_ai.client.token.usage", row.prompt_tokens, **subject, token_type="input")
+        record("gen_ai.client.token.usage", row.completion_tokens, **subject, token_type="output")
+        if row.ttft_ms:
+            record("gen_ai.server.time_to_first_token", row.ttft_ms / 1000, **subject)
+        if row.completion_tokens > 1:
+            per_token_ms = (row.latency_ms - row.ttft_ms) / (row.completion_tokens - 1)
+            record("gen_ai.server.time_per_output_token", per_token_ms / 1000, **subject)
+
     def _span(self) -> Span:
         generation, version = self._order.generation, self._order.version
-        operation = "chat" if self._frames.chat else "text_completion"
         return span(
-            f"{operation} {version.model}",
+            f"{self._exchange.operation} {version.model}",
             traceparent=self._order.traceparent,
             kind="server",
-            operation=operation,
-            provider="ropewalk",
-            model=self._frames.model,
-            response_model=f"{version.model}@{version.number}",
+            **self._subject(),
             response_id=self._exchange.request_id,
             max_tokens=generation.max_tokens,
             temperature=generation.temperature,

@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ropewalk.runtime.telemetry import current_traceparent, span
 from ropewalk.serving.adapters.chat_template import ChatTemplateError
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.answer import Answer, Order
 from ropewalk.serving.adapters.gateway.errors import ApiError, api_error, on_api_error, on_http_exception
-from ropewalk.serving.adapters.gateway.exchange import Exchange
+from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
 from ropewalk.serving.adapters.gateway.frames import Frames
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.keys import KeyRing
@@ -84,8 +85,23 @@ class Gateway:
             error = api_error(reason)
         except ApiError as reason:
             error = reason
-        self._sink.put(exchange.row(error.status, str(error)))
+        self._refuse(request, exchange, error)
         return error.response()
+
+    def _refuse(self, request: Request, exchange: Exchange, error: ApiError) -> None:
+        """A request that reaches no model is a span and a row too."""
+        with span(
+            exchange.operation,
+            traceparent=request.headers.get("traceparent", ""),
+            kind="server",
+            operation=exchange.operation,
+            provider=PROVIDER,
+            model=exchange.model[:100],
+            response_id=exchange.request_id,
+            status_code=error.status,
+        ):
+            exchange.trace_id = current_traceparent()[3:35]
+            self._sink.put(exchange.row(error.status, str(error)))
 
     async def _checked(self, request: Request, exchange: Exchange) -> Answer:
         body = await self._body(request)

@@ -9,6 +9,7 @@ from ropewalk.events.serving import RequestLog
 from ropewalk.serving.domain.generation import Piece
 from ropewalk.serving.domain.routes import Version
 
+PROVIDER = "ropewalk"  # as telemetry names us
 UNROUTED = "unrouted"  # run id of requests that reached no model version
 
 
@@ -48,6 +49,11 @@ class Exchange:
     def text(self) -> str:
         """The completion so far."""
         return "".join(self._texts)
+
+    @property
+    def operation(self) -> str:
+        """What was asked for, in the words of OpenTelemetry's conventions."""
+        return "chat" if self.route == "chat" else "text_completion"
 
     def row(self, status: int, error: str) -> RequestLog:
         """The row of the request log."""
