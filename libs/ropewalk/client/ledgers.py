@@ -1,7 +1,5 @@
 """Proving a run's ledger from the log and the object store, as any outsider could."""
 
-from dataclasses import fields
-
 from ropewalk.client.client import Client
 from ropewalk.client.errors import NotMeasurableError
 from ropewalk.corpus.ledger import LedgerVerdict, verify_run
@@ -32,9 +30,5 @@ def ledger_verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> Led
     committed = [message for message in messages if isinstance(message, StepsCommitted)]
     if accepted is None or dataset is None:
         raise NotMeasurableError("the run has no ledger yet: it has not published its dataset version")
-    return verify_run(committed, _shard_meta(objects, dataset.uri), parse_recipe(accepted.recipe), objects)
-
-
-def _shard_meta(objects: ObjectStore, uri: str) -> ShardMeta:
-    meta = read_manifest(objects.fetch(uri)).meta
-    return ShardMeta(**{field.name: meta[field.name] for field in fields(ShardMeta)})  # type: ignore[arg-type]
+    meta = ShardMeta.of_json(read_manifest(objects.fetch(dataset.uri)).meta)
+    return verify_run(committed, meta, parse_recipe(accepted.recipe), objects)

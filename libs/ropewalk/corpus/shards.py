@@ -10,7 +10,7 @@ Window i holds the tokens i*C … i*C + C: C inputs and, one place on, C targets
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +45,11 @@ class ShardMeta:
         """The manifest's `meta`."""
         return asdict(self)
 
+    @classmethod
+    def of_json(cls, meta: Mapping[str, JsonValue]) -> Self:
+        """The same from a sealed manifest, which may hold more. Raises KeyError if a field is missing."""
+        return cls(**{field.name: meta[field.name] for field in fields(cls)})  # type: ignore[arg-type]  # sealed by us
+
 
 @dataclass(frozen=True)
 class Window:
@@ -78,7 +83,7 @@ class TokenShard:
         """Raises ManifestError if the folder is not complete."""
         meta = read_manifest(folder).meta
         self.folder = folder
-        self.meta = ShardMeta(**{field.name: meta[field.name] for field in fields(ShardMeta)})  # type: ignore[arg-type]
+        self.meta = ShardMeta.of_json(meta)
         self.tokens: NDArray[Any] = np.memmap(folder / TOKENS, dtype=self.meta.dtype, mode="r")
         self._mask = np.memmap(folder / MASK, dtype=np.uint8, mode="r") if self.meta.has_mask else None
 

@@ -70,23 +70,23 @@ async def run_child(
         ending = await _listen(ours, process, on_message)
     finally:
         await asyncio.shield(_stop(process, ours))
-    if on_cpu is not None and not isinstance(ending, str):
+    if on_cpu is not None and ending is not None:
         on_cpu(ending.cpu_seconds)
     match ending:
         case _Result(value):
-            return value  # type: ignore[return-value]
+            return value  # type: ignore[return-value]  # pickled: what `function` returned
         case _Failure(text, True):
             raise StageError(text)
         case _Failure(text):
             raise ChildDiedError(text)
-        case last_words:
-            raise ChildDiedError(f"{function.__name__} {_exit(process)}{last_words}")
+        case None:
+            raise ChildDiedError(f"{function.__name__} {_exit(process)}")
 
 
 async def _listen(
     pipe: Connection, process: BaseProcess, on_message: Callable[[Any], Awaitable[None]] | None
-) -> "_Result | _Failure | str":
-    """Hand over messages in order until the child sends its ending; a closed pipe before that gives text."""
+) -> _Result | _Failure | None:
+    """Hand over messages in order until the child sends its ending; None if the pipe closes before that."""
     loop = asyncio.get_running_loop()
     inbox: asyncio.Queue[object] = asyncio.Queue()
 
@@ -108,7 +108,7 @@ async def _listen(
             case _Result() | _Failure():
                 return item
             case _:
-                return ""
+                return None
 
 
 async def _stop(process: BaseProcess, pipe: Connection) -> None:

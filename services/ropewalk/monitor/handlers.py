@@ -1,31 +1,21 @@
 """What the monitor does on an event: price a stage."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
 
-from ropewalk.events.base import Message
 from ropewalk.events.monitoring import CostRecorded
 from ropewalk.events.run import RunAccepted, StageCompleted
+from ropewalk.monitor.ports import Timeline
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
 from ropewalk.runtime.outcome import Done, Outcome
 
-M = TypeVar("M", bound=Message)
 USD_PER_CPU_HOUR = 0.04  # for stages outside a run, such as bringing up the stack
 
 
-class LastMessages(Protocol):
-    """What the handlers need of the bus."""
-
-    async def last(self, kind: type[M], run_id: str) -> M | None:
-        """The newest message of a type for a run."""
-        ...
-
-
-def price_stage(messages: Callable[[], LastMessages]) -> Callable[[StageCompleted], Awaitable[Outcome]]:
+def price_stage(timeline: Callable[[], Timeline]) -> Callable[[StageCompleted], Awaitable[Outcome]]:
     """A stage ended: say what it cost, at the price in the run's recipe."""
 
     async def handle(stage: StageCompleted) -> Outcome:
-        accepted = await messages().last(RunAccepted, stage.run_id)
+        accepted = await timeline().last(RunAccepted, stage.run_id)
         return Done((cost_of(stage, price_of(accepted)),))
 
     return handle

@@ -6,11 +6,12 @@ AnalyticsError
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ropewalk.events.base import Message
 from ropewalk.runtime.codec import Stored
 
+M = TypeVar("M", bound=Message)
 Row = dict[str, Any]
 
 
@@ -43,6 +44,14 @@ class Analytics(Protocol):
 
     async def close(self) -> None:
         """Let go of the store."""
+        ...
+
+
+class Timeline(Protocol):
+    """What is known of a run."""
+
+    async def last(self, kind: type[M], run_id: str) -> M | None:
+        """The newest message of a type for a run."""
         ...
 
 

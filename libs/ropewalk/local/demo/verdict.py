@@ -5,11 +5,12 @@ from ropewalk.report.card import ReportCard
 
 def problems(card: ReportCard, failure: str = "") -> tuple[str, ...]:
     """What went wrong, one sentence each; empty if the demo is green."""
-    found = [failure] if failure else []
+    if failure:
+        return (failure,)
     if card.outcome != "promoted":
         reasons = f": {' '.join(card.gate.reasons)}" if card.gate else ""
-        found.append(f"the run ended {card.outcome}{reasons}")
-        return tuple(found)
+        return (f"the run ended {card.outcome}{reasons}",)
+    found = []
     if card.parity is None or not card.parity.passed:
         found.append("there is no parity certificate")
     if card.ledger is None:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-import lz4.frame  # type: ignore[import-untyped]
+import lz4.frame  # type: ignore[import-untyped]  # the package has no types
 import zstandard
 from starlette.requests import Request
 

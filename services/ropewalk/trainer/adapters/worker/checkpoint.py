@@ -20,6 +20,7 @@ from peft import LoraConfig
 from pydantic import JsonValue
 from transformers import PretrainedConfig
 
+from ropewalk.corpus.ledger import LEDGER
 from ropewalk.model.lora import merged, save_adapter
 from ropewalk.model.weights import load_tensors, save_tensors, save_weights
 from ropewalk.storage.manifest import read_manifest
@@ -28,7 +29,6 @@ from ropewalk.trainer.adapters.worker.strategy import Snapshot
 
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
-LEDGER = "ledger.jsonl"
 _FORMAT = 1
 
 

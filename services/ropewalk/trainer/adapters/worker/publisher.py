@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from ropewalk.corpus.ledger import LEDGER
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import StepsCommitted
-from ropewalk.trainer.adapters.worker.checkpoint import LEDGER, CheckpointContent, checkpoint_key, write_checkpoint
+from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, checkpoint_key, write_checkpoint
 from ropewalk.trainer.adapters.worker.job import CheckpointFailed, CheckpointWritten, WorkerJob
 
 Outcome = CheckpointWritten | CheckpointFailed
