@@ -1,5 +1,6 @@
 """The whole embedded stack, started and stopped through the command line as a user would."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import nats
 import pytest
 
 from ropewalk.client import Client, ClientSettings, blocking, find_settings
 from ropewalk.events.base import Message
-from ropewalk.events.run import RunFailed, RunRejected
+from ropewalk.events.checkpoint import ModelPromoted
+from ropewalk.events.run import RunCompleted, RunFailed, RunRejected
 
 M = TypeVar("M", bound=Message)
 RUN_DEADLINE_S = 400.0
@@ -97,3 +100,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
         down = stack.ropewalk("down")
         assert down.returncode == 0, down.stdout + down.stderr
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> dict[str, Any]:
+    """The main job, small, under a model name that no other test promotes."""
+    return {"base": "python-stdlib-tiny", "promotion": {"model": "small"}}
+
+
+@pytest.fixture(scope="session")
+def promoted(stack: Stack, small_recipe: dict[str, Any]) -> ModelPromoted:
+    """A run submitted with plain nats-py, followed to its end; every module looks at this one."""
+
+    async def publish() -> None:
+        connection = await nats.connect(stack.settings.nats.url, token=stack.settings.nats.token)
+        body = json.dumps({"run_id": "small", "recipe": small_recipe}).encode()
+        await connection.jetstream().publish("cmd.run.submit.v1.small", body)
+        await connection.close()
+
+    asyncio.run(publish())
+    completed = stack.until("small", RunCompleted)
+    assert completed.outcome == "promoted", stack.timeline("small")
+    return stack.until("small", ModelPromoted)

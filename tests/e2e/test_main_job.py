@@ -1,19 +1,17 @@
 """The main job on the real stack with a small recipe, and every kind of client against what it made."""
 
 import asyncio
-import json
 from typing import Any
 
 import clickhouse_connect
 import httpx
-import nats
 import numpy as np
 import openai
 import pytest
 import tritonclient.grpc
 import tritonclient.http
 
-from ropewalk.events.checkpoint import ModelPromoted, ParityCertified
+from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted, StageCompleted
@@ -21,24 +19,7 @@ from ropewalk.events.training import TrialCompleted
 
 pytestmark = pytest.mark.stack
 
-SMALL_RECIPE: dict[str, Any] = {"base": "python-stdlib-tiny"}
 STAGES = ["ingest", "preprocess", "search", "train", "export", "evaluate", "deploy", "promote"]
-
-
-@pytest.fixture(scope="module")
-def promoted(stack) -> ModelPromoted:
-    """A run submitted with plain nats-py, followed to its end."""
-
-    async def publish() -> None:
-        connection = await nats.connect(stack.settings.nats.url, token=stack.settings.nats.token)
-        body = json.dumps({"run_id": "small", "recipe": SMALL_RECIPE}).encode()
-        await connection.jetstream().publish("cmd.run.submit.v1.small", body)
-        await connection.close()
-
-    asyncio.run(publish())
-    completed = stack.until("small", RunCompleted)
-    assert completed.outcome == "promoted", stack.timeline("small")
-    return stack.until("small", ModelPromoted)
 
 
 def test_every_stage_happens_exactly_once(stack, promoted) -> None:
@@ -201,8 +182,8 @@ def test_status_names_all_processes_and_endpoints(stack) -> None:
     assert status["demo_key"]
 
 
-def test_a_second_run_is_compared_with_the_model_in_production(stack, promoted) -> None:
-    stack.submit(SMALL_RECIPE | {"seed": 18, "trials": 0}, "small-again")
+def test_a_second_run_is_compared_with_the_model_in_production(stack, small_recipe, promoted) -> None:
+    stack.submit(small_recipe | {"seed": 18, "trials": 0}, "small-again")
     decided = stack.until("small-again", GateDecided)
     assert f"{promoted.model}@{promoted.model_version}" in decided.baseline
     outcome = stack.until("small-again", RunCompleted).outcome
