@@ -1,6 +1,8 @@
-"""Real parts for tests: a nats-server with our topology, and an OTLP receiver, on free ports of loopback."""
+"""Parts for tests: a nats-server with our topology and an OTLP receiver, real and on free ports of loopback; a bus and
+a stage context in memory; scripts that are no package."""
 
 import asyncio
+import importlib.util
 import os
 import signal
 import socket
@@ -8,18 +10,26 @@ import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ropewalk.events.base import Message
+from ropewalk.events.envelope import Envelope
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.runtime.codec import Stored
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
+from ropewalk.storage.local import LocalObjects
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -130,3 +140,68 @@ def collector() -> Iterator[Collector]:
     receiver = Collector()
     yield receiver
     receiver.close()
+
+
+@dataclass
+class MemoryBus:
+    """Answers as the bus does, from a list."""
+
+    messages: list[Message] = field(default_factory=list)
+
+    async def last(self, kind: type[Message], run_id: str) -> Message | None:
+        found = [message for message in self.messages if type(message) is kind and message.run_id == run_id]
+        return found[-1] if found else None
+
+    async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
+        for sequence, message in enumerate(self.messages, start=1):
+            if fnmatch(message.subject, subject_filter):
+                envelope = Envelope(id=str(sequence), type="t", source="s", time="", run_id=message.run_id)
+                yield Stored(sequence, datetime.now(UTC), envelope, message)
+
+
+@dataclass
+class StageHere:
+    """A stage's context without lease and child process: the work runs in this one."""
+
+    objects: LocalObjects
+    scratch: Path
+    recipe: Recipe
+    run_id: str = "r"
+    bus: MemoryBus = field(default_factory=MemoryBus)
+    emitted: list[Message] = field(default_factory=list)
+    num_children: int = 0
+
+    async def emit(self, message: Message, key: str = "") -> None:
+        self.emitted.append(message)
+        self.bus.messages.append(message)
+
+    async def in_child(self, function: Callable, argument: object) -> object:
+        self.num_children += 1
+        return function(argument, lambda message: None)
+
+
+@pytest.fixture
+def timeline() -> MemoryBus:
+    """An empty bus in memory."""
+    return MemoryBus()
+
+
+@pytest.fixture(scope="session")
+def stage_here() -> type[StageHere]:
+    """Makes contexts for stages that run in this process."""
+    return StageHere
+
+
+@pytest.fixture(scope="session")
+def load_script() -> Callable[[Path], ModuleType]:
+    """Imports a file that belongs to no package."""
+
+    def load(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

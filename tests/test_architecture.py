@@ -2,13 +2,12 @@
 
 import ast
 import importlib
-import importlib.util
 import inspect
 import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -92,14 +91,9 @@ def catch_alls(module: ast.Module) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def interface() -> ModuleType:
+def interface(load_script: Callable[[Path], ModuleType]) -> ModuleType:
     """tests/interface.py, a script and no package."""
-    spec = importlib.util.spec_from_file_location("interface", ROOT / "tests" / "interface.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tests" / "interface.py")
 
 
 def test_imports_go_the_allowed_way() -> None:

@@ -1,8 +1,8 @@
 """What the deployment files are compared with: the services' own settings, ports and dependencies."""
 
 import importlib
-import importlib.util
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,14 +31,9 @@ def project() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def interface() -> ModuleType:
+def interface(load_script: Callable[[Path], ModuleType]) -> ModuleType:
     """tests/interface.py, a script and no package."""
-    spec = importlib.util.spec_from_file_location("interface", ROOT / "tests" / "interface.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tests" / "interface.py")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """The compiled .proto files and the tool that describes them."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,14 +13,9 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
-def contracts() -> ModuleType:
+def contracts(load_script: Callable[[Path], ModuleType]) -> ModuleType:
     """proto/contracts.py, which is a script beside the .proto files and no package."""
-    spec = importlib.util.spec_from_file_location("contracts", ROOT / "proto" / "contracts.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "proto" / "contracts.py")
 
 
 @pytest.fixture(scope="session")

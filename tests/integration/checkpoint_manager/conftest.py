@@ -3,13 +3,12 @@
 import json
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from fnmatch import fnmatch
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -19,57 +18,17 @@ from transformers import PreTrainedTokenizerFast
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ropewalk.corpus.document import write_records
-from ropewalk.events.base import Message
 from ropewalk.events.data import DatasetPublished
-from ropewalk.events.envelope import Envelope
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.model.tokenizer import decode, encode, load_tokenizer
 from ropewalk.model.weights import greedy_tokens, load_model, save_weights
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.recipes.recipe import Recipe
-from ropewalk.runtime.codec import Stored
 from ropewalk.storage.local import LocalObjects
 
 RUN = "r"
 CHECKPOINT = "r-7-40"
 CHECKPOINT_URI = "runs/r/checkpoints/7-40"
 KEY = "internal-key"
-
-
-@dataclass
-class MemoryBus:
-    """Answers as the bus does, from a list."""
-
-    messages: list[Message] = field(default_factory=list)
-
-    async def last(self, kind: type[Message], run_id: str) -> Message | None:
-        found = [message for message in self.messages if type(message) is kind and message.run_id == run_id]
-        return found[-1] if found else None
-
-    async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
-        for sequence, message in enumerate(self.messages, start=1):
-            if fnmatch(message.subject, subject_filter):
-                envelope = Envelope(id=str(sequence), type="t", source="s", time="", run_id=message.run_id)
-                yield Stored(sequence, datetime.now(UTC), envelope, message)
-
-
-@dataclass
-class StageHere:
-    """A stage's context without lease and child process: the work runs in this one."""
-
-    objects: LocalObjects
-    scratch: Path
-    recipe: Recipe
-    bus: MemoryBus = field(default_factory=MemoryBus)
-    run_id: str = RUN
-    emitted: list[Message] = field(default_factory=list)
-
-    async def emit(self, message: Message, key: str = "") -> None:
-        self.emitted.append(message)
-        self.bus.messages.append(message)
-
-    async def in_child(self, function: Callable, argument: object) -> object:
-        return function(argument, lambda message: None)
 
 
 def train_tokenizer(folder: Path) -> None:
@@ -110,7 +69,7 @@ def write_checkpoint(folder: Path, seed: int) -> None:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> StageHere:
+def stage(tmp_path: Path, stage_here: Callable[..., Any]) -> Any:
     """A run up to its final checkpoint: dataset, tokenizer, held-out files and weights are in the store."""
     objects = LocalObjects(tmp_path / "objects")
     for name in ("tokenizer", "checkpoint", "evalset", "scratch"):
@@ -122,7 +81,7 @@ def stage(tmp_path: Path) -> StageHere:
     items = [{"item_id": str(n), "path": f"{n}.py", "text": f"import os, m{n}\nx = {n}\n" * 9} for n in range(20)]
     write_records(tmp_path / "evalset" / "items.jsonl.zst", items)
     objects.publish(tmp_path / "evalset", "evalsets/e", {})
-    context = StageHere(objects, tmp_path / "scratch", resolve_recipe({"base": "python-stdlib-tiny"}))
+    context = stage_here(objects, tmp_path / "scratch", resolve_recipe({"base": "python-stdlib-tiny"}))
     context.bus.messages.append(
         DatasetPublished(
             run_id=RUN,

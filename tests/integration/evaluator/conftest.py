@@ -1,10 +1,9 @@
 """A run up to its export: dataset, held-out files and a small model that has seen a regular text."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from fnmatch import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from ropewalk.corpus.document import write_records
-from ropewalk.events.base import Message
 from ropewalk.events.data import DatasetPublished
-from ropewalk.events.envelope import Envelope
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.model.tokenizer import encode, load_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.recipes.recipe import Recipe
-from ropewalk.runtime.codec import Stored
 from ropewalk.storage.local import LocalObjects
 
 CONTEXT = 96
@@ -28,44 +23,6 @@ CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|endoftext|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
-
-
-@dataclass
-class MemoryBus:
-    """Answers as the bus does, from a list."""
-
-    messages: list[Message] = field(default_factory=list)
-
-    async def last(self, kind: type[Message], run_id: str) -> Message | None:
-        found = [message for message in self.messages if type(message) is kind and message.run_id == run_id]
-        return found[-1] if found else None
-
-    async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
-        for sequence, message in enumerate(self.messages, start=1):
-            if fnmatch(message.subject, subject_filter):
-                envelope = Envelope(id=str(sequence), type="t", source="s", time="", run_id=message.run_id)
-                yield Stored(sequence, datetime.now(UTC), envelope, message)
-
-
-@dataclass
-class StageHere:
-    """A stage's context without lease and child process: the work runs in this one."""
-
-    objects: LocalObjects
-    scratch: Path
-    recipe: Recipe
-    run_id: str = "r"
-    bus: MemoryBus = field(default_factory=MemoryBus)
-    emitted: list[Message] = field(default_factory=list)
-    num_children: int = 0
-
-    async def emit(self, message: Message, key: str = "") -> None:
-        self.emitted.append(message)
-        self.bus.messages.append(message)
-
-    async def in_child(self, function: Callable, argument: object) -> object:
-        self.num_children += 1
-        return function(argument, lambda message: None)
 
 
 def a_source(number: int) -> str:
@@ -125,12 +82,13 @@ class World:
 
     objects: LocalObjects
     root: Path
+    make_stage: Callable[..., Any]
 
-    def stage(self, evalset_uri: str = "evalsets/code", **changes: object) -> StageHere:
+    def stage(self, evalset_uri: str = "evalsets/code", **changes: object) -> Any:
         scratch = self.root / "scratch" / str(len(list((self.root / "scratch").iterdir())))
         scratch.mkdir()
         recipe = resolve_recipe({"base": "python-stdlib-tiny", **changes})
-        stage = StageHere(self.objects, scratch, recipe)
+        stage = self.make_stage(self.objects, scratch, recipe)
         stage.bus.messages.append(
             DatasetPublished(
                 run_id="r",
@@ -151,7 +109,7 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def fixed_parts(tmp_path_factory: pytest.TempPathFactory) -> World:
+def fixed_parts(tmp_path_factory: pytest.TempPathFactory, stage_here: Callable[..., Any]) -> World:
     """Built once: nothing in it is changed by a test."""
     root = tmp_path_factory.mktemp("evaluator")
     objects = LocalObjects(root / "objects")
@@ -186,7 +144,7 @@ def fixed_parts(tmp_path_factory: pytest.TempPathFactory) -> World:
         (root / name).mkdir()
         write_records(root / name / "items.jsonl.zst", items)
         objects.publish(root / name, f"evalsets/{name}", {})
-    return World(objects, root)
+    return World(objects, root, stage_here)
 
 
 @pytest.fixture
