@@ -148,7 +148,7 @@ def _alarm(card: ReportCard) -> tuple[str, str, str]:
         return ("drift alarm", "none", NOT_IN_LOG)
     first, *others = card.alarms
     also = f" (also: {', '.join(alarm.signal for alarm in others)})" if others else ""
-    return ("drift alarm", first.signal, first.detail + also)
+    return ("drift alarm", first.signal, first.detail.removeprefix(f"{first.signal}: ") + also)
 
 
 def _cost(card: ReportCard) -> tuple[str, str, str]:

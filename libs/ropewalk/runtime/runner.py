@@ -301,7 +301,7 @@ class StageRunner:
             case "failed":
                 message = ending.reason
                 if not ending.hopeless:
-                    message = f"{self.spec.name} failed {MAX_ATTEMPTS} times, last with: {ending.reason[-1500:]}"
+                    message = f"it failed {MAX_ATTEMPTS} times, last with: {ending.reason[-1500:]}"
                 last = [RunFailed(run_id=state.run_id, stage=state.stage, message=message)]
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(self._commit(state, holding.revision, last))

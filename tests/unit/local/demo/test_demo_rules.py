@@ -211,4 +211,4 @@ def test_verdict_names_everything_that_is_missing():
 def test_verdict_of_a_failed_run_is_its_own_sentence():
     found = problems(a_card(outcome="unfinished"), "stage train failed: the disk is full")
 
-    assert found[0] == "stage train failed: the disk is full"
+    assert found == ("stage train failed: the disk is full",)
