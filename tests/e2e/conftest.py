@@ -20,6 +20,7 @@ from ropewalk.client import Client, ClientSettings, blocking, find_settings
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.run import RunCompleted, RunFailed, RunRejected
+from ropewalk.local.processes import stack_processes
 
 M = TypeVar("M", bound=Message)
 RUN_DEADLINE_S = 400.0
@@ -30,14 +31,47 @@ class Stack:
     """A running stack and how to talk to it."""
 
     state_dir: Path
+    objects_url: str = ""  # empty: a folder in the state folder
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a user of this stack has set."""
+        objects = {"ROPEWALK_OBJECTS_URL": self.objects_url} if self.objects_url else {}
+        return os.environ | {"ROPEWALK_STATE_DIR": str(self.state_dir), "COLUMNS": "200"} | objects
+
+    def start(self, *arguments: str, folder: Path) -> subprocess.Popen[bytes]:
+        """Start a command in a folder and a process group of its own, as a shell does; it writes to `output` there."""
+        with (folder / "output").open("wb") as output:
+            return subprocess.Popen(
+                [_ropewalk(), *arguments],
+                env=self.environment,
+                cwd=folder,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
 
     def ropewalk(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        binary = Path(sysconfig.get_path("scripts")) / "ropewalk"
-        environment = os.environ | {"ROPEWALK_STATE_DIR": str(self.state_dir), "COLUMNS": "200"}
         return subprocess.run(
-            [binary, *arguments], env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            [_ropewalk(), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
+
+    def up(self) -> None:
+        """Start the stack; it must become ready."""
+        done = self.ropewalk("up", timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def down(self) -> None:
+        """Stop the stack; no process may be left."""
+        done = self.ropewalk("down")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert stack_processes(self.state_dir) == []
 
     def json(self, *arguments: str) -> Any:
         """The JSON answer of a command that must succeed."""
@@ -95,11 +129,21 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 taken.bind(("127.0.0.1", port))
                 taken.listen()
         stack = Stack(tmp_path_factory.mktemp("state"))
-        up = stack.ropewalk("up", timeout=180)
-        assert up.returncode == 0, up.stdout + up.stderr
+        stack.up()
         yield stack
-        down = stack.ropewalk("down")
-        assert down.returncode == 0, down.stdout + down.stderr
+        stack.down()
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """A stack that was not started yet, with a state folder of its own."""
+    stack = Stack(tmp_path / "state")
+    yield stack
+    stack.down()
+
+
+def _ropewalk() -> Path:
+    return Path(sysconfig.get_path("scripts")) / "ropewalk"
 
 
 @pytest.fixture(scope="session")

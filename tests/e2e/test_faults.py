@@ -1,12 +1,16 @@
 """What users and operators do wrong, and what machines do: nothing is lost, nothing hangs, the words are clear."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import time
 from pathlib import Path
 
+import nats
 import pytest
 
+from ropewalk.client import ClientSettings
 from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunRejected, StageCompleted, StageStarted
 from ropewalk.events.training import StepsCommitted, TrainingProgressed
 
@@ -78,6 +82,41 @@ def test_a_corpus_smaller_than_a_batch_fails_with_its_sizes(stack, tmp_path) -> 
     assert "tokens" in refused(stack, "bad-small", RunFailed)
 
 
+async def published_by_hand(settings: ClientSettings, subject: str, body: bytes) -> str:
+    """Publish with plain nats-py and return the reason on the dead letter that it becomes."""
+    connection = await nats.connect(settings.nats.url, token=settings.nats.token)
+    dead_letters = await connection.jetstream().subscribe("dlq.>", ordered_consumer=True)
+    await connection.jetstream().publish(subject, body)
+    try:
+        while True:
+            letter = await dead_letters.next_msg(timeout=60)
+            if letter.headers["ropewalk-subject"] == subject:
+                return str(letter.headers["ropewalk-error"])
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("body", [b"not even JSON", b'{"run_id": "by-hand"}', b'{"run_id": "other", "recipe": {}}'])
+def test_a_malformed_request_published_by_hand_becomes_a_dead_letter_and_blocks_nobody(stack, body) -> None:
+    subject = f"cmd.run.submit.v1.by-hand-{len(body)}"
+    assert asyncio.run(published_by_hand(stack.settings, subject, body))
+    stack.submit({"base": "python-stdlib-tiny", "learning_rate": 1}, f"after-by-hand-{len(body)}")
+    refused(stack, f"after-by-hand-{len(body)}", RunRejected)
+
+
+def kill_9(stack, service: str) -> None:
+    """Kill a process of the stack, also one that the supervisor is just starting again."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        pid = stack.pid(service)
+        if pid:  # 0: waiting to be started again
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"{service} does not come back: {stack.status()}")
+
+
 def test_a_run_survives_the_death_of_every_service_at_every_stage_and_of_the_broker(stack) -> None:
     """kill -9 of the owner as each stage starts; of nats-server during training. One terminal event, no lost sample."""
     stack.submit({"base": "python-stdlib-tiny", "trials": 2, "seed": 5}, "tortured")
@@ -88,10 +127,10 @@ def test_a_run_survives_the_death_of_every_service_at_every_stage_and_of_the_bro
         for event in timeline:
             if isinstance(event, StageStarted) and event.stage not in killed:
                 killed.add(event.stage)
-                os.kill(stack.pid(OWNER[event.stage]), signal.SIGKILL)
+                kill_9(stack, OWNER[event.stage])
             if isinstance(event, TrainingProgressed) and "broker" not in killed:
                 killed.add("broker")
-                os.kill(stack.pid("nats-server"), signal.SIGKILL)
+                kill_9(stack, "nats-server")
         if any(isinstance(event, RunCompleted | RunFailed) for event in timeline):
             break
         time.sleep(0.2)
@@ -115,7 +154,7 @@ def test_a_cancelled_run_stops_and_ends_once(stack) -> None:
 def test_down_and_up_again_continue_a_run(stack) -> None:
     stack.submit({"base": "python-stdlib-tiny", "trials": 0, "seed": 7}, "continued")
     stack.until("continued", TrainingProgressed)
-    assert stack.ropewalk("down").returncode == 0
-    assert stack.ropewalk("up", timeout=180).returncode == 0
+    stack.down()
+    stack.up()
     stack.until("continued", RunCompleted)
     assert stack.ropewalk("ledger", "verify", "continued").returncode == 0

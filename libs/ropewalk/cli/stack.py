@@ -72,6 +72,8 @@ def status(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         return
     console.print(endpoints_view(measured.state))
     console.print(processes_view(measured))
+    if measured.disk_is_full:
+        console.print(f"[red]✗[/] the disk of {measured.state.state_dir} is full: runs wait until there is room")
     console.print(f"API key for the OpenAI endpoint: {measured.demo_key}", markup=False)
 
 
@@ -150,6 +152,7 @@ def status_json(measured: StackStatus) -> dict[str, Any]:
         "state_dir": measured.state.state_dir,
         "demo_key": measured.demo_key,
         "phase": measured.state.phase,
+        "disk_is_full": measured.disk_is_full,
         "ports": measured.state.ports.model_dump(),
         "processes": [
             {

@@ -11,7 +11,7 @@ from ropewalk.local.env import process_environment
 from ropewalk.local.errors import StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.ports import LOOPBACK, Ports
-from ropewalk.local.probes import ServicePings, all_ready, http_answers, socket_accepts
+from ropewalk.local.probes import ServicePings, all_ready, http_answers, socket_accepts, stuck_after_full_disk
 from ropewalk.local.spec import Probe, ProcessSpec
 from ropewalk.local.state import endpoints_of
 
@@ -35,11 +35,13 @@ class Plan:
 
 def broker(plan: Plan) -> ProcessSpec:
     """nats-server, which everything else needs."""
+    monitor = f"http://{LOOPBACK}:{plan.ports.nats_monitor}"
     return ProcessSpec(
         name="nats-server",
         command=(_program("nats-server"), "--config", str(plan.layout.nats_config)),
         environment=plan.environment("nats-server"),
-        ready=http_answers(f"http://{LOOPBACK}:{plan.ports.nats_monitor}/healthz?js-enabled-only=true"),
+        ready=http_answers(f"{monitor}/healthz?js-enabled-only=true"),
+        stuck=stuck_after_full_disk(f"{monitor}/healthz", plan.layout.nats_store),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from nats.aio.client import Client as NatsClient
 from ropewalk.local.spec import Probe
 
 _TIMEOUT_S = 2.0
+ROOM_BYTES = 8 * 1024**2  # with less than this the disk counts as full
 
 
 def http_answers(url: str) -> Probe:
@@ -23,6 +25,20 @@ def http_answers(url: str) -> Probe:
                 return (await client.get(url)).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
+
+    return probe
+
+
+def stuck_after_full_disk(url: str, store: Path) -> Probe:
+    """True when nats-server has met a full disk and there is room again: it only writes again after a restart."""
+
+    async def probe() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
+                answer = await client.get(url)
+        except httpx.HTTPError:
+            return False
+        return "no space left on device" in answer.text and shutil.disk_usage(store).free > ROOM_BYTES
 
     return probe
 

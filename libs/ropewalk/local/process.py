@@ -15,6 +15,7 @@ from ropewalk.local.spec import ProcessSpec, RestartPolicy
 from ropewalk.local.state import ProcessState
 
 _PROBE_INTERVAL_S = 0.15
+_STUCK_INTERVAL_S = 3.0
 _MOST_FAILED_STARTS = 8  # before it was ready once: about 25 s with the usual back-off
 
 
@@ -94,6 +95,11 @@ class SupervisedProcess:
             await asyncio.sleep(_PROBE_INTERVAL_S)
         self._ready.set()
         self._set(status="ready", detail="")
+        while self.spec.stuck is not None:
+            await asyncio.sleep(_STUCK_INTERVAL_S)
+            if self._process is not None and await self.spec.stuck():
+                self._process.kill()
+                return
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         process.send_signal(signal.SIGTERM)

@@ -14,6 +14,7 @@ class ProcessSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     ready: Probe
+    stuck: Probe | None = None  # true: it lives and will never do its work again, so it is killed and started anew
     stop_grace_s: float = 8.0
 
 

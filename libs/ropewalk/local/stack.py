@@ -15,6 +15,7 @@ from ropewalk.local.credentials import read_credentials
 from ropewalk.local.errors import StackNotRunningError, StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log, tail_lines
+from ropewalk.local.probes import ROOM_BYTES
 from ropewalk.local.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
 from ropewalk.local.settings import PROCESS_MARKER, inherited_environment
 from ropewalk.local.state import Endpoints, ProcessState, StackState, read_state, write_state
@@ -46,6 +47,7 @@ class StackStatus:
     endpoints: Endpoints
     demo_key: str
     usage: tuple[ProcessUsage, ...]
+    disk_is_full: bool
 
 
 def running_state(layout: Layout) -> StackState:
@@ -115,11 +117,12 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
         )
         for process in (_supervisor_state(state), *state.processes)
     )
+    full = shutil.disk_usage(layout.state_dir).free < ROOM_BYTES
     if credentials is None:
-        return StackStatus(state=state, endpoints=state.endpoints, demo_key="", usage=usage)
+        return StackStatus(state=state, endpoints=state.endpoints, demo_key="", usage=usage, disk_is_full=full)
     with_token = state.endpoints.nats.replace("nats://", f"nats://{credentials.nats_token}@")
     endpoints = state.endpoints.model_copy(update={"nats": with_token})  # as NATS clients take it, in one string
-    return StackStatus(state=state, endpoints=endpoints, demo_key=credentials.demo_key, usage=usage)
+    return StackStatus(state=state, endpoints=endpoints, demo_key=credentials.demo_key, usage=usage, disk_is_full=full)
 
 
 def _by_process(layout: Layout) -> dict[str, list[psutil.Process]]:

@@ -6,6 +6,7 @@ Run as `python -m ropewalk.local.supervisor STATE_DIR`.
 
 import asyncio
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -29,6 +30,8 @@ from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
+
+logger = logging.getLogger(__name__)
 
 READY_TIMEOUT_S = 120.0
 _LOCK_PATIENCE_S = 2.0  # those who ask whether the folder is held hold it for a moment themselves
@@ -100,7 +103,10 @@ class Supervisor:
     def _write(self, **changes: object) -> None:
         processes = tuple(process.state for group in self._groups for process in group)
         self._state = self._state.model_copy(update={"processes": processes, **changes})
-        write_state(self._plan.layout.stack_file, self._state)
+        try:
+            write_state(self._plan.layout.stack_file, self._state)
+        except OSError as error:  # a full disk must not end the supervision; the next change is written again
+            logger.warning("the state of the stack is not written: %s", error)
 
 
 def prepare(layout: Layout) -> Plan:

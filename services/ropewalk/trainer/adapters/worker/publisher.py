@@ -128,5 +128,5 @@ def _writing_to(place: str) -> Iterator[None]:
     except OSError as error:
         nested = isinstance(error, shutil.Error) and isinstance(error.args[0], list)
         text = str(error.args[0][0][-1]) if nested else error.strerror or str(error)
-        what = " ".join(text.partition(": '")[0].split())
+        what = " ".join(text.partition(": '")[0].rpartition("] ")[2].split())
         raise OSError(f"{what}, while writing to {place}") from error
