@@ -12,6 +12,15 @@ from typer.testing import CliRunner
 
 from ropewalk.cli import main as entry
 from ropewalk.cli.app import app
+from ropewalk.local.layout import layout_of
+from ropewalk.local.ports import Ports
+from ropewalk.local.state import StackState, endpoints_of, write_state
+
+HOLD = (
+    "import sys, time\nfrom pathlib import Path\n"
+    "from ropewalk.local.layout import layout_of\nfrom ropewalk.local.supervisor import held\n"
+    "with held(layout_of(Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(600)"
+)
 
 SURFACE = {
     "bus apply": ["--json", "--state-dir"],
@@ -124,6 +133,30 @@ def test_wrong_use_ends_with_one_sentence_and_exit_code_two(ropewalk, arguments,
     assert code == entry.USAGE
     assert sentence in " ".join(error.split())
     assert "Traceback" not in output + error
+
+
+def test_a_demo_that_cannot_begin_leaves_a_running_stack_alone(ropewalk, tmp_path):
+    place = layout_of(tmp_path / "state")
+    place.create()
+    holding = [sys.executable, "-c", HOLD, str(place.state_dir)]
+    with subprocess.Popen(holding, stdout=subprocess.PIPE) as supervisor:
+        try:
+            assert supervisor.stdout.readline() == b"held\n"
+            ports = Ports()
+            state = StackState(
+                supervisor_pid=supervisor.pid,
+                state_dir=str(place.state_dir),
+                ports=ports,
+                endpoints=endpoints_of(ports),
+                processes=(),
+                phase="ready",
+            )
+            write_state(place.stack_file, state)
+
+            assert ropewalk("demo", "--recipe", "nope")[0] == entry.USAGE
+            assert supervisor.poll() is None
+        finally:
+            supervisor.kill()
 
 
 def test_unknown_option_ends_with_exit_code_two(ropewalk):
