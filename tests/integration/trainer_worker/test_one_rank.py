@@ -188,9 +188,7 @@ def test_a_last_checkpoint_that_still_cannot_be_written_is_an_error(workshop, to
     job = workshop.job("full", tools.a_recipe(tools.a_plan(total_steps=3)), patience_s=1.5)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-        with pytest.raises(
-            WorkerError, match=r"the last checkpoint \(step 3\) could not be written for 2 s: .*large"
-        ):
+        with pytest.raises(WorkerError, match=r"the last checkpoint \(step 3\) could not be written for 2 s: .*large"):
             tools.run_alone(job)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
