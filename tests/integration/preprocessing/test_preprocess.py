@@ -1,5 +1,6 @@
 """Segments go through real Ray tasks and come out as one sealed, reproducible dataset version."""
 
+import asyncio
 import json
 import random
 from collections import Counter
@@ -28,6 +29,7 @@ from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.ray_driver import preprocess
 from ropewalk.preprocessing.adapters.tokenizer import load_encoder, train_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.runtime.child import run_child
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
@@ -89,7 +91,11 @@ class Store:
             num_workers=num_workers,
         )
         facts: list[tuple[Message, str]] = []
-        finished = preprocess(job, lambda fact: facts.append(fact))  # type: ignore[arg-type]
+
+        async def note(fact: tuple[Message, str]) -> None:
+            facts.append(fact)
+
+        finished = asyncio.run(run_child(preprocess, job, note))  # as in the service: Ray keeps what it read at import
         assert finished.worker_cpu_seconds > 0
         return finished.dataset, [message for message, _ in facts]
 
