@@ -84,7 +84,7 @@ def _facts(path: Path) -> dict:
         "stages_s": {stage["name"]: round(stage["seconds"], 1) for stage in card["stages"]},
         "train_tokens_per_s": card["training"]["tokens_per_s"],
         "traffic": card["traffic"],
-        "alarm": card["alarm"]["signal"] if card["alarm"] else None,
+        "alarms": [alarm["signal"] for alarm in card["alarms"]],
     }
 
 
