@@ -1,49 +1,11 @@
-"""Entry point: runs the application and turns the errors we know into one sentence and an exit code.
-
-Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does not add up), 2 wrong use.
-"""
-
-import sys
-
-from ropewalk.cli import bus, contracts, demo, ledger, model, questions, runs, stack
-from ropewalk.cli.app import app, errors
-from ropewalk.client.errors import ClientError
-from ropewalk.corpus.ledger import LedgerError
-from ropewalk.local.errors import LocalError
-from ropewalk.recipes.recipe import RecipeError
-from ropewalk.runtime.errors import RopewalkError
-from ropewalk.storage.manifest import ManifestError
-from ropewalk.storage.objects import ObjectNotFoundError
-
-COMMANDS = (demo, stack, runs, questions, ledger, model, contracts, bus)
-_KNOWN = (
-    ClientError,
-    LedgerError,
-    LocalError,
-    ManifestError,
-    ObjectNotFoundError,
-    OSError,
-    RecipeError,
-    RopewalkError,
-)
-USAGE = 2
-INTERRUPTED = 130
+"""Entry point of `ropewalk`. It imports nothing by itself: what answers at once must not wait for the rest."""
 
 
 def main() -> None:
     """Run `ropewalk`."""
-    try:
-        app()
-    except RecipeError as error:
-        for violation in error.violations:
-            errors.print(f"ropewalk: {violation}", style="red", markup=False, soft_wrap=True)
-        sys.exit(USAGE)
-    except _KNOWN as error:
-        errors.print(f"ropewalk: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(USAGE)
-    except KeyboardInterrupt:
-        errors.print("ropewalk: interrupted", style="yellow")
-        sys.exit(INTERRUPTED)
+    from ropewalk.cli.commands import run
+
+    run()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ropewalk.cli import main as entry
+from ropewalk.cli import commands as entry
 from ropewalk.cli.app import app
 from ropewalk.local.layout import layout_of
 from ropewalk.local.ports import Ports

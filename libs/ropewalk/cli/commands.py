@@ -1,0 +1,46 @@
+"""Every command there is; runs the one asked for and turns the errors we know into one sentence and an exit code.
+
+Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does not add up), 2 wrong use.
+"""
+
+import sys
+
+from ropewalk.cli import bus, contracts, demo, ledger, model, questions, runs, stack
+from ropewalk.cli.app import app, errors
+from ropewalk.client.errors import ClientError
+from ropewalk.corpus.ledger import LedgerError
+from ropewalk.local.errors import LocalError
+from ropewalk.recipes.recipe import RecipeError
+from ropewalk.runtime.errors import RopewalkError
+from ropewalk.storage.manifest import ManifestError
+from ropewalk.storage.objects import ObjectNotFoundError
+
+COMMANDS = (demo, stack, runs, questions, ledger, model, contracts, bus)
+_KNOWN = (
+    ClientError,
+    LedgerError,
+    LocalError,
+    ManifestError,
+    ObjectNotFoundError,
+    OSError,
+    RecipeError,
+    RopewalkError,
+)
+USAGE = 2
+INTERRUPTED = 130
+
+
+def run() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except RecipeError as error:
+        for violation in error.violations:
+            errors.print(f"ropewalk: {violation}", style="red", markup=False, soft_wrap=True)
+        sys.exit(USAGE)
+    except _KNOWN as error:
+        errors.print(f"ropewalk: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        errors.print("ropewalk: interrupted", style="yellow")
+        sys.exit(INTERRUPTED)
