@@ -79,7 +79,7 @@ def _type(annotation: object) -> str:
 
 
 def _notes(field: FieldInfo) -> str:
-    default = "" if field.is_required() else f"default `{json.dumps(field.get_default())}`"
+    default = "" if field.is_required() else f"default `{json.dumps(field.get_default(call_default_factory=True))}`"
     return "; ".join(part for part in (field.description or "", default) if part)
 
 

@@ -6,7 +6,8 @@ from pydantic import Field, JsonValue
 
 from ropewalk.events.base import Event, Message, Plane, Request, Value
 
-StageStatus = Literal["running", "done", "failed", "cancelled"]
+StageStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+EndingKind = Literal["completed", "failed", "cancelled", "rejected"]
 
 
 class _Family(Value):
@@ -18,6 +19,11 @@ class SubmitRun(_Family, Request):
 
     name: ClassVar[str] = "submit"
     recipe: dict[str, JsonValue]
+    priority: int = Field(default=0, ge=-10_000, le=10_000, description="a run with a higher number is served first")
+    owner: str = Field(
+        default="", max_length=64, description="who shares fairly: among equal priorities, owners take turns"
+    )
+    deadline_s: float = Field(default=0.0, ge=0, description="seconds from now after which the run fails; 0: never")
 
 
 class CancelRun(_Family, Request):
@@ -34,6 +40,9 @@ class RunAccepted(_Family, Event):
     name: ClassVar[str] = "accepted"
     recipe: dict[str, JsonValue]
     recipe_sha256: str
+    priority: int = 0
+    owner: str = ""
+    deadline_unix: float = Field(default=0.0, description="seconds since 1970 after which the run fails; 0: never")
 
 
 class RunRejected(_Family, Event):
@@ -68,6 +77,15 @@ class RunCancelled(_Family, Event):
     reason: str = ""
 
 
+class StageQueued(_Family, Event):
+    """A stage waits for capacity. Its turn comes by priority, then fair share among owners, then age."""
+
+    name: ClassVar[str] = "stage_queued"
+    stage: str
+    pool: str
+    cpus: float
+
+
 class StageStarted(_Family, Event):
     """A service took the lease of a stage. `epoch` is the fencing epoch of that lease."""
 
@@ -96,6 +114,15 @@ class StageInterrupted(_Family, Event):
     cause: str
 
 
+class StageStalled(_Family, Event):
+    """A stage showed no progress for `silent_s` although its lease is alive; it is ended and tried again."""
+
+    name: ClassVar[str] = "stage_stalled"
+    stage: str
+    epoch: int
+    silent_s: float
+
+
 class StageState(_Family, Message):
     """The compare-and-set snapshot of one stage of one run. Subject: `state.run.<stage>.v1.<run id>`."""
 
@@ -110,6 +137,12 @@ class StageState(_Family, Message):
     cause_type: str = Field(description="CloudEvents type of that event")
     cause_body: str = Field(description="its JSON, so that any instance can take the stage over")
     traceparent: str = ""
+    priority: int = 0
+    owner: str = ""
+    pool: str = Field(default="", description="the pool whose capacity it uses or waits for; empty: it needs none")
+    cpus: float = Field(default=0.0, description="its share of the pool")
+    deadline_unix: float = Field(default=0.0, description="seconds since 1970 after which the run fails; 0: never")
+    retries: dict[str, int] = Field(default_factory=dict, description="attempts used up so far, by cause")
 
     @property
     def subject(self) -> str:
@@ -119,3 +152,39 @@ class StageState(_Family, Message):
 def stage_state_subject(stage: str, run_id: str) -> str:
     """Where the snapshot of a stage lives."""
     return f"state.run.{stage}.v1.{run_id}"
+
+
+class PoolEntry(Value):
+    """A stage in a pool. `ticket` counts up with every entry, so it orders by age."""
+
+    stage: str
+    run_id: str
+    owner: str = ""
+    priority: int = 0
+    cpus: float
+    ticket: int
+    running: bool = False
+
+
+class PoolState(_Family, Message):
+    """Who uses and who waits for the capacity of a pool. Its id is that of the pool, not of a run.
+
+    Written by compare-and-set in the same commit as the stage's own state, so that no two instances can give the
+    same capacity away.
+    """
+
+    plane: ClassVar[Plane] = "state"
+    name: ClassVar[str] = "pool"
+    capacity: float = Field(description="CPUs that stages may use together, as the last writer declared it")
+    next_ticket: int = 1
+    entries: tuple[PoolEntry, ...] = ()
+    operation_id: str = Field(description="id of the commit that wrote this snapshot")
+
+
+class RunEnding(_Family, Message):
+    """Written once per run, in the commit of its terminal event: so there is exactly one."""
+
+    plane: ClassVar[Plane] = "state"
+    name: ClassVar[str] = "ending"
+    kind: EndingKind
+    event_id: str = Field(description="id of the terminal event")

@@ -14,10 +14,12 @@ from google.protobuf.message import Message as ProtoMessage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
+from pydantic.fields import FieldInfo
 
 from ropewalk.events.base import Message, Value
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.registry import MESSAGE_TYPES
+from ropewalk.events.run import StageState
 from ropewalk.events.training import SearchCompleted, StepsCommitted
 
 SCALARS = {str: "string", int: "int64", float: "double", bool: "bool"}
@@ -73,9 +75,25 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
     return {str: TEXT, int: INT64, float: st.floats(), bool: st.booleans()}[annotation]
 
 
+def values_of_field(info: FieldInfo) -> st.SearchStrategy[Any]:
+    """Any value a field allows, its bounds included."""
+    bounds = {
+        name: getattr(rule, name)
+        for rule in info.metadata
+        for name in ("ge", "le", "max_length")
+        if hasattr(rule, name)
+    }
+    if not bounds:
+        return values_of(info.annotation)
+    if info.annotation is str:
+        return st.text(st.characters(exclude_categories=["Cs"]), max_size=bounds["max_length"])
+    numbers = st.integers if info.annotation is int else st.floats
+    return numbers(min_value=bounds.get("ge"), max_value=bounds.get("le"))
+
+
 def messages(kind: type[Value]) -> st.SearchStrategy[Value]:
     """Any value of a message type, NaN, large integers, foreign letters and empty lists included."""
-    fields = {name: values_of(info.annotation) for name, info in kind.model_fields.items()}
+    fields = {name: values_of_field(info) for name, info in kind.model_fields.items()}
     if issubclass(kind, Message):
         fields["run_id"] = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True)
     return st.fixed_dictionaries(fields).map(kind.model_validate)
@@ -121,7 +139,7 @@ def test_the_comment_of_a_message_names_its_subject(compiled: FileDescriptorSet)
         if len(place.path) == 2 and place.path[0] == 4
     }
     for kind in MESSAGE_TYPES:
-        prefix = "state.run.<stage>.v1" if kind.plane == "state" else kind.subject_prefix()
+        prefix = "state.run.<stage>.v1" if kind is StageState else kind.subject_prefix()
         assert f"Subject: {prefix}.<run id>\n" in comments[kind.__name__]
 
 
