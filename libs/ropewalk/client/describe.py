@@ -2,7 +2,7 @@
 
 from functools import singledispatch
 
-from ropewalk.events import checkpoint, data, evaluation, monitoring, run, serving, training
+from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
 from ropewalk.events.base import Message
 
 
@@ -224,3 +224,13 @@ def _(message: monitoring.AlarmRaised) -> str:
 @describe.register
 def _(message: monitoring.CostRecorded) -> str:
     return f"{message.stage}: {message.cpu_seconds:.1f} CPU-seconds, ${message.usd:.5f}"
+
+
+@describe.register
+def _(message: drill.DrillStarted) -> str:
+    return f"{message.drill}: {message.target}"
+
+
+@describe.register
+def _(message: drill.DrillCompleted) -> str:
+    return f"{message.drill} {'passed' if message.passed else 'failed'}: {message.reason}"

@@ -1,9 +1,9 @@
 """Every message type there is. A type that is not here does not exist on the bus."""
 
-from ropewalk.events import checkpoint, data, evaluation, monitoring, run, serving, training
+from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
 from ropewalk.events.base import Message
 
-_MODULES = (run, data, training, checkpoint, evaluation, serving, monitoring)
+_MODULES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill)
 
 
 def _concrete(module: object) -> list[type[Message]]:
