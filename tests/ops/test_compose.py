@@ -105,6 +105,16 @@ def test_every_service_has_a_health_check_and_its_own_state(compose: dict[str, A
         assert f"{name}:/var/lib/ropewalk" in definition["volumes"]
 
 
+def test_a_service_is_asked_where_it_answers_and_counts_as_healthy_without_the_bus(
+    compose: dict[str, Any], services: tuple[str, ...]
+) -> None:
+    for name in services:
+        definition = compose["services"][name]
+        asked = definition["healthcheck"]["test"][-1]
+        port = definition["environment"]["ROPEWALK_HEALTH_PORT"]
+        assert f"http://127.0.0.1:{port}/live" in asked or "http://127.0.0.1:8080/healthz" in asked
+
+
 def test_only_loopback_ports_are_published(compose: dict[str, Any]) -> None:
     found = [port for definition in compose["services"].values() for port in published(definition)]
     assert found

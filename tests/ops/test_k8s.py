@@ -169,6 +169,19 @@ def test_every_setting_is_one_that_its_service_reads(
         assert {setting for setting in given if setting.startswith("ROPEWALK_")} <= known, name
 
 
+def test_services_are_restarted_for_a_hanging_loop_and_not_for_a_bus_that_is_away(
+    base: list[Manifest], settings_map: dict[str, str], services: tuple[str, ...]
+) -> None:
+    for name in services:
+        (pod,) = pod_specs(one(base, "Deployment", name))
+        (container,) = pod["containers"]
+        ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+        assert ports["health"] == settings_map["ROPEWALK_HEALTH_PORT"]
+        for probe in ("startupProbe", "livenessProbe"):
+            assert container[probe]["httpGet"] == {"path": "/live", "port": "health"}
+        assert container["readinessProbe"]["httpGet"]["path"] == ("/healthz" if name == "serving" else "/ready")
+
+
 def test_no_manifest_holds_a_secret(everything: list[Manifest], containers: list[dict[str, Any]]) -> None:
     assert not [manifest for manifest in everything if manifest["kind"] == "Secret"]
     seen = set()

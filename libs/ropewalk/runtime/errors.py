@@ -5,7 +5,8 @@ RopewalkError
 ├── ConflictError         somebody else changed the state first: read it again
 ├── MalformedMessageError a message does not fit its type: dead letter
 ├── LeaseLostError        another instance holds the stage now
-└── ChildDiedError        a child process ended without a result
+├── ChildDiedError        a child process ended without a result
+└── ListenError           a port is taken
 """
 
 
@@ -31,3 +32,7 @@ class LeaseLostError(RopewalkError):
 
 class ChildDiedError(RopewalkError):
     """A child process ended without a result; the text has its exit status and last words."""
+
+
+class ListenError(RopewalkError):
+    """A port cannot be listened on. The text names it and the setting."""

@@ -76,6 +76,10 @@ class LeaseKeeper:
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join, 5.0)
 
+    def why_not_renewing(self) -> str:
+        """Why no lease can be renewed; empty while the thread lives. A reason for `/ready`."""
+        return "" if self._thread.is_alive() else "the thread that renews its leases does not run"
+
     async def acquire(self, stage: str, run_id: str, on_lost: Callable[[], None]) -> Lease | None:
         """Take the lease, or None if somebody holds it."""
         return await self._in_loop(self._acquire(lease_subject(stage, run_id), on_lost))

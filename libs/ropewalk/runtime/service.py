@@ -10,7 +10,9 @@ import contextlib
 import json
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from faststream import AckPolicy, FastStream
@@ -26,6 +28,8 @@ from ropewalk.events.streams import LEASE_STREAM, stream_of
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.connection import connect_options
 from ropewalk.runtime.delivery import deliver, outcome_or_error
+from ropewalk.runtime.errors import ListenError
+from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.runtime.leases import LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.outcome import Done, Outcome, Retry
@@ -33,6 +37,7 @@ from ropewalk.runtime.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext, StageSpec
 from ropewalk.runtime.telemetry import configure
+from ropewalk.runtime.telemetry import shutdown as shut_down_telemetry
 from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -49,7 +54,9 @@ class Service:
         self.name = name
         self.settings = settings
         self.objects: ObjectStore = settings.store.connect()
+        self.health = Health(name)
         self._bus: Bus | None = None
+        self._bound = False
         options = connect_options(settings.nats, name)
         self.broker = NatsBroker(options.pop("servers"), logger=None, apply_types=False, **options)
         self.leases = LeaseKeeper(settings.nats, f"{name}/{settings.instance}", settings.lease_ttl_s)
@@ -95,9 +102,21 @@ class Service:
         """Block until SIGTERM or SIGINT."""
         configure_logs()
         configure(self.name, self.settings.telemetry)
-        asyncio.run(self._main())
+        try:
+            if self.settings.health.port:
+                HealthServer(self.health, self.settings.health)  # answers until the process ends
+        except ListenError as error:
+            logger.error("%s", error)
+            sys.exit(2)
+        try:
+            asyncio.run(self._main())
+        finally:
+            shut_down_telemetry()
 
     async def _main(self) -> None:
+        self.health.pulse.start()
+        for check in (self._not_connected, self._not_bound, self.leases.why_not_renewing):
+            self.health.add(check)
         self._bus = await Bus.connect(self.settings.nats, self.name)
         self._prepare_stages()
         app = FastStream(self.broker, logger=None, lifespan=self._lifespan, after_startup=[self._started])
@@ -105,6 +124,14 @@ class Service:
             await app.run(log_level=logging.WARNING, sleep_time=0.25)
         finally:
             await self._bus.close()
+            self.health.pulse.stop()
+
+    def _not_connected(self) -> str:
+        connected = self._bus is not None and self._bus.connection.is_connected
+        return "" if connected else f"it has no connection to the bus at {self.settings.nats.url}"
+
+    def _not_bound(self) -> str:
+        return "" if self._bound else "it does not take messages: it starts or stops"
 
     def _prepare_stages(self) -> None:
         surroundings = Surroundings(
@@ -126,6 +153,7 @@ class Service:
         try:
             yield
         finally:
+            self._bound = False
             for runner in self._runners:
                 await runner.stop()
             for task in (*tasks, *self._watchers):
@@ -139,10 +167,11 @@ class Service:
         if self._runners:
             self._watchers.append(asyncio.create_task(self._watch_cancellations()))
         await self.bus.connection.subscribe(f"ctl.ping.{self.name}", cb=self._pong)
+        self._bound = True
         logger.info("%s is ready", self.name)
 
     async def _pong(self, message: Msg) -> None:
-        await message.respond(json.dumps({"service": self.name, "pid": os.getpid()}).encode())
+        await message.respond(json.dumps({"pid": os.getpid(), **asdict(self.health.report())}).encode())
 
     async def _guard(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A background task that dies takes the service down, so that the supervisor sees it."""

@@ -47,6 +47,15 @@ class TelemetrySettings(BaseSettings):
     otlp_endpoint: str = Field(default="", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
+class HealthSettings(BaseSettings):
+    """Where `/live` and `/ready` are answered, for an orchestrator. The embedded stack asks over the bus instead."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_HEALTH_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535, description="port of `/live` and `/ready`; 0: none")
+
+
 class RuntimeSettings(BaseSettings):
     """What every service is told."""
 
@@ -58,6 +67,7 @@ class RuntimeSettings(BaseSettings):
     nats: NatsSettings = Field(default_factory=NatsSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+    health: HealthSettings = Field(default_factory=HealthSettings)
 
     @property
     def store(self) -> StoreAddress:
