@@ -24,6 +24,7 @@ from ropewalk.events.run import StageState
 from ropewalk.events.streams import stream_of
 from ropewalk.runtime.codec import Stored, now_rfc3339
 from ropewalk.runtime.connection import connect_options
+from ropewalk.runtime.dead_letters import EXPECTED_SEQUENCE, dead_letter
 from ropewalk.runtime.errors import BusError, ConflictError
 from ropewalk.runtime.reading import Batch, StreamReader
 from ropewalk.runtime.settings import NatsSettings
@@ -32,7 +33,6 @@ from ropewalk.runtime.telemetry import current_traceparent
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
-EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 _SEND_TIMEOUT_S = 5.0
 _WRONG_SEQUENCE = {10071, 10164}
 _DUPLICATE_ID = 10201
@@ -164,17 +164,13 @@ class Bus:
         return Outgoing(subject=message.subject, body=message.model_dump_json().encode(), headers=envelope.headers())
 
     async def dead_letter(self, stored_in: str, consumer: str, raw: Any, error: str) -> None:
-        """Set a raw message aside with its headers and the reason."""
-        sequence = raw.metadata.sequence.stream
-        headers = {name: value for name, value in (raw.headers or {}).items() if not name.startswith("Nats-")}
-        headers |= {
-            "Nats-Msg-Id": f"dlq/{stored_in}/{consumer}/{sequence}",
-            "ropewalk-error": " ".join(error.split())[:1000].encode("ascii", "replace").decode(),
-            "ropewalk-subject": raw.subject,
-            "ropewalk-stream": stored_in,
-            "ropewalk-sequence": str(sequence),
-        }
-        await self._send_surely([Outgoing(subject=f"dlq.{stored_in}.{consumer}", body=raw.data, headers=headers)])
+        """Set a raw message aside with its headers and the reason, once however often this is called."""
+        subject, headers = dead_letter(raw, stored_in, consumer, error)
+        try:
+            await self._send_with_patience([Outgoing(subject=subject, body=raw.data, headers=headers)])
+        except Refusal as refusal:
+            if refusal.code not in _WRONG_SEQUENCE:  # the letter is there already
+                raise BusError(f"the bus refused {subject}: {refusal}") from None
 
     async def _send_surely(self, batch: list[Outgoing]) -> None:
         try:

@@ -16,6 +16,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import decode, now_rfc3339
+from ropewalk.runtime.dead_letters import is_for
 from ropewalk.runtime.errors import MalformedMessageError
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.telemetry import record, span
@@ -39,6 +40,9 @@ async def outcome_or_error(work: Awaitable[R]) -> R | Exception:
 
 async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, consumer: str) -> None:
     """Hand one message to its handler and settle it with JetStream."""
+    if not is_for(raw.headers, consumer):
+        await raw.ack()
+        return
     envelope = Envelope.from_headers(
         raw.headers or {},
         subject=raw.subject,

@@ -16,6 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RawStreamMsg
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.runtime.codec import Stored, decode_any
+from ropewalk.runtime.dead_letters import is_for, repeats_the_log
 from ropewalk.runtime.errors import MalformedMessageError
 
 logger = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class StreamReader:
                 logger.warning("bus away (%s), sink %s waits", type(error).__name__, durable)
                 await asyncio.sleep(0.5)
                 continue
-            yield _batch(page)
+            yield _batch(page, durable)
 
 
 def _pass_on_cancellation() -> None:
@@ -175,10 +176,12 @@ async def _rest(subscription: JetStreamContext.PullSubscription, most: int, wait
         return []
 
 
-def _batch(page: list[Msg]) -> Batch:
+def _batch(page: list[Msg], durable: str) -> Batch:
     items: list[Stored[Message]] = []
     malformed: list[tuple[Msg, str]] = []
     for raw in page:
+        if not is_for(raw.headers, durable):
+            continue
         try:
             items.append(stored(raw))
         except MalformedMessageError as error:
@@ -216,6 +219,8 @@ def envelope_of(subject: str, headers: dict[str, str], sequence: int, time: date
 
 
 def _tolerant(raw: Msg) -> Stored[Message] | None:
+    if repeats_the_log(raw.headers):
+        return None
     try:
         return stored(raw)
     except MalformedMessageError as error:

@@ -1,0 +1,82 @@
+"""What a dead letter looks like on the bus, and how one is delivered again to the consumer that rejected it.
+
+A letter has a subject of its own, `dlq.<stream>.<consumer>.<sequence>-<hash of the body>`, and may only be the first
+message there: however often a message is rejected, it is one letter. What became of it (retried, dropped) is a mark
+on the same subject, written by compare-and-set, so no two operators settle a letter twice and nothing vanishes
+silently.
+
+A redelivery lies in the stream under a message id of its own, since the server would drop a repetition, and keeps
+the `ce-id` of the original: the ids of whatever follows from it are the same, so effects stay once.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ropewalk.events.envelope import Envelope
+
+ERROR = "ropewalk-error"
+SUBJECT = "ropewalk-subject"
+STREAM = "ropewalk-stream"
+SEQUENCE = "ropewalk-sequence"
+CONSUMER = "ropewalk-consumer"
+DELIVERIES = "ropewalk-deliveries"
+TIME = "ropewalk-time"
+MARK = "ropewalk-mark"
+ONLY_FOR = "ropewalk-only-for"
+RETRY_OF = "ropewalk-retry-of"
+CORRECTED = "ropewalk-corrected"
+EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+
+_MAX_ERROR = 1000
+_OWN = "ropewalk-"
+
+
+def dead_letter(raw: Any, stored_in: str, consumer: str, error: str) -> tuple[str, dict[str, str]]:
+    """Subject and headers under which a raw message is set aside; its body stays as it is."""
+    sequence = raw.metadata.sequence.stream
+    received = raw.headers or {}
+    headers = {name: value for name, value in received.items() if not name.startswith(("Nats-", _OWN))}
+    if RETRY_OF in received:
+        headers[RETRY_OF] = received[RETRY_OF]
+    headers |= {
+        EXPECTED_SEQUENCE: "0",
+        ERROR: " ".join(error.split())[:_MAX_ERROR].encode("ascii", "replace").decode(),
+        SUBJECT: raw.subject,
+        STREAM: stored_in,
+        SEQUENCE: str(sequence),
+        CONSUMER: consumer,
+        DELIVERIES: str(raw.metadata.num_delivered or 1),
+        TIME: (raw.metadata.timestamp or datetime.now(UTC)).astimezone(UTC).isoformat(),
+    }
+    return f"dlq.{stored_in}.{consumer}.{sequence}-{hashlib.sha256(raw.data).hexdigest()[:8]}", headers
+
+
+def redelivery(letter: Mapping[str, str], letter_id: int, *, corrected: bool) -> dict[str, str]:
+    """Headers of the message that brings a letter back to its consumer, from the headers of the letter."""
+    envelope = Envelope.from_headers(
+        letter, subject=letter[SUBJECT], sequence=int(letter[SEQUENCE]), time=letter.get(TIME, "")
+    )
+    headers = {name: value for name, value in letter.items() if not name.startswith(("Nats-", _OWN))}
+    headers |= {
+        "Nats-Msg-Id": f"retry/{letter_id}",
+        "ce-id": envelope.id,  # a sender without headers got its id from where the original lies
+        "ce-time": envelope.time,
+        ONLY_FOR: letter[CONSUMER],
+        RETRY_OF: str(letter_id),
+    }
+    return headers | ({CORRECTED: "1"} if corrected else {})
+
+
+def is_for(headers: Mapping[str, str] | None, consumer: str) -> bool:
+    """Whether a consumer should look at a message: a redelivery concerns only the one that rejected it."""
+    return not headers or headers.get(ONLY_FOR, consumer) == consumer
+
+
+def repeats_the_log(headers: Mapping[str, str] | None) -> bool:
+    """Whether a reader of the whole log has seen this message already, where its original lies.
+
+    A corrected one counts: its original could not be read.
+    """
+    return bool(headers) and RETRY_OF in (headers or {}) and CORRECTED not in (headers or {})
