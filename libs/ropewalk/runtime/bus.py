@@ -29,6 +29,7 @@ from ropewalk.runtime.errors import BusError, ConflictError
 from ropewalk.runtime.reading import Batch, StreamReader
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.telemetry import current_traceparent
+from ropewalk.runtime.waiting import WaitingSends
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,15 @@ M = TypeVar("M", bound=Message)
 _SEND_TIMEOUT_S = 5.0
 _WRONG_SEQUENCE = {10071, 10164}
 _DUPLICATE_ID = 10201
+_NO_ROOM = {10023, 10047, 10077}  # the store or the stream has reached its limit; there may be room again
+
+
+class NoRoom(Exception):
+    """JetStream has no room for a message now: its store or the stream is at its limit."""
+
+
 _PASSING = (
+    NoRoom,
     TimeoutError,
     nats.errors.TimeoutError,
     nats.errors.NoRespondersError,
@@ -69,6 +78,7 @@ class Bus:
     def __init__(self, connection: Client, source: str) -> None:
         self.connection = connection
         self.source = source
+        self.waiting = WaitingSends()
         self._reader = StreamReader(connection)
 
     @classmethod
@@ -181,14 +191,19 @@ class Bus:
 
     async def _send_with_patience(self, batch: list[Outgoing]) -> int:
         """Repeat until the server answers. Returns the stream sequence of the last message."""
-        delay_s = 0.1
-        while True:
-            try:
-                return await self._send(batch)
-            except _PASSING as error:
-                logger.warning("bus away (%s), keeping %s", type(error).__name__, batch[0].subject)
+        delay_s, number = 0.1, self.waiting.begin()
+        try:
+            while True:
+                try:
+                    return await self._send(batch)
+                except _PASSING as error:
+                    reason = _said(error)
+                    logger.warning("bus away (%s), keeping %s", reason, batch[0].subject)
+                    self.waiting.refused(number, batch[0].subject, reason)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, 2.0)
+        finally:
+            self.waiting.end(number)
 
     async def _send(self, batch: list[Outgoing]) -> int:
         if len(batch) == 1:
@@ -208,5 +223,12 @@ class Bus:
         reply = await self.connection.request(outgoing.subject, outgoing.body, timeout=_SEND_TIMEOUT_S, headers=headers)
         answer = json.loads(reply.data) if reply.data else {}
         if error := answer.get("error"):
-            raise Refusal(error.get("err_code", 0), error.get("description", ""))
+            code, description = error.get("err_code", 0), error.get("description", "")
+            raise NoRoom(description) if code in _NO_ROOM else Refusal(code, description)
         return int(answer.get("seq", 0))
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, TimeoutError):  # nats-py's is one, too
+        return f"no acknowledgement in {_SEND_TIMEOUT_S:.0f} s"
+    return str(error) or type(error).__name__

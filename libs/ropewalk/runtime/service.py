@@ -171,7 +171,8 @@ class Service:
         logger.info("%s is ready", self.name)
 
     async def _pong(self, message: Msg) -> None:
-        await message.respond(json.dumps({"pid": os.getpid(), **asdict(self.health.report())}).encode())
+        answer = {"pid": os.getpid(), **asdict(self.health.report()), "waiting": asdict(self.bus.waiting.summary())}
+        await message.respond(json.dumps(answer).encode())
 
     async def _guard(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A background task that dies takes the service down, so that the supervisor sees it."""
