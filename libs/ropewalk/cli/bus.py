@@ -1,19 +1,25 @@
-"""`bus apply`: bring the streams of a server in line with the contract."""
+"""`bus`: bring a server in line with the contract, show where it is not, show who is behind."""
 
 import asyncio
+from dataclasses import asdict
 
 import typer
+from rich.table import Table
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of
+from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of, with_client
+from ropewalk.runtime.lag import consumer_lag
 from ropewalk.runtime.topology import apply_topology
+from ropewalk.runtime.topology import drift as find_drift
 
-bus = typer.Typer(help="The streams of the event log.", no_args_is_help=True)
+_IN_ORDER = "every stream and consumer is as it should be"
+
+bus = typer.Typer(help="The streams and consumers of the event log.", no_args_is_help=True)
 app.add_typer(bus, name="bus")
 
 
 @bus.callback()
 def group() -> None:
-    """The streams of the event log.
+    """The streams and consumers of the event log.
 
     Example: ropewalk bus apply
     """
@@ -21,7 +27,7 @@ def group() -> None:
 
 @bus.command()
 def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Create or update every stream and report what changed. `ropewalk up` does it for the embedded stack.
+    """Create or update every stream and consumer and report what changed. `ropewalk up` does it for the embedded stack.
 
     Example: ROPEWALK_NATS_URL=nats://nats:4222 ropewalk bus apply
     """
@@ -32,4 +38,38 @@ def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     for change in changes:
         console.print(change, markup=False)
     if not changes:
-        console.print("every stream is as it should be")
+        console.print(_IN_ORDER)
+
+
+@bus.command()
+def drift(state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """List every difference between the server and the contract: missing, changed, unknown. Exit 1 if there is one.
+
+    Example: ropewalk bus drift
+    """
+    found = asyncio.run(find_drift(settings_of(state_dir).nats))
+    if as_json:
+        print_json({"differences": [asdict(difference) for difference in found]})
+    else:
+        for difference in found:
+            console.print(str(difference), markup=False)
+        if not found:
+            console.print(_IN_ORDER)
+    raise typer.Exit(1 if found else 0)
+
+
+@bus.command()
+def lag(state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Show how far every consumer is behind: waiting, in hands, delivered again, age of the oldest in seconds.
+
+    Example: ropewalk bus lag
+    """
+    rows = with_client(lambda client: consumer_lag(client.bus.connection), state_dir)
+    if as_json:
+        print_json({"consumers": [asdict(row) for row in rows]})
+        return
+    table = Table("consumer", "stream", "pending", "unacked", "redelivered", "oldest s", box=None)
+    for row in rows:
+        numbers = (row.pending, row.ack_pending, row.redelivered, round(row.oldest_s, 1))
+        table.add_row(row.consumer, row.stream, *map(str, numbers))
+    console.print(table)

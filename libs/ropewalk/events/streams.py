@@ -1,7 +1,7 @@
 """Which stream carries which subjects. One owner applies this table (`ropewalk bus apply`); services only bind.
 
-State, events and requests share CONTROL because an atomic batch cannot span streams. Message schedules are off:
-nats-server 2.15 refuses them on a stream that discards new messages, and losing old facts is not an option.
+State, events and requests share CONTROL because an atomic batch cannot span streams. Timers have a stream of their
+own: the server refuses message schedules on a stream that discards new messages, and CONTROL must not lose old facts.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ DAY_S = 86_400.0
 
 LEASE_BUCKET = "lease"
 LEASE_STREAM = f"KV_{LEASE_BUCKET}"
+SCHEDULE_STREAM = "SCHED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class StreamSpec:
     duplicate_window_s: float = 120.0
     atomic: bool = False
     message_ttl: bool = False
+    schedules: bool = False
+    max_per_subject: int = 0
     mirror_of: str = ""
 
 
@@ -39,6 +42,16 @@ STREAMS: tuple[StreamSpec, ...] = (
         duplicate_window_s=1800.0,
         atomic=True,
         message_ttl=True,
+    ),
+    StreamSpec(
+        name=SCHEDULE_STREAM,
+        subjects=("sched.>", "due.>"),
+        discard="old",
+        max_age_s=30 * DAY_S,
+        max_bytes=GIB,
+        message_ttl=True,
+        schedules=True,
+        max_per_subject=1,
     ),
     StreamSpec(name="TEL", subjects=("tel.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=4 * GIB),
     StreamSpec(name="INFER", subjects=("log.infer.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=4 * GIB),
@@ -56,7 +69,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(name="AUDIT", subjects=(), discard="old", max_age_s=730 * DAY_S, max_bytes=0, mirror_of="CONTROL"),
 )
 
-_PLANE_STREAM = {"cmd": "CONTROL", "evt": "CONTROL", "state": "CONTROL", "tel": "TEL"}
+_PLANE_STREAM = {"cmd": "CONTROL", "evt": "CONTROL", "state": "CONTROL", "tel": "TEL", "sched": "SCHED", "due": "SCHED"}
 
 
 def stream_of(subject: str) -> str:

@@ -19,6 +19,7 @@ import nats.js.errors
 from nats.aio.client import Client
 
 from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.run import StageState
 from ropewalk.events.streams import stream_of
@@ -152,11 +153,9 @@ class Bus:
         """As `read`, but it never ends. Survives restarts of the server without a gap."""
         return self._reader.follow(stream, subject_filter, from_now=from_now)
 
-    def batches(
-        self, stream: str, durable: str, subjects: tuple[str, ...], *, max_messages: int, max_wait_s: float
-    ) -> AsyncIterator[Batch]:
+    def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
         """Batches for a sink under a durable consumer; what is not acknowledged comes again."""
-        return self._reader.batches(stream, durable, subjects, max_messages=max_messages, max_wait_s=max_wait_s)
+        return self._reader.batches(consumer, max_messages=max_messages, max_wait_s=max_wait_s)
 
     def prepare(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> Outgoing:
         """Give a message its envelope."""

@@ -1,27 +1,36 @@
 """Reading streams: the last message of a subject, everything up to now, everything from now on, batches for sinks."""
 
 import asyncio
+import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RawStreamMsg
+from nats.js.api import RawStreamMsg
 
 from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope
 from ropewalk.runtime.codec import Stored, decode_any
 from ropewalk.runtime.dead_letters import is_for, repeats_the_log
-from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.runtime.errors import BusError, MalformedMessageError
 
 logger = logging.getLogger(__name__)
 
+R = TypeVar("R")
 _PAGE = 256
+_ANSWER_TIMEOUT_S = 2.0  # short, because an answer that a killed server owed never comes
+_TICK_S = 1.0
+_FIRST_LOOK_S = 0.005
 _IDLE_FETCH_S = 5.0
 _PASSING = (
     TimeoutError,
@@ -42,111 +51,137 @@ class Batch:
     ack: Callable[[], Awaitable[None]]
 
 
+@dataclass(frozen=True)
+class RawMessage:
+    """A message as it lies in a stream, not decoded."""
+
+    subject: str
+    sequence: int
+    time: datetime
+    headers: dict[str, str]
+    body: bytes
+
+
 class StreamReader:
-    """Everything a Bus reads."""
+    """Everything a Bus reads. It makes no consumer, so nothing is left behind and no restart loses a place.
+
+    Many messages come by a batched direct get, which a mirror may answer that is a little behind. So an answer may be
+    short but never has a gap; that nothing more is there is only believed from the stream's leader.
+    """
 
     def __init__(self, connection: Client) -> None:
-        self._context: JetStreamContext = connection.jetstream(timeout=5)
+        self._connection = connection
+        self._context: JetStreamContext = connection.jetstream(timeout=_ANSWER_TIMEOUT_S)
 
     async def last(self, stream: str, subject: str) -> RawStreamMsg | None:
-        """The newest message on a subject; waits for a broker that is away."""
-        while True:
-            try:
-                return await self._context.get_last_msg(stream, subject)
-            except nats.js.errors.NotFoundError:
-                return None
-            except _PASSING as error:
-                logger.warning("bus away (%s), waiting to read %s", type(error).__name__, subject)
-                await asyncio.sleep(0.5)
+        """The newest message on a subject, from the leader; waits for a broker that is away."""
+        return await self._patiently(lambda: self._context.get_last_msg(stream, subject), subject)
 
     async def read(self, stream: str, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         """See Bus.read."""
-        end = await self._end(stream)
-        start, exhausted = 1, False
-        while start <= end and not exhausted:
-            try:
-                exhausted = True
-                async for sequence, item in self._page(stream, subject_filter, start):
-                    if sequence > end:
-                        return
-                    start = sequence + 1
-                    if item is not None:
-                        yield item
-            except _PASSING:
-                exhausted = False
-                _pass_on_cancellation()
-                await asyncio.sleep(0.5)
+        async for raw in self.raw(stream, subject_filter, 1, await self._end(stream)):
+            if (item := _tolerant(raw)) is not None:
+                yield item
 
     async def follow(self, stream: str, subject_filter: str, *, from_now: bool) -> AsyncIterator[Stored[Message]]:
-        """See Bus.follow."""
+        """See Bus.follow. What is published now is only a hint to look; what counts is what the stream has."""
         start = await self._end(stream) + 1 if from_now else 1
-        while True:
-            try:
-                async for sequence, item in self._page(stream, subject_filter, start, endless=True):
-                    start = sequence + 1
-                    if item is not None:
-                        yield item
-            except _PASSING:
-                _pass_on_cancellation()
-                await asyncio.sleep(0.5)
+        hint = asyncio.Event()
 
-    async def _end(self, stream: str) -> int:
-        while True:
-            try:
-                return (await self._context.stream_info(stream)).state.last_seq
-            except _PASSING:
-                await asyncio.sleep(0.5)
+        async def on_publish(_: Msg) -> None:
+            hint.set()
 
-    async def _page(
-        self, stream: str, subject_filter: str, start: int, *, endless: bool = False
-    ) -> AsyncIterator[tuple[int, Stored[Message] | None]]:
-        """Messages from `start` on; ends at the first empty fetch unless `endless`."""
-        subscription = await self._context.pull_subscribe(
-            subject_filter,
-            stream=stream,
-            config=ConsumerConfig(
-                ack_policy=AckPolicy.NONE,
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=start,
-                inactive_threshold=60,
-                mem_storage=True,
-                num_replicas=1,
-            ),
-        )
+        subscription = await self._connection.subscribe(subject_filter, cb=on_publish)
+        delay_s = _TICK_S
         try:
-            pending = (await subscription.consumer_info()).num_pending or 0
-            while endless or pending > 0:
-                try:
-                    page = await subscription.fetch(_PAGE, timeout=_IDLE_FETCH_S if pending <= 0 else 1.0)
-                except (nats.errors.TimeoutError, TimeoutError):
-                    _pass_on_cancellation()
-                    if not endless:
-                        return
-                    await subscription.consumer_info()  # raises when a restart swept the consumer away
-                    continue
-                for raw in page:
-                    pending = raw.metadata.num_pending
-                    yield raw.metadata.sequence.stream, _tolerant(raw)
+            while True:
+                async for raw in self.raw(stream, subject_filter, start):
+                    start = raw.sequence + 1
+                    if (item := _tolerant(raw)) is not None:
+                        yield item
+                hinted = await _within(delay_s, hint)
+                delay_s = _FIRST_LOOK_S if hinted else min(2 * delay_s, _TICK_S)
+                if hinted:
+                    hint.clear()
+                    await asyncio.sleep(_FIRST_LOOK_S)  # a hint is earlier than the store
         finally:
             await _discard(subscription)
 
-    async def batches(
-        self, stream: str, durable: str, subjects: tuple[str, ...], *, max_messages: int, max_wait_s: float
-    ) -> AsyncIterator[Batch]:
+    async def raw(
+        self, stream: str, subject_filter: str, start: int, end: int | None = None
+    ) -> AsyncIterator[RawMessage]:
+        """Messages from sequence `start` to `end` (None: to where the stream ends when we get there)."""
+        while end is None or start <= end:
+            page = await self._page(stream, subject_filter, start)
+            if not page:
+                first = await self._next(stream, subject_filter, start)
+                if first is None:
+                    return
+                page = [first]
+            for message in page:
+                if end is not None and message.sequence > end:
+                    return
+                start = message.sequence + 1
+                yield message
+
+    async def _end(self, stream: str) -> int:
+        info = await self._patiently(lambda: self._context.stream_info(stream), f"the stream {stream}")
+        if info is None:
+            raise BusError(f"there is no stream {stream}: run `ropewalk bus apply`")
+        return int(info.state.last_seq)
+
+    async def _next(self, stream: str, subject_filter: str, start: int) -> RawMessage | None:
+        """The first message from `start` on, from the leader."""
+        found: RawStreamMsg | None = await self._patiently(
+            lambda: self._context.get_msg(stream, seq=start, subject=subject_filter, next=True), subject_filter
+        )
+        if found is None:
+            return None
+        assert found.seq is not None
+        assert found.time is not None
+        return RawMessage(found.subject or "", found.seq, found.time, dict(found.headers or {}), found.data or b"")
+
+    async def _page(self, stream: str, subject_filter: str, start: int) -> list[RawMessage]:
+        """Some messages from `start` on without a gap, possibly none although there are some."""
+        arrived: list[Msg] = []
+        progress = asyncio.Event()
+
+        async def take(raw: Msg) -> None:
+            arrived.append(raw)
+            if "Status" in (raw.headers or {}):
+                progress.set()
+
+        inbox = self._connection.new_inbox()
+        subscription = await self._connection.subscribe(inbox, cb=take)
+        request = json.dumps({"seq": start, "next_by_subj": subject_filter, "batch": _PAGE}).encode()
+        try:
+            await self._connection.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
+            await _within(_ANSWER_TIMEOUT_S, progress)
+        except _PASSING:
+            logger.debug("no page of %s from %d", stream, start)
+        finally:
+            await _discard(subscription)
+        return [_raw(each) for each in arrived if "Status" not in (each.headers or {})]
+
+    async def _patiently(self, ask: Callable[[], Awaitable[R]], what: str) -> R | None:
+        """The answer, however long the broker is away; None if there is no such thing."""
+        while True:
+            try:
+                return await ask()
+            except nats.js.errors.NotFoundError:
+                return None
+            except _PASSING as error:
+                logger.warning("bus away (%s), waiting to read %s", type(error).__name__, what)
+                await asyncio.sleep(0.5)
+
+    async def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
         """See Bus.batches. Each message is acknowledged by itself: nats-py may drop part of a page at its deadline,
         and an acknowledgement up to a sequence would lose those."""
-        config = ConsumerConfig(
-            durable_name=durable,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=60,
-            max_ack_pending=max_messages * 4,
-            filter_subjects=list(subjects),
-        )
         subscription = None
         while True:
             try:
                 if subscription is None:
-                    subscription = await self._context.pull_subscribe("", durable=durable, stream=stream, config=config)
+                    subscription = await self._context.pull_subscribe_bind(consumer.durable, consumer.stream)
                 page = await subscription.fetch(1, timeout=_IDLE_FETCH_S)
                 if max_messages > 1:
                     page += await _rest(subscription, max_messages - 1, max_wait_s)
@@ -155,10 +190,10 @@ class StreamReader:
                 continue
             except _PASSING as error:
                 _pass_on_cancellation()
-                logger.warning("bus away (%s), sink %s waits", type(error).__name__, durable)
+                logger.warning("bus away (%s), sink %s waits", type(error).__name__, consumer.durable)
                 await asyncio.sleep(0.5)
                 continue
-            yield _batch(page, durable)
+            yield _batch(page, consumer.durable)
 
 
 def _pass_on_cancellation() -> None:
@@ -201,15 +236,19 @@ def _batch(page: list[Msg], durable: str) -> Batch:
 
 
 def stored(raw: Msg) -> Stored[Message]:
-    """A message with where it lies. Raises MalformedMessageError."""
-    time = raw.metadata.timestamp.astimezone(UTC)
-    headers = raw.headers or {}
-    sequence = raw.metadata.sequence.stream
+    """A message that a consumer delivered, with where it lies. Raises MalformedMessageError."""
+    metadata = raw.metadata
+    time = metadata.timestamp.astimezone(UTC)
+    return decoded(RawMessage(raw.subject, metadata.sequence.stream, time, dict(raw.headers or {}), raw.data))
+
+
+def decoded(raw: RawMessage) -> Stored[Message]:
+    """Validate a message. Raises MalformedMessageError."""
     return Stored(
-        sequence=sequence,
-        time=time,
-        envelope=envelope_of(raw.subject, headers, sequence, time),
-        message=decode_any(raw.subject, headers, raw.data),
+        sequence=raw.sequence,
+        time=raw.time,
+        envelope=envelope_of(raw.subject, raw.headers, raw.sequence, raw.time),
+        message=decode_any(raw.subject, raw.headers, raw.body),
     )
 
 
@@ -218,18 +257,32 @@ def envelope_of(subject: str, headers: dict[str, str], sequence: int, time: date
     return Envelope.from_headers(headers, subject=subject, sequence=sequence, time=time.isoformat())
 
 
-def _tolerant(raw: Msg) -> Stored[Message] | None:
+def _tolerant(raw: RawMessage) -> Stored[Message] | None:
     if repeats_the_log(raw.headers):
         return None
     try:
-        return stored(raw)
+        return decoded(raw)
     except MalformedMessageError as error:
-        logger.warning("left out %s at %d: %s", raw.subject, raw.metadata.sequence.stream, error)
+        logger.warning("left out %s at %d: %s", raw.subject, raw.sequence, error)
         return None
 
 
-async def _discard(subscription: JetStreamContext.PullSubscription) -> None:
-    try:
+def _raw(answer: Msg) -> RawMessage:
+    """One message of a batched direct get: the server says in headers where it lies."""
+    headers = dict(answer.headers or {})
+    subject, sequence, time = (headers.pop(f"Nats-{name}") for name in ("Subject", "Sequence", "Time-Stamp"))
+    for name in ("Nats-Stream", "Nats-Num-Pending", "Nats-Last-Sequence"):
+        headers.pop(name, None)
+    return RawMessage(subject, int(sequence), datetime.fromisoformat(time), headers, answer.data)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Whether the event came in time."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
+
+
+async def _discard(subscription: Subscription) -> None:
+    with contextlib.suppress(nats.errors.Error):
         await subscription.unsubscribe()
-    except nats.errors.Error as error:
-        logger.debug("consumer left to its inactivity timeout: %s", error)

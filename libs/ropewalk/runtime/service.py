@@ -21,10 +21,11 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as JetStreamAckPolicy
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
+from ropewalk.events import consumers
 from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunCancelled
-from ropewalk.events.streams import LEASE_STREAM, stream_of
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.connection import connect_options
 from ropewalk.runtime.delivery import deliver, outcome_or_error
@@ -43,7 +44,6 @@ from ropewalk.storage.objects import ObjectStore
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
-_ACK_WAIT_S = 30.0
 _PULL = PullSub(batch_size=1, timeout=5.0)
 
 
@@ -59,7 +59,8 @@ class Service:
         self._bound = False
         options = connect_options(settings.nats, name)
         self.broker = NatsBroker(options.pop("servers"), logger=None, apply_types=False, **options)
-        self.leases = LeaseKeeper(settings.nats, f"{name}/{settings.instance}", settings.lease_ttl_s)
+        self._leases: LeaseKeeper | None = None
+        self._consumers: list[ConsumerSpec] = []
         self._specs: list[StageSpec] = []
         self._runners: list[StageRunner] = []
         self._tasks: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -71,6 +72,12 @@ class Service:
         assert self._bus is not None, "the service is not running"
         return self._bus
 
+    @property
+    def leases(self) -> LeaseKeeper:
+        """Who holds the leases of this instance; only while the service runs."""
+        assert self._leases is not None, "the service is not running"
+        return self._leases
+
     def on(self, kind: type[M], handler: Callable[[M], Awaitable[Outcome]], *, purpose: str) -> None:
         """React to a message. The handler takes at most 20 s; longer work is a stage. `purpose`: one word."""
         assert purpose.isidentifier(), f"{purpose!r} becomes part of a consumer's name"
@@ -78,7 +85,9 @@ class Service:
         async def with_envelope(message: M, _: Envelope) -> Outcome:
             return await handler(message)
 
-        self._subscribe(kind, with_envelope, purpose)
+        spec = consumers.handler(self.name, purpose, kind)
+        self._consumers.append(spec)
+        self._subscribe(kind, with_envelope, spec)
 
     def stage(
         self,
@@ -93,6 +102,15 @@ class Service:
         What the work returns is committed together with the stage's end.
         """
         self._specs.append(StageSpec(name, trigger, work, when))
+        self._consumers += consumers.stage(self.name, name, trigger)
+
+    def reads(self, *specs: ConsumerSpec) -> None:
+        """Declare consumers that a background task takes batches from."""
+        self._consumers += specs
+
+    def consumers(self) -> tuple[ConsumerSpec, ...]:
+        """Every durable consumer this service binds to; the owner of the topology creates them."""
+        return tuple(self._consumers)
 
     def background(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a server or a sink beside the handlers; if it ends with an error, the service ends."""
@@ -114,10 +132,12 @@ class Service:
             shut_down_telemetry()
 
     async def _main(self) -> None:
+        settings = self.settings
+        self._leases = LeaseKeeper(settings.nats, f"{self.name}/{settings.instance}", settings.lease_ttl_s)
         self.health.pulse.start()
         for check in (self._not_connected, self._not_bound, self.leases.why_not_renewing):
             self.health.add(check)
-        self._bus = await Bus.connect(self.settings.nats, self.name)
+        self._bus = await Bus.connect(settings.nats, self.name)
         self._prepare_stages()
         app = FastStream(self.broker, logger=None, lifespan=self._lifespan, after_startup=[self._started])
         try:
@@ -143,8 +163,9 @@ class Service:
         for spec in self._specs:
             runner = StageRunner(spec, surroundings)
             self._runners.append(runner)
-            self._subscribe(spec.trigger, runner.on_trigger, spec.name)
-            self._subscribe_to_leases(runner)
+            triggers, leases = consumers.stage(self.name, spec.name, spec.trigger)
+            self._subscribe(spec.trigger, runner.on_trigger, triggers)
+            self._subscribe_to_leases(runner, leases)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
@@ -191,16 +212,14 @@ class Service:
                 task.add_done_callback(running.discard)
 
     def _subscribe(
-        self, kind: type[Message], handler: Callable[[Any, Envelope], Awaitable[Outcome]], purpose: str
+        self, kind: type[Message], handler: Callable[[Any, Envelope], Awaitable[Outcome]], spec: ConsumerSpec
     ) -> None:
-        durable = f"{self.name}__{purpose}"
-
         async def settle(raw: Msg) -> None:
-            await deliver(raw, kind, handler, self.bus, durable)
+            await deliver(raw, kind, handler, self.bus, spec.durable)
 
-        self._consume(f"{kind.subject_prefix()}.*", stream_of(kind.subject_prefix()), durable, settle)
+        self._consume(spec, settle)
 
-    def _subscribe_to_leases(self, runner: StageRunner) -> None:
+    def _subscribe_to_leases(self, runner: StageRunner, spec: ConsumerSpec) -> None:
         async def settle(raw: Msg) -> None:
             headers = raw.headers or {}
             cause = "its lease expired" if "Nats-Marker-Reason" in headers else ""
@@ -210,27 +229,27 @@ class Service:
                 outcome = await runner.on_lease_gone(raw.subject.rpartition(".")[2], cause)
             await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())
 
-        stage = runner.spec.name
-        self._consume(f"$KV.lease.{stage}.*", LEASE_STREAM, f"{self.name}__{stage}-lease", settle)
+        self._consume(spec, settle)
 
-    def _consume(self, subject: str, stream: str, durable: str, settle: Callable[[Msg], Awaitable[None]]) -> None:
+    def _consume(self, spec: ConsumerSpec, settle: Callable[[Msg], Awaitable[None]]) -> None:
         async def settle_and_log(raw: Msg) -> None:
             error = await outcome_or_error(settle(raw))
             if error is not None:  # not settled, so the message comes again after the ack wait
                 logger.error("could not settle %s", raw.subject, exc_info=error)
 
         subscriber = self.broker.subscriber(
-            subject,
-            stream=JStream(stream, declare=False),
-            durable=durable,
+            spec.subjects[0],
+            stream=JStream(spec.stream, declare=False),
+            durable=spec.durable,
             pull_sub=_PULL,
             ack_policy=AckPolicy.MANUAL,
             decoder=_undecoded,
             config=ConsumerConfig(
                 ack_policy=JetStreamAckPolicy.EXPLICIT,
-                ack_wait=_ACK_WAIT_S,
-                max_deliver=-1,
-                deliver_policy=DeliverPolicy.ALL,
+                ack_wait=spec.ack_wait_s,
+                max_deliver=spec.max_deliver,
+                max_ack_pending=spec.max_ack_pending,
+                deliver_policy=DeliverPolicy(spec.deliver),
             ),
         )
         subscriber(settle_and_log)

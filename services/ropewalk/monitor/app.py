@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from ropewalk.events.consumers import sink
 from ropewalk.events.run import StageCompleted
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
 from ropewalk.monitor.adapters.embedded import Engine
@@ -18,27 +19,22 @@ from ropewalk.runtime.service import Service
 logger = logging.getLogger(__name__)
 
 REQUESTS = Feed(
-    stream="INFER",
-    durable="monitor__requests",
-    subjects=("log.infer.batch.v1.*",),
+    consumer=sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 50),
     table="request",
     rows=request_rows,
     max_messages=50,
 )
 STEPS = Feed(
-    stream="TEL",
-    durable="monitor__steps",
-    subjects=("tel.training.steps.v1.*",),
-    table="train_step",
-    rows=train_step_rows,
+    consumer=sink("monitor", "steps", "TEL", "tel.training.steps.v1.*", 200), table="train_step", rows=train_step_rows
 )
-EVENTS = Feed(stream="CONTROL", durable="monitor__events", subjects=("evt.>",), table="event", rows=event_rows)
+EVENTS = Feed(consumer=sink("monitor", "events", "CONTROL", "evt.>", 200), table="event", rows=event_rows)
 
 
 def build(settings: Settings) -> Service:
     """The service, ready to run."""
     service = Service("monitor", settings)
     service.on(StageCompleted, price_stage(lambda: service.bus), purpose="price")
+    service.reads(REQUESTS.consumer, STEPS.consumer, EVENTS.consumer)
     service.background(lambda: keep_tables(service, settings))
     return service
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.monitor.adapters.clickhouse import open_embedded
@@ -102,9 +103,7 @@ class Stream:
     acknowledged: set[int] = field(default_factory=set)
     dead: list[str] = field(default_factory=list)
 
-    async def batches(
-        self, stream: str, durable: str, subjects: tuple[str, ...], *, max_messages: int, max_wait_s: float
-    ) -> AsyncIterator[Batch]:
+    async def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
         waiting = [item for item in self.items if item.sequence not in self.acknowledged]
         for start in range(0, len(waiting), max_messages):
             cut = waiting[start : start + max_messages]

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from nats.js.api import RawStreamMsg
 
 from ropewalk.events.base import Message
@@ -27,13 +26,6 @@ from ropewalk.runtime.bus import Bus
 
 SERVICE = Path(__file__).parent / "sample_service.py"
 DEADLINE_S = 40.0
-
-
-@pytest.fixture
-async def bus(nats_server) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(nats_server.settings, "test")
-    yield bus
-    await bus.close()
 
 
 def start_service(nats_server, state_dir: Path) -> subprocess.Popen[bytes]:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import orjson
 
 from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.monitor.domain.rows import RejectedRow, Row, Rows
 from ropewalk.monitor.ports import Analytics, RefusedError, UnavailableError
 from ropewalk.runtime.codec import Stored
@@ -30,9 +31,7 @@ logger = logging.getLogger(__name__)
 class Feed:
     """Which messages become rows of which table."""
 
-    stream: str
-    durable: str
-    subjects: tuple[str, ...]
+    consumer: ConsumerSpec
     table: str
     rows: Callable[[Stored[Message]], Rows]
     max_messages: int = 200
@@ -41,9 +40,7 @@ class Feed:
 class BatchSource(Protocol):
     """What a sink needs of the bus."""
 
-    def batches(
-        self, stream: str, durable: str, subjects: tuple[str, ...], *, max_messages: int, max_wait_s: float
-    ) -> AsyncIterator[Batch]:
+    def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
         """Batches in stream order; what is not acknowledged comes again."""
         ...
 
@@ -69,13 +66,10 @@ class Sink:
 
     async def run(self, source: BatchSource, max_wait_s: float) -> None:
         """Take batches for ever."""
-        feed = self._feed
-        batches = source.batches(
-            feed.stream, feed.durable, feed.subjects, max_messages=feed.max_messages, max_wait_s=max_wait_s
-        )
-        async for batch in batches:
+        consumer = self._feed.consumer
+        async for batch in source.batches(consumer, max_messages=self._feed.max_messages, max_wait_s=max_wait_s):
             for raw, reason in batch.malformed:
-                await source.dead_letter(feed.stream, feed.durable, raw, reason)
+                await source.dead_letter(consumer.stream, consumer.durable, raw, reason)
             await self.take(batch.items)
             await batch.ack()
 
@@ -90,7 +84,7 @@ class Sink:
             try:
                 return await work()
             except UnavailableError as error:
-                logger.warning("store away, the sink of %s waits: %s", self._feed.stream, error)
+                logger.warning("store away, the sink of %s waits: %s", self._feed.consumer.stream, error)
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, 5.0)
 
@@ -151,16 +145,17 @@ class Sink:
             return
         first, last = rows[0]["sequence"], rows[-1]["sequence"]
         content = hashlib.sha256(orjson.dumps(rows)).hexdigest()
-        token = f"{self._feed.stream}:{first}-{last}:{content}:{self._feed.table}"
+        token = f"{self._feed.consumer.stream}:{first}-{last}:{content}:{self._feed.table}"
         self._arrival = max(self._arrival + 1, time.time_ns())
         await self._store.insert(self._feed.table, [row | {"arrival": self._arrival} for row in rows], token=token)
         self.num_rows += len(rows)
 
     async def _reject(self, item: Stored[Message], rejected: RejectedRow) -> None:
-        logger.warning("%s %d row %d set aside: %s", self._feed.stream, item.sequence, rejected.row, rejected.reason)
+        stream = self._feed.consumer.stream
+        logger.warning("%s %d row %d set aside: %s", stream, item.sequence, rejected.row, rejected.reason)
         row = {
             "time": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds"),
-            "stream": self._feed.stream,
+            "stream": stream,
             "sequence": item.sequence,
             "row": rejected.row,
             "message_id": item.envelope.id,

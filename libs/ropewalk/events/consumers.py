@@ -1,0 +1,89 @@
+"""Every durable consumer of the seven services. The owner of the topology creates them; services only bind.
+
+A consumer that a service declares and this table lacks would never be created: a test compares both.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointExported, CheckpointSaved, ModelPromoted
+from ropewalk.events.data import CorpusIngested, DatasetPublished
+from ropewalk.events.evaluation import GateDecided
+from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, StageCompleted, SubmitRun
+from ropewalk.events.serving import ModelDeployed
+from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM, stream_of
+from ropewalk.events.training import SearchCompleted, TrainingCompleted
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsumerSpec:
+    """A durable consumer as we want it. All replicas of a service share it."""
+
+    service: str
+    purpose: str
+    stream: str
+    subjects: tuple[str, ...]
+    ack_wait_s: float = 30.0
+    max_ack_pending: int = 64
+    max_deliver: int = -1  # tries are counted in `runtime.delivery`, which knows a failure from "not now"
+    deliver: Literal["all", "new"] = "all"
+
+    @property
+    def durable(self) -> str:
+        """The name on the server."""
+        return f"{self.service}__{self.purpose}"
+
+
+def handler(service: str, purpose: str, kind: type[Message]) -> ConsumerSpec:
+    """Of a handler of one message type; `purpose` is one word."""
+    prefix = kind.subject_prefix()
+    return ConsumerSpec(service=service, purpose=purpose, stream=stream_of(prefix), subjects=(f"{prefix}.*",))
+
+
+def stage(service: str, name: str, trigger: type[Message]) -> tuple[ConsumerSpec, ConsumerSpec]:
+    """Of a stage: its triggers, and the leases of it that end."""
+    leases = ConsumerSpec(
+        service=service, purpose=f"{name}-lease", stream=LEASE_STREAM, subjects=(f"$KV.lease.{name}.*",)
+    )
+    return handler(service, name, trigger), leases
+
+
+def timer(service: str, name: str) -> ConsumerSpec:
+    """Of the timers of one name when they are due."""
+    return ConsumerSpec(service=service, purpose=f"{name}-due", stream=SCHEDULE_STREAM, subjects=(f"due.{name}.*",))
+
+
+def sink(service: str, purpose: str, stream: str, subject: str, max_messages: int) -> ConsumerSpec:
+    """Of a table that is filled in batches of up to `max_messages`; four batches may be on their way."""
+    return ConsumerSpec(
+        service=service,
+        purpose=purpose,
+        stream=stream,
+        subjects=(subject,),
+        ack_wait_s=60.0,
+        max_ack_pending=4 * max_messages,
+    )
+
+
+CONSUMERS: tuple[ConsumerSpec, ...] = (
+    handler("ingest", "submit", SubmitRun),
+    handler("ingest", "cancel", CancelRun),
+    *stage("ingest", "ingest", RunAccepted),
+    *stage("preprocessing", "preprocess", CorpusIngested),
+    *stage("trainer", "search", DatasetPublished),
+    *stage("trainer", "train", SearchCompleted),
+    handler("checkpoint-manager", "verify", CheckpointSaved),
+    handler("checkpoint-manager", "conclude", GateDecided),
+    *stage("checkpoint-manager", "export", TrainingCompleted),
+    *stage("checkpoint-manager", "promote", ModelDeployed),
+    *stage("evaluator", "evaluate", CheckpointExported),
+    *stage("serving", "deploy", GateDecided),
+    handler("serving", "promote", ModelPromoted),
+    handler("serving", "abandon", RunFailed),
+    handler("serving", "abandon_cancelled", RunCancelled),
+    handler("monitor", "price", StageCompleted),
+    sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 50),
+    sink("monitor", "steps", "TEL", "tel.training.steps.v1.*", 200),
+    sink("monitor", "events", "CONTROL", "evt.>", 200),
+)

@@ -1,0 +1,65 @@
+"""How far every durable consumer is behind: what a dashboard, an alarm and `ropewalk bus lag` show."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from ropewalk.events.streams import LEASE_STREAM, STREAMS
+from ropewalk.runtime.topology import all_consumers
+
+_LOOKED_AT = (*(spec.name for spec in STREAMS if not spec.mirror_of), LEASE_STREAM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsumerLag:
+    """Messages not delivered yet, delivered and unsettled, delivered again; age of the oldest of them in seconds."""
+
+    stream: str
+    consumer: str
+    pending: int
+    ack_pending: int
+    redelivered: int
+    oldest_s: float
+
+
+async def consumer_lag(connection: Client) -> list[ConsumerLag]:
+    """The lag of every durable consumer on the server, in the order of the streams."""
+    context = connection.jetstream(timeout=5)
+    found = []
+    for stream in _LOOKED_AT:
+        try:
+            infos = await all_consumers(context, stream)
+        except NotFoundError:
+            continue
+        found += [await _lag(context, info) for info in infos if info.config.durable_name]
+    return found
+
+
+async def _lag(context: JetStreamContext, info: Any) -> ConsumerLag:
+    behind = bool(info.num_pending or info.num_ack_pending)
+    return ConsumerLag(
+        stream=info.stream_name,
+        consumer=info.config.durable_name,
+        pending=info.num_pending,
+        ack_pending=info.num_ack_pending,
+        redelivered=info.num_redelivered,
+        oldest_s=await _oldest_s(context, info) if behind else 0.0,
+    )
+
+
+async def _oldest_s(context: JetStreamContext, info: Any) -> float:
+    """Age of the first message behind the ack floor. One look-up per filter, so it stays cheap."""
+    ages = [0.0]
+    start = info.ack_floor.stream_seq + 1
+    for subject in info.config.filter_subjects or filter(None, [info.config.filter_subject]):
+        try:
+            first = await context.get_msg(info.stream_name, seq=start, subject=subject, next=True)
+        except NotFoundError:
+            continue
+        if first.time is not None:
+            ages.append((datetime.now(UTC) - first.time).total_seconds())
+    return max(ages)

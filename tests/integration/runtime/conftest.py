@@ -1,0 +1,30 @@
+"""A bus on a real server, and waiting with a deadline."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from ropewalk.runtime.bus import Bus
+
+
+@pytest.fixture
+async def bus(nats_server) -> AsyncIterator[Bus]:
+    """A connected bus."""
+    bus = await Bus.connect(nats_server.settings, "test")
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[[Callable[[], Awaitable[bool]], float], Awaitable[None]]:
+    """Waits until a condition holds."""
+
+    async def wait(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not await condition():
+            assert time.monotonic() < deadline, "it never came true"
+            await asyncio.sleep(0.02)
+
+    return wait

@@ -1,0 +1,79 @@
+"""The declared topology against a real server and against the seven real services."""
+
+import dataclasses
+import importlib
+from collections.abc import Iterator
+
+import pytest
+from nats.js.api import ConsumerConfig, StreamConfig
+
+from ropewalk.events.consumers import CONSUMERS, ConsumerSpec, handler
+from ropewalk.events.run import RunFailed, SubmitRun
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.errors import BusError
+from ropewalk.runtime.lag import consumer_lag
+from ropewalk.runtime.topology import apply_topology, drift
+
+SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint_manager", "evaluator", "monitor", "serving")
+
+
+def declared() -> Iterator[ConsumerSpec]:
+    for name in SERVICES:
+        settings = importlib.import_module(f"ropewalk.{name}.settings").Settings()
+        yield from importlib.import_module(f"ropewalk.{name}.app").build(settings).consumers()
+
+
+def test_the_table_of_consumers_is_what_the_seven_services_declare(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("ROPEWALK_STATE_DIR", str(tmp_path))
+    said = list(declared())
+    assert {spec.durable: spec for spec in said} == {spec.durable: spec for spec in CONSUMERS}
+    assert len({(spec.stream, spec.durable) for spec in CONSUMERS}) == len(CONSUMERS) == len(said)
+
+
+async def test_a_server_that_was_applied_has_no_drift_and_a_second_apply_changes_nothing(nats_server) -> None:
+    assert await drift(nats_server.settings) == []
+    assert await apply_topology(nats_server.settings) == []
+
+
+async def test_every_kind_of_drift_is_listed_and_apply_heals_what_it_may(nats_server, bus) -> None:
+    context = bus.connection.jetstream()
+    await context.delete_consumer("CONTROL", "ingest__submit")
+    await context.add_consumer("CONTROL", ConsumerConfig(durable_name="somebody__else"))
+    await context.add_stream(StreamConfig(name="SURPRISE", subjects=["surprise.>"]))
+    await context.delete_stream("TEL")
+    changed = dataclasses.replace(next(spec for spec in CONSUMERS if spec.durable == "ingest__cancel"), ack_wait_s=7)
+    await apply_topology(nats_server.settings, consumers=[changed])
+    await context.delete_stream("DLQ")
+    shown = {str(difference) for difference in await drift(nats_server.settings)}
+    assert shown == {
+        "consumer CONTROL/ingest__submit: missing",
+        "consumer CONTROL/ingest__cancel: ack_wait is 7.0, not 30.0",
+        "consumer CONTROL/somebody__else: unknown",
+        "stream SURPRISE: unknown",
+        "stream DLQ: missing",
+        "consumer TEL/monitor__steps: missing",
+    }
+    lines = await apply_topology(nats_server.settings)
+    assert "updated consumer CONTROL/ingest__cancel: ack_wait" in lines
+    left = {str(difference) for difference in await drift(nats_server.settings)}
+    assert left == {"consumer CONTROL/somebody__else: unknown", "stream SURPRISE: unknown"}
+
+
+async def test_a_change_that_the_server_refuses_is_told_with_its_remedy(nats_server) -> None:
+    spec = next(spec for spec in CONSUMERS if spec.durable == "ingest__cancel")
+    with pytest.raises(BusError, match=r"deliver_policy is all, not new.*remove it"):
+        await apply_topology(nats_server.settings, consumers=[dataclasses.replace(spec, deliver="new")])
+
+
+async def test_lag_counts_what_waits_and_how_old_the_oldest_is(nats_server, bus: Bus) -> None:
+    spec = handler("sample", "lagging", RunFailed)
+    await apply_topology(nats_server.settings, consumers=[spec])
+    for number in range(3):
+        await bus.publish(RunFailed(run_id=f"r{number}", stage="s", message="m"))
+    await bus.publish(SubmitRun(run_id="r", recipe={}))
+    await (await bus.connection.jetstream().pull_subscribe_bind(spec.durable, spec.stream)).fetch(1)
+    lag = {row.consumer: row for row in await consumer_lag(bus.connection)}
+    assert (lag["sample__lagging"].pending, lag["sample__lagging"].ack_pending) == (2, 1)
+    assert lag["ingest__submit"].pending == 1
+    assert 0 < lag["sample__lagging"].oldest_s < 20
+    assert lag["trainer__train"].oldest_s == 0
