@@ -24,6 +24,8 @@ HOLD = (
 
 SURFACE = {
     "bus apply": ["--json", "--state-dir"],
+    "bus drift": ["--json", "--state-dir"],
+    "bus lag": ["--json", "--state-dir"],
     "cancel": ["--json", "--now", "--reason", "--state-dir"],
     "complete": ["--json", "--max-tokens", "--model", "--state-dir", "--temperature"],
     "contracts": ["--json"],
