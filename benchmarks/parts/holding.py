@@ -1,0 +1,23 @@
+"""A service whose stage never ends, to be killed: `python holding.py NAME`."""
+
+import asyncio
+import sys
+
+from ropewalk.events.base import Message
+from ropewalk.events.run import RunAccepted
+from ropewalk.runtime.service import Service
+from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.stage import StageContext
+
+
+async def hold(context: StageContext, event: RunAccepted) -> tuple[Message, ...]:
+    """Work until the process is killed."""
+    await asyncio.Event().wait()
+    return ()
+
+
+if __name__ == "__main__":
+    name = sys.argv[1]
+    service = Service(name, RuntimeSettings())
+    service.stage("hold", RunAccepted, hold, when=lambda event: event.run_id == name)
+    service.run()

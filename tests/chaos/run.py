@@ -1,0 +1,108 @@
+"""One chaos run: submit runs, break things, wait until all is quiet, read the streams, judge."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.checker import Violation, check
+from chaos.client import User, plan_runs
+from chaos.effects import read_effects
+from chaos.faults import plan
+from chaos.history import History, read_stream
+from chaos.injector import Broker, Injector
+from chaos.stack import Stack
+
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.settings import NatsSettings
+
+LEASE_TTL_S = 2.0
+_QUIET_WITHIN_S = 90.0  # after the last fault: several lease times, back-offs and redeliveries
+_QUIET_FOR_S = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much of everything."""
+
+    num_faults: int
+    num_runs: int
+    mean_gap_s: float = 1.2
+    instances_per_service: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What happened."""
+
+    seed: int
+    violations: list[Violation]
+    history: History
+    counts: dict[str, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        shown = "\n".join(str(violation) for violation in self.violations[:20])
+        faults = ", ".join(f"{number} {kind}" for kind, number in sorted(self.counts.items()))
+        return (
+            f"seed {self.seed}: {sum(self.counts.values())} faults ({faults}), {len(self.history.submitted)} runs, "
+            f"{len(self.history.control)} messages, {len(self.history.effects)} effects, {self.seconds:.0f} s, "
+            f"{len(self.violations)} violations\n{shown}"
+        )
+
+
+async def run_chaos(seed: int, size: Size, broker: Broker, settings: NatsSettings, folder: Path) -> Report:
+    """Run it on a broker that has the topology. Everything else is started and ended here."""
+    began = time.monotonic()
+    bus = await Bus.connect(settings, "chaos")
+    stack = Stack(folder, settings, LEASE_TTL_S)
+    log = (folder / "faults.log").open("a", buffering=1)
+
+    def tell(line: str) -> None:
+        log.write(f"{time.monotonic() - began:8.2f} {line}\n")
+
+    try:
+        await stack.start(size.instances_per_service)
+        faults = plan(seed, size.num_faults, size.mean_gap_s, LEASE_TTL_S)
+        user = User(bus, seed)
+        injector = Injector(stack, broker, bus.connection, tell)
+        gap_s = faults[-1].at_s / size.num_runs
+        await asyncio.gather(user.submit_all(plan_runs(seed, size.num_runs), gap_s), injector.run(faults))
+        tell("everything is whole again")
+        history = await _settled(bus, user, stack, tell)
+    finally:
+        await stack.end()
+        await bus.close()
+        log.close()
+    return Report(
+        seed=seed,
+        violations=check(history),
+        history=history,
+        counts=dict(injector.counts),
+        seconds=time.monotonic() - began,
+    )
+
+
+async def _settled(bus: Bus, user: User, stack: Stack, tell: Callable[[str], None]) -> History:
+    """The history once it is without violations, or as it is when time is up.
+
+    A history that is sound but may still grow is watched for a moment longer: a late effect would come then.
+    """
+    deadline = time.monotonic() + _QUIET_WITHIN_S
+    history = await _history(bus, user, stack)
+    while check(history) and time.monotonic() < deadline:
+        await asyncio.sleep(1.0)
+        history = await _history(bus, user, stack)
+    tell(f"{len(check(history))} violations, {deadline - time.monotonic():.0f} s before time is up")
+    await asyncio.sleep(_QUIET_FOR_S)
+    return await _history(bus, user, stack)
+
+
+async def _history(bus: Bus, user: User, stack: Stack) -> History:
+    return History(
+        control=await read_stream(bus.connection, "CONTROL"),
+        letters=await read_stream(bus.connection, "DLQ"),
+        effects=read_effects(stack.folder / "effects"),
+        submitted=tuple(user.acknowledged),
+    )

@@ -1,0 +1,100 @@
+"""The processes under fire: several instances of every service, each behind a network of its own that can be cut."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from chaos.pipeline import SERVICES
+from chaos.proxy import Proxy
+
+from ropewalk.runtime.settings import NatsSettings
+
+TESTS = Path(__file__).parents[1]
+
+
+@dataclass(kw_only=True)
+class Instance:
+    """One instance of a service. It keeps its name and its network when it is started again."""
+
+    service: str
+    number: int
+    proxy: Proxy
+    process: subprocess.Popen[bytes] | None = None
+    num_starts: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}-{self.number}"
+
+    @property
+    def is_up(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class Stack:
+    """Starts, finds and ends the instances. The caller owns the broker."""
+
+    def __init__(self, folder: Path, settings: NatsSettings, lease_ttl_s: float) -> None:
+        self.folder = folder
+        self.instances: list[Instance] = []
+        self._settings = settings
+        self._environment = {
+            "ROPEWALK_STATE_DIR": str(folder),
+            "ROPEWALK_LEASE_TTL_S": str(lease_ttl_s),
+            "PYTHONPATH": str(TESTS),
+        }
+
+    async def start(self, instances_per_service: int) -> None:
+        """Start every instance."""
+        (self.folder / "effects").mkdir(parents=True)
+        port = int(self._settings.url.rpartition(":")[2])
+        for number in range(instances_per_service):
+            for service in SERVICES:
+                instance = Instance(service=service, number=number, proxy=Proxy(port))
+                await instance.proxy.start()
+                self.instances.append(instance)
+                self.start_instance(instance)
+
+    def start_instance(self, instance: Instance) -> None:
+        """Start an instance that is down."""
+        instance.num_starts += 1
+        environment = self._environment | {
+            "ROPEWALK_NATS_URL": f"nats://127.0.0.1:{instance.proxy.port}",
+            "ROPEWALK_NATS_TOKEN": self._settings.token,
+            "ROPEWALK_INSTANCE": f"{instance.name}-{instance.num_starts}",
+        }
+        with (self.folder / f"{instance.name}.log").open("ab") as log:
+            command = [sys.executable, "-m", "chaos", instance.service]
+            instance.process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
+
+    def workers(self) -> list[int]:
+        """The child processes of all services: those that lead or belong to a group of their own."""
+        found: list[int] = []
+        for instance in self.instances:
+            if instance.process is None or instance.process.poll() is not None:
+                continue
+            try:
+                children = psutil.Process(instance.process.pid).children(recursive=True)
+                found += [child.pid for child in children if os.getpgid(child.pid) != os.getpgid(0)]
+            except (psutil.NoSuchProcess, ProcessLookupError):
+                continue
+        return sorted(found)
+
+    async def end(self) -> None:
+        """Stop everything for good, whatever state it is in."""
+        for instance in self.instances:
+            if instance.process is not None:
+                instance.process.send_signal(signal.SIGCONT)
+                instance.process.terminate()
+        for instance in self.instances:
+            if instance.process is not None:
+                try:
+                    instance.process.wait(20)
+                except subprocess.TimeoutExpired:
+                    instance.process.kill()
+                    instance.process.wait()
+            await instance.proxy.stop()
