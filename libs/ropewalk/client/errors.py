@@ -3,6 +3,8 @@
 ClientError
 ├── UnreachableError    the bus or an HTTP endpoint does not answer
 ├── UnknownRunError     no such run in the log
+├── UnknownLetterError  no such dead letter
+├── NotDeliverableError a dead letter cannot be delivered again as it is; the text says what to do
 ├── RefusedError        an endpoint answered with an error; its words are in the text
 └── NotMeasurableError  the log does not hold what the question needs, yet
 """
@@ -21,6 +23,17 @@ class UnknownRunError(ClientError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"there is no run {run_id!r} in the log; `ropewalk runs` lists them all")
+
+
+class UnknownLetterError(ClientError):
+    """There is no such dead letter."""
+
+    def __init__(self, letter_id: int) -> None:
+        super().__init__(f"there is no dead letter {letter_id}; `ropewalk dead list --settled` shows them all")
+
+
+class NotDeliverableError(ClientError):
+    """A dead letter would be rejected again, or nobody is there to take it."""
 
 
 class RefusedError(ClientError):

@@ -1,5 +1,6 @@
 """Between messages and bytes."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +11,12 @@ from pydantic import ValidationError
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.registry import UnknownMessageError, message_type, type_of_subject
+from ropewalk.events.upcasters import UPCASTERS, present_form
 from ropewalk.runtime.errors import MalformedMessageError
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 _MAX_SHOWN = 80
+_FAMILY = "ropewalk."
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,27 @@ def now_rfc3339() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def in_present_form(subject: str, body: bytes) -> tuple[str, bytes]:
+    """Subject and body of a message as its type is written today. Raises MalformedMessageError."""
+    prefix, _, run_id = subject.rpartition(".")
+    written = _FAMILY + prefix
+    if written not in UPCASTERS:
+        return subject, body
+    try:
+        fields = json.loads(body)
+        if not isinstance(fields, dict):
+            raise MalformedMessageError("the body is not a JSON object")
+        type_name, fields = present_form(written, fields)
+    except json.JSONDecodeError as error:
+        raise MalformedMessageError(f"the body is not JSON ({error})") from None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise MalformedMessageError(f"the body does not fit {written} ({type(error).__name__}: {error})") from None
+    return f"{type_name.removeprefix(_FAMILY)}.{run_id}", json.dumps(fields).encode()
+
+
 def decode(kind: type[Message], subject: str, body: bytes) -> Message:
-    """Validate a body. Raises MalformedMessageError with a sentence per violation."""
+    """Validate a body, older forms included. Raises MalformedMessageError with a sentence per violation."""
+    subject, body = in_present_form(subject, body)
     try:
         message = kind.model_validate_json(body)
     except ValidationError as error:
@@ -46,12 +68,13 @@ def decode(kind: type[Message], subject: str, body: bytes) -> Message:
 
 def decode_any(subject: str, headers: Mapping[str, str], body: bytes) -> Message:
     """Validate a body whose type its headers or its subject name. Raises MalformedMessageError."""
+    present, body = in_present_form(subject, body)
     try:
-        named = headers.get("ce-type", "")
-        kind = message_type(named) if named else type_of_subject(subject)
+        named = headers.get("ce-type", "") if present == subject else ""
+        kind = message_type(named) if named else type_of_subject(present)
     except UnknownMessageError as error:
         raise MalformedMessageError(str(error)) from None
-    return decode(kind, subject, body)
+    return decode(kind, present, body)
 
 
 def _sentence(item: dict[str, object]) -> str:

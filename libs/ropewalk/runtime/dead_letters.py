@@ -28,6 +28,7 @@ ONLY_FOR = "ropewalk-only-for"
 RETRY_OF = "ropewalk-retry-of"
 CORRECTED = "ropewalk-corrected"
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+WRONG_SEQUENCE = {10071, 10164}
 
 _MAX_ERROR = 1000
 _OWN = "ropewalk-"
@@ -53,8 +54,8 @@ def dead_letter(raw: Any, stored_in: str, consumer: str, error: str) -> tuple[st
     return f"dlq.{stored_in}.{consumer}.{sequence}-{hashlib.sha256(raw.data).hexdigest()[:8]}", headers
 
 
-def redelivery(letter: Mapping[str, str], letter_id: int, *, corrected: bool) -> dict[str, str]:
-    """Headers of the message that brings a letter back to its consumer, from the headers of the letter."""
+def redelivery(letter: Mapping[str, str], letter_id: int, subject: str, *, corrected: bool) -> dict[str, str]:
+    """Headers of the message that brings a letter back to its consumer on `subject`, from the letter's headers."""
     envelope = Envelope.from_headers(
         letter, subject=letter[SUBJECT], sequence=int(letter[SEQUENCE]), time=letter.get(TIME, "")
     )
@@ -63,6 +64,7 @@ def redelivery(letter: Mapping[str, str], letter_id: int, *, corrected: bool) ->
         "Nats-Msg-Id": f"retry/{letter_id}",
         "ce-id": envelope.id,  # a sender without headers got its id from where the original lies
         "ce-time": envelope.time,
+        "ce-type": "ropewalk." + subject.rpartition(".")[0],
         ONLY_FOR: letter[CONSUMER],
         RETRY_OF: str(letter_id),
     }

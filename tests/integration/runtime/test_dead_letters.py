@@ -1,0 +1,276 @@
+"""Messages that a consumer rejects, on a real server with a real service process: set aside once, healed by a retry."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ropewalk.cli.commands import USAGE
+from ropewalk.client.dead_letters import DeadLetter, DeadLetters, matching
+from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
+from ropewalk.events.checkpoint import CheckpointPruned
+from ropewalk.events.run import StageInterrupted, StageStarted
+from ropewalk.runtime import dead_letters as wire
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.raw import raw_messages
+
+SERVICE = Path(__file__).parent / "letters_service.py"
+DEADLINE_S = 40.0
+NUM_HEALTHY, NUM_POISON = 20, 5
+
+
+@pytest.fixture
+async def bus(nats_server) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(nats_server.settings, "test")
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+def letters(bus) -> DeadLetters:
+    return DeadLetters(bus)
+
+
+@pytest.fixture
+def environment(nats_server, tmp_path) -> dict[str, str]:
+    settings = nats_server.settings
+    return os.environ | {
+        "ROPEWALK_NATS_URL": settings.url,
+        "ROPEWALK_NATS_TOKEN": settings.token,
+        "ROPEWALK_STATE_DIR": str(tmp_path),
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture
+def service(environment, tmp_path) -> Iterator[subprocess.Popen[bytes]]:
+    with (tmp_path / "service.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, SERVICE], env=environment, stdout=log, stderr=log)
+    yield process
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not await condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def set_aside(letters: DeadLetters, number: int) -> list[DeadLetter]:
+    async def enough() -> bool:
+        return len(await letters.read()) >= number
+
+    await until(enough)
+    return await letters.read()
+
+
+async def effects(bus: Bus) -> Counter[tuple[str, str]]:
+    found = [item.message async for item in bus.read("evt.run.>")]
+    kinds = (StageInterrupted, StageStarted)
+    return Counter((message.stage, message.run_id) for message in found if isinstance(message, kinds))
+
+
+async def until_effects(bus: Bus, number: int) -> Counter[tuple[str, str]]:
+    async def enough() -> bool:
+        return (await effects(bus)).total() >= number
+
+    await until(enough)
+    return await effects(bus)
+
+
+def pruned(run_id: str, uri: str = "fine") -> CheckpointPruned:
+    return CheckpointPruned(run_id=run_id, checkpoint_id=f"{run_id}-1", step=1, uri=uri)
+
+
+def calls(folder: Path, handler: str) -> Counter[str]:
+    return Counter((folder / handler).read_text().split())
+
+
+async def test_every_poisoned_message_is_set_aside_once_and_healed_by_a_retry_that_nobody_else_sees(
+    bus, letters, service, tmp_path
+) -> None:
+    poison = [f"poison-{number}" for number in range(NUM_POISON)]
+    for number in range(NUM_HEALTHY):
+        await bus.publish(pruned(f"healthy-{number}"))
+        if number < NUM_POISON:
+            await bus.publish(pruned(poison[number], "poison"))
+    found = await set_aside(letters, NUM_POISON)
+    await until_effects(bus, 2 * NUM_HEALTHY + NUM_POISON)
+    assert sorted(letter.subject for letter in found) == [pruned(run_id).subject for run_id in poison]
+    assert {letter.consumer for letter in found} == {"letters__fragile"}
+    assert {letter.error for letter in found} == {"the shelf is full: make room"}
+    sturdy_before = calls(tmp_path, "sturdy")
+
+    (tmp_path / "healed").touch()
+    retried = [await letters.retry(letter) for letter in found]
+    again = [await letters.retry(await letters.find(letter.id)) for letter in found]
+    await bus.publish(pruned("after"))
+    seen = await until_effects(bus, 2 * NUM_HEALTHY + 2 * NUM_POISON + 2)
+
+    assert not any(each.repeated for each in retried)
+    assert [(each.sequence, each.repeated) for each in again] == [(each.sequence, True) for each in retried]
+    assert set(seen.values()) == {1}
+    assert {run_id for stage, run_id in seen if stage == "fragile"} == {
+        *poison,
+        *(f"healthy-{number}" for number in range(NUM_HEALTHY)),
+        "after",
+    }
+    assert calls(tmp_path, "sturdy") == sturdy_before + Counter(["after"])
+    assert await letters.read() == []
+    assert {letter.status for letter in await letters.read(settled=True)} == {"retried"}
+
+
+async def test_a_message_rejected_again_is_a_new_letter_that_names_the_first(bus, letters, service, tmp_path) -> None:
+    await bus.publish(pruned("stubborn", "poison"))
+    (first,) = await set_aside(letters, 1)
+    await letters.retry(first)
+    (second,) = await set_aside(letters, 1)
+    assert (second.retry_of, second.subject) == (first.id, first.subject)
+
+    (tmp_path / "healed").touch()
+    await letters.retry(second)
+    seen = await until_effects(bus, 2)
+    assert seen == {("sturdy", "stubborn"): 1, ("fragile", "stubborn"): 1}
+    assert await letters.read() == []
+
+
+async def test_a_retry_that_died_before_it_was_marked_is_not_sent_again(bus, letters, service, tmp_path) -> None:
+    await bus.publish(pruned("torn", "poison"))
+    (letter,) = await set_aside(letters, 1)
+    (tmp_path / "healed").touch()
+    headers = wire.redelivery(letter.headers, letter.id, letter.subject, corrected=False)
+    headers["Nats-Msg-Id"] = "the window of the server is over"
+    sent = await bus.connection.jetstream().publish(letter.subject, letter.body, headers=headers)
+
+    retried = await letters.retry(letter)
+
+    assert (retried.sequence, retried.repeated) == (sent.seq, True)
+    assert (await letters.find(letter.id)).status == "retried"
+    on_subject = [raw async for raw in raw_messages(bus.connection, "CONTROL", letter.subject)]
+    assert len(on_subject) == 2
+
+
+async def test_a_malformed_body_is_retried_after_correction_and_then_readers_of_the_log_see_it(
+    bus, letters, service
+) -> None:
+    await bus.connection.jetstream().publish("evt.checkpoint.pruned.v1.typo", b'{"run_id": "typo", "step": "one"}')
+    found = await set_aside(letters, 2)
+    assert {letter.consumer for letter in found} == {"letters__fragile", "letters__sturdy"}
+    with pytest.raises(NotDeliverableError, match=r"would be rejected again: .*--body FILE"):
+        await letters.retry(found[0])
+
+    for letter in found:
+        await letters.retry(letter, pruned("typo").model_dump_json().encode())
+
+    seen = await until_effects(bus, 2)
+    assert seen == {("sturdy", "typo"): 1, ("fragile", "typo"): 1}
+    items = [item async for item in bus.read("evt.checkpoint.pruned.v1.typo")]
+    assert {item.envelope.id for item in items} == {items[0].envelope.id}
+    assert items[0].message == pruned("typo")
+
+
+async def test_a_reader_of_the_log_sees_a_retried_message_once(bus, letters, service) -> None:
+    await bus.publish(pruned("read", "poison"))
+    (letter,) = await set_aside(letters, 1)
+    await letters.retry(letter)
+    assert len([raw async for raw in raw_messages(bus.connection, "CONTROL", letter.subject)]) == 2
+    assert len([item async for item in bus.read(letter.subject)]) == 1
+
+
+async def test_a_dropped_letter_keeps_its_reason_and_stays_dropped(bus, letters, service) -> None:
+    await bus.publish(pruned("unwanted", "poison"))
+    (letter,) = await set_aside(letters, 1)
+
+    assert await letters.drop(letter, "sent by a test")
+    assert not await letters.drop(letter, "somebody else, at the same moment")
+
+    assert await letters.read() == []
+    dropped = await letters.find(letter.id)
+    assert (dropped.status, dropped.mark["reason"], dropped.body) == ("dropped", "sent by a test", letter.body)
+    with pytest.raises(NotDeliverableError, match="was dropped"):
+        await letters.retry(dropped)
+
+
+async def test_a_letter_whose_consumer_is_gone_is_not_sent_into_the_void(bus, letters, service) -> None:
+    await bus.publish(pruned("orphan", "poison"))
+    (letter,) = await set_aside(letters, 1)
+    await bus.connection.jetstream().delete_consumer("CONTROL", "letters__fragile")
+    with pytest.raises(NotDeliverableError, match="there is no consumer letters__fragile on CONTROL any more"):
+        await letters.retry(letter)
+    with pytest.raises(UnknownLetterError, match="there is no dead letter 99"):
+        await letters.find(99)
+
+
+async def command(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ropewalk.cli.main", "dead", *arguments),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    output, error = await process.communicate()
+    return process.returncode or 0, output.decode(), error.decode()
+
+
+async def test_an_operator_lists_exports_rehearses_and_retries(bus, letters, service, environment, tmp_path) -> None:
+    for name in ("first", "second"):
+        await bus.publish(pruned(name, "poison"))
+    found = await set_aside(letters, 2)
+    (tmp_path / "healed").touch()
+
+    code, listed, _ = await command(environment, "list", "--error", "SHELF", "--json")
+    assert code == 0
+    assert [letter["id"] for letter in json.loads(listed)] == [letter.id for letter in found]
+
+    file = tmp_path / "letters.ndjson"
+    await command(environment, "export", str(file))
+    exported = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [json.loads(each["body"])["run_id"] for each in exported] == ["first", "second"]
+
+    chosen = ("--all", "--subject", "*.first")
+    _, rehearsed, _ = await command(environment, "retry", *chosen, "--dry-run")
+    assert "would go to letters__fragile on evt.checkpoint.pruned.v1.first" in rehearsed
+    assert len(await letters.read()) == 2
+
+    code, retried, _ = await command(environment, "retry", *chosen, "--json")
+    assert code == 0
+    assert [each["id"] for each in json.loads(retried)["retried"]] == [found[0].id]
+    assert [letter.id for letter in await letters.read()] == [found[1].id]
+
+    code, _, error = await command(environment, "retry")
+    assert (code, "which letters?" in error) == (USAGE, True)
+    code, shown, _ = await command(environment, "show", str(found[1].id))
+    assert (code, "the shelf is full: make room" in shown) == (0, True)
+
+
+def test_letters_are_chosen_by_subject_consumer_and_a_part_of_the_reason() -> None:
+    def letter(number: int, subject: str, error: str) -> DeadLetter:
+        return DeadLetter(
+            id=number,
+            stream="CONTROL",
+            sequence=1,
+            consumer="ingest__submit",
+            subject=subject,
+            error=error,
+            time="",
+            message_time="",
+            deliveries=1,
+            headers={},
+            body=b"",
+            place="",
+        )
+
+    letters = [letter(1, "cmd.run.submit.v1.a", "Field x is missing"), letter(2, "evt.run.failed.v1.a", "no room")]
+    assert matching(letters) == letters
+    assert matching(letters, error="field X") == letters[:1]
+    assert matching(letters, subject="evt.*") == letters[1:]
+    assert matching(letters, consumer="trainer__*") == []
