@@ -118,9 +118,7 @@ class Bus:
 
         Raises ConflictError when the state is no longer at `revision` and the change was not this one.
         """
-        snapshot = self.prepare(state, cause_id=state.operation_id)
-        snapshot.headers[EXPECTED_SEQUENCE] = str(revision)
-        snapshot.headers["Nats-TTL"] = "never"
+        snapshot = self.prepare_snapshot(state, revision, state.operation_id)
         while True:
             try:
                 return await self._send_with_patience([snapshot, *messages]) - len(messages)
@@ -134,8 +132,12 @@ class Bus:
 
     async def read_state(self, subject: str) -> tuple[StageState | None, int]:
         """The snapshot of a stage and its revision; (None, 0) if there is none."""
+        return await self.read_snapshot(StageState, subject)
+
+    async def read_snapshot(self, kind: type[M], subject: str) -> tuple[M | None, int]:
+        """The newest snapshot on a subject and its revision; (None, 0) if there is none."""
         raw = await self._reader.last(stream_of(subject), subject)
-        return (None, 0) if raw is None else (StageState.model_validate_json(raw.data or b""), raw.seq or 0)
+        return (None, 0) if raw is None else (kind.model_validate_json(raw.data or b""), raw.seq or 0)
 
     async def last(self, kind: type[M], run_id: str) -> M | None:
         """The newest message of a type for a run."""
@@ -171,6 +173,13 @@ class Bus:
             traceparent=current_traceparent(),
         )
         return Outgoing(subject=message.subject, body=message.model_dump_json().encode(), headers=envelope.headers())
+
+    def prepare_snapshot(self, message: Message, revision: int, operation_id: str) -> Outgoing:
+        """A snapshot that replaces the one at `revision` (0: there is none) and never expires."""
+        outgoing = self.prepare(message, cause_id=operation_id)
+        outgoing.headers[EXPECTED_SEQUENCE] = str(revision)
+        outgoing.headers["Nats-TTL"] = "never"
+        return outgoing
 
     async def dead_letter(self, stored_in: str, consumer: str, raw: Any, error: str) -> None:
         """Set a raw message aside with its headers and the reason, once however often this is called."""

@@ -1,9 +1,12 @@
 """The right to work on a stage: a key that expires unless its holder renews it.
 
 The revision at which the key was acquired is the fencing epoch. Renewals run in a thread with its own event loop
-and connection, so a busy service does not lose its lease. A holder that could not renew for 0.75 of the TTL stops
-by itself, before anybody else may start. Key-value helpers of nats-py are not used: `update` has no TTL, and after
-an expiry marker `get` and `create` contradict each other.
+and connection, so a busy service does not lose its lease. A holder that could not renew for 0.75 of the TTL has no
+authority, before anybody else may start: its work goes on and what it says waits. When the broker answers again the
+holder renews, or takes the expired key back if nobody else did, and its authority returns; if somebody else holds the
+key now, the lease is lost. So a broker that is away costs no work, and a holder that is cut off changes nothing.
+Key-value helpers of nats-py are not used: `update` has no TTL, and after an expiry marker `get` and `create`
+contradict each other.
 """
 
 import asyncio
@@ -12,7 +15,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,6 +24,7 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.js.api import RawStreamMsg
 
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.connection import connect_options
@@ -30,8 +35,11 @@ from ropewalk.runtime.settings import NatsSettings
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_SELF_STOP = 0.75
-_RENEWALS_PER_TTL = 6
+_AUTHORITY = 0.75
+_RENEWALS_PER_TTL = 4
+_PATIENCE_S = 900.0  # a holder that hears nothing for this long gives up
+_WAIT_S = 0.05
+_AWAY_S = 0.5
 _OPERATION = "KV-Operation"
 MARKER = "Nats-Marker-Reason"
 
@@ -43,8 +51,36 @@ class Lease:
     subject: str
     epoch: int
     revision: int
+    ttl_s: float
     on_lost: Callable[[], None]
     renewed_at: float = field(default_factory=time.monotonic)
+    lost: bool = False
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # in the heartbeat loop: one write at a time
+
+    @property
+    def has_authority(self) -> bool:
+        """Whether nobody else can hold the key now."""
+        return not self.lost and time.monotonic() - self.renewed_at < self.ttl_s * _AUTHORITY
+
+    async def authority(self) -> None:
+        """Wait until the holder may speak. Raises LeaseLostError when it never may again."""
+        while not self.has_authority:
+            if self.lost:
+                raise LeaseLostError(f"{self.subject} belongs to somebody else")
+            await asyncio.sleep(_WAIT_S)
+
+    async def speak(self, publish: Callable[[], Awaitable[None]]) -> None:
+        """Publish something that only the holder may say. Raises LeaseLostError.
+
+        An attempt lasts no longer than nobody else can hold the key; the next one sends the same id again.
+        """
+        while True:
+            await self.authority()
+            try:
+                async with asyncio.timeout(self.ttl_s * (1 - _AUTHORITY)):
+                    return await publish()
+            except TimeoutError:
+                logger.info("%s: not said yet", self.subject)
 
 
 def lease_subject(stage: str, run_id: str) -> str:
@@ -58,7 +94,9 @@ class LeaseKeeper:
     def __init__(self, settings: NatsSettings, holder: str, ttl_s: float) -> None:
         self._settings = settings
         self._holder = holder
+        self._nonce = uuid.uuid4().hex  # two processes may bear the same name, one after the other
         self._ttl_s = ttl_s
+        self._ttl = {"Nats-TTL": f"{ttl_s:.0f}s"}
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
@@ -80,51 +118,74 @@ class LeaseKeeper:
         """Why no lease can be renewed; empty while the thread lives. A reason for `/ready`."""
         return "" if self._thread.is_alive() else "the thread that renews its leases does not run"
 
-    async def acquire(self, stage: str, run_id: str, on_lost: Callable[[], None]) -> Lease | None:
-        """Take the lease, or None if somebody holds it."""
-        return await self._in_loop(self._acquire(lease_subject(stage, run_id), on_lost))
+    async def acquire(
+        self, stage: str, run_id: str, on_lost: Callable[[], None], *, by_force: bool = False
+    ) -> Lease | None:
+        """Take the lease, or None if somebody holds it. By force it is taken from a holder that hangs."""
+        return await self._in_loop(self._acquire(lease_subject(stage, run_id), on_lost, by_force))
 
     async def release(self, lease: Lease) -> None:
         """Give the lease back, so that others need not wait for it to expire."""
         with self._lock:
             self._held.pop(lease.subject, None)
         with contextlib.suppress(LeaseLostError, nats.errors.Error, TimeoutError):
-            await self._in_loop(self._put(lease.subject, b"", lease.revision, {_OPERATION: "DEL"}))
+            await self._in_loop(self._give_back(lease))
+
+    async def _give_back(self, lease: Lease) -> None:
+        async with lease.turn:
+            await self._put(lease.subject, b"", lease.revision, {_OPERATION: "DEL"})
 
     async def is_live(self, stage: str, run_id: str) -> bool:
         """Whether anybody holds the lease now. Raises NATS errors while the broker is away."""
         return await self._in_loop(self._is_live(lease_subject(stage, run_id)))
 
     async def _is_live(self, subject: str) -> bool:
-        assert self._connection is not None
-        try:
-            current = await self._connection.jetstream().get_last_msg(LEASE_STREAM, subject)
-        except nats.js.errors.NotFoundError:
-            return False
-        headers = current.headers or {}
-        return MARKER not in headers and _OPERATION not in headers
+        current = await self._patiently(lambda: self._current(subject))
+        return current is not None and _is_held(current)
 
     async def _in_loop(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def _acquire(self, subject: str, on_lost: Callable[[], None]) -> Lease | None:
-        assert self._connection is not None
-        try:
-            current = await self._connection.jetstream().get_last_msg(LEASE_STREAM, subject)
-            headers, revision = current.headers or {}, current.seq or 0
-            if MARKER not in headers and _OPERATION not in headers:
-                return None
-        except nats.js.errors.NotFoundError:
-            revision = 0
-        body = json.dumps({"holder": self._holder}).encode()
-        try:
-            epoch = await self._put(subject, body, revision, {"Nats-TTL": f"{self._ttl_s:.0f}s"})
-        except LeaseLostError:
+    async def _acquire(self, subject: str, on_lost: Callable[[], None], by_force: bool) -> Lease | None:
+        asked_at, epoch = await self._patiently(lambda: self._try_to_acquire(subject, by_force))
+        if not epoch:
             return None
-        lease = Lease(subject=subject, epoch=epoch, revision=epoch, on_lost=on_lost)
+        lease = Lease(
+            subject=subject, epoch=epoch, revision=epoch, ttl_s=self._ttl_s, on_lost=on_lost, renewed_at=asked_at
+        )
         with self._lock:
             self._held[subject] = lease
         return lease
+
+    async def _try_to_acquire(self, subject: str, by_force: bool) -> tuple[float, int]:
+        """When we asked, and the epoch; 0 if somebody holds the key. Raises NATS errors while the broker is away."""
+        asked_at = time.monotonic()
+        current = await self._current(subject)
+        if current is not None and _is_held(current) and not by_force:
+            ours = _content(current) == {"holder": self._holder, "nonce": self._nonce}
+            with self._lock:  # acquired by us just now, but the acknowledgement was lost
+                return asked_at, (current.seq or 0) if ours and subject not in self._held else 0
+        body = json.dumps({"holder": self._holder, "nonce": self._nonce}).encode()
+        try:
+            return asked_at, await self._put(subject, body, current.seq or 0 if current else 0, self._ttl)
+        except LeaseLostError:
+            return asked_at, 0
+
+    async def _current(self, subject: str) -> RawStreamMsg | None:
+        assert self._connection is not None
+        try:
+            return await self._connection.jetstream().get_last_msg(LEASE_STREAM, subject)
+        except nats.js.errors.NotFoundError:
+            return None
+
+    async def _patiently(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Repeat while the broker is away."""
+        while True:
+            try:
+                return await attempt()
+            except (nats.errors.Error, nats.js.errors.ServiceUnavailableError, TimeoutError) as error:
+                logger.info("bus away (%s), a lease waits", type(error).__name__)
+                await asyncio.sleep(_AWAY_S)
 
     async def _put(self, subject: str, body: bytes, revision: int, headers: dict[str, str]) -> int:
         assert self._connection is not None
@@ -158,34 +219,54 @@ class LeaseKeeper:
             await asyncio.sleep(self._ttl_s / _RENEWALS_PER_TTL)
             with self._lock:
                 held = list(self._held.values())
-            for lease in held:
-                error = await outcome_or_error(self._renew(lease))
-                if error is not None and time.monotonic() - lease.renewed_at > self._ttl_s * _SELF_STOP:
-                    self._lose(lease, f"no renewal in time ({type(error).__name__})")
+            await asyncio.gather(*map(self._keep, held))
+
+    async def _keep(self, lease: Lease) -> None:
+        error = await outcome_or_error(self._renew(lease))
+        if error is not None and time.monotonic() - lease.renewed_at > _PATIENCE_S:
+            self._lose(lease, f"nothing heard of the broker for {_PATIENCE_S:.0f} s ({type(error).__name__})")
 
     async def _renew(self, lease: Lease) -> None:
-        body = json.dumps({"holder": self._holder, "epoch": lease.epoch}).encode()
-        try:
-            lease.revision = await self._put(lease.subject, body, lease.revision, {"Nats-TTL": f"{self._ttl_s:.0f}s"})
-            lease.renewed_at = time.monotonic()
-        except LeaseLostError:
-            if not await self._still_ours(lease):
-                self._lose(lease, "another revision is in place")
+        async with lease.turn:
+            try:
+                await self._write(lease, lease.revision)
+            except LeaseLostError:
+                await self._regain(lease)
 
-    async def _still_ours(self, lease: Lease) -> bool:
-        """After a lost acknowledgement the newest revision may be our own renewal: adopt it."""
-        assert self._connection is not None
-        with contextlib.suppress(nats.errors.Error, TimeoutError, ValueError):
-            current = await self._connection.jetstream().get_last_msg(LEASE_STREAM, lease.subject)
-            content = json.loads(current.data or b"{}")
-            if content.get("holder") == self._holder and content.get("epoch") == lease.epoch:
-                lease.revision, lease.renewed_at = current.seq or 0, time.monotonic()
-                return True
-        return False
+    async def _write(self, lease: Lease, revision: int) -> None:
+        body = json.dumps({"holder": self._holder, "nonce": self._nonce, "epoch": lease.epoch}).encode()
+        asked_at = time.monotonic()
+        lease.revision = await self._put(lease.subject, body, revision, self._ttl)
+        lease.renewed_at = asked_at
+
+    async def _regain(self, lease: Lease) -> None:
+        """The key moved on: by our own renewal whose acknowledgement was lost, by its expiry, or by somebody else."""
+        current = await self._current(lease.subject)
+        content = _content(current) if current is not None else {}
+        ours = content.get("nonce") == self._nonce and content.get("epoch", lease.epoch) == lease.epoch
+        expired = current is None or MARKER in (current.headers or {})
+        if not ours and not expired:
+            self._lose(lease, "another revision is in place")
+            return
+        try:
+            await self._write(lease, current.seq or 0 if current else 0)
+        except LeaseLostError:
+            self._lose(lease, "somebody else was faster to take the expired key")
 
     def _lose(self, lease: Lease, reason: str) -> None:
         with self._lock:
             lost = self._held.pop(lease.subject, None)
         if lost is not None:
             logger.warning("lost the lease %s: %s", lease.subject, reason)
+            lease.lost = True
             lease.on_lost()
+
+
+def _is_held(current: RawStreamMsg) -> bool:
+    headers = current.headers or {}
+    return MARKER not in headers and _OPERATION not in headers
+
+
+def _content(current: RawStreamMsg) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(current.data or b"{}")
+    return content

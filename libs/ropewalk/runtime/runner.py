@@ -1,14 +1,12 @@
-"""Runs a stage under a lease: request -> lease -> running{epoch} -> outcome, and the same again after any crash.
+"""Runs a stage under a lease: request -> queue -> lease -> running{epoch} -> outcome, and on again after any crash.
 
-The request is acknowledged as soon as `running` is committed; from then on the state and the lease carry the
-stage. A lease that expires or is given back while the state says `running` is the sign to take the stage over.
-What decides is in `stage_policy`; this file acts.
+The request is acknowledged as soon as `queued` or `running` is committed; from then on the state carries the stage,
+and the lease once it runs. A lease that expires or is given back while the state says `running` is the sign to take
+the stage over. Whose turn it is decides `pool_policy`, what follows from an ending `stage_policy`; this file acts.
 """
 
 import asyncio
-import contextlib
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,44 +14,35 @@ from pathlib import Path
 
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
-from ropewalk.events.registry import message_type
 from ropewalk.events.run import (
+    PoolEntry,
+    PoolState,
     RunAccepted,
     RunCancelled,
     RunFailed,
-    StageCompleted,
-    StageInterrupted,
-    StageStarted,
+    StageQueued,
     StageState,
     stage_state_subject,
 )
-from ropewalk.recipes.recipe import RecipeError, parse_recipe
+from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.errors import ConflictError
 from ropewalk.runtime.leases import Lease, LeaseKeeper
-from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry, StageError
+from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.runtime.pool import Pool
+from ropewalk.runtime.pool_policy import MAX_WAITING, enter, find, leave, num_waiting, start
 from ropewalk.runtime.stage import StageContext, StageSpec, remove_scratch, scratch_folder
-from ropewalk.runtime.stage_policy import MAX_ATTEMPTS, Ending, Verdict, judge, may_begin
-from ropewalk.runtime.telemetry import record, span
+from ropewalk.runtime.stage_commit import StageCommitter
+from ropewalk.runtime.stage_policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
+from ropewalk.runtime.stage_work import StageWork, Stop, beginning, interruption, stalled
 from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
 
 _BUSY_DELAY_S = 1.0
-_CANCEL_GRACE_S = {"checkpoint": 60.0, "now": 2.0}
-
-
-@dataclass(kw_only=True)
-class _Holding:
-    """A stage this instance works on."""
-
-    state: StageState
-    revision: int
-    lease: Lease
-    context: StageContext
-    task: asyncio.Task[None] | None = None
-    lost: bool = False
+_RACE_DELAY_S = 0.1
+_MOST_RACES = 5
+_HAND_OVER_S = 0.005  # times the stages in hand: an instance with less to do is faster to begin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,44 +53,106 @@ class Surroundings:
     leases: LeaseKeeper
     objects: ObjectStore
     scratch_root: Path
+    pool: Pool
 
 
 class StageRunner:
-    """All runs of one stage on one service instance; one at a time works, the others wait in the stream."""
+    """All runs of one stage on one service instance: as many at a time as the pool has room for."""
 
     def __init__(self, spec: StageSpec, surroundings: Surroundings) -> None:
         self.spec = spec
         self._with = surroundings
-        self._holding: dict[str, _Holding] = {}
-        self._beginning = asyncio.Lock()
+        self._committer = StageCommitter(surroundings.bus, surroundings.pool)
+        self._works: dict[str, StageWork] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
     async def on_trigger(self, message: Message, envelope: Envelope) -> Outcome:
         """A request for this stage arrived."""
         if not self.spec.when(message):
             return Done()
-        state, revision = await self._with.bus.read_state(stage_state_subject(self.spec.name, message.run_id))
-        if not may_begin(state, envelope.id):
-            return Done()
-        try:
-            began = await self._begin(self._new_state(message, envelope), revision, None)
-        except RecipeError as error:
-            return Reject(f"the recipe of run {message.run_id} cannot be used: {error}")
-        return Done() if began else Retry(_BUSY_DELAY_S, "the stage is busy")
+        for _ in range(_MOST_RACES):
+            state, revision = await self._state(message.run_id)
+            if not may_begin(state, envelope.id):
+                return Done()
+            try:
+                wanted, recipe = await self._wanted(message, envelope)
+            except RecipeError as error:
+                return Reject(f"the recipe of run {message.run_id} cannot be used: {error}")
+            try:
+                return await self._admit(wanted, revision, recipe)
+            except ConflictError:
+                logger.debug("%s of %s: another instance was faster", self.spec.name, message.run_id)
+        return Retry(_RACE_DELAY_S, "others were faster five times")
 
-    async def on_lease_gone(self, run_id: str, cause: str) -> Outcome:
+    async def on_turn(self, entry: PoolEntry) -> None:
+        """The pool has room for a queued stage."""
+        if entry.stage != self.spec.name or self._stopping or entry.run_id in self._works:
+            return
+        await asyncio.sleep(_HAND_OVER_S * len(self._works))
+        async with self._with.pool.lock:
+            state, revision = await self._state(entry.run_id)
+            pool, pool_revision = await self._with.pool.read()
+            if find(pool, entry.stage, entry.run_id) not in self._with.pool.turns(pool):
+                return
+            if state is None or state.status != "queued":
+                await self._tidy(pool, pool_revision, entry, state)
+                return
+            lease = await self._acquire(entry.run_id)
+            if lease is None:
+                return
+            try:
+                recipe = (await self._accepted(entry.run_id))[1]
+                wanted = _renewed(state, status="running", epoch=lease.epoch)
+                change = (start(pool, entry.stage, entry.run_id), pool_revision)
+                new_revision = await self._committer.commit(wanted, revision, [beginning(wanted)], change)
+                self._start(wanted, new_revision, lease, recipe)
+            except ConflictError:
+                logger.debug("%s of %s: the pool or the state moved on", entry.stage, entry.run_id)
+            finally:
+                await self._release_unless_started(entry.run_id, lease)
+
+    async def on_lease_gone(self, run_id: str, cause: str, kind: Cause) -> Outcome:
         """The lease of a run's stage expired or was given back."""
-        if run_id in self._holding:
-            if await self._with.leases.is_live(self.spec.name, run_id):
-                return Done()  # old news: the lease that ended was an earlier one
+        if await self._with.leases.is_live(self.spec.name, run_id):
+            return Done()  # old news: somebody holds it, or its holder took it back after an outage
+        if run_id in self._works:
             self._lose(run_id)
             return Retry(_BUSY_DELAY_S, "the work that lost its lease is still being stopped")
-        state, revision = await self._with.bus.read_state(stage_state_subject(self.spec.name, run_id))
+        state, revision = await self._state(run_id)
         if state is None or state.status != "running":
             return Done()
-        wanted = state.model_copy(update={"attempt": state.attempt + 1, "operation_id": uuid.uuid4().hex})
-        began = await self._begin(wanted, revision, cause)
-        return Done() if began else Retry(_BUSY_DELAY_S, "the stage is busy")
+        try:
+            taken = await self._take_over(state, revision, cause, kind)
+        except ConflictError:
+            return Done()
+        return Done() if taken else Retry(_BUSY_DELAY_S, "the stage cannot be taken over yet")
+
+    async def on_deadline(self, run_id: str) -> Outcome:
+        """The time of a run is over: what waits or works for it here fails, whoever holds it."""
+        state, revision = await self._state(run_id)
+        if state is None or state.status not in ("queued", "running"):
+            return Done()
+        reason = f"the run did not end before its deadline; {self.spec.name} was {state.status}"
+        if (work := self._works.get(run_id)) is not None:
+            work.end_attempt(Stop(reason=reason, hopeless=True))
+            return Done()
+        return await self._end_from_outside(state, revision, reason)
+
+    async def on_silence(self, run_id: str, epoch: int) -> Outcome:
+        """A running stage showed no progress for `stall_s`."""
+        state, revision = await self._state(run_id)
+        if state is None or state.status != "running" or state.epoch != epoch:
+            return Done()
+        reason = f"no progress for {self.spec.stall_s:.0f} s"
+        if (work := self._works.get(run_id)) is not None:
+            work.end_attempt(Stop(reason=reason, cause="stalled", silent_s=self.spec.stall_s))
+            return Done()
+        try:
+            taken = await self._take_over(state, revision, reason, "stalled")
+        except ConflictError:
+            return Done()
+        return Done() if taken else Retry(_BUSY_DELAY_S, "the stalled stage cannot be taken over yet")
 
     async def resume_orphans(self) -> None:
         """Take over what says `running` and has no holder: after a restart of everything, nobody else would."""
@@ -111,36 +162,49 @@ class StageRunner:
             newest[item.message.run_id] = item.message
         for run_id, state in newest.items():
             while state.status == "running" and not self._stopping:
-                if isinstance(await self.on_lease_gone(run_id, "the service was restarted"), Done):
+                if isinstance(await self.on_lease_gone(run_id, "the service was restarted", "lost"), Done):
                     break
                 await asyncio.sleep(_BUSY_DELAY_S)
-                state = (await self._with.bus.read_state(state.subject))[0] or state
+                state = (await self._state(run_id))[0] or state
 
     async def cancel(self, event: RunCancelled) -> None:
-        """Somebody cancelled a run: let its work finish within the grace of the mode, then end it."""
-        holding = self._holding.get(event.run_id)
-        if holding is None or holding.task is None or holding.context.cancelled.is_set():
+        """Somebody cancelled a run: end its work within the grace of the mode, or take it out of the line."""
+        if (work := self._works.get(event.run_id)) is not None:
+            await work.cancel(event.mode)
             return
-        holding.context.cancel_mode = event.mode
-        holding.context.cancelled.set()
-        await asyncio.wait([holding.task], timeout=_CANCEL_GRACE_S[event.mode])
-        holding.task.cancel()
+        state, revision = await self._state(event.run_id)
+        if state is not None and state.status == "queued":
+            try:
+                await self._committer.commit_patiently(
+                    _renewed(state, status="cancelled"), revision, (), self._without(event.run_id)
+                )
+            except ConflictError:
+                logger.debug("%s of %s left the line already", self.spec.name, event.run_id)
 
     async def stop(self) -> None:
         """The service is stopping: end the work and give the leases back; another instance goes on."""
         self._stopping = True
-        holdings = list(self._holding.values())
-        for holding in holdings:
-            if holding.task is not None:
-                holding.task.cancel()
-        tasks = [holding.task for holding in holdings if holding.task is not None]
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _new_state(self, message: Message, envelope: Envelope) -> StageState:
-        return StageState(
+    async def _state(self, run_id: str) -> tuple[StageState | None, int]:
+        return await self._with.bus.read_state(stage_state_subject(self.spec.name, run_id))
+
+    async def _accepted(self, run_id: str) -> tuple[RunAccepted, Recipe]:
+        accepted = await self._with.bus.last(RunAccepted, run_id)
+        if accepted is None:
+            raise RecipeError(("there is none: the run was never accepted, so submit it",))
+        return accepted, parse_recipe(accepted.recipe)
+
+    async def _wanted(self, message: Message, envelope: Envelope) -> tuple[StageState, Recipe]:
+        accepted, recipe = await self._accepted(message.run_id)
+        cpus = self.spec.cpus(recipe)
+        state = StageState(
             run_id=message.run_id,
             stage=self.spec.name,
-            status="running",
+            status="queued",
             epoch=0,
             attempt=1,
             operation_id=uuid.uuid4().hex,
@@ -148,163 +212,149 @@ class StageRunner:
             cause_type=envelope.type,
             cause_body=message.model_dump_json(),
             traceparent=envelope.traceparent,
+            priority=accepted.priority,
+            owner=accepted.owner,
+            pool=self._with.pool.name if cpus > 0 else "",
+            cpus=cpus,
+            deadline_unix=accepted.deadline_unix,
         )
+        return state, recipe
 
-    async def _begin(self, wanted: StageState, revision: int, interrupted_by: str | None) -> bool:
-        """Take the lease and commit `running`. False if the stage must wait."""
-        async with self._beginning:
-            if self._holding or self._stopping:
+    async def _admit(self, wanted: StageState, revision: int, recipe: Recipe) -> Outcome:
+        """Begin at once if it fits and nobody is before it; else stand in line. Raises ConflictError."""
+        async with self._with.pool.lock:
+            if self._stopping or wanted.run_id in self._works:
+                return Retry(_BUSY_DELAY_S, "the instance stops, or the stage still ends an earlier attempt")
+            if not wanted.pool:
+                return await self._begin(wanted, revision, recipe, None)
+            pool, pool_revision = await self._with.pool.read()
+            entered = enter(pool, wanted)
+            if find(entered, wanted.stage, wanted.run_id) in self._with.pool.turns(entered):
+                change = (start(entered, wanted.stage, wanted.run_id), pool_revision)
+                return await self._begin(wanted, revision, recipe, change)
+            if num_waiting(pool) >= MAX_WAITING:
+                return Retry(_BUSY_DELAY_S, "the line of the pool is full")
+            queued = StageQueued(run_id=wanted.run_id, stage=wanted.stage, pool=wanted.pool, cpus=wanted.cpus)
+            await self._committer.commit(wanted, revision, [queued], (entered, pool_revision))
+            return Done()
+
+    async def _begin(
+        self, wanted: StageState, revision: int, recipe: Recipe, change: tuple[PoolState, int] | None
+    ) -> Outcome:
+        lease = await self._acquire(wanted.run_id)
+        if lease is None:
+            return Retry(_BUSY_DELAY_S, "another instance holds the lease")
+        try:
+            state = _renewed(wanted, status="running", epoch=lease.epoch)
+            new_revision = await self._committer.commit(state, revision, [beginning(state)], change)
+            self._start(state, new_revision, lease, recipe)
+        finally:
+            await self._release_unless_started(wanted.run_id, lease)
+        return Done()
+
+    async def _take_over(self, state: StageState, revision: int, reason: str, cause: Cause) -> bool:
+        """Go on with a stage that has no holder or one that hangs. False if that must wait. Raises ConflictError."""
+        if is_exhausted(cause, state.retries):
+            words = f"{reason}; that happened {RETRIES[cause] + 1} times, which is too often"
+            return isinstance(await self._end_from_outside(state, revision, words), Done)
+        async with self._with.pool.lock:
+            if self._stopping or state.run_id in self._works:
                 return False
-            run_id = wanted.run_id
-            lease = await self._with.leases.acquire(self.spec.name, run_id, self._lost_callback(run_id))
+            recipe = (await self._accepted(state.run_id))[1]
+            lease = await self._acquire(state.run_id, by_force=cause == "stalled")
             if lease is None:
-                return interrupted_by is None and await self._is_running(wanted)
-            state = wanted.model_copy(update={"epoch": lease.epoch})
+                return False
             try:
-                context = await self._context(state)  # before anything is committed: a broken recipe raises here
-                new_revision = await self._commit_running(state, revision, interrupted_by)
-                self._start(state, new_revision, lease, context)
-            except ConflictError:
-                logger.info("%s of %s was begun by another instance", self.spec.name, run_id)
+                wanted = tried_again(state, cause).model_copy(update={"epoch": lease.epoch})
+                facts: list[Message] = [interruption(wanted, reason), beginning(wanted)]
+                if cause == "stalled":
+                    facts.insert(0, stalled(wanted, self.spec.stall_s))
+                new_revision = await self._committer.commit(wanted, revision, facts, None)
+                self._start(wanted, new_revision, lease, recipe)
             finally:
-                if run_id not in self._holding:
-                    await self._with.leases.release(lease)
+                await self._release_unless_started(state.run_id, lease)
             return True
 
-    async def _is_running(self, wanted: StageState) -> bool:
-        """Whether the holder of the lease has committed this very request (else: wait for it to do so)."""
-        state, _ = await self._with.bus.read_state(wanted.subject)
-        return state is not None and state.cause_id == wanted.cause_id
-
-    async def _commit_running(self, state: StageState, revision: int, interrupted_by: str | None) -> int:
-        about: list[Message] = []
-        if interrupted_by is not None:
-            about.append(
-                StageInterrupted(run_id=state.run_id, stage=state.stage, epoch=state.epoch, cause=interrupted_by)
+    async def _end_from_outside(self, state: StageState, revision: int, reason: str) -> Outcome:
+        """Fail a stage that this instance does not hold; a holder that hangs is fenced off by the new state."""
+        failed = RunFailed(run_id=state.run_id, stage=state.stage, message=reason)
+        try:
+            await self._committer.commit_patiently(
+                _renewed(state, status="failed"), revision, (failed,), self._without(state.run_id)
             )
-        about.append(StageStarted(run_id=state.run_id, stage=state.stage, epoch=state.epoch, attempt=state.attempt))
-        return await self._commit(state, revision, about)
+        except ConflictError:
+            return Retry(_RACE_DELAY_S, "the stage moved on meanwhile")
+        return Done()
 
-    async def _commit(self, state: StageState, revision: int, messages: list[Message]) -> int:
-        outgoing = [
-            self._with.bus.prepare(
-                message, cause_id=state.cause_id, key=f"{state.operation_id}/{index}", epoch=state.epoch
+    async def _tidy(self, pool: PoolState, revision: int, entry: PoolEntry, state: StageState | None) -> None:
+        """Take an entry out of the line whose stage has gone another way."""
+        if state is None:
+            return
+        changed = leave(pool, entry.stage, entry.run_id)
+        try:
+            await self._committer.commit(
+                _renewed(state), (await self._state(entry.run_id))[1], (), (changed, revision)
             )
-            for index, message in enumerate(messages)
-        ]
-        return await self._with.bus.commit(state, revision, outgoing)
+        except ConflictError:
+            logger.debug("the line moved on before %s of %s left it", entry.stage, entry.run_id)
 
-    async def _context(self, state: StageState) -> StageContext:
-        accepted = await self._with.bus.last(RunAccepted, state.run_id)
-        if accepted is None:
-            raise RecipeError(("there is none: the run was never accepted, so submit it",))
-        return StageContext(
-            stage=state.stage,
-            run_id=state.run_id,
-            epoch=state.epoch,
-            attempt=state.attempt,
-            cause_id=state.cause_id,
-            recipe=parse_recipe(accepted.recipe),
-            bus=self._with.bus,
-            objects=self._with.objects,
-            scratch=scratch_folder(self._with.scratch_root, state.stage, state.run_id, state.epoch),
-        )
+    def _without(self, run_id: str) -> Callable[[PoolState], PoolState]:
+        return lambda pool: leave(pool, self.spec.name, run_id)
 
-    def _start(self, state: StageState, revision: int, lease: Lease, context: StageContext) -> None:
-        holding = _Holding(state=state, revision=revision, lease=lease, context=context)
-        self._holding[state.run_id] = holding
-        holding.task = asyncio.create_task(self._work(holding), name=f"{state.stage}/{state.run_id}")
-        holding.task.add_done_callback(_log_failure)
-
-    def _lost_callback(self, run_id: str) -> Callable[[], None]:
+    async def _acquire(self, run_id: str, *, by_force: bool = False) -> Lease | None:
         loop = asyncio.get_running_loop()
 
         def on_lost() -> None:
             loop.call_soon_threadsafe(self._lose, run_id)
 
-        return on_lost
+        return await self._with.leases.acquire(self.spec.name, run_id, on_lost, by_force=by_force)
+
+    async def _release_unless_started(self, run_id: str, lease: Lease) -> None:
+        work = self._works.get(run_id)
+        if work is None or work.lease is not lease:
+            await self._with.leases.release(lease)
+
+    def _start(self, state: StageState, revision: int, lease: Lease, recipe: Recipe) -> None:
+        context = StageContext(
+            stage=state.stage,
+            run_id=state.run_id,
+            epoch=state.epoch,
+            attempt=state.attempt,
+            cause_id=state.cause_id,
+            recipe=recipe,
+            bus=self._with.bus,
+            objects=self._with.objects,
+            scratch=scratch_folder(self._with.scratch_root, state.stage, state.run_id, state.epoch),
+            lease=lease,
+        )
+        work = StageWork(
+            spec=self.spec, committer=self._committer, state=state, revision=revision, lease=lease, context=context
+        )
+        self._works[state.run_id] = work
+        task = asyncio.create_task(self._carry(work), name=f"{state.stage}/{state.run_id}")
+        self._tasks[state.run_id] = task
+        task.add_done_callback(_log_failure)
+
+    async def _carry(self, work: StageWork) -> None:
+        run_id = work.state.run_id
+        try:
+            await work.run()
+        finally:
+            del self._works[run_id], self._tasks[run_id]
+            remove_scratch(work.context.scratch)
+            if not work.lost:
+                await self._with.leases.release(work.lease)
 
     def _lose(self, run_id: str) -> None:
-        holding = self._holding.get(run_id)
-        if holding is not None and holding.task is not None:
-            holding.lost = True
-            holding.task.cancel()
+        work, task = self._works.get(run_id), self._tasks.get(run_id)
+        if work is not None and task is not None:
+            work.lost = True
+            task.cancel()
 
-    async def _work(self, holding: _Holding) -> None:
-        """Do the work until it has an ending, and commit that ending."""
-        state = holding.state
-        try:
-            with span(f"stage {state.stage}", traceparent=state.traceparent, run_id=state.run_id, epoch=state.epoch):
-                await self._until_ended(holding)
-        except ConflictError:
-            logger.warning("%s of %s was taken over by another instance", state.stage, state.run_id)
-        finally:
-            del self._holding[state.run_id]
-            remove_scratch(holding.context.scratch)
-            if not holding.lost:
-                await self._with.leases.release(holding.lease)
 
-    async def _until_ended(self, holding: _Holding) -> None:
-        while True:
-            started = time.monotonic()
-            ending = await self._attempt(holding)
-            verdict = judge(ending, holding.state.attempt)
-            if verdict.again_after_s is None:
-                seconds = time.monotonic() - started
-                await self._end(holding, verdict, ending, seconds)
-                record("ropewalk.stage.duration", seconds, stage=self.spec.name, status=verdict.status)
-                return
-            logger.warning("%s of %s: %s; trying again", self.spec.name, holding.state.run_id, ending.reason)
-            await asyncio.sleep(verdict.again_after_s)
-            await self._again(holding, ending.reason)
-
-    async def _attempt(self, holding: _Holding) -> Ending:
-        state = holding.state
-        kind = message_type(state.cause_type)
-        trigger = kind.model_validate_json(state.cause_body)
-        if await self._with.bus.last(RunCancelled, state.run_id) is not None:
-            return Ending(cancelled=True)
-        try:
-            result = await outcome_or_error(self.spec.work(holding.context, trigger))
-        except asyncio.CancelledError:
-            if holding.context.cancelled.is_set() and not holding.lost and not self._stopping:
-                return Ending(cancelled=True)
-            raise
-        if not isinstance(result, Exception):
-            return Ending(cancelled=True) if holding.context.cancelled.is_set() else Ending(messages=result)
-        if isinstance(result, StageError):
-            return Ending(reason=str(result), hopeless=True)
-        logger.error("%s of %s failed", state.stage, state.run_id, exc_info=result)
-        return Ending(reason=f"{type(result).__name__}: {result}")
-
-    async def _again(self, holding: _Holding, reason: str) -> None:
-        state = holding.state.model_copy(
-            update={"attempt": holding.state.attempt + 1, "operation_id": uuid.uuid4().hex}
-        )
-        holding.revision = await self._commit_running(state, holding.revision, reason.splitlines()[0][:500])
-        holding.state = state
-        holding.context.attempt = state.attempt
-
-    async def _end(self, holding: _Holding, verdict: Verdict, ending: Ending, seconds: float) -> None:
-        state = holding.state.model_copy(update={"status": verdict.status, "operation_id": uuid.uuid4().hex})
-        last: list[Message] = []
-        match verdict.status:
-            case "done":
-                completed = StageCompleted(
-                    run_id=state.run_id,
-                    stage=state.stage,
-                    epoch=state.epoch,
-                    seconds=seconds,
-                    cpu_seconds=holding.context.cpu_seconds,
-                )
-                last = [completed, *ending.messages]
-            case "failed":
-                message = ending.reason
-                if not ending.hopeless:
-                    message = f"it failed {MAX_ATTEMPTS} times, last with: {ending.reason[-1500:]}"
-                last = [RunFailed(run_id=state.run_id, stage=state.stage, message=message)]
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(self._commit(state, holding.revision, last))
+def _renewed(state: StageState, **changes: object) -> StageState:
+    """The state with changes, as a commit of its own."""
+    return state.model_copy(update={**changes, "operation_id": uuid.uuid4().hex})
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

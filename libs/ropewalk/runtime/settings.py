@@ -4,6 +4,7 @@ A service's own `settings.py` derives from RuntimeSettings and adds fields under
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +65,10 @@ class RuntimeSettings(BaseSettings):
     state_dir: ExpandedPath = Path("~/.ropewalk").expanduser()
     lease_ttl_s: float = Field(default=10.0, ge=2.0, description="a stage is taken over this long after its last sign")
     instance: str = Field(default_factory=lambda: f"{os.uname().nodename}-{os.getpid()}")
+    pool: str = Field(default="", description="instances of one pool share its CPUs; default: the machine's name")
+    capacity_cpus: float = Field(
+        default=0.0, ge=0, description="CPUs that stages of the pool may use together; 0: those of the machine"
+    )
     nats: NatsSettings = Field(default_factory=NatsSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
@@ -73,6 +78,16 @@ class RuntimeSettings(BaseSettings):
     def store(self) -> StoreAddress:
         """The object store of this deployment."""
         return StoreAddress(url=self.objects_url, endpoint=self.storage.endpoint, cache=self.state_dir / "cache")
+
+    @property
+    def pool_name(self) -> str:
+        """The id of the pool, fit for a subject."""
+        return re.sub("[^a-z0-9_-]", "-", (self.pool or os.uname().nodename).lower()).strip("-_")[:63] or "local"
+
+    @property
+    def pool_capacity(self) -> float:
+        """CPUs that the stages of the pool may use together."""
+        return self.capacity_cpus or float(os.cpu_count() or 1)
 
     @property
     def objects_url(self) -> str:

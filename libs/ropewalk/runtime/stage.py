@@ -3,8 +3,10 @@
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +14,7 @@ from ropewalk.events.base import Message
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.child import Report, run_child
+from ropewalk.runtime.leases import Lease
 from ropewalk.storage.objects import ObjectStore
 
 A = TypeVar("A")
@@ -35,10 +38,23 @@ class StageContext:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     cancel_mode: str = "checkpoint"
     cpu_seconds: float = 0.0
+    lease: Lease | None = None
+    progressed_at: float = field(default_factory=time.monotonic)
 
     async def emit(self, message: Message, key: str = "") -> None:
-        """Publish a fact now. The same trigger, type and key give the same id, so a redo repeats no fact."""
-        await self.bus.publish(message, cause_id=self.cause_id, key=f"{self.stage}/{key}", epoch=self.epoch)
+        """Publish a fact now. The same trigger, type and key give the same id, so a redo repeats no fact.
+
+        Waits while the lease cannot be renewed: a holder that is cut off must not speak. Raises LeaseLostError.
+        """
+        self.progressed()
+        publish = partial(
+            self.bus.publish, message, cause_id=self.cause_id, key=f"{self.stage}/{key}", epoch=self.epoch
+        )
+        await (publish() if self.lease is None else self.lease.speak(publish))
+
+    def progressed(self) -> None:
+        """The work is getting on; a stage that never says so for `StageSpec.stall_s` counts as stalled."""
+        self.progressed_at = time.monotonic()
 
     async def in_child(
         self,
@@ -47,7 +63,13 @@ class StageContext:
         on_message: Callable[[Any], Awaitable[None]] | None = None,
     ) -> R:
         """Run heavy work in a process of its own; see `child.run_child`."""
-        return await run_child(function, argument, on_message, self.add_cpu_seconds)
+
+        async def on_sign(value: Any) -> None:
+            self.progressed()
+            if on_message is not None:
+                await on_message(value)
+
+        return await run_child(function, argument, on_sign, self.add_cpu_seconds)
 
     def add_cpu_seconds(self, seconds: float) -> None:
         """Count CPU time that was used elsewhere for this stage."""
@@ -65,11 +87,16 @@ def remove_scratch(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageSpec:
-    """A stage of a service: its name, the message that asks for it (if `when` agrees), and the work."""
+    """A stage of a service: its name, the message that asks for it (if `when` agrees), and the work.
+
+    `cpus` is its share of the pool for a recipe; with 0 it never waits. `stall_s` is how long it may be silent.
+    """
 
     name: str
     trigger: type[Message]
     work: Callable[[StageContext, Any], Awaitable[tuple[Message, ...]]]
-    when: Callable[[Any], bool]
+    when: Callable[[Any], bool] = lambda _: True
+    cpus: Callable[[Recipe], float] = lambda _: 1.0
+    stall_s: float = 1800.0

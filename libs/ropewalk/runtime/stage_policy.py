@@ -1,43 +1,76 @@
 """What follows from how a stage's work ended. Plain values in, plain values out."""
 
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from ropewalk.events.base import Message
 from ropewalk.events.run import StageState, StageStatus
 
-MAX_ATTEMPTS = 4
+Cause = Literal["error", "child", "lost", "stalled", "handed over"]
+
+# How often a stage may be tried again, by what ended the attempt. Faults of machines are many over a long training
+# and say nothing about the work; the same error of the work three times over will come a fourth time.
+RETRIES: Mapping[Cause, int] = {"error": 3, "child": 5, "lost": 20, "stalled": 2}
 _BACK_OFF_S = (0.5, 2.0, 5.0)
+_IN_WORDS: Mapping[Cause, str] = {
+    "error": "it failed",
+    "child": "its process died",
+    "lost": "its service was lost",
+    "stalled": "it made no progress",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How one attempt ended: with messages, with a reason, or because the run was cancelled."""
+    """How one attempt ended: with messages, with a reason and its cause, or because the run was cancelled.
+
+    `hopeless` means that another attempt makes no sense whatever the budget says.
+    """
 
     messages: tuple[Message, ...] = ()
     reason: str = ""
+    cause: Cause = "error"
     hopeless: bool = False
     cancelled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The state to commit, or the pause before the next attempt."""
+    """The state to commit, with a sentence if it failed, or the pause before the next attempt."""
 
     status: StageStatus
     again_after_s: float | None = None
+    message: str = ""
 
 
-def judge(ending: Ending, attempt: int) -> Verdict:
-    """Decide after attempt number `attempt` (1 = first)."""
+def judge(ending: Ending, retries: Mapping[str, int]) -> Verdict:
+    """Decide after an attempt; `retries` says how many were used up before, by cause."""
     if ending.cancelled:
         return Verdict(status="cancelled")
     if not ending.reason:
         return Verdict(status="done")
-    if ending.hopeless or attempt >= MAX_ATTEMPTS:
-        return Verdict(status="failed")
-    return Verdict(status="running", again_after_s=_BACK_OFF_S[min(attempt, len(_BACK_OFF_S)) - 1])
+    if ending.hopeless:
+        return Verdict(status="failed", message=ending.reason)
+    used = retries.get(ending.cause, 0)
+    if is_exhausted(ending.cause, retries):
+        words = f"{_IN_WORDS[ending.cause]} {used + 1} times, last with: {ending.reason[-1500:]}"
+        return Verdict(status="failed", message=words)
+    return Verdict(status="running", again_after_s=_BACK_OFF_S[min(used, len(_BACK_OFF_S) - 1)])
+
+
+def is_exhausted(cause: Cause, retries: Mapping[str, int]) -> bool:
+    """Whether the budget of a cause is used up. A stage that is handed over uses nothing."""
+    return cause in RETRIES and retries.get(cause, 0) >= RETRIES[cause]
+
+
+def tried_again(state: StageState, cause: Cause) -> StageState:
+    """The state of the next attempt."""
+    retries = state.retries if cause == "handed over" else {**state.retries, cause: state.retries.get(cause, 0) + 1}
+    return state.model_copy(update={"attempt": state.attempt + 1, "retries": retries, "operation_id": uuid.uuid4().hex})
 
 
 def may_begin(state: StageState | None, cause_id: str) -> bool:
     """Whether a request starts the stage: not if it did so before, nor while another request is being worked on."""
-    return state is None or (state.cause_id != cause_id and state.status != "running")
+    return state is None or (state.cause_id != cause_id and state.status not in ("queued", "running"))

@@ -1,0 +1,84 @@
+"""The pool of an instance: how its snapshot is read, changed together with a stage, and watched.
+
+The snapshot is one subject under compare-and-set. Whoever starts, queues or ends a stage writes the pool in the same
+batch, so two instances can never give the same capacity away.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from ropewalk.events.run import PoolEntry, PoolState
+from ropewalk.runtime.bus import Bus, Outgoing
+from ropewalk.runtime.pool_policy import next_in_line
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 5.0
+_ABSENT_AFTER_S = 10.0
+
+OnTurn = Callable[[PoolEntry], Awaitable[None]]
+
+
+class Pool:
+    """One pool, as one service instance sees it. `lock` keeps the stages of this instance from racing each other."""
+
+    def __init__(self, bus: Bus, name: str, capacity: float) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.lock = asyncio.Lock()
+        self._bus = bus
+        self._changed = asyncio.Event()
+        self._passed_over: set[str] = set()
+        self._head: tuple[int, PoolEntry | None] = (0, None)
+        self._head_since = 0.0
+
+    async def read(self) -> tuple[PoolState, int]:
+        """The newest snapshot and its revision; an empty pool at revision 0 if there was never one."""
+        return await self.read_of(self.name)
+
+    async def read_of(self, name: str) -> tuple[PoolState, int]:
+        """The same of any pool: a stage may have been begun in another one."""
+        state, revision = await self._bus.read_snapshot(PoolState, f"{PoolState.subject_prefix()}.{name}")
+        return state or PoolState(run_id=name, capacity=self.capacity, operation_id=""), revision
+
+    def change(self, pool: PoolState, revision: int, operation_id: str) -> Outgoing:
+        """The message that replaces the snapshot of `revision` within a commit."""
+        capacity = self.capacity if pool.run_id == self.name else pool.capacity
+        written = pool.model_copy(update={"capacity": capacity, "operation_id": operation_id})
+        return self._bus.prepare_snapshot(written, revision, operation_id)
+
+    def turns(self, pool: PoolState) -> tuple[PoolEntry, ...]:
+        """Those whose turn it is, except where nobody comes to start them."""
+        return next_in_line(pool, self.capacity, frozenset(self._passed_over))
+
+    async def watch(self, on_turn: OnTurn) -> None:
+        """Call `on_turn` for every entry whose turn it is, whenever the pool changes. Never ends."""
+        following = asyncio.create_task(self._follow())
+        try:
+            while True:
+                pool, revision = await self.read()
+                self._look_for_absent(pool, revision)
+                for entry in self.turns(pool):
+                    await on_turn(entry)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), _TICK_S)
+                self._changed.clear()
+        finally:
+            following.cancel()
+
+    async def _follow(self) -> None:
+        async for _ in self._bus.follow(f"{PoolState.subject_prefix()}.{self.name}", from_now=True):
+            self._changed.set()
+
+    def _look_for_absent(self, pool: PoolState, revision: int) -> None:
+        """Pass over a stage that was first in line for long and that nobody started, until it runs again."""
+        self._passed_over -= {entry.stage for entry in pool.entries if entry.running}
+        head = next(iter(self.turns(pool)), None)
+        if self._head != (revision, head):
+            self._head, self._head_since = (revision, head), time.monotonic()
+        if head is not None and time.monotonic() - self._head_since > _ABSENT_AFTER_S:
+            logger.warning("nobody starts %s of %s: those behind it go first", head.stage, head.run_id)
+            self._passed_over.add(head.stage)

@@ -1,0 +1,193 @@
+"""The work of one stage under its lease: attempts until there is an ending, and the commit of that ending.
+
+What decides is in `stage_policy`; this file acts.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ropewalk.events.base import Message
+from ropewalk.events.registry import message_type
+from ropewalk.events.run import (
+    RunCancelled,
+    RunFailed,
+    StageCompleted,
+    StageInterrupted,
+    StageStalled,
+    StageStarted,
+    StageState,
+)
+from ropewalk.runtime.delivery import outcome_or_error
+from ropewalk.runtime.errors import ChildDiedError, ConflictError, LeaseLostError
+from ropewalk.runtime.leases import Lease
+from ropewalk.runtime.outcome import StageError
+from ropewalk.runtime.pool_policy import leave
+from ropewalk.runtime.stage import StageContext, StageSpec
+from ropewalk.runtime.stage_commit import StageCommitter
+from ropewalk.runtime.stage_policy import Cause, Ending, Verdict, judge, tried_again
+from ropewalk.runtime.telemetry import record, span
+
+logger = logging.getLogger(__name__)
+
+_CANCEL_GRACE_S = {"checkpoint": 60.0, "now": 2.0}
+_COMMIT_GRACE_S = 5.0
+
+
+def interruption(state: StageState, reason: str) -> StageInterrupted:
+    """The fact that an attempt ended and another follows, in its first line."""
+    first_line = reason.splitlines()[0][:500] if reason else ""
+    return StageInterrupted(run_id=state.run_id, stage=state.stage, epoch=state.epoch, cause=first_line)
+
+
+def beginning(state: StageState) -> StageStarted:
+    """The fact that an attempt begins."""
+    return StageStarted(run_id=state.run_id, stage=state.stage, epoch=state.epoch, attempt=state.attempt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why somebody ends an attempt from outside: `stalled`, or hopeless with a sentence."""
+
+    reason: str
+    cause: Cause = "error"
+    hopeless: bool = False
+    silent_s: float = 0.0
+
+
+@dataclass(kw_only=True)
+class StageWork:
+    """A stage that this instance holds."""
+
+    spec: StageSpec
+    committer: StageCommitter
+    state: StageState
+    revision: int
+    lease: Lease
+    context: StageContext
+    lost: bool = False
+    _stop: Stop | None = None
+    _attempt_task: asyncio.Task[tuple[Message, ...]] | None = None
+
+    async def run(self) -> None:
+        """Work until there is an ending, and commit it."""
+        state = self.state
+        try:
+            with span(f"stage {state.stage}", traceparent=state.traceparent, run_id=state.run_id, epoch=state.epoch):
+                await self._until_ended()
+        except (ConflictError, LeaseLostError):
+            self.lost = True
+            logger.warning("%s of %s was taken over by another instance", state.stage, state.run_id)
+
+    async def cancel(self, mode: str) -> None:
+        """The run was cancelled: let the attempt finish within the grace of the mode, then end it."""
+        if self.context.cancelled.is_set():
+            return
+        self.context.cancel_mode = mode
+        self.context.cancelled.set()
+        if self._attempt_task is not None:
+            await asyncio.wait([self._attempt_task], timeout=_CANCEL_GRACE_S[mode])
+            self._attempt_task.cancel()
+
+    def end_attempt(self, stop: Stop) -> None:
+        """End the present attempt; what follows is decided as for any other ending."""
+        self._stop = stop
+        if self._attempt_task is not None:
+            self._attempt_task.cancel()
+
+    async def _until_ended(self) -> None:
+        while True:
+            started = time.monotonic()
+            ending = await self._attempt()
+            verdict = judge(ending, self.state.retries)
+            if verdict.again_after_s is None:
+                seconds = time.monotonic() - started
+                await _to_its_end(self._end(verdict, ending, seconds))
+                record("ropewalk.stage.duration", seconds, stage=self.spec.name, status=verdict.status)
+                return
+            logger.warning("%s of %s: %s; trying again", self.spec.name, self.state.run_id, ending.reason)
+            await asyncio.sleep(verdict.again_after_s)
+            await self._again(ending)
+
+    async def _attempt(self) -> Ending:
+        if await self.context.bus.last(RunCancelled, self.state.run_id) is not None:
+            return Ending(cancelled=True)
+        trigger = message_type(self.state.cause_type).model_validate_json(self.state.cause_body)
+        self._stop = None
+        self._attempt_task = asyncio.ensure_future(self.spec.work(self.context, trigger))
+        try:
+            await asyncio.wait([self._attempt_task])
+        finally:
+            if not self._attempt_task.done():
+                self._attempt_task.cancel()
+                await asyncio.wait([self._attempt_task])
+        if self._attempt_task.cancelled():
+            return self._after_cancellation()
+        return await self._after(self._attempt_task)
+
+    def _after_cancellation(self) -> Ending:
+        if self._stop is not None:
+            return Ending(reason=self._stop.reason, cause=self._stop.cause, hopeless=self._stop.hopeless)
+        if self.context.cancelled.is_set():
+            return Ending(cancelled=True)
+        raise asyncio.CancelledError
+
+    async def _after(self, task: asyncio.Task[tuple[Message, ...]]) -> Ending:
+        result = await outcome_or_error(task)
+        if not isinstance(result, Exception):
+            return Ending(cancelled=True) if self.context.cancelled.is_set() else Ending(messages=result)
+        if isinstance(result, LeaseLostError | ConflictError):
+            raise result
+        if isinstance(result, StageError):
+            return Ending(reason=str(result), hopeless=True)
+        logger.error("%s of %s failed", self.state.stage, self.state.run_id, exc_info=result)
+        cause: Cause = "child" if isinstance(result, ChildDiedError) else "error"
+        return Ending(reason=f"{type(result).__name__}: {result}", cause=cause)
+
+    async def _again(self, ending: Ending) -> None:
+        state = tried_again(self.state, ending.cause)
+        facts: list[Message] = [interruption(state, ending.reason), beginning(state)]
+        if ending.cause == "stalled" and self._stop is not None:
+            facts.insert(0, stalled(state, self._stop.silent_s))
+        self.revision = await self.committer.commit(state, self.revision, facts, None)
+        self.state = state
+        self.context.attempt = state.attempt
+        self.context.progressed()
+
+    async def _end(self, verdict: Verdict, ending: Ending, seconds: float) -> None:
+        state = self.state.model_copy(update={"status": verdict.status, "operation_id": uuid.uuid4().hex})
+        last: Sequence[Message] = ()
+        match verdict.status:
+            case "done":
+                completed = StageCompleted(
+                    run_id=state.run_id,
+                    stage=state.stage,
+                    epoch=state.epoch,
+                    seconds=seconds,
+                    cpu_seconds=self.context.cpu_seconds,
+                )
+                last = (completed, *ending.messages)
+            case "failed":
+                last = (RunFailed(run_id=state.run_id, stage=state.stage, message=verdict.message),)
+        await self.committer.commit_patiently(
+            state, self.revision, last, lambda pool: leave(pool, state.stage, state.run_id)
+        )
+
+
+def stalled(state: StageState, silent_s: float) -> StageStalled:
+    """The fact that a stage was silent for too long."""
+    return StageStalled(run_id=state.run_id, stage=state.stage, epoch=state.epoch, silent_s=silent_s)
+
+
+async def _to_its_end(commit: Coroutine[Any, Any, None]) -> None:
+    """A commit that was begun is finished even when the service stops: half of the time it is on its way already."""
+    task = asyncio.ensure_future(commit)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_COMMIT_GRACE_S)
+        raise
