@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from ropewalk.events.run import PoolEntry, PoolState
 from ropewalk.runtime.bus import Bus, Outgoing
+from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.pool_policy import next_in_line
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,9 @@ class Pool:
                 pool, revision = await self.read()
                 self._look_for_absent(pool, revision)
                 for entry in self.turns(pool):
-                    await on_turn(entry)
+                    error = await outcome_or_error(on_turn(entry))
+                    if error is not None:
+                        logger.error("%s of %s cannot be started", entry.stage, entry.run_id, exc_info=error)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), _TICK_S)
                 self._changed.clear()

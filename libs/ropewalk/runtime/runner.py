@@ -32,7 +32,7 @@ from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.pool_policy import MAX_WAITING, enter, find, leave, num_waiting, start
 from ropewalk.runtime.stage import StageContext, StageSpec, remove_scratch, scratch_folder
-from ropewalk.runtime.stage_commit import StageCommitter
+from ropewalk.runtime.stage_commit import PoolChanges, StageCommitter
 from ropewalk.runtime.stage_policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
 from ropewalk.runtime.stage_work import StageWork, Stop, beginning, interruption, stalled
 from ropewalk.storage.objects import ObjectStore
@@ -96,7 +96,6 @@ class StageRunner:
             if find(pool, entry.stage, entry.run_id) not in self._with.pool.turns(pool):
                 return
             if state is None or state.status != "queued":
-                await self._tidy(pool, pool_revision, entry, state)
                 return
             lease = await self._acquire(entry.run_id)
             if lease is None:
@@ -105,7 +104,7 @@ class StageRunner:
                 recipe = (await self._accepted(entry.run_id))[1]
                 wanted = _renewed(state, status="running", epoch=lease.epoch)
                 change = (start(pool, entry.stage, entry.run_id), pool_revision)
-                new_revision = await self._committer.commit(wanted, revision, [beginning(wanted)], change)
+                new_revision = await self._committer.commit(wanted, revision, [beginning(wanted)], [change])
                 self._start(wanted, new_revision, lease, recipe)
             except ConflictError:
                 logger.debug("%s of %s: the pool or the state moved on", entry.stage, entry.run_id)
@@ -226,27 +225,25 @@ class StageRunner:
             if self._stopping or wanted.run_id in self._works:
                 return Retry(_BUSY_DELAY_S, "the instance stops, or the stage still ends an earlier attempt")
             if not wanted.pool:
-                return await self._begin(wanted, revision, recipe, None)
+                return await self._begin(wanted, revision, recipe, ())
             pool, pool_revision = await self._with.pool.read()
             entered = enter(pool, wanted)
             if find(entered, wanted.stage, wanted.run_id) in self._with.pool.turns(entered):
                 change = (start(entered, wanted.stage, wanted.run_id), pool_revision)
-                return await self._begin(wanted, revision, recipe, change)
+                return await self._begin(wanted, revision, recipe, [change])
             if num_waiting(pool) >= MAX_WAITING:
                 return Retry(_BUSY_DELAY_S, "the line of the pool is full")
             queued = StageQueued(run_id=wanted.run_id, stage=wanted.stage, pool=wanted.pool, cpus=wanted.cpus)
-            await self._committer.commit(wanted, revision, [queued], (entered, pool_revision))
+            await self._committer.commit(wanted, revision, [queued], [(entered, pool_revision)])
             return Done()
 
-    async def _begin(
-        self, wanted: StageState, revision: int, recipe: Recipe, change: tuple[PoolState, int] | None
-    ) -> Outcome:
+    async def _begin(self, wanted: StageState, revision: int, recipe: Recipe, changes: PoolChanges) -> Outcome:
         lease = await self._acquire(wanted.run_id)
         if lease is None:
             return Retry(_BUSY_DELAY_S, "another instance holds the lease")
         try:
             state = _renewed(wanted, status="running", epoch=lease.epoch)
-            new_revision = await self._committer.commit(state, revision, [beginning(state)], change)
+            new_revision = await self._committer.commit(state, revision, [beginning(state)], changes)
             self._start(state, new_revision, lease, recipe)
         finally:
             await self._release_unless_started(wanted.run_id, lease)
@@ -266,14 +263,34 @@ class StageRunner:
                 return False
             try:
                 wanted = tried_again(state, cause).model_copy(update={"epoch": lease.epoch})
+                changes = await self._moved_here(state)
+                if changes is None:
+                    return False
+                if state.pool:
+                    wanted = wanted.model_copy(update={"pool": self._with.pool.name})
                 facts: list[Message] = [interruption(wanted, reason), beginning(wanted)]
                 if cause == "stalled":
                     facts.insert(0, stalled(wanted, self.spec.stall_s))
-                new_revision = await self._committer.commit(wanted, revision, facts, None)
+                new_revision = await self._committer.commit(wanted, revision, facts, changes)
                 self._start(wanted, new_revision, lease, recipe)
             finally:
                 await self._release_unless_started(state.run_id, lease)
             return True
+
+    async def _moved_here(self, state: StageState) -> PoolChanges | None:
+        """The pools after a running stage has come to this one's, if it ran in another; None if there is no room."""
+        here = self._with.pool
+        if not state.pool or state.pool == here.name:
+            return ()
+        pool, revision = await here.read()
+        entered = enter(pool, state)
+        if find(entered, state.stage, state.run_id) not in here.turns(entered):
+            return None
+        there, revision_there = await here.read_of(state.pool)
+        return (
+            (start(entered, state.stage, state.run_id), revision),
+            (leave(there, state.stage, state.run_id), revision_there),
+        )
 
     async def _end_from_outside(self, state: StageState, revision: int, reason: str) -> Outcome:
         """Fail a stage that this instance does not hold; a holder that hangs is fenced off by the new state."""
@@ -285,18 +302,6 @@ class StageRunner:
         except ConflictError:
             return Retry(_RACE_DELAY_S, "the stage moved on meanwhile")
         return Done()
-
-    async def _tidy(self, pool: PoolState, revision: int, entry: PoolEntry, state: StageState | None) -> None:
-        """Take an entry out of the line whose stage has gone another way."""
-        if state is None:
-            return
-        changed = leave(pool, entry.stage, entry.run_id)
-        try:
-            await self._committer.commit(
-                _renewed(state), (await self._state(entry.run_id))[1], (), (changed, revision)
-            )
-        except ConflictError:
-            logger.debug("the line moved on before %s of %s left it", entry.stage, entry.run_id)
 
     def _without(self, run_id: str) -> Callable[[PoolState], PoolState]:
         return lambda pool: leave(pool, self.spec.name, run_id)

@@ -25,15 +25,17 @@ from ropewalk.events import consumers
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope
-from ropewalk.events.run import RunCancelled
+from ropewalk.events.run import PoolEntry, RunCancelled
+from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.connection import connect_options
 from ropewalk.runtime.delivery import deliver, outcome_or_error
 from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.health import Health, HealthServer
-from ropewalk.runtime.leases import LeaseKeeper
+from ropewalk.runtime.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.outcome import Done, Outcome, Retry
+from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext, StageSpec
@@ -96,12 +98,14 @@ class Service:
         work: Callable[[StageContext, M], Awaitable[tuple[Message, ...]]],
         *,
         when: Callable[[M], bool] = lambda _: True,
+        cpus: Callable[[Recipe], float] = lambda _: 1.0,
+        stall_s: float = 1800.0,
     ) -> None:
-        """Run `work` under a lease for every `trigger` that satisfies `when`.
+        """Run `work` under a lease for every `trigger` that satisfies `when`, once the pool has room for `cpus`.
 
-        What the work returns is committed together with the stage's end.
+        What the work returns is committed together with the stage's end. A stage that needs no CPUs never waits.
         """
-        self._specs.append(StageSpec(name, trigger, work, when))
+        self._specs.append(StageSpec(name=name, trigger=trigger, work=work, when=when, cpus=cpus, stall_s=stall_s))
         self._consumers += consumers.stage(self.name, name, trigger)
 
     def reads(self, *specs: ConsumerSpec) -> None:
@@ -154,7 +158,9 @@ class Service:
         return "" if self._bound else "it does not take messages: it starts or stops"
 
     def _prepare_stages(self) -> None:
+        self._pool = Pool(self.bus, self.settings.pool_name, self.settings.pool_capacity)
         surroundings = Surroundings(
+            pool=self._pool,
             bus=self.bus,
             leases=self.leases,
             objects=self.objects,
@@ -187,6 +193,7 @@ class Service:
         self._watchers = [asyncio.create_task(runner.resume_orphans()) for runner in self._runners]
         if self._runners:
             self._watchers.append(asyncio.create_task(self._watch_cancellations()))
+            self._watchers.append(asyncio.create_task(self._pool.watch(self._on_turn)))
         await self.bus.connection.subscribe(f"ctl.ping.{self.name}", cb=self._pong)
         self._bound = True
         logger.info("%s is ready", self.name)
@@ -201,6 +208,10 @@ class Service:
         if error is not None:
             logger.error("a background task of %s died", self.name, exc_info=error)
             os._exit(1)
+
+    async def _on_turn(self, entry: PoolEntry) -> None:
+        for runner in self._runners:
+            await runner.on_turn(entry)
 
     async def _watch_cancellations(self) -> None:
         running: set[asyncio.Task[None]] = set()
@@ -222,11 +233,12 @@ class Service:
     def _subscribe_to_leases(self, runner: StageRunner, spec: ConsumerSpec) -> None:
         async def settle(raw: Msg) -> None:
             headers = raw.headers or {}
-            cause = "its lease expired" if "Nats-Marker-Reason" in headers else ""
-            cause = cause or ("its holder stopped" if "KV-Operation" in headers else "")
+            run_id = raw.subject.rpartition(".")[2]
             outcome: Outcome = Done()
-            if cause:
-                outcome = await runner.on_lease_gone(raw.subject.rpartition(".")[2], cause)
+            if MARKER in headers:
+                outcome = await runner.on_lease_gone(run_id, "its lease expired", "lost")
+            elif "KV-Operation" in headers:
+                outcome = await runner.on_lease_gone(run_id, "its holder stopped", "handed over")
             await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())
 
         self._consume(spec, settle)

@@ -13,6 +13,7 @@ from ropewalk.runtime.errors import ConflictError
 from ropewalk.runtime.pool import Pool
 
 PoolChange = Callable[[PoolState], PoolState]
+PoolChanges = Sequence[tuple[PoolState, int]]
 
 
 class StageCommitter:
@@ -22,16 +23,13 @@ class StageCommitter:
         self._bus = bus
         self._pool = pool
 
-    async def commit(
-        self, state: StageState, revision: int, messages: Sequence[Message], change: tuple[PoolState, int] | None
-    ) -> int:
+    async def commit(self, state: StageState, revision: int, messages: Sequence[Message], changes: PoolChanges) -> int:
         """Write all or nothing and return the new revision of the state. Raises ConflictError.
 
-        `change` is the new pool and the revision it replaces; None leaves the pool alone.
+        `changes` are the new pools, each with the revision it replaces.
         """
         outgoing = self._outgoing(state, messages)
-        if change is not None:
-            outgoing.append(self._pool.change(*change, state.operation_id))
+        outgoing += [self._pool.change(pool, replaced, state.operation_id) for pool, replaced in changes]
         return await self._bus.commit(state, revision, outgoing)
 
     async def commit_patiently(
@@ -39,14 +37,13 @@ class StageCommitter:
     ) -> int:
         """As `commit`, with `change` made anew on whatever the pool is, until the state itself has moved on."""
         if not state.pool:
-            return await self.commit(state, revision, messages, None)
+            return await self.commit(state, revision, messages, ())
         while True:
             pool, pool_revision = await self._pool.read_of(state.pool)
             changed = change(pool)
             try:
-                return await self.commit(
-                    state, revision, messages, None if changed == pool else (changed, pool_revision)
-                )
+                changes = () if changed == pool else ((changed, pool_revision),)
+                return await self.commit(state, revision, messages, changes)
             except ConflictError:
                 _, current = await self._bus.read_state(state.subject)
                 if current != revision:
@@ -54,8 +51,6 @@ class StageCommitter:
 
     def _outgoing(self, state: StageState, messages: Sequence[Message]) -> list[Outgoing]:
         return [
-            self._bus.prepare(
-                message, cause_id=state.cause_id, key=f"{state.operation_id}/{index}", epoch=state.epoch
-            )
+            self._bus.prepare(message, cause_id=state.cause_id, key=f"{state.operation_id}/{index}", epoch=state.epoch)
             for index, message in enumerate(messages)
         ]

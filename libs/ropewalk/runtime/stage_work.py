@@ -153,7 +153,7 @@ class StageWork:
         facts: list[Message] = [interruption(state, ending.reason), beginning(state)]
         if ending.cause == "stalled" and self._stop is not None:
             facts.insert(0, stalled(state, self._stop.silent_s))
-        self.revision = await self.committer.commit(state, self.revision, facts, None)
+        self.revision = await self.committer.commit(state, self.revision, facts, ())
         self.state = state
         self.context.attempt = state.attempt
         self.context.progressed()

@@ -1,6 +1,7 @@
 """One function per incoming message: load, decide, answer."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 from ropewalk.events.base import Message
@@ -30,9 +31,18 @@ async def submit_run(request: SubmitRun, timeline: Timeline) -> Outcome:
     if violations := await asyncio.to_thread(_violations, recipe):
         return await _rejection(request, violations, timeline)
     sha256 = recipe.sha256()
+    deadline_unix = time.time() + request.deadline_s if request.deadline_s else 0.0
     earlier = await timeline.last(RunAccepted, request.run_id)
     if earlier is None:
-        return Done((RunAccepted(run_id=request.run_id, recipe=recipe.as_json(), recipe_sha256=sha256),))
+        accepted = RunAccepted(
+            run_id=request.run_id,
+            recipe=recipe.as_json(),
+            recipe_sha256=sha256,
+            priority=request.priority,
+            owner=request.owner,
+            deadline_unix=deadline_unix,
+        )
+        return Done((accepted,))
     if earlier.recipe_sha256 == sha256:
         return Done()
     return Reject(f"run {request.run_id} was accepted with another recipe: submit this one under a new run id")

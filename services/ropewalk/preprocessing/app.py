@@ -11,5 +11,10 @@ from ropewalk.runtime.service import Service
 def build(settings: Settings) -> Service:
     """The service, ready to run."""
     service = Service("preprocessing", settings)
-    service.stage("preprocess", CorpusIngested, partial(preprocess_corpus, settings=settings))
+    service.stage(
+        "preprocess",
+        CorpusIngested,
+        partial(preprocess_corpus, settings=settings),
+        cpus=lambda _: float(settings.preprocessing_workers),
+    )
     return service

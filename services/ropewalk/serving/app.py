@@ -53,7 +53,7 @@ def build(settings: Settings) -> Service:
         return await handlers.abandon(event.run_id)
 
     service.background(endpoint)
-    service.stage("deploy", GateDecided, deploy, when=lambda gate: gate.decision == "promote")
+    service.stage("deploy", GateDecided, deploy, when=lambda gate: gate.decision == "promote", cpus=lambda _: 0.0)
     service.on(ModelPromoted, promote, purpose="promote")
     service.on(RunFailed, abandon, purpose="abandon")
     service.on(RunCancelled, abandon, purpose="abandon_cancelled")

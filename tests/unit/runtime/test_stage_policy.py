@@ -1,5 +1,7 @@
+import pytest
+
 from ropewalk.events.run import StageState
-from ropewalk.runtime.stage_policy import MAX_ATTEMPTS, Ending, judge, may_begin
+from ropewalk.runtime.stage_policy import RETRIES, Cause, Ending, is_exhausted, judge, may_begin, tried_again
 
 
 def a_state(**changes: object) -> StageState:
@@ -11,23 +13,46 @@ def a_state(**changes: object) -> StageState:
 
 
 def test_a_good_ending_is_done() -> None:
-    assert judge(Ending(), attempt=1).status == "done"
+    assert judge(Ending(), {}).status == "done"
 
 
-def test_an_error_is_tried_again_ever_later_and_then_fails() -> None:
-    pauses = [judge(Ending(reason="x"), attempt).again_after_s for attempt in range(1, MAX_ATTEMPTS)]
+def test_an_error_is_tried_again_ever_later_and_then_fails_with_the_number_of_tries() -> None:
+    pauses = [judge(Ending(reason="x"), {"error": used}).again_after_s for used in range(RETRIES["error"])]
     assert pauses == sorted(pauses)
     assert None not in pauses
-    assert judge(Ending(reason="x"), MAX_ATTEMPTS).status == "failed"
+    verdict = judge(Ending(reason="disk broken"), {"error": RETRIES["error"]})
+    assert (verdict.status, verdict.message) == ("failed", "it failed 4 times, last with: disk broken")
+
+
+@pytest.mark.parametrize("cause", ["error", "child", "lost", "stalled"])
+def test_each_cause_has_a_budget_of_its_own(cause: Cause) -> None:
+    others = {other: most for other, most in RETRIES.items() if other != cause}
+    assert judge(Ending(reason="x", cause=cause), others).status == "running"
+    assert judge(Ending(reason="x", cause=cause), {cause: RETRIES[cause]}).status == "failed"
+
+
+def test_a_hand_over_uses_no_budget() -> None:
+    state = a_state(retries={"lost": 3})
+    for _ in range(50):
+        state = tried_again(state, "handed over")
+    assert (state.attempt, state.retries) == (51, {"lost": 3})
+    assert not is_exhausted("handed over", state.retries)
+
+
+def test_a_retry_is_counted_under_its_cause_and_is_a_commit_of_its_own() -> None:
+    once = tried_again(a_state(), "stalled")
+    twice = tried_again(once, "lost")
+    assert (twice.attempt, twice.retries) == (3, {"stalled": 1, "lost": 1})
+    assert len({a_state().operation_id, once.operation_id, twice.operation_id}) == 3
 
 
 def test_a_hopeless_error_fails_at_once() -> None:
-    verdict = judge(Ending(reason="x", hopeless=True), attempt=1)
-    assert (verdict.status, verdict.again_after_s) == ("failed", None)
+    verdict = judge(Ending(reason="x", hopeless=True), {})
+    assert (verdict.status, verdict.again_after_s, verdict.message) == ("failed", None, "x")
 
 
 def test_a_cancelled_stage_is_not_tried_again() -> None:
-    assert judge(Ending(reason="x", cancelled=True), attempt=1).status == "cancelled"
+    assert judge(Ending(reason="x", cancelled=True), {}).status == "cancelled"
 
 
 def test_a_request_begins_a_stage_once() -> None:
@@ -35,5 +60,6 @@ def test_a_request_begins_a_stage_once() -> None:
     assert not may_begin(a_state(status="done"), "c")
     assert not may_begin(a_state(status="running"), "c")
     assert not may_begin(a_state(status="running"), "other")
+    assert not may_begin(a_state(status="queued"), "other")
     assert may_begin(a_state(status="done"), "other")
     assert may_begin(a_state(status="failed"), "other")
