@@ -145,7 +145,7 @@ def test_a_run_survives_the_death_of_every_service_at_every_stage_and_of_the_bro
 def test_a_cancelled_run_stops_and_ends_once(stack) -> None:
     stack.submit({"base": "python-stdlib-tiny", "trials": 0, "minutes": 5, "seed": 6}, "cancelled")
     stack.until("cancelled", StepsCommitted)
-    assert stack.ropewalk("cancel", "cancelled", "--now").returncode == 0
+    assert stack.ropewalk("cancel", "cancelled", "--mode", "now").returncode == 0
     stack.until("cancelled", RunCancelled)
     time.sleep(3)
     assert "TrainingCompleted" not in {type(event).__name__ for event in stack.timeline("cancelled")}

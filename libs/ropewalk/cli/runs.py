@@ -1,8 +1,11 @@
 """`submit`, `runs`, `show`, `cancel`: runs."""
 
+import os
+import pwd
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from pydantic import JsonValue
@@ -12,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, console, errors, print_json, with_client
+from ropewalk.cli.durations import seconds_of
 from ropewalk.client import Client
 from ropewalk.client.describe import describe
 from ropewalk.client.summary import RunSummary
@@ -20,6 +24,14 @@ from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunReject
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.codec import Stored
+
+
+class CancelMode(StrEnum):
+    """How a run stops."""
+
+    CHECKPOINT = "checkpoint"
+    NOW = "now"
+
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run id, as `ropewalk runs` lists them.")]
 _COLOURS = {"promoted": "green", "running": "cyan", "submitted": "cyan", "failed": "red", "refused": "red"}
@@ -32,6 +44,9 @@ def submit(
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time, instead of the recipe's.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Your own id for the run.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print the run's events until it is over.")] = False,
+    priority: Annotated[int, typer.Option(min=-10_000, max=10_000, help="Higher is served first.")] = 0,
+    owner: Annotated[str, typer.Option(help="Who shares fairly with others (default: your user name).")] = "",
+    deadline: Annotated[str, typer.Option(help="Fail the run if it has not ended by then: 90s, 30m, 2h, 1d.")] = "",
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +64,13 @@ def submit(
         else:
             console.print(recipe_view(complete), plan_view(complete))
         return
-    submitted = with_client(lambda client: client.submit(fields, run_id), state_dir)
+    deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
+    submitted = with_client(
+        lambda client: client.submit(
+            fields, run_id, priority=priority, owner=owner or user_name(), deadline_s=deadline_s
+        ),
+        state_dir,
+    )
     if as_json:
         print_json({"run_id": submitted})
     else:
@@ -98,7 +119,7 @@ def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> Non
 @app.command()
 def cancel(
     run: RunId,
-    now: Annotated[bool, typer.Option("--now", help="Do not wait for the next checkpoint.")] = False,
+    mode: Annotated[CancelMode, typer.Option(help="Stop at the next checkpoint, or now.")] = CancelMode.CHECKPOINT,
     reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -107,12 +128,20 @@ def cancel(
 
     Example: ropewalk cancel python-stdlib-261123-101500-1a2b --reason "wrong data"
     """
-    mode: Literal["checkpoint", "now"] = "now" if now else "checkpoint"
-    with_client(lambda client: client.cancel(run, mode, reason), state_dir)
+    with_client(lambda client: client.cancel(run, mode.value, reason), state_dir)
     if as_json:
-        print_json({"run_id": run, "mode": mode})
+        print_json({"run_id": run, "mode": mode.value})
     else:
-        console.print(f"asked for {run} to stop {'now' if now else 'at its next checkpoint'}", markup=False)
+        when = "now" if mode is CancelMode.NOW else "at its next checkpoint"
+        console.print(f"asked for {run} to stop {when}", markup=False)
+
+
+def user_name() -> str:
+    """Who runs this process; empty in a container that does not know."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name[:64]
+    except KeyError:
+        return ""
 
 
 def with_absolute_paths(fields: dict[str, JsonValue], folder: Path) -> dict[str, JsonValue]:

@@ -56,14 +56,24 @@ class Client:
         """A fresh id for a run of this recipe, for those who publish about the run before they submit it."""
         return new_run_id(str(fields.get("name") or fields.get("base") or "custom"), datetime.now(UTC))
 
-    async def submit(self, recipe: Recipe | dict[str, JsonValue], run_id: str | None = None) -> str:
+    async def submit(
+        self,
+        recipe: Recipe | dict[str, JsonValue],
+        run_id: str | None = None,
+        *,
+        priority: int = 0,
+        owner: str = "",
+        deadline_s: float = 0.0,
+    ) -> str:
         """Ask for a run and return its id. Whether the recipe is sound is decided by ingest, in the log.
 
-        Raises ClientError if `run_id` is not valid.
+        A higher `priority` is served first; `deadline_s` seconds from now the run fails (0: never). Raises
+        ClientError if `run_id` is not valid.
         """
         fields = recipe.as_json() if isinstance(recipe, Recipe) else recipe
         chosen = check_run_id(run_id or self.new_run_id(fields))
-        await self.bus.publish(SubmitRun(run_id=chosen, recipe=fields))
+        request = SubmitRun(run_id=chosen, recipe=fields, priority=priority, owner=owner, deadline_s=deadline_s)
+        await self.bus.publish(request)
         return chosen
 
     async def follow(self, run_id: str) -> AsyncIterator[Stored[Message]]:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ropewalk.cli import commands as entry
 from ropewalk.cli.app import app
+from ropewalk.cli.durations import seconds_of
 from ropewalk.local.layout import layout_of
 from ropewalk.local.ports import Ports
 from ropewalk.local.state import StackState, endpoints_of, write_state
@@ -26,7 +27,7 @@ SURFACE = {
     "bus apply": ["--json", "--state-dir"],
     "bus drift": ["--json", "--state-dir"],
     "bus lag": ["--json", "--state-dir"],
-    "cancel": ["--json", "--now", "--reason", "--state-dir"],
+    "cancel": ["--json", "--mode", "--reason", "--state-dir"],
     "complete": ["--json", "--max-tokens", "--model", "--state-dir", "--temperature"],
     "contracts": ["--json"],
     "dead drop": ["--json", "--reason", "--state-dir"],
@@ -42,7 +43,18 @@ SURFACE = {
     "runs": ["--json", "--state-dir"],
     "show": ["--json", "--state-dir"],
     "status": ["--json", "--state-dir"],
-    "submit": ["--dry-run", "--follow", "--json", "--minutes", "--run-id", "--state-dir"],
+    "submit": ["--deadline", "--dry-run", "--follow", "--json", "--minutes"]
+    + ["--owner", "--priority", "--run-id", "--state-dir"],
+        "--deadline",
+        "--dry-run",
+        "--follow",
+        "--json",
+        "--minutes",
+        "--owner",
+        "--priority",
+        "--run-id",
+        "--state-dir",
+    ],
     "up": ["--json", "--state-dir"],
 }
 
@@ -201,3 +213,15 @@ def test_relative_source_paths_are_those_of_the_callers_folder(ropewalk, tmp_pat
     _, output, _ = ropewalk("submit", str(recipe), "--dry-run", "--json")
 
     assert json.loads(output)["recipe"]["sources"][0]["path"] == str(tmp_path / "texts")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5d", 129_600)])
+def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert seconds_of(text, "--deadline") == seconds
+
+
+@pytest.mark.parametrize("text", ["2", "0s", "-1h", "two hours", "2 weeks"])
+def test_a_duration_that_is_none_is_named_with_the_remedy(text: str, ropewalk) -> None:
+    code, _, error = ropewalk("submit", "python-stdlib", "--deadline", text)
+    assert code == 2
+    assert repr(text) in error
