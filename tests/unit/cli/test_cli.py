@@ -43,8 +43,7 @@ SURFACE = {
     "runs": ["--json", "--state-dir"],
     "show": ["--json", "--state-dir"],
     "status": ["--json", "--state-dir"],
-    "submit": ["--deadline", "--dry-run", "--follow", "--json", "--minutes"]
-    + ["--owner", "--priority", "--run-id", "--state-dir"],
+    "submit": [
         "--deadline",
         "--dry-run",
         "--follow",
