@@ -2,6 +2,8 @@
 
 import sys
 import time
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +17,7 @@ from ropewalk.local.commands import PROCESSES
 from ropewalk.local.errors import UnknownProcessError
 from ropewalk.local.logfiles import new_text, tail_lines
 from ropewalk.local.ports import moved_ports
+from ropewalk.local.problems import Problem, what_waits
 from ropewalk.local.stack import SUPERVISOR, StackStatus, bring_up, is_up, measure, running_state, take_down
 from ropewalk.local.state import StackState
 
@@ -62,7 +65,7 @@ def down(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Show endpoints and processes of the running stack.
+    """Show endpoints and processes of the running stack, and what is wrong with it.
 
     Example: ropewalk status --json
     """
@@ -72,9 +75,11 @@ def status(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         return
     console.print(endpoints_view(measured.state))
     console.print(processes_view(measured))
-    if measured.disk_is_full:
-        console.print(f"[red]✗[/] the disk of {measured.state.state_dir} is full: runs wait until there is room")
     console.print(f"API key for the OpenAI endpoint: {measured.demo_key}", markup=False)
+    for problem in measured.problems:
+        console.print(problem_view(problem), soft_wrap=True)
+    if not measured.problems:
+        console.print("[green]✓[/] nothing is wrong")
 
 
 @app.command()
@@ -145,6 +150,18 @@ def processes_view(measured: StackStatus) -> Table:
     return table
 
 
+def problem_view(problem: Problem) -> Text:
+    """The cause and, on the next line, the remedy."""
+    mark, style = ("✗ ", "red") if problem.severity == "error" else ("! ", "yellow")
+    return Text.assemble((mark, style), problem.what, "\n  → ", (problem.remedy, "bold"))
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """`kind` is for programs and stays, the sentences are for people and may change."""
+    since = datetime.fromtimestamp(problem.since, UTC).isoformat(timespec="seconds") if problem.since else None
+    return {**asdict(problem), "since": since}
+
+
 def status_json(measured: StackStatus) -> dict[str, Any]:
     """The documented form of `ropewalk status --json`."""
     return {
@@ -152,7 +169,8 @@ def status_json(measured: StackStatus) -> dict[str, Any]:
         "state_dir": measured.state.state_dir,
         "demo_key": measured.demo_key,
         "phase": measured.state.phase,
-        "disk_is_full": measured.disk_is_full,
+        "problems": [problem_json(problem) for problem in measured.problems],
+        "waiting": asdict(what_waits(measured.seen)),
         "ports": measured.state.ports.model_dump(),
         "processes": [
             {

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 
 import httpx
@@ -10,10 +9,10 @@ import nats
 import nats.errors
 from nats.aio.client import Client as NatsClient
 
+from ropewalk.local.disks import has_room
 from ropewalk.local.spec import Probe
 
 _TIMEOUT_S = 2.0
-ROOM_BYTES = 8 * 1024**2  # with less than this the disk counts as full
 
 
 def http_answers(url: str) -> Probe:
@@ -38,7 +37,7 @@ def stuck_after_full_disk(url: str, store: Path) -> Probe:
                 answer = await client.get(url)
         except httpx.HTTPError:
             return False
-        return "no space left on device" in answer.text and shutil.disk_usage(store).free > ROOM_BYTES
+        return "no space left on device" in answer.text and has_room(store)
 
     return probe
 

@@ -72,7 +72,8 @@ class SupervisedProcess:
             self._ready.clear()
             failures = self._policy.failures_after(failures, time.monotonic() - started)
             delay_s = self._policy.delay_s(failures)
-            self._set(pid=0, status="backing off", restarts=self.state.restarts + 1, detail=_ending(code))
+            said, restarts = _ending(code), self.state.restarts + 1
+            self._set(pid=0, status="backing off", restarts=restarts, detail=said, last_ending=said)
             await asyncio.sleep(delay_s)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
@@ -113,6 +114,8 @@ class SupervisedProcess:
         await asyncio.to_thread(kill_leftovers, self._layout.state_dir, self.spec.name)
 
     def _set(self, **changes: object) -> None:
+        if changes.get("status", self.state.status) != self.state.status:
+            changes["changed_at"] = time.time()
         self.state = self.state.model_copy(update=changes)
         self._changed()
 

@@ -1,21 +1,24 @@
 """What the command line does with the embedded stack: bring it up, look at it, take it down."""
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import psutil
 
-from ropewalk.local.credentials import read_credentials
+from ropewalk.local.commands import SERVICES
+from ropewalk.local.credentials import Credentials, read_credentials
 from ropewalk.local.errors import StackNotRunningError, StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log, tail_lines
-from ropewalk.local.probes import ROOM_BYTES
+from ropewalk.local.observe import observe
+from ropewalk.local.problems import Problem, Seen, problems_of
 from ropewalk.local.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
 from ropewalk.local.settings import PROCESS_MARKER, inherited_environment
 from ropewalk.local.state import Endpoints, ProcessState, StackState, read_state, write_state
@@ -47,7 +50,12 @@ class StackStatus:
     endpoints: Endpoints
     demo_key: str
     usage: tuple[ProcessUsage, ...]
-    disk_is_full: bool
+    seen: Seen
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong, the worst first."""
+        return problems_of(self.seen)
 
 
 def running_state(layout: Layout) -> StackState:
@@ -101,28 +109,38 @@ def take_down(layout: Layout) -> int:
 
 
 def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
-    """The stack with the use of CPU over a short while. Raises StackNotRunningError."""
+    """The stack, what is wrong with it, and its use of CPU over a short while. Raises StackNotRunningError."""
     state = running_state(layout)
     credentials = read_credentials(layout.credentials_file)
+    endpoints = _with_secret(state.endpoints, credentials)
     by_name = _by_process(layout)
-    before = {name: cpu_seconds(members) for name, members in by_name.items()}
-    time.sleep(over_s)
-    after = {name: cpu_seconds(members) for name, members in by_name.items()}
+    before, began = _cpu_seconds(by_name), time.monotonic()
+    seen = asyncio.run(observe(layout, state, endpoints.nats, SERVICES))
+    time.sleep(max(0.0, over_s - (time.monotonic() - began)))
+    after, lasted_s = _cpu_seconds(by_name), time.monotonic() - began
     usage = tuple(
         ProcessUsage(
             state=process,
-            cpu_percent=100 * max(0.0, after.get(process.service, 0.0) - before.get(process.service, 0.0)) / over_s,
+            cpu_percent=100 * max(0.0, after.get(process.service, 0.0) - before.get(process.service, 0.0)) / lasted_s,
             rss_bytes=resident_bytes(by_name.get(process.service, [])),
             num_processes=len(by_name.get(process.service, [])),
         )
         for process in (_supervisor_state(state), *state.processes)
     )
-    full = shutil.disk_usage(layout.state_dir).free < ROOM_BYTES
+    demo_key = credentials.demo_key if credentials else ""
+    return StackStatus(state=state, endpoints=endpoints, demo_key=demo_key, usage=usage, seen=seen)
+
+
+def _with_secret(endpoints: Endpoints, credentials: Credentials | None) -> Endpoints:
+    """With the bus as NATS clients take it, in one string."""
     if credentials is None:
-        return StackStatus(state=state, endpoints=state.endpoints, demo_key="", usage=usage, disk_is_full=full)
-    with_token = state.endpoints.nats.replace("nats://", f"nats://{credentials.nats_token}@")
-    endpoints = state.endpoints.model_copy(update={"nats": with_token})  # as NATS clients take it, in one string
-    return StackStatus(state=state, endpoints=endpoints, demo_key=credentials.demo_key, usage=usage, disk_is_full=full)
+        return endpoints
+    nats = endpoints.nats.replace("nats://", f"nats://{credentials.nats_token}@")
+    return endpoints.model_copy(update={"nats": nats})
+
+
+def _cpu_seconds(by_name: Mapping[str, list[psutil.Process]]) -> dict[str, float]:
+    return {name: cpu_seconds(members) for name, members in by_name.items()}
 
 
 def _by_process(layout: Layout) -> dict[str, list[psutil.Process]]:

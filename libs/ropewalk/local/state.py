@@ -24,7 +24,10 @@ class Endpoints(BaseModel):
 
 
 class ProcessState(BaseModel):
-    """One supervised process. `pid` is 0 while it does not run; `started_at` is in seconds since 1970."""
+    """One supervised process. `pid` is 0 while it does not run; times are in seconds since 1970.
+
+    `detail` is about the present, `last_ending` stays: how it ended the last time.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,7 +36,9 @@ class ProcessState(BaseModel):
     status: ProcessStatus = "waiting"
     restarts: int = 0
     started_at: float = 0.0
+    changed_at: float = 0.0
     detail: str = ""
+    last_ending: str = ""
 
 
 class StackState(BaseModel):

@@ -1,0 +1,47 @@
+"""The file systems that a stack writes to, and whether anything can be written there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ropewalk.local.layout import Layout
+from ropewalk.local.problems import Disk
+
+ROOM_BYTES = 8 * 1024**2  # with less than this a disk counts as full
+_ROOM_FILES = 100
+_SLACK_BYTES = 2_000_000_000  # what objects, logs and tables may need soon
+
+
+def has_room(folder: Path) -> bool:
+    """Whether files can be written there: bytes and, where the file system counts them, files are left."""
+    stats = os.statvfs(folder)
+    files_left = stats.f_favail if stats.f_files else _ROOM_FILES + 1
+    return stats.f_bavail * stats.f_frsize > ROOM_BYTES and files_left > _ROOM_FILES
+
+
+def disks_of(layout: Layout, log_may_grow_by: int) -> Iterator[Disk]:
+    """Every file system once, named after the first that lies on it."""
+    seen: set[int] = set()
+    for holds, folder, wanted in (
+        ("the event log", layout.nats_store, log_may_grow_by),
+        ("the state folder", layout.state_dir, _SLACK_BYTES),
+        ("Ray's files", layout.ray_temp, _SLACK_BYTES),
+    ):
+        device = folder.stat().st_dev if folder.exists() else 0
+        if not device or device in seen:
+            continue
+        seen.add(device)
+        stats = os.statvfs(folder)
+        yield Disk(
+            holds=holds,
+            folder=str(folder),
+            mounted_at=str(_mount_point(folder)),
+            total=stats.f_blocks * stats.f_frsize,
+            free=stats.f_bavail * stats.f_frsize,
+            full=not has_room(folder),
+            still_wanted=wanted,
+        )
+
+
+def _mount_point(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.parents) if each.is_mount())

@@ -1,0 +1,264 @@
+"""What is wrong with a stack, as whoever is woken by it wants to read it: the cause with figures, and the remedy.
+
+Values only: what was seen goes in, problems come out, the worst first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from ropewalk.local.state import ProcessState
+from ropewalk.runtime.waiting import Waiting
+
+EARLY = 0.8  # of a limit: worth a line while there is time
+_FULL = 0.99
+_MB = 1000**2
+_FLAPPING_RESTARTS = 3
+_FLAPPING_S = 60.0  # a process that has lived this long since its last restart has recovered
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One line of `ropewalk status`. `since` is in seconds since 1970, 0 where it is not known."""
+
+    kind: str
+    severity: Severity
+    what: str
+    remedy: str
+    since: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """A file system that the stack writes to. `still_wanted` is what may be added to it at most, in bytes."""
+
+    holds: str
+    folder: str
+    mounted_at: str
+    total: int
+    free: int
+    full: bool
+    still_wanted: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamUse:
+    """A stream with a limit that refuses new messages when it has reached it."""
+
+    name: str
+    num_bytes: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerView:
+    """nats-server as its monitoring port tells it. `error` is its own sentence, empty when it is well."""
+
+    answers: bool = False
+    error: str = ""
+    stored_bytes: int = 0
+    max_store_bytes: int = 0
+    streams: tuple[StreamUse, ...] = ()
+    num_dead_letters: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceAnswer:
+    """What a service said to a ping."""
+
+    service: str
+    answered: bool
+    reasons: tuple[str, ...] = ()
+    waiting: Waiting = field(default_factory=Waiting)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Everything that was looked at, at one time."""
+
+    now: float
+    broker: BrokerView
+    disks: tuple[Disk, ...] = ()
+    processes: tuple[ProcessState, ...] = ()
+    services: tuple[ServiceAnswer, ...] = ()
+
+
+def problems_of(seen: Seen) -> tuple[Problem, ...]:
+    """All problems; errors before warnings, causes before what follows from them."""
+    found = [*_of_disks(seen), *_of_the_broker(seen), *_of_processes(seen), *_of_services(seen)]
+    if seen.broker.num_dead_letters:
+        found.append(_dead_letters(seen.broker.num_dead_letters))
+    return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
+
+
+def what_waits(seen: Seen) -> Waiting:
+    """The sends of all services that the broker has not accepted yet, told by the oldest."""
+    waiting = sorted(
+        (answer.waiting for answer in seen.services if answer.waiting.num_sends), key=lambda each: each.since
+    )
+    if not waiting:
+        return Waiting()
+    oldest = waiting[0]
+    return Waiting(
+        num_sends=sum(each.num_sends for each in waiting),
+        since=oldest.since,
+        subject=oldest.subject,
+        reason=oldest.reason,
+    )
+
+
+def _of_disks(seen: Seen) -> Iterator[Problem]:
+    for disk in seen.disks:
+        where = f"{disk.folder} (mounted at {disk.mounted_at})"
+        used = 1 - disk.free / max(1, disk.total)
+        share = f"{used:.0%} of {size(disk.total)} used, {size(disk.free)} free"
+        if disk.full:
+            yield Problem(
+                kind="disk_full",
+                severity="error",
+                what=f"the disk of {disk.holds} is full: {where}, {share}; {_waiting_sentence(seen)}",
+                remedy="make room there; everything continues by itself within seconds, nothing stored is lost",
+                since=what_waits(seen).since,
+            )
+        elif used >= EARLY and disk.free < disk.still_wanted:
+            yield Problem(
+                kind="disk_filling",
+                severity="warning",
+                what=f"the disk of {disk.holds} fills: {where}, {share}, up to {size(disk.still_wanted)} may be added",
+                remedy="make room there, or move the state folder to a larger disk (ROPEWALK_STATE_DIR)",
+            )
+
+
+def _of_the_broker(seen: Seen) -> Iterator[Problem]:
+    broker = seen.broker
+    if not broker.answers:
+        return  # the process table says why
+    if "no space left" in broker.error and not any(disk.full for disk in seen.disks):
+        yield Problem(
+            kind="broker_recovering",
+            severity="error",
+            what=f"the disk of the event log was full, so the broker is being restarted; {_waiting_sentence(seen)}",
+            remedy="wait some seconds",
+            since=what_waits(seen).since,
+        )
+    elif broker.error and "no space left" not in broker.error:
+        yield Problem(
+            kind="broker_error",
+            severity="error",
+            what=f"the broker is not well: {broker.error}; {_waiting_sentence(seen)}",
+            remedy="read `ropewalk logs nats-server`",
+            since=what_waits(seen).since,
+        )
+    for stream in broker.streams:
+        yield from _of_limit(
+            seen,
+            "stream",
+            f"stream {stream.name}",
+            (stream.num_bytes, stream.max_bytes),
+            f"raise the limit of {stream.name} in `events/streams.py`, then `ropewalk bus apply`",
+        )
+    yield from _of_limit(
+        seen,
+        "store",
+        "the broker's store",
+        (broker.stored_bytes, broker.max_store_bytes),
+        "raise `max_file_store` of nats-server",
+    )
+
+
+def _of_limit(seen: Seen, kind: str, name: str, use: tuple[int, int], remedy: str) -> Iterator[Problem]:
+    used, limit = use
+    waiting = what_waits(seen)
+    refuses = kind == "stream" and waiting.reason == "maximum bytes exceeded"  # a message larger than what is left
+    if not limit or used < EARLY * limit:
+        return
+    if used >= _FULL * limit or refuses:
+        what = f"{name} is full: {size(used)} of {size(limit)}, new messages are refused; {_waiting_sentence(seen)}"
+        yield Problem(kind=f"{kind}_full", severity="error", what=what, remedy=remedy, since=waiting.since)
+    else:
+        what = f"{name} fills: {size(used)} of {size(limit)}; at the limit new messages are refused"
+        yield Problem(kind=f"{kind}_filling", severity="warning", what=what, remedy=remedy)
+
+
+def _of_processes(seen: Seen) -> Iterator[Problem]:
+    for process in seen.processes:
+        name = process.service
+        down = process.status in ("backing off", "starting") and process.restarts > 0
+        flaps = process.restarts >= _FLAPPING_RESTARTS and seen.now - process.started_at < _FLAPPING_S
+        ending = f", last it {process.last_ending}" if process.last_ending else ""
+        if name == "nats-server" and (down or not seen.broker.answers):
+            reason = f"{process.last_ending}, it starts again by itself" if down else "it lives and does not answer"
+            yield Problem(
+                kind="broker_down",
+                severity="error",
+                what=f"the broker is down: {reason}; services keep what they would send and go on when it is back",
+                remedy="read `ropewalk logs nats-server` if this stays",
+                since=process.changed_at if down else 0.0,
+            )
+        elif flaps:
+            yield Problem(
+                kind="restarting",
+                severity="error",
+                what=f"{name} ends again and again: {process.restarts} restarts{ending}",
+                remedy=f"read `ropewalk logs {name}`",
+                since=process.changed_at,
+            )
+        elif down:
+            yield Problem(
+                kind="process_down",
+                severity="warning",
+                what=f"{name} is {process.status}{ending}",
+                remedy=f"read `ropewalk logs {name}` if this stays",
+                since=process.changed_at,
+            )
+
+
+def _of_services(seen: Seen) -> Iterator[Problem]:
+    """Only of those whose process counts as ready: the others are named already."""
+    if not seen.broker.answers:
+        return  # nobody can be asked
+    ready = {process.service for process in seen.processes if process.status == "ready"}
+    for answer in seen.services:
+        if answer.service not in ready:
+            continue
+        if not answer.answered:
+            yield Problem(
+                kind="not_answering",
+                severity="error",
+                what=f"{answer.service} lives and does not answer: it hangs, is stopped or is cut off from the bus",
+                remedy=f"read `ropewalk logs {answer.service}`; after `kill -9` of its pid it starts anew and goes on",
+            )
+        for reason in answer.reasons:
+            yield Problem(
+                kind="not_ready",
+                severity="error",
+                what=f"{answer.service} is not ready: {reason}",
+                remedy=f"read `ropewalk logs {answer.service}`",
+            )
+
+
+def _dead_letters(number: int) -> Problem:
+    letters = "1 message was set aside" if number == 1 else f"{number} messages were set aside"
+    return Problem(
+        kind="dead_letters",
+        severity="warning",
+        what=f"{letters} as dead letters: no handler could do its work with them",
+        remedy="`ropewalk dead list`",
+    )
+
+
+def _waiting_sentence(seen: Seen) -> str:
+    waiting = what_waits(seen)
+    if not waiting.num_sends:
+        return "nothing waits yet"
+    sends = "1 send waits" if waiting.num_sends == 1 else f"{waiting.num_sends} sends wait"
+    at = datetime.fromtimestamp(waiting.since).astimezone().strftime("%H:%M:%S")
+    return f"{sends} since {at} ({waiting.subject}: {waiting.reason})"
+
+
+def size(num_bytes: float) -> str:
+    """Bytes for people: MB up to 10 GB, then GB."""
+    return f"{num_bytes / _MB:,.0f} MB" if num_bytes < 10_000 * _MB else f"{num_bytes / _MB / 1000:,.0f} GB"

@@ -1,0 +1,43 @@
+"""The real nats-server under the supervisor's care, on free ports, also on a disk that is soon full."""
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from ropewalk.local.commands import Plan, broker
+from ropewalk.local.layout import layout_of
+from ropewalk.local.ports import Ports, choose_ports
+from ropewalk.local.process import SupervisedProcess
+from ropewalk.local.supervisor import prepare
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A prepared stack on free ports."""
+    monkeypatch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2)))
+    layout = layout_of(tmp_path / "state")
+    layout.create()
+    return prepare(layout)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """The state folder on a file system of 60 MB."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+async def running(plan: Plan) -> AsyncIterator[SupervisedProcess]:
+    process = SupervisedProcess(broker(plan), plan.layout, lambda: None)
+    process.start()
+    await process.wait_ready(20)
+    yield process
+    await process.stop()

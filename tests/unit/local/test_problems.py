@@ -1,0 +1,140 @@
+"""What `ropewalk status` says is wrong, from plain values."""
+
+import pytest
+
+from ropewalk.local.problems import BrokerView, Disk, Problem, Seen, ServiceAnswer, StreamUse, problems_of, what_waits
+from ropewalk.local.state import ProcessState
+from ropewalk.runtime.waiting import Waiting
+
+NOW = 1_800_000_000.0
+GB = 1000**3
+WELL = BrokerView(answers=True, max_store_bytes=100 * GB)
+
+
+def a_disk(free: int, total: int = 60 * 1000**2, **changes: object) -> Disk:
+    fields = {"holds": "the event log", "folder": "/s/nats", "mounted_at": "/s", "full": free < 8_000_000, **changes}
+    return Disk(free=free, total=total, **fields)
+
+
+def a_process(service: str = "trainer", **changes: object) -> ProcessState:
+    return ProcessState(service=service, **{"pid": 7, "status": "ready", "started_at": NOW - 3600, **changes})
+
+
+def a_waiting_service(since: float, reason: str = "no acknowledgement in 5 s") -> ServiceAnswer:
+    waiting = Waiting(num_sends=2, since=since, subject="evt.run.stage_started.v1.r", reason=reason)
+    return ServiceAnswer(service="trainer", answered=True, waiting=waiting)
+
+
+def problems(**changes: object) -> tuple[Problem, ...]:
+    return problems_of(Seen(**{"now": NOW, "broker": WELL, **changes}))
+
+
+def the_problem(**changes: object) -> Problem:
+    (found,) = problems(**changes)
+    return found
+
+
+def test_a_stack_that_is_well_has_no_problem() -> None:
+    assert problems(disks=(a_disk(50_000_000),), processes=(a_process(),)) == ()
+
+
+def test_a_full_disk_is_named_with_its_folder_its_fill_and_what_waits() -> None:
+    services = (a_waiting_service(NOW - 30), a_waiting_service(NOW - 60))
+    full = the_problem(
+        disks=(a_disk(0),), services=services, broker=BrokerView(answers=True, error="x: no space left on device")
+    )
+    assert (full.kind, full.severity, full.since) == ("disk_full", "error", NOW - 60)
+    assert "the disk of the event log is full: /s/nats (mounted at /s), 100% of 60 MB used, 0 MB free" in full.what
+    assert "4 sends wait since" in full.what
+    assert "evt.run.stage_started.v1.r: no acknowledgement in 5 s" in full.what
+
+
+def test_a_disk_warns_at_four_fifths_only_if_the_log_could_fill_it() -> None:
+    roomy = a_disk(150 * GB, total=1000 * GB, still_wanted=20 * GB)
+    narrow = a_disk(12 * GB, total=100 * GB, still_wanted=20 * GB)
+    early = a_disk(30 * GB, total=100 * GB, still_wanted=40 * GB)
+    assert problems(disks=(roomy, early)) == ()
+    warned = the_problem(disks=(narrow,))
+    assert (warned.kind, warned.severity) == ("disk_filling", "warning")
+    assert "88% of 100 GB used, 12 GB free, up to 20 GB may be added" in warned.what
+
+
+def test_a_broker_that_met_a_full_disk_is_named_until_it_is_restarted() -> None:
+    broker = BrokerView(answers=True, error="write error: no space left on device")
+    assert the_problem(disks=(a_disk(50_000_000),), broker=broker).kind == "broker_recovering"
+
+
+def test_another_error_of_the_broker_is_quoted() -> None:
+    broker = BrokerView(answers=True, error="JetStream stream '$G > CONTROL' is not current")
+    assert "is not current" in the_problem(broker=broker).what
+
+
+@pytest.mark.parametrize(("num_bytes", "kind"), [(7 * GB, "stream_filling"), (8 * GB, "stream_full"), (6 * GB, None)])
+def test_a_stream_that_refuses_at_its_limit_warns_early(num_bytes: int, kind: str | None) -> None:
+    use = StreamUse(name="CONTROL", num_bytes=num_bytes, max_bytes=8 * GB)
+    found = problems(broker=BrokerView(answers=True, streams=(use,)))
+    assert [problem.kind for problem in found] == ([kind] if kind else [])
+
+
+def test_a_stream_with_less_room_than_a_message_needs_counts_as_full() -> None:
+    use = StreamUse(name="CONTROL", num_bytes=960, max_bytes=1000)
+    services = (a_waiting_service(NOW - 5, "maximum bytes exceeded"),)
+    assert the_problem(broker=BrokerView(answers=True, streams=(use,)), services=services).kind == "stream_full"
+
+
+def test_the_store_of_the_broker_has_a_limit_too() -> None:
+    broker = BrokerView(answers=True, stored_bytes=90 * GB, max_store_bytes=100 * GB)
+    assert the_problem(broker=broker).kind == "store_filling"
+
+
+def test_a_broker_that_is_down_is_named_once_and_nothing_that_follows_from_it() -> None:
+    ended = a_process("nats-server", status="backing off", restarts=1, last_ending="was killed by SIGKILL")
+    down = the_problem(
+        broker=BrokerView(),
+        processes=(ended, a_process()),
+        services=(ServiceAnswer(service="trainer", answered=False),),
+    )
+    assert down.kind == "broker_down"
+    assert "was killed by SIGKILL" in down.what
+
+
+def test_a_broker_that_lives_and_does_not_answer_is_down() -> None:
+    assert "lives and does not answer" in the_problem(broker=BrokerView(), processes=(a_process("nats-server"),)).what
+
+
+def test_a_process_that_restarts_again_and_again_is_named_with_its_last_ending_until_it_has_recovered() -> None:
+    ending = "ended with exit code 3"
+    flapping = a_process(restarts=5, started_at=NOW - 4, last_ending=ending)
+    found = the_problem(processes=(flapping,), services=(ServiceAnswer(service="trainer", answered=True),))
+    assert "trainer ends again and again: 5 restarts, last it ended with exit code 3" in found.what
+    assert "ropewalk logs trainer" in found.remedy
+    assert problems(processes=(a_process(restarts=5, started_at=NOW - 400, last_ending=ending),)) == ()
+
+
+def test_a_service_that_hangs_and_one_that_is_not_ready_are_told_apart() -> None:
+    hanging = the_problem(processes=(a_process(),), services=(ServiceAnswer(service="trainer", answered=False),))
+    assert hanging.kind == "not_answering"
+    answer = ServiceAnswer(service="trainer", answered=True, reasons=("it may not publish on 'x'",))
+    assert the_problem(processes=(a_process(),), services=(answer,)).what == (
+        "trainer is not ready: it may not publish on 'x'"
+    )
+
+
+def test_a_service_that_starts_is_not_reported_as_hanging() -> None:
+    starting = a_process(status="starting")
+    assert problems(processes=(starting,), services=(ServiceAnswer(service="trainer", answered=False),)) == ()
+
+
+def test_dead_letters_come_after_errors_with_the_command_that_lists_them() -> None:
+    broker = BrokerView(answers=True, num_dead_letters=3, error="not current")
+    error, dead = problems(broker=broker)
+    assert error.severity == "error"
+    assert dead.remedy == "`ropewalk dead list`"
+    assert "3 messages were set aside" in dead.what
+
+
+def test_what_waits_is_told_by_the_oldest() -> None:
+    seen = Seen(
+        now=NOW, broker=WELL, services=(a_waiting_service(NOW - 1, "late"), a_waiting_service(NOW - 9, "first"))
+    )
+    assert (what_waits(seen).num_sends, what_waits(seen).reason) == (4, "first")
