@@ -16,6 +16,7 @@ from ropewalk.local.layout import Layout
 from ropewalk.local.ports import LOOPBACK
 from ropewalk.local.problems import BrokerView, Seen, ServiceAnswer, StreamUse
 from ropewalk.local.state import StackState
+from ropewalk.runtime.lag import ConsumerLag, consumer_lag
 from ropewalk.runtime.waiting import Waiting
 
 _TIMEOUT_S = 0.7
@@ -23,8 +24,8 @@ _TIMEOUT_S = 0.7
 
 async def observe(layout: Layout, state: StackState, bus_url: str, services: tuple[str, ...]) -> Seen:
     """Ask everything at once; takes at most a second."""
-    broker, answers = await asyncio.gather(
-        broker_view(f"http://{LOOPBACK}:{state.ports.nats_monitor}"), _ask_services(bus_url, services)
+    broker, (answers, lags) = await asyncio.gather(
+        broker_view(f"http://{LOOPBACK}:{state.ports.nats_monitor}"), _over_the_bus(bus_url, services)
     )
     wanted = sum(stream.max_bytes - stream.num_bytes for stream in broker.streams)
     return Seen(
@@ -33,6 +34,7 @@ async def observe(layout: Layout, state: StackState, bus_url: str, services: tup
         disks=tuple(disks_of(layout, wanted)),
         processes=state.processes,
         services=answers,
+        lags=lags,
     )
 
 
@@ -62,20 +64,37 @@ def _view(error: str, store: dict[str, object]) -> BrokerView:
             for stream in streams
             if stream["config"]["discard"] == "new" and stream["config"]["max_bytes"] > 0
         ),
-        num_dead_letters=sum(stream["state"]["messages"] for stream in streams if stream["name"] == "DLQ"),
+        num_dead_letters=sum(_open_letters(stream["state"]) for stream in streams if stream["name"] == "DLQ"),
     )
 
 
-async def _ask_services(bus_url: str, services: tuple[str, ...]) -> tuple[ServiceAnswer, ...]:
+def _open_letters(state: dict[str, int]) -> int:
+    """A letter has a subject of its own; what became of it is a second message there (`runtime.dead_letters`)."""
+    return max(0, 2 * state.get("num_subjects", 0) - state["messages"])
+
+
+async def _over_the_bus(
+    bus_url: str, services: tuple[str, ...]
+) -> tuple[tuple[ServiceAnswer, ...], tuple[ConsumerLag, ...]]:
     client = Client()
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             await client.connect(bus_url, name="status", allow_reconnect=False, error_cb=_ignore)
-        return tuple(await asyncio.gather(*(_ask(client, service) for service in services)))
+        asking = asyncio.gather(*(_ask(client, service) for service in services))
+        answers, lags = await asyncio.gather(asking, _lags(client))
+        return tuple(answers), lags
     except (nats.errors.Error, OSError, TimeoutError):
-        return tuple(ServiceAnswer(service=service, answered=False) for service in services)
+        return tuple(ServiceAnswer(service=service, answered=False) for service in services), ()
     finally:
         await client.close()
+
+
+async def _lags(client: Client) -> tuple[ConsumerLag, ...]:
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            return tuple(await consumer_lag(client))
+    except (nats.errors.Error, TimeoutError):
+        return ()
 
 
 async def _ask(client: Client, service: str) -> ServiceAnswer:

@@ -9,10 +9,12 @@ from datetime import datetime
 from typing import Literal
 
 from ropewalk.local.state import ProcessState
+from ropewalk.runtime.lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
 
 EARLY = 0.8  # of a limit: worth a line while there is time
 _FULL = 0.99
+LAGGING_S = 60.0  # a handler takes at most 20 s, so a message this old waits for something
 _MB = 1000**2
 _FLAPPING_RESTARTS = 3
 _FLAPPING_S = 60.0  # a process that has lived this long since its last restart has recovered
@@ -84,11 +86,12 @@ class Seen:
     disks: tuple[Disk, ...] = ()
     processes: tuple[ProcessState, ...] = ()
     services: tuple[ServiceAnswer, ...] = ()
+    lags: tuple[ConsumerLag, ...] = ()
 
 
 def problems_of(seen: Seen) -> tuple[Problem, ...]:
     """All problems; errors before warnings, causes before what follows from them."""
-    found = [*_of_disks(seen), *_of_the_broker(seen), *_of_processes(seen), *_of_services(seen)]
+    found = [*_of_disks(seen), *_of_the_broker(seen), *_of_processes(seen), *_of_services(seen), *_of_lags(seen)]
     if seen.broker.num_dead_letters:
         found.append(_dead_letters(seen.broker.num_dead_letters))
     return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
@@ -237,6 +240,20 @@ def _of_services(seen: Seen) -> Iterator[Problem]:
                 severity="error",
                 what=f"{answer.service} is not ready: {reason}",
                 remedy=f"read `ropewalk logs {answer.service}`",
+            )
+
+
+def _of_lags(seen: Seen) -> Iterator[Problem]:
+    for lag in seen.lags:
+        if lag.oldest_s >= LAGGING_S:
+            service = lag.consumer.partition("__")[0]
+            yield Problem(
+                kind="lag",
+                severity="warning",
+                what=f"{lag.consumer} is behind: {lag.pending + lag.ack_pending} messages wait or are worked on, "
+                f"{lag.redelivered} were delivered again, the oldest is {lag.oldest_s:.0f} s old",
+                remedy=f"`ropewalk bus lag`, `ropewalk logs {service}`",
+                since=seen.now - lag.oldest_s,
             )
 
 

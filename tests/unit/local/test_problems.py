@@ -4,6 +4,7 @@ import pytest
 
 from ropewalk.local.problems import BrokerView, Disk, Problem, Seen, ServiceAnswer, StreamUse, problems_of, what_waits
 from ropewalk.local.state import ProcessState
+from ropewalk.runtime.lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
 
 NOW = 1_800_000_000.0
@@ -131,6 +132,15 @@ def test_dead_letters_come_after_errors_with_the_command_that_lists_them() -> No
     assert error.severity == "error"
     assert dead.remedy == "`ropewalk dead list`"
     assert "3 messages were set aside" in dead.what
+
+
+def test_a_consumer_whose_oldest_message_waits_for_a_minute_is_behind() -> None:
+    fields = {"stream": "CONTROL", "consumer": "trainer__train", "pending": 4, "ack_pending": 1, "redelivered": 1}
+    assert problems(lags=(ConsumerLag(**fields, oldest_s=20.0),)) == ()
+    behind = the_problem(lags=(ConsumerLag(**fields, oldest_s=90.0),))
+    assert (behind.kind, behind.severity, behind.since) == ("lag", "warning", NOW - 90)
+    assert "trainer__train is behind: 5 messages wait or are worked on" in behind.what
+    assert "`ropewalk logs trainer`" in behind.remedy
 
 
 def test_what_waits_is_told_by_the_oldest() -> None:
