@@ -2,75 +2,37 @@
 
 Every send waits for JetStream's acknowledgement and is repeated with the same message id until the server
 answers, so a broker that is away delays a fact and never loses it. A commit is one atomic batch: the state of a
-stage by compare-and-set together with everything that follows from the change.
+stage by compare-and-set together with everything that follows from the change. Nothing here lets a run end twice.
 """
 
 import asyncio
-import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import nats
 import nats.errors
-import nats.js.errors
 from nats.aio.client import Client
 
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope, derived_id
-from ropewalk.events.run import StageState
+from ropewalk.events.run import RunEnding, StageState
 from ropewalk.events.streams import stream_of
 from ropewalk.runtime.codec import Stored, now_rfc3339
 from ropewalk.runtime.connection import connect_options
 from ropewalk.runtime.dead_letters import EXPECTED_SEQUENCE, dead_letter
+from ropewalk.runtime.endings import ending_of, endings_of
 from ropewalk.runtime.errors import BusError, ConflictError
 from ropewalk.runtime.reading import Batch, StreamReader
+from ropewalk.runtime.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.telemetry import current_traceparent
-from ropewalk.runtime.waiting import WaitingSends
 
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
-_SEND_TIMEOUT_S = 5.0
-_WRONG_SEQUENCE = {10071, 10164}
-_DUPLICATE_ID = 10201
-_NO_ROOM = {10023, 10047, 10077}  # the store or the stream has reached its limit; there may be room again
-
-
-class NoRoom(Exception):
-    """JetStream has no room for a message now: its store or the stream is at its limit."""
-
-
-_PASSING = (
-    NoRoom,
-    TimeoutError,
-    nats.errors.TimeoutError,
-    nats.errors.NoRespondersError,
-    nats.errors.ConnectionClosedError,
-    nats.errors.ConnectionReconnectingError,
-    nats.errors.OutboundBufferLimitError,
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outgoing:
-    """A message ready to be sent."""
-
-    subject: str
-    body: bytes
-    headers: dict[str, str]
-
-
-class Refusal(Exception):
-    """JetStream's error answer to one send."""
-
-    def __init__(self, code: int, description: str) -> None:
-        super().__init__(f"{description} ({code})")
-        self.code = code
 
 
 class Bus:
@@ -79,7 +41,8 @@ class Bus:
     def __init__(self, connection: Client, source: str) -> None:
         self.connection = connection
         self.source = source
-        self.waiting = WaitingSends()
+        self._sender = Sender(connection)
+        self.waiting = self._sender.waiting
         self._reader = StreamReader(connection)
 
     @classmethod
@@ -116,19 +79,24 @@ class Bus:
     async def commit(self, state: StageState, revision: int, messages: Sequence[Outgoing]) -> int:
         """Write a stage's state and what follows from it, all or nothing. Returns the new revision.
 
-        Raises ConflictError when the state is no longer at `revision` and the change was not this one.
+        The terminal event of a run that has ended already is left out. Raises ConflictError when a state in the
+        batch is no longer at its revision and the change was not this one.
         """
-        snapshot = self.prepare_snapshot(state, revision, state.operation_id)
+        batch = [self.prepare_snapshot(state, revision, state.operation_id), *messages]
         while True:
+            endings = self._endings(batch)
             try:
-                return await self._send_with_patience([snapshot, *messages]) - len(messages)
+                return await self._sender.send([*batch, *endings]) - len(batch) - len(endings) + 1
             except Refusal as refusal:
-                if refusal.code not in _WRONG_SEQUENCE | {_DUPLICATE_ID}:
+                if refusal.code not in WRONG_SEQUENCE | {DUPLICATE_ID}:
                     raise BusError(str(refusal)) from None
             current, current_revision = await self.read_state(state.subject)
             if current is not None and current.operation_id == state.operation_id:
                 return current_revision
-            raise ConflictError(f"{state.subject} has moved on from revision {revision}")
+            left, _ = await self._without_ended(batch)
+            if current_revision != revision or len(left) == len(batch):
+                raise ConflictError(f"{state.subject} or what goes with it has moved on from revision {revision}")
+            batch = left
 
     async def read_state(self, subject: str) -> tuple[StageState | None, int]:
         """The snapshot of a stage and its revision; (None, 0) if there is none."""
@@ -185,58 +153,42 @@ class Bus:
         """Set a raw message aside with its headers and the reason, once however often this is called."""
         subject, headers = dead_letter(raw, stored_in, consumer, error)
         try:
-            await self._send_with_patience([Outgoing(subject=subject, body=raw.data, headers=headers)])
+            await self._sender.send([Outgoing(subject=subject, body=raw.data, headers=headers)])
         except Refusal as refusal:
-            if refusal.code not in _WRONG_SEQUENCE:  # the letter is there already
+            if refusal.code not in WRONG_SEQUENCE:  # the letter is there already
                 raise BusError(f"the bus refused {subject}: {refusal}") from None
 
     async def _send_surely(self, batch: list[Outgoing]) -> None:
-        try:
-            await self._send_with_patience(batch)
-        except Refusal as refusal:
-            if refusal.code != _DUPLICATE_ID:
-                raise BusError(f"the bus refused {batch[0].subject}: {refusal}") from None
+        """Send it, whatever ends a run together with the run's ending; a second ending of a run is left out."""
+        while batch:
+            endings = self._endings(batch)
+            try:
+                await self._sender.send([*batch, *endings])
+                return
+            except Refusal as refusal:
+                if refusal.code == DUPLICATE_ID:
+                    return
+                if not endings or refusal.code not in WRONG_SEQUENCE:
+                    raise BusError(f"the bus refused {batch[0].subject}: {refusal}") from None
+            left, repeated = await self._without_ended(batch)
+            if repeated:
+                return
+            batch = left
 
-    async def _send_with_patience(self, batch: list[Outgoing]) -> int:
-        """Repeat until the server answers. Returns the stream sequence of the last message."""
-        delay_s, number = 0.1, self.waiting.begin()
-        try:
-            while True:
-                try:
-                    return await self._send(batch)
-                except _PASSING as error:
-                    reason = _said(error)
-                    logger.warning("bus away (%s), keeping %s", reason, batch[0].subject)
-                    self.waiting.refused(number, batch[0].subject, reason)
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, 2.0)
-        finally:
-            self.waiting.end(number)
+    def _endings(self, batch: Sequence[Outgoing]) -> list[Outgoing]:
+        return [self.prepare_snapshot(ending, 0, ending.event_id) for ending in endings_of(batch)]
 
-    async def _send(self, batch: list[Outgoing]) -> int:
-        if len(batch) == 1:
-            return await self._request(batch[0], batch[0].headers)
-        batch_id = uuid.uuid4().hex
-        for index, outgoing in enumerate(batch, start=1):
-            headers = outgoing.headers | {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(index)}
-            if index == len(batch):
-                return await self._request(outgoing, headers | {"Nats-Batch-Commit": "1"})
-            if index == 1:
-                await self._request(outgoing, headers)
+    async def _without_ended(self, batch: Sequence[Outgoing]) -> tuple[list[Outgoing], bool]:
+        """The batch less the terminal events of runs that have ended, and whether it was this batch that ended one."""
+        left: list[Outgoing] = []
+        repeated = False
+        for outgoing in batch:
+            wanted = ending_of(outgoing)
+            written = None if wanted is None else await self.last(RunEnding, wanted.run_id)
+            if wanted is None or written is None:
+                left.append(outgoing)
+            elif written.event_id == wanted.event_id:
+                repeated = True
             else:
-                await self.connection.publish(outgoing.subject, outgoing.body, headers=headers)
-        raise AssertionError("an empty batch")
-
-    async def _request(self, outgoing: Outgoing, headers: dict[str, str]) -> int:
-        reply = await self.connection.request(outgoing.subject, outgoing.body, timeout=_SEND_TIMEOUT_S, headers=headers)
-        answer = json.loads(reply.data) if reply.data else {}
-        if error := answer.get("error"):
-            code, description = error.get("err_code", 0), error.get("description", "")
-            raise NoRoom(description) if code in _NO_ROOM else Refusal(code, description)
-        return int(answer.get("seq", 0))
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, TimeoutError):  # nats-py's is one, too
-        return f"no acknowledgement in {_SEND_TIMEOUT_S:.0f} s"
-    return str(error) or type(error).__name__
+                logger.info("run %s has ended as %s: left out %s", wanted.run_id, written.kind, outgoing.subject)
+        return left, repeated

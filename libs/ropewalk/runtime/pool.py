@@ -11,9 +11,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ropewalk.events.run import PoolEntry, PoolState
-from ropewalk.runtime.bus import Bus, Outgoing
+from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.pool_policy import next_in_line
+from ropewalk.runtime.sending import Outgoing
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 from ropewalk.events.base import Message
 from ropewalk.events.run import PoolState, StageState
-from ropewalk.runtime.bus import Bus, Outgoing
+from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.errors import ConflictError
 from ropewalk.runtime.pool import Pool
+from ropewalk.runtime.sending import Outgoing
 
 PoolChange = Callable[[PoolState], PoolState]
 PoolChanges = Sequence[tuple[PoolState, int]]

@@ -1,0 +1,110 @@
+"""Sends messages to JetStream, one or an atomic batch, and repeats them until the server has answered."""
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import nats.errors
+from nats.aio.client import Client
+
+from ropewalk.runtime.waiting import WaitingSends
+
+logger = logging.getLogger(__name__)
+
+WRONG_SEQUENCE = {10071, 10164}
+DUPLICATE_ID = 10201
+_SEND_TIMEOUT_S = 5.0
+_NO_ROOM = {10023, 10047, 10077}  # the store or the stream has reached its limit; there may be room again
+
+
+class NoRoom(Exception):
+    """JetStream has no room for a message now: its store or the stream is at its limit."""
+
+
+PASSING = (
+    NoRoom,
+    TimeoutError,
+    nats.errors.TimeoutError,
+    nats.errors.NoRespondersError,
+    nats.errors.ConnectionClosedError,
+    nats.errors.ConnectionReconnectingError,
+    nats.errors.OutboundBufferLimitError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """A message ready to be sent."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+
+
+class Refusal(Exception):
+    """JetStream's error answer to one send."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(f"{description} ({code})")
+        self.code = code
+
+
+class Sender:
+    """Sends over one connection. `waiting` tells what could not be sent yet."""
+
+    def __init__(self, connection: Client) -> None:
+        self.waiting = WaitingSends()
+        self._connection = connection
+
+    async def send(self, batch: Sequence[Outgoing]) -> int:
+        """Store all messages or none, however long the server is away. Returns the stream sequence of the last.
+
+        Raises Refusal for an answer that will not change.
+        """
+        delay_s, number = 0.1, self.waiting.begin()
+        try:
+            while True:
+                try:
+                    return await self.try_once(batch)
+                except PASSING as error:
+                    reason = _said(error)
+                    logger.warning("bus away (%s), keeping %s", reason, batch[0].subject)
+                    self.waiting.refused(number, batch[0].subject, reason)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, 2.0)
+        finally:
+            self.waiting.end(number)
+
+    async def try_once(self, batch: Sequence[Outgoing]) -> int:
+        """As `send`, but raises one of PASSING when the server does not answer or has no room."""
+        if len(batch) == 1:
+            return await self._request(batch[0], batch[0].headers)
+        batch_id = uuid.uuid4().hex
+        for index, outgoing in enumerate(batch, start=1):
+            headers = outgoing.headers | {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(index)}
+            if index == len(batch):
+                return await self._request(outgoing, headers | {"Nats-Batch-Commit": "1"})
+            if index == 1:
+                await self._request(outgoing, headers)
+            else:
+                await self._connection.publish(outgoing.subject, outgoing.body, headers=headers)
+        raise AssertionError("an empty batch")
+
+    async def _request(self, outgoing: Outgoing, headers: dict[str, str]) -> int:
+        reply = await self._connection.request(
+            outgoing.subject, outgoing.body, timeout=_SEND_TIMEOUT_S, headers=headers
+        )
+        answer = json.loads(reply.data) if reply.data else {}
+        if error := answer.get("error"):
+            code, description = error.get("err_code", 0), error.get("description", "")
+            raise NoRoom(description) if code in _NO_ROOM else Refusal(code, description)
+        return int(answer.get("seq", 0))
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, TimeoutError):  # nats-py's is one, too
+        return f"no acknowledgement in {_SEND_TIMEOUT_S:.0f} s"
+    return str(error) or type(error).__name__
