@@ -20,11 +20,14 @@ from pathlib import Path
 
 from machine import describe
 from parts.broker import Broker, running_broker
+from parts.holding import build
 
 from ropewalk.events.run import RunAccepted, StageStarted
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.topology import apply_topology
 
 _SCRIPT = Path(__file__).parent / "parts" / "holding.py"
 _DEADLINE_S = 60.0
@@ -56,9 +59,12 @@ def main() -> None:
 
 
 async def _measure(broker: Broker, options: argparse.Namespace) -> list[float]:
+    names = [f"hold{number}" for number in range(options.services)]
+    settings = RuntimeSettings(state_dir=broker.folder / "state")
+    await apply_topology(broker.settings, [spec for name in names for spec in build(name, settings).consumers()])
     bus = await Bus.connect(broker.settings, "recovery")
     share = -(-options.kills // options.services)
-    pairs = [_Pair(f"hold{number}", bus, broker, options.ttl) for number in range(options.services)]
+    pairs = [_Pair(name, bus, broker, options.ttl) for name in names]
     try:
         measured = await asyncio.gather(*(pair.run(share) for pair in pairs))
     finally:

@@ -16,8 +16,12 @@ async def hold(context: StageContext, event: RunAccepted) -> tuple[Message, ...]
     return ()
 
 
-if __name__ == "__main__":
-    name = sys.argv[1]
-    service = Service(name, RuntimeSettings())
+def build(name: str, settings: RuntimeSettings) -> Service:
+    """The service, which holds the run of its own name."""
+    service = Service(name, settings)
     service.stage("hold", RunAccepted, hold, when=lambda event: event.run_id == name)
-    service.run()
+    return service
+
+
+if __name__ == "__main__":
+    build(sys.argv[1], RuntimeSettings()).run()

@@ -220,7 +220,7 @@ def only_poison_is_dead(history: History) -> Iterator[Violation]:
     dead: Counter[tuple[str, str]] = Counter()
     for letter in history.letters:
         sequence = letter.headers.get("ropewalk-sequence", "")
-        dead[(sequence, letter.subject)] += 1
+        dead[(sequence, letter.headers.get("ropewalk-consumer", ""))] += 1
         if sequence not in poison:
             text = f"a sound message is a dead letter: {letter.headers.get('ropewalk-error', '')}"
             run_id = letter.headers.get("ropewalk-subject", "").rpartition(".")[2]

@@ -28,7 +28,8 @@ from ropewalk.runtime.stage import StageContext
 _PAUSE_S = 0.06
 _CHILD_S = 0.4
 _NOTHING = Estimate(metric="m", value=0, lower=0, upper=0, level=0.9, num_items=1, method="none")
-SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint-manager")
+# Not the names of the real services, whose consumers have other subjects.
+SERVICES = ("quick-ingest", "quick-preprocessing", "quick-trainer", "quick-evaluator")
 
 Work = Callable[[StageContext, Any], Awaitable[tuple[Message, ...]]]
 
@@ -38,15 +39,15 @@ def build(name: str, settings: RuntimeSettings) -> Service:
     service = Service(name, settings)
     stage = partial(_stage, effects=settings.state_dir / "effects")
     match name:
-        case "ingest":
+        case "quick-ingest":
             service.on(SubmitRun, lambda request: ingest_handlers.submit_run(request, service.bus), purpose="submit")
             service.on(CancelRun, lambda request: ingest_handlers.cancel_run(request, service.bus), purpose="cancel")
             service.stage("ingest", RunAccepted, stage(_ingested))
-        case "preprocessing":
+        case "quick-preprocessing":
             service.stage("preprocess", CorpusIngested, stage(_published))
-        case "trainer":
+        case "quick-trainer":
             service.stage("train", DatasetPublished, stage(_trained))
-        case "checkpoint-manager":
+        case "quick-evaluator":
             service.stage("evaluate", TrainingCompleted, stage(_decided))
             conclude = checkpoint_handlers.conclude
             service.on(GateDecided, lambda event: conclude(event, service.bus), purpose="conclude")

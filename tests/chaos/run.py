@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from chaos.effects import read_effects
 from chaos.faults import plan
 from chaos.history import History, read_stream
 from chaos.injector import Broker, Injector
+from chaos.pipeline import SERVICES, build
 from chaos.stack import Stack
 
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.settings import NatsSettings
+from ropewalk.runtime.settings import NatsSettings, RuntimeSettings
+from ropewalk.runtime.topology import apply_topology
 
 LEASE_TTL_S = 2.0
 _QUIET_WITHIN_S = 90.0  # after the last fault: several lease times, back-offs and redeliveries
@@ -43,7 +46,9 @@ class Report:
     seconds: float
 
     def __str__(self) -> str:
-        shown = "\n".join(str(violation) for violation in self.violations[:20])
+        rules = Counter(violation.rule for violation in self.violations)
+        firsts = {violation.rule: violation for violation in reversed(self.violations)}
+        shown = "\n".join(f"{rules[rule]} x {violation}" for rule, violation in firsts.items())
         faults = ", ".join(f"{number} {kind}" for kind, number in sorted(self.counts.items()))
         return (
             f"seed {self.seed}: {sum(self.counts.values())} faults ({faults}), {len(self.history.submitted)} runs, "
@@ -53,8 +58,10 @@ class Report:
 
 
 async def run_chaos(seed: int, size: Size, broker: Broker, settings: NatsSettings, folder: Path) -> Report:
-    """Run it on a broker that has the topology. Everything else is started and ended here."""
+    """Run it on a broker that has the streams. Everything else is started and ended here."""
     began = time.monotonic()
+    consumers = [spec for name in SERVICES for spec in build(name, RuntimeSettings(state_dir=folder)).consumers()]
+    await apply_topology(settings, consumers)
     bus = await Bus.connect(settings, "chaos")
     stack = Stack(folder, settings, LEASE_TTL_S)
     log = (folder / "faults.log").open("a", buffering=1)

@@ -124,8 +124,8 @@ def poison(**headers: str) -> Entry:
 
 
 def a_letter(sequence: int, consumer: str = "ingest__ingest") -> Entry:
-    headers = {"ropewalk-sequence": str(sequence), "ropewalk-subject": "evt.run.accepted.v1.poison-1"}
-    return Entry(sequence=1, subject=f"dlq.CONTROL.{consumer}", headers=headers)
+    headers = {"ropewalk-sequence": str(sequence), "ropewalk-consumer": consumer}
+    return Entry(sequence=1, subject=f"dlq.CONTROL.{consumer}.{sequence}-hash", headers=headers)
 
 
 def test_a_sound_history_has_no_violation() -> None:
