@@ -38,7 +38,13 @@ class User:
         size = "huge" if behaviour == "unsound" else "tiny"
         mode = self._chance.choice(("checkpoint", "now"))
         wait_s = self._chance.uniform(0, 4)
-        await self._bus.publish(SubmitRun(run_id=run_id, recipe={"base": "python-stdlib-tiny", "size": size}))
+        request = SubmitRun(
+            run_id=run_id,
+            recipe={"base": "python-stdlib-tiny", "size": size},
+            priority=self._chance.choice((0, 0, 0, 5)),
+            owner=self._chance.choice(("ann", "bob", "")),
+        )
+        await self._bus.publish(request)
         self.acknowledged.append(run_id)
         if behaviour == "cancel":
             await asyncio.sleep(wait_s)

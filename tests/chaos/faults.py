@@ -42,11 +42,11 @@ class Fault:
 
 
 def plan(seed: int, num_faults: int, mean_gap_s: float, ttl_s: float) -> tuple[Fault, ...]:
-    """Faults at random times, each kind at least once. Pauses and cuts last up to twice the lease's TTL."""
+    """Faults at random times, each kind at least once. Outages last up to twice the lease's TTL."""
     chance = random.Random(f"faults/{seed}")
     at_s = 0.0
     faults: list[Fault] = []
-    longest_s: dict[str, float] = {"pause_service": 2 * ttl_s, "cut_network": 2 * ttl_s}
+    longest_s = {kind: 2 * ttl_s for kind in ("pause_service", "cut_network", "kill_broker")}
     kinds = [*WEIGHTS, *chance.choices([*WEIGHTS], [*WEIGHTS.values()], k=num_faults)][:num_faults]
     chance.shuffle(kinds)
     for kind in kinds:

@@ -42,13 +42,13 @@ def build(name: str, settings: RuntimeSettings) -> Service:
         case "quick-ingest":
             service.on(SubmitRun, lambda request: ingest_handlers.submit_run(request, service.bus), purpose="submit")
             service.on(CancelRun, lambda request: ingest_handlers.cancel_run(request, service.bus), purpose="cancel")
-            service.stage("ingest", RunAccepted, stage(_ingested))
+            service.stage("ingest", RunAccepted, stage(_ingested), cpus=lambda _: 1.0)
         case "quick-preprocessing":
-            service.stage("preprocess", CorpusIngested, stage(_published))
+            service.stage("preprocess", CorpusIngested, stage(_published), cpus=lambda _: 0.5)
         case "quick-trainer":
-            service.stage("train", DatasetPublished, stage(_trained))
+            service.stage("train", DatasetPublished, stage(_trained), cpus=lambda _: 2.0)
         case "quick-evaluator":
-            service.stage("evaluate", TrainingCompleted, stage(_decided))
+            service.stage("evaluate", TrainingCompleted, stage(_decided), cpus=lambda _: 0.0)
             conclude = checkpoint_handlers.conclude
             service.on(GateDecided, lambda event: conclude(event, service.bus), purpose="conclude")
     return service

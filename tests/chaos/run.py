@@ -14,7 +14,7 @@ from chaos.faults import plan
 from chaos.history import History, read_stream
 from chaos.injector import Broker, Injector
 from chaos.pipeline import SERVICES, build
-from chaos.stack import Stack
+from chaos.stack import CAPACITY_CPUS, POOL, Stack
 
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.settings import NatsSettings, RuntimeSettings
@@ -112,4 +112,5 @@ async def _history(bus: Bus, user: User, stack: Stack) -> History:
         letters=await read_stream(bus.connection, "DLQ"),
         effects=read_effects(stack.folder / "effects"),
         submitted=tuple(user.acknowledged),
+        capacities={POOL: CAPACITY_CPUS},
     )

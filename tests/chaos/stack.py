@@ -14,6 +14,8 @@ from chaos.proxy import Proxy
 from ropewalk.runtime.settings import NatsSettings
 
 TESTS = Path(__file__).parents[1]
+POOL = "chaos"
+CAPACITY_CPUS = 3.0  # less than all stages together want, so that some wait
 
 
 @dataclass(kw_only=True)
@@ -45,6 +47,8 @@ class Stack:
         self._environment = {
             "ROPEWALK_STATE_DIR": str(folder),
             "ROPEWALK_LEASE_TTL_S": str(lease_ttl_s),
+            "ROPEWALK_POOL": POOL,
+            "ROPEWALK_CAPACITY_CPUS": str(CAPACITY_CPUS),
             "PYTHONPATH": str(TESTS),
         }
 
