@@ -46,7 +46,7 @@ def plan(seed: int, num_faults: int, mean_gap_s: float, ttl_s: float) -> tuple[F
     chance = random.Random(f"faults/{seed}")
     at_s = 0.0
     faults: list[Fault] = []
-    longest_s = {kind: 2 * ttl_s for kind in ("pause_service", "cut_network", "kill_broker")}
+    longest_s = dict.fromkeys(("pause_service", "cut_network", "kill_broker"), 2 * ttl_s)
     kinds = [*WEIGHTS, *chance.choices([*WEIGHTS], [*WEIGHTS.values()], k=num_faults)][:num_faults]
     chance.shuffle(kinds)
     for kind in kinds:
