@@ -66,7 +66,7 @@ def test_paths_in_backticks_exist(page: Path) -> None:
 
 def test_commands_exist_with_their_options(command_line: set[str]) -> None:
     text = "\n".join(page.read_text() for page in PAGES)
-    used = re.findall(r"(?:^|`|&& |\.venv/bin/)ropewalk ([a-z]+)([^`\n|&]*)", text, re.MULTILINE)
+    used = re.findall(r"(?:^|`|&& |\.venv/bin/)ropewalk ([a-z][a-z-]*)([^`\n|&]*)", text, re.MULTILINE)
     assert {command for command, _ in used} >= {"demo", "up", "down", "status", "submit", "query", "ledger"}
     for command, rest in used:
         assert command in command_line, f"ropewalk {command}"

@@ -35,7 +35,7 @@ def run_submitted_by(demo: subprocess.Popen[bytes], stack, deadline_s: float = 1
     deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline and demo.poll() is None:
         answer = stack.ropewalk("runs", "--json")  # refused until the stack is up
-        if answer.returncode == 0 and (runs := json.loads(answer.stdout)):
+        if answer.returncode == 0 and (runs := json.loads(answer.stdout)["runs"]):
             return str(runs[0]["run_id"])
     raise AssertionError(f"no run was submitted; the last answer was {answer}")
 
@@ -106,7 +106,7 @@ def test_training_goes_on_while_the_disk_is_full_and_its_last_checkpoint_waits_f
     while stack.until("disk-full", TrainingProgressed) and not waits_at_the_end(stack):
         assert time.monotonic() < deadline, stack.timeline("disk-full")
         time.sleep(0.5)
-    [run] = stack.json("runs")
+    [run] = stack.json("runs")["runs"]
     assert (run["status"], run["stage"]) == ("running", "train")
     assert "not saved: No space left on device" in run["detail"]
     (small_disk / "filler").unlink()

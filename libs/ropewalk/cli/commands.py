@@ -5,7 +5,7 @@ Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does n
 
 import sys
 
-from ropewalk.cli import bus, contracts, dead, demo, ledger, model, questions, runs, stack
+from ropewalk.cli import bus, contracts, dead, demo, ledger, lineage, model, questions, replay, runs, stack, timeline
 from ropewalk.cli.app import app, errors
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.ledger import LedgerError
@@ -15,7 +15,7 @@ from ropewalk.runtime.errors import RopewalkError
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError
 
-COMMANDS = (demo, stack, runs, questions, ledger, model, contracts, bus, dead)
+COMMANDS = (demo, stack, runs, timeline, questions, lineage, replay, ledger, model, contracts, bus, dead)
 _KNOWN = (
     ClientError,
     LedgerError,

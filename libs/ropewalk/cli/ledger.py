@@ -5,7 +5,7 @@ from dataclasses import asdict
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of
-from ropewalk.cli.runs import RunId
+from ropewalk.cli.timeline import RunId
 from ropewalk.client.blocking import call
 from ropewalk.client.ledgers import verify_ledger_of
 from ropewalk.corpus.ledger import LedgerVerdict

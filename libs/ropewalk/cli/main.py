@@ -1,8 +1,14 @@
-"""Entry point of `ropewalk`. It imports nothing by itself: what answers at once must not wait for the rest."""
+"""Entry point of `ropewalk`. It imports next to nothing: what answers at once must not wait for the rest."""
+
+import sys
+
+from ropewalk.cli import quick
 
 
 def main() -> None:
     """Run `ropewalk`."""
+    if quick.answer(sys.argv[1:]):
+        return
     from ropewalk.cli.commands import run
 
     run()

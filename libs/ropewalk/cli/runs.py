@@ -1,24 +1,20 @@
-"""`submit`, `runs`, `show`, `cancel`: runs."""
+"""`submit` and `cancel`: runs."""
 
 import os
 import pwd
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import JsonValue
-from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, console, errors, print_json, with_client
 from ropewalk.cli.durations import seconds_of
+from ropewalk.cli.timeline import RunId, event_line
 from ropewalk.client import Client
-from ropewalk.client.describe import describe
-from ropewalk.client.summary import RunSummary
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunRejected
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
@@ -31,10 +27,6 @@ class CancelMode(StrEnum):
 
     CHECKPOINT = "checkpoint"
     NOW = "now"
-
-
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run id, as `ropewalk runs` lists them.")]
-_COLOURS = {"promoted": "green", "running": "cyan", "submitted": "cyan", "failed": "red", "refused": "red"}
 
 
 @app.command()
@@ -77,43 +69,6 @@ def submit(
         console.print(submitted, markup=False)
     if follow:
         raise typer.Exit(with_client(lambda client: _print_until_over(client, submitted), state_dir))
-
-
-@app.command()
-def runs(
-    run_id: Annotated[list[str] | None, typer.Argument(metavar="[show RUN]", help="`show RUN`: one run.")] = None,
-    state_dir: StateDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """List all runs with their state.
-
-    Example: ropewalk runs --json
-    """
-    words = run_id or []
-    if words:
-        if len(words) != 2 or words[0] != "show":
-            raise typer.BadParameter(f"{' '.join(words)!r} is not understood: write `ropewalk runs show RUN`")
-        show(words[1], state_dir, as_json)
-        return
-    found = with_client(lambda client: client.runs(), state_dir)
-    if as_json:
-        print_json([_run_json(run) for run in found])
-        return
-    console.print(_runs_view(found) if found else "no runs yet: `ropewalk submit python-stdlib` starts one")
-
-
-@app.command()
-def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Show the timeline of one run.
-
-    Example: ropewalk show python-stdlib-261123-101500-1a2b
-    """
-    timeline = with_client(lambda client: client.timeline(run), state_dir)
-    if as_json:
-        print_json([_event_json(stored) for stored in timeline])
-        return
-    for stored in timeline:
-        _print_event(stored, since=timeline[0])
 
 
 @app.command()
@@ -194,7 +149,7 @@ async def _print_until_over(client: Client, run_id: str) -> int:
     first: Stored[Message] | None = None
     async for stored in client.follow(run_id):
         first = first or stored
-        _print_event(stored, since=first)
+        console.print(event_line(stored, since=first), markup=False, soft_wrap=True)
         match stored.message:
             case RunRejected(violations=violations):
                 for violation in violations:
@@ -205,53 +160,3 @@ async def _print_until_over(client: Client, run_id: str) -> int:
             case RunCompleted(outcome=outcome):
                 return 0 if outcome == "promoted" else 1
     sys.exit("the timeline ended early")
-
-
-def _print_event(stored: Stored[Message], since: Stored[Message]) -> None:
-    seconds = (stored.time - since.time).total_seconds()
-    name = stored.message.subject_prefix().partition(".")[2].removesuffix(".v1")
-    console.print(f"{seconds:8.1f} s  {name:28} {describe(stored.message)}", markup=False, soft_wrap=True)
-
-
-def _runs_view(found: list[RunSummary]) -> Group:
-    """A line per run; what is to be said about it stands below, over the whole width."""
-    width = max(len(run.run_id) for run in found)
-    lines: list[RenderableType] = []
-    for run in found:
-        line = Text(f"{run.run_id:{width}}  {run.started_at:%m-%d %H:%M}  ", no_wrap=True)
-        lines.append(line.append(_state_words(run), _COLOURS.get(run.status, "yellow")))
-        if run.detail and run.status != "promoted":
-            lines.append(Padding(Text(run.detail, "dim"), (0, 0, 0, 2)))
-    return Group(*lines)
-
-
-def _state_words(run: RunSummary) -> str:
-    if run.model_version:
-        return f"{run.status}, {run.model}@{run.model_version}"
-    return f"{run.status}, {run.stage}" if run.stage else run.status
-
-
-def _run_json(run: RunSummary) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "status": run.status,
-        "recipe": run.recipe,
-        "stage": run.stage,
-        "started_at": run.started_at.isoformat(),
-        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
-        "model": run.model,
-        "model_version": run.model_version,
-        "detail": run.detail,
-    }
-
-
-def _event_json(stored: Stored[Message]) -> dict[str, Any]:
-    return {
-        "sequence": stored.sequence,
-        "time": stored.time.isoformat(),
-        "id": stored.envelope.id,
-        "type": stored.message.type_name(),
-        "source": stored.envelope.source,
-        "epoch": stored.envelope.epoch,
-        "data": stored.message.model_dump(mode="json"),
-    }

@@ -9,8 +9,8 @@ from pydantic import JsonValue
 from ropewalk.client.client import Client
 from ropewalk.client.endpoints import Table
 from ropewalk.client.settings import ClientSettings
-from ropewalk.client.summary import RunSummary
 from ropewalk.events.base import Message
+from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.codec import Stored
 

@@ -10,11 +10,12 @@ from pydantic import JsonValue
 
 from ropewalk.client.endpoints import Table, query
 from ropewalk.client.errors import UnknownRunError, UnreachableError
+from ropewalk.client.log import all_runs
 from ropewalk.client.run_id import check_run_id, new_run_id
 from ropewalk.client.settings import ClientSettings, find_settings
-from ropewalk.client.summary import RunSummary, summarise
 from ropewalk.events.base import Message
 from ropewalk.events.run import CancelRun, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
+from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import Stored
@@ -92,9 +93,7 @@ class Client:
 
     async def runs(self) -> list[RunSummary]:
         """All runs in the log, oldest first."""
-        subjects = ("cmd.run.submit.>", "evt.run.>", "evt.checkpoint.saved.>", "evt.checkpoint.save_failed.>")
-        found = [item for subject in subjects async for item in self.bus.read(subject)]
-        return summarise(sorted(found, key=lambda item: item.sequence))
+        return await asyncio.to_thread(all_runs, self.settings)
 
     async def cancel(self, run_id: str, mode: Literal["checkpoint", "now"] = "checkpoint", reason: str = "") -> None:
         """Ask for a run to stop. Raises UnknownRunError."""

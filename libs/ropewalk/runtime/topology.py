@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import nats
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -25,7 +26,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
 from ropewalk.events.streams import DAY_S, LEASE_STREAM, STREAMS, StreamSpec
-from ropewalk.runtime.connection import connect
+from ropewalk.runtime.connection import connect_options
 from ropewalk.runtime.errors import BusError
 from ropewalk.runtime.settings import NatsSettings
 
@@ -89,7 +90,7 @@ async def all_consumers(context: JetStreamContext, stream: str) -> list[Any]:
 
 @contextlib.asynccontextmanager
 async def _context(settings: NatsSettings) -> AsyncIterator[JetStreamContext]:
-    connection = await connect(settings, "bus-apply")
+    connection = await nats.connect(**connect_options(settings, "bus-apply"))
     try:
         yield connection.jetstream(timeout=20)
     finally:

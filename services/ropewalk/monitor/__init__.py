@@ -1,9 +1,11 @@
 """Watches everything: keeps requests, training steps and events in ClickHouse tables (in this process, or a server),
 serves them over ClickHouse's HTTP interface, raises an alarm when the traffic of a model version leaves its baseline,
-and prices every stage.
+prices every stage, and keeps the projections of the log (run states, registry, lineage, costs, ledger).
 
 Listens: `log.infer` (request logs), `tel.training.steps`, every `evt` fact, StageCompleted.
 Emits: BaselineSealed, SignalComputed, AlarmRaised, CostRecorded.
+
+Answers: `ctl.projection.v1.<question>` (see `ropewalk.projections.asking`).
 
 HTTP (loopback, port 8123, not with a ClickHouse server): ClickHouse's interface at `/` and `/ping`, read-only for the
 user `ropewalk`. The queries that ship are in `ropewalk.client.queries`.

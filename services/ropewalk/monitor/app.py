@@ -1,4 +1,4 @@
-"""Puts the monitor together: three sinks, the watcher, the handler that prices stages, the HTTP interface."""
+"""Puts the monitor together: sinks, watcher, projector, the handler that prices stages, the HTTP interface."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from ropewalk.events.run import StageCompleted
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
 from ropewalk.monitor.adapters.embedded import Engine
 from ropewalk.monitor.adapters.facade import Account, Facade, serve
+from ropewalk.monitor.adapters.projections import LiveProjector
 from ropewalk.monitor.adapters.sink import Feed, Sink
 from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.domain.rows import event_rows, request_rows, train_step_rows
@@ -36,6 +37,8 @@ def build(settings: Settings) -> Service:
     service.on(StageCompleted, price_stage(lambda: service.bus), purpose="price")
     service.reads(REQUESTS.consumer, STEPS.consumer, EVENTS.consumer)
     service.background(lambda: keep_tables(service, settings))
+    projector = LiveProjector(settings.nats, settings.state_dir / "projections")
+    service.background(lambda: projector.run(service.bus.connection))
     return service
 
 

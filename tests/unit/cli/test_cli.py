@@ -37,10 +37,13 @@ SURFACE = {
     "dead show": ["--json", "--state-dir"],
     "demo": ["--json", "--keep", "--minutes", "--recipe", "--state-dir"],
     "down": ["--json", "--state-dir"],
+    "fsck": ["--json", "--log-only", "--state-dir"],
     "ledger verify": ["--json", "--state-dir"],
+    "lineage": ["--json", "--state-dir"],
     "logs": ["--follow", "--json", "--lines", "--state-dir"],
     "query": ["--json", "--list", "--state-dir"],
-    "runs": ["--json", "--state-dir"],
+    "replay": ["--into", "--json", "--state-dir", "--until"],
+    "runs": ["--json", "--limit", "--state-dir", "--status"],
     "show": ["--json", "--state-dir"],
     "status": ["--json", "--state-dir"],
     "submit": [
@@ -55,6 +58,7 @@ SURFACE = {
         "--state-dir",
     ],
     "up": ["--json", "--state-dir"],
+    "what-was-live": ["--at", "--json", "--state-dir"],
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from ropewalk.client.summary import RunSummary
+from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.recipe import Recipe
 
 

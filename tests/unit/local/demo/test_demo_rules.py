@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ropewalk.client.summary import RunSummary
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointSaved
 from ropewalk.events.run import RunAccepted, RunFailed, StageCompleted, StageStarted
 from ropewalk.events.training import (
@@ -20,6 +19,7 @@ from ropewalk.local.demo.choice import demo_fields, free_model_name, unfinished_
 from ropewalk.local.demo.kill import KillPlan, observe
 from ropewalk.local.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
 from ropewalk.local.demo.verdict import problems
+from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.report.card import ReportCard
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from ropewalk.client.summary import summarise
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.run import (
     RunAccepted,
@@ -15,10 +14,19 @@ from ropewalk.events.run import (
     StageStarted,
     SubmitRun,
 )
+from ropewalk.projections.projector import Projector
+from ropewalk.projections.runs import summary_of
 
 SUBMITTED = SubmitRun(run_id="a", recipe={"base": "python-stdlib"})
 ACCEPTED = RunAccepted(run_id="a", recipe={"name": "python-stdlib"}, recipe_sha256="x")
 TRAINING = StageStarted(run_id="a", stage="train", epoch=1)
+
+
+def summarise(stored_messages):
+    projector = Projector(["runs"])
+    for stored in stored_messages:
+        projector.apply(stored)
+    return [summary_of(run_id, projector.view("runs", run_id)) for run_id in projector.keys("runs")]
 
 
 def summary_after(log, *messages):

@@ -1,0 +1,79 @@
+"""`ropewalk runs` without waiting for imports: the monitor of the embedded stack is asked over a plain socket.
+
+Typer, pydantic and the asynchronous client take most of a second to import; this takes none of them. Whatever is
+not the plain case (an option it does not know, a stack that is down, a monitor that does not answer) is left to the
+command proper, which does the same with all means.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
+from ropewalk.cli.settings import default_state_dir, names_a_bus
+from ropewalk.projections.asking import ask
+from ropewalk.runtime.wire import Address, WireError, open_wire
+
+_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What was asked for."""
+
+    limit: int = DEFAULT_LIMIT
+    status: str = ""
+    as_json: bool = False
+    state_dir: Path | None = None
+
+
+def answer(arguments: list[str]) -> bool:
+    """Do what the command line says, if it is a plain `runs`; whether it was done."""
+    listing = parse(arguments)
+    if listing is None or names_a_bus():
+        return False
+    address = _address(listing.state_dir or default_state_dir())
+    if address is None:
+        return False
+    try:
+        with open_wire(address, _TIMEOUT_S) as wire:
+            found = ask(wire, "run_list", limit=listing.limit, status=listing.status)
+    except WireError:
+        return False
+    print_runs(found, listing.status, sys.stdout, as_json=listing.as_json)
+    return True
+
+
+def parse(arguments: list[str]) -> Listing | None:
+    """The options of `runs`, or None for everything else."""
+    if arguments[:1] != ["runs"]:
+        return None
+    found: dict[str, Any] = {}
+    words = iter(arguments[1:])
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word == "--json":
+            found["as_json"] = True
+            continue
+        value = value if equals else next(words, "")
+        if name == "--limit" and value.isdecimal() and int(value) > 0:
+            found["limit"] = int(value)
+        elif name == "--status" and value:
+            found["status"] = value
+        elif name == "--state-dir" and value:
+            found["state_dir"] = Path(value).expanduser()
+        else:
+            return None
+    return Listing(**found)
+
+
+def _address(state_dir: Path) -> Address | None:
+    """The bus of an embedded stack, from the files that the stack keeps."""
+    try:
+        stack = json.loads((state_dir / "stack.json").read_bytes())
+        secrets = json.loads((state_dir / "credentials.json").read_bytes())
+        return Address(url=stack["endpoints"]["nats"], token=secrets["nats_token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,57 @@
+"""Asking the live projector, which answers on `ctl.projection.v1.<question>` of core NATS. Standard library only.
+
+Questions are JSON. `hashes` and `run_list` are answered in JSON; a projection's own name is answered with a piece of
+its canonical bytes, behind one line of JSON that says where the piece belongs, so that any size fits into messages.
+"""
+
+import hashlib
+import json
+from typing import Any, NamedTuple
+
+from ropewalk.runtime.wire import Wire, WireError
+
+SUBJECT = "ctl.projection.v1"
+
+
+class ProjectorError(WireError):
+    """The projector answered that it cannot; its sentence is the text."""
+
+
+class Rendered(NamedTuple):
+    """A projection as of a sequence of the log, in canonical bytes."""
+
+    name: str
+    sequence: int
+    time: str
+    sha256: str
+    body: bytes
+
+    def items(self) -> dict[str, Any]:
+        """Its content by key."""
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+def ask(wire: Wire, question: str, **details: object) -> dict[str, Any]:
+    """A small question. Raises NoResponderError, ProjectorError, WireError."""
+    return _head(wire, question, details)[0]
+
+
+def fetch(wire: Wire, name: str) -> Rendered:
+    """A whole projection as it stands now. Raises NoResponderError, ProjectorError, WireError."""
+    head, body = _head(wire, name, {})
+    while len(body) < head["size"]:
+        _, piece = _head(wire, name, {"sequence": head["sequence"], "offset": len(body)})
+        body += piece
+    if hashlib.sha256(body).hexdigest() != head["sha256"]:
+        raise ProjectorError(f"the pieces of projection {name} do not fit together; ask again")
+    return Rendered(name, head["sequence"], head["time"], head["sha256"], body)
+
+
+def _head(wire: Wire, question: str, details: dict[str, object]) -> tuple[dict[str, Any], bytes]:
+    answer = wire.request(f"{SUBJECT}.{question}", json.dumps(details).encode()).body
+    first, _, rest = answer.partition(b"\n")
+    head: dict[str, Any] = json.loads(first)
+    if "error" in head:
+        raise ProjectorError(head["error"])
+    return head, rest

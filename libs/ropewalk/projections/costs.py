@@ -1,0 +1,29 @@
+"""What runs cost, per stage. Every CostRecorded counts once, summed without rounding, so the order does not matter."""
+
+from math import fsum
+from typing import Any
+
+from ropewalk.events.monitoring import CostRecorded
+from ropewalk.projections.fold import Fold, Json, Record, collect, collected, run_of
+from ropewalk.runtime.codec import Stored
+
+
+def _recorded(record: Record, stored: Stored[CostRecorded]) -> None:
+    cost = stored.message
+    collect(record, cost.stage, stored, [cost.seconds, cost.cpu_seconds, cost.usd])
+
+
+def _view(_: str, record: Record) -> Json:
+    stages = {stage: [value for _, value in collected(record, stage)] for stage in record}
+    return {
+        "stages": {stage: _sums(values) for stage, values in stages.items()},
+        "total": _sums([value for values in stages.values() for value in values]),
+    }
+
+
+def _sums(values: list[list[float]]) -> dict[str, Any]:
+    seconds, cpu_seconds, usd = (fsum(column) for column in zip(*values, strict=True))
+    return {"attempts": len(values), "seconds": seconds, "cpu_seconds": cpu_seconds, "usd": usd}
+
+
+COSTS = Fold(name="costs", version=1, key_of=run_of, view=_view, steps={CostRecorded: _recorded})

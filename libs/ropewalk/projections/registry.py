@@ -1,0 +1,147 @@
+"""Models: their versions, when each of them answered, and which version each alias pointed to, from when to when.
+
+Times are those of the log. A version answers under `<model>@<number>` from its deployment until it is retired; an
+alias points to a version from one TrafficShifted to the next.
+"""
+
+from typing import Any
+
+from ropewalk.events.checkpoint import ModelPromoted, ParityCertified
+from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired, ServingFailed, TrafficShifted
+from ropewalk.projections.fold import Fold, Json, Record, collect, collected, held, keep_first, keep_latest, log_time
+from ropewalk.runtime.codec import Stored
+
+PRODUCTION = "production"
+
+
+def _model_of(message: Any) -> str:
+    return str(message.model)
+
+
+def _version(record: Record, number: int) -> Record:
+    version: Record = record.setdefault("versions", {}).setdefault(str(number), {})
+    return version
+
+
+def _because(stored: Stored[Any]) -> dict[str, Json]:
+    """Where a fact lies and what it followed from."""
+    return {
+        "time": log_time(stored.time),
+        "sequence": stored.sequence,
+        "event_id": stored.envelope.id,
+        "cause_id": stored.envelope.cause_id,
+        "run_id": stored.message.run_id,
+    }
+
+
+def _deploying(record: Record, stored: Stored[ModelDeploying]) -> None:
+    version = _version(record, stored.message.model_version)
+    keep_first(version, "checkpoint_id", stored, stored.message.checkpoint_id)
+    keep_first(version, "run_id", stored, stored.message.run_id)
+
+
+def _deployed(record: Record, stored: Stored[ModelDeployed]) -> None:
+    event = stored.message
+    version = _version(record, event.model_version)
+    keep_first(version, "checkpoint_id", stored, event.checkpoint_id)
+    keep_first(version, "run_id", stored, event.run_id)
+    uris = {"export_uri": event.export_uri, "evaluation_uri": event.evaluation_uri, "openai_url": event.openai_url}
+    keep_latest(version, "deployed", stored, uris)
+    collect(version, "turns", stored, {"up": True, **_because(stored)})
+
+
+def _retired(record: Record, stored: Stored[ModelRetired]) -> None:
+    collect(_version(record, stored.message.model_version), "turns", stored, {"up": False, **_because(stored)})
+
+
+def _failed(record: Record, stored: Stored[ServingFailed]) -> None:
+    failure = {"message": stored.message.message, **_because(stored)}
+    keep_latest(_version(record, stored.message.model_version), "failed", stored, failure)
+
+
+def _certified(record: Record, stored: Stored[ParityCertified]) -> None:
+    event = stored.message
+    parity = {
+        "passed": event.passed,
+        "paths": list(event.paths),
+        "num_prompts": event.num_prompts,
+        "num_tokens": event.num_tokens,
+        **_because(stored),
+    }
+    collect(_version(record, event.model_version), "parity", stored, parity)
+
+
+def _promoted(record: Record, stored: Stored[ModelPromoted]) -> None:
+    promotion = {"alias": stored.message.alias, **_because(stored)}
+    collect(_version(record, stored.message.model_version), "promoted", stored, promotion)
+
+
+def _shifted(record: Record, stored: Stored[TrafficShifted]) -> None:
+    event = stored.message
+    shift = {"version": event.model_version, "checkpoint_id": event.checkpoint_id, **_because(stored)}
+    collect(record.setdefault("aliases", {}), event.alias, stored, shift)
+
+
+def _view(_: str, record: Record) -> Json:
+    versions = record.get("versions", {})
+    aliases = record.get("aliases", {})
+    return {
+        "versions": {number: _version_view(version) for number, version in versions.items()},
+        "aliases": {alias: _spans([shift for _, shift in collected(aliases, alias)]) for alias in aliases},
+    }
+
+
+def _version_view(version: Record) -> Json:
+    return {
+        "checkpoint_id": held(version, "checkpoint_id", ""),
+        "run_id": held(version, "run_id", ""),
+        **held(version, "deployed", {"export_uri": "", "evaluation_uri": "", "openai_url": ""}),
+        "parity": [certificate for _, certificate in collected(version, "parity")],
+        "promoted": [promotion for _, promotion in collected(version, "promoted")],
+        "failed": held(version, "failed"),
+        "up": [span for span in _spans(_changes(version)) if span.pop("up")],
+    }
+
+
+def _changes(version: Record) -> list[Json]:
+    """The turns of a version, without those that change nothing: a second deployment of what answers already."""
+    changes: list[Json] = []
+    for _, turn in collected(version, "turns"):
+        if turn["up"] != (changes[-1]["up"] if changes else False):
+            changes.append(turn)
+    return changes
+
+
+def _spans(changes: list[Json]) -> list[Json]:
+    """Each change lasts until the next one."""
+    spans = []
+    for index, change in enumerate(changes):
+        following = changes[index + 1] if index + 1 < len(changes) else None
+        rest = {name: value for name, value in change.items() if name not in ("time", "sequence")}
+        spans.append(
+            {
+                "from": change["time"],
+                "from_sequence": change["sequence"],
+                "until": following["time"] if following else None,
+                "until_sequence": following["sequence"] if following else None,
+                **rest,
+            }
+        )
+    return spans
+
+
+REGISTRY = Fold(
+    name="registry",
+    version=1,
+    key_of=_model_of,
+    view=_view,
+    steps={
+        ModelDeploying: _deploying,
+        ModelDeployed: _deployed,
+        ModelRetired: _retired,
+        ServingFailed: _failed,
+        ParityCertified: _certified,
+        ModelPromoted: _promoted,
+        TrafficShifted: _shifted,
+    },
+)

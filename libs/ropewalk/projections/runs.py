@@ -1,0 +1,194 @@
+"""The state of runs. `refused` means the recipe was not accepted, `rejected` that the gate said no."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.run import (
+    RunAccepted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunRejected,
+    StageCompleted,
+    StageInterrupted,
+    StageQueued,
+    StageStalled,
+    StageStarted,
+    SubmitRun,
+)
+from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep_latest, log_time, run_of
+from ropewalk.runtime.codec import Stored
+
+RunStatus = Literal[
+    "submitted", "queued", "running", "promoted", "rejected", "need_more", "refused", "failed", "cancelled"
+]
+STATUSES: tuple[str, ...] = get_args(RunStatus)
+LIVE: frozenset[str] = frozenset({"submitted", "queued", "running"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """One run. `sequence` says where it appeared in the log."""
+
+    run_id: str
+    status: RunStatus
+    recipe: str = ""
+    stage: str = ""
+    attempt: int = 0
+    started_at: datetime
+    ended_at: datetime | None = None
+    detail: str = ""
+    model: str = ""
+    model_version: int = 0
+    priority: int = 0
+    owner: str = ""
+    deadline_at: datetime | None = None
+    sequence: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status not in LIVE
+
+
+def summary_of(run_id: str, view: Json) -> RunSummary:
+    """A run from its place in the projection."""
+    return RunSummary(
+        run_id=run_id,
+        **{name: _moment(view[name]) for name in ("started_at", "ended_at", "deadline_at")},
+        **{name: value for name, value in view.items() if not name.endswith("_at")},
+    )
+
+
+def _moment(text: str | None) -> Any:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _seen(record: Record, stored: Stored[Any]) -> None:
+    if "first" not in record or stored.sequence < record["first"][0]:
+        keep_first(record, "first", stored, log_time(stored.time))
+
+
+def _submitted(record: Record, stored: Stored[SubmitRun]) -> None:
+    _seen(record, stored)
+    asked = stored.message
+    name = str(asked.recipe.get("name") or asked.recipe.get("base") or "custom")
+    keep_latest(record, "asked", stored, {"recipe": name, "priority": asked.priority, "owner": asked.owner})
+
+
+def _accepted(record: Record, stored: Stored[RunAccepted]) -> None:
+    _seen(record, stored)
+    run = stored.message
+    accepted = {"recipe": str(run.recipe.get("name", "")), "priority": run.priority, "owner": run.owner}
+    if run.deadline_unix:
+        accepted["deadline_at"] = log_time(datetime.fromtimestamp(run.deadline_unix, UTC))
+    keep_latest(record, "accepted", stored, accepted)
+
+
+def _queued(record: Record, stored: Stored[StageQueued]) -> None:
+    _stage(record, stored, "queued", 0)
+
+
+def _started(record: Record, stored: Stored[StageStarted]) -> None:
+    _stage(record, stored, "running", stored.message.attempt)
+    keep_latest(record, "trouble", stored, "")
+
+
+def _completed(record: Record, stored: Stored[StageCompleted]) -> None:
+    _stage(record, stored, "running", 0)
+
+
+def _interrupted(record: Record, stored: Stored[StageInterrupted]) -> None:
+    _stage(record, stored, "running", 0)
+    keep_latest(record, "trouble", stored, stored.message.cause)
+
+
+def _stalled(record: Record, stored: Stored[StageStalled]) -> None:
+    _stage(record, stored, "running", 0)
+    keep_latest(record, "trouble", stored, f"no progress for {stored.message.silent_s:.0f} s")
+
+
+def _stage(record: Record, stored: Stored[Any], status: str, attempt: int) -> None:
+    _seen(record, stored)
+    keep_latest(record, "stage", stored, {"stage": stored.message.stage, "status": status})
+    if attempt:
+        keep_latest(record, "attempt", stored, attempt)
+
+
+def _saved(record: Record, stored: Stored[CheckpointSaved]) -> None:
+    _seen(record, stored)
+    keep_latest(record, "trouble", stored, "")
+
+
+def _not_saved(record: Record, stored: Stored[CheckpointSaveFailed]) -> None:
+    _seen(record, stored)
+    keep_latest(record, "trouble", stored, f"step {stored.message.step} not saved: {stored.message.reason}")
+
+
+def _ended(record: Record, stored: Stored[Any]) -> None:
+    """A run ends once; were there two endings, the later one counts."""
+    _seen(record, stored)
+    keep_latest(record, "ending", stored, {"ended_at": log_time(stored.time), **_ending(stored.message)})
+
+
+def _ending(message: Message) -> Json:
+    match message:
+        case RunRejected(violations=violations):
+            return {"status": "refused", "detail": "; ".join(violations)}
+        case RunCompleted(outcome=outcome, model=model, model_version=version):
+            return {"status": outcome, "detail": "", "model": model, "model_version": version}
+        case RunFailed(stage=stage, message=sentence):
+            return {"status": "failed", "stage": stage, "detail": sentence}
+        case RunCancelled(reason=reason):
+            return {"status": "cancelled", "detail": reason}
+        case _:
+            raise AssertionError(f"{type(message).__name__} ends no run")
+
+
+def _view(_: str, record: Record) -> Json:
+    accepted = held(record, "accepted")
+    stage = held(record, "stage", {"stage": "", "status": "running" if accepted else "submitted"})
+    return {
+        "status": stage["status"],
+        "stage": stage["stage"],
+        "attempt": held(record, "attempt", 0),
+        "started_at": held(record, "first"),
+        "sequence": record["first"][0],
+        "ended_at": None,
+        "detail": held(record, "trouble", ""),
+        "model": "",
+        "model_version": 0,
+        "recipe": "",
+        "priority": 0,
+        "owner": "",
+        "deadline_at": None,
+        **held(record, "asked", {}),
+        **(accepted or {}),
+        **held(record, "ending", {}),
+    }
+
+
+RUNS = Fold(
+    name="runs",
+    version=1,
+    key_of=run_of,
+    view=_view,
+    steps={
+        SubmitRun: _submitted,
+        RunAccepted: _accepted,
+        StageQueued: _queued,
+        StageStarted: _started,
+        StageCompleted: _completed,
+        StageInterrupted: _interrupted,
+        StageStalled: _stalled,
+        CheckpointSaved: _saved,
+        CheckpointSaveFailed: _not_saved,
+        RunRejected: _ended,
+        RunCompleted: _ended,
+        RunFailed: _ended,
+        RunCancelled: _ended,
+    },
+)

@@ -1,0 +1,128 @@
+"""Keeps every projection beside the log and answers questions about them.
+
+The log is read on a blocking connection in a thread, a slice at a time, so a long log never stops the event loop. A
+snapshot lets a restart continue where the last one was; it is only a shortcut: the log decides, and a snapshot that
+does not fit it, or is broken, is dropped.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+from pathlib import Path
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from ropewalk.projections.answering import Answers
+from ropewalk.projections.asking import SUBJECT
+from ropewalk.projections.projector import Projector, SnapshotError
+from ropewalk.projections.replay import Until, advance, fits
+from ropewalk.runtime.bulk import address_of
+from ropewalk.runtime.errors import BusError
+from ropewalk.runtime.settings import NatsSettings
+from ropewalk.runtime.wire import Wire, WireError, open_wire
+
+logger = logging.getLogger(__name__)
+
+_SLICE = 2_000
+_POLL_S = 1.0
+_TIMEOUT_S = 5.0
+_STARTING = b'{"error": "the projector has not read the whole log yet; ask again in a moment"}'
+
+
+class LiveProjector:
+    """The projections of this moment. `run` ends only by cancellation."""
+
+    def __init__(self, settings: NatsSettings, folder: Path, *, snapshot_every_s: float = 30.0) -> None:
+        self._address = address_of(settings)
+        self._file = folder / "snapshot.json"
+        self._snapshot_every_s = snapshot_every_s
+        self._turn = asyncio.Lock()
+        self._mutex = threading.Lock()  # a thread outlives the cancelled task that waits for it
+        self._wire: Wire | None = None
+        self._answers = Answers(Projector())
+        self._saved = 0
+        self._ready = False
+
+    @property
+    def projector(self) -> Projector:
+        """What it knows."""
+        return self._answers.projector
+
+    async def run(self, connection: Client) -> None:
+        """Continue from the snapshot, follow the log, answer what is asked on `connection`."""
+        await asyncio.to_thread(self._load)
+        subscription = await connection.subscribe(f"{SUBJECT}.*", queue="projector", cb=self._on_question)
+        saved_at = asyncio.get_running_loop().time()
+        try:
+            while True:
+                await self._catch_up()
+                now = asyncio.get_running_loop().time()
+                if now - saved_at >= self._snapshot_every_s:
+                    await asyncio.to_thread(self._save)
+                    saved_at = now
+                await asyncio.sleep(_POLL_S)
+        finally:
+            await subscription.unsubscribe()
+            self._save()
+
+    async def _on_question(self, message: Msg) -> None:
+        """Look at the log first, so that whoever just wrote something sees it."""
+        answer = _STARTING
+        if self._ready:
+            await self._catch_up()
+            async with self._turn:
+                answer = self._answers.answer(message.subject.rpartition(".")[2], message.data)
+        await message.respond(answer)
+
+    async def _catch_up(self) -> None:
+        """Fold in what is new. Several may ask for it at once; each slice is one turn."""
+        more = True
+        while more:
+            async with self._turn:
+                try:
+                    more = await asyncio.to_thread(self._advance)
+                except (WireError, BusError) as error:
+                    logger.warning("projections wait for the log: %s", error)
+                    self._close()
+                    return
+        self._ready = True
+
+    def _advance(self) -> bool:
+        """Fold in one slice; whether there may be more."""
+        with self._mutex:
+            if self._wire is None:
+                self._wire = open_wire(self._address, _TIMEOUT_S)
+                if not fits(self.projector, self._wire):
+                    logger.warning("this log is not the one of the snapshot: projecting it from its beginning")
+                    self._answers = Answers(Projector())
+            return advance(self.projector, self._wire, Until(num_messages=_SLICE)).num_read == _SLICE
+
+    def _close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _load(self) -> None:
+        try:
+            self._answers = Answers(Projector.restore(self._file.read_bytes()))
+        except FileNotFoundError:
+            return
+        except SnapshotError as error:
+            logger.warning("%s: projecting the log from its beginning", error)
+        self._saved = self.projector.sequence
+        logger.info("projections continue after message %d", self._saved)
+
+    def _save(self) -> None:
+        with self._mutex:
+            if self.projector.sequence == self._saved:
+                return
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._file.with_suffix(".tmp")
+            with temporary.open("wb") as file:
+                file.write(self.projector.save())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._file)
+            self._saved = self.projector.sequence

@@ -1,0 +1,25 @@
+"""The monitor's projector in a process of its own, so that a test can kill it.
+
+python live_process.py <NatsSettings as JSON> <folder for snapshots>
+"""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from ropewalk.monitor.adapters.projections import LiveProjector
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.settings import NatsSettings
+
+
+async def main() -> None:
+    """Run until killed."""
+    settings = NatsSettings.model_validate_json(sys.argv[1])
+    bus = await Bus.connect(settings, "monitor")
+    await LiveProjector(settings, Path(sys.argv[2]), snapshot_every_s=0.2).run(bus.connection)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(main())

@@ -1,0 +1,55 @@
+"""Logs for folds: stored messages made up in memory."""
+
+import importlib.util
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ropewalk.events.base import Message
+from ropewalk.events.envelope import Envelope
+from ropewalk.runtime.codec import Stored
+
+BEGAN = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
+Log = list[Stored[Message]]
+
+
+def stored_log(messages: Iterable[Message]) -> Log:
+    """Messages in the order of the log, one second apart, each the cause of the next."""
+    return [
+        Stored(
+            sequence=number,
+            time=BEGAN + timedelta(seconds=number),
+            envelope=Envelope(
+                id=f"e{number}",
+                type=message.type_name(),
+                source="test",
+                time="",
+                run_id=message.run_id,
+                cause_id=f"e{number - 1}" if number > 1 else "",
+            ),
+            message=message,
+        )
+        for number, message in enumerate(messages, start=1)
+    ]
+
+
+@pytest.fixture(scope="session")
+def log() -> Callable[..., Log]:
+    """Makes a log of messages."""
+    return lambda *messages: stored_log(messages)
+
+
+@pytest.fixture(scope="session")
+def sample_log() -> Log:
+    """Four runs that went into production, two of them of the same model, interleaved as concurrent runs are."""
+    path = Path(__file__).parents[3] / "benchmarks" / "sample_log.py"
+    spec = importlib.util.spec_from_file_location("sample_log", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    runs = [list(module.run_messages(number)) for number in (0, 1, 7, 12)]
+    longest = max(len(run) for run in runs)
+    return stored_log(run[place] for place in range(longest) for run in runs if place < len(run))
