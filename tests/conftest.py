@@ -37,7 +37,7 @@ _CONFIG = """
 host: 127.0.0.1
 port: {port}
 jetstream {{ store_dir: "{store}", sync_interval: always, max_file_store: 64GB }}
-authorization {{ token: "test-token" }}
+authorization {{ user: "test", password: "test-password" }}
 """
 
 
@@ -57,7 +57,7 @@ class NatsServer:
 
     @property
     def settings(self) -> NatsSettings:
-        return NatsSettings(url=f"nats://127.0.0.1:{self.port}", token="test-token")
+        return NatsSettings(url=f"nats://127.0.0.1:{self.port}", user="test", password="test-password")
 
     def start(self) -> None:
         config = self.folder / "nats.conf"

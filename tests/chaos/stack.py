@@ -68,7 +68,8 @@ class Stack:
         instance.num_starts += 1
         environment = self._environment | {
             "ROPEWALK_NATS_URL": f"nats://127.0.0.1:{instance.proxy.port}",
-            "ROPEWALK_NATS_TOKEN": self._settings.token,
+            "ROPEWALK_NATS_USER": self._settings.user,
+            "ROPEWALK_NATS_PASSWORD": self._settings.password,
             "ROPEWALK_INSTANCE": f"{instance.name}-{instance.num_starts}",
         }
         with (self.folder / f"{instance.name}.log").open("ab") as log:

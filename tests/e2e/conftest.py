@@ -157,7 +157,7 @@ def promoted(stack: Stack, small_recipe: dict[str, Any]) -> ModelPromoted:
     """A run submitted with plain nats-py, followed to its end; every module looks at this one."""
 
     async def publish() -> None:
-        connection = await nats.connect(stack.settings.nats.url, token=stack.settings.nats.token)
+        connection = await nats.connect(stack.status()["endpoints"]["nats"])
         body = json.dumps({"run_id": "small", "recipe": small_recipe}).encode()
         await connection.jetstream().publish("cmd.run.submit.v1.small", body)
         await connection.close()

@@ -10,7 +10,6 @@ from pathlib import Path
 import nats
 import pytest
 
-from ropewalk.client import ClientSettings
 from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunRejected, StageCompleted, StageStarted
 from ropewalk.events.training import StepsCommitted, TrainingProgressed
 
@@ -82,9 +81,9 @@ def test_a_corpus_smaller_than_a_batch_fails_with_its_sizes(stack, tmp_path) -> 
     assert "tokens" in refused(stack, "bad-small", RunFailed)
 
 
-async def published_by_hand(settings: ClientSettings, subject: str, body: bytes) -> str:
+async def published_by_hand(address: str, subject: str, body: bytes) -> str:
     """Publish with plain nats-py and return the reason on the dead letter that it becomes."""
-    connection = await nats.connect(settings.nats.url, token=settings.nats.token)
+    connection = await nats.connect(address)
     dead_letters = await connection.jetstream().subscribe("dlq.>", ordered_consumer=True)
     await connection.jetstream().publish(subject, body)
     try:
@@ -99,7 +98,7 @@ async def published_by_hand(settings: ClientSettings, subject: str, body: bytes)
 @pytest.mark.parametrize("body", [b"not even JSON", b'{"run_id": "by-hand"}', b'{"run_id": "other", "recipe": {}}'])
 def test_a_malformed_request_published_by_hand_becomes_a_dead_letter_and_blocks_nobody(stack, body) -> None:
     subject = f"cmd.run.submit.v1.by-hand-{len(body)}"
-    assert asyncio.run(published_by_hand(stack.settings, subject, body))
+    assert asyncio.run(published_by_hand(stack.status()["endpoints"]["nats"], subject, body))
     stack.submit({"base": "python-stdlib-tiny", "learning_rate": 1}, f"after-by-hand-{len(body)}")
     refused(stack, f"after-by-hand-{len(body)}", RunRejected)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ropewalk.events.access import OPERATOR
 from ropewalk.runtime.settings import ExpandedPath, NatsSettings, StorageSettings
 
 
@@ -43,11 +44,19 @@ def find_settings(state_dir: Path | None = None) -> ClientSettings:
     }
     given = ClientSettings()
     updates = {name: value for name, value in found.items() if value and name not in given.model_fields_set}
-    nats_found = {"url": endpoints.get("nats"), "token": secrets.get("nats_token")}
-    nats = given.nats.model_copy(
-        update={name: value for name, value in nats_found.items() if value and name not in given.nats.model_fields_set}
-    )
-    return given.model_copy(update={**updates, "nats": nats})
+    return given.model_copy(update={**updates, "nats": _nats_of(given.nats, endpoints.get("nats", ""), folder)})
+
+
+def _nats_of(given: NatsSettings, url: str, folder: Path) -> NatsSettings:
+    """The bus as its operator reaches it, unless the environment says where it is or who we are."""
+    update: dict[str, object] = {}
+    if url and "url" not in given.model_fields_set:
+        update["url"] = url
+    seed = folder / "keys" / f"{OPERATOR}.seed"
+    named = given.model_fields_set & {"user", "password", "nkey_file"} or "@" in given.url
+    if seed.is_file() and not named:
+        update |= {"user": OPERATOR, "nkey_file": seed}
+    return given.model_copy(update=update)
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -18,7 +18,7 @@ class Credentials(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    nats_token: str = Field(default_factory=_secret, repr=False)
+    nats_password: str = Field(default_factory=_secret, repr=False, description="of the operator, for plain clients")
     demo_key: str = Field(default_factory=lambda: f"rw-demo-{_secret()}", repr=False)
     internal_key: str = Field(default_factory=lambda: f"rw-internal-{_secret()}", repr=False)
     triton_secret: str = Field(default_factory=_secret, repr=False)

@@ -2,18 +2,25 @@
 
 from collections.abc import Mapping
 
+from ropewalk.events.access import SERVICE_USERS
 from ropewalk.local.credentials import Credentials
+from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import Layout
 from ropewalk.local.ports import LOOPBACK, Ports
 from ropewalk.local.settings import MARKER, PROCESS_MARKER, inherited_environment
 from ropewalk.local.state import endpoints_of
+from ropewalk.runtime.settings import NatsSettings
+
+_BUS_SETTINGS = "ROPEWALK_NATS_"
 
 
 def process_environment(name: str, layout: Layout, ports: Ports, credentials: Credentials) -> dict[str, str]:
     """The complete environment of one process: the user's, ours on top, and the marks by which it is found again."""
+    inherited = inherited_environment()
     return {
-        **inherited_environment(),
+        **{name: value for name, value in inherited.items() if not name.startswith(_BUS_SETTINGS)},
         **stack_environment(layout, ports, credentials),
+        **_identity(name, layout),
         **_ray_environment(credentials),
         MARKER: str(layout.state_dir),
         PROCESS_MARKER: name,
@@ -28,7 +35,6 @@ def stack_environment(layout: Layout, ports: Ports, credentials: Credentials) ->
     return {
         "ROPEWALK_STATE_DIR": str(layout.state_dir),
         "ROPEWALK_NATS_URL": endpoints.nats,
-        "ROPEWALK_NATS_TOKEN": credentials.nats_token,
         "ROPEWALK_PREPROCESSING_RAY_ADDRESS": ray_address,
         "ROPEWALK_TRAINER_RAY_ADDRESS": ray_address,
         "ROPEWALK_MONITOR_HOST": LOOPBACK,
@@ -45,6 +51,25 @@ def stack_environment(layout: Layout, ports: Ports, credentials: Credentials) ->
         "ROPEWALK_SERVING_TRITON_METRICS": str(ports.triton_metrics),
         "ROPEWALK_SERVING_TRITON_SECRET": credentials.triton_secret,
     }
+
+
+def bus_settings(user: str, layout: Layout, ports: Ports) -> NatsSettings:
+    """How a user reaches the bus of this stack. Nothing is taken from the environment."""
+    return NatsSettings(
+        url=endpoints_of(ports).nats,
+        user=user,
+        password="",
+        nkey_file=seed_file(layout.keys, user),
+        tls_ca=None,
+        replicas=1,
+    )
+
+
+def _identity(process: str, layout: Layout) -> Mapping[str, str]:
+    """Only services have one: the engines (Ray, Triton) know no bus."""
+    if process not in SERVICE_USERS:
+        return {}
+    return {"ROPEWALK_NATS_USER": process, "ROPEWALK_NATS_NKEY_FILE": str(seed_file(layout.keys, process))}
 
 
 def _ray_environment(credentials: Credentials) -> Mapping[str, str]:

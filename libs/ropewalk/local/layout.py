@@ -28,6 +28,11 @@ class Layout:
         return self.state_dir / "credentials.json"
 
     @property
+    def keys(self) -> Path:
+        """One file per user of the bus with the seed of its key, mode 0600."""
+        return self.state_dir / "keys"
+
+    @property
     def logs(self) -> Path:
         """One file per process."""
         return self.state_dir / "logs"
@@ -39,7 +44,7 @@ class Layout:
 
     @property
     def nats_config(self) -> Path:
-        """Written anew at every start, mode 0600, since it holds the token."""
+        """Written anew at every start, mode 0600, since it holds the operator's password."""
         return self.state_dir / "nats-server.conf"
 
     @property

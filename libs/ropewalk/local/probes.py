@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 
 import httpx
-import nats
 import nats.errors
 from nats.aio.client import Client as NatsClient
 
 from ropewalk.local.disks import has_room
 from ropewalk.local.spec import Probe
+from ropewalk.runtime.connection import connect
+from ropewalk.runtime.errors import RopewalkError
+from ropewalk.runtime.settings import NatsSettings
 
 _TIMEOUT_S = 2.0
 
@@ -71,9 +73,8 @@ def all_ready(*probes: Probe) -> Probe:
 class ServicePings:
     """Asks services on the bus. Holds one connection, made when first needed."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url = url
-        self._token = token
+    def __init__(self, settings: NatsSettings) -> None:
+        self._settings = settings
         self._client: NatsClient | None = None
 
     def answers(self, service: str) -> Probe:
@@ -84,7 +85,7 @@ class ServicePings:
                 client = await self._connected()
                 reply = await client.request(f"ctl.ping.{service}", b"", timeout=_TIMEOUT_S)
                 return json.loads(reply.data).get("service") == service
-            except (nats.errors.Error, OSError, ValueError, TimeoutError):
+            except (RopewalkError, nats.errors.Error, OSError, ValueError, TimeoutError):
                 return False
 
         return probe
@@ -96,16 +97,5 @@ class ServicePings:
 
     async def _connected(self) -> NatsClient:
         if self._client is None or self._client.is_closed:
-            self._client = await nats.connect(
-                self._url,
-                token=self._token,
-                name="supervisor",
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.5,
-                error_cb=_ignore,
-            )
+            self._client = await connect(self._settings, "supervisor")
         return self._client
-
-
-async def _ignore(_: Exception) -> None:
-    """The supervisor sees a lost connection as an unready service; printing it again helps nobody."""

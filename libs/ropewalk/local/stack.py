@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from ropewalk.events.access import OPERATOR
 from ropewalk.local.commands import SERVICES
 from ropewalk.local.credentials import Credentials, read_credentials
 from ropewalk.local.errors import StackNotRunningError, StackStartError
@@ -135,7 +136,7 @@ def _with_secret(endpoints: Endpoints, credentials: Credentials | None) -> Endpo
     """With the bus as NATS clients take it, in one string."""
     if credentials is None:
         return endpoints
-    nats = endpoints.nats.replace("nats://", f"nats://{credentials.nats_token}@")
+    nats = endpoints.nats.replace("nats://", f"nats://{OPERATOR}:{credentials.nats_password}@")
     return endpoints.model_copy(update={"nats": nats})
 
 

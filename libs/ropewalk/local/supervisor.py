@@ -17,18 +17,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from ropewalk.events.access import OPERATOR, SUPERVISOR, USERS
 from ropewalk.local.commands import Plan, broker, engines_and_services
 from ropewalk.local.credentials import ensure_credentials, write_private
+from ropewalk.local.env import bus_settings
 from ropewalk.local.errors import LocalError
+from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import Layout, layout_of
-from ropewalk.local.nats_config import nats_config
+from ropewalk.local.nats_config import BusAccounts, nats_config
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.probes import ServicePings
 from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.processes import kill_leftovers
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class Supervisor:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._pings = ServicePings(endpoints_of(plan.ports).nats, plan.credentials.nats_token)
+        self._pings = ServicePings(bus_settings(SUPERVISOR, plan.layout, plan.ports))
         self._groups: list[list[SupervisedProcess]] = []
         self._state = StackState(
             supervisor_pid=os.getpid(),
@@ -75,8 +77,7 @@ class Supervisor:
     async def _start(self) -> None:
         self._plan.layout.ray_temp.mkdir(mode=0o700, exist_ok=True)
         await self._start_group(broker(self._plan))
-        nats = NatsSettings(url=endpoints_of(self._plan.ports).nats, token=self._plan.credentials.nats_token)
-        await apply_topology(nats)
+        await apply_topology(bus_settings(SUPERVISOR, self._plan.layout, self._plan.ports))
         await self._start_group(*engines_and_services(self._plan, self._pings))
         self._write(phase="ready")
 
@@ -116,7 +117,8 @@ def prepare(layout: Layout) -> Plan:
     credentials = ensure_credentials(layout.credentials_file)
     previous = read_state(layout.stack_file)
     ports = choose_ports(previous.ports if previous else Ports())
-    write_private(layout.nats_config, nats_config(layout, ports, credentials.nats_token).encode())
+    accounts = BusAccounts(ensure_keys(layout.keys, USERS), {OPERATOR: credentials.nats_password})
+    write_private(layout.nats_config, nats_config(layout, ports, accounts).encode())
     return Plan(layout=layout, ports=ports, credentials=credentials)
 
 

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self, TypeVar
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 
@@ -21,7 +20,7 @@ from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.run import RunEnding, StageState
 from ropewalk.events.streams import stream_of
 from ropewalk.runtime.codec import Stored, now_rfc3339
-from ropewalk.runtime.connection import connect_options
+from ropewalk.runtime.connection import connect
 from ropewalk.runtime.dead_letters import EXPECTED_SEQUENCE, dead_letter
 from ropewalk.runtime.endings import ending_of, endings_of
 from ropewalk.runtime.errors import BusError, ConflictError
@@ -51,9 +50,9 @@ class Bus:
         delay_s = 0.1
         while True:
             try:
-                return cls(await nats.connect(**connect_options(settings, name)), name)
+                return cls(await connect(settings, name), name)
             except (OSError, nats.errors.NoServersError, nats.errors.TimeoutError, TimeoutError):
-                logger.info("waiting for the bus at %s", settings.url)
+                logger.info("waiting for the bus at %s", settings.address)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, 2.0)
 

@@ -4,16 +4,31 @@ Reconnecting for ever matters: after nats-py gives up, pull loops spin and block
 """
 
 import logging
+import ssl
 from typing import Any
 
+from faststream.security import BaseSecurity, SASLPlaintext
+
+from ropewalk.runtime.errors import BusError
+from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.settings import NatsSettings
 
 logger = logging.getLogger(__name__)
 
 
+async def connect(settings: NatsSettings, name: str, **changes: Any) -> GuardedClient:
+    """Connect, waiting for a server that is away. Raises BusError if it does not know us, OSError for a missing key.
+
+    `changes` replace single arguments of nats-py's `connect`.
+    """
+    client = GuardedClient(settings.user or name)
+    await client.connect(**{**connect_options(settings, name), **changes})
+    return client
+
+
 def connect_options(settings: NatsSettings, name: str) -> dict[str, Any]:
-    """Arguments of `nats.connect`."""
-    options: dict[str, Any] = {
+    """Arguments of `nats.connect`. Raises BusError for a certificate or key file that cannot be used."""
+    return {
         "servers": [settings.url],
         "name": name,
         "max_reconnect_attempts": -1,
@@ -25,10 +40,45 @@ def connect_options(settings: NatsSettings, name: str) -> dict[str, Any]:
         "connect_timeout": 5,
         "allow_reconnect": True,
         "error_cb": _log_error,
+        **_identity(settings),
+        **_encryption(settings),
     }
-    if settings.token:
-        options["token"] = settings.token
+
+
+def broker_options(settings: NatsSettings, name: str) -> dict[str, Any]:
+    """The same for FastStream's broker, which takes a password and a TLS context in its own form."""
+    options = connect_options(settings, name)
+    context, user, password = (options.pop(each, None) for each in ("tls", "user", "password"))
+    encrypted = {"ssl_context": context, "use_ssl": context is not None}
+    security = SASLPlaintext(user, password, **encrypted) if user else BaseSecurity(**encrypted)
+    return {**options, "security": security}
+
+
+def _identity(settings: NatsSettings) -> dict[str, Any]:
+    """Who we are. Answers come to an inbox that only this user may read."""
+    options: dict[str, Any] = {"inbox_prefix": f"_INBOX_{settings.user}"} if settings.user else {}
+    if settings.nkey_file is not None:
+        if not settings.nkey_file.is_file():
+            raise BusError(f"there is no key file {settings.nkey_file}: set ROPEWALK_NATS_NKEY_FILE to the user's seed")
+        return {**options, "nkeys_seed": str(settings.nkey_file)}
+    if settings.password:
+        return {**options, "user": settings.user, "password": settings.password}
     return options
+
+
+def _encryption(settings: NatsSettings) -> dict[str, Any]:
+    """TLS before anything is said: nats-py would speak plainly if a server, or somebody in between, asked it to."""
+    if not settings.url.startswith("tls://"):
+        if settings.tls_ca is not None:
+            raise BusError(
+                f"ROPEWALK_NATS_TLS_CA is set, but {settings.address} is not encrypted: begin it with tls://"
+            )
+        return {}
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca)
+    except OSError as error:  # ssl.SSLError is one
+        raise BusError(f"ROPEWALK_NATS_TLS_CA={settings.tls_ca} cannot be used: {error}") from None
+    return {"tls": context, "tls_handshake_first": True}
 
 
 async def _log_error(error: Exception) -> None:

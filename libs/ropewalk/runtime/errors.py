@@ -1,7 +1,8 @@
 """What can go wrong between a service and its surroundings.
 
 RopewalkError
-├── BusError              the bus refused a message for good (too large, not permitted, stream missing)
+├── BusError              the bus refused a message for good (too large, stream missing, unknown user)
+│   └── DeniedError       our user has not the right to publish or subscribe there
 ├── ConflictError         somebody else changed the state first: read it again
 ├── MalformedMessageError a message does not fit its type: dead letter
 ├── LeaseLostError        another instance holds the stage now
@@ -16,6 +17,10 @@ class RopewalkError(Exception):
 
 class BusError(RopewalkError):
     """The bus refused a message, and will refuse it again."""
+
+
+class DeniedError(BusError):
+    """The user of this connection has not the right. The text names user and subject."""
 
 
 class ConflictError(RopewalkError):

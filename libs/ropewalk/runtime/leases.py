@@ -20,14 +20,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 
 from ropewalk.events.streams import LEASE_STREAM
-from ropewalk.runtime.connection import connect_options
+from ropewalk.runtime.connection import connect
 from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.errors import LeaseLostError
 from ropewalk.runtime.settings import NatsSettings
@@ -213,7 +212,7 @@ class LeaseKeeper:
     async def _connect_and_renew(self) -> None:
         while self._connection is None:
             with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
-                self._connection = await nats.connect(**connect_options(self._settings, f"{self._holder}-leases"))
+                self._connection = await connect(self._settings, f"{self._holder}-leases")
                 self._connected.set()
         while True:
             await asyncio.sleep(self._ttl_s / _RENEWALS_PER_TTL)

@@ -28,7 +28,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.connection import connect_options
+from ropewalk.runtime.connection import broker_options
 from ropewalk.runtime.delivery import deliver, outcome_or_error
 from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.health import Health, HealthServer
@@ -59,8 +59,7 @@ class Service:
         self.health = Health(name)
         self._bus: Bus | None = None
         self._bound = False
-        options = connect_options(settings.nats, name)
-        self.broker = NatsBroker(options.pop("servers"), logger=None, apply_types=False, **options)
+        self.broker = NatsBroker(logger=None, apply_types=False, **broker_options(settings.nats, name))
         self._leases: LeaseKeeper | None = None
         self._consumers: list[ConsumerSpec] = []
         self._specs: list[StageSpec] = []

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import nats
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -26,7 +25,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
 from ropewalk.events.streams import DAY_S, LEASE_STREAM, STREAMS, StreamSpec
-from ropewalk.runtime.connection import connect_options
+from ropewalk.runtime.connection import connect
 from ropewalk.runtime.errors import BusError
 from ropewalk.runtime.settings import NatsSettings
 
@@ -90,7 +89,7 @@ async def all_consumers(context: JetStreamContext, stream: str) -> list[Any]:
 
 @contextlib.asynccontextmanager
 async def _context(settings: NatsSettings) -> AsyncIterator[JetStreamContext]:
-    connection = await nats.connect(**connect_options(settings, "bus-apply"))
+    connection = await connect(settings, "bus-apply")
     try:
         yield connection.jetstream(timeout=20)
     finally:

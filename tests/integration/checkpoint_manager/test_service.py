@@ -26,7 +26,8 @@ DEADLINE_S = 90.0
 def processes(nats_server, stage, tmp_path: Path) -> Iterator[None]:
     environment = os.environ | {
         "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_TOKEN": nats_server.settings.token,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
         "ROPEWALK_STATE_DIR": str(tmp_path / "state"),
         "ROPEWALK_OBJECTS_URL": stage.objects.root.as_uri(),
     }

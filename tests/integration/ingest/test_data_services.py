@@ -36,7 +36,8 @@ def a_service(module: str, tmp_path: Path, settings) -> Iterator[subprocess.Pope
     environment = {
         **os.environ,
         "ROPEWALK_NATS_URL": settings.url,
-        "ROPEWALK_NATS_TOKEN": settings.token,
+        "ROPEWALK_NATS_USER": settings.user,
+        "ROPEWALK_NATS_PASSWORD": settings.password,
         "ROPEWALK_STATE_DIR": str(tmp_path / "state"),
         "ROPEWALK_LEASE_TTL_S": "2",
     }

@@ -10,7 +10,9 @@ from ropewalk.local.commands import Plan, broker
 from ropewalk.local.layout import layout_of
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.process import SupervisedProcess
+from ropewalk.local.state import endpoints_of
 from ropewalk.local.supervisor import prepare
+from ropewalk.runtime.settings import NatsSettings
 
 
 @pytest.fixture
@@ -19,7 +21,23 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2)))
     layout = layout_of(tmp_path / "state")
     layout.create()
-    return prepare(layout)
+    plan = prepare(layout)
+    config = layout.nats_config.read_text()
+    layout.nats_config.write_text(config.replace("users: [", 'users: [\n    {user: "test", password: "test-password"}'))
+    return plan
+
+
+@pytest.fixture
+def settings(plan: Plan) -> NatsSettings:
+    """A user of that stack who may do everything."""
+    return NatsSettings(url=endpoints_of(plan.ports).nats, user="test", password="test-password")
+
+
+@pytest.fixture
+def operator_url(plan: Plan) -> str:
+    """The address that `ropewalk status` looks at."""
+    credentials = plan.credentials
+    return endpoints_of(plan.ports).nats.replace("nats://", f"nats://operator:{credentials.nats_password}@")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The real nats-server as the stack runs it: token, mode 0600, back after kill -9 with everything it acknowledged."""
+"""The real nats-server as the stack runs it: for users with keys only, and back after kill -9 with everything."""
 
 import asyncio
 import os
@@ -7,9 +7,7 @@ import stat
 import time
 
 from ropewalk.events.run import StageStarted
-from ropewalk.local.state import endpoints_of
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
 
 
@@ -18,7 +16,7 @@ async def test_configuration_and_state_folder_are_private(plan):
     assert stat.S_IMODE(plan.layout.state_dir.stat().st_mode) == 0o700
 
 
-async def test_broker_refuses_who_has_no_token(plan, running):
+async def test_broker_refuses_who_has_no_key(plan, running):
     reader, writer = await asyncio.open_connection("127.0.0.1", plan.ports.nats)
     writer.write(b"CONNECT {}\r\nPING\r\n")
     answer = await asyncio.wait_for(reader.read(), 5)
@@ -28,8 +26,7 @@ async def test_broker_refuses_who_has_no_token(plan, running):
     assert b"Authorization Violation" in answer
 
 
-async def test_killed_broker_is_back_in_seconds_with_every_acknowledged_event(plan, running):
-    settings = NatsSettings(url=endpoints_of(plan.ports).nats, token=plan.credentials.nats_token)
+async def test_killed_broker_is_back_in_seconds_with_every_acknowledged_event(settings, running):
     await apply_topology(settings)
     bus = await Bus.connect(settings, "test")
     await bus.publish(StageStarted(run_id="r", stage="train", epoch=3))

@@ -16,7 +16,6 @@ from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import StackState, endpoints_of
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
 
 PUBLISHING_SERVICE = Path(__file__).parent / "publishing_service.py"
@@ -33,7 +32,7 @@ async def until(condition: Callable[[], Awaitable[bool]], deadline_s: float) -> 
 
 
 @pytest.fixture
-async def look(small_disk: Path, plan, running) -> Callable[[], Awaitable[tuple[Problem, ...]]]:
+async def look(small_disk: Path, plan, running, operator_url) -> Callable[[], Awaitable[tuple[Problem, ...]]]:
     """What `ropewalk status` finds wrong now."""
 
     async def now() -> tuple[Problem, ...]:
@@ -45,15 +44,13 @@ async def look(small_disk: Path, plan, running) -> Callable[[], Awaitable[tuple[
             endpoints=endpoints,
             processes=(running.state,),
         )
-        bus = endpoints.nats.replace("nats://", f"nats://{plan.credentials.nats_token}@")
-        return problems_of(await observe(plan.layout, state, bus, ("publishing",)))
+        return problems_of(await observe(plan.layout, state, operator_url, ("publishing",)))
 
     return now
 
 
 @pytest.fixture
-async def bus(plan, running) -> AsyncIterator[Bus]:
-    settings = NatsSettings(url=endpoints_of(plan.ports).nats, token=plan.credentials.nats_token)
+async def bus(settings, running) -> AsyncIterator[Bus]:
     await apply_topology(settings)
     bus = await Bus.connect(settings, "test")
     yield bus
@@ -61,11 +58,12 @@ async def bus(plan, running) -> AsyncIterator[Bus]:
 
 
 @pytest.fixture
-async def service(plan, bus: Bus, tmp_path: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
+async def service(settings, bus: Bus, tmp_path: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     """A real service that publishes an event ten times a second and writes down what was acknowledged."""
     environment = os.environ | {
-        "ROPEWALK_NATS_URL": endpoints_of(plan.ports).nats,
-        "ROPEWALK_NATS_TOKEN": plan.credentials.nats_token,
+        "ROPEWALK_NATS_URL": settings.url,
+        "ROPEWALK_NATS_USER": settings.user,
+        "ROPEWALK_NATS_PASSWORD": settings.password,
         "ROPEWALK_STATE_DIR": str(tmp_path / "service"),
     }
     with (tmp_path / "service.log").open("ab") as log:

@@ -16,15 +16,13 @@ from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import ProcessState, StackState, endpoints_of
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
 
 SAMPLE = Path(__file__).parents[1] / "runtime" / "sample_service.py"
 
 
 @pytest.fixture
-async def bus(plan, running) -> AsyncIterator[Bus]:
-    settings = NatsSettings(url=endpoints_of(plan.ports).nats, token=plan.credentials.nats_token)
+async def bus(settings, running) -> AsyncIterator[Bus]:
     await apply_topology(settings)
     bus = await Bus.connect(settings, "test")
     yield bus
@@ -32,10 +30,11 @@ async def bus(plan, running) -> AsyncIterator[Bus]:
 
 
 @pytest.fixture
-async def sample(plan, bus, tmp_path: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
+async def sample(settings, bus, tmp_path: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     environment = os.environ | {
-        "ROPEWALK_NATS_URL": endpoints_of(plan.ports).nats,
-        "ROPEWALK_NATS_TOKEN": plan.credentials.nats_token,
+        "ROPEWALK_NATS_URL": settings.url,
+        "ROPEWALK_NATS_USER": settings.user,
+        "ROPEWALK_NATS_PASSWORD": settings.password,
         "ROPEWALK_STATE_DIR": str(tmp_path / "service"),
     }
     with (tmp_path / "service.log").open("ab") as log:
@@ -47,7 +46,7 @@ async def sample(plan, bus, tmp_path: Path) -> AsyncIterator[subprocess.Popen[by
 
 
 @pytest.fixture
-def look(plan, running) -> Callable[[], Awaitable[tuple[Problem, ...]]]:
+def look(plan, running, operator_url) -> Callable[[], Awaitable[tuple[Problem, ...]]]:
     """What is wrong now, with the sample service counting as ready."""
 
     async def now() -> tuple[Problem, ...]:
@@ -59,8 +58,7 @@ def look(plan, running) -> Callable[[], Awaitable[tuple[Problem, ...]]]:
             endpoints=endpoints,
             processes=(running.state, ProcessState(service="sample", pid=1, status="ready")),
         )
-        bus = endpoints.nats.replace("nats://", f"nats://{plan.credentials.nats_token}@")
-        return problems_of(await observe(plan.layout, state, bus, ("sample",)))
+        return problems_of(await observe(plan.layout, state, operator_url, ("sample",)))
 
     return now
 

@@ -29,7 +29,8 @@ class Monitor:
         self._log = folder / "monitor.log"
         self._environment = os.environ | {
             "ROPEWALK_NATS_URL": nats.settings.url,
-            "ROPEWALK_NATS_TOKEN": nats.settings.token,
+            "ROPEWALK_NATS_USER": nats.settings.user,
+            "ROPEWALK_NATS_PASSWORD": nats.settings.password,
             "ROPEWALK_STATE_DIR": str(folder / "state"),
             "ROPEWALK_MONITOR_PORT": str(port),
             "ROPEWALK_MONITOR_TOKEN": TOKEN,

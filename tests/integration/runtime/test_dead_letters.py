@@ -43,7 +43,8 @@ def environment(nats_server, tmp_path) -> dict[str, str]:
     settings = nats_server.settings
     return os.environ | {
         "ROPEWALK_NATS_URL": settings.url,
-        "ROPEWALK_NATS_TOKEN": settings.token,
+        "ROPEWALK_NATS_USER": settings.user,
+        "ROPEWALK_NATS_PASSWORD": settings.password,
         "ROPEWALK_STATE_DIR": str(tmp_path),
         "COLUMNS": "200",
     }

@@ -31,7 +31,8 @@ DEADLINE_S = 40.0
 def start_service(nats_server, state_dir: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {
         "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_TOKEN": nats_server.settings.token,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
         "ROPEWALK_STATE_DIR": str(state_dir),
         "ROPEWALK_LEASE_TTL_S": "2",
     }

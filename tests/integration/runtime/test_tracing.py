@@ -40,7 +40,8 @@ async def test_a_stage_and_what_it_publishes_are_in_the_trace_of_the_run(
 ) -> None:
     environment = os.environ | {
         "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_TOKEN": nats_server.settings.token,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
         "ROPEWALK_STATE_DIR": str(tmp_path),
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
     }

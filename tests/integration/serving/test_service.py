@@ -52,7 +52,8 @@ def serving(settings: Settings, triton: TritonServer, nats_server: Any) -> Itera
     environment = os.environ | {
         "ROPEWALK_STATE_DIR": str(settings.state_dir),
         "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_TOKEN": nats_server.settings.token,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
         "ROPEWALK_SERVING_PORT": str(settings.gateway.port),
         "ROPEWALK_SERVING_DEMO_KEY": settings.gateway.demo_key,
         "ROPEWALK_SERVING_TRITON_HTTP": str(settings.triton.http),

@@ -45,7 +45,8 @@ def start_service(nats_server, workshop) -> Iterator[Callable[[], subprocess.Pop
     processes: list[subprocess.Popen[bytes]] = []
     environment = os.environ | {
         "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_TOKEN": nats_server.settings.token,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
         "ROPEWALK_STATE_DIR": str(workshop.root),
         "ROPEWALK_LEASE_TTL_S": "8",
         "ROPEWALK_TRAINER_RAY_TMP": str(workshop.ray_folder),

@@ -12,16 +12,18 @@ from ropewalk.client.run_id import check_run_id, new_run_id
 from ropewalk.events.base import RUN_ID_PATTERN
 from ropewalk.events.monitoring import CostRecorded
 from ropewalk.events.run import RunCancelled, RunCompleted
+from ropewalk.local.keys import ensure_keys
 
 
 @pytest.fixture
 def stack(tmp_path, monkeypatch):
     """A state folder as the supervisor leaves it, and an environment that says nothing."""
-    for name in ("ROPEWALK_NATS_URL", "ROPEWALK_NATS_TOKEN", "ROPEWALK_OBJECTS_URL", "ROPEWALK_CLIENT_API_KEY"):
+    for name in ("ROPEWALK_NATS_URL", "ROPEWALK_NATS_USER", "ROPEWALK_OBJECTS_URL", "ROPEWALK_CLIENT_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     endpoints = {"nats": "nats://127.0.0.1:4333", "openai": "http://127.0.0.1:1/v1", "clickhouse_http": "http://x:2"}
     (tmp_path / "stack.json").write_text(json.dumps({"endpoints": endpoints}))
-    secrets = {"nats_token": "token", "demo_key": "key", "clickhouse_token": "password"}
+    ensure_keys(tmp_path / "keys", ("operator",))
+    secrets = {"demo_key": "key", "clickhouse_token": "password"}
     (tmp_path / "credentials.json").write_text(json.dumps(secrets))
     return tmp_path
 
@@ -29,7 +31,8 @@ def stack(tmp_path, monkeypatch):
 def test_files_of_the_embedded_stack_say_where_everything_is(stack):
     settings = find_settings(stack)
 
-    assert (settings.nats.url, settings.nats.token) == ("nats://127.0.0.1:4333", "token")
+    assert (settings.nats.url, settings.nats.user) == ("nats://127.0.0.1:4333", "operator")
+    assert settings.nats.nkey_file == stack / "keys" / "operator.seed"
     assert (settings.openai_url, settings.api_key) == ("http://127.0.0.1:1/v1", "key")
     assert (settings.clickhouse_url, settings.clickhouse_token) == ("http://x:2", "password")
     assert settings.objects_url == (stack / "objects").as_uri()
@@ -37,11 +40,24 @@ def test_files_of_the_embedded_stack_say_where_everything_is(stack):
 
 def test_environment_wins_over_the_files(stack, monkeypatch):
     monkeypatch.setenv("ROPEWALK_NATS_URL", "nats://elsewhere:4222")
+    monkeypatch.setenv("ROPEWALK_NATS_USER", "ann")
+    monkeypatch.setenv("ROPEWALK_NATS_PASSWORD", "hers")
     monkeypatch.setenv("ROPEWALK_CLIENT_API_KEY", "mine")
 
     settings = find_settings(stack)
 
     assert (settings.nats.url, settings.api_key) == ("nats://elsewhere:4222", "mine")
+    assert (settings.nats.user, settings.nats.nkey_file) == ("ann", None)
+
+
+def test_password_in_the_address_is_enough_and_is_never_shown(stack, monkeypatch):
+    monkeypatch.setenv("ROPEWALK_NATS_URL", "nats://ann:hers@elsewhere:4222")
+
+    settings = find_settings(stack)
+
+    assert settings.nats.nkey_file is None
+    assert settings.nats.address == "nats://elsewhere:4222"
+    assert "hers" not in repr(settings)
 
 
 def test_folder_that_never_ran_gives_the_usual_addresses(tmp_path, monkeypatch):

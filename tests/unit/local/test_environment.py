@@ -5,7 +5,8 @@ from pydantic_settings import BaseSettings
 
 from ropewalk.checkpoint_manager.settings import Settings as CheckpointManagerSettings
 from ropewalk.local.credentials import Credentials
-from ropewalk.local.env import process_environment, stack_environment
+from ropewalk.local.env import bus_settings, process_environment, stack_environment
+from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import layout_of
 from ropewalk.local.ports import Ports
 from ropewalk.local.settings import MARKER, PROCESS_MARKER
@@ -30,7 +31,7 @@ def test_services_find_bus_state_and_objects(told):
     settings = TrainerSettings()
 
     assert settings.state_dir == told
-    assert (settings.nats.url, settings.nats.token) == ("nats://127.0.0.1:1", CREDENTIALS.nats_token)
+    assert settings.nats.url == "nats://127.0.0.1:1"
     assert settings.objects_url == (told / "objects").as_uri()
 
 
@@ -70,6 +71,27 @@ def test_every_process_carries_the_marks_by_which_it_is_found(tmp_path, monkeypa
 
     assert (environment[MARKER], environment[PROCESS_MARKER]) == (str(tmp_path), "trainer")
     assert environment["TUNING_OF_THE_USER"] == "kept"
+
+
+def test_every_service_is_told_its_own_key_and_an_engine_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROPEWALK_NATS_PASSWORD", "of another stack")
+    layout = layout_of(tmp_path)
+
+    told = {name: process_environment(name, layout, PORTS, CREDENTIALS) for name in ("trainer", "ray", "triton")}
+
+    assert told["trainer"]["ROPEWALK_NATS_USER"] == "trainer"
+    assert told["trainer"]["ROPEWALK_NATS_NKEY_FILE"] == str(seed_file(layout.keys, "trainer"))
+    for name in ("ray", "triton"):
+        assert {variable for variable in told[name] if variable.startswith("ROPEWALK_NATS")} == {"ROPEWALK_NATS_URL"}
+
+
+def test_nothing_of_another_bus_in_the_environment_reaches_this_one(tmp_path, monkeypatch):
+    for name, value in {"TOKEN": "x", "PASSWORD": "x", "TLS_CA": "/x", "REPLICAS": "3"}.items():
+        monkeypatch.setenv(f"ROPEWALK_NATS_{name}", value)
+
+    settings = bus_settings("supervisor", layout_of(tmp_path), PORTS)
+
+    assert (settings.password, settings.tls_ca, settings.replicas) == ("", None, 1)
 
 
 def flat(value):

@@ -5,9 +5,10 @@ import stat
 import pytest
 
 from ropewalk.local.credentials import ensure_credentials, read_credentials
+from ropewalk.local.keys import KeyFileError, ensure_keys, replace_key
 from ropewalk.local.layout import layout_of
 from ropewalk.local.logfiles import MAX_LOG_BYTES, new_text, open_log, tail_lines
-from ropewalk.local.nats_config import nats_config
+from ropewalk.local.nats_config import BusAccounts, nats_config
 from ropewalk.local.ports import Ports
 from ropewalk.local.state import ProcessState, StackState, endpoints_of, read_state, write_state
 
@@ -34,18 +35,19 @@ def test_credentials_are_made_once_and_only_their_owner_may_read_them(tmp_path):
 
 def test_secret_that_an_older_version_did_not_know_is_added_and_the_others_stay(tmp_path):
     path = tmp_path / "credentials.json"
-    path.write_text('{"nats_token": "kept"}')
+    path.write_text('{"nats_token": "of an older version", "demo_key": "kept"}')
 
     credentials = ensure_credentials(path)
 
-    assert credentials.nats_token == "kept"
+    assert credentials.demo_key == "kept"
+    assert len(credentials.nats_password) == 48
     assert read_credentials(path) == credentials
 
 
 def test_secrets_do_not_show_in_a_representation(tmp_path):
     credentials = ensure_credentials(tmp_path / "credentials.json")
 
-    assert credentials.nats_token not in repr(credentials)
+    assert credentials.nats_password not in repr(credentials)
 
 
 def test_state_comes_back_as_it_was_written(tmp_path):
@@ -110,9 +112,41 @@ def test_following_starts_over_after_a_rotation(tmp_path):
     assert list(new_text(path, 5000)) == [("fresh\n", 6)]
 
 
-def test_broker_syncs_always_listens_on_loopback_and_asks_for_the_token(tmp_path):
-    text = nats_config(layout_of(tmp_path), Ports(nats=4333), "s3cret")
+def test_keys_are_made_once_and_only_their_owner_may_read_them(tmp_path):
+    folder = tmp_path / "keys"
+
+    first = ensure_keys(folder, ("trainer", "monitor"))
+
+    assert mode_of(folder) == 0o700
+    assert {mode_of(path) for path in folder.iterdir()} == {0o600}
+    assert ensure_keys(folder, ("trainer", "monitor")) == first
+    assert len(set(first.values())) == 2
+    assert all(key.startswith("U") and len(key) == 56 for key in first.values())
+
+
+def test_a_replaced_key_changes_that_user_only(tmp_path):
+    first = ensure_keys(tmp_path, ("trainer", "monitor"))
+
+    replaced = replace_key(tmp_path, "trainer")
+
+    assert replaced != first["trainer"]
+    assert ensure_keys(tmp_path, ("trainer", "monitor")) == {**first, "trainer": replaced}
+
+
+@pytest.mark.parametrize("content", ["", "not a seed", "SUAAAA"])
+def test_a_file_that_is_no_seed_is_named(tmp_path, content):
+    (tmp_path / "trainer.seed").write_text(content)
+
+    with pytest.raises(KeyFileError, match=r"trainer\.seed holds no seed"):
+        ensure_keys(tmp_path, ("trainer",))
+
+
+def test_broker_syncs_always_listens_on_loopback_and_knows_its_users_only(tmp_path):
+    accounts = BusAccounts({"trainer": "UABC"}, {"operator": "s3cret"})
+    text = nats_config(layout_of(tmp_path), Ports(nats=4333), accounts)
 
     assert "sync_interval: always" in text
     assert 'listen: "127.0.0.1:4333"' in text
-    assert 'token: "s3cret"' in text
+    assert '"nkey": "UABC"' in text
+    assert '"password": "s3cret"' in text
+    assert "s3cret" not in repr(accounts)

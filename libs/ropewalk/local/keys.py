@@ -1,0 +1,48 @@
+"""The keys of the bus's users: one file with a seed per user, made at the first start, for its owner only.
+
+The server is told the public halves; a seed never leaves its file.
+"""
+
+import os
+from pathlib import Path
+
+import nkeys
+
+from ropewalk.local.credentials import write_private
+from ropewalk.local.errors import LocalError
+
+_SEED_BYTES = 32
+
+
+class KeyFileError(LocalError):
+    """A file does not hold the seed of a user."""
+
+
+def seed_file(folder: Path, user: str) -> Path:
+    """Where the seed of a user lies."""
+    return folder / f"{user}.seed"
+
+
+def ensure_keys(folder: Path, users: tuple[str, ...]) -> dict[str, str]:
+    """Make the keys that are missing. Returns the public key of every user. Raises OSError, KeyFileError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for user in users:
+        if not seed_file(folder, user).exists():
+            replace_key(folder, user)
+    return {user: public_key(seed_file(folder, user)) for user in users}
+
+
+def replace_key(folder: Path, user: str) -> str:
+    """Give a user a new key; the old one is gone. Returns the public half. Raises OSError."""
+    seed = nkeys.encode_seed(os.urandom(_SEED_BYTES), nkeys.PREFIX_BYTE_USER)
+    write_private(seed_file(folder, user), seed + b"\n")
+    return public_key(seed_file(folder, user))
+
+
+def public_key(path: Path) -> str:
+    """The public half of a seed. Raises OSError, KeyFileError."""
+    try:
+        key: str = nkeys.from_seed(bytearray(path.read_bytes().strip())).public_key.decode()
+    except (nkeys.NkeysError, ValueError) as error:
+        raise KeyFileError(f"{path} holds no seed ({type(error).__name__}): remove it, a new one is made") from None
+    return key

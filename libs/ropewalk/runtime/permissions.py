@@ -1,0 +1,121 @@
+"""nats-py's client, with refusals that arrive: what the server does not permit fails at once and names the user.
+
+The server answers a forbidden publish or subscribe only with an asynchronous error, so nats-py lets a request wait
+for its timeout and says the reason to nobody. This client fails whatever waits for that subject, remembers the
+refusal so that the service can say that it is not ready, and forgets it with the next connection, whose user may
+have other rights. A key that was replaced while connected is read again instead of closing the client for good.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from ropewalk.runtime.errors import BusError, DeniedError
+
+logger = logging.getLogger(__name__)
+
+_REFUSAL = re.compile(r"permissions violation for (publish|subscription)[^\"]*\"([^\"]+)\"")
+_UNKNOWN_USER = ("authorization violation", "authentication revoked")
+
+
+class GuardedClient(Client):
+    """A connection whose refused sends raise DeniedError. `user` is who we are to the server."""
+
+    def __init__(self, user: str) -> None:
+        super().__init__()
+        self.user = user
+        self._unknown = asyncio.Event()
+        self._refused: dict[str, DeniedError] = {}
+        self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """A sentence for everything this connection was refused; a service with one is not ready."""
+        return tuple(str(error) for error in self._refused.values())
+
+    def raise_if_refused(self, *subjects: str) -> None:
+        """Raises DeniedError if the server has refused one of these subjects."""
+        if self._refused:
+            for subject in subjects:
+                if error := self._refused.get(_key(subject)):
+                    raise error
+
+    async def connect(self, servers: str | list[str] = "nats://localhost:4222", **options: Any) -> None:
+        """As nats-py does. Raises BusError if the server does not know us: trying again would not help."""
+        connecting = asyncio.ensure_future(super().connect(servers, **{**options, "error_cb": self._on_error}))
+        unknown = asyncio.ensure_future(self._unknown.wait())
+        try:
+            await asyncio.wait((connecting, unknown), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (connecting, unknown):
+                task.cancel()
+            await asyncio.wait((connecting, unknown))
+        if not self._unknown.is_set():
+            return await connecting
+        await self.close()
+        raise BusError(f"the bus does not know user {self.user!r} by this key or password")
+
+    async def publish(
+        self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, Any] | None = None
+    ) -> None:
+        """As nats-py does. Raises DeniedError for a subject that was refused before."""
+        self.raise_if_refused(subject)
+        if reply and self._resp_sub_prefix and (waiting := self._resp_map.get(reply[len(self._resp_sub_prefix) :])):
+            self._asked[waiting] = _key(subject)
+        await super().publish(subject, payload, reply, headers)
+
+    async def subscribe(self, subject: str, *arguments: Any, **options: Any) -> Subscription:
+        """As nats-py does, and waits for the server's word. Raises DeniedError."""
+        self.raise_if_refused(subject)
+        subscription = await super().subscribe(subject, *arguments, **options)
+        if self.is_connected and not subject.startswith(self._inbox_prefix.decode()):
+            with contextlib.suppress(nats.errors.Error):  # away: it is subscribed when the server is back
+                await self.flush()
+            if _key(subject) in self._refused:
+                await subscription.unsubscribe()
+                self.raise_if_refused(subject)
+        return subscription
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error).lower()
+        if match := _REFUSAL.search(text):
+            self._refuse(match[1], match[2])
+        elif any(words in text for words in _UNKNOWN_USER):
+            self._unknown.set()
+            logger.error("the bus does not know user %r by this key or password", self.user)
+        else:
+            logger.warning("bus: %s", error or type(error).__name__)
+
+    def _refuse(self, verb: str, subject: str) -> None:
+        what = "publish on" if verb == "publish" else "subscribe to"
+        remedy = f"`ropewalk keys show {self.user}` says what it may"
+        error = DeniedError(f"user {self.user!r} may not {what} {subject!r}: {remedy}")
+        logger.error("refused by the bus: %s", error)
+        self._refused[subject] = error
+        for waiting in [future for future, asked in self._asked.items() if asked == subject and not future.done()]:
+            waiting.set_exception(error)
+
+    def _connect_command(self) -> bytes:
+        self._refused.clear()
+        if self._nkeys_seed is not None:
+            self._setup_nkeys_connect()  # the key may have been replaced since the last connection
+        return super()._connect_command()
+
+    async def _process_err(self, err_msg: str) -> None:
+        if self.is_connected and any(words in err_msg.lower() for words in _UNKNOWN_USER):
+            await self._process_op_err(nats.errors.AuthorizationError())  # reconnects with the key as it is then
+            return
+        await super()._process_err(err_msg)
+
+
+def _key(subject: str) -> str:
+    """nats-py lower-cases what the server says."""
+    return subject.lower()
