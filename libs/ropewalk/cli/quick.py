@@ -17,6 +17,7 @@ from ropewalk.projections.asking import ask
 from ropewalk.runtime.wire import Address, WireError, open_wire
 
 _TIMEOUT_S = 2.0
+_USER = "operator"  # `events.access` has it, and would import every message type
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,6 @@ def _address(state_dir: Path) -> Address | None:
     try:
         stack = json.loads((state_dir / "stack.json").read_bytes())
         secrets = json.loads((state_dir / "credentials.json").read_bytes())
-        return Address(url=stack["endpoints"]["nats"], token=secrets["nats_token"])
+        return Address(url=stack["endpoints"]["nats"], user=_USER, password=secrets["nats_password"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

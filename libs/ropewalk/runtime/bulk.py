@@ -44,7 +44,13 @@ class StreamEnds:
 
 def address_of(settings: NatsSettings) -> Address:
     """The same server and user for a blocking connection."""
-    return Address(url=settings.url, token=settings.token)
+    return Address(
+        url=settings.url,
+        user=settings.user,
+        password=settings.password,
+        nkey_file=str(settings.nkey_file or ""),
+        tls_ca=str(settings.tls_ca or ""),
+    )
 
 
 def stream_ends(wire: Wire, stream: str) -> StreamEnds:

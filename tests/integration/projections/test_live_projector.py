@@ -173,7 +173,8 @@ def test_replay_writes_a_file_per_projection_and_what_it_did(append, sample_run,
     append(sample_run(0))
     environment = os.environ | {
         "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_TOKEN": nats_server.settings.token,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
     }
     command = [sys.executable, "-m", "ropewalk.cli.main", "replay", "--until", "40", "--into", str(tmp_path / "then")]
 
