@@ -75,6 +75,10 @@ class Bus:
                 ]
             )
 
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        """Send prepared messages, all or none. A repetition of the same ids is no error."""
+        await self._send_surely(list(batch))
+
     async def commit(self, state: StageState, revision: int, messages: Sequence[Outgoing]) -> int:
         """Write a stage's state and what follows from it, all or nothing. Returns the new revision.
 

@@ -19,12 +19,14 @@ from ropewalk.runtime.codec import decode, now_rfc3339
 from ropewalk.runtime.dead_letters import is_for
 from ropewalk.runtime.errors import MalformedMessageError
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.runtime.schedules import DueTimer, due_timer
 from ropewalk.runtime.telemetry import record, span
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 Handler = Callable[[Any, Envelope], Awaitable[Outcome]]
+TimerHandler = Callable[[DueTimer], Awaitable[Outcome]]
 
 MAX_TRIES = 8
 _BACK_OFF_S = (0.2, 1.0, 5.0, 30.0)
@@ -64,6 +66,15 @@ async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, con
     record("ropewalk.message.duration", time.monotonic() - started, **named)
 
 
+async def deliver_due(raw: Msg, handler: TimerHandler, bus: Bus, consumer: str) -> None:
+    """Hand a due timer to its handler and settle it as any message."""
+    due = due_timer(raw)
+    with span(f"handle due {due.name}", traceparent=due.traceparent, kind="consumer", subject=raw.subject):
+        result = await outcome_or_error(handler(due))
+        outcome = _after(result, raw, due.name) if isinstance(result, Exception) else result
+        await _settle(raw, outcome, bus, consumer, due.id)
+
+
 async def _settle(raw: Msg, outcome: Outcome, bus: Bus, consumer: str, cause_id: str) -> None:
     match outcome:
         case Done(messages):
@@ -84,13 +95,13 @@ async def _handle(raw: Msg, kind: type[Message], handler: Handler, envelope: Env
     except MalformedMessageError as error:
         return Reject(str(error))
     result = await outcome_or_error(handler(message, envelope))
-    return _after(result, raw, kind) if isinstance(result, Exception) else result
+    return _after(result, raw, kind.name) if isinstance(result, Exception) else result
 
 
-def _after(error: Exception, raw: Msg, kind: type[Message]) -> Outcome:
+def _after(error: Exception, raw: Msg, name: str) -> Outcome:
     reason = f"{type(error).__name__}: {error}"
     tries = raw.metadata.num_delivered or 1
-    logger.error("handling %s failed (try %d)", kind.name, tries, exc_info=error)
+    logger.error("handling %s failed (try %d)", name, tries, exc_info=error)
     if tries >= MAX_TRIES:
         return Reject(f"failed {tries} times, last with {reason}")
     return Retry(_BACK_OFF_S[min(tries, len(_BACK_OFF_S)) - 1], reason)

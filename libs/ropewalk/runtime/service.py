@@ -29,7 +29,7 @@ from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.connection import broker_options
-from ropewalk.runtime.delivery import deliver, outcome_or_error
+from ropewalk.runtime.delivery import TimerHandler, deliver, deliver_due, outcome_or_error
 from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
@@ -106,6 +106,16 @@ class Service:
         """
         self._specs.append(StageSpec(name=name, trigger=trigger, work=work, when=when, cpus=cpus, stall_s=stall_s))
         self._consumers += consumers.stage(self.name, name, trigger)
+
+    def on_due(self, name: str, handler: TimerHandler) -> None:
+        """React to timers that `schedules.arm` armed under `name`. The handler looks whether they still matter."""
+        spec = consumers.timer(self.name, name)
+        self._consumers.append(spec)
+
+        async def settle(raw: Msg) -> None:
+            await deliver_due(raw, handler, self.bus, spec.durable)
+
+        self._consume(spec, settle)
 
     def reads(self, *specs: ConsumerSpec) -> None:
         """Declare consumers that a background task takes batches from."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -28,3 +29,14 @@ def eventually() -> Callable[[Callable[[], Awaitable[bool]], float], Awaitable[N
             await asyncio.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def address_of() -> Callable[[Any], dict[str, str]]:
+    """The environment in which a service finds a server."""
+
+    def environment(server: Any) -> dict[str, str]:
+        given = server.settings.model_dump(exclude_unset=True)
+        return {f"ROPEWALK_NATS_{name.upper()}": str(value) for name, value in given.items()}
+
+    return environment

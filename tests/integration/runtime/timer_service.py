@@ -1,0 +1,18 @@
+"""A service that turns due timers into facts. Started as a process by the tests."""
+
+from ropewalk.events.run import StageStalled
+from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.runtime.schedules import DueTimer
+from ropewalk.runtime.service import Service
+from ropewalk.runtime.settings import RuntimeSettings
+
+
+async def on_watch(due: DueTimer) -> Outcome:
+    stalled = StageStalled(run_id=due.entity, stage=due.body.decode() or "s", epoch=1, silent_s=1.0)
+    return Done((stalled,))
+
+
+if __name__ == "__main__":
+    service = Service("timing", RuntimeSettings())
+    service.on_due("watch", on_watch)
+    service.run()
