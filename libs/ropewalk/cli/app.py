@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ropewalk.client import Client, ClientSettings, find_settings
 from ropewalk.client.blocking import call
+from ropewalk.events.access import OPERATOR
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.settings import LocalSettings
 from ropewalk.local.stack import running_state
@@ -40,17 +41,17 @@ def layout(state_dir: Path | None) -> Layout:
     return layout_of(state_dir or LocalSettings().state_dir)
 
 
-def settings_of(state_dir: Path | None) -> ClientSettings:
-    """Where the stack is. Raises StackNotRunningError for an embedded stack that is down."""
+def settings_of(state_dir: Path | None, user: str = OPERATOR) -> ClientSettings:
+    """Where the stack is, for one of its users. Raises StackNotRunningError for an embedded stack that is down."""
     place = layout(state_dir)
     if "url" not in NatsSettings().model_fields_set:  # no address given: it must be the embedded stack
         running_state(place)
-    return find_settings(place.state_dir)
+    return find_settings(place.state_dir, user)
 
 
-def with_client(action: Callable[[Client], Awaitable[Result]], state_dir: Path | None) -> Result:
-    """Run one asynchronous action against the stack."""
-    return call(action, settings_of(state_dir))
+def with_client(action: Callable[[Client], Awaitable[Result]], state_dir: Path | None, user: str = OPERATOR) -> Result:
+    """Run one asynchronous action against the stack as one of its users."""
+    return call(action, settings_of(state_dir, user))
 
 
 def print_json(value: Any) -> None:

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of, with_client
+from ropewalk.events.access import SUPERVISOR
 from ropewalk.runtime.lag import consumer_lag
 from ropewalk.runtime.topology import apply_topology
 from ropewalk.runtime.topology import drift as find_drift
@@ -31,7 +32,7 @@ def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
     Example: ROPEWALK_NATS_URL=nats://nats:4222 ropewalk bus apply
     """
-    changes = asyncio.run(apply_topology(settings_of(state_dir).nats))
+    changes = asyncio.run(apply_topology(settings_of(state_dir, SUPERVISOR).nats))
     if as_json:
         print_json({"changes": changes})
         return

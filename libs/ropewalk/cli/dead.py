@@ -13,6 +13,7 @@ from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, with_cl
 from ropewalk.client import Client
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, Retried, matching
 from ropewalk.client.errors import ClientError
+from ropewalk.events.access import MAINTAINER
 from ropewalk.local.credentials import write_private
 
 dead = typer.Typer(help="Messages that a consumer rejected.", no_args_is_help=True)
@@ -111,7 +112,7 @@ def retry(
             chosen = matching(await letters.read(), subject=subject, error=error, consumer=consumer)
         return await _retry_each(letters, chosen, content, dry_run=dry_run)
 
-    done, problems = with_client(act, state_dir)
+    done, problems = with_client(act, state_dir, MAINTAINER)
     if as_json:
         print_json({"retried": [dataclasses.asdict(each) for each in done], "left": problems, "dry_run": dry_run})
     else:

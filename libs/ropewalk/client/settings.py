@@ -30,8 +30,11 @@ class _StateSettings(BaseSettings):
     state_dir: ExpandedPath = Path("~/.ropewalk").expanduser()
 
 
-def find_settings(state_dir: Path | None = None) -> ClientSettings:
-    """Settings for the stack of a state folder (default: the user's); environment variables win over its files."""
+def find_settings(state_dir: Path | None = None, user: str = OPERATOR) -> ClientSettings:
+    """Settings for the stack of a state folder (default: the user's); environment variables win over its files.
+
+    `user` is who its owner wants to be on the bus: see `events.access`.
+    """
     folder = (state_dir or _StateSettings().state_dir).expanduser().absolute()
     stack, secrets = _read(folder / "stack.json"), _read(folder / "credentials.json")
     endpoints = stack.get("endpoints", {})
@@ -44,18 +47,19 @@ def find_settings(state_dir: Path | None = None) -> ClientSettings:
     }
     given = ClientSettings()
     updates = {name: value for name, value in found.items() if value and name not in given.model_fields_set}
-    return given.model_copy(update={**updates, "nats": _nats_of(given.nats, endpoints.get("nats", ""), folder)})
+    return given.model_copy(
+        update={**updates, "nats": _nats_of(given.nats, endpoints.get("nats", ""), folder / "keys" / f"{user}.seed")}
+    )
 
 
-def _nats_of(given: NatsSettings, url: str, folder: Path) -> NatsSettings:
-    """The bus as its operator reaches it, unless the environment says where it is or who we are."""
+def _nats_of(given: NatsSettings, url: str, seed: Path) -> NatsSettings:
+    """The bus as the owner of a seed reaches it, unless the environment says where it is or who we are."""
     update: dict[str, object] = {}
     if url and "url" not in given.model_fields_set:
         update["url"] = url
-    seed = folder / "keys" / f"{OPERATOR}.seed"
     named = given.model_fields_set & {"user", "password", "nkey_file"} or "@" in given.url
     if seed.is_file() and not named:
-        update |= {"user": OPERATOR, "nkey_file": seed}
+        update |= {"user": seed.stem, "nkey_file": seed}
     return given.model_copy(update=update)
 
 

@@ -1,6 +1,221 @@
-"""Who may do what on the bus. A user has no right that is not in these tables."""
+"""Who may do what on the bus. A user has no right that does not follow from these tables.
 
-SERVICE_USERS = ("ingest", "preprocessing", "trainer", "checkpoint-manager", "evaluator", "monitor", "serving")
+Each of the seven services may publish what it says it emits, the state and the leases of its own stages, the timers
+and the dead letters of its own consumers. It may read the log, which is open to all of them, but neither the dead
+letters nor the requests of users, and it may change no stream and no consumer. The rights end where a subject ends:
+two services that may emit the same type are not told apart, and the envelope's source is the sender's own word.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ropewalk.events import checkpoint, data, evaluation, monitoring, run, serving, training
+from ropewalk.events.base import Message, Request
+from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
+from ropewalk.events.registry import MESSAGE_TYPES
+from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM, STREAMS
+
 SUPERVISOR = "supervisor"
 OPERATOR = "operator"
-USERS = (*SERVICE_USERS, SUPERVISOR, OPERATOR)
+MAINTAINER = "maintainer"
+_API = "$JS.API"
+
+EMITS: dict[str, tuple[type[Message], ...]] = {
+    "ingest": (
+        run.RunAccepted,
+        run.RunRejected,
+        run.RunCancelled,
+        data.SourceRegistered,
+        data.SegmentIngested,
+        data.RecordQuarantined,
+        data.CorpusIngested,
+    ),
+    "preprocessing": (data.TokenizerTrained, data.SegmentCleaned, data.DatasetPublished),
+    "trainer": (
+        training.TrialCompleted,
+        training.SearchCompleted,
+        training.TrainingStarted,
+        training.TrainingProgressed,
+        training.StepsCommitted,
+        training.StepSkipped,
+        training.TrainingInterrupted,
+        training.TrainingResumed,
+        training.TrainingCompleted,
+        training.StepMetricsBatch,
+        checkpoint.CheckpointSaved,
+        checkpoint.CheckpointSaveFailed,
+        checkpoint.CheckpointQuarantined,
+    ),
+    "checkpoint-manager": (
+        checkpoint.CheckpointCommitted,
+        checkpoint.CheckpointQuarantined,
+        checkpoint.CheckpointPruned,
+        checkpoint.CheckpointExported,
+        checkpoint.ParityCertified,
+        checkpoint.ModelPromoted,
+        run.RunCompleted,
+    ),
+    "evaluator": (evaluation.EvaluationStarted, evaluation.EvaluationCompleted, evaluation.GateDecided),
+    "monitor": (
+        monitoring.BaselineSealed,
+        monitoring.SignalComputed,
+        monitoring.AlarmRaised,
+        monitoring.CostRecorded,
+    ),
+    "serving": (
+        serving.ModelDeploying,
+        serving.ModelDeployed,
+        serving.ServingFailed,
+        serving.TrafficShifted,
+        serving.ModelRetired,
+        serving.BackendRepaired,
+        serving.RequestLogBatch,
+        run.RunCompleted,
+    ),
+}
+"""What each service says by itself."""
+
+STAGE_EMITS: tuple[type[Message], ...] = (
+    run.StageQueued,
+    run.StageStarted,
+    run.StageCompleted,
+    run.StageInterrupted,
+    run.StageStalled,
+    run.RunFailed,
+)
+"""What the stage runner says for every service that has a stage."""
+
+ANSWERS: dict[str, tuple[str, ...]] = {"monitor": ("ctl.projection.v1.*",)}
+"""Questions that a service answers, besides `ctl.ping.<service>`."""
+
+SERVICE_USERS = tuple(EMITS)
+USERS = (*SERVICE_USERS, SUPERVISOR, OPERATOR, MAINTAINER)
+
+_ENDINGS = {run.RunRejected, run.RunCompleted, run.RunFailed, run.RunCancelled}
+_STREAMS = (*(spec.name for spec in STREAMS), LEASE_STREAM)
+_LIVE = ("cmd.>", "evt.>", "state.>", "tel.>", "log.>", "dlq.>")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rights:
+    """What the server lets a user do. `responds`: answer whoever asked it, once."""
+
+    user: str
+    purpose: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    responds: bool = False
+
+
+def rights_of(user: str) -> Rights:
+    """The rights of one of USERS."""
+    match user:
+        case "supervisor":
+            return _supervisor()
+        case "operator":
+            return _operator()
+        case "maintainer":
+            return _maintainer()
+    return _service(user)
+
+
+def consumers_of(service: str) -> tuple[ConsumerSpec, ...]:
+    """The consumers that a service binds to."""
+    return tuple(spec for spec in CONSUMERS if spec.service == service)
+
+
+def stages_of(service: str) -> tuple[str, ...]:
+    """The stages of a service: it has a consumer for the leases of each."""
+    return tuple(spec.subjects[0].split(".")[2] for spec in consumers_of(service) if spec.stream == LEASE_STREAM)
+
+
+def emitted_by(service: str) -> tuple[type[Message], ...]:
+    """Every type that a service publishes outside the state plane."""
+    return EMITS[service] + (STAGE_EMITS if stages_of(service) else ())
+
+
+def _service(name: str) -> Rights:
+    stages = stages_of(name)
+    emitted = emitted_by(name)
+    publish = [f"{kind.subject_prefix()}.*" for kind in emitted]
+    if _ENDINGS & set(emitted):
+        publish.append(f"{run.RunEnding.subject_prefix()}.*")
+    for stage in stages:
+        publish += [run.stage_state_subject(stage, "*"), f"$KV.lease.{stage}.*"]
+    for spec in consumers_of(name):
+        publish += _of_consumer(spec)
+    publish += _reading("CONTROL")
+    follows = []
+    if stages:
+        publish += [f"{run.PoolState.subject_prefix()}.*", f"{_API}.STREAM.MSG.GET.{LEASE_STREAM}"]
+        follows = [f"{kind.subject_prefix()}.*" for kind in (run.RunCancelled, run.PoolState)]
+    return Rights(
+        user=name,
+        purpose=f"the service {name}",
+        publish=_sorted(publish),
+        subscribe=(f"_INBOX_{name}.>", f"ctl.ping.{name}", *ANSWERS.get(name, ()), *follows),
+        responds=True,
+    )
+
+
+def _of_consumer(spec: ConsumerSpec) -> list[str]:
+    """Fetch from a consumer and settle what came; arm the timers that it waits for; set aside what it rejects."""
+    place = f"{spec.stream}.{spec.durable}"
+    rights = [f"{_API}.CONSUMER.{verb}.{place}" for verb in ("INFO", "MSG.NEXT")] + [f"$JS.ACK.{place}.>"]
+    if spec.stream == SCHEDULE_STREAM:
+        return rights + [subject.replace("due.", "sched.", 1) for subject in spec.subjects]
+    return rights if spec.stream == LEASE_STREAM else [*rights, f"dlq.{place}.*"]
+
+
+def _reading(stream: str) -> list[str]:
+    return [
+        f"{_API}.STREAM.INFO.{stream}",
+        f"{_API}.STREAM.MSG.GET.{stream}",
+        f"{_API}.DIRECT.GET.{stream}",
+        f"{_API}.DIRECT.GET.{stream}.>",
+    ]
+
+
+def _looking() -> list[str]:
+    """See what there is, without the messages."""
+    return [
+        f"{_API}.INFO",
+        *(f"{_API}.STREAM.{verb}" for verb in ("LIST", "NAMES", "INFO.*")),
+        *(f"{_API}.CONSUMER.{verb}" for verb in ("LIST.*", "NAMES.*", "INFO.*.*")),
+    ]
+
+
+def _supervisor() -> Rights:
+    changes = ("STREAM.CREATE.*", "STREAM.UPDATE.*", "CONSUMER.CREATE.>", "CONSUMER.DURABLE.CREATE.>")
+    return Rights(
+        user=SUPERVISOR,
+        purpose="owns the topology: creates and updates streams and consumers, asks services whether they are well",
+        publish=_sorted([*_looking(), *(f"{_API}.{change}" for change in changes), "ctl.ping.*"]),
+        subscribe=(f"_INBOX_{SUPERVISOR}.>",),
+    )
+
+
+def _operator() -> Rights:
+    requests = [f"{kind.subject_prefix()}.*" for kind in MESSAGE_TYPES if issubclass(kind, Request)]
+    reading = [right for stream in _STREAMS for right in _reading(stream)]
+    return Rights(
+        user=OPERATOR,
+        purpose="a person: asks for runs and their end, reads everything, closes dead letters, states no fact",
+        publish=_sorted([*requests, *reading, *_looking(), "dlq.>", "ctl.>"]),
+        subscribe=("_INBOX.>", f"_INBOX_{OPERATOR}.>", *_LIVE),
+    )
+
+
+def _maintainer() -> Rights:
+    """Repeats messages of others, as dead letters and drills must. Only whoever can read its key file acts as it."""
+    operator = _operator()
+    return Rights(
+        user=MAINTAINER,
+        purpose="an operator who may also repeat and state facts: delivers dead letters again, runs drills",
+        publish=_sorted([*operator.publish, "cmd.>", "evt.>", "tel.>", "log.infer.>"]),
+        subscribe=(f"_INBOX_{MAINTAINER}.>", *_LIVE),
+    )
+
+
+def _sorted(subjects: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(subjects)))

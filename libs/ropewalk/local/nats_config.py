@@ -3,9 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from ropewalk.events.access import rights_of
 from ropewalk.local.layout import Layout
 from ropewalk.local.ports import LOOPBACK, Ports
+
+_ANSWER_WITHIN = "30s"
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,17 @@ jetstream {{
 
 def users_config(accounts: BusAccounts) -> str:
     """The part of a server's configuration that says who may connect and what they may do."""
-    users = [{"nkey": key} for key in accounts.public_keys.values()]
-    users += [{"user": user, "password": password} for user, password in accounts.passwords.items()]
+    users = [{"nkey": key, **permissions(user)} for user, key in accounts.public_keys.items()]
+    users += [
+        {"user": user, "password": password, **permissions(user)} for user, password in accounts.passwords.items()
+    ]
     listed = "\n".join(f"    {json.dumps(user)}" for user in users)
     return f"authorization {{\n  users: [\n{listed}\n  ]\n}}\n"
+
+
+def permissions(user: str) -> dict[str, Any]:
+    """The rights of a user as the server reads them. What is not listed is forbidden."""
+    rights = rights_of(user)
+    answers = {"allow_responses": {"max": 1, "expires": _ANSWER_WITHIN}} if rights.responds else {}
+    allowed = {"publish": {"allow": rights.publish}, "subscribe": {"allow": rights.subscribe}}
+    return {"permissions": {**allowed, **answers}}

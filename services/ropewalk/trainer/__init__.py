@@ -1,6 +1,7 @@
 """Searches a learning rate and trains: Ray places the workers, everything that must be right is decided here.
 
-Listens: data.dataset_published (stage `search`), training.search_completed (stage `train`).
-Emits: training.trial_completed, search_completed, started, progressed, steps_committed, step_skipped, interrupted,
-resumed, completed; checkpoint.saved, save_failed, and quarantined for a broken one found while resuming; tel steps.
+Listens: DatasetPublished (stage `search`), SearchCompleted (stage `train`).
+Emits: TrialCompleted, SearchCompleted, TrainingStarted, TrainingProgressed, StepsCommitted, StepSkipped,
+TrainingInterrupted, TrainingResumed, TrainingCompleted; CheckpointSaved, CheckpointSaveFailed, and
+CheckpointQuarantined for a broken one found while resuming; StepMetricsBatch.
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
+from ropewalk.events.access import MAINTAINER
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.local.demo.board import Board
 from ropewalk.local.demo.choice import demo_fields, free_model_name, unfinished_run
@@ -72,7 +73,7 @@ class _Demo:
         self._screen = screen
 
     async def run(self, start_s: float) -> DemoResult:
-        async with await Client.connect(find_settings(self._layout.state_dir)) as client:
+        async with await Client.connect(find_settings(self._layout.state_dir, MAINTAINER)) as client:
             run_id = await self._begin(client, start_s)
             board = Board().update("stack", status="done", seconds=start_s, share=1.0)
             board, failure = await self._follow(client, run_id, board)

@@ -1,0 +1,120 @@
+"""The tables of rights agree with what the services say of themselves and with what their code makes."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from ropewalk.events.access import (
+    EMITS,
+    SERVICE_USERS,
+    STAGE_EMITS,
+    USERS,
+    consumers_of,
+    emitted_by,
+    rights_of,
+    stages_of,
+)
+from ropewalk.events.consumers import CONSUMERS
+from ropewalk.events.registry import MESSAGE_TYPES
+from ropewalk.events.run import StageState
+
+ROOT = Path(__file__).parents[3]
+SERVICES = ROOT / "services" / "ropewalk"
+RUNTIME = ROOT / "libs" / "ropewalk" / "runtime"
+NAMES = {kind.__name__ for kind in MESSAGE_TYPES}
+
+
+def names(kinds) -> set[str]:
+    return {kind.__name__ for kind in kinds}
+
+
+def said_by(service: str) -> set[str]:
+    """The message types after `Emits:` in the docstring of a service."""
+    text = (SERVICES / service.replace("-", "_") / "__init__.py").read_text()
+    emits = text.partition("Emits:")[2].partition("\n\n")[0]
+    return {word for word in re.findall(r"[A-Za-z]+", emits) if word in NAMES}
+
+
+def made_in(folder: Path) -> set[str]:
+    """The message types that the code of a folder makes: `Type(...)`, `Type.model_validate(...)`."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                maker = node.func
+                if isinstance(maker, ast.Attribute) and maker.attr in {"model_validate", "model_validate_json"}:
+                    maker = maker.value
+                if isinstance(maker, ast.Name) and maker.id in NAMES:
+                    found.add(maker.id)
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICE_USERS)
+def test_a_service_may_publish_what_its_docstring_says(service: str) -> None:
+    assert names(EMITS[service]) == said_by(service)
+
+
+@pytest.mark.parametrize("service", SERVICE_USERS)
+def test_a_service_may_publish_what_its_code_makes(service: str) -> None:
+    assert names(EMITS[service]) == made_in(SERVICES / service.replace("-", "_"))
+
+
+def test_what_the_stage_runner_makes_is_what_every_stage_may_publish() -> None:
+    facts = {kind.__name__ for kind in MESSAGE_TYPES if kind.plane == "evt"}
+    assert made_in(RUNTIME) & facts == names(STAGE_EMITS)
+
+
+def test_every_consumer_belongs_to_a_user() -> None:
+    assert {spec.service for spec in CONSUMERS} == set(SERVICE_USERS)
+
+
+def test_stages_are_those_whose_leases_are_watched() -> None:
+    assert stages_of("trainer") == ("search", "train")
+    assert stages_of("monitor") == ()
+
+
+@pytest.mark.parametrize("service", SERVICE_USERS)
+def test_rights_of_a_service_name_whole_types_consumers_and_stages_and_nothing_wider(service: str) -> None:
+    allowed = {f"{kind.subject_prefix()}.*" for kind in emitted_by(service)}
+    stages, durables = stages_of(service), {f"{spec.stream}.{spec.durable}" for spec in consumers_of(service)}
+    for subject in rights_of(service).publish:
+        plane = subject.split(".")[0]
+        if plane in {"evt", "cmd", "tel", "log"}:
+            assert subject in allowed
+        elif plane == StageState.plane:
+            assert subject.split(".")[2] in {*stages, "ending", "pool"}
+        elif subject.startswith("$KV"):
+            assert subject.split(".")[2] in stages
+        elif "CONSUMER" in subject or plane in {"dlq", "$JS.ACK"}:
+            assert any(durable in subject for durable in durables)
+        else:
+            assert plane in {"$JS", "sched"}
+            assert subject != "$JS.API.>"
+
+
+@pytest.mark.parametrize("user", [user for user in USERS if user != "supervisor"])
+def test_only_the_supervisor_may_change_streams_and_consumers(user: str) -> None:
+    for subject in rights_of(user).publish:
+        assert not re.search(r"CREATE|UPDATE|DELETE|PURGE|RESTORE|SNAPSHOT|LEADER|PEER", subject)
+
+
+def test_nobody_may_delete_or_purge_anything() -> None:
+    for user in USERS:
+        assert not [right for right in rights_of(user).publish if re.search(r"DELETE|PURGE|API\.>", right)]
+
+
+def test_inboxes_are_read_by_their_owner_only() -> None:
+    owners = {}
+    for user in USERS:
+        for subject in rights_of(user).subscribe:
+            if subject.startswith("_INBOX_"):
+                assert owners.setdefault(subject, user) == user
+    assert set(owners.values()) == set(USERS)
+
+
+def test_an_operator_can_ask_for_runs_and_state_no_fact() -> None:
+    publish = rights_of("operator").publish
+    assert {"cmd.run.submit.v1.*", "cmd.run.cancel.v1.*"} <= set(publish)
+    assert [right for right in publish if right.startswith(("evt", "state", "tel", "log", "$KV"))] == []
