@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self, TypeVar
 
 import nats.errors
-from nats.aio.client import Client
 
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
@@ -24,6 +23,7 @@ from ropewalk.runtime.connection import connect
 from ropewalk.runtime.dead_letters import EXPECTED_SEQUENCE, dead_letter
 from ropewalk.runtime.endings import ending_of, endings_of
 from ropewalk.runtime.errors import BusError, ConflictError
+from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.reading import Batch, StreamReader
 from ropewalk.runtime.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
 from ropewalk.runtime.settings import NatsSettings
@@ -37,7 +37,7 @@ M = TypeVar("M", bound=Message)
 class Bus:
     """One connection to JetStream. Create it with `connect`."""
 
-    def __init__(self, connection: Client, source: str) -> None:
+    def __init__(self, connection: GuardedClient, source: str) -> None:
         self.connection = connection
         self.source = source
         self._sender = Sender(connection)

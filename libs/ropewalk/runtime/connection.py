@@ -3,17 +3,14 @@
 Reconnecting for ever matters: after nats-py gives up, pull loops spin and block the event loop.
 """
 
-import logging
 import ssl
 from typing import Any
 
 from faststream.security import BaseSecurity, SASLPlaintext
 
 from ropewalk.runtime.errors import BusError
-from ropewalk.runtime.permissions import GuardedClient
+from ropewalk.runtime.permissions import GuardedClient, Refusals
 from ropewalk.runtime.settings import NatsSettings
-
-logger = logging.getLogger(__name__)
 
 
 async def connect(settings: NatsSettings, name: str, **changes: Any) -> GuardedClient:
@@ -39,24 +36,29 @@ def connect_options(settings: NatsSettings, name: str) -> dict[str, Any]:
         "drain_timeout": 1,  # a fetched message never counts as drained, so a longer wait only delays the exit
         "connect_timeout": 5,
         "allow_reconnect": True,
-        "error_cb": _log_error,
         **_identity(settings),
         **_encryption(settings),
     }
 
 
-def broker_options(settings: NatsSettings, name: str) -> dict[str, Any]:
+def broker_options(settings: NatsSettings, name: str, refusals: Refusals) -> dict[str, Any]:
     """The same for FastStream's broker, which takes a password and a TLS context in its own form."""
-    options = connect_options(settings, name)
+    callbacks = {"error_cb": refusals.on_error, "disconnected_cb": refusals.forget}
+    options = {**connect_options(settings, name), **callbacks}
     context, user, password = (options.pop(each, None) for each in ("tls", "user", "password"))
     encrypted = {"ssl_context": context, "use_ssl": context is not None}
     security = SASLPlaintext(user, password, **encrypted) if user else BaseSecurity(**encrypted)
     return {**options, "security": security}
 
 
+def inbox_prefix(settings: NatsSettings) -> str:
+    """What the subjects begin with on which this user is answered; pull subscriptions of nats-py must be told."""
+    return f"_INBOX_{settings.user}" if settings.user else "_INBOX"
+
+
 def _identity(settings: NatsSettings) -> dict[str, Any]:
     """Who we are. Answers come to an inbox that only this user may read."""
-    options: dict[str, Any] = {"inbox_prefix": f"_INBOX_{settings.user}"} if settings.user else {}
+    options: dict[str, Any] = {"inbox_prefix": inbox_prefix(settings)}
     if settings.nkey_file is not None:
         if not settings.nkey_file.is_file():
             raise BusError(f"there is no key file {settings.nkey_file}: set ROPEWALK_NATS_NKEY_FILE to the user's seed")
@@ -79,7 +81,3 @@ def _encryption(settings: NatsSettings) -> dict[str, Any]:
     except OSError as error:  # ssl.SSLError is one
         raise BusError(f"ROPEWALK_NATS_TLS_CA={settings.tls_ca} cannot be used: {error}") from None
     return {"tls": context, "tls_handshake_first": True}
-
-
-async def _log_error(error: Exception) -> None:
-    logger.warning("bus: %s", error or type(error).__name__)

@@ -22,13 +22,13 @@ from typing import Any, TypeVar
 
 import nats.errors
 import nats.js.errors
-from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.errors import LeaseLostError
+from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.settings import NatsSettings
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class LeaseKeeper:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
         self._connected = threading.Event()
-        self._connection: Client | None = None
+        self._connection: GuardedClient | None = None
 
     async def start(self) -> None:
         """Connect and begin to renew."""
@@ -116,6 +116,10 @@ class LeaseKeeper:
     def why_not_renewing(self) -> str:
         """Why no lease can be renewed; empty while the thread lives. A reason for `/ready`."""
         return "" if self._thread.is_alive() else "the thread that renews its leases does not run"
+
+    def why_refused(self) -> str:
+        """What the bus does not permit this keeper; empty if nothing. A reason for `/ready`."""
+        return "" if self._connection is None else self._connection.refusals.reason()
 
     async def acquire(
         self, stage: str, run_id: str, on_lost: Callable[[], None], *, by_force: bool = False

@@ -26,27 +26,53 @@ _REFUSAL = re.compile(r"permissions violation for (publish|subscription)[^\"]*\"
 _UNKNOWN_USER = ("authorization violation", "authentication revoked")
 
 
+class Refusals:
+    """What the server has refused to one connection of `user`, by subject."""
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self._by_subject: dict[str, DeniedError] = {}
+
+    def reason(self) -> str:
+        """A sentence for everything that was refused: whoever has one is not ready. Empty if there is none."""
+        return "; ".join(str(error) for error in self._by_subject.values())
+
+    def raise_for(self, subject: str) -> None:
+        """Raises DeniedError if the subject was refused."""
+        if self._by_subject and (error := self._by_subject.get(_key(subject))):
+            raise error
+
+    def read(self, error: Exception) -> tuple[str, DeniedError] | None:
+        """The subject and the refusal, if an asynchronous error of nats-py is one."""
+        match = _REFUSAL.search(str(error).lower())
+        if match is None:
+            return None
+        what = "publish on" if match[1] == "publish" else "subscribe to"
+        remedy = f"`ropewalk keys show {self.user}` says what it may"
+        denied = DeniedError(f"user {self.user!r} may not {what} {match[2]!r}: {remedy}")
+        logger.error("refused by the bus: %s", denied)
+        self._by_subject[match[2]] = denied
+        return match[2], denied
+
+    async def on_error(self, error: Exception) -> None:
+        """The `error_cb` of a connection that is not ours."""
+        if self.read(error) is None:
+            logger.warning("bus: %s", error or type(error).__name__)
+
+    async def forget(self) -> None:
+        """The connection is gone: the next one may have other rights."""
+        self._by_subject.clear()
+
+
 class GuardedClient(Client):
     """A connection whose refused sends raise DeniedError. `user` is who we are to the server."""
 
     def __init__(self, user: str) -> None:
         super().__init__()
         self.user = user
+        self.refusals = Refusals(user)
         self._unknown = asyncio.Event()
-        self._refused: dict[str, DeniedError] = {}
         self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()
-
-    @property
-    def refusals(self) -> tuple[str, ...]:
-        """A sentence for everything this connection was refused; a service with one is not ready."""
-        return tuple(str(error) for error in self._refused.values())
-
-    def raise_if_refused(self, *subjects: str) -> None:
-        """Raises DeniedError if the server has refused one of these subjects."""
-        if self._refused:
-            for subject in subjects:
-                if error := self._refused.get(_key(subject)):
-                    raise error
 
     async def connect(self, servers: str | list[str] = "nats://localhost:4222", **options: Any) -> None:
         """As nats-py does. Raises BusError if the server does not know us: trying again would not help."""
@@ -67,44 +93,45 @@ class GuardedClient(Client):
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, Any] | None = None
     ) -> None:
         """As nats-py does. Raises DeniedError for a subject that was refused before."""
-        self.raise_if_refused(subject)
+        self.refusals.raise_for(subject)
         if reply and self._resp_sub_prefix and (waiting := self._resp_map.get(reply[len(self._resp_sub_prefix) :])):
             self._asked[waiting] = _key(subject)
         await super().publish(subject, payload, reply, headers)
 
     async def subscribe(self, subject: str, *arguments: Any, **options: Any) -> Subscription:
         """As nats-py does, and waits for the server's word. Raises DeniedError."""
-        self.raise_if_refused(subject)
+        self.refusals.raise_for(subject)
         subscription = await super().subscribe(subject, *arguments, **options)
-        if self.is_connected and not subject.startswith(self._inbox_prefix.decode()):
+        if self.is_connected and not subject.startswith(self.inbox):
             with contextlib.suppress(nats.errors.Error):  # away: it is subscribed when the server is back
                 await self.flush()
-            if _key(subject) in self._refused:
+            try:
+                self.refusals.raise_for(subject)
+            except DeniedError:
                 await subscription.unsubscribe()
-                self.raise_if_refused(subject)
+                raise
         return subscription
 
+    @property
+    def inbox(self) -> str:
+        """What the subjects begin with on which we are answered. nats-py's pull subscriptions must be told."""
+        return f"{self._inbox_prefix.decode()}."
+
     async def _on_error(self, error: Exception) -> None:
-        text = str(error).lower()
-        if match := _REFUSAL.search(text):
-            self._refuse(match[1], match[2])
-        elif any(words in text for words in _UNKNOWN_USER):
+        if refusal := self.refusals.read(error):
+            self._fail(*refusal)
+        elif any(words in str(error).lower() for words in _UNKNOWN_USER):
             self._unknown.set()
             logger.error("the bus does not know user %r by this key or password", self.user)
         else:
             logger.warning("bus: %s", error or type(error).__name__)
 
-    def _refuse(self, verb: str, subject: str) -> None:
-        what = "publish on" if verb == "publish" else "subscribe to"
-        remedy = f"`ropewalk keys show {self.user}` says what it may"
-        error = DeniedError(f"user {self.user!r} may not {what} {subject!r}: {remedy}")
-        logger.error("refused by the bus: %s", error)
-        self._refused[subject] = error
+    def _fail(self, subject: str, error: DeniedError) -> None:
         for waiting in [future for future, asked in self._asked.items() if asked == subject and not future.done()]:
             waiting.set_exception(error)
 
     def _connect_command(self) -> bytes:
-        self._refused.clear()
+        self.refusals = Refusals(self.user)
         if self._nkeys_seed is not None:
             self._setup_nkeys_connect()  # the key may have been replaced since the last connection
         return super()._connect_command()

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import nats.errors
 import nats.js.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
@@ -23,6 +22,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.runtime.codec import Stored, decode_any
 from ropewalk.runtime.dead_letters import is_for, repeats_the_log
 from ropewalk.runtime.errors import BusError, MalformedMessageError
+from ropewalk.runtime.permissions import GuardedClient
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class StreamReader:
     short but never has a gap; that nothing more is there is only believed from the stream's leader.
     """
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: GuardedClient) -> None:
         self._connection = connection
         self._context: JetStreamContext = connection.jetstream(timeout=_ANSWER_TIMEOUT_S)
 
@@ -181,7 +181,9 @@ class StreamReader:
         while True:
             try:
                 if subscription is None:
-                    subscription = await self._context.pull_subscribe_bind(consumer.durable, consumer.stream)
+                    subscription = await self._context.pull_subscribe_bind(
+                        consumer.durable, consumer.stream, inbox_prefix=self._connection.inbox.encode()
+                    )
                 page = await subscription.fetch(1, timeout=_IDLE_FETCH_S)
                 if max_messages > 1:
                     page += await _rest(subscription, max_messages - 1, max_wait_s)

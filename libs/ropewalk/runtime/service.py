@@ -28,13 +28,14 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.connection import broker_options
+from ropewalk.runtime.connection import broker_options, inbox_prefix
 from ropewalk.runtime.delivery import TimerHandler, deliver, deliver_due, outcome_or_error
 from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.outcome import Done, Outcome, Retry
+from ropewalk.runtime.permissions import Refusals
 from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
@@ -59,7 +60,9 @@ class Service:
         self.health = Health(name)
         self._bus: Bus | None = None
         self._bound = False
-        self.broker = NatsBroker(logger=None, apply_types=False, **broker_options(settings.nats, name))
+        self._refusals = Refusals(settings.nats.user or name)
+        options = broker_options(settings.nats, name, self._refusals)
+        self.broker = NatsBroker(logger=None, apply_types=False, **options)
         self._leases: LeaseKeeper | None = None
         self._consumers: list[ConsumerSpec] = []
         self._specs: list[StageSpec] = []
@@ -148,7 +151,7 @@ class Service:
         settings = self.settings
         self._leases = LeaseKeeper(settings.nats, f"{self.name}/{settings.instance}", settings.lease_ttl_s)
         self.health.pulse.start()
-        for check in (self._not_connected, self._not_bound, self.leases.why_not_renewing):
+        for check in (self._not_connected, self._not_permitted, self._not_bound, self.leases.why_not_renewing):
             self.health.add(check)
         self._bus = await Bus.connect(settings.nats, self.name)
         self._prepare_stages()
@@ -161,7 +164,11 @@ class Service:
 
     def _not_connected(self) -> str:
         connected = self._bus is not None and self._bus.connection.is_connected
-        return "" if connected else f"it has no connection to the bus at {self.settings.nats.url}"
+        return "" if connected else f"it has no connection to the bus at {self.settings.nats.address}"
+
+    def _not_permitted(self) -> str:
+        ours = self._bus.connection.refusals.reason() if self._bus is not None else ""
+        return ours or self._refusals.reason() or self.leases.why_refused()
 
     def _not_bound(self) -> str:
         return "" if self._bound else "it does not take messages: it starts or stops"
@@ -263,6 +270,7 @@ class Service:
             stream=JStream(spec.stream, declare=False),
             durable=spec.durable,
             pull_sub=_PULL,
+            inbox_prefix=f"{inbox_prefix(self.settings.nats)}.".encode(),
             ack_policy=AckPolicy.MANUAL,
             decoder=_undecoded,
             config=ConsumerConfig(
