@@ -85,6 +85,9 @@ STAGE_EMITS: tuple[type[Message], ...] = (
 )
 """What the stage runner says for every service that has a stage."""
 
+READS: dict[str, tuple[str, ...]] = {"monitor": ("AUDIT",)}
+"""Streams that a service reads besides CONTROL."""
+
 ANSWERS: dict[str, tuple[str, ...]] = {"monitor": ("ctl.projection.v1.*",)}
 """Questions that a service answers, besides `ctl.ping.<service>`."""
 
@@ -144,7 +147,8 @@ def _service(name: str) -> Rights:
         publish += [run.stage_state_subject(stage, "*"), f"$KV.lease.{stage}.*"]
     for spec in consumers_of(name):
         publish += _of_consumer(spec)
-    publish += _reading("CONTROL")
+    for stream in ("CONTROL", *READS.get(name, ())):
+        publish += _reading(stream)
     follows = []
     if stages:
         publish += [f"{run.PoolState.subject_prefix()}.*", f"{_API}.STREAM.MSG.GET.{LEASE_STREAM}"]

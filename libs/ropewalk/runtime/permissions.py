@@ -104,6 +104,7 @@ class GuardedClient(Client):
         subscription = await super().subscribe(subject, *arguments, **options)
         if self.is_connected and not subject.startswith(self.inbox):
             with contextlib.suppress(nats.errors.Error):  # away: it is subscribed when the server is back
+                await self._flush_pending(force_flush=True)  # or the ping of `flush` overtakes the subscription
                 await self.flush()
             try:
                 self.refusals.raise_for(subject)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import nats.errors
-from nats.aio.client import Client
 
+from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.waiting import WaitingSends
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Refusal(Exception):
 class Sender:
     """Sends over one connection. `waiting` tells what could not be sent yet."""
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: GuardedClient) -> None:
         self.waiting = WaitingSends()
         self._connection = connection
 
@@ -68,7 +68,7 @@ class Sender:
         try:
             while True:
                 try:
-                    return await self.try_once(batch)
+                    return await self._try_once_permitted(batch)
                 except PASSING as error:
                     reason = _said(error)
                     logger.warning("bus away (%s), keeping %s", reason, batch[0].subject)
@@ -77,6 +77,15 @@ class Sender:
                 delay_s = min(delay_s * 2, 2.0)
         finally:
             self.waiting.end(number)
+
+    async def _try_once_permitted(self, batch: Sequence[Outgoing]) -> int:
+        """As `try_once`; a batch of which one message was refused says which, whatever became of the rest."""
+        try:
+            return await self.try_once(batch)
+        except (Refusal, *PASSING):
+            for outgoing in batch:
+                self._connection.refusals.raise_for(outgoing.subject)
+            raise
 
     async def try_once(self, batch: Sequence[Outgoing]) -> int:
         """As `send`, but raises one of PASSING when the server does not answer or has no room."""
