@@ -167,7 +167,8 @@ def _of_consumer(spec: ConsumerSpec) -> list[str]:
     place = f"{spec.stream}.{spec.durable}"
     rights = [f"{_API}.CONSUMER.{verb}.{place}" for verb in ("INFO", "MSG.NEXT")] + [f"$JS.ACK.{place}.>"]
     if spec.stream == SCHEDULE_STREAM:
-        return rights + [subject.replace("due.", "sched.", 1) for subject in spec.subjects]
+        timers = [subject.removeprefix("due.") for subject in spec.subjects]
+        return rights + [f"{arm}.{timer}" for timer in timers for arm in ("sched", "due.none")]
     return rights if spec.stream == LEASE_STREAM else [*rights, f"dlq.{place}.*"]
 
 

@@ -90,7 +90,7 @@ def test_rights_of_a_service_name_whole_types_consumers_and_stages_and_nothing_w
         elif "CONSUMER" in subject or plane in {"dlq", "$JS.ACK"}:
             assert any(durable in subject for durable in durables)
         else:
-            assert plane in {"$JS", "sched"}
+            assert plane in {"$JS", "sched", "due"}
             assert subject != "$JS.API.>"
 
 
