@@ -15,10 +15,11 @@ ENDINGS: dict[str, tuple[Ending, ...]] = {
     "group": ("completed",),  # training works in a group of processes, as Ray's workers do
     "flaky": ("completed",),  # the first attempt of `train` fails
     "hopeless": ("failed",),  # `evaluate` cannot succeed
+    "twice": ("completed",),  # it is submitted twice at once, as by a double click
     "unsound": ("rejected",),  # its recipe has a violation
     "cancel": ("cancelled", "completed"),
 }
-WEIGHTS = {"plain": 6, "child": 4, "group": 4, "flaky": 2, "hopeless": 1, "unsound": 1, "cancel": 3}
+WEIGHTS = {"plain": 6, "child": 4, "group": 4, "flaky": 2, "hopeless": 1, "twice": 2, "unsound": 1, "cancel": 3}
 
 
 def behaviour_of(run_id: str) -> str:

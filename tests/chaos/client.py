@@ -44,8 +44,9 @@ class User:
             priority=self._chance.choice((0, 0, 0, 5)),
             owner=self._chance.choice(("ann", "bob", "")),
         )
-        await self._bus.publish(request)
+        await asyncio.gather(*(self._bus.publish(request) for _ in range(2 if behaviour == "twice" else 1)))
         self.acknowledged.append(run_id)
         if behaviour == "cancel":
             await asyncio.sleep(wait_s)
-            await self._bus.publish(CancelRun.model_validate({"run_id": run_id, "mode": mode}))
+            for chosen in (mode, "now"):  # the second time with less patience
+                await self._bus.publish(CancelRun.model_validate({"run_id": run_id, "mode": chosen}))

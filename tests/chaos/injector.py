@@ -100,6 +100,24 @@ class Injector:
             await asyncio.to_thread(self._broker.start)
         return "nats-server"
 
+    async def _kill_everything(self, fault: Fault) -> str:
+        """What the crash of the whole machine does to processes."""
+        victims = [instance for instance in self._stack.instances if instance.is_up]
+        async with self._broker_lock:
+            for instance in victims:
+                assert instance.process is not None
+                instance.process.kill()
+            await asyncio.to_thread(self._broker.stop)
+            self.counts["kill_everything"] += 1
+            for instance in victims:
+                assert instance.process is not None
+                await asyncio.to_thread(instance.process.wait)
+            await asyncio.sleep(fault.seconds)
+            await asyncio.to_thread(self._broker.start)
+        for instance in victims:
+            self._stack.start_instance(instance)
+        return "nats-server and every service"
+
     async def _pause_service(self, fault: Fault) -> str:
         instance = await self._instance(fault)
         process = instance.process
