@@ -97,8 +97,17 @@ class Injector:
             await asyncio.to_thread(self._broker.stop)
             self.counts["kill_broker"] += 1
             await asyncio.sleep(fault.seconds)
-            await asyncio.to_thread(self._broker.start)
+            await self._start_broker()
         return "nats-server"
+
+    async def _start_broker(self) -> None:
+        """Start it and wait until it answers us, so that there is some life between two of its deaths."""
+        await asyncio.to_thread(self._broker.start)
+        while True:
+            with contextlib.suppress(*_PASSING):
+                await self._context.stream_info("CONTROL")
+                return
+            await asyncio.sleep(0.1)
 
     async def _kill_everything(self, fault: Fault) -> str:
         """What the crash of the whole machine does to processes."""
@@ -113,7 +122,7 @@ class Injector:
                 assert instance.process is not None
                 await asyncio.to_thread(instance.process.wait)
             await asyncio.sleep(fault.seconds)
-            await asyncio.to_thread(self._broker.start)
+            await self._start_broker()
         for instance in victims:
             self._stack.start_instance(instance)
         return "nats-server and every service"

@@ -21,7 +21,8 @@ from ropewalk.runtime.settings import NatsSettings, RuntimeSettings
 from ropewalk.runtime.topology import apply_topology
 
 LEASE_TTL_S = 2.0
-_QUIET_WITHIN_S = 90.0  # after the last fault: several lease times, back-offs and redeliveries
+_STUCK_AFTER_S = 60.0  # without a new message: longer than any lease, back-off or redelivery takes
+_PATIENCE_S = 300.0  # with new messages: time to work off what the faults held up
 _QUIET_FOR_S = 4.0
 
 
@@ -92,16 +93,17 @@ async def run_chaos(seed: int, size: Size, broker: Broker, settings: NatsSetting
 
 
 async def _settled(bus: Bus, user: User, stack: Stack, tell: Callable[[str], None]) -> History:
-    """The history once it is without violations, or as it is when time is up.
+    """The history once it is without violations, or as it is when nothing happens any more.
 
     A history that is sound but may still grow is watched for a moment longer: a late effect would come then.
     """
-    deadline = time.monotonic() + _QUIET_WITHIN_S
     history = await _history(bus, user, stack)
-    while check(history) and time.monotonic() < deadline:
+    grown_at = began = time.monotonic()
+    while check(history) and time.monotonic() - grown_at < _STUCK_AFTER_S and time.monotonic() - began < _PATIENCE_S:
         await asyncio.sleep(1.0)
-        history = await _history(bus, user, stack)
-    tell(f"{len(check(history))} violations, {deadline - time.monotonic():.0f} s before time is up")
+        last, history = history, await _history(bus, user, stack)
+        grown_at = grown_at if len(history.control) == len(last.control) else time.monotonic()
+    tell(f"{len(check(history))} violations {time.monotonic() - began:.0f} s after the last fault")
     await asyncio.sleep(_QUIET_FOR_S)
     return await _history(bus, user, stack)
 

@@ -33,6 +33,7 @@ class Message(Value):
     family: ClassVar[str]
     name: ClassVar[str]
     major: ClassVar[int] = 1
+    once_per_run: ClassVar[bool] = False  # then a second one of a run gets the id of the first, whatever its cause
 
     run_id: str = Field(pattern=RUN_ID_PATTERN)
 

@@ -38,6 +38,7 @@ class RunAccepted(_Family, Event):
     """The recipe is sound; `recipe` is now complete (every derived value filled in) and frozen."""
 
     name: ClassVar[str] = "accepted"
+    once_per_run: ClassVar[bool] = True  # two requests at once for one run must not start it twice
     recipe: dict[str, JsonValue]
     recipe_sha256: str
     priority: int = 0

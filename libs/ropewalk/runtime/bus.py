@@ -133,8 +133,9 @@ class Bus:
     def prepare(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> Outgoing:
         """Give a message its envelope."""
         type_name = message.type_name()
+        origin, key = (message.run_id, "") if message.once_per_run else (cause_id, key)
         envelope = Envelope(
-            id=derived_id(cause_id, type_name, key) if cause_id else str(uuid.uuid4()),
+            id=derived_id(origin, type_name, key) if origin else str(uuid.uuid4()),
             type=type_name,
             source=f"/svc/{self.source}",
             time=now_rfc3339(),
