@@ -5,19 +5,35 @@ Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does n
 
 import sys
 
-from ropewalk.cli import bus, contracts, dead, demo, ledger, lineage, model, questions, replay, runs, stack, timeline
+from ropewalk.cli import (
+    bus,
+    contracts,
+    dead,
+    demo,
+    drill,
+    ledger,
+    lineage,
+    model,
+    questions,
+    replay,
+    runs,
+    stack,
+    timeline,
+)
 from ropewalk.cli.app import app, errors
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.ledger import LedgerError
+from ropewalk.drills.errors import DrillError
 from ropewalk.local.errors import LocalError
 from ropewalk.recipes.recipe import RecipeError
 from ropewalk.runtime.errors import RopewalkError
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError
 
-COMMANDS = (demo, stack, runs, timeline, questions, lineage, replay, ledger, model, contracts, bus, dead)
+COMMANDS = (demo, stack, runs, timeline, questions, lineage, replay, ledger, model, contracts, bus, dead, drill)
 _KNOWN = (
     ClientError,
+    DrillError,
     LedgerError,
     LocalError,
     ManifestError,

@@ -1,0 +1,81 @@
+"""Playing a drill from its precondition to its scorecard in the log and on disk."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ropewalk.client.client import Client
+from ropewalk.client.settings import find_settings
+from ropewalk.drills.catalogue import find_drill
+from ropewalk.drills.files import WrittenDrill, write_drill
+from ropewalk.drills.log import last_sequence, timeline_of
+from ropewalk.drills.scene import DrillOptions, Ground, Scene
+from ropewalk.drills.scorecard import Fault, Observed, conclude
+from ropewalk.events.base import Message
+from ropewalk.events.drill import DrillCompleted, DrillStarted
+from ropewalk.local.layout import Layout
+from ropewalk.local.stack import running_state
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.codec import Stored
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillResult:
+    """The scorecard and where it lies."""
+
+    card: DrillCompleted
+    written: WrittenDrill
+
+
+async def run_drill(
+    name: str, layout: Layout, options: DrillOptions | None = None, say: Callable[[str], None] = lambda _: None
+) -> DrillResult:
+    """Play one drill against the running stack of a state folder. Whatever happens, its fault is undone.
+
+    Raises UnknownDrillError, NotPreparedError, StackNotRunningError, UnreachableError.
+    """
+    drill, chosen = find_drill(name), options or DrillOptions()
+    running_state(layout)
+    async with await Client.connect(find_settings(layout.state_dir)) as client:
+        ground = Ground(layout=layout, client=client, options=chosen, say=say)
+        target = await drill.prepare(ground)
+        say(f"{name}: {target.description}")
+        started = new_drill(name, target.run_id, target.description, chosen.seed)
+        mark = await begin(client.bus, started)
+        seen = await drill.play(Scene(ground=ground, target=target, drill_id=started.drill_id, mark=mark))
+        return await finish(client.bus, layout, mark, seen)
+
+
+def new_drill(name: str, run_id: str, target: str, seed: int = 0) -> DrillStarted:
+    """The beginning of a drill under a fresh id."""
+    drill_id = f"drill-{name}-{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return DrillStarted(run_id=run_id or drill_id, drill_id=drill_id, drill=name, target=target, seed=seed)
+
+
+async def begin(bus: Bus, started: DrillStarted) -> Stored[Message]:
+    """Put the mark into the log from which times are measured. Cause the fault right after it."""
+    await bus.publish(started, cause_id=started.drill_id)
+    found = [item for item in await timeline_of(bus, started.subject) if _is(item, started.drill_id)]
+    return found[0]
+
+
+async def finish(bus: Bus, layout: Layout, mark: Stored[Message], seen: Observed) -> DrillResult:
+    """Judge, publish the scorecard, write it down."""
+    started = mark.message
+    assert isinstance(started, DrillStarted)
+    fault = Fault(
+        drill=started.drill,
+        drill_id=started.drill_id,
+        run_id=started.run_id,
+        target=started.target,
+        seed=started.seed,
+        sequence=mark.sequence,
+    )
+    card = conclude(fault, seen, await last_sequence(bus))
+    await bus.publish(card, cause_id=started.drill_id)
+    return DrillResult(card=card, written=write_drill(card, mark.time, layout))
+
+
+def _is(item: Stored[Message], drill_id: str) -> bool:
+    return isinstance(item.message, DrillStarted) and item.message.drill_id == drill_id

@@ -1,0 +1,122 @@
+"""The broker's disk is full for a while. Only on a small file system made for it: no disk is filled by surprise."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from ropewalk.drills.errors import NotPreparedError
+from ropewalk.drills.probes import Prober, first_after
+from ropewalk.drills.scene import Drill, Ground, Scene, Target
+from ropewalk.drills.scorecard import Observed, check
+from ropewalk.drills.scoring import doubled_probes, missing_probes
+from ropewalk.drills.stackview import BROKER, ready_process
+from ropewalk.events.drill import DrillProbed
+from ropewalk.local.layout import Layout
+from ropewalk.local.stack import measure
+
+_MOST_BYTES = 1024**3
+_MIB = 1024**2
+_HOLD_S = 15.0
+_STATUS_WITHIN_S = 10.0
+_NUM_PROBES = 10
+_FILLER = "drill-filler"
+_FULL = "disk_full"
+
+
+async def prepare(ground: Ground) -> Target:
+    """The broker's store on a file system of at most 1 GiB."""
+    store = ground.layout.nats_store
+    total = shutil.disk_usage(store).total
+    if total > _MOST_BYTES:
+        raise NotPreparedError(
+            f"the broker's store {store} lies on a file system of {total / 1024**3:.0f} GiB, which this drill does not"
+            f" fill: put a new stack's store on a small one first (`ropewalk down`, then"
+            f" `sudo mount -t tmpfs -o size=256m,mode=0777 tmpfs {store}`, then `ropewalk up`)"
+        )
+    running = ready_process(ground.layout, BROKER)
+    return Target(description=f"file system of {store}, {total / _MIB:.0f} MiB", service=BROKER, running=running)
+
+
+async def play(scene: Scene) -> Observed:
+    """Fill it, wait, make room."""
+    options = scene.ground.options
+    loop = asyncio.get_running_loop()
+    async with Prober(scene.ground.bus, scene.mark.message.run_id, scene.drill_id) as prober:
+        await prober.until(_NUM_PROBES, options.patience_s)
+        filled_at = loop.time()
+        async with full(scene.ground.layout.nats_store):
+            told_s = await _told(scene.ground.layout, options.patience_s)
+            refused = await prober.refused(options.patience_s)
+            await asyncio.sleep(max(0.0, (options.hold_s or _HOLD_S) - (loop.time() - filled_at)))
+            under_way = prober.number
+        room_at = await scene.ground.now()
+        accepts = await prober.until(under_way + _NUM_PROBES, options.patience_s)
+    stored = await prober.stored()
+    numbers = [each.message.number for each in stored if isinstance(each.message, DrillProbed)]
+    missing = missing_probes(prober.acknowledged, numbers)
+    first = first_after(stored, under_way)
+    return Observed(
+        detect_s=told_s,
+        recover_s=(first.time - room_at).total_seconds() if accepts and first else None,
+        lost=len(missing),
+        lost_unit="messages",
+        doubled=doubled_probes(stored),
+        checks=(
+            check("the broker refused", refused, "a message was not acknowledged while there was no room"),
+            check(
+                "the status says so",
+                told_s is not None and told_s <= _STATUS_WITHIN_S,
+                "`ropewalk status` did not name the full disk" if told_s is None else f"after {told_s:.1f} s",
+            ),
+            check("accepts again", accepts, "recovery is counted from the moment there was room"),
+        ),
+    )
+
+
+@contextlib.asynccontextmanager
+async def full(folder: Path) -> AsyncIterator[None]:
+    """Not a byte is free while inside, also of what others give back."""
+    filler = folder / _FILLER
+    filling = asyncio.create_task(_keep_filling(filler))
+    try:
+        yield
+    finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+        filler.unlink(missing_ok=True)
+
+
+async def _keep_filling(filler: Path) -> None:
+    while True:
+        for size in (_MIB, 4096, 1):
+            _append(filler, size)
+        await asyncio.sleep(0.2)
+
+
+def _append(filler: Path, size: int) -> None:
+    with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+        while file.write(bytes(size)) == size:
+            os.fsync(file.fileno())
+
+
+async def _told(layout: Layout, patience_s: float) -> float | None:
+    """Seconds until the status of the stack names the full disk."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while loop.time() - began < min(patience_s, 2 * _STATUS_WITHIN_S):
+        status = await asyncio.to_thread(measure, layout, 0.05)
+        if any(problem.kind == _FULL for problem in status.problems):
+            return loop.time() - began
+        await asyncio.sleep(0.2)
+    return None
+
+
+DRILL = Drill(
+    name="fill-disk",
+    summary="the broker's disk is full for a while (only on a small file system made for it)",
+    prepare=prepare,
+    play=play,
+)

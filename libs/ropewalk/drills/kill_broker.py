@@ -1,0 +1,88 @@
+"""kill -9 of nats-server: what it acknowledged is still there, and everybody finds it again."""
+
+import asyncio
+import hashlib
+import signal
+
+from ropewalk.drills.log import last_sequence, raw_messages
+from ropewalk.drills.probes import Prober, first_after
+from ropewalk.drills.scene import Drill, Ground, Scene, Target
+from ropewalk.drills.scorecard import Observed, check
+from ropewalk.drills.scoring import doubled_probes, missing_probes
+from ropewalk.drills.stackview import BROKER, answers, ready_process, restarted, send, services
+from ropewalk.events.base import Message
+from ropewalk.events.drill import DrillProbed
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.codec import Stored
+
+_NUM_PROBES = 20  # acknowledged before the kill, and again after it
+_NUM_COMPARED = 500
+
+
+async def prepare(ground: Ground) -> Target:
+    """The broker, ready."""
+    return Target(description=BROKER, service=BROKER, running=ready_process(ground.layout, BROKER))
+
+
+async def play(scene: Scene) -> Observed:
+    """Kill it between two probes; compare the log before and after."""
+    ground, patience_s = scene.ground, scene.ground.options.patience_s
+    end = await last_sequence(ground.bus)
+    before = await _fingerprint(ground.bus, end)
+    loop = asyncio.get_running_loop()
+    async with Prober(ground.bus, scene.mark.message.run_id, scene.drill_id) as prober:
+        await prober.until(_NUM_PROBES, patience_s)
+        killed_at, killed_by_log, under_way = loop.time(), await ground.now(), prober.number
+        send(scene.instance.pid, signal.SIGKILL)
+        (noticed_s, _), accepts = await asyncio.gather(
+            restarted(ground.layout, BROKER, scene.instance.pid, patience_s),
+            prober.until(under_way + _NUM_PROBES, patience_s),
+        )
+        silent = await _silent(ground, patience_s)
+        everybody_s = await scene.seconds(killed_by_log)
+    stored = await prober.stored()
+    missing = missing_probes(prober.acknowledged, _numbers(stored))
+    lost = len(missing) + len(set(before.items()) - set((await _fingerprint(ground.bus, end)).items()))
+    first = first_after(stored, under_way)
+    accepted_s = None if first is None else (first.time - killed_by_log).total_seconds()
+    refused_s = None if prober.refused_at is None else prober.refused_at - killed_at
+    return Observed(
+        detect_s=min((each for each in (noticed_s, refused_s) if each is not None), default=None),
+        recover_s=everybody_s if accepts and not silent else None,
+        lost=lost,
+        lost_unit="messages",
+        doubled=doubled_probes(stored),
+        checks=(
+            check("accepts again", accepts, f"first message acknowledged after {accepted_s or 0:.2f} s"),
+            check("every service answers", not silent, ", ".join(silent) or f"all after {everybody_s:.1f} s"),
+            check("keeps what it acknowledged", not lost, f"{len(before)} earlier messages and {len(stored)} probes"),
+        ),
+    )
+
+
+async def _silent(ground: Ground, patience_s: float) -> list[str]:
+    """Services that do not answer in time."""
+    names = services(ground.layout)
+    found = await asyncio.gather(*(answers(ground.bus.connection, name, 0, patience_s) for name in names))
+    return [name for name, answered in zip(names, found, strict=True) if not answered]
+
+
+async def _fingerprint(bus: Bus, end: int) -> dict[int, str]:
+    """Sequence -> hash of the newest messages up to `end`."""
+    first = max(1, end - _NUM_COMPARED + 1)
+    return {
+        raw.seq or 0: hashlib.sha256(f"{raw.subject} {raw.headers}".encode() + (raw.data or b"")).hexdigest()
+        async for raw in raw_messages(bus, "CONTROL", ">", first, end)
+    }
+
+
+def _numbers(stored: list[Stored[Message]]) -> list[int]:
+    return [each.message.number for each in stored if isinstance(each.message, DrillProbed)]
+
+
+DRILL = Drill(
+    name="kill-broker",
+    summary="kill -9 of nats-server while messages are being published",
+    prepare=prepare,
+    play=play,
+)

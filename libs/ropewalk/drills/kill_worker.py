@@ -1,0 +1,72 @@
+"""kill -9 of one training worker: the group starts again from the last checkpoint and no sample is lost."""
+
+import signal
+
+from ropewalk.client.ledgers import ledger_verdict
+from ropewalk.corpus.ledger import LedgerVerdict
+from ropewalk.drills.errors import NotPreparedError
+from ropewalk.drills.log import Watch, timeline_of
+from ropewalk.drills.scene import Drill, Ground, Scene, Target
+from ropewalk.drills.scorecard import Observed
+from ropewalk.drills.scoring import Timeline, held_stages, score_worker, stage_ended, worker_loss, worker_to_kill
+from ropewalk.drills.stackview import instance, send
+from ropewalk.events.run import RunAccepted
+from ropewalk.events.training import TrainingCompleted
+from ropewalk.local.processes import stack_processes
+from ropewalk.storage.connect import connect_objects
+
+TRAIN = "train"
+
+
+async def prepare(ground: Ground) -> Target:
+    """Wait until a run trains and has a checkpoint to go back to."""
+    wanted = ground.options.run_id
+    timeline = await timeline_of(ground.bus, f"evt.run.*.*.{wanted or '*'}")
+    training = [each for each in held_stages(timeline) if each.stage == TRAIN]
+    if not training:
+        raise NotPreparedError(
+            f"run {wanted!r} is not in training now"
+            if wanted
+            else "no run is in training now: submit one and wait for it"
+        )
+    held = training[-1]
+    ground.say(f"waiting until run {held.run_id} has a checkpoint")
+    async with Watch(ground.bus, f"evt.*.*.*.{held.run_id}") as watch:
+        pid = await watch.until(lambda seen: worker_to_kill(seen) or _over(seen), ground.options.patience_s)
+    if not pid or pid not in {each.pid for each in stack_processes(ground.layout.state_dir)}:
+        raise NotPreparedError(
+            f"run {held.run_id} has no training worker on this machine that has saved a checkpoint: try a longer run"
+        )
+    description = f"training worker {pid} of run {held.run_id}"
+    return Target(description=description, run_id=held.run_id, running=instance(pid), held=held)
+
+
+async def play(scene: Scene) -> Observed:
+    """Kill it and follow the run to the end of its training, as long as the patience lasts."""
+    held, patience_s = scene.target.held, scene.ground.options.patience_s
+    assert held is not None
+    send(scene.instance.pid, signal.SIGKILL)
+    async with Watch(scene.ground.bus, f"*.*.*.*.{held.run_id}") as watch:
+        await watch.until(lambda seen: worker_loss(seen, scene.mark).recover_s, patience_s)
+        await watch.until(lambda seen: stage_ended(seen, held), patience_s)
+        return score_worker(watch.timeline, scene.mark, _ledger(scene.ground, watch.timeline))
+
+
+def _ledger(ground: Ground, timeline: Timeline) -> LedgerVerdict | None:
+    kinds = {type(stored.message) for stored in timeline}
+    if not {RunAccepted, TrainingCompleted} <= kinds:
+        return None
+    return ledger_verdict(list(timeline), connect_objects(ground.client.settings.objects_url))
+
+
+def _over(timeline: Timeline) -> int | None:
+    """0 once training has ended."""
+    return 0 if any(isinstance(stored.message, TrainingCompleted) for stored in timeline) else None
+
+
+DRILL = Drill(
+    name="kill-worker",
+    summary="kill -9 of one training worker of a run that is in training",
+    prepare=prepare,
+    play=play,
+)

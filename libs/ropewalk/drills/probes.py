@@ -1,0 +1,90 @@
+"""A publisher of numbered probes: each is sent until it is acknowledged, so a silence has a begin and an end."""
+
+import asyncio
+import json
+from types import TracebackType
+from typing import Self
+
+import nats.errors
+
+from ropewalk.drills.log import timeline_of
+from ropewalk.events.base import Message
+from ropewalk.events.drill import DrillProbed
+from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.codec import Stored
+
+_PACE_S = 0.05
+_TIMEOUT_S = 0.5
+_AWAY = (nats.errors.Error, TimeoutError)
+
+
+class Prober:
+    """Probes one after the other while inside. `acknowledged` are the numbers that the log has promised to keep."""
+
+    def __init__(self, bus: Bus, run_id: str, drill_id: str) -> None:
+        self._bus = bus
+        self._run_id = run_id
+        self._drill_id = drill_id
+        self._task: asyncio.Task[None] | None = None
+        self.number = 0  # under way now
+        self.acknowledged: list[int] = []
+        self.refused_at: float | None = None  # loop time of the first send without an acknowledgement
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def until(self, num_acknowledged: int, patience_s: float) -> bool:
+        """Wait until that many are acknowledged in all."""
+        deadline = asyncio.get_running_loop().time() + patience_s
+        while len(self.acknowledged) < num_acknowledged:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(_PACE_S)
+        return True
+
+    async def refused(self, patience_s: float) -> bool:
+        """Wait until a send was not acknowledged."""
+        deadline = asyncio.get_running_loop().time() + patience_s
+        while self.refused_at is None and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_PACE_S)
+        return self.refused_at is not None
+
+    async def stored(self) -> list[Stored[Message]]:
+        """The probes in the log, in its order."""
+        return await timeline_of(self._bus, f"{DrillProbed.subject_prefix()}.{self._run_id}")
+
+    async def _run(self) -> None:
+        while True:
+            self.number += 1
+            await self._send_surely(self.number)
+            self.acknowledged.append(self.number)
+            await asyncio.sleep(_PACE_S)
+
+    async def _send_surely(self, number: int) -> None:
+        probe = DrillProbed(run_id=self._run_id, drill_id=self._drill_id, number=number)
+        outgoing = self._bus.prepare(probe, cause_id=self._drill_id, key=str(number))
+        while not await self._acknowledged(outgoing.subject, outgoing.body, outgoing.headers):
+            self.refused_at = self.refused_at or asyncio.get_running_loop().time()
+            await asyncio.sleep(_PACE_S)
+
+    async def _acknowledged(self, subject: str, body: bytes, headers: dict[str, str]) -> bool:
+        try:
+            reply = await self._bus.connection.request(subject, body, timeout=_TIMEOUT_S, headers=headers)
+        except _AWAY:
+            return False
+        return "error" not in json.loads(reply.data or b'{"error": {}}')
+
+
+def first_after(stored: list[Stored[Message]], number: int) -> Stored[Message] | None:
+    """The first probe behind `number`."""
+    return next(
+        (each for each in stored if isinstance(each.message, DrillProbed) and each.message.number > number), None
+    )

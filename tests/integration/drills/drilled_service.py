@@ -1,0 +1,41 @@
+"""A service to drill: one stage, whose attempts last as long as the run's name says, and answers to submissions.
+
+Started as a process under supervision by the tests.
+"""
+
+import asyncio
+
+from ropewalk.events.base import Message
+from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
+from ropewalk.events.run import RunAccepted, RunRejected, SubmitRun
+from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.runtime.service import Service
+from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.stage import StageContext
+
+SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)
+
+
+async def work(context: StageContext, event: RunAccepted) -> tuple[Message, ...]:
+    """`lasts-60-1` works for a minute in its first attempt and for a second in any later one."""
+    await context.emit(SegmentIngested(run_id=event.run_id, source_id="x", segment=SEGMENT), key="s")
+    seconds = [float(part) for part in event.run_id.split("-")[1:]]
+    await asyncio.sleep(seconds[min(context.attempt, len(seconds)) - 1])
+    return (CorpusIngested(run_id=event.run_id, segments=(SEGMENT,), num_documents=1, num_bytes=1, num_quarantined=0),)
+
+
+async def refuse(request: SubmitRun) -> Outcome:
+    """Nothing that is submitted here can be run."""
+    return Done((RunRejected(run_id=request.run_id, violations=("this service runs nothing",)),))
+
+
+def build() -> Service:
+    """The service, as the tests that create its consumers know it too."""
+    service = Service("sample", RuntimeSettings())
+    service.stage("sample", RunAccepted, work)
+    service.on(SubmitRun, refuse, purpose="submissions")
+    return service
+
+
+if __name__ == "__main__":
+    build().run()
