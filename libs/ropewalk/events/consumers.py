@@ -15,6 +15,9 @@ from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM, stream_of
 from ropewalk.events.training import SearchCompleted, TrainingCompleted
 
+# A hint that a holder is lost may be handed to that very holder, frozen or hanging: then it must come again soon.
+HINT_ACK_WAIT_S = 3.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConsumerSpec:
@@ -41,17 +44,37 @@ def handler(service: str, purpose: str, kind: type[Message]) -> ConsumerSpec:
     return ConsumerSpec(service=service, purpose=purpose, stream=stream_of(prefix), subjects=(f"{prefix}.*",))
 
 
-def stage(service: str, name: str, trigger: type[Message]) -> tuple[ConsumerSpec, ConsumerSpec]:
-    """Of a stage: its triggers, and the leases of it that end."""
+def stage(service: str, name: str, trigger: type[Message]) -> tuple[ConsumerSpec, ...]:
+    """Of a stage: its triggers, the leases of it that end, its watchdogs and its deadlines."""
     leases = ConsumerSpec(
-        service=service, purpose=f"{name}-lease", stream=LEASE_STREAM, subjects=(f"$KV.lease.{name}.*",)
+        service=service,
+        purpose=f"{name}-lease",
+        stream=LEASE_STREAM,
+        subjects=(f"$KV.lease.{name}.*",),
+        ack_wait_s=HINT_ACK_WAIT_S,
     )
-    return handler(service, name, trigger), leases
+    return handler(service, name, trigger), leases, timer(service, stall_of(name)), timer(service, deadline_of(name))
+
+
+def stall_of(stage_name: str) -> str:
+    """The name of a stage's watchdog timer."""
+    return f"{stage_name}-stall"
+
+
+def deadline_of(stage_name: str) -> str:
+    """The name of a stage's deadline timer."""
+    return f"{stage_name}-deadline"
 
 
 def timer(service: str, name: str) -> ConsumerSpec:
     """Of the timers of one name when they are due."""
-    return ConsumerSpec(service=service, purpose=f"{name}-due", stream=SCHEDULE_STREAM, subjects=(f"due.{name}.*",))
+    return ConsumerSpec(
+        service=service,
+        purpose=f"{name}-due",
+        stream=SCHEDULE_STREAM,
+        subjects=(f"due.{name}.*",),
+        ack_wait_s=HINT_ACK_WAIT_S,
+    )
 
 
 def sink(service: str, purpose: str, stream: str, subject: str, max_messages: int) -> ConsumerSpec:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import threading
 import time
 import uuid
@@ -102,6 +103,7 @@ class LeaseKeeper:
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
         self._connected = threading.Event()
         self._connection: GuardedClient | None = None
+        self._reconnected_at = -math.inf
 
     async def start(self) -> None:
         """Connect and begin to renew."""
@@ -141,6 +143,19 @@ class LeaseKeeper:
     async def is_live(self, stage: str, run_id: str) -> bool:
         """Whether anybody holds the lease now. Raises NATS errors while the broker is away."""
         return await self._in_loop(self._is_live(lease_subject(stage, run_id)))
+
+    async def renew(self, lease: Lease) -> bool:
+        """Renew now, or take the expired key back. False if the lease is lost."""
+        await self._in_loop(self._patiently(lambda: self._renew(lease)))
+        return not lease.lost
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether the broker came back within the last TTL: holders of expired leases take them back first."""
+        return time.monotonic() - self._reconnected_at < self._ttl_s
+
+    async def _on_reconnected(self) -> None:
+        self._reconnected_at = time.monotonic()
 
     async def _is_live(self, subject: str) -> bool:
         current = await self._patiently(lambda: self._current(subject))
@@ -216,7 +231,8 @@ class LeaseKeeper:
     async def _connect_and_renew(self) -> None:
         while self._connection is None:
             with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
-                self._connection = await connect(self._settings, f"{self._holder}-leases")
+                name = f"{self._holder}-leases"
+                self._connection = await connect(self._settings, name, reconnected_cb=self._on_reconnected)
                 self._connected.set()
         while True:
             await asyncio.sleep(self._ttl_s / _RENEWALS_PER_TTL)

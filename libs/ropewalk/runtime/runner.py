@@ -31,9 +31,11 @@ from ropewalk.runtime.leases import Lease, LeaseKeeper
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.pool_policy import MAX_WAITING, enter, find, leave, num_waiting, start
+from ropewalk.runtime.schedules import DueTimer
 from ropewalk.runtime.stage import StageContext, StageSpec, remove_scratch, scratch_folder
 from ropewalk.runtime.stage_commit import PoolChanges, StageCommitter
 from ropewalk.runtime.stage_policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
+from ropewalk.runtime.stage_timers import StageTimers
 from ropewalk.runtime.stage_work import StageWork, Stop, beginning, interruption, stalled
 from ropewalk.storage.objects import ObjectStore
 
@@ -65,6 +67,7 @@ class StageRunner:
         self._committer = StageCommitter(surroundings.bus, surroundings.pool)
         self._works: dict[str, StageWork] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._timers = StageTimers(surroundings.bus, spec)
         self._stopping = False
 
     async def on_trigger(self, message: Message, envelope: Envelope) -> Outcome:
@@ -115,9 +118,12 @@ class StageRunner:
         """The lease of a run's stage expired or was given back."""
         if await self._with.leases.is_live(self.spec.name, run_id):
             return Done()  # old news: somebody holds it, or its holder took it back after an outage
-        if run_id in self._works:
-            self._lose(run_id)
+        if (work := self._works.get(run_id)) is not None:
+            if await self._with.leases.renew(work.lease):
+                return Done()
             return Retry(_BUSY_DELAY_S, "the work that lost its lease is still being stopped")
+        if kind == "lost" and self._with.leases.is_settling:
+            return Retry(_BUSY_DELAY_S, "the broker just came back: the holder may take its lease back")
         state, revision = await self._state(run_id)
         if state is None or state.status != "running":
             return Done()
@@ -127,8 +133,9 @@ class StageRunner:
             return Done()
         return Done() if taken else Retry(_BUSY_DELAY_S, "the stage cannot be taken over yet")
 
-    async def on_deadline(self, run_id: str) -> Outcome:
+    async def on_deadline(self, timer: DueTimer) -> Outcome:
         """The time of a run is over: what waits or works for it here fails, whoever holds it."""
+        run_id = timer.entity
         state, revision = await self._state(run_id)
         if state is None or state.status not in ("queued", "running"):
             return Done()
@@ -138,14 +145,16 @@ class StageRunner:
             return Done()
         return await self._end_from_outside(state, revision, reason)
 
-    async def on_silence(self, run_id: str, epoch: int) -> Outcome:
-        """A running stage showed no progress for `stall_s`."""
+    async def on_silence(self, timer: DueTimer) -> Outcome:
+        """A running stage showed no progress for `stall_s`; the timer carries its epoch."""
+        run_id = timer.entity
         state, revision = await self._state(run_id)
-        if state is None or state.status != "running" or state.epoch != epoch:
+        if state is None or state.status != "running" or str(state.epoch).encode() != timer.body:
             return Done()
         reason = f"no progress for {self.spec.stall_s:.0f} s"
         if (work := self._works.get(run_id)) is not None:
-            work.end_attempt(Stop(reason=reason, cause="stalled", silent_s=self.spec.stall_s))
+            if self._timers.is_silent(work):
+                work.end_attempt(Stop(reason=reason, cause="stalled", silent_s=self.spec.stall_s))
             return Done()
         try:
             taken = await self._take_over(state, revision, reason, "stalled")
@@ -235,6 +244,7 @@ class StageRunner:
                 return Retry(_BUSY_DELAY_S, "the line of the pool is full")
             queued = StageQueued(run_id=wanted.run_id, stage=wanted.stage, pool=wanted.pool, cpus=wanted.cpus)
             await self._committer.commit(wanted, revision, [queued], [(entered, pool_revision)])
+            self._timers.arm_deadline(wanted.run_id, wanted.deadline_unix)
             return Done()
 
     async def _begin(self, wanted: StageState, revision: int, recipe: Recipe, changes: PoolChanges) -> Outcome:
@@ -336,15 +346,20 @@ class StageRunner:
             spec=self.spec, committer=self._committer, state=state, revision=revision, lease=lease, context=context
         )
         self._works[state.run_id] = work
+        self._timers.arm_deadline(state.run_id, state.deadline_unix)
         task = asyncio.create_task(self._carry(work), name=f"{state.stage}/{state.run_id}")
         self._tasks[state.run_id] = task
         task.add_done_callback(_log_failure)
 
     async def _carry(self, work: StageWork) -> None:
         run_id = work.state.run_id
+        watching = asyncio.create_task(self._timers.watch(work))
         try:
             await work.run()
         finally:
+            watching.cancel()
+            if not work.lost and not self._stopping:
+                self._timers.disarm(work.state)
             del self._works[run_id], self._tasks[run_id]
             remove_scratch(work.context.scratch)
             if not work.lost:

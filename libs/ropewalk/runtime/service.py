@@ -114,11 +114,7 @@ class Service:
         """React to timers that `schedules.arm` armed under `name`. The handler looks whether they still matter."""
         spec = consumers.timer(self.name, name)
         self._consumers.append(spec)
-
-        async def settle(raw: Msg) -> None:
-            await deliver_due(raw, handler, self.bus, spec.durable)
-
-        self._consume(spec, settle)
+        self._subscribe_to_timer(spec, handler)
 
     def reads(self, *specs: ConsumerSpec) -> None:
         """Declare consumers that a background task takes batches from."""
@@ -185,9 +181,11 @@ class Service:
         for spec in self._specs:
             runner = StageRunner(spec, surroundings)
             self._runners.append(runner)
-            triggers, leases = consumers.stage(self.name, spec.name, spec.trigger)
+            triggers, leases, stalls, deadlines = consumers.stage(self.name, spec.name, spec.trigger)
             self._subscribe(spec.trigger, runner.on_trigger, triggers)
             self._subscribe_to_leases(runner, leases)
+            self._subscribe_to_timer(stalls, runner.on_silence)
+            self._subscribe_to_timer(deadlines, runner.on_deadline)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
@@ -255,7 +253,13 @@ class Service:
                 outcome = await runner.on_lease_gone(run_id, "its lease expired", "lost")
             elif "KV-Operation" in headers:
                 outcome = await runner.on_lease_gone(run_id, "its holder stopped", "handed over")
-            await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())
+            await _settle_hint(raw, outcome)
+
+        self._consume(spec, settle)
+
+    def _subscribe_to_timer(self, spec: ConsumerSpec, handler: TimerHandler) -> None:
+        async def settle(raw: Msg) -> None:
+            await deliver_due(raw, handler, self.bus, spec.durable)
 
         self._consume(spec, settle)
 
@@ -282,6 +286,11 @@ class Service:
             ),
         )
         subscriber(settle_and_log)
+
+
+async def _settle_hint(raw: Msg, outcome: Outcome) -> None:
+    """A lease that ended or a timer that fired holds no facts: it is dealt with, or comes again."""
+    await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())
 
 
 async def _undecoded(message: NatsMessage) -> Msg:
