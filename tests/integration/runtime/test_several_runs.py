@@ -201,6 +201,8 @@ async def test_a_silent_stage_of_a_hanging_holder_is_taken_by_force(sample) -> N
 
 async def test_a_run_that_misses_its_deadline_fails_with_a_sentence(sample) -> None:
     sample.start(capacity=1)
+    await sample.accept("quick")
+    await sample.until(of(CorpusIngested, "quick"))  # it takes messages now
     await sample.accept("long-1", deadline_unix=time.time() + 5)
     await sample.until(of(StageStarted, "long-1"))
     await sample.accept("waits", deadline_unix=time.time() + 0.5)
