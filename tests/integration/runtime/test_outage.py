@@ -1,0 +1,24 @@
+"""The benchmark of an outage, short: longer than the lease lives, so that only suspended authority keeps the stage."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "outage.py"
+
+
+def test_an_outage_longer_than_the_lease_costs_no_step_and_all_goes_on_within_two_seconds() -> None:
+    command = [sys.executable, SCRIPT, "--away", "12", "--ttl", "3"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=180).stdout)
+
+    assert found["steps_in_order_once"]
+    assert (found["attempt"], found["interrupted"], found["facts_missing"]) == (1, False, 0)
+    assert found["steps_while_away"] > 80
+    assert found["steps_since_return"] > 20
+    assert found["live_while_away"]
+    assert not found["ready_while_away"]
+    assert set(found["recovery_s"]) == {"published", "handled", "followed", "lease_renewed", "ready"}
+    assert found["recovery_s_max"] < 2.0
+    busy_machine_ms = found["empty_loop_blocked_ms_max"]
+    assert found["loop_blocked_ms_max"] < 200 + busy_machine_ms
