@@ -30,6 +30,7 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.connection import broker_options, inbox_prefix
 from ropewalk.runtime.delivery import TimerHandler, deliver, deliver_due, outcome_or_error
+from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
@@ -60,9 +61,11 @@ class Service:
         self.health = Health(name)
         self._bus: Bus | None = None
         self._bound = False
+        self._draining = Draining(settings.stop_grace_s)
+        self._exit: Callable[[], None] = lambda: None
         self._refusals = Refusals(settings.nats.user or name)
         options = broker_options(settings.nats, name, self._refusals)
-        self.broker = NatsBroker(logger=None, apply_types=False, **options)
+        self.broker = NatsBroker(logger=None, apply_types=False, graceful_timeout=settings.stop_grace_s, **options)
         self._leases: LeaseKeeper | None = None
         self._consumers: list[ConsumerSpec] = []
         self._specs: list[StageSpec] = []
@@ -151,12 +154,20 @@ class Service:
             self.health.add(check)
         self._bus = await Bus.connect(settings.nats, self.name)
         self._prepare_stages()
-        app = FastStream(self.broker, logger=None, lifespan=self._lifespan, after_startup=[self._started])
+        app = FastStream(
+            self.broker,
+            logger=None,
+            lifespan=self._lifespan,
+            after_startup=[self._started],
+            on_shutdown=[self._stop_work],
+        )
+        self._exit = app.exit
         try:
             await app.run(log_level=logging.WARNING, sleep_time=0.25)
         finally:
             await self._bus.close()
             self.health.pulse.stop()
+            self._draining.done()
 
     def _not_connected(self) -> str:
         connected = self._bus is not None and self._bus.connection.is_connected
@@ -194,16 +205,20 @@ class Service:
         try:
             yield
         finally:
-            self._bound = False
-            for runner in self._runners:
-                await runner.stop()
+            await self._stop_work()
             for task in (*tasks, *self._watchers):
                 task.cancel()
             await asyncio.gather(*tasks, *self._watchers, return_exceptions=True)
             await self.leases.stop()
 
+    async def _stop_work(self) -> None:
+        """Give the leases back at once, while handlers end: another instance goes on with the stages meanwhile."""
+        self._bound = False
+        await asyncio.gather(*(runner.stop() for runner in self._runners))
+
     async def _started(self) -> None:
         """Answer pings only now, when every consumer is bound."""
+        self._draining.listen(self._exit)
         self._watchers = [asyncio.create_task(runner.resume_orphans()) for runner in self._runners]
         if self._runners:
             self._watchers.append(asyncio.create_task(self._watch_cancellations()))
@@ -265,7 +280,12 @@ class Service:
 
     def _consume(self, spec: ConsumerSpec, settle: Callable[[Msg], Awaitable[None]]) -> None:
         async def settle_and_log(raw: Msg) -> None:
-            error = await outcome_or_error(settle(raw))
+            try:
+                with self._draining.in_hand():
+                    error = await outcome_or_error(settle(raw))
+            except asyncio.CancelledError:
+                await raw.nak()  # another instance gets it now and not after the ack wait
+                raise
             if error is not None:  # not settled, so the message comes again after the ack wait
                 logger.error("could not settle %s", raw.subject, exc_info=error)
 

@@ -73,6 +73,7 @@ class RuntimeSettings(BaseSettings):
 
     state_dir: ExpandedPath = Path("~/.ropewalk").expanduser()
     lease_ttl_s: float = Field(default=10.0, ge=2.0, description="a stage is taken over this long after its last sign")
+    stop_grace_s: float = Field(default=8.0, ge=0.0, description="what is in hand may take this long after SIGTERM")
     instance: str = Field(default_factory=lambda: f"{os.uname().nodename}-{os.getpid()}")
     pool: str = Field(default="", description="instances of one pool share its CPUs; default: the machine's name")
     capacity_cpus: float = Field(

@@ -1,0 +1,70 @@
+"""How a service ends: what is in hand is finished within a grace, then it leaves; a second signal hurries it.
+
+Nothing depends on a good ending: a message that is not acknowledged comes again, a lease that is not given back
+expires. A drained service only spares the others the wait.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+_LAST_WORDS_S = 1.0  # after the grace: to cancel what is left and to close connections
+
+
+class Draining:
+    """Knows what is in hand."""
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._in_hand: set[asyncio.Task[object]] = set()
+        self._stopping = False
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def listen(self, on_stop: Callable[[], None]) -> None:
+        """Take SIGTERM and SIGINT from now on; the first one calls `on_stop`."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop, on_stop)
+
+    @contextlib.contextmanager
+    def in_hand(self) -> Iterator[None]:
+        """Around the handling of one message."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._in_hand.add(task)
+        try:
+            yield
+        finally:
+            self._in_hand.discard(task)
+
+    def _stop(self, on_stop: Callable[[], None]) -> None:
+        if self._stopping:
+            self._drop("a second signal")
+            return
+        self._stopping = True
+        loop = asyncio.get_running_loop()
+        self._timers = [
+            loop.call_later(self._grace_s, self._drop, f"the grace of {self._grace_s:.0f} s is over"),
+            loop.call_later(self._grace_s + _LAST_WORDS_S, self._leave),
+        ]
+        on_stop()
+
+    def done(self) -> None:
+        """Everything ended in time."""
+        for timer in self._timers:
+            timer.cancel()
+
+    def _drop(self, reason: str) -> None:
+        """What is cancelled is not acknowledged, so another instance gets it."""
+        if self._in_hand:
+            logger.warning("%s: %d messages in hand are left to another instance", reason, len(self._in_hand))
+        for task in self._in_hand:
+            task.cancel()
+
+    def _leave(self) -> None:
+        logger.warning("not everything ended within the grace; leaving")
+        os._exit(0)
