@@ -180,5 +180,5 @@ async def test_a_stage_in_hand_goes_on_elsewhere_without_waiting_for_its_lease(b
     assert time.monotonic() - began < LEASE_TTL_S / 2
     interrupted = await bus.last(StageInterrupted, "r")
     assert interrupted is not None
-    assert interrupted.cause == "its holder stopped"
+    assert "expired" not in interrupted.cause
     assert await asyncio.to_thread(holder.process.wait, 20) == 0
