@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
-from ropewalk.cli.settings import default_state_dir, names_a_bus
+from ropewalk.cli.settings import bus_environment, default_state_dir
 from ropewalk.projections.asking import ask
 from ropewalk.runtime.wire import Address, WireError, open_wire
 
 _TIMEOUT_S = 2.0
 _USER = "operator"  # `events.access` has it, and would import every message type
+_IDENTITY = ("user", "password", "nkey_file", "tls_ca")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Listing:
 def answer(arguments: list[str]) -> bool:
     """Do what the command line says, if it is a plain `runs`; whether it was done."""
     listing = parse(arguments)
-    if listing is None or names_a_bus():
+    if listing is None:
         return False
-    address = _address(listing.state_dir or default_state_dir())
+    address = find_address(bus_environment(), listing.state_dir or default_state_dir())
     if address is None:
         return False
     try:
@@ -70,11 +71,16 @@ def parse(arguments: list[str]) -> Listing | None:
     return Listing(**found)
 
 
-def _address(state_dir: Path) -> Address | None:
-    """The bus of an embedded stack, from the files that the stack keeps."""
+def find_address(environment: dict[str, str], state_dir: Path) -> Address | None:
+    """The bus that the environment names, or that of the embedded stack; None if settings must decide."""
+    given = {name: environment[name] for name in _IDENTITY if environment.get(name)}
+    if "url" in environment:
+        return Address(url=environment["url"], **given)
+    if given:
+        return None
+    seed = state_dir / "keys" / f"{_USER}.seed"
     try:
         stack = json.loads((state_dir / "stack.json").read_bytes())
-        secrets = json.loads((state_dir / "credentials.json").read_bytes())
-        return Address(url=stack["endpoints"]["nats"], user=_USER, password=secrets["nats_password"])
+        return Address(url=stack["endpoints"]["nats"], user=_USER, nkey_file=str(seed)) if seed.is_file() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+_PREFIX = "ROPEWALK_NATS_"
+
 
 def default_state_dir() -> Path:
     """The state folder of a user who names none."""
     return Path(os.environ.get("ROPEWALK_STATE_DIR") or "~/.ropewalk").expanduser()
 
 
-def names_a_bus() -> bool:
-    """Whether the environment says where the bus is or who asks; then settings decide, not the embedded stack."""
-    return any(name.startswith(("ROPEWALK_NATS_", "ROPEWALK_CLIENT_")) for name in os.environ)
+def bus_environment() -> dict[str, str]:
+    """What the environment says about the bus, under the names that NatsSettings has for it."""
+    return {name[len(_PREFIX) :].lower(): value for name, value in os.environ.items() if name.startswith(_PREFIX)}

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 _CRLF = b"\r\n"
@@ -33,7 +33,6 @@ class Address:
     """Where the server is and who asks. Files are read when connecting."""
 
     url: str
-    token: str = ""
     user: str = ""
     password: str = ""
     nkey_file: str = ""
@@ -206,15 +205,14 @@ def _encrypted(plain: socket.socket, host: str, authority: str) -> socket.socket
     return ssl.create_default_context(cafile=authority or None).wrap_socket(plain, server_hostname=host)
 
 
-def _credentials(address: Address, nonce: str) -> dict[str, Any]:
+def _credentials(address: Address, nonce: str) -> dict[str, str]:
     if address.nkey_file:
         import nkeys  # only where there is a key
 
-        pair = nkeys.from_seed(Path(address.nkey_file).read_bytes().strip())
+        pair = nkeys.from_seed(bytearray(Path(address.nkey_file).read_bytes().strip()))
         signature = base64.urlsafe_b64encode(pair.sign(nonce.encode())).rstrip(b"=").decode()
         return {"nkey": pair.public_key.decode(), "sig": signature}
-    found = {"auth_token": address.token, "user": address.user, "pass": address.password}
-    return {name: value for name, value in found.items() if value}
+    return {"user": address.user, "pass": address.password} if address.user else {}
 
 
 def header_values(block: bytes) -> dict[str, str]:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="session")
 def sample_run(load_script: Callable[[Path], ModuleType]) -> Callable[[int], list[Message]]:
     """The messages of a sample run by its number."""
-    module = load_script(ROOT / "benchmarks" / "sample_log.py")
+    module = load_script(ROOT / "benchmarks" / "parts" / "sample_log.py")
     return lambda number: list(module.run_messages(number))
 
 
@@ -70,7 +70,7 @@ class LiveProcess:
 
     def start(self) -> None:
         """Start it and wait for its first answer."""
-        script = Path(__file__).with_name("live_process.py")
+        script = ROOT / "benchmarks" / "parts" / "live_projector.py"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([sys.executable, script, *self._arguments], stdout=log, stderr=log)
         eventually(self.answers)

@@ -44,7 +44,7 @@ def log() -> Callable[..., Log]:
 @pytest.fixture(scope="session")
 def sample_log() -> Log:
     """Four runs that went into production, two of them of the same model, interleaved as concurrent runs are."""
-    path = Path(__file__).parents[3] / "benchmarks" / "sample_log.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "parts" / "sample_log.py"
     spec = importlib.util.spec_from_file_location("sample_log", path)
     assert spec is not None
     assert spec.loader is not None

@@ -35,6 +35,15 @@ def run_messages(number: int) -> Iterator[Message]:
     yield run.RunCompleted(run_id=run_id, outcome="promoted", model=_model(number), model_version=_version(number))
 
 
+def brief_run_messages(number: int) -> Iterator[Message]:
+    """A run of which little is known: it was refused a place in production."""
+    run_id = f"sample-{number:05}"
+    recipe = {"name": f"recipe-{number % 5}", "size": "nano", "minutes": 10}
+    yield run.SubmitRun(run_id=run_id, recipe=recipe)
+    yield run.RunAccepted(run_id=run_id, recipe=recipe, recipe_sha256="0" * 64)
+    yield run.RunCompleted(run_id=run_id, outcome="rejected")
+
+
 def _model(number: int) -> str:
     return f"model-{number % 7}"
 

@@ -1,6 +1,6 @@
-"""The monitor's projector in a process of its own, so that a test can kill it.
+"""The monitor's projector in a process of its own, which may be killed at any time.
 
-python live_process.py <NatsSettings as JSON> <folder for snapshots>
+python live_projector.py <NatsSettings as JSON> <folder for snapshots>
 """
 
 import asyncio
