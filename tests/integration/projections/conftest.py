@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,7 @@ from ropewalk.events.base import Message
 from ropewalk.projections.asking import ask
 from ropewalk.runtime.bulk import address_of, stream_ends
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.sending import Sender
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.wire import NoResponderError, Wire, WireError, open_wire
 
@@ -29,10 +29,10 @@ def sample_run(load_script: Callable[[Path], ModuleType]) -> Callable[[int], lis
 
 
 async def write(settings: NatsSettings, messages: Iterable[Message]) -> None:
-    """Append messages to the log in one batch."""
+    """Append messages to the log in one batch, just as they are."""
     bus = await Bus.connect(settings, "test")
     try:
-        await bus.publish_all(list(messages), cause_id=uuid.uuid4().hex)
+        await Sender(bus.connection).send([bus.prepare(message) for message in messages])
     finally:
         await bus.close()
 

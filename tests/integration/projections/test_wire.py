@@ -1,0 +1,61 @@
+"""The blocking connection and the bulk reading against a real server."""
+
+import pytest
+
+from ropewalk.events.run import CancelRun, RunFailed, SubmitRun
+from ropewalk.runtime.bulk import address_of, decoded, read_raw, stream_ends
+from ropewalk.runtime.errors import BusError
+from ropewalk.runtime.wire import Address, NoResponderError, WireError, open_wire
+
+
+def test_a_wrong_password_is_refused_at_once_with_the_servers_words(nats_server):
+    address = address_of(nats_server.settings.model_copy(update={"password": "wrong"}))
+
+    with pytest.raises(WireError, match="Authorization Violation"), open_wire(address):
+        pass
+
+
+def test_nobody_at_the_address_is_a_sentence():
+    with pytest.raises(WireError, match=r"the bus at nats://127\.0\.0\.1:1 does not answer"):
+        open_wire(Address(url="nats://127.0.0.1:1"))
+
+
+def test_a_question_that_nobody_answers_fails_at_once(wire):
+    with pytest.raises(NoResponderError, match=r"nobody answers on ctl\.nothing"):
+        wire.request("ctl.nothing", b"{}")
+
+
+def test_a_stream_that_is_missing_is_named_with_the_remedy(wire):
+    with pytest.raises(BusError, match=r"stream NONE: stream not found; `ropewalk bus apply` creates it"):
+        stream_ends(wire, "NONE")
+
+
+def test_a_server_that_dies_in_between_is_an_error_and_no_hang(nats_server, wire):
+    nats_server.stop()
+
+    with pytest.raises(WireError):
+        wire.request("$JS.API.INFO", b"")
+
+
+def test_reading_begins_and_ends_where_it_should_and_survives_an_abandoned_page(append, wire):
+    append(SubmitRun(run_id=f"r{number}", recipe={"name": "é\r\n"}) for number in range(1, 31))
+
+    abandoned = read_raw(wire, "AUDIT", 1)
+    next(abandoned)
+    assert [raw.sequence for raw in read_raw(wire, "AUDIT", 10, last=12)] == [10, 11, 12]
+    assert [raw.sequence for raw in read_raw(wire, "AUDIT", 28)] == [28, 29, 30]
+    assert [raw.sequence for raw in read_raw(wire, "AUDIT", 5, limit=2)] == [5, 6]
+    assert list(read_raw(wire, "AUDIT", 31)) == []
+
+
+def test_only_the_wanted_types_are_decoded_with_their_envelope(append, wire):
+    append([SubmitRun(run_id="r", recipe={"name": "é"}), CancelRun(run_id="r", reason="x")])
+    [submit, cancel] = read_raw(wire, "AUDIT", 1)
+
+    stored = decoded(submit, {SubmitRun, RunFailed})
+
+    assert stored is not None
+    assert stored.message == SubmitRun(run_id="r", recipe={"name": "é"})
+    assert (stored.sequence, stored.envelope.source, stored.envelope.run_id) == (1, "/svc/test", "r")
+    assert decoded(cancel, {SubmitRun, RunFailed}) is None
+    assert decoded(submit._replace(body=b"{}"), {SubmitRun}) is None
