@@ -11,6 +11,7 @@ from ropewalk.cli import (
     dead,
     demo,
     drill,
+    keys,
     ledger,
     lineage,
     model,
@@ -30,7 +31,7 @@ from ropewalk.runtime.errors import RopewalkError
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError
 
-COMMANDS = (demo, stack, runs, timeline, questions, lineage, replay, ledger, model, contracts, bus, dead, drill)
+COMMANDS = (demo, stack, runs, timeline, questions, lineage, replay, ledger, model, contracts, bus, dead, drill, keys)
 _KNOWN = (
     ClientError,
     DrillError,

@@ -39,6 +39,16 @@ def replace_key(folder: Path, user: str) -> str:
     return public_key(seed_file(folder, user))
 
 
+def export_key(folder: Path, user: str, file: Path) -> None:
+    """Copy a seed to a new file, for its owner only. Raises KeyFileError if the file exists, OSError."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise KeyFileError(f"{file} exists: choose a file that does not, no seed is written over") from None
+    with os.fdopen(descriptor, "wb") as copy:
+        copy.write(seed_file(folder, user).read_bytes())
+
+
 def public_key(path: Path) -> str:
     """The public half of a seed. Raises OSError, KeyFileError."""
     try:

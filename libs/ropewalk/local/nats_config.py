@@ -1,15 +1,24 @@
-"""The configuration file of the embedded nats-server."""
+"""The configuration file of a nats-server: who may connect, what they may do, where it listens and how it stores."""
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ropewalk.events.access import rights_of
+from ropewalk.events.access import OPERATOR, USERS, rights_of
+from ropewalk.local.credentials import Credentials, write_private
+from ropewalk.local.errors import LocalError
+from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import Layout
 from ropewalk.local.ports import LOOPBACK, Ports
 
 _ANSWER_WITHIN = "30s"
+
+
+class PlainServerError(LocalError):
+    """A server would listen beyond loopback without TLS."""
 
 
 @dataclass(frozen=True)
@@ -20,29 +29,56 @@ class BusAccounts:
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def nats_config(layout: Layout, ports: Ports, accounts: BusAccounts) -> str:
-    """JetStream that has synced every message before it acknowledges it, for loopback and known users only."""
+@dataclass(frozen=True)
+class ServerCertificate:
+    """PEM files with which a server shows who it is."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusServer:
+    """Where a server listens and keeps its files. Beyond loopback it must have a certificate."""
+
+    store: Path
+    port: int
+    monitor_port: int
+    host: str = LOOPBACK
+    certificate: ServerCertificate | None = None
+
+
+def write_bus_config(layout: Layout, ports: Ports, credentials: Credentials) -> None:
+    """Make the keys that are missing and tell the embedded server its users. Raises OSError, KeyFileError."""
+    accounts = BusAccounts(ensure_keys(layout.keys, USERS), {OPERATOR: credentials.nats_password})
+    server = BusServer(store=layout.nats_store, port=ports.nats, monitor_port=ports.nats_monitor)
+    write_private(layout.nats_config, nats_config(server, accounts).encode())
+
+
+def nats_config(server: BusServer, accounts: BusAccounts) -> str:
+    """JetStream that has synced every message before it acknowledges it, for known users only.
+
+    Raises PlainServerError for a server that others could reach without TLS.
+    """
     return f"""\
 server_name: ropewalk
-listen: "{LOOPBACK}:{ports.nats}"
-http: "{LOOPBACK}:{ports.nats_monitor}"
+listen: "{server.host}:{server.port}"
+http: "{LOOPBACK}:{server.monitor_port}"
 jetstream {{
-  store_dir: "{layout.nats_store}"
+  store_dir: "{server.store}"
   sync_interval: always
   max_memory_store: 64MB
   max_file_store: 100GB
 }}
-{users_config(accounts)}"""
+{_encryption(server)}{users_config(accounts)}"""
 
 
 def users_config(accounts: BusAccounts) -> str:
     """The part of a server's configuration that says who may connect and what they may do."""
-    users = [{"nkey": key, **permissions(user)} for user, key in accounts.public_keys.items()]
-    users += [
-        {"user": user, "password": password, **permissions(user)} for user, password in accounts.passwords.items()
-    ]
-    listed = "\n".join(f"    {json.dumps(user)}" for user in users)
-    return f"authorization {{\n  users: [\n{listed}\n  ]\n}}\n"
+    known = [("nkey", {"nkey": key}, user) for user, key in accounts.public_keys.items()]
+    known += [("password", {"user": user, "password": word}, user) for user, word in accounts.passwords.items()]
+    lines = [f"    # {user}, by {means}\n    {json.dumps({**who, **permissions(user)})}" for means, who, user in known]
+    return "authorization {\n  users: [\n" + "\n".join(lines) + "\n  ]\n}\n"
 
 
 def permissions(user: str) -> dict[str, Any]:
@@ -51,3 +87,29 @@ def permissions(user: str) -> dict[str, Any]:
     answers = {"allow_responses": {"max": 1, "expires": _ANSWER_WITHIN}} if rights.responds else {}
     allowed = {"publish": {"allow": rights.publish}, "subscribe": {"allow": rights.subscribe}}
     return {"permissions": {**allowed, **answers}}
+
+
+def _encryption(server: BusServer) -> str:
+    """Clients of ours speak TLS from the first byte; `auto` also takes those that wait for the server's greeting."""
+    if server.certificate is None:
+        if not _is_loopback(server.host):
+            raise PlainServerError(
+                f"a server on {server.host} can be reached from other machines, so it needs a certificate: "
+                "`ropewalk keys create DIR --host NAME` makes one"
+            )
+        return ""
+    return f"""\
+tls {{
+  cert_file: "{server.certificate.certificate}"
+  key_file: "{server.certificate.key}"
+  handshake_first: auto
+  timeout: 5
+}}
+"""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

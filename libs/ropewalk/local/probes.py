@@ -76,6 +76,7 @@ class ServicePings:
     def __init__(self, settings: NatsSettings) -> None:
         self._settings = settings
         self._client: NatsClient | None = None
+        self._connecting = asyncio.Lock()  # seven probes ask at once, and one connection is enough
 
     def answers(self, service: str) -> Probe:
         """Ready when the service answers `ctl.ping.<service>`, which it does once its consumers are bound."""
@@ -96,6 +97,7 @@ class ServicePings:
             await self._client.close()
 
     async def _connected(self) -> NatsClient:
-        if self._client is None or self._client.is_closed:
-            self._client = await connect(self._settings, "supervisor")
-        return self._client
+        async with self._connecting:
+            if self._client is None or self._client.is_closed:
+                self._client = await connect(self._settings, "supervisor")
+            return self._client

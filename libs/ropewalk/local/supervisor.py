@@ -17,14 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ropewalk.events.access import OPERATOR, SUPERVISOR, USERS
+from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.commands import Plan, broker, engines_and_services
-from ropewalk.local.credentials import ensure_credentials, write_private
+from ropewalk.local.credentials import ensure_credentials
 from ropewalk.local.env import bus_settings
 from ropewalk.local.errors import LocalError
-from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import Layout, layout_of
-from ropewalk.local.nats_config import BusAccounts, nats_config
+from ropewalk.local.nats_config import write_bus_config
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.probes import ServicePings
 from ropewalk.local.process import SupervisedProcess
@@ -117,8 +116,7 @@ def prepare(layout: Layout) -> Plan:
     credentials = ensure_credentials(layout.credentials_file)
     previous = read_state(layout.stack_file)
     ports = choose_ports(previous.ports if previous else Ports())
-    accounts = BusAccounts(ensure_keys(layout.keys, USERS), {OPERATOR: credentials.nats_password})
-    write_private(layout.nats_config, nats_config(layout, ports, accounts).encode())
+    write_bus_config(layout, ports, credentials)
     return Plan(layout=layout, ports=ports, credentials=credentials)
 
 

@@ -2,14 +2,16 @@
 
 The server answers a forbidden publish or subscribe only with an asynchronous error, so nats-py lets a request wait
 for its timeout and says the reason to nobody. This client fails whatever waits for that subject, remembers the
-refusal so that the service can say that it is not ready, and forgets it with the next connection, whose user may
-have other rights. A key that was replaced while connected is read again instead of closing the client for good.
+refusal so that the service can say that it is not ready, and forgets it with the next attempt or connection, which
+may have other rights. A key that was replaced while connected is read again instead of closing the client for good.
 """
 
 import asyncio
 import contextlib
 import logging
 import re
+import ssl
+import time
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,6 +25,8 @@ from ropewalk.runtime.errors import BusError, DeniedError
 logger = logging.getLogger(__name__)
 
 _REFUSAL = re.compile(r"permissions violation for (publish|subscription)[^\"]*\"([^\"]+)\"")
+_REMEMBERED_S = 1.0
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 _UNKNOWN_USER = ("authorization violation", "authentication revoked")
 
 
@@ -31,16 +35,21 @@ class Refusals:
 
     def __init__(self, user: str) -> None:
         self.user = user
-        self._by_subject: dict[str, DeniedError] = {}
+        self._by_subject: dict[str, tuple[float, DeniedError]] = {}
 
     def reason(self) -> str:
         """A sentence for everything that was refused: whoever has one is not ready. Empty if there is none."""
-        return "; ".join(str(error) for error in self._by_subject.values())
+        return "; ".join(str(error) for _, error in self._by_subject.values())
 
     def raise_for(self, subject: str) -> None:
-        """Raises DeniedError if the subject was refused."""
-        if self._by_subject and (error := self._by_subject.get(_key(subject))):
+        """Raises DeniedError if the subject was refused lately. After that the server is asked again: it may have
+        been given other rights."""
+        if not self._by_subject or (found := self._by_subject.get(_key(subject))) is None:
+            return
+        at, error = found
+        if time.monotonic() - at < _REMEMBERED_S:
             raise error
+        del self._by_subject[_key(subject)]
 
     def read(self, error: Exception) -> tuple[str, DeniedError] | None:
         """The subject and the refusal, if an asynchronous error of nats-py is one."""
@@ -51,7 +60,7 @@ class Refusals:
         remedy = f"`ropewalk keys show {self.user}` says what it may"
         denied = DeniedError(f"user {self.user!r} may not {what} {match[2]!r}: {remedy}")
         logger.error("refused by the bus: %s", denied)
-        self._by_subject[match[2]] = denied
+        self._by_subject[match[2]] = (time.monotonic(), denied)
         return match[2], denied
 
     async def on_error(self, error: Exception) -> None:
@@ -71,23 +80,24 @@ class GuardedClient(Client):
         super().__init__()
         self.user = user
         self.refusals = Refusals(user)
-        self._unknown = asyncio.Event()
+        self._hopeless = asyncio.Event()
+        self._why_hopeless = ""
         self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()
 
     async def connect(self, servers: str | list[str] = "nats://localhost:4222", **options: Any) -> None:
-        """As nats-py does. Raises BusError if the server does not know us: trying again would not help."""
+        """As nats-py does. Raises BusError if trying again would not help: the server does not know us, or we it."""
         connecting = asyncio.ensure_future(super().connect(servers, **{**options, "error_cb": self._on_error}))
-        unknown = asyncio.ensure_future(self._unknown.wait())
+        hopeless = asyncio.ensure_future(self._hopeless.wait())
         try:
-            await asyncio.wait((connecting, unknown), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((connecting, hopeless), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (connecting, unknown):
+            for task in (connecting, hopeless):
                 task.cancel()
-            await asyncio.wait((connecting, unknown))
-        if not self._unknown.is_set():
+            await asyncio.wait((connecting, hopeless))
+        if not self._hopeless.is_set():
             return await connecting
         await self.close()
-        raise BusError(f"the bus does not know user {self.user!r} by this key or password")
+        raise BusError(self._why_hopeless)
 
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, Any] | None = None
@@ -122,10 +132,19 @@ class GuardedClient(Client):
         if refusal := self.refusals.read(error):
             self._fail(*refusal)
         elif any(words in str(error).lower() for words in _UNKNOWN_USER):
-            self._unknown.set()
-            logger.error("the bus does not know user %r by this key or password", self.user)
+            self._give_up(f"the bus does not know user {self.user!r} by this key or password")
+        elif isinstance(error, ssl.SSLCertVerificationError):
+            self._give_up(f"the certificate of the bus does not verify ({error.verify_message})")
+        elif isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+            self._give_up("the bus does not answer with TLS, and nothing is said to it without")
         else:
             logger.warning("bus: %s", error or type(error).__name__)
+
+    def _give_up(self, sentence: str) -> None:
+        """While connecting for the first time: an established client goes on trying, its server may be changing."""
+        logger.error("%s", sentence)
+        self._why_hopeless = sentence
+        self._hopeless.set()
 
     def _fail(self, subject: str, error: DeniedError) -> None:
         for waiting in [future for future, asked in self._asked.items() if asked == subject and not future.done()]:

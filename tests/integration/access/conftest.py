@@ -15,7 +15,7 @@ from ropewalk.events.access import SUPERVISOR, USERS
 from ropewalk.local.env import bus_settings
 from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import layout_of
-from ropewalk.local.nats_config import BusAccounts, nats_config
+from ropewalk.local.nats_config import BusAccounts, BusServer, nats_config
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.permissions import GuardedClient
@@ -44,7 +44,8 @@ class GuardedServer:
     def write_config(self) -> None:
         """As the supervisor does."""
         accounts = BusAccounts(ensure_keys(self.layout.keys, USERS), {"operator": self.password})
-        self.layout.nats_config.write_text(nats_config(self.layout, self.ports, accounts))
+        server = BusServer(store=self.layout.nats_store, port=self.ports.nats, monitor_port=self.ports.nats_monitor)
+        self.layout.nats_config.write_text(nats_config(server, accounts))
 
     def settings(self, user: str) -> NatsSettings:
         """How a user reaches it."""

@@ -8,7 +8,7 @@ from ropewalk.local.credentials import ensure_credentials, read_credentials
 from ropewalk.local.keys import KeyFileError, ensure_keys, replace_key
 from ropewalk.local.layout import layout_of
 from ropewalk.local.logfiles import MAX_LOG_BYTES, new_text, open_log, tail_lines
-from ropewalk.local.nats_config import BusAccounts, nats_config
+from ropewalk.local.nats_config import BusAccounts, BusServer, PlainServerError, ServerCertificate, nats_config
 from ropewalk.local.ports import Ports
 from ropewalk.local.state import ProcessState, StackState, endpoints_of, read_state, write_state
 
@@ -143,10 +143,22 @@ def test_a_file_that_is_no_seed_is_named(tmp_path, content):
 
 def test_broker_syncs_always_listens_on_loopback_and_knows_its_users_only(tmp_path):
     accounts = BusAccounts({"trainer": "UABC"}, {"operator": "s3cret"})
-    text = nats_config(layout_of(tmp_path), Ports(nats=4333), accounts)
+    text = nats_config(BusServer(store=tmp_path, port=4333, monitor_port=1), accounts)
 
     assert "sync_interval: always" in text
     assert 'listen: "127.0.0.1:4333"' in text
     assert '"nkey": "UABC"' in text
     assert '"password": "s3cret"' in text
     assert "s3cret" not in repr(accounts)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::", "nats.example"])
+def test_a_server_that_others_can_reach_is_refused_without_a_certificate(tmp_path, host):
+    accounts = BusAccounts({"trainer": "UABC"})
+    certificate = ServerCertificate(tmp_path / "server.pem", tmp_path / "server.key")
+
+    with pytest.raises(PlainServerError, match="needs a certificate"):
+        nats_config(BusServer(store=tmp_path, port=1, monitor_port=2, host=host), accounts)
+
+    server = BusServer(store=tmp_path, port=1, monitor_port=2, host=host, certificate=certificate)
+    assert f'cert_file: "{certificate.certificate}"' in nats_config(server, accounts)

@@ -1,0 +1,166 @@
+"""`keys`: the users of the bus, what they may do, and their keys."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ropewalk.cli.app import AsJson, StateDir, app, console, layout, print_json
+from ropewalk.events.access import OPERATOR, USERS, rights_of
+from ropewalk.local.deployment import create_deployment
+from ropewalk.local.errors import LocalError
+from ropewalk.local.key_rotation import rotate as rotate_key
+from ropewalk.local.keys import export_key, public_key, seed_file
+from ropewalk.local.layout import Layout
+from ropewalk.local.state import read_state
+
+keys = typer.Typer(help="The users of the bus and their keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+User = Annotated[str, typer.Argument(help=f"One of: {', '.join(USERS)}.")]
+
+
+class UnknownUserError(LocalError):
+    """There is no such user of the bus."""
+
+
+class NoKeysError(LocalError):
+    """A state folder has no keys yet."""
+
+
+@keys.callback()
+def group() -> None:
+    """The users of the bus and their keys. Every service has one, and people have the operator's.
+
+    Example: ropewalk keys list
+    """
+
+
+@keys.command("list")
+def list_keys(state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Show every user with its public key.
+
+    Example: ropewalk keys list
+    """
+    place = layout(state_dir)
+    rows = [{"user": user, "public_key": _public(place, user), "purpose": rights_of(user).purpose} for user in USERS]
+    if as_json:
+        print_json({"users": rows, "seeds": str(place.keys)})
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("user", "public key"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("purpose", overflow="fold")
+    for row in rows:
+        table.add_row(row["user"], row["public_key"], row["purpose"])
+    console.print(table)
+    console.print(f"seeds: {place.keys}", markup=False)
+
+
+@keys.command()
+def show(user: User, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Show what a user may publish and subscribe to. Everything else is refused.
+
+    Example: ropewalk keys show trainer
+    """
+    rights = rights_of(_known(user))
+    place = layout(state_dir)
+    key = _public(place, user)
+    if as_json:
+        print_json(
+            {
+                "user": user,
+                "purpose": rights.purpose,
+                "public_key": key,
+                "publish": rights.publish,
+                "subscribe": rights.subscribe,
+                "answers_requests": rights.responds,
+            }
+        )
+        return
+    console.print(f"{user}: {rights.purpose}\npublic key {key}", markup=False)
+    console.print("may publish on", *(f"  {subject}" for subject in rights.publish), sep="\n", markup=False)
+    console.print("may subscribe to", *(f"  {subject}" for subject in rights.subscribe), sep="\n", markup=False)
+    if rights.responds:
+        console.print("may answer whoever asks it, once per question")
+
+
+@keys.command()
+def rotate(user: User, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Give a user a new key; the old one no longer opens anything. Other users notice nothing.
+
+    Example: ropewalk keys rotate trainer
+    """
+    place = layout(state_dir)
+    _public(place, _known(user))
+    rotated = rotate_key(place, user)
+    if as_json:
+        print_json(vars(rotated))
+        return
+    console.print(f"[green]✓[/] {user} has a new key: {rotated.public_key}", soft_wrap=True)
+    if not rotated.live:
+        console.print("the stack is down: the next `ropewalk up` uses it")
+    if rotated.restarted:
+        console.print(f"{user} was started again with it; a stage it worked on goes on where it was")
+    if user == OPERATOR:
+        console.print("the operator's password is new, too: `ropewalk status --json` has the address with it")
+
+
+@keys.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Where the seed goes; the file must not exist.")],
+    user: Annotated[str, typer.Option(help="Whose key.")] = OPERATOR,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the seed of a user to a file with mode 0600, and say how a client uses it.
+
+    Example: ropewalk keys export ./operator.seed
+    """
+    place = layout(state_dir)
+    _public(place, _known(user))
+    export_key(place.keys, user, file)
+    state = read_state(place.stack_file)
+    settings = {"ROPEWALK_NATS_USER": user, "ROPEWALK_NATS_NKEY_FILE": str(file.absolute())}
+    if state is not None:
+        settings = {"ROPEWALK_NATS_URL": state.endpoints.nats, **settings}
+    if as_json:
+        print_json({"user": user, "file": str(file.absolute()), "environment": settings})
+        return
+    console.print(f"[green]✓[/] whoever can read {file} is {user} on the bus")
+    for name, value in settings.items():
+        console.print(f"export {name}={value}", markup=False, soft_wrap=True)
+
+
+@keys.command()
+def create(
+    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    host: Annotated[list[str], typer.Option(help="A name under which clients find the server; repeatable.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make keys, rights and certificates for a bus in containers. Needs the program openssl.
+
+    Example: ropewalk keys create keys --host nats
+    """
+    made = create_deployment(folder, tuple(host))
+    if as_json:
+        print_json({name: str(path) for name, path in vars(made).items()})
+        return
+    console.print(f"[green]✓[/] {made.server}: for the server (users, rights, certificate)")
+    console.print(f"[green]✓[/] {made.seeds}: one seed per user, for that user only")
+    console.print(f"[green]✓[/] {made.environment}: the same seeds as lines of an .env file")
+    console.print(f"[green]✓[/] {made.authority}: with it clients check the server; its key was thrown away")
+
+
+def _known(user: str) -> str:
+    if user not in USERS:
+        raise UnknownUserError(f"there is no user {user!r} on the bus: choose one of {', '.join(USERS)}")
+    return user
+
+
+def _public(place: Layout, user: str) -> str:
+    seed = seed_file(place.keys, user)
+    if not seed.exists():
+        raise NoKeysError(f"{place.keys} has no key of {user} yet: `ropewalk up` makes it")
+    return public_key(seed)
