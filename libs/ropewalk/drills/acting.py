@@ -12,6 +12,7 @@ from ropewalk.drills.files import WrittenDrill, write_drill
 from ropewalk.drills.log import last_sequence, timeline_of
 from ropewalk.drills.scene import DrillOptions, Ground, Scene
 from ropewalk.drills.scorecard import Fault, Observed, conclude
+from ropewalk.events.access import MAINTAINER
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillCompleted, DrillStarted
 from ropewalk.local.layout import Layout
@@ -37,7 +38,7 @@ async def run_drill(
     """
     drill, chosen = find_drill(name), options or DrillOptions()
     running_state(layout)
-    async with await Client.connect(find_settings(layout.state_dir)) as client:
+    async with await Client.connect(find_settings(layout.state_dir, MAINTAINER)) as client:
         ground = Ground(layout=layout, client=client, options=chosen, say=say)
         target = await drill.prepare(ground)
         say(f"{name}: {target.description}")
