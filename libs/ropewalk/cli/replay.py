@@ -39,8 +39,7 @@ def replay(
         return
     for name, sha256 in facts["hashes"].items():
         console.print(f"{name:10} {sha256[:16]}  {into / name}.json", markup=False, soft_wrap=True)
-    pace = f"{progress.num_read:,} messages at {facts['events_per_s']:,} events/s"
-    console.print(f"as of sequence {projector.sequence:,} ({projector.time}), {pace}", markup=False)
+    console.print(_progress_words(projector, progress), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -83,6 +82,13 @@ def what_was_live(
         console.print(f"no model was live at {moment:%Y-%m-%d %H:%M:%S} UTC", markup=False)
     for name in live:
         _print_live(name)
+
+
+def _progress_words(projector: Projector, progress: Progress) -> str:
+    if not projector.sequence:
+        return "the log has nothing as early as that: every projection is empty"
+    pace = f"{progress.num_read:,} messages at {progress.events_per_s:,.0f} events/s"
+    return f"as of sequence {projector.sequence:,} ({projector.time}), {pace}"
 
 
 def _until(text: str) -> Until:
@@ -136,7 +142,7 @@ def _print_verdict(verdict: Verdict) -> None:
         rules = "AUDIT has all of CONTROL, runs end once, stages follow the rules, epochs never go down"
         console.print(f"{_mark(True)} the log: {rules}", soft_wrap=True)
     pace = f"{verdict.progress.num_read:,} messages at {verdict.progress.events_per_s:,.0f} events/s"
-    console.print(f"compared at sequence {verdict.sequence:,}, {pace}", markup=False)
+    console.print(f"compared at sequence {verdict.sequence:,}, {pace}", markup=False, soft_wrap=True)
 
 
 def _comparison_words(each: Comparison) -> str:

@@ -13,6 +13,18 @@ def describe(message: Message) -> str:
 
 
 @describe.register
+def _(message: run.SubmitRun) -> str:
+    wishes = (f"priority {message.priority}" * bool(message.priority), f"for {message.owner}" * bool(message.owner))
+    return ", ".join((str(message.recipe.get("name") or message.recipe.get("base") or "custom"), *filter(None, wishes)))
+
+
+@describe.register
+def _(message: run.CancelRun | run.RunCancelled) -> str:
+    when = "now" if message.mode == "now" else "at the next checkpoint"
+    return f"{when}: {message.reason}" if message.reason else when
+
+
+@describe.register
 def _(message: run.RunRejected) -> str:
     return "; ".join(message.violations)
 
@@ -31,6 +43,16 @@ def _(message: run.RunFailed) -> str:
 @describe.register
 def _(message: run.StageStarted) -> str:
     return f"{message.stage}{f', attempt {message.attempt}' if message.attempt > 1 else ''}"
+
+
+@describe.register
+def _(message: run.StageQueued) -> str:
+    return f"{message.stage} waits for {message.cpus:g} CPUs of pool {message.pool}"
+
+
+@describe.register
+def _(message: run.StageStalled) -> str:
+    return f"{message.stage} made no progress for {message.silent_s:.0f} s"
 
 
 @describe.register
@@ -145,6 +167,11 @@ def _(message: checkpoint.CheckpointCommitted) -> str:
 
 
 @describe.register
+def _(message: checkpoint.CheckpointPruned) -> str:
+    return f"step {message.step}"
+
+
+@describe.register
 def _(message: checkpoint.CheckpointQuarantined) -> str:
     return f"step {message.step}: {message.file} {message.reason}"
 
@@ -202,6 +229,11 @@ def _(message: serving.TrafficShifted) -> str:
 
 
 @describe.register
+def _(message: serving.ModelRetired) -> str:
+    return f"{message.model}@{message.model_version}"
+
+
+@describe.register
 def _(message: serving.BackendRepaired) -> str:
     return f"{message.model}@{message.model_version}: {message.cause}, {message.seconds:.1f} s"
 
@@ -219,6 +251,11 @@ def _(message: monitoring.SignalComputed) -> str:
 @describe.register
 def _(message: monitoring.AlarmRaised) -> str:
     return f"{message.signal} changed at {message.changed_at} ({message.detail})"
+
+
+@describe.register
+def _(message: monitoring.AlarmCleared) -> str:
+    return f"{message.model}: {message.reason}"
 
 
 @describe.register

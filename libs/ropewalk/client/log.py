@@ -11,7 +11,9 @@ from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, advance, rebuild
 from ropewalk.projections.runs import RunSummary, summary_of
 from ropewalk.runtime.bulk import address_of
-from ropewalk.runtime.wire import NoResponderError, Wire, open_wire
+from ropewalk.runtime.wire import NoResponderError, SilenceError, Wire, open_wire
+
+_NO_ANSWER = (NoResponderError, SilenceError, ProjectorError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ def list_runs(wire: Wire, limit: int, status: str = "") -> dict[str, Any]:
     """The newest runs and how many there are."""
     try:
         return ask(wire, "run_list", limit=limit, status=status)
-    except (NoResponderError, ProjectorError):
+    except _NO_ANSWER:
         return run_list(_folded(wire, "runs"), limit, status)
 
 
@@ -69,7 +71,7 @@ def projections(wire: Wire, *names: str) -> dict[str, dict[str, Any]]:
     """The items of projections, each as of now."""
     try:
         return {name: fetch(wire, name).items() for name in names}
-    except (NoResponderError, ProjectorError):
+    except _NO_ANSWER:
         projector = _folded(wire, *names)
         return {name: {key: projector.view(name, key) for key in projector.keys(name)} for name in names}
 

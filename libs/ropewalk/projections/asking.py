@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ropewalk.runtime.wire import Wire, WireError
 
 SUBJECT = "ctl.projection.v1"
+_PATIENCE_S = 5.0  # an answer takes milliseconds, a large projection a second
 
 
 class ProjectorError(WireError):
@@ -49,7 +50,7 @@ def fetch(wire: Wire, name: str) -> Rendered:
 
 
 def _head(wire: Wire, question: str, details: dict[str, object]) -> tuple[dict[str, Any], bytes]:
-    answer = wire.request(f"{SUBJECT}.{question}", json.dumps(details).encode()).body
+    answer = wire.request(f"{SUBJECT}.{question}", json.dumps(details).encode(), _PATIENCE_S).body
     first, _, rest = answer.partition(b"\n")
     head: dict[str, Any] = json.loads(first)
     if "error" in head:

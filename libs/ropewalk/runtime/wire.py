@@ -52,6 +52,10 @@ class Frame(NamedTuple):
         return self.headers[9:12] if self.headers[8:9] == b" " else b""
 
 
+class SilenceError(WireError):
+    """Somebody listens, but an answer did not come in time."""
+
+
 class Wire:
     """A connection. Create it with `open_wire`; use it as a context manager."""
 
@@ -84,10 +88,15 @@ class Wire:
         """Let go of the connection."""
         self._socket.close()
 
-    def request(self, subject: str, body: bytes) -> Frame:
-        """The one answer to a request. Raises NoResponderError, WireError."""
-        self._publish(subject, body)
-        frame = self._next_frame()
+    def request(self, subject: str, body: bytes, timeout_s: float | None = None) -> Frame:
+        """The one answer to a request. Raises NoResponderError, SilenceError, WireError."""
+        patience_s = self._socket.gettimeout()
+        self._socket.settimeout(timeout_s or patience_s)
+        try:
+            self._publish(subject, body)
+            frame = self._next_frame()
+        finally:
+            self._socket.settimeout(patience_s)
         if frame.status == b"503":
             raise NoResponderError(f"nobody answers on {subject} at {self._name}")
         return frame
@@ -172,7 +181,7 @@ class Wire:
         try:
             chunk = self._socket.recv(_CHUNK)
         except TimeoutError:
-            raise WireError(f"the bus at {self._name} did not answer in time") from None
+            raise SilenceError(f"no answer from the bus at {self._name} in {self._socket.gettimeout()} s") from None
         except OSError as error:
             raise WireError(f"the connection to the bus at {self._name} broke ({error})") from None
         if not chunk:

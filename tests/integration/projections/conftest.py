@@ -1,6 +1,7 @@
 """A log with sample runs on a real server, and the monitor's projector in a process that can be killed."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
@@ -84,6 +85,11 @@ class LiveProcess:
                 return bool(ask(wire, "hashes"))
         except (NoResponderError, WireError):
             return False
+
+    def freeze(self) -> None:
+        """SIGSTOP: it listens and says nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """SIGKILL: no goodbye."""

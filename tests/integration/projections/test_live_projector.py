@@ -113,6 +113,16 @@ def test_without_a_monitor_the_log_itself_answers_and_comparing_is_refused(appen
         check_log(wire, compare=True)
 
 
+def test_the_log_answers_for_a_monitor_that_listens_and_says_nothing(append, live, sample_run, wire, monkeypatch):
+    monkeypatch.setattr("ropewalk.projections.asking._PATIENCE_S", 0.5)
+    append(sample_run(0))
+    live.start()
+    live.freeze()
+
+    assert list_runs(wire, 5)["total"] == 1
+    assert projections(wire, "costs")["costs"]["sample-00000"]["total"]["attempts"] == 6
+
+
 def test_a_projection_larger_than_a_message_arrives_whole(append, live, wire):
     for part in range(4):
         append(
