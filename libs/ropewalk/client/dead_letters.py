@@ -21,7 +21,7 @@ from ropewalk.runtime import dead_letters as wire
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import decode_any, in_present_form
 from ropewalk.runtime.errors import BusError, MalformedMessageError
-from ropewalk.runtime.raw import RawMessage, raw_messages
+from ropewalk.runtime.reading import RawMessage, StreamReader
 
 DLQ = "DLQ"
 _TIMEOUT_S = 10.0
@@ -110,13 +110,13 @@ class DeadLetters:
     """The dead letters of a bus."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+        self._reader = StreamReader(bus.connection)
         self._context = bus.connection.jetstream(timeout=_TIMEOUT_S)
 
     async def read(self, *, settled: bool = False) -> list[DeadLetter]:
         """Every open letter, oldest first; with `settled` the retried and dropped ones too."""
         found: dict[str, DeadLetter] = {}
-        async for raw in raw_messages(self._bus.connection, DLQ):
+        async for raw in self._reader.raw(DLQ, "dlq.>", 1):
             letter = found.get(raw.subject)
             if wire.MARK not in raw.headers:
                 found[raw.subject] = _letter(raw)
@@ -176,7 +176,7 @@ class DeadLetters:
 
     async def _redelivered(self, letter: DeadLetter, subject: str) -> int:
         """Where the redelivery lies if an interrupted retry has sent it already, else 0."""
-        async for raw in raw_messages(self._bus.connection, letter.stream, subject, letter.sequence):
+        async for raw in self._reader.raw(letter.stream, subject, letter.sequence):
             if raw.headers.get(wire.RETRY_OF) == str(letter.id):
                 return raw.sequence
         return 0
@@ -216,7 +216,7 @@ def _letter(raw: RawMessage) -> DeadLetter:
         consumer=headers.get(wire.CONSUMER, ""),
         subject=headers.get(wire.SUBJECT, ""),
         error=headers.get(wire.ERROR, ""),
-        time=raw.time,
+        time=raw.time.isoformat(),
         message_time=headers.get(wire.TIME, ""),
         deliveries=int(headers.get(wire.DELIVERIES, "1")),
         headers=headers,

@@ -14,6 +14,7 @@ from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed,
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM, stream_of
 from ropewalk.events.training import SearchCompleted, TrainingCompleted
+from ropewalk.events.upcasters import with_older_forms
 
 # A hint that a holder is lost may be handed to that very holder, frozen or hanging: then it must come again soon.
 HINT_ACK_WAIT_S = 3.0
@@ -39,9 +40,10 @@ class ConsumerSpec:
 
 
 def handler(service: str, purpose: str, kind: type[Message]) -> ConsumerSpec:
-    """Of a handler of one message type; `purpose` is one word."""
+    """Of a handler of one message type, older forms of it included; `purpose` is one word."""
     prefix = kind.subject_prefix()
-    return ConsumerSpec(service=service, purpose=purpose, stream=stream_of(prefix), subjects=(f"{prefix}.*",))
+    subjects = with_older_forms(f"{prefix}.*")
+    return ConsumerSpec(service=service, purpose=purpose, stream=stream_of(prefix), subjects=subjects)
 
 
 def stage(service: str, name: str, trigger: type[Message]) -> tuple[ConsumerSpec, ...]:

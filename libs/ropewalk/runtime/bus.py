@@ -18,7 +18,8 @@ from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.run import RunEnding, StageState
 from ropewalk.events.streams import stream_of
-from ropewalk.runtime.codec import Stored, now_rfc3339
+from ropewalk.events.upcasters import with_older_forms
+from ropewalk.runtime.codec import Stored, decode, now_rfc3339
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.dead_letters import EXPECTED_SEQUENCE, dead_letter
 from ropewalk.runtime.endings import ending_of, endings_of
@@ -111,10 +112,14 @@ class Bus:
         return (None, 0) if raw is None else (kind.model_validate_json(raw.data or b""), raw.seq or 0)
 
     async def last(self, kind: type[M], run_id: str) -> M | None:
-        """The newest message of a type for a run."""
-        subject = f"{kind.subject_prefix()}.{run_id}"
-        raw = await self._reader.last(stream_of(subject), subject)
-        return None if raw is None else kind.model_validate_json(raw.data or b"")
+        """The newest message of a type for a run; one of an older form if there is none in the present one."""
+        for subject in with_older_forms(f"{kind.subject_prefix()}.{run_id}"):
+            raw = await self._reader.last(stream_of(subject), subject)
+            if raw is not None:
+                message = decode(kind, subject, raw.data or b"")
+                assert isinstance(message, kind)
+                return message
+        return None
 
     def read(self, subject_filter: str, *, stream: str = "CONTROL") -> AsyncIterator[Stored[Message]]:
         """Everything stored now, oldest first. Malformed messages are left out (they are dead letters)."""

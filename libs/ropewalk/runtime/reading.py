@@ -19,6 +19,7 @@ from nats.js.api import RawStreamMsg
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.upcasters import with_older_forms
 from ropewalk.runtime.codec import Stored, decode_any
 from ropewalk.runtime.dead_letters import is_for, repeats_the_log
 from ropewalk.runtime.errors import BusError, MalformedMessageError
@@ -79,9 +80,11 @@ class StreamReader:
 
     async def read(self, stream: str, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         """See Bus.read."""
-        async for raw in self.raw(stream, subject_filter, 1, await self._end(stream)):
-            if (item := _tolerant(raw)) is not None:
-                yield item
+        end = await self._end(stream)
+        for each in reversed(with_older_forms(subject_filter)):
+            async for raw in self.raw(stream, each, 1, end):
+                if (item := _tolerant(raw)) is not None:
+                    yield item
 
     async def follow(self, stream: str, subject_filter: str, *, from_now: bool) -> AsyncIterator[Stored[Message]]:
         """See Bus.follow. What is published now is only a hint to look; what counts is what the stream has."""

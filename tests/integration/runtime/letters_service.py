@@ -1,15 +1,20 @@
-"""A service with two consumers of one subject, of which one rejects until a file says that its cause is gone.
+"""A service with two consumers of one subject, of which one rejects until a file says that its cause is gone, and
+one consumer of a type in its second major version.
 
 Started as a process by the tests. Every call of a handler is a line in a file of its name.
 """
 
+import asyncio
 from pathlib import Path
 
+from evolved_type import ShelfCleared, register
+
 from ropewalk.events.checkpoint import CheckpointPruned
-from ropewalk.events.run import StageInterrupted, StageStarted
+from ropewalk.events.run import StageCompleted, StageInterrupted, StageStarted
 from ropewalk.runtime.outcome import Done, Outcome, Reject
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.topology import apply_topology
 
 
 class Handlers:
@@ -26,18 +31,28 @@ class Handlers:
         self.note("sturdy", event)
         return Done((StageStarted(run_id=event.run_id, stage="sturdy", epoch=0),))
 
+    async def cleared(self, event: ShelfCleared) -> Outcome:
+        if not (self.folder / "healed").exists() and event.seconds > 60:
+            return Reject("nobody clears a shelf for so long")
+        return Done((StageCompleted(run_id=event.run_id, stage=event.shelf, epoch=0, seconds=event.seconds),))
+
     def note(self, name: str, event: CheckpointPruned) -> None:
         with (self.folder / name).open("a") as file:
             file.write(f"{event.run_id}\n")
 
 
 def the_service(settings: RuntimeSettings) -> Service:
+    """Both handlers get the same message."""
     service = Service("letters", settings)
     handlers = Handlers(settings.state_dir)
     service.on(CheckpointPruned, handlers.fragile, purpose="fragile")
     service.on(CheckpointPruned, handlers.sturdy, purpose="sturdy")
+    service.on(ShelfCleared, handlers.cleared, purpose="cleared")
     return service
 
 
 if __name__ == "__main__":
-    the_service(RuntimeSettings()).run()
+    register()
+    the_one = the_service(RuntimeSettings())
+    asyncio.run(apply_topology(the_one.settings.nats, the_one.consumers()))
+    the_one.run()

@@ -5,12 +5,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from integration.runtime.evolved_type import OLD_SUBJECT, ShelfCleared, register
 
 from ropewalk.cli.commands import USAGE
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, matching
@@ -19,18 +19,13 @@ from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.run import StageInterrupted, StageStarted
 from ropewalk.runtime import dead_letters as wire
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.raw import raw_messages
+from ropewalk.runtime.reading import StreamReader
 
 SERVICE = Path(__file__).parent / "letters_service.py"
 DEADLINE_S = 40.0
+SetAside = Callable[[int], Awaitable[list[DeadLetter]]]
+UntilEffects = Callable[[int], Awaitable[Counter[tuple[str, str]]]]
 NUM_HEALTHY, NUM_POISON = 20, 5
-
-
-@pytest.fixture
-async def bus(nats_server) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(nats_server.settings, "test")
-    yield bus
-    await bus.close()
 
 
 @pytest.fixture
@@ -59,19 +54,18 @@ def service(environment, tmp_path) -> Iterator[subprocess.Popen[bytes]]:
     assert process.wait(20) == 0
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not await condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+@pytest.fixture
+def set_aside(letters, eventually) -> SetAside:
+    """Waits until so many letters are open."""
 
+    async def wait(number: int) -> list[DeadLetter]:
+        async def enough() -> bool:
+            return len(await letters.read()) >= number
 
-async def set_aside(letters: DeadLetters, number: int) -> list[DeadLetter]:
-    async def enough() -> bool:
-        return len(await letters.read()) >= number
+        await eventually(enough, DEADLINE_S)
+        return await letters.read()
 
-    await until(enough)
-    return await letters.read()
+    return wait
 
 
 async def effects(bus: Bus) -> Counter[tuple[str, str]]:
@@ -80,12 +74,18 @@ async def effects(bus: Bus) -> Counter[tuple[str, str]]:
     return Counter((message.stage, message.run_id) for message in found if isinstance(message, kinds))
 
 
-async def until_effects(bus: Bus, number: int) -> Counter[tuple[str, str]]:
-    async def enough() -> bool:
-        return (await effects(bus)).total() >= number
+@pytest.fixture
+def until_effects(bus, eventually) -> UntilEffects:
+    """Waits until there are so many effects."""
 
-    await until(enough)
-    return await effects(bus)
+    async def wait(number: int) -> Counter[tuple[str, str]]:
+        async def enough() -> bool:
+            return (await effects(bus)).total() >= number
+
+        await eventually(enough, DEADLINE_S)
+        return await effects(bus)
+
+    return wait
 
 
 def pruned(run_id: str, uri: str = "fine") -> CheckpointPruned:
@@ -97,15 +97,15 @@ def calls(folder: Path, handler: str) -> Counter[str]:
 
 
 async def test_every_poisoned_message_is_set_aside_once_and_healed_by_a_retry_that_nobody_else_sees(
-    bus, letters, service, tmp_path
+    bus, letters, service, set_aside, until_effects, tmp_path
 ) -> None:
     poison = [f"poison-{number}" for number in range(NUM_POISON)]
     for number in range(NUM_HEALTHY):
         await bus.publish(pruned(f"healthy-{number}"))
         if number < NUM_POISON:
             await bus.publish(pruned(poison[number], "poison"))
-    found = await set_aside(letters, NUM_POISON)
-    await until_effects(bus, 2 * NUM_HEALTHY + NUM_POISON)
+    found = await set_aside(NUM_POISON)
+    await until_effects(2 * NUM_HEALTHY + NUM_POISON)
     assert sorted(letter.subject for letter in found) == [pruned(run_id).subject for run_id in poison]
     assert {letter.consumer for letter in found} == {"letters__fragile"}
     assert {letter.error for letter in found} == {"the shelf is full: make room"}
@@ -115,7 +115,7 @@ async def test_every_poisoned_message_is_set_aside_once_and_healed_by_a_retry_th
     retried = [await letters.retry(letter) for letter in found]
     again = [await letters.retry(await letters.find(letter.id)) for letter in found]
     await bus.publish(pruned("after"))
-    seen = await until_effects(bus, 2 * NUM_HEALTHY + 2 * NUM_POISON + 2)
+    seen = await until_effects(2 * NUM_HEALTHY + 2 * NUM_POISON + 2)
 
     assert not any(each.repeated for each in retried)
     assert [(each.sequence, each.repeated) for each in again] == [(each.sequence, True) for each in retried]
@@ -130,23 +130,27 @@ async def test_every_poisoned_message_is_set_aside_once_and_healed_by_a_retry_th
     assert {letter.status for letter in await letters.read(settled=True)} == {"retried"}
 
 
-async def test_a_message_rejected_again_is_a_new_letter_that_names_the_first(bus, letters, service, tmp_path) -> None:
+async def test_a_message_rejected_again_is_a_new_letter_that_names_the_first(
+    bus, letters, service, set_aside, until_effects, tmp_path
+) -> None:
     await bus.publish(pruned("stubborn", "poison"))
-    (first,) = await set_aside(letters, 1)
+    (first,) = await set_aside(1)
     await letters.retry(first)
-    (second,) = await set_aside(letters, 1)
+    (second,) = await set_aside(1)
     assert (second.retry_of, second.subject) == (first.id, first.subject)
 
     (tmp_path / "healed").touch()
     await letters.retry(second)
-    seen = await until_effects(bus, 2)
+    seen = await until_effects(2)
     assert seen == {("sturdy", "stubborn"): 1, ("fragile", "stubborn"): 1}
     assert await letters.read() == []
 
 
-async def test_a_retry_that_died_before_it_was_marked_is_not_sent_again(bus, letters, service, tmp_path) -> None:
+async def test_a_retry_that_died_before_it_was_marked_is_not_sent_again(
+    bus, letters, service, set_aside, until_effects, tmp_path
+) -> None:
     await bus.publish(pruned("torn", "poison"))
-    (letter,) = await set_aside(letters, 1)
+    (letter,) = await set_aside(1)
     (tmp_path / "healed").touch()
     headers = wire.redelivery(letter.headers, letter.id, letter.subject, corrected=False)
     headers["Nats-Msg-Id"] = "the window of the server is over"
@@ -156,15 +160,15 @@ async def test_a_retry_that_died_before_it_was_marked_is_not_sent_again(bus, let
 
     assert (retried.sequence, retried.repeated) == (sent.seq, True)
     assert (await letters.find(letter.id)).status == "retried"
-    on_subject = [raw async for raw in raw_messages(bus.connection, "CONTROL", letter.subject)]
+    on_subject = [raw async for raw in StreamReader(bus.connection).raw("CONTROL", letter.subject, 1)]
     assert len(on_subject) == 2
 
 
 async def test_a_malformed_body_is_retried_after_correction_and_then_readers_of_the_log_see_it(
-    bus, letters, service
+    bus, letters, service, set_aside, until_effects
 ) -> None:
     await bus.connection.jetstream().publish("evt.checkpoint.pruned.v1.typo", b'{"run_id": "typo", "step": "one"}')
-    found = await set_aside(letters, 2)
+    found = await set_aside(2)
     assert {letter.consumer for letter in found} == {"letters__fragile", "letters__sturdy"}
     with pytest.raises(NotDeliverableError, match=r"would be rejected again: .*--body FILE"):
         await letters.retry(found[0])
@@ -172,24 +176,24 @@ async def test_a_malformed_body_is_retried_after_correction_and_then_readers_of_
     for letter in found:
         await letters.retry(letter, pruned("typo").model_dump_json().encode())
 
-    seen = await until_effects(bus, 2)
+    seen = await until_effects(2)
     assert seen == {("sturdy", "typo"): 1, ("fragile", "typo"): 1}
     items = [item async for item in bus.read("evt.checkpoint.pruned.v1.typo")]
     assert {item.envelope.id for item in items} == {items[0].envelope.id}
     assert items[0].message == pruned("typo")
 
 
-async def test_a_reader_of_the_log_sees_a_retried_message_once(bus, letters, service) -> None:
+async def test_a_reader_of_the_log_sees_a_retried_message_once(bus, letters, service, set_aside) -> None:
     await bus.publish(pruned("read", "poison"))
-    (letter,) = await set_aside(letters, 1)
+    (letter,) = await set_aside(1)
     await letters.retry(letter)
-    assert len([raw async for raw in raw_messages(bus.connection, "CONTROL", letter.subject)]) == 2
+    assert len([raw async for raw in StreamReader(bus.connection).raw("CONTROL", letter.subject, 1)]) == 2
     assert len([item async for item in bus.read(letter.subject)]) == 1
 
 
-async def test_a_dropped_letter_keeps_its_reason_and_stays_dropped(bus, letters, service) -> None:
+async def test_a_dropped_letter_keeps_its_reason_and_stays_dropped(bus, letters, service, set_aside) -> None:
     await bus.publish(pruned("unwanted", "poison"))
-    (letter,) = await set_aside(letters, 1)
+    (letter,) = await set_aside(1)
 
     assert await letters.drop(letter, "sent by a test")
     assert not await letters.drop(letter, "somebody else, at the same moment")
@@ -201,14 +205,46 @@ async def test_a_dropped_letter_keeps_its_reason_and_stays_dropped(bus, letters,
         await letters.retry(dropped)
 
 
-async def test_a_letter_whose_consumer_is_gone_is_not_sent_into_the_void(bus, letters, service) -> None:
+async def test_a_letter_whose_consumer_is_gone_is_not_sent_into_the_void(bus, letters, service, set_aside) -> None:
     await bus.publish(pruned("orphan", "poison"))
-    (letter,) = await set_aside(letters, 1)
+    (letter,) = await set_aside(1)
     await bus.connection.jetstream().delete_consumer("CONTROL", "letters__fragile")
     with pytest.raises(NotDeliverableError, match="there is no consumer letters__fragile on CONTROL any more"):
         await letters.retry(letter)
     with pytest.raises(UnknownLetterError, match="there is no dead letter 99"):
         await letters.find(99)
+
+
+async def test_messages_of_an_older_major_are_handled_read_and_retried_in_the_present_form(
+    bus, letters, service, set_aside, eventually, tmp_path, monkeypatch
+) -> None:
+    register(monkeypatch.setitem)
+    context = bus.connection.jetstream()
+    for run_id, took in (("short", "3 s"), ("long", "90 s"), ("odd", "a while")):
+        await context.publish(f"{OLD_SUBJECT}.{run_id}", json.dumps({"run_id": run_id, "took": took}).encode())
+    await bus.publish(ShelfCleared(run_id="new", seconds=1.0, shelf="spare"))
+
+    found = {letter.subject.rpartition(".")[2]: letter for letter in await set_aside(2)}
+    assert found["long"].error == "nobody clears a shelf for so long"
+    assert "the body does not fit ropewalk.evt.checkpoint.shelf_cleared.v1" in found["odd"].error
+    (tmp_path / "healed").touch()
+    retried = await letters.retry(found["long"])
+    again = await letters.retry(await letters.find(retried.id))
+
+    async def completed() -> bool:
+        return len([item async for item in bus.read("evt.run.stage_completed.v1.*")]) == 3
+
+    await eventually(completed, DEADLINE_S)
+    assert again.repeated
+    stored = [raw.subject async for raw in StreamReader(bus.connection).raw("CONTROL", "evt.*.shelf_cleared.>", 1)]
+    assert stored[-1] == "evt.checkpoint.shelf_cleared.v2.long"
+    seen = [item.message async for item in bus.read("evt.checkpoint.shelf_cleared.v2.*")]
+    assert seen == [
+        ShelfCleared(run_id="short", seconds=3.0, shelf="main"),
+        ShelfCleared(run_id="long", seconds=90.0, shelf="main"),
+        ShelfCleared(run_id="new", seconds=1.0, shelf="spare"),
+    ]
+    assert await bus.last(ShelfCleared, "short") == seen[0]
 
 
 async def command(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
@@ -222,10 +258,12 @@ async def command(environment: dict[str, str], *arguments: str) -> tuple[int, st
     return process.returncode or 0, output.decode(), error.decode()
 
 
-async def test_an_operator_lists_exports_rehearses_and_retries(bus, letters, service, environment, tmp_path) -> None:
+async def test_an_operator_lists_exports_rehearses_and_retries(
+    bus, letters, service, environment, set_aside, tmp_path
+) -> None:
     for name in ("first", "second"):
         await bus.publish(pruned(name, "poison"))
-    found = await set_aside(letters, 2)
+    found = await set_aside(2)
     (tmp_path / "healed").touch()
 
     code, listed, _ = await command(environment, "list", "--error", "SHELF", "--json")
