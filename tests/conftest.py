@@ -36,7 +36,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _CONFIG = """
 host: 127.0.0.1
 port: {port}
-jetstream {{ store_dir: "{store}", sync_interval: always, max_file_store: 64GB }}
+jetstream {{ store_dir: "{store}", sync_interval: {sync}, max_file_store: 64GB }}
 authorization {{ user: "test", password: "test-password" }}
 """
 
@@ -54,6 +54,7 @@ class NatsServer:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    sync: str = "always"
 
     @property
     def settings(self) -> NatsSettings:
@@ -61,7 +62,7 @@ class NatsServer:
 
     def start(self) -> None:
         config = self.folder / "nats.conf"
-        config.write_text(_CONFIG.format(port=self.port, store=self.folder / "store"))
+        config.write_text(_CONFIG.format(port=self.port, store=self.folder / "store", sync=self.sync))
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"
         with (self.folder / "nats.log").open("ab") as log:
             self.process = subprocess.Popen([binary, "-c", config], stdout=log, stderr=log)
@@ -88,6 +89,17 @@ def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     server = NatsServer(folder, free_port())
     server.start()
     asyncio.run(apply_topology(server.settings))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def empty_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """Another server, on another folder, without a stream. It does not wait for the disk, as during a restore."""
+    folder = tmp_path / "another-nats"
+    folder.mkdir()
+    server = NatsServer(folder, free_port(), sync="2m")
+    server.start()
     yield server
     server.stop()
 

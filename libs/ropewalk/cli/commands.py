@@ -6,6 +6,7 @@ Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does n
 import sys
 
 from ropewalk.cli import (
+    backup,
     bus,
     contracts,
     dead,
@@ -31,7 +32,23 @@ from ropewalk.runtime.errors import RopewalkError
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError
 
-COMMANDS = (demo, stack, runs, timeline, questions, lineage, replay, ledger, model, contracts, bus, dead, drill, keys)
+COMMANDS = (
+    demo,
+    stack,
+    runs,
+    timeline,
+    questions,
+    lineage,
+    replay,
+    ledger,
+    model,
+    contracts,
+    bus,
+    dead,
+    backup,
+    drill,
+    keys,
+)
 _KNOWN = (
     ClientError,
     DrillError,

@@ -4,6 +4,7 @@ RopewalkError
 ├── BusError              the bus refused a message for good (too large, stream missing, unknown user)
 │   └── DeniedError       our user has not the right to publish or subscribe there
 ├── ConflictError         somebody else changed the state first: read it again
+├── BackupError           a folder cannot become or be a backup, or a server must not be restored into
 ├── MalformedMessageError a message does not fit its type: dead letter
 ├── LeaseLostError        another instance holds the stage now
 ├── ChildDiedError        a child process ended without a result
@@ -25,6 +26,10 @@ class DeniedError(BusError):
 
 class ConflictError(RopewalkError):
     """A compare-and-set failed: the state has moved on."""
+
+
+class BackupError(RopewalkError):
+    """A backup or a restore cannot be done like this. The text is one sentence with the remedy."""
 
 
 class MalformedMessageError(RopewalkError):

@@ -104,7 +104,7 @@ async def _all_streams(context: JetStreamContext) -> list[StreamInfo]:
 
 
 def _stream_configs(settings: NatsSettings) -> list[StreamConfig]:
-    configs = [*map(_stream_config, STREAMS), _lease_config()]
+    configs = [*map(_stream_config, STREAMS), lease_config()]
     return [config.evolve(num_replicas=settings.replicas) for config in configs]
 
 
@@ -130,7 +130,7 @@ def _stream_config(spec: StreamSpec) -> StreamConfig:
     )
 
 
-def _lease_config() -> StreamConfig:
+def lease_config() -> StreamConfig:
     """A key-value bucket with one revision per key, so that a TTL is never raised to the marker's."""
     return StreamConfig(
         name=LEASE_STREAM,

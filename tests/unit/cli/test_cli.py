@@ -24,6 +24,7 @@ HOLD = (
 )
 
 SURFACE = {
+    "backup": ["--json", "--state-dir"],
     "bus apply": ["--json", "--state-dir"],
     "bus drift": ["--json", "--state-dir"],
     "bus lag": ["--json", "--state-dir"],
@@ -48,6 +49,7 @@ SURFACE = {
     "logs": ["--follow", "--json", "--lines", "--state-dir"],
     "query": ["--json", "--list", "--state-dir"],
     "replay": ["--into", "--json", "--state-dir", "--until"],
+    "restore": ["--json", "--replace", "--state-dir"],
     "runs": ["--json", "--limit", "--state-dir", "--status"],
     "show": ["--json", "--state-dir"],
     "status": ["--json", "--state-dir"],

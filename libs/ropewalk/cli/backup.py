@@ -1,0 +1,74 @@
+"""`backup`, `restore`: the log in a folder, and a server from it."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from ropewalk.cli.app import AsJson, StateDir, app, console, errors, print_json, settings_of
+from ropewalk.runtime import backup as log_backup
+from ropewalk.runtime.snapshots import Progress as Told
+
+
+@app.command("backup")
+def backup_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the log in a folder: every fact, request, state, timer and dead letter. The stack may be at work.
+
+    Example: ropewalk backup /mnt/backups/monday
+    """
+    with _progress(as_json) as told:
+        kept = asyncio.run(log_backup.back_up(settings_of(state_dir).nats, folder, told))
+    _print(kept, folder, "kept in", as_json)
+
+
+@app.command("restore")
+def restore_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `ropewalk backup` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Throw away what the server's streams hold.")] = False,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the log of a server that of a backup. No service may be at work on it.
+
+    Example: ROPEWALK_NATS_URL=nats://nats:4222 ropewalk restore /mnt/backups/monday
+    """
+    with _progress(as_json) as told:
+        kept = asyncio.run(log_backup.restore(settings_of(state_dir).nats, folder, told, replace=replace))
+    _print(kept, folder, "restored from", as_json)
+
+
+@contextlib.contextmanager
+def _progress(as_json: bool) -> Iterator[Told]:
+    """Bytes per stream on a terminal; nothing in a pipe."""
+    columns = (TextColumn("{task.description:8}"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=as_json or not errors.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(stream: str, num_bytes: int) -> None:
+            if stream not in tasks:
+                tasks[stream] = bars.add_task(stream, total=None)
+            bars.update(tasks[stream], completed=num_bytes)
+
+        yield tell
+
+
+def _print(kept: log_backup.Backup, folder: Path, done: str, as_json: bool) -> None:
+    if as_json:
+        streams = [
+            {"name": each.name, "num_messages": each.place[0], "first": each.place[1], "last": each.place[2]}
+            | {"num_bytes": each.num_bytes}
+            for each in kept.streams
+        ]
+        print_json({"folder": str(folder), "time": kept.time.isoformat(), "streams": streams})
+        return
+    for each in kept.streams:
+        console.print(f"{each.name:8} {each.place[0]:>10,} messages {each.num_bytes:>14,} bytes")
+    console.print(f"{done} {folder}", markup=False, soft_wrap=True)
