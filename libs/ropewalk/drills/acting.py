@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
+from ropewalk.drills import kill_worker
 from ropewalk.drills.catalogue import find_drill
 from ropewalk.drills.files import WrittenDrill, write_drill
 from ropewalk.drills.log import last_sequence, timeline_of
@@ -19,6 +20,8 @@ from ropewalk.local.layout import Layout
 from ropewalk.local.stack import running_state
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import Stored
+
+KILL_WORKER = kill_worker.DRILL.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,17 @@ async def finish(bus: Bus, layout: Layout, mark: Stored[Message], seen: Observed
     card = conclude(fault, seen, await last_sequence(bus))
     await bus.publish(card, cause_id=started.drill_id)
     return DrillResult(card=card, written=write_drill(card, mark.time, layout))
+
+
+async def score_kill_of_worker(client: Client, layout: Layout, run_id: str) -> DrillResult | None:
+    """The scorecard of a worker that somebody killed right after `begin`; None if nobody did."""
+    timeline = await timeline_of(client.bus, f"*.*.*.*.{run_id}")
+    marks = [item for item in timeline if isinstance(item.message, DrillStarted) and item.message.drill == KILL_WORKER]
+    if not marks:
+        return None
+    return await finish(
+        client.bus, layout, marks[0], kill_worker.score(timeline, marks[0], client.settings.objects_url)
+    )
 
 
 def _is(item: Stored[Message], drill_id: str) -> bool:

@@ -3,16 +3,16 @@
 import signal
 
 from ropewalk.client.ledgers import ledger_verdict
-from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import Watch, timeline_of
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed
 from ropewalk.drills.scoring import Timeline, held_stages, score_worker, stage_ended, worker_loss, worker_to_kill
 from ropewalk.drills.stackview import instance, send
-from ropewalk.events.run import RunAccepted
+from ropewalk.events.base import Message
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.local.processes import stack_processes
+from ropewalk.runtime.codec import Stored
 from ropewalk.storage.connect import connect_objects
 
 TRAIN = "train"
@@ -49,14 +49,13 @@ async def play(scene: Scene) -> Observed:
     async with Watch(scene.ground.bus, f"*.*.*.*.{held.run_id}") as watch:
         await watch.until(lambda seen: worker_loss(seen, scene.mark).recover_s, patience_s)
         await watch.until(lambda seen: stage_ended(seen, held), patience_s)
-        return score_worker(watch.timeline, scene.mark, _ledger(scene.ground, watch.timeline))
+        return score(watch.timeline, scene.mark, scene.ground.client.settings.objects_url)
 
 
-def _ledger(ground: Ground, timeline: Timeline) -> LedgerVerdict | None:
-    kinds = {type(stored.message) for stored in timeline}
-    if not {RunAccepted, TrainingCompleted} <= kinds:
-        return None
-    return ledger_verdict(list(timeline), connect_objects(ground.client.settings.objects_url))
+def score(timeline: Timeline, mark: Stored[Message], objects_url: str) -> Observed:
+    """What came of the worker that was killed at the mark; the ledger is proved once training has ended."""
+    ended = any(isinstance(stored.message, TrainingCompleted) for stored in timeline)
+    return score_worker(timeline, mark, ledger_verdict(list(timeline), connect_objects(objects_url)) if ended else None)
 
 
 def _over(timeline: Timeline) -> int | None:

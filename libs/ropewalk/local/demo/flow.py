@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
+from ropewalk.drills.acting import DrillResult, score_kill_of_worker
 from ropewalk.events.access import MAINTAINER
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.local.demo.board import Board
@@ -15,7 +16,7 @@ from ropewalk.local.demo.drift import Audience, Traffic, ordinary_traffic, shift
 from ropewalk.local.demo.run_through import follow_run
 from ropewalk.local.demo.screen import Screen
 from ropewalk.local.demo.stages import DemoStages
-from ropewalk.local.demo.verdict import problems
+from ropewalk.local.demo.verdict import failed_drill, problems
 from ropewalk.local.layout import Layout
 from ropewalk.local.processes import cpu_seconds, stack_processes
 from ropewalk.local.stack import bring_up, is_up
@@ -44,11 +45,12 @@ class DemoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """The card, where it lies, and what went wrong (nothing, if it is green)."""
+    """The card, where it lies, the scorecard of the killed worker, and what went wrong (nothing, if it is green)."""
 
     run_id: str
     card: ReportCard
     written: WrittenCard
+    drill: DrillResult | None
     problems: tuple[str, ...]
 
 
@@ -124,11 +126,13 @@ class _Demo:
         """Draw the card twice: the second one has the report's own time and cost."""
         self._screen.board(board.update("report", status="running"))
         async with stages.stage("report"):
+            drill = await score_kill_of_worker(client, self._layout, run_id)
             await self._write(client, run_id)
         await wait_for_costs(client, run_id, _COST_TIMEOUT_S)
         card, written = await self._write(client, run_id)
         self._screen.board(board.update("report", status="done", share=1.0))
-        return DemoResult(run_id=run_id, card=card, written=written, problems=problems(card, failure))
+        found = (*problems(card, failure), *failed_drill(drill.card if drill else None))
+        return DemoResult(run_id=run_id, card=card, written=written, drill=drill, problems=found)
 
     async def _write(self, client: Client, run_id: str) -> tuple[ReportCard, WrittenCard]:
         evidence = await gather(client, run_id, connect_objects(client.settings.objects_url))

@@ -1,12 +1,13 @@
 """Follows the run to its end and kills a worker on the way."""
 
-import os
 import signal
 from pathlib import Path
 
 import psutil
 
 from ropewalk.client.client import Client
+from ropewalk.drills.acting import KILL_WORKER, begin, new_drill
+from ropewalk.drills.stackview import send
 from ropewalk.events.run import RunCancelled, RunFailed, RunRejected
 from ropewalk.local.demo.board import Board, after
 from ropewalk.local.demo.kill import KillPlan, observe
@@ -25,7 +26,7 @@ async def follow_run(client: Client, run_id: str, state_dir: Path, board: Board,
         victim = plan.victim
         if victim is not None and victim not in killed:
             killed.add(victim)
-            if _kill_worker(victim, state_dir):
+            if await _kill_worker(client, run_id, victim, state_dir):
                 screen.say(f"killed training worker {victim} with SIGKILL at {plan.share:.0%} of the steps")
         match stored.message:
             case RunRejected(violations=violations):
@@ -37,9 +38,12 @@ async def follow_run(client: Client, run_id: str, state_dir: Path, board: Board,
     return board, ""
 
 
-def _kill_worker(pid: int, state_dir: Path) -> bool:
-    """Kill it if it is a process of this stack: an old event may name a number that somebody else has now."""
+async def _kill_worker(client: Client, run_id: str, pid: int, state_dir: Path) -> bool:
+    """Kill it if it is a process of this stack: an old event may name a number that somebody else has now.
+
+    It is a drill like any other: its mark is in the log before the fault, and `flow` writes its scorecard.
+    """
     if pid not in {process.pid for process in stack_processes(state_dir)} or not psutil.pid_exists(pid):
         return False
-    os.kill(pid, signal.SIGKILL)
-    return True
+    await begin(client.bus, new_drill(KILL_WORKER, run_id, f"training worker {pid} of run {run_id}"))
+    return send(pid, signal.SIGKILL)

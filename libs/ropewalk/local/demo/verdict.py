@@ -1,5 +1,6 @@
 """Did the demo show everything it promises? Pure: a card in, sentences out."""
 
+from ropewalk.events.drill import DrillCompleted
 from ropewalk.report.card import ReportCard
 
 
@@ -25,3 +26,8 @@ def problems(card: ReportCard, failure: str = "") -> tuple[str, ...]:
         counts = ", ".join(f"{stage.name} {stage.num_completed}" for stage in card.stages if stage.num_completed != 1)
         found.append(f"not every stage is in the log exactly once ({counts or 'some are missing'})")
     return tuple(found)
+
+
+def failed_drill(card: DrillCompleted | None) -> tuple[str, ...]:
+    """Why the run did not take the death of a worker as promised; a run that lost none has nothing to answer for."""
+    return () if card is None or card.passed else (f"the drill {card.drill} failed: {card.reason}",)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ropewalk.drills.scorecard import Fault, Observed, conclude
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointSaved
 from ropewalk.events.run import RunAccepted, RunFailed, StageCompleted, StageStarted
 from ropewalk.events.training import (
@@ -18,7 +19,7 @@ from ropewalk.local.demo.board import Board, after
 from ropewalk.local.demo.choice import demo_fields, free_model_name, unfinished_run
 from ropewalk.local.demo.kill import KillPlan, observe
 from ropewalk.local.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
-from ropewalk.local.demo.verdict import problems
+from ropewalk.local.demo.verdict import failed_drill, problems
 from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.report.card import ReportCard
@@ -212,3 +213,14 @@ def test_verdict_of_a_failed_run_is_its_own_sentence():
     found = problems(a_card(outcome="unfinished"), "stage train failed: the disk is full")
 
     assert found == ("stage train failed: the disk is full",)
+
+
+@pytest.mark.parametrize(("recover_s", "said"), [(3.0, ()), (None, ("the drill kill-worker failed: it did not",))])
+def test_a_demo_whose_killed_worker_did_not_come_back_says_so(recover_s, said):
+    fault = Fault(drill="kill-worker", drill_id="d", run_id="r", target="t", seed=0, sequence=1)
+    card = conclude(fault, Observed(detect_s=1.0, recover_s=recover_s), 2)
+    assert [each.startswith(start) for each, start in zip(failed_drill(card), said, strict=True)] == [True] * len(said)
+
+
+def test_a_demo_that_killed_no_worker_answers_for_none():
+    assert failed_drill(None) == ()
