@@ -11,16 +11,17 @@ from typing import Self, TypeVar
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RawStreamMsg
+from nats.js.api import RawStreamMsg
 
 from ropewalk.events.base import Message
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import Stored
+from ropewalk.runtime.leases import MARKER
 
 Found = TypeVar("Found")
 _LOOK_S = 0.2
-_MARKER, _OPERATION = "Nats-Marker-Reason", "KV-Operation"
+_OPERATION = "KV-Operation"
 _AWAY = (nats.errors.Error, nats.js.errors.ServiceUnavailableError, nats.js.errors.ServerError, TimeoutError)
 
 
@@ -105,31 +106,25 @@ async def raw_messages(
             yield found
 
 
-async def lease_gone(bus: Bus, stage: str, run_id: str) -> datetime:
-    """When the lease of a stage next expires or is given back. Never returns if it does not."""
+async def lease_gone(bus: Bus, stage: str, run_id: str, epoch: int) -> datetime:
+    """When the lease of an epoch expired or was given back, as the lease's key says. Never returns if it does not.
+
+    A key holds its last revision only: if the next holder was quicker than a look, its acquisition is the sign.
+    """
     context = bus.connection.jetstream()
-    config = ConsumerConfig(
-        ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.NEW, inactive_threshold=60, mem_storage=True
-    )
-    subscription = await context.pull_subscribe(f"$KV.lease.{stage}.{run_id}", stream=LEASE_STREAM, config=config)
-    try:
-        while True:
-            with contextlib.suppress(nats.errors.TimeoutError, TimeoutError):
-                for raw in await subscription.fetch(1, timeout=1):
-                    headers = raw.headers or {}
-                    if _MARKER in headers or _OPERATION in headers:
-                        return raw.metadata.timestamp.astimezone(UTC)
-            _pass_on_cancellation()
-    finally:
-        with contextlib.suppress(nats.errors.Error):
-            await subscription.unsubscribe()
+    while True:
+        with contextlib.suppress(*_AWAY, nats.js.errors.NotFoundError):
+            current = await context.get_last_msg(LEASE_STREAM, f"$KV.lease.{stage}.{run_id}")
+            headers = current.headers or {}
+            ended = MARKER in headers or _OPERATION in headers
+            if current.time and (ended or _epoch_of(current) > epoch):
+                return current.time.astimezone(UTC)
+        await asyncio.sleep(_LOOK_S)
 
 
-def _pass_on_cancellation() -> None:
-    """nats-py's fetch turns a cancellation into a timeout."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+def _epoch_of(current: RawStreamMsg) -> int:
+    """A holder writes its epoch with every renewal; what it writes first has the epoch as its sequence."""
+    return int(json.loads(current.data or b"{}").get("epoch", current.seq or 0))
 
 
 def _microseconds(text: str) -> str:

@@ -26,7 +26,7 @@ class StageWatch:
 
     async def __aenter__(self) -> Self:
         await self._watch.__aenter__()
-        self._gone = asyncio.create_task(lease_gone(self._bus, self._held.stage, self._held.run_id))
+        self._gone = asyncio.create_task(lease_gone(self._bus, self._held.stage, self._held.run_id, self._held.epoch))
         return self
 
     async def __aexit__(

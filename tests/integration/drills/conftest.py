@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,15 @@ from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.drills.acting import DrillResult, run_drill
 from ropewalk.drills.scene import DrillOptions
+from ropewalk.events.access import MAINTAINER, SUPERVISOR
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.run import RunAccepted, StageStarted
 from ropewalk.local.commands import Plan, broker
+from ropewalk.local.env import bus_settings
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.probes import ServicePings
 from ropewalk.local.process import SupervisedProcess
-from ropewalk.local.processes import kill_leftovers
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, write_state
 from ropewalk.local.supervisor import held, prepare
@@ -30,34 +32,30 @@ from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.topology import apply_topology
 
 SERVICE = Path(__file__).parent / "drilled_service.py"
-DEADLINE_S = 40.0
+DEADLINE_S = 60.0
 
 
 class SmallStack:
-    """Supervises a broker and the sample service as the supervisor does."""
+    """Supervises a broker and the service as the supervisor does, and says so in the state folder."""
 
     def __init__(self, plan: Plan, consumers: Sequence[ConsumerSpec]) -> None:
-        self.plan = plan
-        self._consumers = consumers
         self.layout: Layout = plan.layout
+        self._plan = plan
+        self._consumers = consumers
+        self._settings = bus_settings(SUPERVISOR, plan.layout, plan.ports)
+        self._pings = ServicePings(self._settings)
         self._processes: list[SupervisedProcess] = []
-
-    def settings(self):
-        return find_settings(self.layout.state_dir)
 
     async def start(self) -> None:
         self._write()
-        await self._start(broker(self.plan))
-        nats = self.settings().nats
-        await apply_topology(nats, self._consumers)
-        self._pings = ServicePings(nats.url, nats.token)
-        environment = self.plan.environment("sample") | {"ROPEWALK_LEASE_TTL_S": "2"}
+        await self._start(broker(self._plan))
+        await apply_topology(self._settings, self._consumers)
         await self._start(
             ProcessSpec(
-                name="sample",
+                name="ingest",
                 command=(sys.executable, str(SERVICE)),
-                environment=environment,
-                ready=self._pings.answers("sample"),
+                environment=self._plan.environment("ingest") | {"ROPEWALK_LEASE_TTL_S": "2"},
+                ready=self._pings.answers("ingest"),
             )
         )
 
@@ -65,35 +63,28 @@ class SmallStack:
         await self._pings.close()
         for process in reversed(self._processes):
             await process.stop()
-        kill_leftovers(self.layout.state_dir)
-
-    def process(self, name: str) -> SupervisedProcess:
-        return next(each for each in self._processes if each.spec.name == name)
 
     async def _start(self, spec: ProcessSpec) -> None:
         process = SupervisedProcess(spec, self.layout, self._write)
         self._processes.append(process)
         process.start()
-        await process.wait_ready(30)
+        await process.wait_ready(60)
 
     def _write(self) -> None:
-        endpoints = endpoints_of(self.plan.ports)
-        processes = tuple(each.state for each in self._processes)
         state = StackState(
             supervisor_pid=os.getpid(),
             state_dir=str(self.layout.state_dir),
-            ports=self.plan.ports,
-            endpoints=endpoints,
-            processes=processes,
+            ports=self._plan.ports,
+            endpoints=endpoints_of(self._plan.ports),
+            processes=tuple(each.state for each in self._processes),
             phase="ready",
         )
         write_state(self.layout.stack_file, state)
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def small_stack(tmp_path_factory: pytest.TempPathFactory, load_script: Callable) -> AsyncIterator[SmallStack]:
-    layout = layout_of(tmp_path_factory.mktemp("drills") / "state")
-    layout.create()
+@asynccontextmanager
+async def running_in(layout: Layout, load_script: Callable) -> AsyncIterator[SmallStack]:
+    """A small stack in a state folder."""
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2)))
@@ -105,8 +96,33 @@ async def small_stack(tmp_path_factory: pytest.TempPathFactory, load_script: Cal
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def small_stack(tmp_path_factory: pytest.TempPathFactory, load_script: Callable) -> AsyncIterator[SmallStack]:
+    layout = layout_of(tmp_path_factory.mktemp("drills") / "state")
+    layout.create()
+    async with running_in(layout, load_script) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def small_disk_stack(
+    tmp_path_factory: pytest.TempPathFactory, load_script: Callable
+) -> AsyncIterator[SmallStack]:
+    """A small stack whose broker's store lies on a file system of 60 MB."""
+    layout = layout_of(tmp_path_factory.mktemp("drills") / "state")
+    layout.create()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", layout.nats_store]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount")
+    try:
+        async with running_in(layout, load_script) as made:
+            yield made
+    finally:
+        subprocess.run(["umount", "-l", layout.nats_store], check=True)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def bus(small_stack: SmallStack) -> AsyncIterator[Bus]:
-    async with await Client.connect(small_stack.settings()) as client:
+    async with await Client.connect(find_settings(small_stack.layout.state_dir, MAINTAINER)) as client:
         yield client.bus
 
 
@@ -126,11 +142,11 @@ def begin(bus: Bus) -> Callable[[str], Awaitable[None]]:
 
 
 @pytest.fixture
-def play(small_stack: SmallStack) -> Callable[..., Awaitable[DrillResult]]:
+def play() -> Callable[..., Awaitable[DrillResult]]:
     """Play a drill with a patience that fits a small service."""
 
-    async def run(name: str, **options: object) -> DrillResult:
+    async def run(stack: SmallStack, name: str, **options: object) -> DrillResult:
         fields: dict = {"patience_s": DEADLINE_S} | options
-        return await run_drill(name, small_stack.layout, DrillOptions(**fields))
+        return await run_drill(name, stack.layout, DrillOptions(**fields))
 
     return run

@@ -1,6 +1,6 @@
-"""A service to drill: one stage, whose attempts last as long as the run's name says, and answers to submissions.
+"""A service to drill in the place of ingest: one stage, whose attempts last as long as the run's name says.
 
-Started as a process under supervision by the tests.
+It has the name, the consumers and the rights of ingest, and nothing else of it. Started under supervision by tests.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import asyncio
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted, RunRejected, SubmitRun
-from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.runtime.outcome import Done, Outcome, StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext
@@ -17,10 +17,12 @@ SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_byte
 
 
 async def work(context: StageContext, event: RunAccepted) -> tuple[Message, ...]:
-    """`lasts-60-1` works for a minute in its first attempt and for a second in any later one."""
+    """`lasts-60-1` works for a minute in its first attempt and for a second in any later one; `fails-0` fails."""
     await context.emit(SegmentIngested(run_id=event.run_id, source_id="x", segment=SEGMENT), key="s")
     seconds = [float(part) for part in event.run_id.split("-")[1:]]
     await asyncio.sleep(seconds[min(context.attempt, len(seconds)) - 1])
+    if event.run_id.startswith("fails"):
+        raise StageError("there is nothing to ingest: add a source")
     return (CorpusIngested(run_id=event.run_id, segments=(SEGMENT,), num_documents=1, num_bytes=1, num_quarantined=0),)
 
 
@@ -31,9 +33,9 @@ async def refuse(request: SubmitRun) -> Outcome:
 
 def build() -> Service:
     """The service, as the tests that create its consumers know it too."""
-    service = Service("sample", RuntimeSettings())
-    service.stage("sample", RunAccepted, work)
-    service.on(SubmitRun, refuse, purpose="submissions")
+    service = Service("ingest", RuntimeSettings())
+    service.stage("ingest", RunAccepted, work)
+    service.on(SubmitRun, refuse, purpose="submit")
     return service
 
 

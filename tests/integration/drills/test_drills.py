@@ -1,12 +1,19 @@
 """Each drill on a real broker and a real service, both really killed, stopped or cut off."""
 
+import asyncio
 import json
+import signal
+import sysconfig
+from pathlib import Path
 
+import psutil
 import pytest
 
+from ropewalk.drills.errors import NotPreparedError
+from ropewalk.drills.stackview import process
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.drill import DrillCompleted
-from ropewalk.events.run import RunCompleted, StageCompleted
+from ropewalk.events.run import RunFailed, StageCompleted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -16,7 +23,7 @@ async def facts(bus, run_id: str) -> list:
 
 
 def passed(result) -> DrillCompleted:
-    assert result.card.passed, result.card
+    assert result.card.passed, result.card.reason
     return result.card
 
 
@@ -27,55 +34,103 @@ async def ended_once(bus, run_id: str) -> None:
 
 
 async def test_a_killed_service_takes_its_stage_up_again_and_the_scorecard_is_an_event_and_two_files(
-    bus, begin, play
+    small_stack, bus, begin, play
 ) -> None:
     await begin("lasts-60-0")
-    result = await play("kill-service")
+    result = await play(small_stack, "kill-service")
 
     card = passed(result)
     assert card.run_id == "lasts-60-0"
-    assert card.target == "sample, in stage sample of run lasts-60-0"
-    assert 0 < card.detect_s <= card.recover_s < 20
+    assert card.target == "ingest, in stage ingest of run lasts-60-0"
+    assert 0 < card.detect_s <= card.recover_s < 40
     await ended_once(bus, "lasts-60-0")
     assert card in await facts(bus, "lasts-60-0")
     assert json.loads(result.written.json.read_bytes())["recover_s"] == card.recover_s
     assert "kill-service" in result.written.html.read_text()
 
 
-async def test_an_idle_service_that_is_killed_answers_again(bus, play) -> None:
-    card = passed(await play("kill-service", service="sample"))
-    assert card.target == "sample, idle"
+async def test_an_idle_service_that_is_killed_answers_again(small_stack, play) -> None:
+    card = passed(await play(small_stack, "kill-service", service="ingest"))
+    assert card.target == "ingest, idle"
     assert card.run_id == card.drill_id
 
 
+async def test_an_interrupted_drill_wakes_what_it_put_to_sleep(small_stack) -> None:
+    pid = process(small_stack.layout, "ingest").pid
+    drill = await asyncio.create_subprocess_exec(
+        Path(sysconfig.get_path("scripts")) / "ropewalk",
+        *("drill", "pause-service", "--service", "ingest", "--hold", "600"),
+        *("--state-dir", small_stack.layout.state_dir),
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(60):
+        while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+            await asyncio.sleep(0.05)
+        drill.send_signal(signal.SIGINT)
+        _, said = await drill.communicate()
+    assert drill.returncode == 130
+    assert b"Traceback" not in said
+    assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
+
+
 @pytest.mark.slow
-async def test_a_service_that_slept_beyond_its_lease_does_not_finish_what_another_took_over(bus, begin, play) -> None:
+async def test_a_service_that_slept_beyond_its_lease_does_not_finish_what_another_took_over(
+    small_stack, bus, begin, play
+) -> None:
     await begin("lasts-60-1")
-    card = passed(await play("pause-service"))
+    card = passed(await play(small_stack, "pause-service"))
     assert 1.5 < card.recover_s < 60
     await ended_once(bus, "lasts-60-1")
 
 
 @pytest.mark.slow
-async def test_a_service_cut_off_from_the_broker_loses_its_stage_to_one_that_is_not(bus, begin, play) -> None:
-    await begin("lasts-60-60-2")
-    card = passed(await play("cut-network"))
+async def test_a_service_cut_off_from_the_broker_loses_its_stage_to_one_that_is_not(
+    small_stack, bus, begin, play
+) -> None:
+    await begin("lasts-90-60-2")
+    card = passed(await play(small_stack, "cut-network"))
     assert 1.5 < card.recover_s < 60
-    await ended_once(bus, "lasts-60-60-2")
+    await ended_once(bus, "lasts-90-60-2")
 
 
-async def test_a_killed_broker_keeps_what_it_acknowledged_and_everybody_finds_it_again(bus, play) -> None:
-    card = passed(await play("kill-broker"))
-    assert 0 < card.recover_s < 30
+async def test_a_killed_broker_keeps_what_it_acknowledged_and_everybody_finds_it_again(small_stack, play) -> None:
+    card = passed(await play(small_stack, "kill-broker"))
+    assert 0 < card.recover_s < 40
 
 
-async def test_poison_becomes_one_dead_letter_each_and_holds_up_nobody(bus, play) -> None:
-    card = passed(await play("poison", seed=3))
+async def test_poison_becomes_one_dead_letter_each_and_holds_up_nobody(small_stack, play) -> None:
+    card = passed(await play(small_stack, "poison", seed=3))
     assert card.doubled == 0
 
 
-async def test_every_message_of_a_run_again_changes_nothing(bus, begin, play) -> None:
-    await begin("lasts-0")
-    await bus.publish(RunCompleted(run_id="lasts-0", outcome="rejected"))
-    card = passed(await play("duplicate-everything", run_id="lasts-0"))
+async def test_every_message_of_a_run_again_changes_nothing(small_stack, bus, begin, play) -> None:
+    await begin("fails-0")
+    async with asyncio.timeout(60):
+        while await bus.last(RunFailed, "fails-0") is None:
+            await asyncio.sleep(0.1)
+    card = passed(await play(small_stack, "duplicate-everything", run_id="fails-0"))
     assert card.doubled == 0
+
+
+@pytest.mark.slow
+async def test_a_full_disk_is_named_in_the_status_and_loses_nothing(small_disk_stack, play) -> None:
+    card = passed(await play(small_disk_stack, "fill-disk", hold_s=8.0))
+    assert card.detect_s < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("fill-disk", {}, "put a new stack's store on a small one first"),
+        ("kill-worker", {}, "no run is in training now"),
+        ("kill-service", {"service": "evaluator"}, "service 'evaluator' is not part of this stack"),
+        ("kill-service", {"run_id": "nobodys"}, "no service works on run 'nobodys' now"),
+        ("duplicate-everything", {"run_id": "nobodys"}, "there is no run 'nobodys' in the log"),
+    ],
+)
+async def test_a_missing_precondition_is_a_sentence_and_no_fault(small_stack, bus, play, name, options, said) -> None:
+    before = [item.sequence async for item in bus.read("evt.drill.*.*.*")]
+    with pytest.raises(NotPreparedError, match=said):
+        await play(small_stack, name, **options)
+    assert [item.sequence async for item in bus.read("evt.drill.*.*.*")] == before
