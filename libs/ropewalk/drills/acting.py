@@ -59,7 +59,7 @@ def new_drill(name: str, run_id: str, target: str, seed: int = 0) -> DrillStarte
 
 async def begin(bus: Bus, started: DrillStarted) -> Stored[Message]:
     """Put the mark into the log from which times are measured. Cause the fault right after it."""
-    await bus.publish(started, cause_id=started.drill_id)
+    await bus.publish(started)
     found = [item for item in await timeline_of(bus, started.subject) if _is(item, started.drill_id)]
     return found[0]
 
@@ -77,7 +77,7 @@ async def finish(bus: Bus, layout: Layout, mark: Stored[Message], seen: Observed
         sequence=mark.sequence,
     )
     card = conclude(fault, seen, await last_sequence(bus))
-    await bus.publish(card, cause_id=started.drill_id)
+    await bus.publish(card, cause_id=mark.envelope.id)
     return DrillResult(card=card, written=write_drill(card, mark.time, layout))
 
 

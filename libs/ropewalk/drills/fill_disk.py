@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 from ropewalk.drills.errors import NotPreparedError
@@ -13,9 +14,11 @@ from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import doubled_probes, missing_probes
 from ropewalk.drills.stackview import BROKER, ready_process
+from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import measure
+from ropewalk.runtime.codec import Stored
 
 _MOST_BYTES = 1024**3
 _MIB = 1024**2
@@ -44,9 +47,9 @@ async def play(scene: Scene) -> Observed:
     """Fill it, wait, make room."""
     options = scene.ground.options
     loop = asyncio.get_running_loop()
-    async with Prober(scene.ground.bus, scene.mark.message.run_id, scene.drill_id) as prober:
+    async with Prober(scene.ground.bus, scene.mark, scene.drill_id) as prober:
         await prober.until(_NUM_PROBES, options.patience_s)
-        filled_at = loop.time()
+        fault_at, filled_at = await scene.ground.now(), loop.time()
         async with full(scene.ground.layout.nats_store):
             told_s = await _told(scene.ground.layout, options.patience_s)
             refused = await prober.refused(options.patience_s)
@@ -60,7 +63,7 @@ async def play(scene: Scene) -> Observed:
     first = first_after(stored, under_way)
     return Observed(
         detect_s=told_s,
-        recover_s=(first.time - room_at).total_seconds() if accepts and first else None,
+        recover_s=(first.time - fault_at).total_seconds() if accepts and first else None,
         lost=len(missing),
         lost_unit="messages",
         doubled=doubled_probes(stored),
@@ -71,9 +74,15 @@ async def play(scene: Scene) -> Observed:
                 told_s is not None and told_s <= _STATUS_WITHIN_S,
                 "`ropewalk status` did not name the full disk" if told_s is None else f"after {told_s:.1f} s",
             ),
-            check("accepts again", accepts, "recovery is counted from the moment there was room"),
+            check("accepts again", accepts, _after_room(first, room_at)),
         ),
     )
+
+
+def _after_room(first: Stored[Message] | None, room_at: datetime) -> str:
+    if first is None:
+        return "no message was acknowledged after there was room"
+    return f"{(first.time - room_at).total_seconds():.1f} s after there was room again"
 
 
 @contextlib.asynccontextmanager

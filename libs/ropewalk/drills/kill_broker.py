@@ -30,7 +30,7 @@ async def play(scene: Scene) -> Observed:
     end = await last_sequence(ground.bus)
     before = await _fingerprint(ground.bus, end)
     loop = asyncio.get_running_loop()
-    async with Prober(ground.bus, scene.mark.message.run_id, scene.drill_id) as prober:
+    async with Prober(ground.bus, scene.mark, scene.drill_id) as prober:
         await prober.until(_NUM_PROBES, patience_s)
         killed_at, killed_by_log, under_way = loop.time(), await ground.now(), prober.number
         send(scene.instance.pid, signal.SIGKILL)

@@ -21,9 +21,10 @@ _AWAY = (nats.errors.Error, TimeoutError)
 class Prober:
     """Probes one after the other while inside. `acknowledged` are the numbers that the log has promised to keep."""
 
-    def __init__(self, bus: Bus, run_id: str, drill_id: str) -> None:
+    def __init__(self, bus: Bus, mark: Stored[Message], drill_id: str) -> None:
         self._bus = bus
-        self._run_id = run_id
+        self._run_id = mark.message.run_id
+        self._cause_id = mark.envelope.id
         self._drill_id = drill_id
         self._task: asyncio.Task[None] | None = None
         self.number = 0  # under way now
@@ -70,7 +71,7 @@ class Prober:
 
     async def _send_surely(self, number: int) -> None:
         probe = DrillProbed(run_id=self._run_id, drill_id=self._drill_id, number=number)
-        outgoing = self._bus.prepare(probe, cause_id=self._drill_id, key=str(number))
+        outgoing = self._bus.prepare(probe, cause_id=self._cause_id, key=str(number))
         while not await self._acknowledged(outgoing.subject, outgoing.body, outgoing.headers):
             self.refused_at = self.refused_at or asyncio.get_running_loop().time()
             await asyncio.sleep(_PACE_S)

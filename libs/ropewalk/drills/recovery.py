@@ -94,5 +94,5 @@ class StageWatch:
         )
         return (
             check("old holder fenced", not words, "; ".join(words) or epochs),
-            check("stage ended once", True, end),
+            check("end of the stage", True, end),
         )
