@@ -156,9 +156,10 @@ def collector() -> Iterator[Collector]:
 
 @dataclass
 class MemoryBus:
-    """Answers as the bus does, from a list."""
+    """Answers as the bus does, from a list. `ids` are those of messages, by sequence, that repeat an earlier one."""
 
     messages: list[Message] = field(default_factory=list)
+    ids: dict[int, str] = field(default_factory=dict)
 
     async def last(self, kind: type[Message], run_id: str) -> Message | None:
         found = [message for message in self.messages if type(message) is kind and message.run_id == run_id]
@@ -167,7 +168,8 @@ class MemoryBus:
     async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         for sequence, message in enumerate(self.messages, start=1):
             if fnmatch(message.subject, subject_filter):
-                envelope = Envelope(id=str(sequence), type="t", source="s", time="", run_id=message.run_id)
+                identity = self.ids.get(sequence, str(sequence))
+                envelope = Envelope(id=identity, type="t", source="s", time="", run_id=message.run_id)
                 yield Stored(sequence, datetime.now(UTC), envelope, message)
 
 

@@ -21,7 +21,7 @@ def drill(stack, name: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_one_run_passes_drill_after_drill_and_is_whole_in_the_end(stack) -> None:
-    stack.submit({"base": "python-stdlib-tiny", "trials": 0, "minutes": 1, "seed": 11}, RUN)
+    stack.submit({"base": "python-stdlib-tiny", "trials": 0, "minutes": 0.6, "seed": 11}, RUN)
     stack.until(RUN, CheckpointCommitted)
     broker = drill(stack, "kill-broker")
     assert broker["recover_s"] < 60

@@ -33,6 +33,7 @@ from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.recipes.recipe import parse_recipe
+from ropewalk.runtime.once import once
 from ropewalk.runtime.outcome import Done, Outcome, StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.storage.manifest import Manifest
@@ -43,7 +44,7 @@ _OUTCOME_OF = {"reject": "rejected", "need_more": "need_more"}
 
 async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: ObjectStore) -> Outcome:
     """Hash a new checkpoint: commit it and prune by policy, or set it aside."""
-    stored = [item.message async for item in bus.read(f"evt.*.*.*.{event.run_id}")]
+    stored = [item.message async for item in once(bus.read(f"evt.*.*.*.{event.run_id}"))]
     holdings = fold(stored)
     if event.checkpoint_id in holdings.verified or event.checkpoint_id in holdings.pruned:
         return Done()  # a redelivery: what followed from it was published in one batch

@@ -18,6 +18,7 @@ from ropewalk.events.serving import (
     TrafficShifted,
 )
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.once import once
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry, StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.serving.adapters.fleet import Fleet
@@ -85,7 +86,10 @@ class Handlers:
     async def promote(self, event: ModelPromoted, bus: Bus) -> Outcome:
         """Move the alias, let the old version end its requests, unload it."""
         await self._fleet.ready.wait()
-        routes = fold(await _facts(bus))  # the log, not memory: a redelivery must see what was before
+        facts = await _facts(bus)
+        if any(_followed_from(event, fact) for fact in facts):
+            return Done()  # a repetition; others may have been promoted since
+        routes = fold(facts)  # the log, not memory: a redelivery must see what was before
         version = routes.versions.get((event.model, event.model_version))
         if version is None:
             return Reject(f"{event.model}@{event.model_version} was never deployed or is retired: deploy it first")
@@ -181,6 +185,11 @@ def _shifted(event: ModelPromoted, previous: int) -> TrafficShifted:
     )
 
 
+def _followed_from(event: ModelPromoted, fact: Message) -> bool:
+    """Whether a fact is the shift of this promotion: a run promotes its model once."""
+    return isinstance(fact, TrafficShifted) and (fact.run_id, fact.alias) == (event.run_id, event.alias)
+
+
 def _superseded(before: Routes, shifted: TrafficShifted) -> list[Version]:
     """The version that lost its last alias, if there is one."""
     old = before.versions.get((shifted.model, shifted.previous_version))
@@ -190,4 +199,4 @@ def _superseded(before: Routes, shifted: TrafficShifted) -> list[Version]:
 
 
 async def _facts(bus: Bus) -> list[Message]:
-    return [item.message async for item in bus.read(FACTS)]
+    return [item.message async for item in once(bus.read(FACTS))]

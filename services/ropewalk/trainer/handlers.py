@@ -19,6 +19,7 @@ from ropewalk.events.training import (
     TrainingStarted,
     TrialCompleted,
 )
+from ropewalk.runtime.once import once
 from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.trainer.adapters import entry
@@ -169,7 +170,7 @@ def _training_job(
 async def _past(context: StageContext) -> Past:
     events: list[tuple[Message, float]] = []
     for kind in (TrainingStarted, TrainingProgressed, TrainingInterrupted, CheckpointSaved, StepsCommitted):
-        async for stored in context.bus.read(f"{kind.subject_prefix()}.{context.run_id}"):
+        async for stored in once(context.bus.read(f"{kind.subject_prefix()}.{context.run_id}")):
             events.append((stored.message, stored.time.timestamp()))
     return past_of(sorted(events, key=lambda item: item[1]))
 

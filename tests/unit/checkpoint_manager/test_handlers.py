@@ -113,6 +113,18 @@ async def test_a_redelivery_for_a_pruned_checkpoint_is_done_without_noise(timeli
     assert await verify_checkpoint(saved[0], timeline, objects) == Done()
 
 
+async def test_a_saving_published_again_after_its_checkpoint_was_pruned_is_not_taken_for_a_broken_one(
+    timeline, objects, tmp_path
+) -> None:
+    timeline.messages.append(an_acceptance())
+    saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]
+    for event in saved:
+        await handle(event, timeline, objects)
+    timeline.messages.append(saved[0])
+    timeline.ids[len(timeline.messages)] = str(timeline.messages.index(saved[0]) + 1)
+    assert await verify_checkpoint(saved[0], timeline, objects) == Done()
+
+
 async def test_a_redelivery_repeats_the_pruning_when_its_event_was_lost(timeline, objects, tmp_path) -> None:
     timeline.messages.append(an_acceptance())
     saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]

@@ -33,7 +33,7 @@ class Log(list[Message]):
 
     async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         for sequence, message in enumerate(list(self), start=1):
-            envelope = Envelope(id="", type="", source="", time="", run_id=message.run_id)
+            envelope = Envelope(id=str(sequence), type="", source="", time="", run_id=message.run_id)
             yield Stored(sequence=sequence, time=datetime.now(UTC), envelope=envelope, message=message)
 
     async def last(self, kind: type[Message], run_id: str) -> Message | None:
@@ -146,6 +146,17 @@ async def test_promotion_moves_the_alias_and_retires_the_old_version(served: Ben
     again = await served.promote("second", 2)  # nothing was published, so it comes again
     assert again == outcome
     assert fold([*served.log, *outcome.messages]) == served.fleet.routes
+
+
+async def test_a_promotion_published_again_after_a_newer_one_moves_nothing(served: Bench) -> None:
+    for run_id, number in (("first", 1), ("second", 2)):
+        await served.deploy(run_id, number)
+        outcome = await served.promote(run_id, number)
+        served.log.extend(outcome.messages)
+
+    assert await served.promote("first", 1) == Done()
+    assert await served.inference.loaded() == {"demo-v2"}
+    assert list(served.fleet.routes.names()) == ["demo", "demo@2"]
 
 
 async def test_a_version_nobody_deployed_cannot_be_promoted(served: Bench) -> None:
