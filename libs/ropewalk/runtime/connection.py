@@ -30,7 +30,7 @@ def connect_options(settings: NatsSettings, name: str) -> dict[str, Any]:
         "name": name,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": 0.5,
-        "ping_interval": 10,
+        "ping_interval": 5,  # a network that swallows everything is noticed after the third unanswered ping
         "max_outstanding_pings": 2,
         "pending_size": 8 * 1024**2,
         "drain_timeout": 1,  # a fetched message never counts as drained, so a longer wait only delays the exit

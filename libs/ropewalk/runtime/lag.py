@@ -39,8 +39,14 @@ async def consumer_lag(connection: Client) -> list[ConsumerLag]:
     return found
 
 
-async def _lag(context: JetStreamContext, info: Any) -> ConsumerLag:
-    behind = bool(info.num_pending or info.num_ack_pending)
+async def lag_of(connection: Client, stream: str, consumer: str, *, with_age: bool = True) -> ConsumerLag:
+    """The lag of one consumer. Its age takes the right to read the stream; without it the age is 0."""
+    context = connection.jetstream(timeout=5)
+    return await _lag(context, await context.consumer_info(stream, consumer), with_age=with_age)
+
+
+async def _lag(context: JetStreamContext, info: Any, *, with_age: bool = True) -> ConsumerLag:
+    behind = with_age and bool(info.num_pending or info.num_ack_pending)
     return ConsumerLag(
         stream=info.stream_name,
         consumer=info.config.durable_name,

@@ -12,6 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import Counter, Histogram
+from opentelemetry.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -36,7 +37,12 @@ _BUCKETS = {
     "gen_ai.server.time_per_output_token": _PER_TOKEN_S,
     "gen_ai.client.token.usage": _TOKENS,
 }
-_UNITS = {"gen_ai.client.token.usage": "{token}"}
+_UNITS = {
+    "gen_ai.client.token.usage": "{token}",
+    "ropewalk.consumer.pending": "{message}",
+    "ropewalk.consumer.ack_pending": "{message}",
+    "ropewalk.consumer.redelivered": "{message}",
+}
 
 
 class OtlpRunningSpan:
@@ -88,6 +94,7 @@ class OtlpExporter:
         self._meter = self._metrics.get_meter("ropewalk", schema_url=SCHEMA_URL)
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._gauges: dict[str, Gauge] = {}
 
     def begin(
         self, name: str, parent: str, root_trace: int, kind: SpanKind, attributes: Mapping[str, AttributeValue]
@@ -115,6 +122,12 @@ class OtlpExporter:
                 explicit_bucket_boundaries_advisory=_BUCKETS.get(name, _REQUEST_S),
             )
         self._histograms[name].record(value, dict(attributes))
+
+    def gauge(self, name: str, value: float, attributes: Mapping[str, AttributeValue]) -> None:
+        """Set a present value."""
+        if name not in self._gauges:
+            self._gauges[name] = self._meter.create_gauge(name, unit=_UNITS.get(name, "s"))
+        self._gauges[name].set(value, dict(attributes))
 
     def shutdown(self) -> None:
         """Send what is left and stop the two threads."""

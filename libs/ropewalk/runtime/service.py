@@ -32,6 +32,7 @@ from ropewalk.runtime.connection import broker_options, inbox_prefix
 from ropewalk.runtime.delivery import TimerHandler, deliver, deliver_due, outcome_or_error
 from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.errors import ListenError
+from ropewalk.runtime.gauges import export_gauges
 from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
@@ -41,7 +42,7 @@ from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext, StageSpec
-from ropewalk.runtime.telemetry import configure
+from ropewalk.runtime.telemetry import configure, is_exporting
 from ropewalk.runtime.telemetry import shutdown as shut_down_telemetry
 from ropewalk.storage.objects import ObjectStore
 
@@ -223,6 +224,9 @@ class Service:
         if self._runners:
             self._watchers.append(asyncio.create_task(self._watch_cancellations()))
             self._watchers.append(asyncio.create_task(self._pool.watch(self._on_turn)))
+        if is_exporting():
+            exporting = export_gauges(self.bus.connection, self.consumers(), self.health.pulse)
+            self._watchers.append(asyncio.create_task(exporting))
         await self.bus.connection.subscribe(f"ctl.ping.{self.name}", cb=self._pong)
         self._bound = True
         logger.info("%s is ready", self.name)

@@ -74,6 +74,9 @@ class Exporter(Protocol):
     def record(self, name: str, value: float, attributes: Mapping[str, AttributeValue]) -> None:
         """Add an observation to a histogram."""
 
+    def gauge(self, name: str, value: float, attributes: Mapping[str, AttributeValue]) -> None:
+        """Set a present value."""
+
     def shutdown(self) -> None:
         """Send what is left and stop."""
 
@@ -187,6 +190,17 @@ def record(name: str, value: float, **attributes: AttributeValue) -> None:
     """Add an observation to a histogram. Durations are in seconds."""
     if _exporter is not None:
         _exporter.record(name, value, _named(attributes))
+
+
+def gauge(name: str, value: float, **attributes: AttributeValue) -> None:
+    """Set a present value: how much waits, how old it is."""
+    if _exporter is not None:
+        _exporter.gauge(name, value, _named(attributes))
+
+
+def is_exporting() -> bool:
+    """Whether anybody gets what is measured; looking for measurements that cost something is worth it only then."""
+    return _exporter is not None
 
 
 def _named(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:

@@ -57,4 +57,6 @@ async def test_a_stage_and_what_it_publishes_are_in_the_trace_of_the_run(
     assert {span.trace_id.hex() for span in spans.values()} == {trace}
     assert sent[3:35] == trace
     assert sent[36:52] == spans["stage sample"].span_id.hex()
-    assert {"ropewalk.message.duration", "ropewalk.stage.duration"} <= collector.metric_names()
+    durations = {"ropewalk.message.duration", "ropewalk.stage.duration"}
+    lags = {f"ropewalk.consumer.{name}" for name in ("pending", "ack_pending", "redelivered", "oldest")}
+    assert durations | lags | {"ropewalk.loop.blocked"} <= collector.metric_names()

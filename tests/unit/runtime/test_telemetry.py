@@ -18,7 +18,16 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from ropewalk.runtime import telemetry
 from ropewalk.runtime.otlp import OtlpExporter
 from ropewalk.runtime.settings import TelemetrySettings
-from ropewalk.runtime.telemetry import child_of, count, current_traceparent, record, span, traceparent_of_run
+from ropewalk.runtime.telemetry import (
+    child_of,
+    count,
+    current_traceparent,
+    gauge,
+    is_exporting,
+    record,
+    span,
+    traceparent_of_run,
+)
 
 SOMEBODY_ELSES = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -238,3 +247,20 @@ def test_a_collector_that_is_away_neither_blocks_work_nor_the_end() -> None:
     assert time.monotonic() - started < 1
     telemetry.shutdown()
     assert time.monotonic() - started < 8
+
+
+def test_a_gauge_keeps_its_last_value_per_attributes(recorded: Recorded) -> None:
+    assert is_exporting()
+    for value in (3, 1):
+        gauge("ropewalk.consumer.pending", value, consumer="trainer__train")
+    gauge("ropewalk.consumer.pending", 7, consumer="ingest__submit")
+    points = recorded.points("ropewalk.consumer.pending")
+    assert {point.attributes["ropewalk.consumer"]: point.value for point in points} == {
+        "trainer__train": 1,
+        "ingest__submit": 7,
+    }
+
+
+def test_a_gauge_goes_nowhere_without_an_exporter() -> None:
+    assert not is_exporting()
+    gauge("ropewalk.consumer.pending", 3, consumer="trainer__train")
