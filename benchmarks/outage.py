@@ -30,6 +30,7 @@ from typing import Any
 from machine import describe
 from parts.broker import Broker, running_broker
 
+from ropewalk.drills.proxy import CutProxy
 from ropewalk.events.consumers import handler, stage
 from ropewalk.events.data import SegmentIngested
 from ropewalk.events.run import RunAccepted, StageInterrupted, stage_state_subject
@@ -74,15 +75,22 @@ def main() -> None:
 async def _measure(broker: Broker, options: argparse.Namespace) -> dict[str, Any]:
     consumers = (handler("outage", "notice", StageInterrupted), *stage("outage", "steps", RunAccepted))
     await apply_topology(broker.settings, consumers)
+    async with CutProxy("127.0.0.1", _port(broker)) as network:
+        return await _measure_behind(network, broker, options)
+
+
+async def _measure_behind(network: CutProxy, broker: Broker, options: argparse.Namespace) -> dict[str, Any]:
     bus = await Bus.connect(broker.settings, "benchmark")
     health_port = _free_port()
-    service = _start_service(broker, broker.settings.url, options.ttl, health_port)
+    url = f"nats://127.0.0.1:{network.port}" if options.drop else broker.settings.url
+    service = _start_service(broker, url, options.ttl, health_port)
+    away = _cut(network, options.away, health_port) if options.drop else _killed(broker, options.away, health_port)
     control = subprocess.Popen([sys.executable, "-c", _CONTROL], stdout=subprocess.PIPE, text=True)
     try:
         recipe = resolve_recipe({"base": "python-stdlib-tiny"})
         await bus.publish(RunAccepted(run_id=_RUN, recipe=recipe.as_json(), recipe_sha256=recipe.sha256()))
         await _until(lambda: _last(broker, "step", "step") >= _STEPS_BEFORE, _START_S)
-        async with _killed(broker, options.away, health_port) as (outage, probes):
+        async with away as (outage, probes):
             await _until(lambda: _last(broker, "handled", "at") > outage.ended, _RECOVERY_S)
             await _until(lambda: _last(broker, "followed", "at") > outage.ended, _RECOVERY_S)
             renewed_at = await _lease_renewed_at(bus, outage.ended)
@@ -139,7 +147,7 @@ async def _result(bus: Bus, broker: Broker, options: argparse.Namespace, seen: _
         "interrupted": interrupted is not None,
         "facts_missing": len({str(step) for step in range(10, len(steps) - 10, 10)} - facts),
         "live_while_away": all(live == 200 for live, _ in seen.probes),
-        "ready_while_away": any(ready == 200 for _, ready in seen.probes[3:]),
+        "not_ready_after_s": next((second for second, probe in enumerate(seen.probes, 1) if probe[1] == 503), None),
         "probes_while_away": len(seen.probes),
         "within_bar": blocked_ms < _BAR_BLOCKED_MS and max(recovery.values()) < _BAR_RECOVERY_S,
     }
@@ -164,21 +172,41 @@ async def _killed(
     """Kill nats-server, ask the service for its health meanwhile, start it again on the same store."""
     began = time.time()
     os.kill(broker.pid, signal.SIGKILL)
-    away_s += _RECONNECT_WAIT_S / 2  # back when nobody is just trying to connect
-    probes = []
-    while time.time() < began + away_s:
-        await asyncio.sleep(min(1.0, max(0.0, began + away_s - time.time())))
-        probes.append(await asyncio.to_thread(_probe, health_port))
+    probes = await _probes(began + away_s + _RECONNECT_WAIT_S / 2, health_port)  # back between two tries to connect
     binary = Path(sysconfig.get_path("scripts")) / "nats-server"
     with (broker.folder / "nats.log").open("ab") as log:
         again = subprocess.Popen([binary, "-c", broker.folder / "nats.conf"], stdout=log, stderr=log)
-    port = int(broker.settings.url.rpartition(":")[2])
     try:
-        await _until(lambda: _accepts(port), _RECOVERY_S)
+        await _until(lambda: _accepts(_port(broker)), _RECOVERY_S)
         yield Outage(began, time.time()), probes
     finally:
         again.terminate()
         await asyncio.to_thread(again.wait)
+
+
+@contextlib.asynccontextmanager
+async def _cut(
+    network: CutProxy, away_s: float, health_port: int
+) -> AsyncIterator[tuple[Outage, list[tuple[int, int]]]]:
+    """The broker lives on and the service cannot know: every byte is swallowed, connections stay open."""
+    began = time.time()
+    network.cut("drop")
+    probes = await _probes(began + away_s, health_port)
+    network.heal()
+    yield Outage(began, time.time()), probes
+
+
+async def _probes(until: float, health_port: int) -> list[tuple[int, int]]:
+    """Ask the service for its health every second."""
+    probes = []
+    while (left := until - time.time()) > 0:
+        await asyncio.sleep(min(1.0, left))
+        probes.append(await asyncio.to_thread(_probe, health_port))
+    return probes
+
+
+def _port(broker: Broker) -> int:
+    return int(broker.settings.url.rpartition(":")[2])
 
 
 def _probe(port: int) -> tuple[int, int]:

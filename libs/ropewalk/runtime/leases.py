@@ -30,6 +30,7 @@ from ropewalk.runtime.connection import connect
 from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.errors import LeaseLostError
 from ropewalk.runtime.permissions import GuardedClient
+from ropewalk.runtime.sending import WRONG_SEQUENCE
 from ropewalk.runtime.settings import NatsSettings
 
 logger = logging.getLogger(__name__)
@@ -214,8 +215,10 @@ class LeaseKeeper:
             headers={"Nats-Expected-Last-Subject-Sequence": str(revision), **headers},
         )
         answer = json.loads(reply.data)
-        if "error" in answer:
-            raise LeaseLostError(f"{subject}: {answer['error'].get('description')}")
+        if (error := answer.get("error")) is not None:
+            if error.get("err_code") in WRONG_SEQUENCE:
+                raise LeaseLostError(f"{subject}: {error.get('description')}")
+            nats.js.errors.APIError.from_error(error)  # raises: no room, for one, which says nothing about the holder
         return int(answer["seq"])
 
     def _run(self) -> None:

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ropewalk.events.run import StageInterrupted, StageState
+from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.leases import LeaseKeeper
 
 CAUSE = "x" * 8000
 DEADLINE_S = 20.0
@@ -20,9 +22,9 @@ async def bus(nats_server) -> AsyncIterator[Bus]:
     await bus.close()
 
 
-async def limit_control(bus: Bus, max_bytes: int) -> None:
+async def limit(bus: Bus, stream: str, max_bytes: int) -> None:
     context = bus.connection.jetstream()
-    config = (await context.stream_info("CONTROL")).config
+    config = (await context.stream_info(stream)).config
     await context.update_stream(config.evolve(max_bytes=max_bytes))
 
 
@@ -46,7 +48,7 @@ def a_state() -> StageState:
 
 
 async def test_sends_and_commits_wait_for_room_in_the_stream_and_then_complete(bus: Bus) -> None:
-    await limit_control(bus, 100_000)
+    await limit(bus, "CONTROL", 100_000)
     began = time.time()
     sends = [asyncio.create_task(bus.publish(an_event(number))) for number in range(20)]
     following = bus.prepare(an_event(99), cause_id="c")
@@ -65,8 +67,31 @@ async def test_sends_and_commits_wait_for_room_in_the_stream_and_then_complete(b
     assert began <= waiting.since <= time.time()
     assert not commit.done()
 
-    await limit_control(bus, 10_000_000)
+    await limit(bus, "CONTROL", 10_000_000)
     await asyncio.wait_for(asyncio.gather(*sends, commit), DEADLINE_S)
     stored = [item.message.run_id async for item in bus.read("evt.run.stage_interrupted.v1.*")]
     assert sorted(stored) == sorted([*(f"r{number}" for number in range(20)), "r99"])
     assert bus.waiting.summary().num_sends == 0
+
+
+async def test_a_holder_keeps_its_lease_when_the_broker_has_no_room_for_a_renewal(
+    nats_server, bus: Bus, eventually
+) -> None:
+    keeper = LeaseKeeper(nats_server.settings, "holder", 2.0)
+    await keeper.start()
+    lost: list[bool] = []
+    lease = await keeper.acquire("train", "r", lambda: lost.append(True))
+    assert lease is not None
+    await limit(bus, LEASE_STREAM, 1)
+
+    async def may_not_speak() -> bool:
+        return not lease.has_authority
+
+    async def may_speak() -> bool:
+        return lease.has_authority
+
+    await eventually(may_not_speak, 20)
+    await limit(bus, LEASE_STREAM, 1_000_000)
+    await eventually(may_speak, 20)
+    assert not lost
+    await keeper.stop()
