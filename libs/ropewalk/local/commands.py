@@ -3,13 +3,14 @@
 import os
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ropewalk.local.credentials import Credentials
 from ropewalk.local.env import process_environment
 from ropewalk.local.errors import StackStartError
 from ropewalk.local.layout import Layout
+from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports
 from ropewalk.local.probes import ServicePings, all_ready, http_answers, socket_accepts, stuck_after_full_disk
 from ropewalk.local.spec import Probe, ProcessSpec
@@ -27,6 +28,7 @@ class Plan:
     layout: Layout
     ports: Ports
     credentials: Credentials
+    claims: PortClaims = field(default_factory=PortClaims, repr=False)
 
     def environment(self, process: str) -> dict[str, str]:
         """The environment of a process of this stack."""

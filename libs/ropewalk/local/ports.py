@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+from ropewalk.local.port_claims import PortClaims
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -30,13 +32,17 @@ def is_free(port: int) -> bool:
     return all(_can_bind(host, port) for host in (LOOPBACK, ""))
 
 
-def choose_ports(preferred: Ports) -> Ports:
-    """`preferred` where free, else what the kernel hands out; no port twice."""
+def choose_ports(preferred: Ports, claims: PortClaims) -> Ports:
+    """`preferred` where free, else what the kernel hands out; no port twice, none that another stack has claimed."""
     chosen: dict[str, int] = {}
     for name, port in preferred.model_dump().items():
         taken = set(chosen.values())
-        chosen[name] = port if port not in taken and is_free(port) else _free_port(taken)
+        chosen[name] = port if _is_ours(port, taken, claims) else _free_port(taken, claims)
     return Ports(**chosen)
+
+
+def _is_ours(port: int, taken: set[int], claims: PortClaims) -> bool:
+    return port not in taken and is_free(port) and claims.claim(port)
 
 
 def moved_ports(ports: Ports) -> Mapping[str, tuple[int, int]]:
@@ -55,10 +61,10 @@ def _can_bind(host: str, port: int) -> bool:
         return True
 
 
-def _free_port(taken: set[int]) -> int:
+def _free_port(taken: set[int], claims: PortClaims) -> int:
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.bind((LOOPBACK, 0))
             port: int = probe.getsockname()[1]
-        if port not in taken and is_free(port):
+        if _is_ours(port, taken, claims):
             return port

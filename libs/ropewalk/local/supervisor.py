@@ -24,6 +24,7 @@ from ropewalk.local.env import bus_settings
 from ropewalk.local.errors import LocalError
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.nats_config import write_bus_config
+from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.probes import ServicePings
 from ropewalk.local.process import SupervisedProcess
@@ -115,9 +116,10 @@ def prepare(layout: Layout) -> Plan:
     shutil.rmtree(layout.ray_temp, ignore_errors=True)
     credentials = ensure_credentials(layout.credentials_file)
     previous = read_state(layout.stack_file)
-    ports = choose_ports(previous.ports if previous else Ports())
+    claims = PortClaims()
+    ports = choose_ports(previous.ports if previous else Ports(), claims)
     write_bus_config(layout, ports, credentials)
-    return Plan(layout=layout, ports=ports, credentials=credentials)
+    return Plan(layout=layout, ports=ports, credentials=credentials, claims=claims)
 
 
 @contextmanager

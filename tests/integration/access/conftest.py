@@ -16,6 +16,7 @@ from ropewalk.local.env import bus_settings
 from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import layout_of
 from ropewalk.local.nats_config import BusAccounts, BusServer, nats_config
+from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.permissions import GuardedClient
@@ -33,7 +34,7 @@ class GuardedServer:
     def __init__(self, folder: Path) -> None:
         self.layout = layout_of(folder)
         self.layout.create()
-        self.ports = choose_ports(Ports(nats=1, nats_monitor=2))
+        self.ports = choose_ports(Ports(nats=1, nats_monitor=2), PortClaims())
         self.write_config()
         program = Path(sysconfig.get_path("scripts")) / "nats-server"
         with self.layout.log_of("nats-server").open("wb") as log:

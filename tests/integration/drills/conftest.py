@@ -21,6 +21,7 @@ from ropewalk.events.run import RunAccepted, StageStarted
 from ropewalk.local.commands import Plan, broker
 from ropewalk.local.env import bus_settings
 from ropewalk.local.layout import Layout, layout_of
+from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.probes import ServicePings
 from ropewalk.local.process import SupervisedProcess
@@ -87,7 +88,9 @@ async def running_in(layout: Layout, load_script: Callable) -> AsyncIterator[Sma
     """A small stack in a state folder."""
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2)))
+        patch.setattr(
+            "ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2), PortClaims())
+        )
         stack.enter_context(held(layout))
         made = SmallStack(prepare(layout), load_script(SERVICE).build().consumers())
         stack.push_async_callback(made.stop)

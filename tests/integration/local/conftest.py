@@ -8,6 +8,7 @@ import pytest
 
 from ropewalk.local.commands import Plan, broker
 from ropewalk.local.layout import layout_of
+from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.state import endpoints_of
@@ -18,7 +19,9 @@ from ropewalk.runtime.settings import NatsSettings
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A prepared stack on free ports."""
-    monkeypatch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2)))
+    monkeypatch.setattr(
+        "ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2), PortClaims())
+    )
     layout = layout_of(tmp_path / "state")
     layout.create()
     plan = prepare(layout)

@@ -1,0 +1,40 @@
+"""Ports spoken for by stacks of this user that have not begun to listen yet.
+
+Between choosing a port and listening on it lie seconds, in which a second stack would find it free. A claim is a
+lock on a file named after the port; the kernel lets go of it when the claimant dies, so no claim goes stale.
+"""
+
+import fcntl
+import os
+import tempfile
+import weakref
+from pathlib import Path
+
+
+class PortClaims:
+    """The claims of one stack, held as long as this object lives."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or Path(tempfile.gettempdir()) / f"ropewalk-ports-{os.getuid()}"
+        self._locks: dict[int, int] = {}  # port -> file descriptor
+        self._closing = weakref.finalize(self, _close, self._locks)
+
+    def claim(self, port: int) -> bool:
+        """Whether the port is ours now; False if another living stack has claimed it. Raises OSError."""
+        if port in self._locks:
+            return True
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(self._folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._locks[port] = descriptor
+        return True
+
+
+def _close(locks: dict[int, int]) -> None:
+    for descriptor in locks.values():
+        os.close(descriptor)
+    locks.clear()
