@@ -15,6 +15,8 @@ from ropewalk.runtime.waiting import Waiting
 EARLY = 0.8  # of a limit: worth a line while there is time
 _FULL = 0.99
 LAGGING_S = 60.0  # a handler takes at most 20 s, so a message this old waits for something
+QUEUED_S = 900.0
+_MOST_RUNS = 5
 _MB = 1000**2
 _FLAPPING_RESTARTS = 3
 _FLAPPING_S = 60.0  # a process that has lived this long since its last restart has recovered
@@ -78,6 +80,16 @@ class ServiceAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunSeen:
+    """A run that is not over and may not get on: in line since then, or running with something to say about it."""
+
+    run_id: str
+    stage: str
+    queued_since: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Seen:
     """Everything that was looked at, at one time."""
 
@@ -87,11 +99,13 @@ class Seen:
     processes: tuple[ProcessState, ...] = ()
     services: tuple[ServiceAnswer, ...] = ()
     lags: tuple[ConsumerLag, ...] = ()
+    runs: tuple[RunSeen, ...] = ()
 
 
 def problems_of(seen: Seen) -> tuple[Problem, ...]:
     """All problems; errors before warnings, causes before what follows from them."""
-    found = [*_of_disks(seen), *_of_the_broker(seen), *_of_processes(seen), *_of_services(seen), *_of_lags(seen)]
+    found = [*_of_disks(seen), *_of_the_broker(seen), *_of_processes(seen), *_of_services(seen)]
+    found += [*_of_lags(seen), *_of_runs(seen)]
     if seen.broker.num_dead_letters:
         found.append(_dead_letters(seen.broker.num_dead_letters))
     return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
@@ -255,6 +269,28 @@ def _of_lags(seen: Seen) -> Iterator[Problem]:
                 remedy=f"`ropewalk bus lag`, `ropewalk logs {service}`",
                 since=seen.now - lag.oldest_s,
             )
+
+
+def _of_runs(seen: Seen) -> Iterator[Problem]:
+    for run in [run for run in seen.runs if run.detail and not run.queued_since][:_MOST_RUNS]:
+        yield Problem(
+            kind="run_troubled",
+            severity="warning",
+            what=f"run {run.run_id}, {run.stage}: {run.detail}",
+            remedy=f"`ropewalk show {run.run_id}`; it is tried again by itself",
+        )
+    waiting = [run for run in seen.runs if run.queued_since and seen.now - run.queued_since >= QUEUED_S]
+    if waiting:
+        longest = min(waiting, key=lambda run: run.queued_since)
+        runs = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
+        yield Problem(
+            kind="queued_long",
+            severity="warning",
+            what=f"{runs} in line for over {QUEUED_S / 60:.0f} minutes, the longest is run {longest.run_id} for "
+            f"{longest.stage} ({(seen.now - longest.queued_since) / 60:.0f} minutes)",
+            remedy="`ropewalk runs --status queued`; a larger pool (ROPEWALK_CAPACITY_CPUS) or another end helps",
+            since=longest.queued_since,
+        )
 
 
 def _dead_letters(number: int) -> Problem:

@@ -2,7 +2,17 @@
 
 import pytest
 
-from ropewalk.local.problems import BrokerView, Disk, Problem, Seen, ServiceAnswer, StreamUse, problems_of, what_waits
+from ropewalk.local.problems import (
+    BrokerView,
+    Disk,
+    Problem,
+    RunSeen,
+    Seen,
+    ServiceAnswer,
+    StreamUse,
+    problems_of,
+    what_waits,
+)
 from ropewalk.local.state import ProcessState
 from ropewalk.runtime.lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
@@ -141,6 +151,18 @@ def test_a_consumer_whose_oldest_message_waits_for_a_minute_is_behind() -> None:
     assert (behind.kind, behind.severity, behind.since) == ("lag", "warning", NOW - 90)
     assert "trainer__train is behind: 5 messages wait or are worked on" in behind.what
     assert "`ropewalk logs trainer`" in behind.remedy
+
+
+def test_runs_that_stand_in_line_for_long_are_one_line_and_troubled_ones_are_quoted() -> None:
+    fresh = RunSeen(run_id="a", stage="train", queued_since=NOW - 60)
+    old = RunSeen(run_id="b", stage="train", queued_since=NOW - 1800)
+    older = RunSeen(run_id="c", stage="export", queued_since=NOW - 3600)
+    stalled = RunSeen(run_id="d", stage="train", detail="no progress for 1800 s")
+    assert problems(runs=(fresh,)) == ()
+    troubled, queued = problems(runs=(fresh, old, older, stalled))
+    assert troubled.what == "run d, train: no progress for 1800 s"
+    assert queued.what.startswith("2 runs wait in line for over 15 minutes, the longest is run c for export (60 min")
+    assert queued.since == NOW - 3600
 
 
 def test_what_waits_is_told_by_the_oldest() -> None:
