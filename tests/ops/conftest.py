@@ -1,6 +1,8 @@
 """What the deployment files are compared with: the services' own settings, ports and dependencies."""
 
 import importlib
+import subprocess
+import sysconfig
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +46,20 @@ def settings_names(interface: ModuleType) -> dict[str, set[str]]:
         module = importlib.import_module(f"ropewalk.{name.replace('-', '_')}.settings")
         found[name] = {setting.name for setting in interface.settings_of(module.Settings)}
     return found
+
+
+@pytest.fixture(scope="session")
+def check_nats_config() -> Callable[[Path, str], None]:
+    """Has nats-server itself read a configuration; includes are sought in the folder."""
+    program = Path(sysconfig.get_path("scripts")) / "nats-server"
+
+    def check(folder: Path, text: str) -> None:
+        config = folder / "checked.conf"
+        config.write_text(text)
+        checked = subprocess.run([program, "-t", "-c", config], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from ropewalk.local.deployment import create_deployment, seed_variable
 from ropewalk.local.ports import Ports
 
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY")
@@ -141,7 +142,7 @@ def test_every_setting_is_one_that_its_service_reads(
             assert name in known.get(service, anything), f"{service} does not read {name}"
     for name in services:
         given = set(compose["services"][name]["environment"])
-        assert {"ROPEWALK_NATS_URL", "ROPEWALK_NATS_TOKEN", "ROPEWALK_OBJECTS_URL"} <= given
+        assert {"ROPEWALK_NATS_URL", "ROPEWALK_NATS_NKEY_FILE", "ROPEWALK_NATS_TLS_CA", "ROPEWALK_OBJECTS_URL"} <= given
         assert "OTEL_EXPORTER_OTLP_ENDPOINT" in given
 
 
@@ -160,7 +161,7 @@ def test_hosts_in_settings_are_services(compose: dict[str, Any]) -> None:
 
 def test_no_secret_has_a_value_or_a_default(compose: dict[str, Any], gpu: dict[str, Any]) -> None:
     secrets = [entry for entry in values(compose) if SECRET_NAME.search(entry[1]) and entry[1] not in NOT_SECRET]
-    assert {name for _, name, _ in secrets} >= {"ROPEWALK_NATS_TOKEN", "RAY_AUTH_TOKEN", "CLICKHOUSE_PASSWORD"}
+    assert {name for _, name, _ in secrets} >= {"RAY_AUTH_TOKEN", "CLICKHOUSE_PASSWORD"}
     for service, name, value in secrets:
         assert re.fullmatch(rf"\$\{{{name}:\?\}}", value), f"{service}: {name} is {value}"
     for _, _, value in values(compose) + values(gpu):
@@ -227,6 +228,38 @@ def test_the_gpu_file_changes_only_what_exists(
 
 def test_the_bus_syncs_before_it_acknowledges(compose: dict[str, Any]) -> None:
     assert "sync_interval: always" in compose["configs"]["nats"]["content"]
+
+
+def test_every_user_of_the_bus_is_itself_with_its_own_seed_and_checks_the_server(
+    compose: dict[str, Any], services: tuple[str, ...]
+) -> None:
+    users = {name: name for name in services} | {"streams": "supervisor"}
+    for service, user in users.items():
+        definition = compose["services"][service]
+        assert definition["environment"]["ROPEWALK_NATS_USER"] == user
+        assert definition["environment"]["ROPEWALK_NATS_NKEY_FILE"] == "/run/secrets/nats.seed"
+        assert definition["secrets"] == [{"source": f"seed-{user}", "target": "nats.seed"}]
+        assert compose["secrets"][f"seed-{user}"] == {"environment": seed_variable(user)}
+        authority = {"source": "nats-ca", "target": definition["environment"]["ROPEWALK_NATS_TLS_CA"]}
+        assert authority in definition["configs"]
+    assert len(compose["secrets"]) == len(users)
+    others = {name for name in compose["services"] if name not in users}
+    assert not [name for name in others if "secrets" in compose["services"][name]]
+
+
+def test_the_server_takes_what_keys_create_makes(
+    compose: dict[str, Any], tmp_path: Path, check_nats_config: Any
+) -> None:
+    made = create_deployment(tmp_path / "keys", ("nats", "localhost"))
+    (mount,) = [volume for volume in compose["services"]["nats"]["volumes"] if "keys" in volume]
+    assert mount == "./keys/server:/etc/nats/keys:ro"
+    assert compose["configs"]["nats-ca"]["file"] == "./keys/server/ca.pem"
+    text = (
+        compose["configs"]["nats"]["content"]
+        .replace("/etc/nats/keys", str(made.server))
+        .replace("/data", str(tmp_path))
+    )
+    check_nats_config(made.server.parent, text.replace('include "keys/', 'include "server/'))
 
 
 def test_the_collector_has_what_its_pipelines_name(compose: dict[str, Any]) -> None:

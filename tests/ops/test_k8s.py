@@ -10,6 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from ropewalk.local.deployment import create_deployment
+
 VERSION = "1.33"
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY")
 OVERLAYS = ("dev", "gpu")
@@ -192,7 +194,7 @@ def test_no_manifest_holds_a_secret(everything: list[Manifest], containers: list
                 seen.add(variable["name"])
             else:
                 assert not SECRET_NAME.search(str(variable.get("value", "")))
-    assert {"ROPEWALK_NATS_TOKEN", "RAY_AUTH_TOKEN", "ROPEWALK_SERVING_DEMO_KEY"} <= seen
+    assert {"RAY_AUTH_TOKEN", "ROPEWALK_SERVING_DEMO_KEY"} <= seen
 
 
 def test_the_documentation_names_every_key_of_the_secret(root: Path, containers: list[dict[str, Any]]) -> None:
@@ -257,6 +259,33 @@ def test_the_bus_has_three_servers_and_three_copies(root: Path, base: list[Manif
     (pod,) = pod_specs(one(base, "Job", "streams"))
     (container,) = pod["containers"]
     assert named(container["env"], "ROPEWALK_NATS_REPLICAS")["value"] == "3"
+
+
+def test_every_user_of_the_bus_is_itself_and_is_given_one_seed(
+    base: list[Manifest], services: tuple[str, ...], settings_map: dict[str, str]
+) -> None:
+    users = {("Deployment", name): name for name in services} | {("Job", "streams"): "supervisor"}
+    folder = settings_map["ROPEWALK_NATS_NKEY_FILE"].removesuffix("/nats.seed")
+    assert settings_map["ROPEWALK_NATS_URL"].startswith("tls://")
+    assert settings_map["ROPEWALK_NATS_TLS_CA"] == f"{folder}/ca.pem"
+    for (kind, name), user in users.items():
+        (pod,) = pod_specs(one(base, kind, name))
+        (container,) = pod["containers"]
+        assert named(container["env"], "ROPEWALK_NATS_USER")["value"] == user
+        assert named(container["volumeMounts"], "bus")["mountPath"] == folder
+        seeds, authority = (each["secret"] for each in named(pod["volumes"], "bus")["projected"]["sources"])
+        assert seeds == {"name": "ropewalk-seeds", "items": [{"key": f"{user}.seed", "path": "nats.seed"}]}
+        assert authority == {"name": "ropewalk-nats", "items": [{"key": "ca.pem", "path": "ca.pem"}]}
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+    elsewhere = [manifest for manifest in base if (manifest["kind"], manifest["metadata"]["name"]) not in users]
+    assert "ropewalk-seeds" not in yaml.safe_dump_all(elsewhere)
+
+
+def test_the_servers_take_what_keys_create_makes(root: Path, tmp_path: Path, check_nats_config: Any) -> None:
+    made = create_deployment(tmp_path / "nats-keys", ("nats", *(f"nats-{number}.nats-peers" for number in range(3))))
+    text = (root / "k8s" / "base" / "nats.conf").read_text().replace("/etc/nats-keys", str(made.server))
+    text = text.replace('"/data"', f'"{tmp_path}"').replace("$POD_NAME", "nats-0")
+    check_nats_config(made.server.parent, text.replace('include "../nats-keys/', 'include "server/'))
 
 
 def test_the_ray_cluster_is_what_kuberay_wants(base: list[Manifest], project: dict[str, Any]) -> None:

@@ -46,14 +46,15 @@ def create_deployment(folder: Path, hosts: tuple[str, ...]) -> Deployment:
     folder.chmod(0o700)
     public_keys = ensure_keys(made.seeds, USERS)
     (made.server / "users.conf").write_text(users_config(BusAccounts(public_keys)))
-    lines = [f"{_variable(user)}={seed_file(made.seeds, user).read_text().strip()}\n" for user in USERS]
+    lines = [f"{seed_variable(user)}={seed_file(made.seeds, user).read_text().strip()}\n" for user in USERS]
     write_private(made.environment, "".join(lines).encode())
     _certify(openssl, made.server, hosts)
     return made
 
 
-def _variable(user: str) -> str:
-    return f"ROPEWALK_SEED_{user.upper().replace('-', '_')}"
+def seed_variable(user: str) -> str:
+    """The name of the line of a user in the .env file."""
+    return f"NATS_SEED_{user.upper().replace('-', '_')}"
 
 
 def _certify(openssl: str, server: Path, hosts: tuple[str, ...]) -> None:
@@ -75,6 +76,8 @@ def _certify(openssl: str, server: Path, hosts: tuple[str, ...]) -> None:
         serial = ("-CAserial", Path(passing) / "serial")
         _run(openssl, "x509", "-req", *signed, *serial, "-extfile", extensions, "-out", server / "server.pem")
     (server / "server.key").chmod(0o600)
+    for public in ("ca.pem", "server.pem", "users.conf"):  # containers read them as another user
+        (server / public).chmod(0o644)
 
 
 def _run(*command: str | Path) -> None:
