@@ -153,7 +153,7 @@ class Bus:
 
     def prepare_snapshot(self, message: Message, revision: int, operation_id: str) -> Outgoing:
         """A snapshot that replaces the one at `revision` (0: there is none) and never expires."""
-        outgoing = self.prepare(message, cause_id=operation_id)
+        outgoing = self.prepare(message, cause_id=operation_id, key=message.subject)
         outgoing.headers[EXPECTED_SEQUENCE] = str(revision)
         outgoing.headers["Nats-TTL"] = "never"
         return outgoing

@@ -8,7 +8,6 @@ the stage over. Whose turn it is decides `pool_policy`, what follows from an end
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import (
     PoolEntry,
-    PoolState,
     RunAccepted,
     RunCancelled,
     RunFailed,
@@ -30,10 +28,10 @@ from ropewalk.runtime.errors import ConflictError
 from ropewalk.runtime.leases import Lease, LeaseKeeper
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.pool import Pool
-from ropewalk.runtime.pool_policy import MAX_WAITING, enter, find, leave, num_waiting, start
+from ropewalk.runtime.pool_policy import MAX_WAITING, enter, find, num_waiting, start
 from ropewalk.runtime.schedules import DueTimer
 from ropewalk.runtime.stage import StageContext, StageSpec, remove_scratch, scratch_folder
-from ropewalk.runtime.stage_commit import PoolChanges, StageCommitter
+from ropewalk.runtime.stage_commit import PoolChanges, StageCommitter, renewed
 from ropewalk.runtime.stage_policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
 from ropewalk.runtime.stage_timers import StageTimers
 from ropewalk.runtime.stage_work import StageWork, Stop, beginning, interruption, stalled
@@ -105,7 +103,7 @@ class StageRunner:
                 return
             try:
                 recipe = (await self._accepted(entry.run_id))[1]
-                wanted = _renewed(state, status="running", epoch=lease.epoch)
+                wanted = renewed(state, status="running", epoch=lease.epoch)
                 change = (start(pool, entry.stage, entry.run_id), pool_revision)
                 new_revision = await self._committer.commit(wanted, revision, [beginning(wanted)], [change])
                 self._start(wanted, new_revision, lease, recipe)
@@ -143,7 +141,7 @@ class StageRunner:
         if (work := self._works.get(run_id)) is not None:
             work.end_attempt(Stop(reason=reason, hopeless=True))
             return Done()
-        return await self._end_from_outside(state, revision, reason)
+        return await self._fail(state, revision, reason)
 
     async def on_silence(self, timer: DueTimer) -> Outcome:
         """A running stage showed no progress for `stall_s`; the timer carries its epoch."""
@@ -174,6 +172,8 @@ class StageRunner:
                     break
                 await asyncio.sleep(_BUSY_DELAY_S)
                 state = (await self._state(run_id))[0] or state
+            if state.status == "queued" and state.pool != self._with.pool.name:
+                await self._committer.bring_here(state.subject)
 
     async def cancel(self, event: RunCancelled) -> None:
         """Somebody cancelled a run: end its work within the grace of the mode, or take it out of the line."""
@@ -183,9 +183,7 @@ class StageRunner:
         state, revision = await self._state(event.run_id)
         if state is not None and state.status == "queued":
             try:
-                await self._committer.commit_patiently(
-                    _renewed(state, status="cancelled"), revision, (), self._without(event.run_id)
-                )
+                await self._committer.end(renewed(state, status="cancelled"), revision, ())
             except ConflictError:
                 logger.debug("%s of %s left the line already", self.spec.name, event.run_id)
 
@@ -252,7 +250,7 @@ class StageRunner:
         if lease is None:
             return Retry(_BUSY_DELAY_S, "another instance holds the lease")
         try:
-            state = _renewed(wanted, status="running", epoch=lease.epoch)
+            state = renewed(wanted, status="running", epoch=lease.epoch)
             new_revision = await self._committer.commit(state, revision, [beginning(state)], changes)
             self._start(state, new_revision, lease, recipe)
         finally:
@@ -263,7 +261,7 @@ class StageRunner:
         """Go on with a stage that has no holder or one that hangs. False if that must wait. Raises ConflictError."""
         if is_exhausted(cause, state.retries):
             words = f"{reason}; that happened {RETRIES[cause] + 1} times, which is too often"
-            return isinstance(await self._end_from_outside(state, revision, words), Done)
+            return isinstance(await self._fail(state, revision, words), Done)
         async with self._with.pool.lock:
             if self._stopping or state.run_id in self._works:
                 return False
@@ -273,7 +271,7 @@ class StageRunner:
                 return False
             try:
                 wanted = tried_again(state, cause).model_copy(update={"epoch": lease.epoch})
-                changes = await self._moved_here(state)
+                changes = await self._committer.moved_here(state)
                 if changes is None:
                     return False
                 if state.pool:
@@ -287,34 +285,14 @@ class StageRunner:
                 await self._release_unless_started(state.run_id, lease)
             return True
 
-    async def _moved_here(self, state: StageState) -> PoolChanges | None:
-        """The pools after a running stage has come to this one's, if it ran in another; None if there is no room."""
-        here = self._with.pool
-        if not state.pool or state.pool == here.name:
-            return ()
-        pool, revision = await here.read()
-        entered = enter(pool, state)
-        if find(entered, state.stage, state.run_id) not in here.turns(entered):
-            return None
-        there, revision_there = await here.read_of(state.pool)
-        return (
-            (start(entered, state.stage, state.run_id), revision),
-            (leave(there, state.stage, state.run_id), revision_there),
-        )
-
-    async def _end_from_outside(self, state: StageState, revision: int, reason: str) -> Outcome:
+    async def _fail(self, state: StageState, revision: int, reason: str) -> Outcome:
         """Fail a stage that this instance does not hold; a holder that hangs is fenced off by the new state."""
         failed = RunFailed(run_id=state.run_id, stage=state.stage, message=reason)
         try:
-            await self._committer.commit_patiently(
-                _renewed(state, status="failed"), revision, (failed,), self._without(state.run_id)
-            )
+            await self._committer.end(renewed(state, status="failed"), revision, (failed,))
         except ConflictError:
             return Retry(_RACE_DELAY_S, "the stage moved on meanwhile")
         return Done()
-
-    def _without(self, run_id: str) -> Callable[[PoolState], PoolState]:
-        return lambda pool: leave(pool, self.spec.name, run_id)
 
     async def _acquire(self, run_id: str, *, by_force: bool = False) -> Lease | None:
         loop = asyncio.get_running_loop()
@@ -370,11 +348,6 @@ class StageRunner:
         if work is not None and task is not None:
             work.lost = True
             task.cancel()
-
-
-def _renewed(state: StageState, **changes: object) -> StageState:
-    """The state with changes, as a commit of its own."""
-    return state.model_copy(update={**changes, "operation_id": uuid.uuid4().hex})
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -4,17 +4,21 @@ The state says whether a change is still allowed; the pool only says whether the
 the race for the pool reads the pool again, and one that lost the race for its state is over.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import uuid
+from collections.abc import Sequence
 
 from ropewalk.events.base import Message
 from ropewalk.events.run import PoolState, StageState
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.errors import ConflictError
 from ropewalk.runtime.pool import Pool
+from ropewalk.runtime.pool_policy import enter, find, leave, start
 from ropewalk.runtime.sending import Outgoing
 
-PoolChange = Callable[[PoolState], PoolState]
 PoolChanges = Sequence[tuple[PoolState, int]]
+
+_MOST_RACES = 5
 
 
 class StageCommitter:
@@ -33,25 +37,62 @@ class StageCommitter:
         outgoing += [self._pool.change(pool, replaced, state.operation_id) for pool, replaced in changes]
         return await self._bus.commit(state, revision, outgoing)
 
-    async def commit_patiently(
-        self, state: StageState, revision: int, messages: Sequence[Message], change: PoolChange
-    ) -> int:
-        """As `commit`, with `change` made anew on whatever the pool is, until the state itself has moved on."""
+    async def end(self, state: StageState, revision: int, messages: Sequence[Message]) -> None:
+        """Write the last state of a stage and take it out of its pool, whatever that is by then.
+
+        Raises ConflictError when the state itself has moved on.
+        """
         if not state.pool:
-            return await self.commit(state, revision, messages, ())
+            await self.commit(state, revision, messages, ())
+            return
         while True:
             pool, pool_revision = await self._pool.read_of(state.pool)
-            changed = change(pool)
             try:
-                changes = () if changed == pool else ((changed, pool_revision),)
-                return await self.commit(state, revision, messages, changes)
+                await self.commit(state, revision, messages, [(leave(pool, state.stage, state.run_id), pool_revision)])
+                return
             except ConflictError:
                 _, current = await self._bus.read_state(state.subject)
                 if current != revision:
                     raise
+
+    async def moved_here(self, state: StageState) -> PoolChanges | None:
+        """The pools after a running stage has come to this one, if it ran in another; None if there is no room."""
+        here = self._pool
+        if not state.pool or state.pool == here.name:
+            return ()
+        pool, revision = await here.read()
+        entered = enter(pool, state)
+        if find(entered, state.stage, state.run_id) not in here.turns(entered):
+            return None
+        there, revision_there = await here.read_of(state.pool)
+        return [
+            (start(entered, state.stage, state.run_id), revision),
+            (leave(there, state.stage, state.run_id), revision_there),
+        ]
+
+    async def bring_here(self, subject: str) -> None:
+        """Take a stage out of the line of another pool, which may have gone with its machine, into this one's."""
+        here = self._pool
+        for _ in range(_MOST_RACES):
+            state, revision = await self._bus.read_state(subject)
+            if state is None or state.status != "queued" or state.pool == here.name:
+                return
+            async with here.lock:
+                (pool, pool_revision), (there, revision_there) = await here.read(), await here.read_of(state.pool)
+                wanted = renewed(state, pool=here.name)
+                left = leave(there, state.stage, state.run_id)
+                changes = [(enter(pool, wanted), pool_revision), (left, revision_there)]
+                with contextlib.suppress(ConflictError):
+                    await self.commit(wanted, revision, (), changes)
+                    return
 
     def _outgoing(self, state: StageState, messages: Sequence[Message]) -> list[Outgoing]:
         return [
             self._bus.prepare(message, cause_id=state.cause_id, key=f"{state.operation_id}/{index}", epoch=state.epoch)
             for index, message in enumerate(messages)
         ]
+
+
+def renewed(state: StageState, **changes: object) -> StageState:
+    """The state with changes, as a commit of its own."""
+    return state.model_copy(update={**changes, "operation_id": uuid.uuid4().hex})

@@ -6,7 +6,6 @@ What decides is in `stage_policy`; this file acts.
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +25,8 @@ from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.errors import ChildDiedError, ConflictError, LeaseLostError
 from ropewalk.runtime.leases import Lease
 from ropewalk.runtime.outcome import StageError
-from ropewalk.runtime.pool_policy import leave
 from ropewalk.runtime.stage import StageContext, StageSpec
-from ropewalk.runtime.stage_commit import StageCommitter
+from ropewalk.runtime.stage_commit import StageCommitter, renewed
 from ropewalk.runtime.stage_policy import Cause, Ending, Verdict, judge, tried_again
 from ropewalk.runtime.telemetry import record, span
 
@@ -159,7 +157,7 @@ class StageWork:
         self.context.progressed()
 
     async def _end(self, verdict: Verdict, ending: Ending, seconds: float) -> None:
-        state = self.state.model_copy(update={"status": verdict.status, "operation_id": uuid.uuid4().hex})
+        state = renewed(self.state, status=verdict.status)
         last: Sequence[Message] = ()
         match verdict.status:
             case "done":
@@ -173,9 +171,7 @@ class StageWork:
                 last = (completed, *ending.messages)
             case "failed":
                 last = (RunFailed(run_id=state.run_id, stage=state.stage, message=verdict.message),)
-        await self.committer.commit_patiently(
-            state, self.revision, last, lambda pool: leave(pool, state.stage, state.run_id)
-        )
+        await self.committer.end(state, self.revision, last)
 
 
 def stalled(state: StageState, silent_s: float) -> StageStalled:

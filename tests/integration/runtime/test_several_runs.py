@@ -43,8 +43,8 @@ class Sample:
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, capacity: float = 2) -> subprocess.Popen[bytes]:
-        environment = self.environment | {"ROPEWALK_CAPACITY_CPUS": str(capacity), "ROPEWALK_POOL": "test"}
+    def start(self, capacity: float = 2, pool: str = "test") -> subprocess.Popen[bytes]:
+        environment = self.environment | {"ROPEWALK_CAPACITY_CPUS": str(capacity), "ROPEWALK_POOL": pool}
         with (self.folder / "service.log").open("ab") as log:
             process = subprocess.Popen([sys.executable, SERVICE], env=environment, stdout=log, stderr=log)
         self.processes.append(process)
@@ -212,3 +212,18 @@ async def test_a_run_that_misses_its_deadline_fails_with_a_sentence(sample) -> N
     assert words["waits"] == "the run did not end before its deadline; sample was queued"
     pool = [item.message async for item in sample.bus.read("state.run.pool.v1.test")][-1]
     assert pool.entries == ()
+
+
+async def test_what_ran_and_what_waited_on_a_machine_that_is_gone_goes_on_elsewhere(sample) -> None:
+    first = sample.start(capacity=1, pool="gone")
+    await sample.accept("slow-runs")
+    await sample.until(of(StageStarted, "slow-runs"))
+    await sample.accept("waits")
+    await sample.until(of(StageQueued, "waits"))
+    first.kill()
+    sample.start(capacity=1, pool="here")
+    seen = await sample.until(of(CorpusIngested, times=2))
+    assert sorted(m.run_id for m in seen if isinstance(m, CorpusIngested)) == ["slow-runs", "waits"]
+    for pool in ("gone", "here"):
+        states = [item.message async for item in sample.bus.read(f"state.run.pool.v1.{pool}")]
+        assert states[-1].entries == ()
