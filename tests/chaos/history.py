@@ -3,14 +3,15 @@
 Read with bare nats-py, not with the bus library, whose faults are what we look for.
 """
 
-import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import nats.errors
 from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from ropewalk.events.base import Message
 from ropewalk.runtime.codec import decode_any
@@ -85,31 +86,33 @@ class History:
         ]
 
 
-async def read_stream(connection: Client, stream: str) -> list[Entry]:
-    """Every message of a stream in order, the malformed ones too."""
+async def read_stream(connection: Client, stream: str, known: Sequence[Entry] = ()) -> list[Entry]:
+    """Every message of a stream in order, the malformed ones too. What is known already is not read again."""
     context = connection.jetstream(timeout=10)
     last = (await context.stream_info(stream)).state.last_seq
-    config = ConsumerConfig(ack_policy=AckPolicy.NONE, mem_storage=True, inactive_threshold=60)
+    entries = list(known)
+    start = entries[-1].sequence + 1 if entries else 1
+    if start > last:
+        return entries
+    config = ConsumerConfig(
+        ack_policy=AckPolicy.NONE,
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=start,
+        mem_storage=True,
+        inactive_threshold=60,
+    )
     subscription = await context.pull_subscribe(">", stream=stream, config=config)
-    entries: list[Entry] = []
-    while last and (not entries or entries[-1].sequence < last):
-        try:
-            page = await subscription.fetch(500, timeout=5)
-        except (nats.errors.TimeoutError, TimeoutError):
-            await asyncio.sleep(0)
-            break
-        for raw in page:
-            headers = raw.headers or {}
-            entries.append(
-                Entry(
-                    sequence=raw.metadata.sequence.stream,
-                    subject=raw.subject,
-                    headers=headers,
-                    message=_decoded(raw.subject, headers, raw.data),
-                )
-            )
+    while not entries or entries[-1].sequence < last:
+        with contextlib.suppress(TimeoutError, nats.errors.TimeoutError):  # a slow machine
+            entries += [_entry(raw) for raw in await subscription.fetch(500, timeout=5)]
     await subscription.unsubscribe()
     return entries
+
+
+def _entry(raw: Msg) -> Entry:
+    headers = raw.headers or {}
+    message = _decoded(raw.subject, headers, raw.data)
+    return Entry(sequence=raw.metadata.sequence.stream, subject=raw.subject, headers=headers, message=message)
 
 
 def _decoded(subject: str, headers: Mapping[str, str], body: bytes) -> Message | None:

@@ -75,6 +75,7 @@ class Injector:
         instance = await self._instance(fault)
         process = instance.process
         assert process is not None
+        instance.doomed = True
         process.send_signal(number)
         self.counts["kill_service" if number == signal.SIGKILL else "stop_service"] += 1
         await asyncio.to_thread(process.wait)
@@ -111,10 +112,11 @@ class Injector:
 
     async def _kill_everything(self, fault: Fault) -> str:
         """What the crash of the whole machine does to processes."""
-        victims = [instance for instance in self._stack.instances if instance.is_up]
         async with self._broker_lock:
+            victims = [instance for instance in self._stack.instances if instance.is_up]
             for instance in victims:
                 assert instance.process is not None
+                instance.doomed = True
                 instance.process.kill()
             await asyncio.to_thread(self._broker.stop)
             self.counts["kill_everything"] += 1
@@ -139,15 +141,15 @@ class Injector:
 
     async def _cut_network(self, fault: Fault) -> str:
         instance = await self._instance(fault)
-        instance.proxy.cut()
+        self._stack.networks.tell("cut", instance.network)
         self.counts["cut_network"] += 1
         await asyncio.sleep(fault.seconds)
-        instance.proxy.heal()
+        self._stack.networks.tell("heal", instance.network)
         return instance.name
 
     async def _reset_network(self, fault: Fault) -> str:
         instance = await self._instance(fault)
-        instance.proxy.reset()
+        self._stack.networks.tell("reset", instance.network)
         self.counts["reset_network"] += 1
         return instance.name
 

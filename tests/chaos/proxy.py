@@ -1,7 +1,13 @@
-"""A network that can be cut: between one service and the broker, on loopback."""
+"""Networks that can be cut: one between each service and the broker, on loopback, in a process of their own.
+
+`python -m chaos.proxy PORT NUMBER` prints the ports it listens on and obeys lines like `cut 3` on its input.
+"""
 
 import asyncio
 import contextlib
+import subprocess
+import sys
+from pathlib import Path
 
 
 class Proxy:
@@ -67,3 +73,45 @@ class Proxy:
                     writer.write(data)
                     await writer.drain()
         writer.transport.abort()
+
+
+class Networks:
+    """The process with the proxies, as seen by the one that commands it."""
+
+    def __init__(self, target_port: int, number: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "chaos.proxy", str(target_port), str(number)],
+            cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.ports = [int(port) for port in self._process.stdout.readline().split()]
+
+    def tell(self, command: str, number: int) -> None:
+        """`cut`, `heal` or `reset` one of them."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command} {number}\n")
+        self._process.stdin.flush()
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+async def _main(target_port: int, number: int) -> None:
+    proxies = [Proxy(target_port) for _ in range(number)]
+    for proxy in proxies:
+        await proxy.start()
+    print(*(proxy.port for proxy in proxies), flush=True)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        command, index = line.split()
+        {"cut": Proxy.cut, "heal": Proxy.heal, "reset": Proxy.reset}[command](proxies[int(index)])
+    for proxy in proxies:
+        await proxy.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(int(sys.argv[1]), int(sys.argv[2])))

@@ -64,14 +64,14 @@ async def run_chaos(seed: int, size: Size, broker: Broker, settings: NatsSetting
     consumers = [spec for name in SERVICES for spec in build(name, RuntimeSettings(state_dir=folder)).consumers()]
     await apply_topology(settings, consumers)
     bus = await Bus.connect(settings, "chaos")
-    stack = Stack(folder, settings, LEASE_TTL_S)
+    stack = Stack(folder, settings, LEASE_TTL_S, size.instances_per_service)
     log = (folder / "faults.log").open("a", buffering=1)
 
     def tell(line: str) -> None:
         log.write(f"{time.monotonic() - began:8.2f} {line}\n")
 
     try:
-        await stack.start(size.instances_per_service)
+        stack.start()
         faults = plan(seed, size.num_faults, size.mean_gap_s, LEASE_TTL_S)
         user = User(bus, seed)
         injector = Injector(stack, broker, bus.connection, tell)
@@ -101,17 +101,17 @@ async def _settled(bus: Bus, user: User, stack: Stack, tell: Callable[[str], Non
     grown_at = began = time.monotonic()
     while check(history) and time.monotonic() - grown_at < _STUCK_AFTER_S and time.monotonic() - began < _PATIENCE_S:
         await asyncio.sleep(1.0)
-        last, history = history, await _history(bus, user, stack)
+        last, history = history, await _history(bus, user, stack, history)
         grown_at = grown_at if len(history.control) == len(last.control) else time.monotonic()
     tell(f"{len(check(history))} violations {time.monotonic() - began:.0f} s after the last fault")
     await asyncio.sleep(_QUIET_FOR_S)
-    return await _history(bus, user, stack)
+    return await _history(bus, user, stack, history)
 
 
-async def _history(bus: Bus, user: User, stack: Stack) -> History:
+async def _history(bus: Bus, user: User, stack: Stack, known: History | None = None) -> History:
     return History(
-        control=await read_stream(bus.connection, "CONTROL"),
-        letters=await read_stream(bus.connection, "DLQ"),
+        control=await read_stream(bus.connection, "CONTROL", known.control if known else ()),
+        letters=await read_stream(bus.connection, "DLQ", known.letters if known else ()),
         effects=read_effects(stack.folder / "effects"),
         submitted=tuple(user.acknowledged),
         capacities={POOL: CAPACITY_CPUS},

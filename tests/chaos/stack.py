@@ -1,15 +1,17 @@
 """The processes under fire: several instances of every service, each behind a network of its own that can be cut."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from chaos.pipeline import SERVICES
-from chaos.proxy import Proxy
+from chaos.proxy import Networks
 
 from ropewalk.runtime.settings import NatsSettings
 
@@ -24,9 +26,10 @@ class Instance:
 
     service: str
     number: int
-    proxy: Proxy
+    network: int
     process: subprocess.Popen[bytes] | None = None
     num_starts: int = 0
+    doomed: bool = False  # a fault is ending it and will start it again; no other one may
 
     @property
     def name(self) -> str:
@@ -34,15 +37,19 @@ class Instance:
 
     @property
     def is_up(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        return not self.doomed and self.process is not None and self.process.poll() is None
 
 
 class Stack:
     """Starts, finds and ends the instances. The caller owns the broker."""
 
-    def __init__(self, folder: Path, settings: NatsSettings, lease_ttl_s: float) -> None:
+    def __init__(self, folder: Path, settings: NatsSettings, lease_ttl_s: float, per_service: int) -> None:
         self.folder = folder
-        self.instances: list[Instance] = []
+        names = [(service, number) for number in range(per_service) for service in SERVICES]
+        self.instances = [
+            Instance(service=service, number=number, network=network) for network, (service, number) in enumerate(names)
+        ]
+        self.networks = Networks(int(settings.url.rpartition(":")[2]), len(self.instances))
         self._settings = settings
         self._environment = {
             "ROPEWALK_STATE_DIR": str(folder),
@@ -52,22 +59,18 @@ class Stack:
             "PYTHONPATH": str(TESTS),
         }
 
-    async def start(self, instances_per_service: int) -> None:
+    def start(self) -> None:
         """Start every instance."""
         (self.folder / "effects").mkdir(parents=True)
-        port = int(self._settings.url.rpartition(":")[2])
-        for number in range(instances_per_service):
-            for service in SERVICES:
-                instance = Instance(service=service, number=number, proxy=Proxy(port))
-                await instance.proxy.start()
-                self.instances.append(instance)
-                self.start_instance(instance)
+        for instance in self.instances:
+            self.start_instance(instance)
 
     def start_instance(self, instance: Instance) -> None:
         """Start an instance that is down."""
         instance.num_starts += 1
+        instance.doomed = False
         environment = self._environment | {
-            "ROPEWALK_NATS_URL": f"nats://127.0.0.1:{instance.proxy.port}",
+            "ROPEWALK_NATS_URL": f"nats://127.0.0.1:{self.networks.ports[instance.network]}",
             "ROPEWALK_NATS_USER": self._settings.user,
             "ROPEWALK_NATS_PASSWORD": self._settings.password,
             "ROPEWALK_INSTANCE": f"{instance.name}-{instance.num_starts}",
@@ -91,15 +94,18 @@ class Stack:
 
     async def end(self) -> None:
         """Stop everything for good, whatever state it is in."""
-        for instance in self.instances:
-            if instance.process is not None:
-                instance.process.send_signal(signal.SIGCONT)
-                instance.process.terminate()
-        for instance in self.instances:
-            if instance.process is not None:
-                try:
-                    instance.process.wait(20)
-                except subprocess.TimeoutExpired:
-                    instance.process.kill()
-                    instance.process.wait()
-            await instance.proxy.stop()
+        processes = [instance.process for instance in self.instances if instance.process is not None]
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        await asyncio.to_thread(_wait, processes)
+        self.networks.stop()
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
