@@ -131,9 +131,8 @@ class LeaseKeeper:
         return await self._in_loop(self._acquire(lease_subject(stage, run_id), on_lost, by_force))
 
     async def release(self, lease: Lease) -> None:
-        """Give the lease back, so that others need not wait for it to expire."""
-        with self._lock:
-            self._held.pop(lease.subject, None)
+        """Give the lease back, so that others need not wait for it to expire. Harmless for one that was lost."""
+        self._drop(lease)
         with contextlib.suppress(LeaseLostError, nats.errors.Error, TimeoutError):
             await self._in_loop(self._give_back(lease))
 
@@ -250,6 +249,8 @@ class LeaseKeeper:
 
     async def _renew(self, lease: Lease) -> None:
         async with lease.turn:
+            if self._held.get(lease.subject) is not lease:
+                return  # given back or lost meanwhile
             try:
                 await self._write(lease, lease.revision)
             except LeaseLostError:
@@ -275,10 +276,16 @@ class LeaseKeeper:
         except LeaseLostError:
             self._lose(lease, "somebody else was faster to take the expired key")
 
-    def _lose(self, lease: Lease, reason: str) -> None:
+    def _drop(self, lease: Lease) -> bool:
+        """Stop renewing it. Whether that is news; a later lease of the same key is another one and stays."""
         with self._lock:
-            lost = self._held.pop(lease.subject, None)
-        if lost is not None:
+            held = self._held.get(lease.subject) is lease
+            if held:
+                del self._held[lease.subject]
+        return held
+
+    def _lose(self, lease: Lease, reason: str) -> None:
+        if self._drop(lease):
             logger.warning("lost the lease %s: %s", lease.subject, reason)
             lease.lost = True
             lease.on_lost()

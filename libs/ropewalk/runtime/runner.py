@@ -340,8 +340,7 @@ class StageRunner:
                 self._timers.disarm(work.state)
             del self._works[run_id], self._tasks[run_id]
             remove_scratch(work.context.scratch)
-            if not work.lost:
-                await self._with.leases.release(work.lease)
+            await self._with.leases.release(work.lease)  # also when lost: else a key that is still ours lives for ever
 
     def _lose(self, run_id: str) -> None:
         work, task = self._works.get(run_id), self._tasks.get(run_id)
