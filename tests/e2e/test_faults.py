@@ -84,7 +84,7 @@ def test_a_corpus_smaller_than_a_batch_fails_with_its_sizes(stack, tmp_path) -> 
 async def published_by_hand(address: str, subject: str, body: bytes) -> str:
     """Publish with plain nats-py and return the reason on the dead letter that it becomes."""
     connection = await nats.connect(address)
-    dead_letters = await connection.jetstream().subscribe("dlq.>", ordered_consumer=True)
+    dead_letters = await connection.subscribe("dlq.>")
     await connection.jetstream().publish(subject, body)
     try:
         while True:

@@ -11,6 +11,9 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 
+from ropewalk.client import Client, blocking
+from ropewalk.events.access import SERVICE_USERS, emitted_by
+from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
@@ -164,6 +167,22 @@ def test_complete_talks_to_the_model(stack, promoted) -> None:
     done = stack.ropewalk("complete", "def add(", "--max-tokens", "8")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_every_service_said_only_what_it_may_and_was_refused_nothing(stack, promoted) -> None:
+    async def by_source(client: Client) -> dict[str, set[type[Message]]]:
+        said: dict[str, set[type[Message]]] = {}
+        for stream, plane in (("CONTROL", "evt.>"), ("TEL", "tel.>"), ("INFER", "log.>")):
+            async for stored in client.bus.read(plane, stream=stream):
+                said.setdefault(stored.envelope.source.removeprefix("/svc/"), set()).add(type(stored.message))
+        return said
+
+    said = blocking.call(by_source, stack.settings)
+    assert set(SERVICE_USERS) <= set(said)
+    for service in SERVICE_USERS:
+        assert said[service] <= set(emitted_by(service)), service
+    logs = [path.read_text() for path in (stack.state_dir / "logs").glob("*.log")]
+    assert not [text for text in logs if "refused by the bus" in text or "Permissions Violation" in text]
 
 
 def test_ports_that_were_taken_are_replaced(stack, promoted) -> None:
