@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _REFUSAL = re.compile(r"permissions violation for (publish|subscription)[^\"]*\"([^\"]+)\"")
 _REMEMBERED_S = 1.0
+_MOST_REMEMBERED = 100
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 _UNKNOWN_USER = ("authorization violation", "authentication revoked")
 
@@ -38,8 +39,11 @@ class Refusals:
         self._by_subject: dict[str, tuple[float, DeniedError]] = {}
 
     def reason(self) -> str:
-        """A sentence for everything that was refused: whoever has one is not ready. Empty if there is none."""
-        return "; ".join(str(error) for _, error in self._by_subject.values())
+        """What was refused last, as a sentence: whoever has one is not ready. Empty if nothing was."""
+        if not self._by_subject:
+            return ""
+        *others, (_, last) = self._by_subject.values()
+        return f"{last} (and {len(others)} other refusals)" if others else str(last)
 
     def raise_for(self, subject: str) -> None:
         """Raises DeniedError if the subject was refused lately. After that the server is asked again: it may have
@@ -60,7 +64,10 @@ class Refusals:
         remedy = f"`ropewalk keys show {self.user}` says what it may"
         denied = DeniedError(f"user {self.user!r} may not {what} {match[2]!r}: {remedy}")
         logger.error("refused by the bus: %s", denied)
+        self._by_subject.pop(match[2], None)
         self._by_subject[match[2]] = (time.monotonic(), denied)
+        if len(self._by_subject) > _MOST_REMEMBERED:
+            del self._by_subject[next(iter(self._by_subject))]
         return match[2], denied
 
     async def on_error(self, error: Exception) -> None:

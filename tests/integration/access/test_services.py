@@ -69,6 +69,20 @@ async def test_a_service_is_ready_under_its_own_rights_without_a_refusal(guarded
     assert "refused" not in log.read_text()
 
 
+async def test_a_service_that_lacks_a_right_is_not_ready_and_names_it(guarded, start) -> None:
+    config = guarded.layout.nats_config
+    lacking = "$JS.API.CONSUMER.MSG.NEXT.CONTROL.ingest__cancel"
+    config.write_text(config.read_text().replace(f'"{lacking}", ', ""))
+    guarded.reload()
+    log = start("ingest", "ingest")
+    try:
+        said = await answer_of(guarded, "ingest", log, lambda said: not said["ready"] and bool(said["reasons"]))
+    finally:
+        guarded.write_config()
+        guarded.reload()
+    assert f"user 'ingest' may not publish on '{lacking.lower()}'" in " ".join(said["reasons"])
+
+
 async def test_a_service_with_the_key_of_another_never_gets_ready_and_says_why(guarded, start) -> None:
     log = start("evaluator", "ingest")
     deadline = time.monotonic() + 60
