@@ -16,6 +16,7 @@ from ropewalk.drills.log import last_sequence, raw_messages, timeline_of
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline, reactions
+from ropewalk.drills.tasks import pass_on_cancellation
 from ropewalk.drills.traffic import letters_about
 from ropewalk.events.drill import DrillStarted
 from ropewalk.projections.projector import FOLDS, Projector
@@ -87,6 +88,7 @@ async def _again(bus: Bus, raw: RawStreamMsg, message_id: str) -> int:
                 raw.subject or "", raw.data or b"", timeout=_SEND_TIMEOUT_S, headers=headers
             )
         except (nats.errors.Error, TimeoutError):
+            pass_on_cancellation()
             await asyncio.sleep(_LOOK_S)
             continue
         return int(json.loads(reply.data)["seq"])

@@ -14,6 +14,7 @@ from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import doubled_probes, missing_probes
 from ropewalk.drills.stackview import BROKER, ready_process
+from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 from ropewalk.local.layout import Layout
@@ -93,8 +94,7 @@ async def full(folder: Path) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        filling.cancel()
-        await asyncio.gather(filling, return_exceptions=True)
+        await end(filling)
         filler.unlink(missing_ok=True)
 
 

@@ -13,6 +13,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 
+from ropewalk.drills.tasks import end, pass_on_cancellation
 from ropewalk.events.base import Message
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.bus import Bus
@@ -42,14 +43,15 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     async def until(self, found: Callable[[list[Stored[Message]]], Found | None], patience_s: float) -> Found | None:
         """What `found` makes of the timeline, as soon as it is not None; None after `patience_s`."""
         deadline = asyncio.get_running_loop().time() + patience_s
         seen = -1
         while True:
+            if self._task is not None and self._task.done():
+                self._task.result()  # raises what ended it
             if len(self.timeline) != seen:
                 seen = len(self.timeline)
                 if (answer := found(self.timeline)) is not None:
@@ -74,6 +76,7 @@ async def last_sequence(bus: Bus, stream: str = "CONTROL") -> int:
         try:
             return int((await bus.connection.jetstream().stream_info(stream)).state.last_seq)
         except _AWAY:
+            pass_on_cancellation()
             await asyncio.sleep(_LOOK_S)
 
 
@@ -84,6 +87,7 @@ async def server_time(connection: Client) -> datetime:
             reply = await connection.request("$JS.API.STREAM.INFO.CONTROL", b"", timeout=2)
             return datetime.fromisoformat(_microseconds(json.loads(reply.data)["ts"])).astimezone(UTC)
         except _AWAY:
+            pass_on_cancellation()
             await asyncio.sleep(_LOOK_S)
 
 
@@ -99,8 +103,10 @@ async def raw_messages(
         except nats.js.errors.NotFoundError:
             return
         except _AWAY:
+            pass_on_cancellation()
             await asyncio.sleep(_LOOK_S)
             continue
+        pass_on_cancellation()
         sequence = (found.seq or 0) + 1
         if last is None or sequence - 1 <= last:
             yield found
@@ -119,6 +125,7 @@ async def lease_gone(bus: Bus, stage: str, run_id: str, epoch: int) -> datetime:
             ended = MARKER in headers or _OPERATION in headers
             if current.time and (ended or _epoch_of(current) > epoch):
                 return current.time.astimezone(UTC)
+        pass_on_cancellation()
         await asyncio.sleep(_LOOK_S)
 
 

@@ -8,6 +8,7 @@ from typing import Self
 import nats.errors
 
 from ropewalk.drills.log import timeline_of
+from ropewalk.drills.tasks import end, pass_on_cancellation
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 from ropewalk.runtime.bus import Bus
@@ -39,8 +40,7 @@ class Prober:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     async def until(self, num_acknowledged: int, patience_s: float) -> bool:
         """Wait until that many are acknowledged in all."""
@@ -66,6 +66,7 @@ class Prober:
         while True:
             self.number += 1
             await self._send_surely(self.number)
+            pass_on_cancellation()
             self.acknowledged.append(self.number)
             await asyncio.sleep(_PACE_S)
 
@@ -73,6 +74,7 @@ class Prober:
         probe = DrillProbed(run_id=self._run_id, drill_id=self._drill_id, number=number)
         outgoing = self._bus.prepare(probe, cause_id=self._cause_id, key=str(number))
         while not await self._acknowledged(outgoing.subject, outgoing.body, outgoing.headers):
+            pass_on_cancellation()
             self.refused_at = self.refused_at or asyncio.get_running_loop().time()
             await asyncio.sleep(_PACE_S)
 

@@ -10,6 +10,7 @@ from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import Watch, lease_gone
 from ropewalk.drills.scorecard import check
 from ropewalk.drills.scoring import HeldStage, Timeline, first_sign, stage_ended, taken_over, zombie_endings
+from ropewalk.drills.tasks import end
 from ropewalk.events.drill import DrillCheck
 from ropewalk.events.run import StageStarted
 from ropewalk.runtime.bus import Bus
@@ -33,8 +34,7 @@ class StageWatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._gone is not None
-        self._gone.cancel()
-        await asyncio.gather(self._gone, return_exceptions=True)
+        await end(self._gone)
         await self._watch.__aexit__(kind, error, trace)
 
     @property

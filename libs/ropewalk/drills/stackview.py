@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from ropewalk.drills.errors import NotPreparedError
+from ropewalk.drills.tasks import pass_on_cancellation
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log
 from ropewalk.local.processes import die_with_parent
@@ -121,6 +122,7 @@ async def _anybody(connection: Client, service: str) -> bool:
     try:
         await connection.request(f"ctl.ping.{service}", b"", timeout=_ANSWER_S)
     except (nats.errors.Error, TimeoutError):
+        pass_on_cancellation()
         await asyncio.sleep(_LOOK_S)
         return False
     return True
