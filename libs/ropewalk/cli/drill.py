@@ -1,6 +1,7 @@
 """`drill`: faults on purpose, against the running stack, with a scorecard each."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -188,6 +189,7 @@ def _play(name: str, place: Layout, options: DrillOptions, as_json: bool) -> Non
 
 def _result(name: str, place: Layout, options: DrillOptions, *, quiet: bool) -> DrillResult:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, the fault is undone
+    logging.getLogger("ropewalk.runtime").setLevel(logging.ERROR)  # a broker that is away is what we came for
     say: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: console.print(text, markup=False))
     return asyncio.run(run_drill(name, place, options, say))
 

@@ -119,8 +119,8 @@ def letters_wrong(
 def slower(before: Sequence[float], during: Sequence[float]) -> tuple[bool, str]:
     """Whether healthy traffic suffered, and in words how. Latencies in seconds.
 
-    A drill sees a few dozen messages on a machine that does other things, so only a plain change counts: a median
-    beyond twice what it was, plus 50 ms. `benchmarks/` has the figure for the tail.
+    Poison is work, too, and a drill sees a few dozen messages on a machine that does other things. What holds
+    others up costs them seconds (a retry's pause, an ack wait), so the median may double and grow by 250 ms.
     """
     if not before or not during:
         return True, "healthy messages were not answered"
@@ -128,4 +128,4 @@ def slower(before: Sequence[float], during: Sequence[float]) -> tuple[bool, str]
         f"median {median(before) * 1e3:.0f} ms before and {median(during) * 1e3:.0f} ms among poison,"
         f" slowest {max(before) * 1e3:.0f} and {max(during) * 1e3:.0f} ms"
     )
-    return median(during) > 2 * median(before) + 0.05, told
+    return median(during) > 2 * median(before) + 0.25, told

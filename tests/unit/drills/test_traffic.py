@@ -72,7 +72,7 @@ def test_exactly_one_letter_per_message_and_reader_is_right() -> None:
 
 
 def test_only_a_plain_change_of_the_median_counts_as_slower() -> None:
-    assert not slower([0.01] * 9, [0.06] * 9)[0]
-    assert slower([0.01] * 9, [0.08] * 9)[0]
+    assert not slower([0.01] * 9, [0.26] * 9)[0]
+    assert slower([0.01] * 9, [0.28] * 9)[0]
     assert not slower([0.2] * 9, [0.2] * 8 + [3.0])[0]
     assert slower([], [0.1])[0]
