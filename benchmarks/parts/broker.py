@@ -17,7 +17,7 @@ from ropewalk.runtime.topology import apply_topology
 _CONFIG = """
 host: 127.0.0.1
 port: {port}
-jetstream {{ store_dir: "{store}", sync_interval: always, max_file_store: 64GB }}
+jetstream {{ store_dir: "{store}", sync_interval: {sync}, max_file_store: 64GB }}
 """
 
 
@@ -31,15 +31,15 @@ class Broker:
 
 
 @contextlib.contextmanager
-def running_broker() -> Iterator[Broker]:
-    """A server with all streams."""
+def running_broker(*, sync: str = "always") -> Iterator[Broker]:
+    """A server with all streams. `sync` is its sync_interval, for those who only read what they filled in."""
     with tempfile.TemporaryDirectory(prefix="ropewalk-bench-") as name, socket.socket() as probe:
         folder = Path(name)
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
         probe.close()
         config = folder / "nats.conf"
-        config.write_text(_CONFIG.format(port=port, store=folder / "store"))
+        config.write_text(_CONFIG.format(port=port, store=folder / "store", sync=sync))
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"
         with (folder / "nats.log").open("wb") as log:
             process = subprocess.Popen([binary, "-c", config], stdout=log, stderr=log)

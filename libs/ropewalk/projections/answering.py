@@ -74,19 +74,25 @@ class Answers:
 
 
 def run_list(projector: Projector, limit: int, status: str = "") -> dict[str, Any]:
-    """The newest runs, oldest of them first, and how many there are."""
+    """The newest runs, oldest of them first, as many as fit into a message, and how many there are."""
     starts = projector.first_sequences()
     if status:
         matching = [run_id for run_id in starts if projector.view("runs", run_id)["status"] == status]
     else:
         matching = list(starts)
-    newest = heapq.nlargest(limit, matching, key=lambda run_id: starts[run_id])
+    found: list[dict[str, Any]] = []
+    left = MAX_PIECE
+    for run_id in heapq.nlargest(limit, matching, key=lambda run_id: starts[run_id]):
+        left -= len(projector.item("runs", run_id)) + len(run_id) + 20
+        if left < 0:
+            break
+        found.insert(0, {"run_id": run_id, **projector.view("runs", run_id)})
     return {
         "sequence": projector.sequence,
         "time": projector.time,
         "total": len(starts),
         "matching": len(matching),
-        "runs": [{"run_id": run_id, **projector.view("runs", run_id)} for run_id in reversed(newest)],
+        "runs": found,
     }
 
 

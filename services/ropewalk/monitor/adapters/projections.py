@@ -9,6 +9,8 @@ import asyncio
 import logging
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from nats.aio.client import Client
@@ -18,7 +20,7 @@ from ropewalk.projections.answering import Answers
 from ropewalk.projections.asking import SUBJECT
 from ropewalk.projections.projector import Projector, SnapshotError
 from ropewalk.projections.replay import Until, advance, fits
-from ropewalk.runtime.bulk import address_of
+from ropewalk.runtime.bulk import address_of, stream_ends
 from ropewalk.runtime.errors import BusError
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.wire import Wire, WireError, open_wire
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 _SLICE = 2_000
 _POLL_S = 1.0
 _TIMEOUT_S = 5.0
+_MIRROR_PATIENCE_S = 1.0
+_MIRROR_TICK_S = 0.005
 _STARTING = b'{"error": "the projector has not read the whole log yet; ask again in a moment"}'
 
 
@@ -71,33 +75,50 @@ class LiveProjector:
         """Look at the log first, so that whoever just wrote something sees it."""
         answer = _STARTING
         if self._ready:
-            await self._catch_up()
+            await self._look(self._follow_to_the_end)
             async with self._turn:
                 answer = self._answers.answer(message.subject.rpartition(".")[2], message.data)
         await message.respond(answer)
 
     async def _catch_up(self) -> None:
-        """Fold in what is new. Several may ask for it at once; each slice is one turn."""
-        more = True
-        while more:
-            async with self._turn:
-                try:
-                    more = await asyncio.to_thread(self._advance)
-                except (WireError, BusError) as error:
-                    logger.warning("projections wait for the log: %s", error)
-                    self._close()
-                    return
-        self._ready = True
+        """Fold in what is new, slice by slice, so that answers come in between."""
+        while await self._look(self._advance):
+            pass
+
+    async def _look(self, step: Callable[[], bool]) -> bool:
+        """Take a step in a thread, one at a time; whether there may be more to read."""
+        async with self._turn:
+            try:
+                more = await asyncio.to_thread(step)
+            except (WireError, BusError) as error:
+                logger.warning("projections wait for the log: %s", error)
+                self._close()
+                return False
+        self._ready = self._ready or not more
+        return more
 
     def _advance(self) -> bool:
         """Fold in one slice; whether there may be more."""
         with self._mutex:
-            if self._wire is None:
-                self._wire = open_wire(self._address, _TIMEOUT_S)
-                if not fits(self.projector, self._wire):
-                    logger.warning("this log is not the one of the snapshot: projecting it from its beginning")
-                    self._answers = Answers(Projector())
-            return advance(self.projector, self._wire, Until(num_messages=_SLICE)).num_read == _SLICE
+            return advance(self.projector, self._open(), Until(num_messages=_SLICE)).num_read == _SLICE
+
+    def _follow_to_the_end(self) -> bool:
+        """Fold in what CONTROL has now. AUDIT copies it within milliseconds, but later if the disk is busy."""
+        with self._mutex:
+            wire = self._open()
+            end, deadline = stream_ends(wire, "CONTROL").last, time.monotonic() + _MIRROR_PATIENCE_S
+            while self.projector.sequence < end and time.monotonic() < deadline:
+                if not advance(self.projector, wire, Until(num_messages=_SLICE)).num_read:
+                    time.sleep(_MIRROR_TICK_S)
+            return False
+
+    def _open(self) -> Wire:
+        if self._wire is None:
+            self._wire = open_wire(self._address, _TIMEOUT_S)
+            if not fits(self.projector, self._wire):
+                logger.warning("this log is not the one of the snapshot: projecting it from its beginning")
+                self._answers = Answers(Projector())
+        return self._wire
 
     def _close(self) -> None:
         if self._wire is not None:
