@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 from machine import describe
 
+from ropewalk.local.names import PROCESS_MARKER
 from ropewalk.local.processes import cpu_seconds, stack_processes
-from ropewalk.local.settings import PROCESS_MARKER
 
 _SETTLE_S = 30.0
 

@@ -2,12 +2,12 @@
 
 import sys
 
-from ropewalk.cli import quick
+from ropewalk.cli import quick, quick_status
 
 
 def main() -> None:
     """Run `ropewalk`."""
-    if quick.answer(sys.argv[1:]):
+    if quick.answer(sys.argv[1:]) or quick_status.answer(sys.argv[1:]):
         return
     from ropewalk.cli.commands import run
 

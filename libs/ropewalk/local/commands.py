@@ -10,14 +10,13 @@ from ropewalk.local.credentials import Credentials
 from ropewalk.local.env import process_environment
 from ropewalk.local.errors import StackStartError
 from ropewalk.local.layout import Layout
+from ropewalk.local.names import SERVICES
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports
 from ropewalk.local.probes import ServicePings, all_ready, http_answers, socket_accepts, stuck_after_full_disk
 from ropewalk.local.spec import Probe, ProcessSpec
 from ropewalk.local.state import endpoints_of
 
-SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint-manager", "evaluator", "monitor", "serving")
-PROCESSES = ("nats-server", "ray", "triton", *SERVICES)
 _OBJECT_STORE_BYTES = 200_000_000
 
 

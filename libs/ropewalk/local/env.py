@@ -6,8 +6,9 @@ from ropewalk.events.access import SERVICE_USERS
 from ropewalk.local.credentials import Credentials
 from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import Layout
+from ropewalk.local.names import MARKER, PROCESS_MARKER
 from ropewalk.local.ports import LOOPBACK, Ports
-from ropewalk.local.settings import MARKER, PROCESS_MARKER, inherited_environment
+from ropewalk.local.settings import inherited_environment
 from ropewalk.local.state import endpoints_of
 from ropewalk.runtime.settings import NatsSettings
 

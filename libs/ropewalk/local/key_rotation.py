@@ -18,10 +18,10 @@ from ropewalk.local.env import bus_settings
 from ropewalk.local.errors import LocalError
 from ropewalk.local.keys import replace_key
 from ropewalk.local.layout import Layout
+from ropewalk.local.lock import holder
 from ropewalk.local.nats_config import write_bus_config
 from ropewalk.local.ports import Ports
 from ropewalk.local.stack import running_state
-from ropewalk.local.supervisor import holder
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.errors import RopewalkError
 

@@ -1,81 +1,88 @@
 """Looks at a running stack for `ropewalk status`: its disks, its broker, its services. Bounded in time.
 
-Whatever does not answer is itself an answer, so nothing here raises for a part that is broken.
+Whatever does not answer is itself an answer, so nothing here raises for a part that is broken. Everything is asked
+over plain sockets from a few threads: the asynchronous libraries take longer to import than all of this to run.
 """
 
-import asyncio
 import json
 import time
-from collections.abc import Awaitable
-from dataclasses import dataclass
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any, TypeVar
 
-import httpx
-import nats.errors
-from nats.aio.client import Client
-
-from ropewalk.events.run import stage_state_subject
-from ropewalk.events.streams import stream_of
 from ropewalk.local.disks import disks_of
 from ropewalk.local.layout import Layout
 from ropewalk.local.ports import LOOPBACK
 from ropewalk.local.problems import BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
 from ropewalk.local.state import StackState
-from ropewalk.projections.asking import SUBJECT
-from ropewalk.runtime.lag import ConsumerLag, consumer_lag
+from ropewalk.projections.asking import ask
+from ropewalk.runtime.consumer_lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
+from ropewalk.runtime.wire import Address, Wire, WireError, open_wire
 
 T = TypeVar("T")
+Json = dict[str, Any]
+
 _TIMEOUT_S = 0.7
 _MOST_RUNS = 200
 _MOST_QUEUED = 20
 
 
-@dataclass(frozen=True)
-class _Asked:
-    services: tuple[ServiceAnswer, ...]
-    lags: tuple[ConsumerLag, ...] = ()
-    runs: tuple[RunSeen, ...] = ()
-
-
-async def observe(layout: Layout, state: StackState, bus_url: str, services: tuple[str, ...]) -> Seen:
-    """Ask everything at once; takes at most a second."""
-    broker, asked = await asyncio.gather(
-        broker_view(f"http://{LOOPBACK}:{state.ports.nats_monitor}"), _over_the_bus(bus_url, services)
-    )
+def observe(layout: Layout, state: StackState, bus_url: str, services: tuple[str, ...]) -> Seen:
+    """Ask everything at once; takes about a second at most."""
+    bus = Address(url=bus_url)
+    with ThreadPoolExecutor(max_workers=len(services) + 2) as pool:
+        looking = pool.submit(_look_at_broker, f"http://{LOOPBACK}:{state.ports.nats_monitor}", bus)
+        listing = pool.submit(_over_the_bus, bus, _runs)
+        answers = tuple(pool.map(lambda service: _ask(bus, service), services))
+        broker, lags = looking.result()
+        runs = listing.result() or []
     wanted = sum(stream.max_bytes - stream.num_bytes for stream in broker.streams)
     return Seen(
         now=time.time(),
         broker=broker,
         disks=tuple(disks_of(layout, wanted)),
         processes=state.processes,
-        services=asked.services,
-        lags=asked.lags,
-        runs=asked.runs,
+        services=answers,
+        lags=tuple(lags),
+        runs=tuple(runs),
     )
 
 
-async def broker_view(url: str) -> BrokerView:
-    """nats-server's own words: is it well, what does it hold, which limits are near."""
+def _look_at_broker(url: str, bus: Address) -> tuple[BrokerView, list[ConsumerLag]]:
+    """nats-server's own words: is it well, what does it hold, which limits are near, who is behind."""
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client:
-            health, store = await asyncio.gather(client.get("/healthz"), client.get("/jsz?streams=1&config=1"))
-            return _view(health.json().get("error", ""), store.json())
-    except (httpx.HTTPError, ValueError):
-        return BrokerView()
+        health = _get(f"{url}/healthz")
+        store = _get(f"{url}/jsz?streams=1&consumers=1&config=1")
+    except (OSError, ValueError):
+        return BrokerView(), []
+    streams = [
+        stream for account in store.get("account_details") or [] for stream in account.get("stream_detail") or []
+    ]
+    lags = _over_the_bus(bus, lambda wire: list(_lags(wire, streams)))
+    return _view(health.get("error", ""), store, streams), lags or []
 
 
-def _view(error: str, store: dict[str, object]) -> BrokerView:
-    accounts = store.get("account_details") or []
-    assert isinstance(accounts, list)
-    streams = [stream for account in accounts for stream in account.get("stream_detail") or []]
-    config, stored = store.get("config") or {}, store.get("storage")
-    assert isinstance(config, dict)
+def _get(url: str) -> Json:
+    """JSON, also from an answer that says that all is not well."""
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+            found: Json = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            found = json.load(error)
+    return found
+
+
+def _view(error: str, store: Json, streams: list[Json]) -> BrokerView:
     return BrokerView(
         answers=True,
         error=error,
-        stored_bytes=stored if isinstance(stored, int) else 0,
-        max_store_bytes=config.get("max_storage", 0),
+        stored_bytes=store.get("storage", 0),
+        max_store_bytes=store.get("config", {}).get("max_storage", 0),
         streams=tuple(
             StreamUse(name=stream["name"], num_bytes=stream["state"]["bytes"], max_bytes=stream["config"]["max_bytes"])
             for stream in streams
@@ -90,63 +97,39 @@ def _open_letters(state: dict[str, int]) -> int:
     return max(0, 2 * state.get("num_subjects", 0) - state["messages"])
 
 
-async def _over_the_bus(bus_url: str, services: tuple[str, ...]) -> _Asked:
-    client = Client()
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            await client.connect(bus_url, name="status", allow_reconnect=False, error_cb=_ignore)
-        asking = asyncio.gather(*(_ask(client, service) for service in services))
-        answers, lags, runs = await asyncio.gather(
-            asking, _or_nothing(consumer_lag(client)), _or_nothing(_runs(client))
-        )
-        return _Asked(tuple(answers), tuple(lags), tuple(runs))
-    except (nats.errors.Error, OSError, TimeoutError):
-        return _Asked(tuple(ServiceAnswer(service=service, answered=False) for service in services))
-    finally:
-        await client.close()
+def _lags(wire: Wire, streams: list[Json]) -> Iterator[ConsumerLag]:
+    """Of the consumers that are behind; their oldest message is looked up, the others cost nothing."""
+    for info in (info for stream in streams for info in stream.get("consumer_detail") or []):
+        if info["config"].get("durable_name") and (info["num_pending"] or info["num_ack_pending"]):
+            yield ConsumerLag(
+                stream=info["stream_name"],
+                consumer=info["name"],
+                pending=info["num_pending"],
+                ack_pending=info["num_ack_pending"],
+                redelivered=info["num_redelivered"],
+                oldest_s=_oldest_s(wire, info),
+            )
 
 
-async def _or_nothing(asked: Awaitable[list[T]]) -> list[T]:
-    """What can be had in time. Who does not answer is named elsewhere."""
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            return await asked
-    except (nats.errors.Error, ValueError, TimeoutError):
-        return []
+def _oldest_s(wire: Wire, info: Json) -> float:
+    """Age of the first message behind the ack floor, as `runtime.lag` has it."""
+    config, ages = info["config"], [0.0]
+    for subject in config.get("filter_subjects") or [config.get("filter_subject") or ">"]:
+        wanted = {"seq": info["ack_floor"]["stream_seq"] + 1, "next_by_subj": subject}
+        ages.append(time.time() - (_stored_at(wire, info["stream_name"], wanted) or time.time()))
+    return max(ages)
 
 
-async def _runs(client: Client) -> list[RunSeen]:
-    """Runs that may not get on, as the monitor's live projection has them; the longest in line first."""
-    troubled = [run for run in await _run_list(client, "running") if run["detail"]]
-    queued = (await _run_list(client, "queued"))[:_MOST_QUEUED]
-    since = await asyncio.gather(*(_stage_changed_at(client, run["stage"], run["run_id"]) for run in queued))
-    return [
-        *(
-            RunSeen(run_id=run["run_id"], stage=run["stage"], queued_since=at)
-            for run, at in zip(queued, since, strict=True)
-        ),
-        *(RunSeen(run_id=run["run_id"], stage=run["stage"], detail=run["detail"]) for run in troubled),
-    ]
+def _stored_at(wire: Wire, stream: str, which: Json) -> float:
+    """When a message was stored, in seconds since 1970; 0 if there is none."""
+    reply = wire.request(f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(which).encode())
+    message = json.loads(reply.body).get("message")
+    return datetime.fromisoformat(message["time"]).timestamp() if message else 0.0
 
 
-async def _run_list(client: Client, status: str) -> list[dict[str, Any]]:
-    question = json.dumps({"limit": _MOST_RUNS, "status": status}).encode()
-    reply = await client.request(f"{SUBJECT}.run_list", question, timeout=_TIMEOUT_S)
-    runs: list[dict[str, Any]] = json.loads(reply.data).get("runs", [])
-    return runs
-
-
-async def _stage_changed_at(client: Client, stage: str, run_id: str) -> float:
-    subject = stage_state_subject(stage, run_id)
-    raw = await client.jetstream(timeout=_TIMEOUT_S).get_last_msg(stream_of(subject), subject)
-    return raw.time.timestamp() if raw.time is not None else 0.0
-
-
-async def _ask(client: Client, service: str) -> ServiceAnswer:
-    try:
-        reply = await client.request(f"ctl.ping.{service}", b"", timeout=_TIMEOUT_S)
-        said = json.loads(reply.data)
-    except (nats.errors.Error, ValueError, TimeoutError):
+def _ask(bus: Address, service: str) -> ServiceAnswer:
+    said = _over_the_bus(bus, lambda wire: json.loads(wire.request(f"ctl.ping.{service}", b"").body))
+    if said is None:
         return ServiceAnswer(service=service, answered=False)
     return ServiceAnswer(
         service=service,
@@ -156,5 +139,24 @@ async def _ask(client: Client, service: str) -> ServiceAnswer:
     )
 
 
-async def _ignore(_: Exception) -> None:
-    """That a service does not answer says it."""
+def _runs(wire: Wire) -> list[RunSeen]:
+    """Runs that may not get on, as the monitor's live projection has them; those in line first."""
+    queued = ask(wire, "run_list", limit=_MOST_QUEUED, status="queued")["runs"]
+    running = ask(wire, "run_list", limit=_MOST_RUNS, status="running")["runs"]
+    return [
+        *(RunSeen(run_id=run["run_id"], stage=run["stage"], queued_since=_queued_at(wire, run)) for run in queued),
+        *(RunSeen(run_id=run["run_id"], stage=run["stage"], detail=run["detail"]) for run in running if run["detail"]),
+    ]
+
+
+def _queued_at(wire: Wire, run: Json) -> float:
+    return _stored_at(wire, "CONTROL", {"last_by_subj": f"state.run.{run['stage']}.v1.{run['run_id']}"})
+
+
+def _over_the_bus(bus: Address, question: Callable[[Wire], T]) -> T | None:
+    """What can be had in time, else None. Who does not answer is named elsewhere."""
+    try:
+        with open_wire(bus, _TIMEOUT_S) as wire:
+            return question(wire)
+    except (WireError, ValueError):
+        return None

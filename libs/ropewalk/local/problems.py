@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from ropewalk.local.state import ProcessState
-from ropewalk.runtime.lag import ConsumerLag
+from ropewalk.runtime.consumer_lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
 
 EARLY = 0.8  # of a limit: worth a line while there is time

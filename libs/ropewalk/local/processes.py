@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from ropewalk.local.settings import MARKER, PROCESS_MARKER
+from ropewalk.local.names import MARKER, PROCESS_MARKER
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)

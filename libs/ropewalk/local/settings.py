@@ -8,9 +8,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ropewalk.runtime.settings import ExpandedPath
 
-MARKER = "ROPEWALK_STACK_STATE"
-PROCESS_MARKER = "ROPEWALK_STACK_PROCESS"
-
 
 class LocalSettings(BaseSettings):
     """Where the embedded stack keeps its state."""

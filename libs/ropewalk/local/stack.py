@@ -1,6 +1,5 @@
 """What the command line does with the embedded stack: bring it up, look at it, take it down."""
 
-import asyncio
 import os
 import shutil
 import signal
@@ -12,23 +11,20 @@ from dataclasses import dataclass
 
 import psutil
 
-from ropewalk.events.access import OPERATOR
-from ropewalk.local.commands import SERVICES
 from ropewalk.local.credentials import Credentials, read_credentials
 from ropewalk.local.errors import StackNotRunningError, StackStartError
 from ropewalk.local.layout import Layout
+from ropewalk.local.lock import READY_TIMEOUT_S, holder
 from ropewalk.local.logfiles import open_log, tail_lines
+from ropewalk.local.names import OPERATOR, PROCESS_MARKER, SERVICES, SUPERVISOR
 from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, Seen, problems_of
 from ropewalk.local.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
-from ropewalk.local.settings import PROCESS_MARKER, inherited_environment
 from ropewalk.local.state import Endpoints, ProcessState, StackState, read_state, write_state
-from ropewalk.local.supervisor import READY_TIMEOUT_S, holder
 
 _POLL_S = 0.1
 _LAUNCH_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 60.0
-SUPERVISOR = "supervisor"
 
 Watcher = Callable[[StackState], None]
 
@@ -116,7 +112,7 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
     endpoints = _with_secret(state.endpoints, credentials)
     by_name = _by_process(layout)
     before, began = _cpu_seconds(by_name), time.monotonic()
-    seen = asyncio.run(observe(layout, state, endpoints.nats, SERVICES))
+    seen = observe(layout, state, endpoints.nats, SERVICES)
     time.sleep(max(0.0, over_s - (time.monotonic() - began)))
     after, lasted_s = _cpu_seconds(by_name), time.monotonic() - began
     usage = tuple(
@@ -168,6 +164,8 @@ def _forget_problem(layout: Layout) -> None:
 
 
 def _launch_supervisor(layout: Layout) -> None:
+    from ropewalk.local.settings import inherited_environment  # imports what only a start needs
+
     with open_log(layout.log_of(SUPERVISOR)) as log:
         launched = subprocess.run(
             [sys.executable, "-m", "ropewalk.local.supervisor", str(layout.state_dir)],

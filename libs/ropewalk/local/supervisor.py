@@ -5,17 +5,12 @@ Run as `python -m ropewalk.local.supervisor STATE_DIR`.
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import shutil
 import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.commands import Plan, broker, engines_and_services
@@ -23,6 +18,7 @@ from ropewalk.local.credentials import ensure_credentials
 from ropewalk.local.env import bus_settings
 from ropewalk.local.errors import LocalError
 from ropewalk.local.layout import Layout, layout_of
+from ropewalk.local.lock import READY_TIMEOUT_S, held
 from ropewalk.local.nats_config import write_bus_config
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
@@ -34,13 +30,6 @@ from ropewalk.local.state import StackState, endpoints_of, read_state, write_sta
 from ropewalk.runtime.topology import apply_topology
 
 logger = logging.getLogger(__name__)
-
-READY_TIMEOUT_S = 120.0
-_LOCK_PATIENCE_S = 2.0  # those who ask whether the folder is held hold it for a moment themselves
-
-
-class AlreadyRunningError(LocalError):
-    """Another supervisor holds the state folder."""
 
 
 class Supervisor:
@@ -120,37 +109,6 @@ def prepare(layout: Layout) -> Plan:
     ports = choose_ports(previous.ports if previous else Ports(), claims)
     write_bus_config(layout, ports, credentials)
     return Plan(layout=layout, ports=ports, credentials=credentials, claims=claims)
-
-
-@contextmanager
-def held(layout: Layout) -> Iterator[None]:
-    """Hold the state folder while inside; the kernel lets go of it when we die. Raises AlreadyRunningError."""
-    deadline = time.monotonic() + _LOCK_PATIENCE_S
-    with layout.lock_file.open("a+") as file:
-        while not _lock(file):
-            if time.monotonic() > deadline:
-                raise AlreadyRunningError(f"a stack already runs in {layout.state_dir}")
-            time.sleep(0.02)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def holder(layout: Layout) -> int:
-    """The process id of the living supervisor of the state folder; 0 if there is none."""
-    if not layout.lock_file.exists():
-        return 0
-    with layout.lock_file.open("r+") as file:
-        return 0 if _lock(file) else int(file.read().strip() or 0)
-
-
-def _lock(file: TextIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _problem_of(starting: asyncio.Task[None]) -> str:

@@ -1,6 +1,5 @@
 """How far every durable consumer is behind: what a dashboard, an alarm and `ropewalk bus lag` show."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,21 +8,10 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from ropewalk.events.streams import LEASE_STREAM, STREAMS
+from ropewalk.runtime.consumer_lag import ConsumerLag
 from ropewalk.runtime.topology import all_consumers
 
 _LOOKED_AT = (*(spec.name for spec in STREAMS if not spec.mirror_of), LEASE_STREAM)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConsumerLag:
-    """Messages not delivered yet, delivered and unsettled, delivered again; age of the oldest of them in seconds."""
-
-    stream: str
-    consumer: str
-    pending: int
-    ack_pending: int
-    redelivered: int
-    oldest_s: float
 
 
 async def consumer_lag(connection: Client) -> list[ConsumerLag]:

@@ -8,8 +8,8 @@ import pytest
 from ropewalk.local.credentials import ensure_credentials
 from ropewalk.local.key_rotation import rotate
 from ropewalk.local.keys import ensure_keys, export_key, public_key, replace_key, seed_file
+from ropewalk.local.lock import held
 from ropewalk.local.state import ProcessState, StackState, endpoints_of, write_state
-from ropewalk.local.supervisor import held
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.errors import BusError, DeniedError
 

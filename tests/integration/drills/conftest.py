@@ -21,13 +21,14 @@ from ropewalk.events.run import RunAccepted, StageStarted
 from ropewalk.local.commands import Plan, broker
 from ropewalk.local.env import bus_settings
 from ropewalk.local.layout import Layout, layout_of
+from ropewalk.local.lock import held
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.probes import ServicePings
 from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, write_state
-from ropewalk.local.supervisor import held, prepare
+from ropewalk.local.supervisor import prepare
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.topology import apply_topology

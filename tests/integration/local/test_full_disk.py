@@ -44,7 +44,7 @@ async def look(small_disk: Path, plan, running, operator_url) -> Callable[[], Aw
             endpoints=endpoints,
             processes=(running.state,),
         )
-        return problems_of(await observe(plan.layout, state, operator_url, ("publishing",)))
+        return problems_of(await asyncio.to_thread(observe, plan.layout, state, operator_url, ("publishing",)))
 
     return now
 

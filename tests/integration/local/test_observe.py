@@ -58,7 +58,7 @@ def look(plan, running, operator_url) -> Callable[[], Awaitable[tuple[Problem, .
             endpoints=endpoints,
             processes=(running.state, ProcessState(service="sample", pid=1, status="ready")),
         )
-        return problems_of(await observe(plan.layout, state, operator_url, ("sample",)))
+        return problems_of(await asyncio.to_thread(observe, plan.layout, state, operator_url, ("sample",)))
 
     return now
 

@@ -19,7 +19,7 @@ from ropewalk.local.state import StackState, endpoints_of, write_state
 
 HOLD = (
     "import sys, time\nfrom pathlib import Path\n"
-    "from ropewalk.local.layout import layout_of\nfrom ropewalk.local.supervisor import held\n"
+    "from ropewalk.local.layout import layout_of\nfrom ropewalk.local.lock import held\n"
     "with held(layout_of(Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(600)"
 )
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ropewalk.local.layout import Layout, layout_of
+from ropewalk.local.names import MARKER, PROCESS_MARKER
 from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.processes import kill_leftovers
-from ropewalk.local.settings import MARKER, PROCESS_MARKER
 from ropewalk.local.spec import ProcessSpec, RestartPolicy
 
 QUICK = RestartPolicy(first_delay_s=0.02, max_delay_s=0.1)

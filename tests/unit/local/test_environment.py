@@ -8,8 +8,8 @@ from ropewalk.local.credentials import Credentials
 from ropewalk.local.env import bus_settings, process_environment, stack_environment
 from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import layout_of
+from ropewalk.local.names import MARKER, PROCESS_MARKER
 from ropewalk.local.ports import Ports
-from ropewalk.local.settings import MARKER, PROCESS_MARKER
 from ropewalk.monitor.settings import Settings as MonitorSettings
 from ropewalk.preprocessing.settings import Settings as PreprocessingSettings
 from ropewalk.serving.settings import Settings as ServingSettings

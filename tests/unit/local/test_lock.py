@@ -8,14 +8,14 @@ import pytest
 
 from ropewalk.local.errors import StackNotRunningError
 from ropewalk.local.layout import layout_of
+from ropewalk.local.lock import AlreadyRunningError, held, holder
 from ropewalk.local.ports import Ports
 from ropewalk.local.stack import is_up, running_state, take_down
 from ropewalk.local.state import StackState, endpoints_of, write_state
-from ropewalk.local.supervisor import AlreadyRunningError, held, holder
 
 HOLD = (
     "import sys, time\nfrom pathlib import Path\n"
-    "from ropewalk.local.layout import layout_of\nfrom ropewalk.local.supervisor import held\n"
+    "from ropewalk.local.layout import layout_of\nfrom ropewalk.local.lock import held\n"
     "with held(layout_of(Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(600)"
 )
 

@@ -14,7 +14,7 @@ from ropewalk.local.problems import (
     what_waits,
 )
 from ropewalk.local.state import ProcessState
-from ropewalk.runtime.lag import ConsumerLag
+from ropewalk.runtime.consumer_lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
 
 NOW = 1_800_000_000.0

@@ -1,0 +1,96 @@
+"""`ropewalk status` as text and JSON. Light to import: see `quick`."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from ropewalk.local.ports import moved_ports
+from ropewalk.local.problems import Problem, what_waits
+from ropewalk.local.stack import StackStatus
+from ropewalk.local.state import StackState
+
+MARKS = {"ready": "[green]●[/]", "starting": "[yellow]◐[/]", "backing off": "[red]○[/]", "waiting": "[dim]·[/]"}
+_MIB = 1024**2
+
+
+def show_status(measured: StackStatus, console: Console, *, as_json: bool) -> None:
+    """Endpoints, processes and, last because it is read first, what is wrong."""
+    if as_json:
+        console.print(json.dumps(status_json(measured), indent=1), soft_wrap=True, markup=False)
+        return
+    console.print(endpoints_view(measured.state))
+    console.print(processes_view(measured))
+    console.print(f"API key for the OpenAI endpoint: {measured.demo_key}", markup=False)
+    for problem in measured.problems:
+        console.print(problem_view(problem), soft_wrap=True)
+    if not measured.problems:
+        console.print("[green]✓[/] nothing is wrong")
+
+
+def endpoints_view(state: StackState) -> Group:
+    """Where to connect, and which ports are not the usual ones."""
+    table = Table.grid(padding=(0, 2))
+    for name, address in state.endpoints.model_dump().items():
+        table.add_row(f"  {name}", f"[bold]{address}[/]")
+    table.add_row("  state folder", state.state_dir)
+    notes = [
+        Text(f"  port {usual} for {name} was taken, {chosen} is used instead", style="yellow")
+        for name, (usual, chosen) in moved_ports(state.ports).items()
+    ]
+    return Group(table, *notes)
+
+
+def processes_view(measured: StackStatus) -> Table:
+    """What runs, with its use of CPU and memory."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("service", "pid", "status", "restarts", "cpu %", "MiB"):
+        table.add_column(heading, justify="left" if heading in ("service", "status") else "right")
+    for use in measured.usage:
+        process = use.state
+        numbers = (str(process.restarts), f"{use.cpu_percent:.0f}", f"{use.rss_bytes / _MIB:.0f}")
+        mark = f"{MARKS.get(process.status, '·')} {process.status}"
+        table.add_row(process.service, str(process.pid or "-"), mark, *numbers)
+    total = sum(use.rss_bytes for use in measured.usage) / _MIB
+    table.add_row("all", "", "", "", f"{sum(use.cpu_percent for use in measured.usage):.0f}", f"{total:.0f}")
+    return table
+
+
+def problem_view(problem: Problem) -> Text:
+    """The cause and, on the next line, the remedy."""
+    mark, style = ("✗ ", "red") if problem.severity == "error" else ("! ", "yellow")
+    return Text.assemble((mark, style), problem.what, "\n  → ", (problem.remedy, "bold"))
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """`kind` is for programs and stays, the sentences are for people and may change."""
+    since = datetime.fromtimestamp(problem.since, UTC).isoformat(timespec="seconds") if problem.since else None
+    return {**asdict(problem), "since": since}
+
+
+def status_json(measured: StackStatus) -> dict[str, Any]:
+    """The documented form of `ropewalk status --json`."""
+    return {
+        "endpoints": measured.endpoints.model_dump(),
+        "state_dir": measured.state.state_dir,
+        "demo_key": measured.demo_key,
+        "phase": measured.state.phase,
+        "problems": [problem_json(problem) for problem in measured.problems],
+        "waiting": asdict(what_waits(measured.seen)),
+        "ports": measured.state.ports.model_dump(),
+        "processes": [
+            {
+                "service": use.state.service,
+                "pid": use.state.pid,
+                "status": use.state.status,
+                "restarts": use.state.restarts,
+                "cpu_percent": round(use.cpu_percent, 1),
+                "rss_bytes": use.rss_bytes,
+            }
+            for use in measured.usage
+        ],
+    }

@@ -1,0 +1,10 @@
+"""The names of the stack's processes. Importing them must cost nothing: `ropewalk status` waits for it."""
+
+SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint-manager", "evaluator", "monitor", "serving")
+PROCESSES = ("nats-server", "ray", "triton", *SERVICES)
+SUPERVISOR = "supervisor"
+OPERATOR = "operator"  # a user of the bus: `events.access` has it, and would import every message type
+
+# What marks the processes of a stack in their environment.
+MARKER = "ROPEWALK_STACK_STATE"
+PROCESS_MARKER = "ROPEWALK_STACK_PROCESS"
