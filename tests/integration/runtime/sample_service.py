@@ -12,7 +12,7 @@ from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext
 
 SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)
-STALL_S = 2.0
+STALL_S = 4.0
 
 
 async def work(context: StageContext, event: RunAccepted) -> tuple[Message, ...]:

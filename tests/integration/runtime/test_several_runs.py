@@ -184,7 +184,7 @@ async def test_a_silent_stage_is_ended_and_tried_again(sample) -> None:
     sample.start()
     await sample.accept("silent-1")
     seen = await sample.until(of(CorpusIngested, "silent-1"))
-    assert [m.silent_s for m in seen if isinstance(m, StageStalled)] == [2.0]
+    assert [m.silent_s for m in seen if isinstance(m, StageStalled)] == [4.0]
     assert (await sample.state("silent-1")).retries == {"stalled": 1}
 
 
