@@ -28,7 +28,7 @@ from nats.js.api import RawStreamMsg
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.delivery import outcome_or_error
-from ropewalk.runtime.errors import LeaseLostError
+from ropewalk.runtime.errors import BusError, LeaseLostError
 from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.sending import WRONG_SEQUENCE
 from ropewalk.runtime.settings import NatsSettings
@@ -41,6 +41,7 @@ _RENEWALS_PER_TTL = 4
 _PATIENCE_S = 900.0  # a holder that hears nothing for this long gives up
 _WAIT_S = 0.05
 _AWAY_S = 0.5
+_CONNECT_AGAIN_S = 0.5
 _OPERATION = "KV-Operation"
 MARKER = "Nats-Marker-Reason"
 
@@ -232,10 +233,13 @@ class LeaseKeeper:
 
     async def _connect_and_renew(self) -> None:
         while self._connection is None:
-            with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
+            try:
                 name = f"{self._holder}-leases"
                 self._connection = await connect(self._settings, name, reconnected_cb=self._on_reconnected)
                 self._connected.set()
+            except (BusError, OSError, nats.errors.Error, TimeoutError) as error:
+                logger.warning("no leases yet: %s", error)  # our key may just be changing
+                await asyncio.sleep(_CONNECT_AGAIN_S)
         while True:
             await asyncio.sleep(self._ttl_s / _RENEWALS_PER_TTL)
             with self._lock:

@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import time
 
+from ropewalk.events.access import USERS
 from ropewalk.events.run import StageStarted
+from ropewalk.local.supervisor import prepare
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.topology import apply_topology
 
@@ -14,6 +17,19 @@ from ropewalk.runtime.topology import apply_topology
 async def test_configuration_and_state_folder_are_private(plan):
     assert stat.S_IMODE(plan.layout.nats_config.stat().st_mode) == 0o600
     assert stat.S_IMODE(plan.layout.state_dir.stat().st_mode) == 0o700
+
+
+async def test_a_state_folder_of_an_older_version_gets_keys_and_keeps_its_other_secrets(plan):
+    layout = plan.layout
+    shutil.rmtree(layout.keys)
+    layout.credentials_file.write_text('{"nats_token": "the only key there was", "demo_key": "kept"}')
+
+    credentials = prepare(layout).credentials
+
+    assert credentials.demo_key == "kept"
+    assert {path.stem for path in layout.keys.iterdir()} == set(USERS)
+    assert credentials.nats_password in layout.nats_config.read_text()
+    assert "the only key there was" not in layout.nats_config.read_text()
 
 
 async def test_broker_refuses_who_has_no_key(plan, running):
