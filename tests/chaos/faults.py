@@ -12,6 +12,7 @@ FaultKind = Literal[
     "kill_everything",
     "pause_service",
     "cut_network",
+    "slow_network",
     "reset_network",
     "duplicate",
     "poison",
@@ -24,6 +25,7 @@ WEIGHTS: dict[FaultKind, int] = {
     "kill_everything": 1,
     "pause_service": 3,
     "cut_network": 2,
+    "slow_network": 1,
     "reset_network": 1,
     "duplicate": 4,
     "poison": 1,
@@ -48,7 +50,7 @@ def plan(seed: int, num_faults: int, mean_gap_s: float, ttl_s: float) -> tuple[F
     chance = random.Random(f"faults/{seed}")
     at_s = 0.0
     faults: list[Fault] = []
-    longest_s = dict.fromkeys(("pause_service", "cut_network", "kill_broker"), 2 * ttl_s)
+    longest_s = dict.fromkeys(("pause_service", "cut_network", "slow_network", "kill_broker"), 2 * ttl_s)
     kinds = [*WEIGHTS, *chance.choices([*WEIGHTS], [*WEIGHTS.values()], k=num_faults)][:num_faults]
     chance.shuffle(kinds)
     for kind in kinds:

@@ -140,17 +140,20 @@ class Injector:
         return instance.name
 
     async def _cut_network(self, fault: Fault) -> str:
-        instance = await self._instance(fault)
-        self._stack.networks.tell("cut", instance.network)
-        self.counts["cut_network"] += 1
-        await asyncio.sleep(fault.seconds)
-        self._stack.networks.tell("heal", instance.network)
-        return instance.name
+        return await self._spoil_network(fault, "drop")
+
+    async def _slow_network(self, fault: Fault) -> str:
+        return await self._spoil_network(fault, "delay")
 
     async def _reset_network(self, fault: Fault) -> str:
+        return await self._spoil_network(fault, "reset")
+
+    async def _spoil_network(self, fault: Fault, mode: str) -> str:
         instance = await self._instance(fault)
-        self._stack.networks.tell("reset", instance.network)
-        self.counts["reset_network"] += 1
+        self._stack.networks.tell(mode, instance.network)
+        self.counts[fault.kind] += 1
+        await asyncio.sleep(fault.seconds)
+        self._stack.networks.tell("heal", instance.network)
         return instance.name
 
     async def _duplicate(self, fault: Fault) -> str:
