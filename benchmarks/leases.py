@@ -110,7 +110,7 @@ def _cpu(broker: Broker, options: argparse.Namespace, num_leases: int) -> dict[s
 def _num_renewals(broker: Broker) -> int:
     """How many messages the lease bucket ever had."""
     with open_wire(address_of(broker.settings)) as wire:
-        return stream_ends(wire, LEASE_STREAM)[1]
+        return stream_ends(wire, LEASE_STREAM).last
 
 
 def _seconds(pids: Sequence[int]) -> float:
