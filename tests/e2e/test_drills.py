@@ -42,3 +42,14 @@ def test_one_run_passes_drill_after_drill_and_is_whole_in_the_end(stack) -> None
     }
     verified = stack.ropewalk("ledger", "verify", RUN)
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_a_killed_worker_costs_steps_but_no_sample(stack) -> None:
+    run = "drilled-worker"
+    stack.submit({"base": "python-stdlib-tiny", "trials": 0, "minutes": 0.5, "seed": 12}, run)
+    stack.until(run, CheckpointCommitted)
+    card = drill(stack, "kill-worker", "--run", run)
+    assert card["target"].startswith("training worker ")
+    assert 0 < card["detect_s"] <= card["recover_s"] < 120
+    assert (card["lost"], card["lost_unit"]) == (0, "steps")
+    assert "as planned" in next(each["detail"] for each in card["checks"] if each["name"] == "ledger")

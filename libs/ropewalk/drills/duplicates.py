@@ -30,12 +30,12 @@ _SEND_TIMEOUT_S = 5.0
 
 
 async def prepare(ground: Ground) -> Target:
-    """The run that was named, or the newest one that is over."""
+    """The run that was named, or the newest one that was accepted and is over."""
     wanted = ground.options.run_id
     runs = [run for run in await ground.client.runs() if run.run_id == (wanted or run.run_id)]
     if wanted and not runs:
         raise NotPreparedError(f"there is no run {wanted!r} in the log; `ropewalk runs` lists them all")
-    over = [run for run in runs if run.is_over]
+    over = [run for run in runs if run.is_over and (wanted or run.status != "refused")]
     if not over:
         which = f"run {wanted!r} is not over" if wanted else "no run is over"
         raise NotPreparedError(f"{which}: only of a finished run can be told what its duplicates cause, so wait for it")

@@ -46,7 +46,7 @@ async def play(scene: Scene) -> Observed:
     held, patience_s = scene.target.held, scene.ground.options.patience_s
     assert held is not None
     send(scene.instance.pid, signal.SIGKILL)
-    async with Watch(scene.ground.bus, f"*.*.*.*.{held.run_id}") as watch:
+    async with Watch(scene.ground.bus, f"evt.*.*.*.{held.run_id}") as watch:
         await watch.until(lambda seen: worker_loss(seen, scene.mark).recover_s, patience_s)
         await watch.until(lambda seen: stage_ended(seen, held), patience_s)
         return score(watch.timeline, scene.mark, scene.ground.client.settings.objects_url)

@@ -125,9 +125,14 @@ async def small_disk_stack(
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def bus(small_stack: SmallStack) -> AsyncIterator[Bus]:
+async def client(small_stack: SmallStack) -> AsyncIterator[Client]:
     async with await Client.connect(find_settings(small_stack.layout.state_dir, MAINTAINER)) as client:
-        yield client.bus
+        yield client
+
+
+@pytest.fixture
+def bus(client: Client) -> Bus:
+    return client.bus
 
 
 @pytest.fixture

@@ -9,11 +9,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ropewalk.drills.acting import KILL_WORKER, new_drill, score_kill_of_worker
+from ropewalk.drills.acting import begin as begin_drill
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.stackview import process
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.drill import DrillCompleted
 from ropewalk.events.run import RunFailed, StageCompleted
+from ropewalk.events.training import TrainingInterrupted, TrainingResumed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -111,6 +114,42 @@ async def test_every_message_of_a_run_again_changes_nothing(small_stack, bus, be
             await asyncio.sleep(0.1)
     card = passed(await play(small_stack, "duplicate-everything", run_id="fails-0"))
     assert card.doubled == 0
+
+
+async def test_a_worker_that_somebody_killed_after_a_mark_gets_a_scorecard_and_a_run_without_one_gets_none(
+    small_stack, client
+) -> None:
+    assert await score_kill_of_worker(client, small_stack.layout, "marked") is None
+    await begin_drill(client.bus, new_drill(KILL_WORKER, "marked", "training worker 7"))
+    lost = TrainingInterrupted(run_id="marked", epoch=1, attempt=1, cause="killed", last_step=9, detail="")
+    back = TrainingResumed(run_id="marked", epoch=1, attempt=2, resume_step=6, checkpoint_id="c", seconds_lost=1.0)
+    for event in (lost, back):
+        await client.bus.publish(event)
+
+    result = await score_kill_of_worker(client, small_stack.layout, "marked")
+    assert result is not None
+    card = passed(result)
+    assert 0 < card.detect_s <= card.recover_s
+    assert card.checks[0].detail == "at step 6, 3 steps taken again"
+    assert card in await facts(client.bus, "marked")
+
+
+@pytest.mark.slow
+async def test_all_plays_what_it_can_and_says_what_it_left_out(small_stack) -> None:
+    ropewalk = Path(sysconfig.get_path("scripts")) / "ropewalk"
+    played = await asyncio.create_subprocess_exec(
+        *(ropewalk, "drill", "all", "--json", "--minutes", "1", "--state-dir", small_stack.layout.state_dir),
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, complaints = await asyncio.wait_for(played.communicate(), 300)
+    assert (played.returncode, complaints) == (0, b""), complaints
+    answer = json.loads(said)
+    assert {"kill-service", "pause-service", "cut-network", "kill-broker", "poison"} <= {
+        each["drill"] for each in answer["drills"]
+    }
+    assert {"kill-worker", "fill-disk"} <= set(answer["left_out"])
+    assert all(Path(each["html"]).is_file() for each in answer["drills"])
 
 
 @pytest.mark.slow
