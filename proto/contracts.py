@@ -1,19 +1,28 @@
 """Compile the .proto files, describe them, and name what breaks a reader or writer of the released contract.
 
-`make contracts-baseline` runs this as a script: it writes the description to tests/golden/contract.json, which from
-then on is what "released" means, and a golden sample for each message type that has none (or whose sample no longer
-decodes). Do that when a change is an addition, or when you decided to break the contract.
+`make contracts-baseline` runs this as a script after an addition: it writes the description to
+tests/golden/contract.json and a golden sample for each message type that has none. It refuses what breaks the last
+release, which is tests/golden/released.json; `python proto/contracts.py --release` makes the present contract that,
+and belongs to a release. The rules are in docs/evolution.md.
 """
 
 import importlib.resources
 import json
+import re
+import sys
 import tempfile
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
+from google.protobuf import descriptor_pool, message_factory, struct_pb2
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+)
+from google.protobuf.message import Message as ProtoMessage
 from grpc_tools import protoc
-from pydantic import ValidationError
 
 from ropewalk.events.base import Message, Value
 from ropewalk.events.registry import MESSAGE_TYPES
@@ -21,10 +30,16 @@ from ropewalk.events.registry import MESSAGE_TYPES
 PROTO = Path(__file__).parent
 GOLDEN = PROTO.parent / "tests" / "golden"
 BASELINE = GOLDEN / "contract.json"
+RELEASED = GOLDEN / "released.json"
 PACKAGE = "ropewalk.v1"
+UNKNOWN = "unknown"
+STRUCT = "google.protobuf.Struct"
 
 Contract = dict[str, dict[str, str]]
 """Message name -> field number (a string, as JSON wants it) -> `<type> <name>`, for example `repeated string paths`."""
+
+Words = dict[str, list[str]]
+"""`<type>.<field>` -> the words that the field may hold, for fields that are an enumeration."""
 
 
 def compile_protos() -> FileDescriptorSet:
@@ -64,6 +79,80 @@ def breaking_changes(released: Contract, present: Contract) -> list[str]:
             elif now != field:
                 broken.append(f"{message}: field {number} was `{field}` and is `{now}`: add a new field instead")
     return broken
+
+
+def words() -> Words:
+    """The words of every enumeration; .proto files call them strings."""
+    return {
+        f"{kind.__name__}.{name}": list(get_args(info.annotation))
+        for kind in sorted(_value_types(), key=lambda kind: kind.__name__)
+        for name, info in kind.model_fields.items()
+        if get_origin(info.annotation) is Literal
+    }
+
+
+def broken_words(released: Words, present: Words) -> list[str]:
+    """Every change of an enumeration that a reader or writer of `released` cannot live with, as sentences."""
+    requests = {kind.__name__ for kind in MESSAGE_TYPES if kind.plane == "cmd"}
+    broken = []
+    for field, known in released.items():
+        now = present.get(field, [])
+        broken += [f"{field}: the word {word!r} is gone: old messages hold it" for word in known if word not in now]
+        grows = UNKNOWN in known or field.partition(".")[0] in requests  # an old service must refuse a new request
+        added = [word for word in now if word not in known and not grows]
+        broken += [
+            f"{field}: the word {word!r} is new, and a released reader rejects it: add a field" for word in added
+        ]
+    return broken
+
+
+def build(contract: Contract) -> dict[str, type[ProtoMessage]]:
+    """Message name -> protobuf class, made from a description: the reader that a release was."""
+    file = FileDescriptorProto(name="contract.proto", package=PACKAGE, syntax="proto3")
+    file.dependency.append(struct_pb2.DESCRIPTOR.name)
+    for name, fields in contract.items():
+        message = file.message_type.add(name=name)
+        for number, described in fields.items():
+            _add_field(message, int(number), described)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(struct_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in contract}
+
+
+def _add_field(message: DescriptorProto, number: int, described: str) -> None:
+    type_name, _, name = described.rpartition(" ")
+    repeated = type_name.startswith(("repeated ", "map<"))
+    field = message.field.add(name=name, number=number, json_name=name)
+    field.label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
+    if entry := re.fullmatch(r"map<(\w+), (.+)>", type_name):
+        nested = message.nested_type.add(name="".join(part.title() for part in name.split("_")) + "Entry")
+        nested.options.map_entry = True
+        for place, (inner, inner_type) in enumerate(zip(("key", "value"), entry.groups(), strict=True), start=1):
+            _add_field(nested, place, f"{inner_type} {inner}")
+        field.type, field.type_name = FieldDescriptorProto.TYPE_MESSAGE, f".{PACKAGE}.{message.name}.{nested.name}"
+        return
+    plain = type_name.removeprefix("repeated ")
+    scalar = f"TYPE_{plain.upper()}"
+    if scalar in FieldDescriptorProto.Type.keys():  # noqa: SIM118 (no mapping)
+        field.type = FieldDescriptorProto.Type.Value(scalar)
+    else:
+        field.type = FieldDescriptorProto.TYPE_MESSAGE
+        field.type_name = f".{plain}" if plain == STRUCT else f".{PACKAGE}.{plain}"
+
+
+def _value_types() -> set[type[Value]]:
+    """Every message type and every value inside one."""
+    found: set[type[Value]] = set()
+    waiting: list[Any] = list(MESSAGE_TYPES)
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, type) and issubclass(kind, Value) and kind not in found:
+            found.add(kind)
+            waiting += [
+                inner for info in kind.model_fields.values() for inner in (info.annotation, *get_args(info.annotation))
+            ]
+    return found
 
 
 def sample(kind: type[Value]) -> Value:
@@ -114,18 +203,22 @@ def _sample_of(name: str, annotation: Any) -> object:
 
 
 def main() -> None:
-    """Accept the present contract."""
+    """Accept the present contract if it only adds to the released one."""
     present = describe(compile_protos())
-    released = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    for sentence in breaking_changes(released, present):
-        print(f"accepting a break: {sentence}")
+    released = json.loads(RELEASED.read_text())
+    broken = breaking_changes(released["contract"], present) + broken_words(released["words"], words())
+    for sentence in broken:
+        print(sentence)
+    if broken:
+        sys.exit("the last release could not live with this: see docs/evolution.md")
     BASELINE.write_text(json.dumps(present, indent=1) + "\n")
+    if sys.argv[1:] == ["--release"]:
+        RELEASED.write_text(json.dumps({"contract": present, "words": words()}, indent=1) + "\n")
+        print(f"wrote {RELEASED.relative_to(PROTO.parent)}")
     for kind in MESSAGE_TYPES:
         path = golden_path(kind)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            kind.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, ValidationError):
+        if not path.exists():
             path.write_text(sample(kind).model_dump_json(indent=1) + "\n")
             print(f"wrote {path.relative_to(PROTO.parent)}")
 

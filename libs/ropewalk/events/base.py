@@ -5,13 +5,30 @@ NaN and infinities are the strings "NaN", "Infinity" and "-Infinity"; bytes are 
 as strings (protobuf writes 64-bit integers so).
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 Plane = Literal["cmd", "evt", "state", "tel", "log"]
 
 RUN_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+def _word_or_unknown(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        if not isinstance(value, str):
+            raise
+        return validate("unknown")
+
+
+Growing = WrapValidator(_word_or_unknown)
+"""Marks an enumeration with the word `unknown` in it: an old reader reads a word it does not know as that one.
+
+Only for facts that nobody acts on. Where a reader decides by the word, an unknown one is a dead letter, which is
+retried once the reader knows it.
+"""
 
 
 class Value(BaseModel):

@@ -1,10 +1,10 @@
 """The run family: a run is one execution of one recipe."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from ropewalk.events.base import Event, Message, Plane, Request, Value
+from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value
 
 StageStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 EndingKind = Literal["completed", "failed", "cancelled", "rejected"]
@@ -57,7 +57,7 @@ class RunCompleted(_Family, Event):
     """The run reached its end. `outcome` says whether its model went into production."""
 
     name: ClassVar[str] = "completed"
-    outcome: Literal["promoted", "rejected", "need_more"]
+    outcome: Annotated[Literal["promoted", "rejected", "need_more", "unknown"], Growing]
     model: str = ""
     model_version: int = 0
 

@@ -1,8 +1,8 @@
 """The serving family: model versions, traffic, and one row per request."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from ropewalk.events.base import Event, Message, Plane, Value
+from ropewalk.events.base import Event, Growing, Message, Plane, Value
 
 
 class _Family(Value):
@@ -83,7 +83,7 @@ class RequestLog(Value):
     model_version: int
     run_id: str
     checkpoint_id: str
-    route: Literal["completions", "chat"]
+    route: Annotated[Literal["completions", "chat", "unknown"], Growing]
     status: int
     finish_reason: str
     stream: bool

@@ -1,8 +1,8 @@
 """The training family: search, steps, and what went wrong on the way."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from ropewalk.events.base import Event, Message, Plane, Value
+from ropewalk.events.base import Event, Growing, Message, Plane, Value
 
 
 class _Family(Value):
@@ -14,7 +14,7 @@ class TrialCompleted(_Family, Event):
 
     name: ClassVar[str] = "trial_completed"
     trial: int
-    status: Literal["complete", "pruned", "failed"]
+    status: Annotated[Literal["complete", "pruned", "failed", "unknown"], Growing]
     params: dict[str, float]
     loss: float
     num_steps: int
