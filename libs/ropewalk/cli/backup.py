@@ -9,8 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, errors, print_json, settings_of
+from ropewalk.cli.app import AsJson, StateDir, app, console, errors, layout, print_json, settings_of
+from ropewalk.events.access import SUPERVISOR
+from ropewalk.local.lock import holder
+from ropewalk.local.offline import broker_alone
 from ropewalk.runtime import backup as log_backup
+from ropewalk.runtime.errors import BackupError
+from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.snapshots import Progress as Told
 
 
@@ -20,12 +25,12 @@ def backup_command(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the log in a folder: every fact, request, state, timer and dead letter. The stack may be at work.
+    """Keep the log in a folder: every fact, request, state, timer and dead letter. The stack may be up or down.
 
     Example: ropewalk backup /mnt/backups/monday
     """
-    with _progress(as_json) as told:
-        kept = asyncio.run(log_backup.back_up(settings_of(state_dir).nats, folder, told))
+    with _bus(state_dir) as settings, _progress(as_json) as told:
+        kept = asyncio.run(log_backup.back_up(settings, folder, told))
     _print(kept, folder, "kept in", as_json)
 
 
@@ -36,13 +41,33 @@ def restore_command(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the log of a server that of a backup. No service may be at work on it.
+    """Make the log of a backup that of the stack, which must be down, or of the server that ROPEWALK_NATS_URL names.
 
-    Example: ROPEWALK_NATS_URL=nats://nats:4222 ropewalk restore /mnt/backups/monday
+    Example: ropewalk restore /mnt/backups/monday
     """
-    with _progress(as_json) as told:
-        kept = asyncio.run(log_backup.restore(settings_of(state_dir).nats, folder, told, replace=replace))
+    place = layout(state_dir)
+    if not _elsewhere() and holder(place):
+        raise BackupError("the stack is running: `ropewalk down` first, then restore")
+    log_backup.read_backup(folder)  # before a server is started for nothing
+    with _bus(state_dir) as settings, _progress(as_json) as told:
+        kept = asyncio.run(log_backup.restore(settings, folder, told, replace=replace))
     _print(kept, folder, "restored from", as_json)
+
+
+def _elsewhere() -> bool:
+    """Whether the environment names a server, which then is not the one of an embedded stack."""
+    return "url" in NatsSettings().model_fields_set
+
+
+@contextlib.contextmanager
+def _bus(state_dir: Path | None) -> Iterator[NatsSettings]:
+    """The server that was named, that of the running stack, or one started alone on the folder of a stack at rest."""
+    place = layout(state_dir)
+    if _elsewhere() or holder(place):
+        yield settings_of(state_dir, SUPERVISOR).nats
+        return
+    with broker_alone(place) as settings:
+        yield settings
 
 
 @contextlib.contextmanager

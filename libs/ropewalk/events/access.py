@@ -96,6 +96,7 @@ USERS = (*SERVICE_USERS, SUPERVISOR, OPERATOR, MAINTAINER)
 
 _ENDINGS = {run.RunRejected, run.RunCompleted, run.RunFailed, run.RunCancelled}
 _STREAMS = (*(spec.name for spec in STREAMS), LEASE_STREAM)
+_BACKUP = (f"{_API}.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>")
 _LIVE = ("cmd.>", "evt.>", "state.>", "tel.>", "log.>", "dlq.>")
 
 
@@ -194,8 +195,8 @@ def _supervisor() -> Rights:
     changes = ("STREAM.CREATE.*", "STREAM.UPDATE.*", "CONSUMER.CREATE.>", "CONSUMER.DURABLE.CREATE.>")
     return Rights(
         user=SUPERVISOR,
-        purpose="owns the topology: creates and updates streams and consumers, asks services whether they are well",
-        publish=_sorted([*_looking(), *(f"{_API}.{change}" for change in changes), "ctl.ping.*"]),
+        purpose="owns the topology: creates and updates streams and consumers, takes backups, asks after services",
+        publish=_sorted([*_looking(), *(f"{_API}.{change}" for change in changes), *_BACKUP, "ctl.ping.*"]),
         subscribe=(f"_INBOX_{SUPERVISOR}.>",),
     )
 

@@ -34,6 +34,13 @@ def present_form(type_name: str, fields: Fields) -> tuple[str, Fields]:
     return type_name, fields
 
 
+def newest_type(type_name: str) -> str:
+    """The type that messages of this type are read as."""
+    while step := UPCASTERS.get(type_name):
+        type_name = step.new
+    return type_name
+
+
 def older_types(type_name: str) -> tuple[str, ...]:
     """Every type whose messages are read as `type_name`, the newest first."""
     direct = [step.old for step in UPCASTERS.values() if step.new == type_name]

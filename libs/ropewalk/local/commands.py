@@ -39,7 +39,7 @@ def broker(plan: Plan) -> ProcessSpec:
     monitor = f"http://{LOOPBACK}:{plan.ports.nats_monitor}"
     return ProcessSpec(
         name="nats-server",
-        command=(_program("nats-server"), "--config", str(plan.layout.nats_config)),
+        command=(program("nats-server"), "--config", str(plan.layout.nats_config)),
         environment=plan.environment("nats-server"),
         ready=http_answers(f"{monitor}/healthz?js-enabled-only=true"),
         stuck=stuck_after_full_disk(f"{monitor}/healthz", plan.layout.nats_store),
@@ -68,7 +68,7 @@ def _ray(plan: Plan) -> ProcessSpec:
     flat = (str(part) for option in options.items() for part in option)
     return ProcessSpec(
         name="ray",
-        command=(_program("ray"), "start", "--head", "--block", "--disable-usage-stats", *flat),
+        command=(program("ray"), "start", "--head", "--block", "--disable-usage-stats", *flat),
         environment=plan.environment("ray"),
         ready=socket_accepts(plan.layout.ray_temp / "session_latest" / "sockets" / "raylet"),
         stop_grace_s=2.0,
@@ -100,7 +100,8 @@ def _service(plan: Plan, name: str, pings: ServicePings) -> ProcessSpec:
     )
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """The path of an installed program. Raises StackStartError."""
     path = Path(sysconfig.get_path("scripts")) / name
     if not path.is_file():
         raise StackStartError(f"{name} is not installed in this environment: `pip install 'ropewalk[all]'`")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.registry import BY_TYPE_NAME
+from ropewalk.events.upcasters import newest_type
 from ropewalk.runtime.codec import Stored, decode_any
 from ropewalk.runtime.errors import BusError, MalformedMessageError
 from ropewalk.runtime.settings import NatsSettings
@@ -86,7 +87,7 @@ def read_raw(
 
 def decoded(raw: RawStored, kinds: Collection[type[Message]]) -> Stored[Message] | None:
     """The message, if it is of one of the types and well-formed; a malformed one is a dead letter elsewhere."""
-    kind = BY_TYPE_NAME.get("ropewalk." + raw.subject.rpartition(".")[0])
+    kind = BY_TYPE_NAME.get(newest_type("ropewalk." + raw.subject.rpartition(".")[0]))
     if kind not in kinds:
         return None
     headers = header_values(raw.headers)

@@ -15,6 +15,7 @@ from ropewalk.events.registry import BY_TYPE_NAME, MESSAGE_TYPES
 from ropewalk.events.run import CancelRun, RunCompleted, StageState
 from ropewalk.events.training import TrialCompleted
 from ropewalk.events.upcasters import UPCASTERS, Fields, Upcaster, older_types, present_form, with_older_forms
+from ropewalk.runtime.bulk import RawStored, decoded
 from ropewalk.runtime.codec import decode, decode_any, in_present_form
 from ropewalk.runtime.errors import MalformedMessageError
 
@@ -207,6 +208,15 @@ def test_a_message_climbs_one_major_after_the_other() -> None:
     assert decode_any(subject, {"ce-type": FIRST}, body) == wanted
     assert decode_any("evt.test.moored.v2.r", {}, b'{"run_id": "r", "minutes": 1.5}') == wanted
     assert in_present_form(subject, body)[0] == wanted.subject
+
+
+@pytest.mark.usefixtures("moored")
+def test_replay_reads_an_old_message_as_the_present_type() -> None:
+    raw = RawStored(7, "2026-01-01T00:00:00Z", "evt.test.moored.v1.r", b"", b'{"run_id": "r", "seconds": 90}')
+    stored = decoded(raw, {Moored})
+    assert stored is not None
+    assert stored.message == Moored(run_id="r", minutes=1.5, berth="quay")
+    assert decoded(raw, {RunCompleted}) is None
 
 
 @pytest.mark.usefixtures("moored")
