@@ -136,6 +136,16 @@ def test_a_projection_larger_than_a_message_arrives_whole(append, live, wire):
     assert len(rendered.items()) == 2_000
 
 
+def test_a_snapshot_that_cannot_be_written_stops_nothing(append, live, sample_run, wire, eventually):
+    live.snapshot.parent.write_text("a file where the folder should be")
+    append(sample_run(0))
+    live.start()
+
+    eventually(lambda: "the snapshot of the projections cannot be written" in live.log.read_text())
+    append(sample_run(7))
+    assert ask(wire, "run_list")["total"] == 2
+
+
 def test_a_question_that_makes_no_sense_gets_a_sentence(append, live, wire):
     live.start()
     for question, details, words in (

@@ -130,20 +130,31 @@ class LiveProjector:
             self._answers = Answers(Projector.restore(self._file.read_bytes()))
         except FileNotFoundError:
             return
-        except SnapshotError as error:
+        except (SnapshotError, OSError) as error:
             logger.warning("%s: projecting the log from its beginning", error)
+            return
         self._saved = self.projector.sequence
         logger.info("projections continue after message %d", self._saved)
 
     def _save(self) -> None:
+        """Write the snapshot. A full disk only makes the next start slower."""
         with self._mutex:
             if self.projector.sequence == self._saved:
                 return
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._file.with_suffix(".tmp")
-            with temporary.open("wb") as file:
-                file.write(self.projector.save())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._file)
-            self._saved = self.projector.sequence
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                _replace(self._file, self.projector.save())
+            except OSError as error:
+                logger.warning("the snapshot of the projections cannot be written: %s", error)
+            else:
+                self._saved = self.projector.sequence
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """The new content or the old, whatever happens."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
