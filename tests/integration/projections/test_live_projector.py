@@ -102,6 +102,17 @@ def test_fsck_finds_a_second_ending_and_an_illegal_state_in_the_log(append, wire
     )
 
 
+def test_fsck_finds_what_is_missing_from_the_copy_of_the_log(append, sample_run, wire):
+    append(sample_run(0))
+    for sequence in (5, 6, 40):
+        assert json.loads(wire.request("$JS.API.STREAM.MSG.DELETE.AUDIT", b'{"seq": %d}' % sequence).body)["success"]
+
+    assert check_log(wire, compare=False).findings == (
+        "AUDIT lacks messages 5 to 6, of which CONTROL still has 5",
+        "AUDIT lacks messages 40 to 40, of which CONTROL still has 40",
+    )
+
+
 def test_without_a_monitor_the_log_itself_answers_and_comparing_is_refused(append, sample_run, wire):
     append([*sample_run(0), *sample_run(7), *sample_run(14)])
 
