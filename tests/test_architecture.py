@@ -35,6 +35,13 @@ SHARED_SETTINGS = {"ROPEWALK_STATE_DIR", "ROPEWALK_SERVING_INTERNAL_KEY"}
 MARKS_OF_A_PROCESS = {"ROPEWALK_STACK_STATE", "ROPEWALK_STACK_PROCESS"}
 HEAVY = ("torch", "ray", "transformers", "deepspeed", "scipy", "datasets", "matplotlib", "optuna", "peft")
 OUTSIDE_WORLD = {"asyncio", "httpx", "nats", "os", "random", "ray", "socket", "subprocess", "tempfile", "torch"}
+# Outside of the bus library: they inspect a server or answer plain requests. Another client would replace these, too.
+KNOW_THE_NATS_CLIENT = {
+    "libs/ropewalk/client/dead_letters.py",
+    "libs/ropewalk/local/probes.py",
+    "services/ropewalk/monitor/adapters/projections.py",
+}
+THE_BUS_LIBRARY = ("libs/ropewalk/runtime/", "libs/ropewalk/drills/")
 WORKSHOP_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError")
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 
@@ -172,6 +179,11 @@ def test_domains_do_no_input_or_output(service: str) -> None:
             )
         }
         assert imported & forbidden == set(), relative(path)
+
+
+def test_only_the_bus_library_knows_the_nats_client() -> None:
+    importers = {relative(path) for path in SOURCES if "nats" in imported_libraries(tree(path))}
+    assert {path for path in importers if not path.startswith(THE_BUS_LIBRARY)} - KNOW_THE_NATS_CLIENT == set()
 
 
 def test_every_message_type_has_a_proto_message_and_the_other_way_round() -> None:

@@ -28,7 +28,7 @@ class ConsumerSpec:
     purpose: str
     stream: str
     subjects: tuple[str, ...]
-    ack_wait_s: float = 30.0
+    ack_wait_s: float = 10.0  # short: it is extended while a handler works, and what a dead one held comes soon
     max_ack_pending: int = 64
     max_deliver: int = -1  # tries are counted in `runtime.delivery`, which knows a failure from "not now"
     deliver: Literal["all", "new"] = "all"

@@ -19,13 +19,14 @@ from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.run import RunEnding, StageState
 from ropewalk.events.streams import stream_of
 from ropewalk.events.upcasters import with_older_forms
+from ropewalk.runtime.batches import Batch, batches
 from ropewalk.runtime.codec import Stored, decode, now_rfc3339
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.dead_letters import EXPECTED_SEQUENCE, dead_letter
 from ropewalk.runtime.endings import ending_of, endings_of
 from ropewalk.runtime.errors import BusError, ConflictError
 from ropewalk.runtime.permissions import GuardedClient
-from ropewalk.runtime.reading import Batch, StreamReader
+from ropewalk.runtime.reading import StreamReader
 from ropewalk.runtime.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.telemetry import current_traceparent
@@ -133,7 +134,7 @@ class Bus:
 
     def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
         """Batches for a sink under a durable consumer; what is not acknowledged comes again."""
-        return self._reader.batches(consumer, max_messages=max_messages, max_wait_s=max_wait_s)
+        return batches(self.connection, consumer, max_messages=max_messages, max_wait_s=max_wait_s)
 
     def prepare(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> Outgoing:
         """Give a message its envelope."""

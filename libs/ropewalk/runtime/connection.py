@@ -6,10 +6,8 @@ Reconnecting for ever matters: after nats-py gives up, pull loops spin and block
 import ssl
 from typing import Any
 
-from faststream.security import BaseSecurity, SASLPlaintext
-
 from ropewalk.runtime.errors import BusError
-from ropewalk.runtime.permissions import GuardedClient, Refusals
+from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.settings import NatsSettings
 
 
@@ -41,18 +39,8 @@ def connect_options(settings: NatsSettings, name: str) -> dict[str, Any]:
     }
 
 
-def broker_options(settings: NatsSettings, name: str, refusals: Refusals) -> dict[str, Any]:
-    """The same for FastStream's broker, which takes a password and a TLS context in its own form."""
-    callbacks = {"error_cb": refusals.on_error, "disconnected_cb": refusals.forget}
-    options = {**connect_options(settings, name), **callbacks}
-    context, user, password = (options.pop(each, None) for each in ("tls", "user", "password"))
-    encrypted = {"ssl_context": context, "use_ssl": context is not None}
-    security = SASLPlaintext(user, password, **encrypted) if user else BaseSecurity(**encrypted)
-    return {**options, "security": security}
-
-
 def inbox_prefix(settings: NatsSettings) -> str:
-    """What the subjects begin with on which this user is answered; pull subscriptions of nats-py must be told."""
+    """What the subjects begin with on which this user is answered."""
     return f"_INBOX_{settings.user}" if settings.user else "_INBOX"
 
 

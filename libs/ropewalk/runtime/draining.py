@@ -5,11 +5,10 @@ expires. A drained service only spares the others the wait.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -17,11 +16,11 @@ _LAST_WORDS_S = 1.0  # after the grace: to cancel what is left and to close conn
 
 
 class Draining:
-    """Knows what is in hand."""
+    """Says when the grace of a stop is over; `over` is set then, or by a second signal."""
 
     def __init__(self, grace_s: float) -> None:
+        self.over = asyncio.Event()
         self._grace_s = grace_s
-        self._in_hand: set[asyncio.Task[object]] = set()
         self._stopping = False
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -30,25 +29,14 @@ class Draining:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop, on_stop)
 
-    @contextlib.contextmanager
-    def in_hand(self) -> Iterator[None]:
-        """Around the handling of one message."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._in_hand.add(task)
-        try:
-            yield
-        finally:
-            self._in_hand.discard(task)
-
     def _stop(self, on_stop: Callable[[], None]) -> None:
         if self._stopping:
-            self._drop("a second signal")
+            self.over.set()
             return
         self._stopping = True
         loop = asyncio.get_running_loop()
         self._timers = [
-            loop.call_later(self._grace_s, self._drop, f"the grace of {self._grace_s:.0f} s is over"),
+            loop.call_later(self._grace_s, self.over.set),
             loop.call_later(self._grace_s + _LAST_WORDS_S, self._leave),
         ]
         on_stop()
@@ -57,13 +45,6 @@ class Draining:
         """Everything ended in time."""
         for timer in self._timers:
             timer.cancel()
-
-    def _drop(self, reason: str) -> None:
-        """What is cancelled is not acknowledged, so another instance gets it."""
-        if self._in_hand:
-            logger.warning("%s: %d messages in hand are left to another instance", reason, len(self._in_hand))
-        for task in self._in_hand:
-            task.cancel()
 
     def _leave(self) -> None:
         logger.warning("not everything ended within the grace; leaving")

@@ -12,6 +12,7 @@ import logging
 import re
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -70,11 +71,6 @@ class Refusals:
             del self._by_subject[next(iter(self._by_subject))]
         return match[2], denied
 
-    async def on_error(self, error: Exception) -> None:
-        """The `error_cb` of a connection that is not ours."""
-        if self.read(error) is None:
-            logger.warning("bus: %s", error or type(error).__name__)
-
     async def forget(self) -> None:
         """The connection is gone: the next one may have other rights."""
         self._by_subject.clear()
@@ -89,11 +85,13 @@ class GuardedClient(Client):
         self.refusals = Refusals(user)
         self._hopeless = asyncio.Event()
         self._why_hopeless = ""
+        self._listeners: list[Callable[[], Awaitable[None]]] = []
         self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()
 
     async def connect(self, servers: str | list[str] = "nats://localhost:4222", **options: Any) -> None:
         """As nats-py does. Raises BusError if trying again would not help: the server does not know us, or we it."""
-        connecting = asyncio.ensure_future(super().connect(servers, **{**options, "error_cb": self._on_error}))
+        callbacks = {"error_cb": self._on_error, "reconnected_cb": self._on_reconnected}
+        connecting = asyncio.ensure_future(super().connect(servers, **{**options, **callbacks}))
         hopeless = asyncio.ensure_future(self._hopeless.wait())
         try:
             await asyncio.wait((connecting, hopeless), return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +103,14 @@ class GuardedClient(Client):
             return await connecting
         await self.close()
         raise BusError(self._why_hopeless)
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call this whenever a lost connection is back: the server has forgotten what was asked before."""
+        self._listeners.append(callback)
+
+    def forget_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call it no longer."""
+        self._listeners.remove(callback)
 
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, Any] | None = None
@@ -132,8 +138,12 @@ class GuardedClient(Client):
 
     @property
     def inbox(self) -> str:
-        """What the subjects begin with on which we are answered. nats-py's pull subscriptions must be told."""
+        """What the subjects begin with on which we are answered."""
         return f"{self._inbox_prefix.decode()}."
+
+    async def _on_reconnected(self) -> None:
+        for callback in list(self._listeners):
+            await callback()
 
     async def _on_error(self, error: Exception) -> None:
         if refusal := self.refusals.read(error):

@@ -1,4 +1,4 @@
-"""Reading streams: the last message of a subject, everything up to now, everything from now on, batches for sinks."""
+"""Reading streams: the last message of a subject, everything up to now, everything from now on."""
 
 import asyncio
 import contextlib
@@ -17,11 +17,10 @@ from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 
 from ropewalk.events.base import Message
-from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.upcasters import with_older_forms
 from ropewalk.runtime.codec import Stored, decode_any
-from ropewalk.runtime.dead_letters import is_for, repeats_the_log
+from ropewalk.runtime.dead_letters import repeats_the_log
 from ropewalk.runtime.errors import BusError, MalformedMessageError
 from ropewalk.runtime.permissions import GuardedClient
 
@@ -32,24 +31,12 @@ _PAGE = 256
 _ANSWER_TIMEOUT_S = 2.0  # short, because an answer that a killed server owed never comes
 _TICK_S = 1.0
 _FIRST_LOOK_S = 0.005
-_IDLE_FETCH_S = 5.0
 _PASSING = (
     TimeoutError,
     nats.errors.Error,
     nats.js.errors.ServiceUnavailableError,
     nats.js.errors.ServerError,
 )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Consecutive messages of a sink's consumer, as they lie in the stream."""
-
-    items: list[Stored[Message]]
-    malformed: list[tuple[Msg, str]]
-    first_sequence: int
-    last_sequence: int
-    ack: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -176,68 +163,6 @@ class StreamReader:
             except _PASSING as error:
                 logger.warning("bus away (%s), waiting to read %s", type(error).__name__, what)
                 await asyncio.sleep(0.5)
-
-    async def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
-        """See Bus.batches. Each message is acknowledged by itself: nats-py may drop part of a page at its deadline,
-        and an acknowledgement up to a sequence would lose those."""
-        subscription = None
-        while True:
-            try:
-                if subscription is None:
-                    subscription = await self._context.pull_subscribe_bind(
-                        consumer.durable, consumer.stream, inbox_prefix=self._connection.inbox.encode()
-                    )
-                page = await subscription.fetch(1, timeout=_IDLE_FETCH_S)
-                if max_messages > 1:
-                    page += await _rest(subscription, max_messages - 1, max_wait_s)
-            except (nats.errors.TimeoutError, TimeoutError):
-                _pass_on_cancellation()
-                continue
-            except _PASSING as error:
-                _pass_on_cancellation()
-                logger.warning("bus away (%s), sink %s waits", type(error).__name__, consumer.durable)
-                await asyncio.sleep(0.5)
-                continue
-            yield _batch(page, consumer.durable)
-
-
-def _pass_on_cancellation() -> None:
-    """nats-py's fetch turns a cancellation into a timeout, which would make an endless loop immortal."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-async def _rest(subscription: JetStreamContext.PullSubscription, most: int, wait_s: float) -> list[Msg]:
-    try:
-        return await subscription.fetch(most, timeout=wait_s)
-    except (nats.errors.TimeoutError, TimeoutError):
-        _pass_on_cancellation()
-        return []
-
-
-def _batch(page: list[Msg], durable: str) -> Batch:
-    items: list[Stored[Message]] = []
-    malformed: list[tuple[Msg, str]] = []
-    for raw in page:
-        if not is_for(raw.headers, durable):
-            continue
-        try:
-            items.append(stored(raw))
-        except MalformedMessageError as error:
-            malformed.append((raw, str(error)))
-
-    async def ack() -> None:
-        for raw in page:
-            await raw.ack()
-
-    return Batch(
-        items=items,
-        malformed=malformed,
-        first_sequence=page[0].metadata.sequence.stream,
-        last_sequence=page[-1].metadata.sequence.stream,
-        ack=ack,
-    )
 
 
 def stored(raw: Msg) -> Stored[Message]:

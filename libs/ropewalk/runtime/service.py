@@ -1,8 +1,8 @@
 """The shell of a service: a FastStream app whose subscribers settle messages by our rules.
 
-FastStream gives the broker, the lifespan, the signals and the in-memory test broker. Its NATS defaults are not
-used: messages are settled in `delivery` (its default policy drops a message on any exception), streams are never
-declared here, and the connection never gives up (its pull loop would spin).
+FastStream gives the broker, the lifespan and the in-memory test broker. It does not consume streams: its default policy
+drops a message on any exception, and its pull loop takes one message after the other. Streams are consumed by
+`consumer`, settled in `delivery`, and declared by the owner of the topology.
 """
 
 import asyncio
@@ -15,11 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from faststream import AckPolicy, FastStream
-from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from faststream import FastStream
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy as JetStreamAckPolicy
-from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from ropewalk.events import consumers
 from ropewalk.events.base import Message
@@ -27,9 +24,10 @@ from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
+from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.connection import broker_options, inbox_prefix
-from ropewalk.runtime.delivery import TimerHandler, deliver, deliver_due, outcome_or_error
+from ropewalk.runtime.consumer import WORKERS, Consumer
+from ropewalk.runtime.delivery import Handler, TimerHandler, deliver, deliver_due, outcome_or_error
 from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.gauges import export_gauges
@@ -37,7 +35,6 @@ from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.outcome import Done, Outcome, Retry
-from ropewalk.runtime.permissions import Refusals
 from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
@@ -49,7 +46,7 @@ from ropewalk.storage.objects import ObjectStore
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
-_PULL = PullSub(batch_size=1, timeout=5.0)
+Settle = Callable[[Msg], Awaitable[None]]
 
 
 class Service:
@@ -64,11 +61,11 @@ class Service:
         self._bound = False
         self._draining = Draining(settings.stop_grace_s)
         self._exit: Callable[[], None] = lambda: None
-        self._refusals = Refusals(settings.nats.user or name)
-        options = broker_options(settings.nats, name, self._refusals)
-        self.broker = NatsBroker(logger=None, apply_types=False, graceful_timeout=settings.stop_grace_s, **options)
+        self.broker = SharedBroker(lambda: self.bus.connection)
         self._leases: LeaseKeeper | None = None
-        self._consumers: list[ConsumerSpec] = []
+        self._declared: list[ConsumerSpec] = []
+        self._settlers: list[tuple[ConsumerSpec, Settle, int]] = []
+        self._consumers: list[Consumer] = []
         self._specs: list[StageSpec] = []
         self._runners: list[StageRunner] = []
         self._tasks: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -86,16 +83,21 @@ class Service:
         assert self._leases is not None, "the service is not running"
         return self._leases
 
-    def on(self, kind: type[M], handler: Callable[[M], Awaitable[Outcome]], *, purpose: str) -> None:
-        """React to a message. The handler takes at most 20 s; longer work is a stage. `purpose`: one word."""
+    def on(
+        self, kind: type[M], handler: Callable[[M], Awaitable[Outcome]], *, purpose: str, workers: int = WORKERS
+    ) -> None:
+        """React to a message. The handler takes at most 20 s; longer work is a stage. `purpose`: one word.
+
+        Messages of one run come one after the other, those of `workers` runs at the same time.
+        """
         assert purpose.isidentifier(), f"{purpose!r} becomes part of a consumer's name"
 
         async def with_envelope(message: M, _: Envelope) -> Outcome:
             return await handler(message)
 
         spec = consumers.handler(self.name, purpose, kind)
-        self._consumers.append(spec)
-        self._subscribe(kind, with_envelope, spec)
+        self._declared.append(spec)
+        self._subscribe(kind, with_envelope, spec, workers)
 
     def stage(
         self,
@@ -112,21 +114,21 @@ class Service:
         What the work returns is committed together with the stage's end. A stage that needs no CPUs never waits.
         """
         self._specs.append(StageSpec(name=name, trigger=trigger, work=work, when=when, cpus=cpus, stall_s=stall_s))
-        self._consumers += consumers.stage(self.name, name, trigger)
+        self._declared += consumers.stage(self.name, name, trigger)
 
     def on_due(self, name: str, handler: TimerHandler) -> None:
         """React to timers that `schedules.arm` armed under `name`. The handler looks whether they still matter."""
         spec = consumers.timer(self.name, name)
-        self._consumers.append(spec)
+        self._declared.append(spec)
         self._subscribe_to_timer(spec, handler)
 
     def reads(self, *specs: ConsumerSpec) -> None:
         """Declare consumers that a background task takes batches from."""
-        self._consumers += specs
+        self._declared += specs
 
     def consumers(self) -> tuple[ConsumerSpec, ...]:
         """Every durable consumer this service binds to; the owner of the topology creates them."""
-        return tuple(self._consumers)
+        return tuple(self._declared)
 
     def background(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a server or a sink beside the handlers; if it ends with an error, the service ends."""
@@ -176,9 +178,12 @@ class Service:
 
     def _not_permitted(self) -> str:
         ours = self._bus.connection.refusals.reason() if self._bus is not None else ""
-        return ours or self._refusals.reason() or self.leases.why_refused()
+        return ours or self.leases.why_refused()
 
     def _not_bound(self) -> str:
+        missing = ", ".join(consumer.name for consumer in self._consumers if not consumer.is_bound)
+        if missing:
+            return f"it waits for consumers ({missing}): `ropewalk bus apply` makes them"
         return "" if self._bound else "it does not take messages: it starts or stops"
 
     def _prepare_stages(self) -> None:
@@ -215,11 +220,17 @@ class Service:
     async def _stop_work(self) -> None:
         """Give the leases back at once, while handlers end: another instance goes on with the stages meanwhile."""
         self._bound = False
-        await asyncio.gather(*(runner.stop() for runner in self._runners))
+        consumers, self._consumers = self._consumers, []
+        await asyncio.gather(
+            *(runner.stop() for runner in self._runners),
+            *(consumer.stop(self._draining.over) for consumer in consumers),
+        )
 
     async def _started(self) -> None:
-        """Answer pings only now, when every consumer is bound."""
         self._draining.listen(self._exit)
+        self._consumers = [
+            Consumer(self.bus.connection, spec, settle, workers=workers) for spec, settle, workers in self._settlers
+        ]
         self._watchers = [asyncio.create_task(runner.resume_orphans()) for runner in self._runners]
         if self._runners:
             self._watchers.append(asyncio.create_task(self._watch_cancellations()))
@@ -227,6 +238,11 @@ class Service:
         if is_exporting():
             exporting = export_gauges(self.bus.connection, self.consumers(), self.health.pulse)
             self._watchers.append(asyncio.create_task(exporting))
+        self._watchers.append(asyncio.create_task(self._guard(self._bind)))
+
+    async def _bind(self) -> None:
+        """Answer pings only when every consumer is bound."""
+        await asyncio.gather(*(consumer.bind() for consumer in self._consumers))
         await self.bus.connection.subscribe(f"ctl.ping.{self.name}", cb=self._pong)
         self._bound = True
         logger.info("%s is ready", self.name)
@@ -255,13 +271,11 @@ class Service:
                 running.add(task)
                 task.add_done_callback(running.discard)
 
-    def _subscribe(
-        self, kind: type[Message], handler: Callable[[Any, Envelope], Awaitable[Outcome]], spec: ConsumerSpec
-    ) -> None:
+    def _subscribe(self, kind: type[Message], handler: Handler, spec: ConsumerSpec, workers: int = WORKERS) -> None:
         async def settle(raw: Msg) -> None:
             await deliver(raw, kind, handler, self.bus, spec.durable)
 
-        self._consume(spec, settle)
+        self._consume(spec, settle, workers)
 
     def _subscribe_to_leases(self, runner: StageRunner, spec: ConsumerSpec) -> None:
         async def settle(raw: Msg) -> None:
@@ -282,41 +296,10 @@ class Service:
 
         self._consume(spec, settle)
 
-    def _consume(self, spec: ConsumerSpec, settle: Callable[[Msg], Awaitable[None]]) -> None:
-        async def settle_and_log(raw: Msg) -> None:
-            try:
-                with self._draining.in_hand():
-                    error = await outcome_or_error(settle(raw))
-            except asyncio.CancelledError:
-                await raw.nak()  # another instance gets it now and not after the ack wait
-                raise
-            if error is not None:  # not settled, so the message comes again after the ack wait
-                logger.error("could not settle %s", raw.subject, exc_info=error)
-
-        subscriber = self.broker.subscriber(
-            spec.subjects[0],
-            stream=JStream(spec.stream, declare=False),
-            durable=spec.durable,
-            pull_sub=_PULL,
-            inbox_prefix=f"{inbox_prefix(self.settings.nats)}.".encode(),
-            ack_policy=AckPolicy.MANUAL,
-            decoder=_undecoded,
-            config=ConsumerConfig(
-                ack_policy=JetStreamAckPolicy.EXPLICIT,
-                ack_wait=spec.ack_wait_s,
-                max_deliver=spec.max_deliver,
-                max_ack_pending=spec.max_ack_pending,
-                deliver_policy=DeliverPolicy(spec.deliver),
-            ),
-        )
-        subscriber(settle_and_log)
+    def _consume(self, spec: ConsumerSpec, settle: Settle, workers: int = WORKERS) -> None:
+        self._settlers.append((spec, settle, workers))
 
 
 async def _settle_hint(raw: Msg, outcome: Outcome) -> None:
     """A lease that ended or a timer that fired holds no facts: it is dealt with, or comes again."""
     await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())
-
-
-async def _undecoded(message: NatsMessage) -> Msg:
-    """Bodies are decoded in `delivery`, where a malformed one becomes a dead letter."""
-    return message.raw_message

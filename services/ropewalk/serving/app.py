@@ -54,7 +54,7 @@ def build(settings: Settings) -> Service:
 
     service.background(endpoint)
     service.stage("deploy", GateDecided, deploy, when=lambda gate: gate.decision == "promote", cpus=lambda _: 0.0)
-    service.on(ModelPromoted, promote, purpose="promote")
+    service.on(ModelPromoted, promote, purpose="promote", workers=1)  # one alias, one decision at a time
     service.on(RunFailed, abandon, purpose="abandon")
     service.on(RunCancelled, abandon, purpose="abandon_cancelled")
     return service

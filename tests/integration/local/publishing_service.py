@@ -8,6 +8,7 @@ from pathlib import Path
 from ropewalk.events.run import StageInterrupted
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.topology import apply_topology
 
 CAUSE = "x" * 8000  # more than the page that a full disk may still have
 
@@ -24,4 +25,5 @@ if __name__ == "__main__":
             await asyncio.sleep(0.1)
 
     service.background(publish)
+    asyncio.run(apply_topology(service.settings.nats, consumers=service.consumers()))
     service.run()

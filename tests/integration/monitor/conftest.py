@@ -14,8 +14,8 @@ from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.monitor.adapters.clickhouse import open_embedded
+from ropewalk.runtime.batches import Batch
 from ropewalk.runtime.codec import Stored
-from ropewalk.runtime.reading import Batch
 
 _START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # old rows would be dropped by their age
 _CODE = (
@@ -111,7 +111,7 @@ class Stream:
             async def ack(cut: list[Stored[Message]] = cut) -> None:
                 self.acknowledged |= {item.sequence for item in cut}
 
-            yield Batch(cut, [], cut[0].sequence, cut[-1].sequence, ack)
+            yield Batch(cut, [], ack)
 
     async def dead_letter(self, stored_in: str, consumer: str, raw: Any, error: str) -> None:
         self.dead.append(error)

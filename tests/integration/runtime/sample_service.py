@@ -10,6 +10,7 @@ from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext
+from ropewalk.runtime.topology import apply_topology
 
 SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)
 STALL_S = 4.0
@@ -47,4 +48,6 @@ def build() -> Service:
 
 
 if __name__ == "__main__":
-    build().run()
+    service = build()
+    asyncio.run(apply_topology(service.settings.nats, consumers=service.consumers()))
+    service.run()

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.events.consumers import timer
 from ropewalk.events.run import StageStalled
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.schedules import arm, disarm
-from ropewalk.runtime.topology import apply_topology
 
 SERVICE = Path(__file__).parent / "timer_service.py"
 
@@ -23,7 +21,6 @@ SERVICE = Path(__file__).parent / "timer_service.py"
 @pytest.fixture
 def timer_service(nats_server, address_of, tmp_path: Path) -> Iterator[None]:
     """A service that says `StageStalled` for every timer `watch` that comes due."""
-    asyncio.run(apply_topology(nats_server.settings, consumers=[timer("timing", "watch")]))
     environment = os.environ | address_of(nats_server) | {"ROPEWALK_STATE_DIR": str(tmp_path)}
     with (tmp_path / "service.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, SERVICE], env=environment, stdout=log, stderr=log)

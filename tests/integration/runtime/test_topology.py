@@ -47,7 +47,7 @@ async def test_every_kind_of_drift_is_listed_and_apply_heals_what_it_may(nats_se
     shown = {str(difference) for difference in await drift(nats_server.settings)}
     assert shown == {
         "consumer CONTROL/ingest__submit: missing",
-        "consumer CONTROL/ingest__cancel: ack_wait is 7.0, not 30.0",
+        "consumer CONTROL/ingest__cancel: ack_wait is 7.0, not 10.0",
         "consumer CONTROL/somebody__else: unknown",
         "stream SURPRISE: unknown",
         "stream DLQ: missing",

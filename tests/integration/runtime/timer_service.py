@@ -1,10 +1,13 @@
 """A service that turns due timers into facts. Started as a process by the tests."""
 
+import asyncio
+
 from ropewalk.events.run import StageStalled
 from ropewalk.runtime.outcome import Done, Outcome
 from ropewalk.runtime.schedules import DueTimer
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.topology import apply_topology
 
 
 async def on_watch(due: DueTimer) -> Outcome:
@@ -15,4 +18,5 @@ async def on_watch(due: DueTimer) -> Outcome:
 if __name__ == "__main__":
     service = Service("timing", RuntimeSettings())
     service.on_due("watch", on_watch)
+    asyncio.run(apply_topology(service.settings.nats, consumers=service.consumers()))
     service.run()

@@ -21,8 +21,8 @@ from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.monitor.domain.rows import RejectedRow, Row, Rows
 from ropewalk.monitor.ports import Analytics, RefusedError, UnavailableError
+from ropewalk.runtime.batches import Batch
 from ropewalk.runtime.codec import Stored
-from ropewalk.runtime.reading import Batch
 
 logger = logging.getLogger(__name__)
 

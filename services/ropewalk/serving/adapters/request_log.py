@@ -11,23 +11,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
 
-from ropewalk.events.base import Message
 from ropewalk.events.serving import RequestLog, RequestLogBatch
+from ropewalk.runtime.publisher import Publisher, WindowPublisher
 
 MAX_ROWS = 100
+_AT_ONCE = 20 * MAX_ROWS  # rows taken from memory at once, as so many batches side by side
 _MAX_BYTES = 400_000  # well below the megabyte that a NATS message may have
 _WAIT_S = 0.2
 _MAX_TEXT = 32_000  # characters kept of a prompt or completion
-
-
-class Publisher(Protocol):
-    """The part of the bus that a sink needs."""
-
-    async def publish(self, message: Message, *, cause_id: str = "", key: str = "") -> None:
-        """Returns when the message is stored, however long that takes."""
-        ...
 
 
 class RequestLogPublisher:
@@ -37,7 +29,7 @@ class RequestLogPublisher:
         self._spool = spool
         self._limit = rows_in_memory
         self._rows: deque[RequestLog] = deque()
-        self._unsent: deque[RequestLogBatch] = deque()
+        self._unsent: list[RequestLogBatch] = []
         self._arrived = asyncio.Event()
 
     def put(self, row: RequestLog) -> None:
@@ -56,17 +48,13 @@ class RequestLogPublisher:
                 self._arrived.clear()
                 await asyncio.sleep(_WAIT_S)
                 while self._rows:
-                    self._unsent.extend(pack([self._rows.popleft() for _ in range(min(MAX_ROWS, len(self._rows)))]))
-                    await self._drain(publisher)
+                    self._unsent.extend(pack([self._rows.popleft() for _ in range(min(_AT_ONCE, len(self._rows)))]))
+                    await _publish(publisher, self._unsent)
+                    self._unsent.clear()
         finally:
             self._spill([*self._unsent, *pack(self._rows)])
             self._unsent.clear()
             self._rows.clear()
-
-    async def _drain(self, publisher: Publisher) -> None:
-        while self._unsent:
-            await _publish(publisher, self._unsent[0])
-            self._unsent.popleft()
 
     def _spill(self, batches: Iterable[RequestLogBatch]) -> None:
         lines = "".join(batch.model_dump_json() + "\n" for batch in batches)
@@ -81,8 +69,8 @@ class RequestLogPublisher:
         taken = self._spool.with_suffix(".replaying")
         for _ in range(2):  # first what an earlier process was replaying
             if taken.exists():
-                for line in taken.read_text().splitlines():
-                    await _publish(publisher, RequestLogBatch.model_validate_json(line))
+                lines = taken.read_text().splitlines()
+                await _publish(publisher, [RequestLogBatch.model_validate_json(line) for line in lines])
                 taken.unlink()
             with contextlib.suppress(FileNotFoundError):
                 self._spool.rename(taken)
@@ -108,8 +96,10 @@ def _version(row: RequestLog) -> tuple[str, str, int]:
     return row.run_id, row.model, row.model_version
 
 
-async def _publish(publisher: Publisher, batch: RequestLogBatch) -> None:
-    await publisher.publish(batch, cause_id=batch.rows[0].request_id, key=batch.rows[-1].request_id)
+async def _publish(publisher: Publisher, batches: Iterable[RequestLogBatch]) -> None:
+    async with WindowPublisher(publisher) as window:
+        for batch in batches:
+            await window.publish(batch, cause_id=batch.rows[0].request_id, key=batch.rows[-1].request_id)
 
 
 def _trimmed(row: RequestLog) -> RequestLog:

@@ -1,0 +1,79 @@
+"""Batches of one durable consumer for a sink that stores many messages at once."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
+from ropewalk.runtime.codec import Stored
+from ropewalk.runtime.dead_letters import is_for
+from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.runtime.permissions import GuardedClient
+from ropewalk.runtime.pull import StandingPull
+from ropewalk.runtime.reading import stored
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Messages of a sink's consumer. Each is acknowledged by itself, so a batch may be cut in any way."""
+
+    items: list[Stored[Message]]
+    malformed: list[tuple[Msg, str]]
+    ack: Callable[[], Awaitable[None]]
+
+
+async def batches(
+    connection: GuardedClient, spec: ConsumerSpec, *, max_messages: int, max_wait_s: float
+) -> AsyncIterator[Batch]:
+    """A batch as soon as it is full or its first message has waited; the next one is fetched meanwhile."""
+    arrived: asyncio.Queue[Msg] = asyncio.Queue()
+    pull = StandingPull(connection, spec, 2 * max_messages, arrived.put)
+    await pull.start()
+    try:
+        while True:
+            page = await _page(arrived, max_messages, max_wait_s)
+            yield _batch(page, spec.durable, pull)
+    finally:
+        await pull.stop()
+        while not arrived.empty():
+            with contextlib.suppress(nats.errors.Error):
+                await arrived.get_nowait().nak()
+
+
+async def _page(arrived: asyncio.Queue[Msg], max_messages: int, max_wait_s: float) -> list[Msg]:
+    page = [await arrived.get()]
+    deadline = time.monotonic() + max_wait_s
+    while len(page) < max_messages:
+        if arrived.empty():
+            try:
+                page.append(await asyncio.wait_for(arrived.get(), max(0.0, deadline - time.monotonic())))
+            except TimeoutError:
+                break
+        else:
+            page.append(arrived.get_nowait())
+    return page
+
+
+def _batch(page: list[Msg], durable: str, pull: StandingPull) -> Batch:
+    items: list[Stored[Message]] = []
+    malformed: list[tuple[Msg, str]] = []
+    for raw in page:
+        if not is_for(raw.headers, durable):
+            continue
+        try:
+            items.append(stored(raw))
+        except MalformedMessageError as error:
+            malformed.append((raw, str(error)))
+
+    async def ack() -> None:
+        for raw in page:
+            await raw.ack()
+        await pull.done(len(page))
+
+    return Batch(items=items, malformed=malformed, ack=ack)
