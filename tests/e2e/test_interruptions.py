@@ -102,6 +102,8 @@ def test_training_goes_on_while_the_disk_is_full_and_its_last_checkpoint_waits_f
         assert not any(isinstance(event, RunCompleted) for event in stack.timeline("disk-full"))
     failed = stack.until("disk-full", CheckpointSaveFailed)
     assert failed.reason == f"No space left on device, while writing to {stack.objects_url}"
+    [full] = [problem for problem in stack.json("status")["problems"] if problem["kind"] == "disk_full"]
+    assert f"the disk of the objects is full: {small_disk}" in full["what"]
     deadline = time.monotonic() + 120
     while stack.until("disk-full", TrainingProgressed) and not waits_at_the_end(stack):
         assert time.monotonic() < deadline, stack.timeline("disk-full")

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from ropewalk.local.layout import Layout
-from ropewalk.local.problems import Disk
+from ropewalk.local.problems import EVENT_LOG, Disk
 
 ROOM_BYTES = 8 * 1024**2  # with less than this a disk counts as full
 _ROOM_FILES = 100
@@ -19,11 +20,13 @@ def has_room(folder: Path) -> bool:
     return stats.f_bavail * stats.f_frsize > ROOM_BYTES and files_left > _ROOM_FILES
 
 
-def disks_of(layout: Layout, log_may_grow_by: int) -> Iterator[Disk]:
-    """Every file system once, named after the first that lies on it."""
+def disks_of(layout: Layout, objects_url: str, log_may_grow_by: int) -> Iterator[Disk]:
+    """Every file system once, named after the first that lies on it. Objects may lie elsewhere, or in no folder."""
     seen: set[int] = set()
+    objects = Path(unquote(urlsplit(objects_url).path)) if objects_url.startswith("file:") else layout.state_dir
     for holds, folder, wanted in (
-        ("the event log", layout.nats_store, log_may_grow_by),
+        (EVENT_LOG, layout.nats_store, log_may_grow_by),
+        ("the objects", objects, _SLACK_BYTES),
         ("the state folder", layout.state_dir, _SLACK_BYTES),
         ("Ray's files", layout.ray_temp, _SLACK_BYTES),
     ):

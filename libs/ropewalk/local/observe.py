@@ -44,7 +44,7 @@ def observe(layout: Layout, state: StackState, bus_url: str, services: tuple[str
     return Seen(
         now=time.time(),
         broker=broker,
-        disks=tuple(disks_of(layout, wanted)),
+        disks=tuple(disks_of(layout, state.objects_url, wanted)),
         processes=state.processes,
         services=answers,
         lags=tuple(lags),

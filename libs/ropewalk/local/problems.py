@@ -21,6 +21,8 @@ _MB = 1000**2
 _FLAPPING_RESTARTS = 3
 _FLAPPING_S = 60.0  # a process that has lived this long since its last restart has recovered
 
+EVENT_LOG = "the event log"
+
 Severity = Literal["error", "warning"]
 
 
@@ -136,9 +138,10 @@ def _of_disks(seen: Seen) -> Iterator[Problem]:
             yield Problem(
                 kind="disk_full",
                 severity="error",
-                what=f"the disk of {disk.holds} is full: {where}, {share}; {_waiting_sentence(seen)}",
+                what=f"the disk of {disk.holds} is full: {where}, {share}"
+                + (f"; {_waiting_sentence(seen)}" if disk.holds == EVENT_LOG else ""),
                 remedy="make room there; everything continues by itself within seconds, nothing stored is lost",
-                since=what_waits(seen).since,
+                since=what_waits(seen).since if disk.holds == EVENT_LOG else 0.0,
             )
         elif used >= EARLY and disk.free < disk.still_wanted:
             yield Problem(
@@ -153,7 +156,7 @@ def _of_the_broker(seen: Seen) -> Iterator[Problem]:
     broker = seen.broker
     if not broker.answers:
         return  # the process table says why
-    if "no space left" in broker.error and not any(disk.full for disk in seen.disks):
+    if "no space left" in broker.error and not any(disk.full for disk in seen.disks if disk.holds == EVENT_LOG):
         yield Problem(
             kind="broker_recovering",
             severity="error",

@@ -50,6 +50,7 @@ class StackState(BaseModel):
     state_dir: str
     ports: Ports
     endpoints: Endpoints
+    objects_url: str = ""
     processes: tuple[ProcessState, ...]
     phase: Literal["starting", "ready", "stopping", "failed"] = "starting"
     problem: str = ""

@@ -27,6 +27,7 @@ from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.processes import kill_leftovers
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
+from ropewalk.runtime.settings import StorageSettings
 from ropewalk.runtime.topology import apply_topology
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Supervisor:
             state_dir=str(plan.layout.state_dir),
             ports=plan.ports,
             endpoints=endpoints_of(plan.ports),
+            objects_url=StorageSettings().url,
             processes=(),
         )
 
