@@ -15,6 +15,7 @@ from ropewalk.events.access import USERS
 from ropewalk.local.deployment import CertificateError, Deployment, create_deployment
 from ropewalk.local.keys import ensure_keys, seed_file
 from ropewalk.local.nats_config import BusAccounts, BusServer, ServerCertificate, nats_config
+from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.errors import BusError
@@ -32,7 +33,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 @pytest.fixture(scope="module")
 def port(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A server with a certificate."""
-    folder, ports = tmp_path_factory.mktemp("tls"), choose_ports(Ports(nats=1, nats_monitor=2))
+    folder, ports = tmp_path_factory.mktemp("tls"), choose_ports(Ports(nats=1, nats_monitor=2), PortClaims())
     certificate = ServerCertificate(deployment.server / "server.pem", deployment.server / "server.key")
     server = BusServer(
         store=folder / "store", port=ports.nats, monitor_port=ports.nats_monitor, certificate=certificate
