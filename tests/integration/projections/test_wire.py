@@ -3,7 +3,8 @@
 import pytest
 
 from ropewalk.events.run import CancelRun, RunFailed, SubmitRun
-from ropewalk.runtime.bulk import address_of, decoded, read_raw, stream_ends
+from ropewalk.events.upcasters import UPCASTERS, Upcaster
+from ropewalk.runtime.bulk import RawStored, address_of, decoded, read_raw, stream_ends
 from ropewalk.runtime.errors import BusError
 from ropewalk.runtime.wire import Address, NoResponderError, WireError, open_wire
 
@@ -59,3 +60,15 @@ def test_only_the_wanted_types_are_decoded_with_their_envelope(append, wire):
     assert (stored.sequence, stored.envelope.source, stored.envelope.run_id) == (1, "/svc/test", "r")
     assert decoded(cancel, {SubmitRun, RunFailed}) is None
     assert decoded(submit._replace(body=b"{}"), {SubmitRun}) is None
+
+
+def test_a_message_of_an_older_major_is_read_in_todays_form(monkeypatch):
+    old = "ropewalk.cmd.run.submit.v0"
+    step = Upcaster(old=old, new=SubmitRun.type_name(), convert=lambda fields: {**fields, "recipe": {"name": "old"}})
+    monkeypatch.setitem(UPCASTERS, old, step)
+    raw = RawStored(7, "2026-11-23T10:15:00.123456789Z", "cmd.run.submit.v0.r", b"NATS/1.0", b'{"run_id": "r"}')
+
+    stored = decoded(raw, {SubmitRun})
+
+    assert stored is not None
+    assert stored.message == SubmitRun(run_id="r", recipe={"name": "old"})
