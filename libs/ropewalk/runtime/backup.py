@@ -2,7 +2,8 @@
 
 AUDIT is a mirror of CONTROL that keeps messages for longer, so it is kept too, and taken first: it is never ahead of
 the CONTROL it is restored beside, and catches up from it. DLQ and the timers are taken after CONTROL: a letter or a
-timer may then be there twice, which they bear, but none is missing.
+timer may then be there twice, which they bear. Missing can only be a timer that fires while the snapshots are taken;
+a backup of a stack that is down has not even that gap.
 
 Leases are not kept: their holders are gone. Only their newest revision is, because epochs must go on growing: a
 restored run would refuse everything written under an epoch that is lower than the one in its state. Telemetry and

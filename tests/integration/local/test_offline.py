@@ -12,14 +12,18 @@ import pytest
 from ropewalk.cli.commands import USAGE
 from ropewalk.client.log import open_log
 from ropewalk.client.settings import ClientSettings
+from ropewalk.events.access import OPERATOR, SUPERVISOR
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.run import RunAccepted, RunCompleted, SubmitRun
+from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import held
 from ropewalk.local.offline import broker_alone
 from ropewalk.projections.replay import rebuild
 from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.runtime.backup import back_up
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.errors import RopewalkError
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
 
@@ -99,6 +103,18 @@ def test_a_log_that_is_moved_to_another_folder_gives_the_same_projections(here, 
     with broker_alone(there) as settings:
         assert hashes(settings) == before
     assert not list(there.state_dir.glob("offline*"))
+
+
+async def test_a_backup_at_work_needs_the_rights_of_the_supervisor(plan, settings, running, tmp_path) -> None:
+    await runs_that_ended(settings)
+
+    def as_user(user: str) -> NatsSettings:
+        return NatsSettings(url=settings.url, user=user, nkey_file=seed_file(plan.layout.keys, user))
+
+    kept = await back_up(as_user(SUPERVISOR), tmp_path / "kept", lambda stream, num_bytes: None)
+    assert {each.name: each.place[0] for each in kept.streams}["CONTROL"] == 5 * NUM_RUNS
+    with pytest.raises(RopewalkError, match=r"user 'operator' may not publish on '\$js\.api\.stream\.snapshot\.audit'"):
+        await back_up(as_user(OPERATOR), tmp_path / "refused", lambda stream, num_bytes: None)
 
 
 def test_a_folder_in_use_and_a_folder_that_is_no_backup_are_said_in_a_sentence(here, tmp_path) -> None:
