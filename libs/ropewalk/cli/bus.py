@@ -69,7 +69,10 @@ def lag(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"consumers": [asdict(row) for row in rows]})
         return
-    table = Table("consumer", "stream", "pending", "unacked", "redelivered", "oldest s", box=None)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("consumer", no_wrap=True)
+    for name in ("stream", "pending", "unacked", "again", "oldest s"):
+        table.add_column(name)
     for row in rows:
         numbers = (row.pending, row.ack_pending, row.redelivered, round(row.oldest_s, 1))
         table.add_row(row.consumer, row.stream, *map(str, numbers))

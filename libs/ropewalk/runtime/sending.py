@@ -17,15 +17,21 @@ logger = logging.getLogger(__name__)
 WRONG_SEQUENCE = {10071, 10164}
 DUPLICATE_ID = 10201
 _SEND_TIMEOUT_S = 5.0
-_NO_ROOM = {10023, 10047, 10077}  # the store or the stream has reached its limit; there may be room again
+_NOT_NOW = {
+    10023,  # no resources
+    10047,  # the store has reached its limit
+    10077,  # the stream has
+    10176,  # part of the batch is missing: the connection was lost in the middle of it
+    10210,  # too many batches at once
+}
 
 
-class NoRoom(Exception):
-    """JetStream has no room for a message now: its store or the stream is at its limit."""
+class NotNow(Exception):
+    """JetStream cannot take a message now: there may be room again, or the batch arrives whole the next time."""
 
 
 PASSING = (
-    NoRoom,
+    NotNow,
     TimeoutError,
     nats.errors.TimeoutError,
     nats.errors.NoRespondersError,
@@ -88,7 +94,10 @@ class Sender:
             raise
 
     async def try_once(self, batch: Sequence[Outgoing]) -> int:
-        """As `send`, but raises one of PASSING when the server does not answer or has no room."""
+        """As `send`, but raises one of PASSING when the server does not answer or cannot take it now.
+
+        Only the last message of a batch asks for an answer, which tells what is wrong with any of them.
+        """
         if len(batch) == 1:
             return await self._request(batch[0], batch[0].headers)
         batch_id = uuid.uuid4().hex
@@ -96,10 +105,7 @@ class Sender:
             headers = outgoing.headers | {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(index)}
             if index == len(batch):
                 return await self._request(outgoing, headers | {"Nats-Batch-Commit": "1"})
-            if index == 1:
-                await self._request(outgoing, headers)
-            else:
-                await self._connection.publish(outgoing.subject, outgoing.body, headers=headers)
+            await self._connection.publish(outgoing.subject, outgoing.body, headers=headers)
         raise AssertionError("an empty batch")
 
     async def _request(self, outgoing: Outgoing, headers: dict[str, str]) -> int:
@@ -109,7 +115,7 @@ class Sender:
         answer = json.loads(reply.data) if reply.data else {}
         if error := answer.get("error"):
             code, description = error.get("err_code", 0), error.get("description", "")
-            raise NoRoom(description) if code in _NO_ROOM else Refusal(code, description)
+            raise NotNow(description) if code in _NOT_NOW else Refusal(code, description)
         return int(answer.get("seq", 0))
 
 
