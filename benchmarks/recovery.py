@@ -147,7 +147,7 @@ class _Pair:
         raise TimeoutError(f"{self._name} did not answer within {_DEADLINE_S:.0f} s")
 
     async def _holder(self) -> str:
-        raw = await self._bus.connection.jetstream().get_last_msg(LEASE_STREAM, f"$KV.lease.hold.{self._name}")
+        raw = await self._bus.connection.jetstream().get_last_msg(LEASE_STREAM, f"$KV.lease.{self._name}.{self._name}")
         return str(json.loads(raw.data or b"{}")["holder"]).rpartition("/")[2]
 
     async def _next_start(self) -> float:

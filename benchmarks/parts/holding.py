@@ -17,9 +17,9 @@ async def hold(context: StageContext, event: RunAccepted) -> tuple[Message, ...]
 
 
 def build(name: str, settings: RuntimeSettings) -> Service:
-    """The service, which holds the run of its own name."""
+    """The service, whose only stage bears its name, and so does the run that it holds."""
     service = Service(name, settings)
-    service.stage("hold", RunAccepted, hold, when=lambda event: event.run_id == name)
+    service.stage(name, RunAccepted, hold, when=lambda event: event.run_id == name)
     return service
 
 
