@@ -14,12 +14,25 @@ ENDINGS: dict[str, tuple[Ending, ...]] = {
     "child": ("completed",),  # preprocessing works in a child process
     "group": ("completed",),  # training works in a group of processes, as Ray's workers do
     "flaky": ("completed",),  # the first attempt of `train` fails
+    "hang": ("completed",),  # the first attempt of `train` does nothing for ever
+    "late": ("failed", "completed"),  # it has a deadline that is hard to meet
     "hopeless": ("failed",),  # `evaluate` cannot succeed
     "twice": ("completed",),  # it is submitted twice at once, as by a double click
     "unsound": ("rejected",),  # its recipe has a violation
     "cancel": ("cancelled", "completed"),
 }
-WEIGHTS = {"plain": 6, "child": 4, "group": 4, "flaky": 2, "hopeless": 1, "twice": 2, "unsound": 1, "cancel": 3}
+WEIGHTS = {
+    "plain": 6,
+    "child": 4,
+    "group": 4,
+    "flaky": 2,
+    "hang": 1,
+    "late": 2,
+    "hopeless": 1,
+    "twice": 2,
+    "unsound": 1,
+    "cancel": 3,
+}
 
 
 def behaviour_of(run_id: str) -> str:

@@ -264,6 +264,13 @@ def pools_agree_with_stages(history: History) -> Iterator[Violation]:
                 yield _violation(history, "leaked place", f"pool {pool}", text, place.run_id)
 
 
+def audit_has_everything(history: History) -> Iterator[Violation]:
+    """The mirror that everything is rebuilt from is complete."""
+    last = history.control[-1].sequence if history.control else 0
+    if history.mirrored is not None and history.mirrored < last:
+        yield Violation(rule="behind", subject="AUDIT", text=f"it ends at {history.mirrored}, CONTROL at {last}")
+
+
 RULES: tuple[Callable[[History], Iterator[Violation]], ...] = (
     submissions_are_stored,
     runs_end_once,
@@ -280,6 +287,7 @@ RULES: tuple[Callable[[History], Iterator[Violation]], ...] = (
     only_poison_is_dead,
     capacity_is_never_exceeded,
     pools_agree_with_stages,
+    audit_has_everything,
 )
 
 

@@ -43,6 +43,7 @@ class User:
             recipe={"base": "python-stdlib-tiny", "size": size},
             priority=self._chance.choice((0, 0, 0, 5)),
             owner=self._chance.choice(("ann", "bob", "")),
+            deadline_s=wait_s + 1 if behaviour == "late" else 0,
         )
         await asyncio.gather(*(self._bus.publish(request) for _ in range(2 if behaviour == "twice" else 1)))
         self.acknowledged.append(run_id)

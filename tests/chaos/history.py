@@ -76,6 +76,7 @@ class History:
     letters: Sequence[Entry] = ()
     effects: Sequence[Effect] = ()
     submitted: Sequence[str] = ()  # ids of the runs whose submission the client saw acknowledged
+    mirrored: int | None = None  # the last sequence of AUDIT
     capacities: Mapping[str, float] = field(default_factory=dict)  # CPUs per pool, as declared to the services
 
     def organic(self, kind: type[M] | None = None) -> list[tuple[Entry, M]]:

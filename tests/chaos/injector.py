@@ -45,6 +45,7 @@ class Injector:
 
     def __init__(self, stack: Stack, broker: Broker, connection: Client, tell: Callable[[str], None]) -> None:
         self.counts: Counter[str] = Counter()
+        self.bad_exits: list[str] = []
         self._stack = stack
         self._broker = broker
         self._context = connection.jetstream(timeout=2)
@@ -79,6 +80,8 @@ class Injector:
         process.send_signal(number)
         self.counts["kill_service" if number == signal.SIGKILL else "stop_service"] += 1
         await asyncio.to_thread(process.wait)
+        if process.returncode not in (0, -signal.SIGKILL):
+            self.bad_exits.append(f"{instance.name} ended with {process.returncode} after {number.name}")
         await asyncio.sleep(fault.seconds)
         self._stack.start_instance(instance)
         return instance.name

@@ -26,7 +26,8 @@ from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext
 
 _PAUSE_S = 0.06
-_CHILD_S = 0.4
+_CHILD_S = 0.8
+_STALL_S = 12.0  # longer than any outage here, or sound stages would count as stalled
 _NOTHING = Estimate(metric="m", value=0, lower=0, upper=0, level=0.9, num_items=1, method="none")
 # Not the names of the real services, whose consumers have other subjects.
 SERVICES = ("quick-ingest", "quick-preprocessing", "quick-trainer", "quick-evaluator")
@@ -46,7 +47,7 @@ def build(name: str, settings: RuntimeSettings) -> Service:
         case "quick-preprocessing":
             service.stage("preprocess", CorpusIngested, stage(_published), cpus=lambda _: 0.5)
         case "quick-trainer":
-            service.stage("train", DatasetPublished, stage(_trained), cpus=lambda _: 2.0)
+            service.stage("train", DatasetPublished, stage(_trained), cpus=lambda _: 2.0, stall_s=_STALL_S)
         case "quick-evaluator":
             service.stage("evaluate", TrainingCompleted, stage(_decided), cpus=lambda _: 0.0)
             conclude = checkpoint_handlers.conclude
@@ -98,6 +99,8 @@ async def _trained(context: StageContext) -> Message:
     behaviour = behaviour_of(context.run_id)
     if behaviour == "group":
         await context.in_child(work_as_group, _CHILD_S)
+    if behaviour == "hang" and context.attempt == 1:
+        await asyncio.Event().wait()
     if behaviour == "flaky" and context.attempt == 1:
         raise OSError("the first attempt fails")
     return TrainingCompleted(

@@ -44,6 +44,7 @@ class Report:
     violations: list[Violation]
     history: History
     counts: dict[str, int]
+    bad_exits: list[str]
     seconds: float
 
     def __str__(self) -> str:
@@ -54,7 +55,7 @@ class Report:
         return (
             f"seed {self.seed}: {sum(self.counts.values())} faults ({faults}), {len(self.history.submitted)} runs, "
             f"{len(self.history.control)} messages, {len(self.history.effects)} effects, {self.seconds:.0f} s, "
-            f"{len(self.violations)} violations\n{shown}"
+            f"{len(self.violations)} violations\n{shown}{''.join(self.bad_exits)}"
         )
 
 
@@ -88,6 +89,7 @@ async def run_chaos(seed: int, size: Size, broker: Broker, settings: NatsSetting
         violations=check(history),
         history=history,
         counts=dict(injector.counts),
+        bad_exits=injector.bad_exits,
         seconds=time.monotonic() - began,
     )
 
@@ -114,5 +116,6 @@ async def _history(bus: Bus, user: User, stack: Stack, known: History | None = N
         letters=await read_stream(bus.connection, "DLQ", known.letters if known else ()),
         effects=read_effects(stack.folder / "effects"),
         submitted=tuple(user.acknowledged),
+        mirrored=(await bus.connection.jetstream(timeout=10).stream_info("AUDIT")).state.last_seq,
         capacities={POOL: CAPACITY_CPUS},
     )

@@ -26,6 +26,7 @@ async def judge(size: Size, nats_server, folder) -> None:
     report = await run_chaos(chosen, size, nats_server, nats_server.settings, folder)
     print(report)
     assert not report.violations, f"{report}\nlogs in {folder}"
+    assert not report.bad_exits, f"{report.bad_exits}\nlogs in {folder}"
     assert sum(report.counts.values()) == size.num_faults
     assert len(report.history.submitted) == size.num_runs
 

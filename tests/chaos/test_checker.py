@@ -246,6 +246,7 @@ UNSOUND: dict[str, tuple[History, str]] = {
         a_history(after_running(a_state("x", "running", 99, pool="cpu", cpus=0.5), a_state("x", "failed", 99))),
         "oversubscribed",
     ),
+    "a mirror that is behind": (a_history(sound_entries(), mirrored=3), "behind"),
     "a place kept for a stage that is over": (
         a_history(
             [
