@@ -28,7 +28,8 @@ _POISONED = (
     "evt.training.completed.v1",
     "evt.evaluation.gate_decided.v1",
 )
-_NO_WORKER_S = 15.0
+_NO_WORKER_S = 30.0
+_GOOD_EXITS = (0, -signal.SIGTERM, -signal.SIGKILL)  # a service that is still starting knows no better than to die
 _POISON = (b"", b"not JSON", b"{}", b'{"run_id": 7}', b'["a list"]', b'{"run_id": "another"}', b"\xff\xfe")
 
 
@@ -80,7 +81,7 @@ class Injector:
         process.send_signal(number)
         self.counts["kill_service" if number == signal.SIGKILL else "stop_service"] += 1
         await asyncio.to_thread(process.wait)
-        if process.returncode not in (0, -signal.SIGKILL):
+        if process.returncode not in _GOOD_EXITS:
             self.bad_exits.append(f"{instance.name} ended with {process.returncode} after {number.name}")
         await asyncio.sleep(fault.seconds)
         self._stack.start_instance(instance)
