@@ -17,7 +17,7 @@ def outage(*options: str) -> dict[str, Any]:
 
 
 def test_an_outage_longer_than_the_lease_costs_no_step_and_all_goes_on_within_two_seconds() -> None:
-    found = outage("--away", "12", "--ttl", "3")
+    found = outage("--away", "8", "--ttl", "2")
     nothing_is_lost_and_all_goes_on(found)
     assert found["not_ready_after_s"] <= 2
 
@@ -32,7 +32,7 @@ def test_a_network_that_swallows_everything_is_noticed_and_costs_no_step() -> No
 def nothing_is_lost_and_all_goes_on(found: dict[str, Any]) -> None:
     assert found["steps_in_order_once"]
     assert (found["attempt"], found["interrupted"], found["facts_missing"]) == (1, False, 0)
-    assert found["steps_while_away"] > 80
+    assert found["steps_while_away"] > 60
     assert found["steps_since_return"] > 20
     assert found["live_while_away"]
     assert set(found["recovery_s"]) == {"published", "handled", "followed", "lease_renewed", "ready"}
