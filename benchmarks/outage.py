@@ -2,8 +2,8 @@
 
 A service works on a stage, publishes, handles and follows events; nats-server is killed with SIGKILL, or the network
 in between swallows every byte (--drop), and comes back after a while. Recovery is counted from the moment the
-server's port accepts connections again. A blocked event loop is told from a machine that is busy with others by a
-second process that samples its own, empty loop.
+server's port accepts connections again. A blocked event loop is told from a machine that is busy with others by the
+CPU time that the loop's thread took between two samples, and by a second process that samples its own, empty loop.
 
 python benchmarks/outage.py [--away 300] [--ttl 10] [--drop]
 """
@@ -127,7 +127,9 @@ async def _result(bus: Bus, broker: Broker, options: argparse.Namespace, seen: _
         "lease_renewed": seen.renewed_at - outage.ended,
         "ready": seen.ready_at - outage.ended,
     }
-    blocked_ms = 1000 * max([note["seconds"] for note in notes if note["what"] == "blocked"], default=0.0)
+    blocks = [note for note in notes if note["what"] == "blocked"]
+    blocked_ms = 1000 * max([note["seconds"] for note in blocks], default=0.0)
+    own_ms = 1000 * max([note["cpu_seconds"] for note in blocks], default=0.0)
     control_ms = 1000 * _control_blocked_s(seen.control)
     gaps = [after["at"] - before["at"] for before, after in pairwise(steps)]
     return {
@@ -135,6 +137,7 @@ async def _result(bus: Bus, broker: Broker, options: argparse.Namespace, seen: _
         "away_s": round(outage.ended - outage.began, 1),
         "lease_ttl_s": options.ttl,
         "loop_blocked_ms_max": round(blocked_ms, 1),
+        "loop_own_cpu_ms_max": round(own_ms, 1),
         "empty_loop_blocked_ms_max": round(control_ms, 1),
         "recovery_s": {name: round(value, 3) for name, value in recovery.items()},
         "recovery_s_max": round(max(recovery.values()), 3),

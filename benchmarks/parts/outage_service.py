@@ -84,11 +84,11 @@ class Working:
     async def _sample(self) -> None:
         """How long the loop did not turn. Only what matters is noted."""
         while True:
-            before = time.monotonic()
+            before, cpu_before = time.monotonic(), time.thread_time()
             await asyncio.sleep(_SAMPLE_S)
-            blocked_s = time.monotonic() - before - _SAMPLE_S
+            blocked_s, cpu_s = time.monotonic() - before - _SAMPLE_S, time.thread_time() - cpu_before
             if blocked_s > _SAMPLE_S:
-                self._notes.add("blocked", seconds=blocked_s)
+                self._notes.add("blocked", seconds=blocked_s, cpu_seconds=cpu_s)
 
 
 if __name__ == "__main__":

@@ -37,5 +37,6 @@ def nothing_is_lost_and_all_goes_on(found: dict[str, Any]) -> None:
     assert found["live_while_away"]
     assert set(found["recovery_s"]) == {"published", "handled", "followed", "lease_renewed", "ready"}
     assert found["recovery_s_max"] < 2.0
+    assert found["loop_own_cpu_ms_max"] < 200
     busy_machine_ms = found["empty_loop_blocked_ms_max"]
     assert found["loop_blocked_ms_max"] < 200 + busy_machine_ms
