@@ -1,7 +1,4 @@
-"""Effects outside NATS: rows in SQLite that are not idempotent by themselves, one file per run.
-
-The message that an effect follows from is noted in the same transaction, so a repetition is recognised.
-"""
+"""Effects outside NATS: rows in SQLite that are not idempotent by themselves, one file per run, behind the inbox."""
 
 import sqlite3
 from pathlib import Path
@@ -17,12 +14,12 @@ _TABLE = "CREATE TABLE IF NOT EXISTS effect (key TEXT NOT NULL, message_id TEXT 
 def apply_effect(folder: Path, effect: Effect) -> None:
     """Do it, unless it was done for this message before."""
 
-    def add(database: sqlite3.Connection) -> None:
+    def insert(database: sqlite3.Connection) -> None:
         database.execute(_TABLE)
         database.execute("INSERT INTO effect VALUES (?, ?, ?)", (effect.key, effect.message_id, effect.epoch))
 
     run_id = effect.key.split("/")[1]
-    Inbox(folder / f"{run_id}.db").once(f"{effect.message_id}/{effect.key}", add)
+    Inbox(folder / f"{run_id}.db").once(f"{effect.message_id}/{effect.key}", insert)
 
 
 def effect_of(stage: str, run_id: str, index: int, message_id: str, epoch: int) -> Effect:
@@ -35,7 +32,7 @@ def read_effects(folder: Path) -> list[Effect]:
     found: list[Effect] = []
     for path in sorted(folder.glob("*.db")):
         with Inbox(path).transaction() as database:
-            database.execute(_TABLE)
+            database.execute(_TABLE)  # a run may have got no further than an empty file
             rows = database.execute("SELECT key, message_id, epoch FROM effect")
             found += [Effect(key=key, message_id=message_id, epoch=epoch) for key, message_id, epoch in rows]
     return found
