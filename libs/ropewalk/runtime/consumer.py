@@ -68,10 +68,13 @@ class Consumer:
         return self._pull.bound.is_set()
 
     async def bind(self) -> None:
-        """Begin. Returns when the server has answered for the consumer, however long its owner takes to make it."""
+        """Begin. Returns when the server has answered, however long the owner takes to make the consumer.
+
+        A service that may not use it is bound to nothing, but can say so.
+        """
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._num_workers)]
         await self._pull.start()
-        await self._pull.bound.wait()
+        await self._pull.answered.wait()
 
     async def stop(self, over: asyncio.Event) -> None:
         """Take no more, finish what is in hands until the grace is `over`, give the rest back."""

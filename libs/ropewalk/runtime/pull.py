@@ -47,6 +47,7 @@ class StandingPull:
     ) -> None:
         self.spec = spec
         self.bound = asyncio.Event()
+        self.answered = asyncio.Event()  # bound, or refused for want of a right
         self._connection = connection
         self._window = min(window, spec.max_ack_pending)
         self._on_message = on_message
@@ -60,7 +61,7 @@ class StandingPull:
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to ask. `bound` is set as soon as the server has answered for the consumer."""
+        """Begin to ask. `bound` is set as soon as the consumer has answered."""
         self._inbox = self._connection.new_inbox()
         self._subscription = await self._connection.subscribe(self._inbox, cb=self._arrived)
         self._connection.on_reconnect(self._ask_anew)
@@ -89,6 +90,7 @@ class StandingPull:
             await self._on_status(raw.headers or {})
             return
         self.bound.set()
+        self.answered.set()
         self._waits = True
         self._asked = max(0, self._asked - 1)
         if self._subscription is None:
@@ -111,6 +113,7 @@ class StandingPull:
             self._asked, self._waits = 0, False
             return  # the next tick asks again
         self.bound.set()
+        self.answered.set()
         self._waits = True
         self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", self._asked)))
         if status in ("404", "408"):
@@ -127,6 +130,8 @@ class StandingPull:
         except (nats.errors.Error, DeniedError) as error:
             logger.debug("could not ask for messages of %s: %s", self.spec.durable, error)
             self._asked = 0
+            if isinstance(error, DeniedError):
+                self.answered.set()
 
     def _request(self, number: int) -> bytes:
         wanted: dict[str, Any] = {"batch": number}
