@@ -23,8 +23,8 @@ from ropewalk.runtime.batches import Batch, batches
 from ropewalk.runtime.codec import Stored, decode, now_rfc3339
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.dead_letters import EXPECTED_SEQUENCE, dead_letter
-from ropewalk.runtime.endings import ending_of, endings_of
-from ropewalk.runtime.errors import BusError, ConflictError
+from ropewalk.runtime.endings import ending_of, endings_of, with_first_endings
+from ropewalk.runtime.errors import BusError, ConflictError, MalformedMessageError
 from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.reading import StreamReader
 from ropewalk.runtime.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
@@ -87,7 +87,7 @@ class Bus:
         The terminal event of a run that has ended already is left out. Raises ConflictError when a state in the
         batch is no longer at its revision and the change was not this one.
         """
-        batch = [self.prepare_snapshot(state, revision, state.operation_id), *messages]
+        batch = with_first_endings([self.prepare_snapshot(state, revision, state.operation_id), *messages])
         while True:
             endings = self._endings(batch)
             try:
@@ -116,11 +116,22 @@ class Bus:
         """The newest message of a type for a run; one of an older form if there is none in the present one."""
         for subject in with_older_forms(f"{kind.subject_prefix()}.{run_id}"):
             raw = await self._reader.last(stream_of(subject), subject)
-            if raw is not None:
-                message = decode(kind, subject, raw.data or b"")
-                assert isinstance(message, kind)
+            if raw is None:
+                continue
+            try:
+                message: Message | None = decode(kind, subject, raw.data or b"")
+            except MalformedMessageError:
+                message = await self._last_sound(subject)
+            if isinstance(message, kind):
                 return message
         return None
+
+    async def _last_sound(self, subject: str) -> Message | None:
+        """The newest well-formed message of a subject whose newest is a dead letter."""
+        newest = None
+        async for stored in self.read(subject):
+            newest = stored.message
+        return newest
 
     def read(self, subject_filter: str, *, stream: str = "CONTROL") -> AsyncIterator[Stored[Message]]:
         """Everything stored now, oldest first. Malformed messages are left out (they are dead letters)."""
@@ -170,6 +181,7 @@ class Bus:
 
     async def _send_surely(self, batch: list[Outgoing]) -> None:
         """Send it, whatever ends a run together with the run's ending; a second ending of a run is left out."""
+        batch = with_first_endings(batch)
         while batch:
             endings = self._endings(batch)
             try:

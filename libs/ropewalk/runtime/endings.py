@@ -23,3 +23,17 @@ def ending_of(outgoing: Outgoing) -> RunEnding | None:
 def endings_of(batch: Sequence[Outgoing]) -> list[RunEnding]:
     """The endings of every run that a batch ends."""
     return [ending for outgoing in batch if (ending := ending_of(outgoing)) is not None]
+
+
+def with_first_endings(batch: Sequence[Outgoing]) -> list[Outgoing]:
+    """The batch with only the first terminal event of each run: no server would ever take it with a second one."""
+    ended: set[str] = set()
+    left: list[Outgoing] = []
+    for outgoing in batch:
+        ending = ending_of(outgoing)
+        if ending is not None and ending.run_id in ended:
+            continue
+        if ending is not None:
+            ended.add(ending.run_id)
+        left.append(outgoing)
+    return left

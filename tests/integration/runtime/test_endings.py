@@ -127,3 +127,8 @@ async def test_an_ending_committed_twice_by_the_same_operation_is_stored_once(bu
     revisions = {await bus.commit(wanted, 0, [bus.prepare(failed(), cause_id="c")]) for _ in range(3)}
     assert len(revisions) == 1
     assert [type(fact) for fact in await facts(bus)] == [RunFailed]
+
+
+async def test_of_two_endings_in_one_batch_the_first_is_stored(bus) -> None:
+    await bus.publish_all([failed(), completed_stage(), cancelled()], cause_id="c")
+    assert [type(message) for message in await facts(bus)] == [RunFailed, StageCompleted]

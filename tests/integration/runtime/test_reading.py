@@ -3,14 +3,14 @@
 import asyncio
 import time
 
-from ropewalk.events.run import RunFailed
+from ropewalk.events.run import RunCancelled, StageInterrupted
 from ropewalk.runtime.bus import Bus
 
 MANY = 700  # more than two pages
 
 
-def fact(number: int, run_id: str = "r") -> RunFailed:
-    return RunFailed(run_id=run_id, stage=str(number), message="m")
+def fact(number: int, run_id: str = "r") -> StageInterrupted:
+    return StageInterrupted(run_id=run_id, stage=str(number), epoch=1, cause="c")
 
 
 async def publish(bus: Bus, numbers: range, run_id: str = "r") -> None:
@@ -37,18 +37,18 @@ async def test_what_was_just_stored_is_read_although_the_mirror_is_behind(bus) -
 
 async def test_a_malformed_message_is_left_out(bus) -> None:
     await bus.publish(fact(0))
-    await bus.connection.request("evt.run.failed.v1.r", b"{", timeout=5)
+    await bus.connection.request("evt.run.stage_interrupted.v1.r", b"{", timeout=5)
     await bus.publish(fact(1))
-    assert [item.message.stage async for item in bus.read("evt.run.failed.v1.r")] == ["0", "1"]
+    assert [item.message.stage async for item in bus.read("evt.run.stage_interrupted.v1.r")] == ["0", "1"]
 
 
 async def test_reading_and_following_make_no_consumer(nats_server, bus) -> None:
     before = (await bus.connection.jetstream().stream_info("CONTROL")).state.consumer_count
     await publish(bus, range(5))
-    async for item in bus.follow("evt.run.failed.v1.*"):
+    async for item in bus.follow("evt.run.stage_interrupted.v1.*"):
         if item.message.stage == "4":
             break
-    assert [item async for item in bus.read("evt.run.failed.v1.*")] != []
+    assert [item async for item in bus.read("evt.run.stage_interrupted.v1.*")] != []
     assert (await bus.connection.jetstream().stream_info("CONTROL")).state.consumer_count == before
 
 
@@ -59,7 +59,7 @@ async def test_a_follower_misses_nothing_when_the_server_is_killed_and_is_not_bl
     arrived = asyncio.Event()
 
     async def follow() -> None:
-        async for item in bus.follow("evt.run.failed.v1.*"):
+        async for item in bus.follow("evt.run.stage_interrupted.v1.*"):
             seen.append(int(item.message.stage))
             arrived.set()
 
@@ -81,7 +81,7 @@ async def test_a_follower_misses_nothing_when_the_server_is_killed_and_is_not_bl
 
 async def test_a_follower_from_now_gets_only_what_comes_and_gets_it_at_once(bus) -> None:
     await bus.publish(fact(0))
-    followed = bus.follow("evt.run.failed.v1.*", from_now=True)
+    followed = bus.follow("evt.run.stage_interrupted.v1.*", from_now=True)
     next_one = asyncio.create_task(anext(followed))
     await asyncio.sleep(0)
     while not next_one.done():
@@ -89,3 +89,11 @@ async def test_a_follower_from_now_gets_only_what_comes_and_gets_it_at_once(bus)
         await asyncio.wait([next_one], timeout=0.5)
     assert next_one.result().message.stage == "1"
     await followed.aclose()
+
+
+async def test_a_malformed_message_does_not_hide_the_sound_one_before_it(bus) -> None:
+    await bus.publish(RunCancelled(run_id="r", mode="now", reason="sound"))
+    await bus.connection.request("evt.run.cancelled.v1.r", b"not even JSON", timeout=5)
+    assert await bus.last(RunCancelled, "r") == RunCancelled(run_id="r", mode="now", reason="sound")
+    await bus.connection.request("evt.run.cancelled.v1.other", b"not even JSON", timeout=5)
+    assert await bus.last(RunCancelled, "other") is None
