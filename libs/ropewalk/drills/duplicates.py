@@ -16,11 +16,11 @@ from ropewalk.drills.log import last_sequence, raw_messages, timeline_of
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline, reactions
-from ropewalk.drills.tasks import pass_on_cancellation
 from ropewalk.drills.traffic import letters_about
 from ropewalk.events.drill import DrillStarted
 from ropewalk.projections.projector import FOLDS, Projector
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.cancelling import pass_on_cancellation
 
 _DRILLS = f"evt.{DrillStarted.family}."
 _NOT_OF_THE_RUN = frozenset({"drill", "monitoring"})  # go on after a run is over, whatever is repeated

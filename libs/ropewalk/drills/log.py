@@ -13,10 +13,11 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 
-from ropewalk.drills.tasks import end, pass_on_cancellation
+from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.cancelling import pass_on_cancellation
 from ropewalk.runtime.codec import Stored
 from ropewalk.runtime.leases import MARKER
 

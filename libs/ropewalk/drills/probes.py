@@ -8,10 +8,11 @@ from typing import Self
 import nats.errors
 
 from ropewalk.drills.log import timeline_of
-from ropewalk.drills.tasks import end, pass_on_cancellation
+from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.cancelling import pass_on_cancellation
 from ropewalk.runtime.codec import Stored
 
 _PACE_S = 0.05

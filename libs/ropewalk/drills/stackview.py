@@ -15,13 +15,13 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.tasks import pass_on_cancellation
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log
 from ropewalk.local.names import PROCESS_MARKER
 from ropewalk.local.processes import die_with_parent
 from ropewalk.local.stack import running_state
 from ropewalk.local.state import ProcessState
+from ropewalk.runtime.cancelling import pass_on_cancellation
 from ropewalk.runtime.settings import RuntimeSettings
 
 BROKER = "nats-server"

@@ -1,5 +1,4 @@
-"""Ending tasks that wait for the bus. `asyncio.wait_for` of Python 3.11 loses a cancellation that meets a result, and
-nats-py turns some into timeouts: so a task is cancelled until it has ended, and a loop asks whether it should end."""
+"""Ending tasks that wait for the bus: a cancellation can get lost, so a task is cancelled until it has ended."""
 
 import asyncio
 from typing import Any
@@ -14,10 +13,3 @@ async def end(task: asyncio.Task[Any]) -> None:
         await asyncio.wait([task], timeout=_AGAIN_S)
     if not task.cancelled():
         task.exception()
-
-
-def pass_on_cancellation() -> None:
-    """Raises CancelledError if the running task was cancelled and did not notice."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

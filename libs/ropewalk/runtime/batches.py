@@ -52,7 +52,8 @@ async def _page(arrived: asyncio.Queue[Msg], max_messages: int, max_wait_s: floa
     while len(page) < max_messages:
         if arrived.empty():
             try:
-                page.append(await asyncio.wait_for(arrived.get(), max(0.0, deadline - time.monotonic())))
+                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    page.append(await arrived.get())
             except TimeoutError:
                 break
         else:

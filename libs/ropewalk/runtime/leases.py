@@ -26,6 +26,7 @@ import nats.js.errors
 from nats.js.api import RawStreamMsg
 
 from ropewalk.events.streams import LEASE_STREAM
+from ropewalk.runtime.cancelling import pass_on_cancellation
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.errors import BusError, LeaseLostError
@@ -203,6 +204,7 @@ class LeaseKeeper:
             try:
                 return await attempt()
             except (nats.errors.Error, nats.js.errors.ServiceUnavailableError, TimeoutError) as error:
+                pass_on_cancellation()
                 logger.info("bus away (%s), a lease waits", type(error).__name__)
                 await asyncio.sleep(_AWAY_S)
 

@@ -5,13 +5,13 @@ batch, so two instances can never give the same capacity away.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 
 from ropewalk.events.run import PoolEntry, PoolState
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.cancelling import within
 from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.pool_policy import next_in_line
 from ropewalk.runtime.sending import Outgoing
@@ -67,8 +67,7 @@ class Pool:
                     error = await outcome_or_error(on_turn(entry))
                     if error is not None:
                         logger.error("%s of %s cannot be started", entry.stage, entry.run_id, exc_info=error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), _TICK_S)
+                await within(_TICK_S, self._changed)
                 self._changed.clear()
         finally:
             following.cancel()

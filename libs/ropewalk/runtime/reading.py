@@ -19,6 +19,7 @@ from nats.js.api import RawStreamMsg
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.upcasters import with_older_forms
+from ropewalk.runtime.cancelling import pass_on_cancellation, within
 from ropewalk.runtime.codec import Stored, decode_any
 from ropewalk.runtime.dead_letters import repeats_the_log
 from ropewalk.runtime.errors import BusError, MalformedMessageError
@@ -89,7 +90,7 @@ class StreamReader:
                     start = raw.sequence + 1
                     if (item := _tolerant(raw)) is not None:
                         yield item
-                hinted = await _within(delay_s, hint)
+                hinted = await within(delay_s, hint)
                 delay_s = _FIRST_LOOK_S if hinted else min(2 * delay_s, _TICK_S)
                 if hinted:
                     hint.clear()
@@ -113,6 +114,7 @@ class StreamReader:
                     return
                 start = message.sequence + 1
                 yield message
+            pass_on_cancellation()
 
     async def _end(self, stream: str) -> int:
         info = await self._patiently(lambda: self._context.stream_info(stream), f"the stream {stream}")
@@ -146,8 +148,9 @@ class StreamReader:
         request = json.dumps({"seq": start, "next_by_subj": subject_filter, "batch": _PAGE}).encode()
         try:
             await self._connection.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
-            await _within(_ANSWER_TIMEOUT_S, progress)
+            await within(_ANSWER_TIMEOUT_S, progress)
         except _PASSING:
+            pass_on_cancellation()
             logger.debug("no page of %s from %d", stream, start)
         finally:
             await _discard(subscription)
@@ -161,6 +164,7 @@ class StreamReader:
             except nats.js.errors.NotFoundError:
                 return None
             except _PASSING as error:
+                pass_on_cancellation()
                 logger.warning("bus away (%s), waiting to read %s", type(error).__name__, what)
                 await asyncio.sleep(0.5)
 
@@ -204,13 +208,6 @@ def _raw(answer: Msg) -> RawMessage:
     for name in ("Nats-Stream", "Nats-Num-Pending", "Nats-Last-Sequence"):
         headers.pop(name, None)
     return RawMessage(subject, int(sequence), datetime.fromisoformat(time), headers, answer.data)
-
-
-async def _within(seconds: float, event: asyncio.Event) -> bool:
-    """Whether the event came in time."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
-    return event.is_set()
 
 
 async def _discard(subscription: Subscription) -> None:

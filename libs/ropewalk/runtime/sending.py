@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import nats.errors
 
+from ropewalk.runtime.cancelling import pass_on_cancellation
 from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.waiting import WaitingSends
 
@@ -76,6 +77,7 @@ class Sender:
                 try:
                     return await self._try_once_permitted(batch)
                 except PASSING as error:
+                    pass_on_cancellation()
                     reason = _said(error)
                     logger.warning("bus away (%s), keeping %s", reason, batch[0].subject)
                     self.waiting.refused(number, batch[0].subject, reason)
