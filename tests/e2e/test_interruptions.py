@@ -48,6 +48,7 @@ def demo(own_stack, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_whole_demo_and_up_continues_its_run(demo, own_stack, tmp_path) -> None:
     run_id = run_submitted_by(demo, own_stack)
     own_stack.until(run_id, TrainingProgressed)

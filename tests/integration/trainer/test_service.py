@@ -110,6 +110,7 @@ def a_recipe(workshop, *, total_steps: int, trials: int) -> Recipe:
     return workshop.recipe.model_copy(update={"plan": plan, "trials": trials})
 
 
+@pytest.mark.slow
 async def test_training_survives_the_death_of_its_service_and_of_the_broker(
     nats_server, start_service, bus, workshop, ray_processes: Callable[[Path], list[int]]
 ) -> None:
