@@ -1,5 +1,6 @@
 """The log and its projections for commands: ask the monitor, or read the log where it does not answer."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,12 @@ from ropewalk.projections.check import LogRules, missing_from_audit
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, advance, rebuild
 from ropewalk.projections.runs import RunSummary, summary_of
-from ropewalk.runtime.bulk import address_of
+from ropewalk.runtime.bulk import address_of, stream_ends
 from ropewalk.runtime.wire import NoResponderError, SilenceError, Wire, open_wire
 
 _NO_ANSWER = (NoResponderError, SilenceError, ProjectorError)
+_MIRROR_PATIENCE_S = 2.0
+_MIRROR_TICK_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +140,11 @@ def _shown(value: Any) -> str:
 
 
 def _folded(wire: Wire, *names: str) -> Projector:
+    """Folded from the log up to what CONTROL has now: the copy that is read may be some milliseconds behind."""
     projector: Projector = Projector(names)
+    end, deadline = stream_ends(wire, "CONTROL").last, time.monotonic() + _MIRROR_PATIENCE_S
     advance(projector, wire)
+    while projector.sequence < end and time.monotonic() < deadline:
+        time.sleep(_MIRROR_TICK_S)
+        advance(projector, wire)
     return projector
