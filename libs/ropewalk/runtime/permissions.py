@@ -46,6 +46,10 @@ class Refusals:
         *others, (_, last) = self._by_subject.values()
         return f"{last} (and {len(others)} other refusals)" if others else str(last)
 
+    def holds(self, subject: str) -> bool:
+        """Whether the last attempt at this subject was refused."""
+        return _key(subject) in self._by_subject
+
     def raise_for(self, subject: str) -> None:
         """Raises DeniedError if the subject was refused lately. After that the server is asked again: it may have
         been given other rights."""

@@ -52,6 +52,7 @@ class StandingPull:
         self._window = min(window, spec.max_ack_pending)
         self._on_message = on_message
         self._on_tick = on_tick
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}"
         self._asked = 0
         self._in_hand = 0
         self._heard = 0.0
@@ -124,14 +125,11 @@ class StandingPull:
         if self._subscription is None or room <= 0 or (self._asked and 2 * room < self._window):
             return
         self._asked += room
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.spec.stream}.{self.spec.durable}"
         try:
-            await self._connection.publish(subject, self._request(room), reply=self._inbox)
+            await self._connection.publish(self._subject, self._request(room), reply=self._inbox)
         except (nats.errors.Error, DeniedError) as error:
             logger.debug("could not ask for messages of %s: %s", self.spec.durable, error)
             self._asked = 0
-            if isinstance(error, DeniedError):
-                self.answered.set()
 
     def _request(self, number: int) -> bytes:
         wanted: dict[str, Any] = {"batch": number}
@@ -149,7 +147,10 @@ class StandingPull:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            if self._asked and time.monotonic() - self._heard > _SILENCE_S:
+            if self._connection.refusals.holds(self._subject):  # said some time after the request was sent
+                self._asked, self._waits = 0, False
+                self.answered.set()
+            elif self._asked and time.monotonic() - self._heard > _SILENCE_S:
                 self._asked, self._heard = 0, time.monotonic()
             await self._top_up()
             if self._on_tick is not None:

@@ -1,5 +1,6 @@
 """What each user may not do is refused by a real server at once and by name; what it must do is not."""
 
+import asyncio
 import json
 import time
 
@@ -12,7 +13,9 @@ from ropewalk.events.consumers import CONSUMERS
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.run import RunAccepted, RunFailed, stage_state_subject
+from ropewalk.runtime import permissions
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.errors import BusError, DeniedError
 
 AT_ONCE_S = 1.0
@@ -152,6 +155,19 @@ async def test_a_bus_says_at_once_what_it_may_not_publish(guarded) -> None:
         assert "evt.run.accepted.v1.r" in bus.connection.refusals.reason()
     finally:
         await bus.close()
+
+
+async def test_a_consumer_of_another_is_bound_to_nothing_however_late_the_refusal_comes(
+    as_user, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permissions, "_REMEMBERED_S", 0.0)  # no request ever fails for the refusal of the one before
+    spec = next(spec for spec in CONSUMERS if spec.durable == "ingest__cancel")
+    consumer = Consumer(await as_user("evaluator"), spec, settle=lambda raw: raw.ack())
+    try:
+        await asyncio.wait_for(consumer.bind(), 5)
+        assert not consumer.is_bound
+    finally:
+        await consumer.stop(asyncio.Event())
 
 
 async def test_an_atomic_batch_with_one_forbidden_message_is_refused_at_once_and_stores_nothing(guarded) -> None:
