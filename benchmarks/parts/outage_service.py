@@ -78,7 +78,8 @@ class Working:
         return Done()
 
     async def _follow(self) -> None:
-        async for item in self.service.bus.follow(f"{StageInterrupted.subject_prefix()}.*", from_now=True):
+        bus = self.service.bus
+        async for item in bus.follow(f"{StageInterrupted.subject_prefix()}.*", after=await bus.end()):
             self._notes.add("followed", run_id=item.message.run_id)
 
     async def _sample(self) -> None:

@@ -5,6 +5,7 @@ NaN and infinities are the strings "NaN", "Infinity" and "-Infinity"; bytes are 
 as strings (protobuf writes 64-bit integers so).
 """
 
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -55,11 +56,13 @@ class Message(Value):
     run_id: str = Field(pattern=RUN_ID_PATTERN)
 
     @classmethod
+    @cache
     def subject_prefix(cls) -> str:
         """The subject without its last token, the run id."""
         return f"{cls.plane}.{cls.family}.{cls.name}.v{cls.major}"
 
     @classmethod
+    @cache
     def type_name(cls) -> str:
         """The CloudEvents type, for example `ropewalk.evt.data.dataset_published.v1`."""
         return f"ropewalk.{cls.subject_prefix()}"

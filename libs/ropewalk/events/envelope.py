@@ -5,7 +5,7 @@ Reference: the CloudEvents NATS protocol binding, binary mode.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 NAMESPACE = uuid.UUID("6f9c0a52-5a0e-5d8e-9a51-7f3f5f0c9d11")
@@ -43,14 +43,19 @@ class Envelope:
         return {name: value for name, value in named.items() if value}
 
     @classmethod
-    def from_headers(cls, headers: Mapping[str, str], *, subject: str, sequence: int, time: str) -> "Envelope":
-        """Read what a sender said and derive what it left out. Never fails: headers are advice, the body decides."""
+    def from_headers(
+        cls, headers: Mapping[str, str], *, subject: str, stored: Callable[[], tuple[int, str]]
+    ) -> "Envelope":
+        """Read what a sender said and derive what it left out. Never fails: headers are advice, the body decides.
+
+        `stored` tells the message's sequence in its stream and the time there, RFC 3339; it is asked only if needed.
+        """
         epoch = headers.get("ce-epoch", "")
         return cls(
-            id=headers.get("ce-id") or str(uuid.uuid5(NAMESPACE, f"{subject}/{sequence}")),
+            id=headers.get("ce-id") or str(uuid.uuid5(NAMESPACE, f"{subject}/{stored()[0]}")),
             type=headers.get("ce-type") or "ropewalk." + subject.rpartition(".")[0],
             source=headers.get("ce-source", "unknown"),
-            time=headers.get("ce-time") or time,
+            time=headers.get("ce-time") or stored()[1],
             run_id=headers.get("ce-correlationid") or subject.rpartition(".")[2],
             cause_id=headers.get("ce-causationid", ""),
             epoch=int(epoch) if epoch.isdigit() else 0,

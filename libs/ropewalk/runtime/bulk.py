@@ -95,7 +95,7 @@ def decoded(raw: RawStored, kinds: Collection[type[Message]]) -> Stored[Message]
         message = decode_any(raw.subject, headers, raw.body)
     except MalformedMessageError:
         return None
-    envelope = Envelope.from_headers(headers, subject=raw.subject, sequence=raw.sequence, time=raw.time)
+    envelope = Envelope.from_headers(headers, subject=raw.subject, stored=lambda: (raw.sequence, raw.time))
     return Stored(raw.sequence, datetime.fromisoformat(raw.time), envelope, message)
 
 

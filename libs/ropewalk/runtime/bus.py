@@ -22,8 +22,8 @@ from ropewalk.events.upcasters import with_older_forms
 from ropewalk.runtime.batches import Batch, batches
 from ropewalk.runtime.codec import Stored, decode, now_rfc3339
 from ropewalk.runtime.connection import connect
-from ropewalk.runtime.dead_letters import EXPECTED_SEQUENCE, dead_letter
-from ropewalk.runtime.endings import ending_of, endings_of, with_first_endings
+from ropewalk.runtime.dead_letters import EXPECTED_ON, EXPECTED_SEQUENCE, dead_letter
+from ropewalk.runtime.endings import ending_of, endings_of, excluded_by, with_first_endings
 from ropewalk.runtime.errors import BusError, ConflictError, MalformedMessageError
 from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.reading import StreamReader
@@ -63,12 +63,18 @@ class Bus:
         await self.connection.close()
 
     async def publish(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> None:
-        """Send one message. With a cause its id is derived, and a repetition is dropped by the server."""
+        """Send one message. With a cause its id is derived, and a repetition is dropped by the server.
+
+        Raises ConflictError if the log already has what excludes it.
+        """
         outgoing = self.prepare(message, cause_id=cause_id, key=key, epoch=epoch)
         await self._send_surely([outgoing])
 
     async def publish_all(self, messages: Sequence[Message], *, cause_id: str, epoch: int = 0) -> None:
-        """Send all messages or none. The same cause sends the same messages, so a repetition is no error."""
+        """Send all messages or none. The same cause sends the same messages, so a repetition is no error.
+
+        Raises ConflictError if the log already has what excludes one of them.
+        """
         if messages:
             await self._send_surely(
                 [
@@ -137,11 +143,13 @@ class Bus:
         """Everything stored now, oldest first. Malformed messages are left out (they are dead letters)."""
         return self._reader.read(stream, subject_filter)
 
-    def follow(
-        self, subject_filter: str, *, stream: str = "CONTROL", from_now: bool = False
-    ) -> AsyncIterator[Stored[Message]]:
-        """As `read`, but it never ends. Survives restarts of the server without a gap."""
-        return self._reader.follow(stream, subject_filter, from_now=from_now)
+    def follow(self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0) -> AsyncIterator[Stored[Message]]:
+        """As `read` from behind sequence `after`, but it never ends. Survives restarts of the server without a gap."""
+        return self._reader.follow(stream, subject_filter, after=after)
+
+    async def end(self, *, stream: str = "CONTROL") -> int:
+        """The sequence of the newest message now: what comes later is `follow(…, after=…)`."""
+        return await self._reader.end(stream)
 
     def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
         """Batches for a sink under a durable consumer; what is not acknowledged comes again."""
@@ -161,7 +169,10 @@ class Bus:
             epoch=epoch,
             traceparent=current_traceparent(),
         )
-        return Outgoing(subject=message.subject, body=message.model_dump_json().encode(), headers=envelope.headers())
+        headers = envelope.headers()
+        if other := excluded_by(message.subject):
+            headers |= {EXPECTED_ON: other, EXPECTED_SEQUENCE: "0"}
+        return Outgoing(subject=message.subject, body=message.model_dump_json().encode(), headers=headers)
 
     def prepare_snapshot(self, message: Message, revision: int, operation_id: str) -> Outgoing:
         """A snapshot that replaces the one at `revision` (0: there is none) and never expires."""
@@ -190,11 +201,13 @@ class Bus:
             except Refusal as refusal:
                 if refusal.code == DUPLICATE_ID:
                     return
-                if not endings or refusal.code not in WRONG_SEQUENCE:
+                if refusal.code not in WRONG_SEQUENCE:
                     raise BusError(f"the bus refused {batch[0].subject}: {refusal}") from None
             left, repeated = await self._without_ended(batch)
             if repeated:
                 return
+            if len(left) == len(batch):
+                raise ConflictError(f"{batch[0].subject} or what goes with it is no longer possible")
             batch = left
 
     def _endings(self, batch: Sequence[Outgoing]) -> list[Outgoing]:

@@ -28,6 +28,7 @@ ONLY_FOR = "ropewalk-only-for"
 RETRY_OF = "ropewalk-retry-of"
 CORRECTED = "ropewalk-corrected"
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_ON = "Nats-Expected-Last-Subject-Sequence-Subject"
 WRONG_SEQUENCE = {10071, 10164}
 
 _MAX_ERROR = 1000
@@ -57,7 +58,7 @@ def dead_letter(raw: Any, stored_in: str, consumer: str, error: str) -> tuple[st
 def redelivery(letter: Mapping[str, str], letter_id: int, subject: str, *, corrected: bool) -> dict[str, str]:
     """Headers of the message that brings a letter back to its consumer on `subject`, from the letter's headers."""
     envelope = Envelope.from_headers(
-        letter, subject=letter[SUBJECT], sequence=int(letter[SEQUENCE]), time=letter.get(TIME, "")
+        letter, subject=letter[SUBJECT], stored=lambda: (int(letter[SEQUENCE]), letter.get(TIME, ""))
     )
     headers = {name: value for name, value in letter.items() if not name.startswith(("Nats-", _OWN))}
     headers |= {

@@ -8,6 +8,7 @@ This module has the only catch-all of the code base.
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from nats.aio.msg import Msg
@@ -15,9 +16,9 @@ from nats.aio.msg import Msg
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.codec import decode, now_rfc3339
+from ropewalk.runtime.codec import decode
 from ropewalk.runtime.dead_letters import is_for
-from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.runtime.errors import ConflictError, MalformedMessageError
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.schedules import DueTimer, due_timer
 from ropewalk.runtime.telemetry import record, span
@@ -29,6 +30,7 @@ Handler = Callable[[Any, Envelope], Awaitable[Outcome]]
 TimerHandler = Callable[[DueTimer], Awaitable[Outcome]]
 
 MAX_TRIES = 8
+_RACE_DELAY_S = 0.1
 _BACK_OFF_S = (0.2, 1.0, 5.0, 30.0)
 
 
@@ -45,12 +47,7 @@ async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, con
     if not is_for(raw.headers, consumer):
         await raw.ack()
         return
-    envelope = Envelope.from_headers(
-        raw.headers or {},
-        subject=raw.subject,
-        sequence=raw.metadata.sequence.stream,
-        time=raw.metadata.timestamp.isoformat() if raw.metadata.timestamp else now_rfc3339(),
-    )
+    envelope = Envelope.from_headers(raw.headers or {}, subject=raw.subject, stored=partial(_stored, raw))
     started = time.monotonic()
     with span(
         f"handle {kind.name}",
@@ -75,10 +72,19 @@ async def deliver_due(raw: Msg, handler: TimerHandler, bus: Bus, consumer: str) 
         await _settle(raw, outcome, bus, consumer, due.id)
 
 
+def _stored(raw: Msg) -> tuple[int, str]:
+    return raw.metadata.sequence.stream, raw.metadata.timestamp.isoformat()
+
+
 async def _settle(raw: Msg, outcome: Outcome, bus: Bus, consumer: str, cause_id: str) -> None:
     match outcome:
         case Done(messages):
-            await bus.publish_all(messages, cause_id=cause_id)
+            try:
+                await bus.publish_all(messages, cause_id=cause_id)
+            except ConflictError as error:  # others were faster: the handler decides on what is there now
+                logger.info("%s again: %s", raw.subject, error)
+                await raw.nak(delay=_RACE_DELAY_S)
+                return
             await raw.ack()
         case Retry(delay_s, reason):
             logger.debug("%s again in %.1f s: %s", raw.subject, delay_s, reason)

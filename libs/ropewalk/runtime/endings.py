@@ -1,8 +1,12 @@
-"""A run ends once: its terminal event is committed together with `RunEnding`, which can only be written once."""
+"""A run ends once: its terminal event is committed together with `RunEnding`, which can only be written once.
+
+What was rejected is never accepted, and what was accepted is never rejected: each is stored only while the other is
+not there, whichever instance decided on it.
+"""
 
 from collections.abc import Sequence
 
-from ropewalk.events.run import EndingKind, RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected
+from ropewalk.events.run import EndingKind, RunAccepted, RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected
 from ropewalk.runtime.sending import Outgoing
 
 _KINDS: dict[str, EndingKind] = {
@@ -11,6 +15,17 @@ _KINDS: dict[str, EndingKind] = {
     RunCancelled.subject_prefix(): "cancelled",
     RunRejected.subject_prefix(): "rejected",
 }
+_EXCLUDED_BY: dict[str, str] = {
+    RunAccepted.subject_prefix(): RunEnding.subject_prefix(),
+    RunRejected.subject_prefix(): RunAccepted.subject_prefix(),
+}
+
+
+def excluded_by(subject: str) -> str:
+    """The subject on which nothing may lie when a message is stored on this one; empty if it does not matter."""
+    prefix, _, run_id = subject.rpartition(".")
+    other = _EXCLUDED_BY.get(prefix)
+    return f"{other}.{run_id}" if other else ""
 
 
 def ending_of(outgoing: Outgoing) -> RunEnding | None:

@@ -73,7 +73,7 @@ class Pool:
             following.cancel()
 
     async def _follow(self) -> None:
-        async for _ in self._bus.follow(f"{PoolState.subject_prefix()}.{self.name}", from_now=True):
+        async for _ in self._bus.follow(f"{PoolState.subject_prefix()}.{self.name}", after=await self._bus.end()):
             self._changed.set()
 
     def _look_for_absent(self, pool: PoolState, revision: int) -> None:

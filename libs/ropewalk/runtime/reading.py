@@ -68,15 +68,15 @@ class StreamReader:
 
     async def read(self, stream: str, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         """See Bus.read."""
-        end = await self._end(stream)
+        end = await self.end(stream)
         for each in reversed(with_older_forms(subject_filter)):
             async for raw in self.raw(stream, each, 1, end):
                 if (item := _tolerant(raw)) is not None:
                     yield item
 
-    async def follow(self, stream: str, subject_filter: str, *, from_now: bool) -> AsyncIterator[Stored[Message]]:
+    async def follow(self, stream: str, subject_filter: str, *, after: int) -> AsyncIterator[Stored[Message]]:
         """See Bus.follow. What is published now is only a hint to look; what counts is what the stream has."""
-        start = await self._end(stream) + 1 if from_now else 1
+        start = after + 1
         hint = asyncio.Event()
 
         async def on_publish(_: Msg) -> None:
@@ -116,7 +116,8 @@ class StreamReader:
                 yield message
             pass_on_cancellation()
 
-    async def _end(self, stream: str) -> int:
+    async def end(self, stream: str) -> int:
+        """The sequence of the newest message in a stream, 0 if there is none. Raises BusError without such a stream."""
         info = await self._patiently(lambda: self._context.stream_info(stream), f"the stream {stream}")
         if info is None:
             raise BusError(f"there is no stream {stream}: run `ropewalk bus apply`")
@@ -188,7 +189,7 @@ def decoded(raw: RawMessage) -> Stored[Message]:
 
 def envelope_of(subject: str, headers: dict[str, str], sequence: int, time: datetime) -> Envelope:
     """The envelope of a stored message, completed from where it lies."""
-    return Envelope.from_headers(headers, subject=subject, sequence=sequence, time=time.isoformat())
+    return Envelope.from_headers(headers, subject=subject, stored=lambda: (sequence, time.isoformat()))
 
 
 def _tolerant(raw: RawMessage) -> Stored[Message] | None:

@@ -56,8 +56,9 @@ async def disarm(bus: Bus, name: str, entity: str) -> None:
 def due_timer(raw: Any) -> DueTimer:
     """What a consumer of due timers delivered."""
     _, name, entity = raw.subject.split(".")
-    sequence = raw.metadata.sequence.stream
-    envelope = Envelope.from_headers(raw.headers or {}, subject=raw.subject, sequence=sequence, time="")
+    envelope = Envelope.from_headers(
+        raw.headers or {}, subject=raw.subject, stored=lambda: (raw.metadata.sequence.stream, "")
+    )
     return DueTimer(name=name, entity=entity, body=raw.data, id=envelope.id, traceparent=envelope.traceparent)
 
 

@@ -231,17 +231,21 @@ class Service:
         self._consumers = [
             Consumer(self.bus.connection, spec, settle, workers=workers) for spec, settle, workers in self._settlers
         ]
-        self._watchers = [asyncio.create_task(runner.resume_orphans()) for runner in self._runners]
-        if self._runners:
-            self._watchers.append(asyncio.create_task(self._watch_cancellations()))
-            self._watchers.append(asyncio.create_task(self._pool.watch(self._on_turn)))
         if is_exporting():
-            exporting = export_gauges(self.bus.connection, self.consumers(), self.health.pulse)
-            self._watchers.append(asyncio.create_task(exporting))
-        self._watchers.append(asyncio.create_task(self._guard(self._bind)))
+            self._watch(export_gauges(self.bus.connection, self.consumers(), self.health.pulse))
+        self._watch(self._guard(self._begin))
 
-    async def _bind(self) -> None:
-        """Answer pings only when every consumer is bound."""
+    def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+        self._watchers.append(asyncio.create_task(work))
+
+    async def _begin(self) -> None:
+        """Take up stages and messages. Answer pings only when every consumer is bound."""
+        if self._runners:
+            before_any_stage = await self.bus.end()
+            self._watch(self._watch_cancellations(before_any_stage))
+            self._watch(self._pool.watch(self._on_turn))
+            for runner in self._runners:
+                self._watch(runner.resume_orphans())
         await asyncio.gather(*(consumer.bind() for consumer in self._consumers))
         await self.bus.connection.subscribe(f"ctl.ping.{self.name}", cb=self._pong)
         self._bound = True
@@ -262,9 +266,9 @@ class Service:
         for runner in self._runners:
             await runner.on_turn(entry)
 
-    async def _watch_cancellations(self) -> None:
+    async def _watch_cancellations(self, after: int) -> None:
         running: set[asyncio.Task[None]] = set()
-        async for item in self.bus.follow(f"{RunCancelled.subject_prefix()}.*", from_now=True):
+        async for item in self.bus.follow(f"{RunCancelled.subject_prefix()}.*", after=after):
             assert isinstance(item.message, RunCancelled)
             for runner in self._runners:
                 task = asyncio.create_task(runner.cancel(item.message))

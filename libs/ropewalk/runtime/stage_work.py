@@ -112,7 +112,8 @@ class StageWork:
             await self._again(ending)
 
     async def _attempt(self) -> Ending:
-        if await self.context.bus.last(RunCancelled, self.state.run_id) is not None:
+        cancelled = await self.context.bus.last(RunCancelled, self.state.run_id)
+        if cancelled is not None or self.context.cancelled.is_set():
             return Ending(cancelled=True)
         trigger = message_type(self.state.cause_type).model_validate_json(self.state.cause_body)
         self._stop = None

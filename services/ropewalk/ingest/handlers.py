@@ -22,47 +22,52 @@ from ropewalk.runtime.stage import StageContext
 async def submit_run(request: SubmitRun, timeline: Timeline) -> Outcome:
     """Complete and freeze the recipe, or say everything that is wrong with it.
 
-    A run id is taken once: the same recipe again changes nothing, another recipe must not touch the running one.
+    A run id is taken once: the same request again changes nothing, another one touches neither the run that was
+    accepted under the id nor the end of one that was rejected.
     """
-    try:
-        recipe = resolve_recipe(request.recipe)
-    except RecipeError as error:
-        return await _rejection(request, error.violations, timeline)
-    if violations := await asyncio.to_thread(_violations, recipe):
-        return await _rejection(request, violations, timeline)
-    sha256 = recipe.sha256()
-    deadline_unix = time.time() + request.deadline_s if request.deadline_s else 0.0
-    earlier = await timeline.last(RunAccepted, request.run_id)
-    if earlier is None:
-        accepted = RunAccepted(
-            run_id=request.run_id,
-            recipe=recipe.as_json(),
-            recipe_sha256=sha256,
-            priority=request.priority,
-            owner=request.owner,
-            deadline_unix=deadline_unix,
-        )
-        return Done((accepted,))
-    if earlier.recipe_sha256 == sha256:
-        return Done()
-    return Reject(f"run {request.run_id} was accepted with another recipe: submit this one under a new run id")
-
-
-def _violations(recipe: Recipe) -> tuple[str, ...]:
-    return source_violations(recipe) + base_model_violations(recipe)
-
-
-async def _rejection(request: SubmitRun, violations: tuple[str, ...], timeline: Timeline) -> Outcome:
-    if await timeline.last(RunAccepted, request.run_id) is not None:
+    recipe, violations = await asyncio.to_thread(_checked, request)
+    rejected = await timeline.last(RunRejected, request.run_id)
+    accepted = await timeline.last(RunAccepted, request.run_id)
+    if rejected is not None and violations != rejected.violations:
+        return Reject(f"run {request.run_id} was rejected ({rejected.violations[0]}): submit under a new run id")
+    if accepted is not None and violations:
         return Reject(
             f"run {request.run_id} was accepted with another recipe, and this one has faults: {violations[0]}"
         )
-    return Done((RunRejected(run_id=request.run_id, violations=violations),))
+    if accepted is not None and recipe is not None and recipe.sha256() != accepted.recipe_sha256:
+        return Reject(f"run {request.run_id} was accepted with another recipe: submit this one under a new run id")
+    if accepted is not None or rejected is not None:
+        return Done()
+    if recipe is None or violations:
+        return Done((RunRejected(run_id=request.run_id, violations=violations),))
+    return Done(
+        (
+            RunAccepted(
+                run_id=request.run_id,
+                recipe=recipe.as_json(),
+                recipe_sha256=recipe.sha256(),
+                priority=request.priority,
+                owner=request.owner,
+                deadline_unix=time.time() + request.deadline_s if request.deadline_s else 0.0,
+            ),
+        )
+    )
+
+
+def _checked(request: SubmitRun) -> tuple[Recipe | None, tuple[str, ...]]:
+    """The complete recipe and what is wrong with it; no recipe where it cannot even be completed."""
+    try:
+        recipe = resolve_recipe(request.recipe)
+    except RecipeError as error:
+        return None, error.violations
+    return recipe, source_violations(recipe) + base_model_violations(recipe)
 
 
 async def cancel_run(request: CancelRun, timeline: Timeline) -> Outcome:
     """Say to everybody that the run is cancelled."""
     if await timeline.last(RunAccepted, request.run_id) is None:
+        if await timeline.last(RunRejected, request.run_id) is not None:
+            return Done()
         if await timeline.last(SubmitRun, request.run_id) is not None:
             return Retry(1.0, f"run {request.run_id} is submitted but not accepted yet")
         return Reject(f"there is no run {request.run_id} to cancel: `ropewalk runs` lists them")

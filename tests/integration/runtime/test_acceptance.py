@@ -1,10 +1,13 @@
-"""A run begins once, however many requests for it arrive at the same moment."""
+"""A run begins once, however many requests for it arrive at the same moment, and never after it was rejected."""
 
 import asyncio
 
-from ropewalk.events.run import RunAccepted, SubmitRun
+import pytest
+
+from ropewalk.events.run import RunAccepted, RunEnding, RunRejected, SubmitRun
 from ropewalk.ingest.handlers import submit_run
-from ropewalk.runtime.outcome import Done
+from ropewalk.runtime.errors import ConflictError
+from ropewalk.runtime.outcome import Done, Reject
 
 
 async def test_two_requests_at_once_accept_the_run_once(bus) -> None:
@@ -15,3 +18,21 @@ async def test_two_requests_at_once_accept_the_run_once(bus) -> None:
         await bus.publish_all(outcome.messages, cause_id=cause_id)
     stored = [item async for item in bus.read(f"{RunAccepted.subject_prefix()}.twice")]
     assert [item.envelope.cause_id for item in stored] == ["first"]
+
+
+SOUND = SubmitRun(run_id="both", recipe={"base": "python-stdlib-tiny"})
+UNSOUND = SubmitRun(run_id="both", recipe={"base": "python-stdlib-tiny", "epochs": 3})
+
+
+@pytest.mark.parametrize(("first", "second"), [(SOUND, UNSOUND), (UNSOUND, SOUND)], ids=["accepted", "rejected"])
+async def test_of_a_sound_and_an_unsound_request_at_once_only_the_first_counts(bus, first, second) -> None:
+    decided = [await submit_run(request, bus) for request in (first, second)]
+    assert all(isinstance(outcome, Done) and outcome.messages for outcome in decided)  # both saw nothing earlier
+    await bus.publish_all(decided[0].messages, cause_id="first")
+    with pytest.raises(ConflictError):
+        await bus.publish_all(decided[1].messages, cause_id="second")
+    await bus.publish_all(decided[0].messages, cause_id="first")  # a repetition is no error
+    stored = [item.message async for item in bus.read("evt.run.*.v1.both")]
+    assert [type(message) for message in stored] == [RunAccepted if first is SOUND else RunRejected]
+    assert (await bus.last(RunEnding, "both") is None) == (first is SOUND)
+    assert isinstance(await submit_run(second, bus), Reject)

@@ -81,7 +81,7 @@ async def test_a_follower_misses_nothing_when_the_server_is_killed_and_is_not_bl
 
 async def test_a_follower_from_now_gets_only_what_comes_and_gets_it_at_once(bus) -> None:
     await bus.publish(fact(0))
-    followed = bus.follow("evt.run.stage_interrupted.v1.*", from_now=True)
+    followed = bus.follow("evt.run.stage_interrupted.v1.*", after=await bus.end())
     next_one = asyncio.create_task(anext(followed))
     await asyncio.sleep(0)
     while not next_one.done():

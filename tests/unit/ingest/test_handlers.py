@@ -122,6 +122,25 @@ async def test_another_recipe_under_a_running_id_never_touches_the_run(
     assert "run r1 was accepted with another recipe" in outcome.reason
 
 
+async def test_a_rejected_run_stays_rejected_and_the_next_try_needs_an_id_of_its_own(tmp_path: Path) -> None:
+    rejected = RunRejected(
+        run_id="r1", violations=the_violations(await submit_run(a_submission(tmp_path, epochs=3), Past()))
+    )
+    assert await submit_run(a_submission(tmp_path, epochs=3), Past(rejected)) == Done()
+    for outcome in (
+        await submit_run(a_submission(tmp_path), Past(rejected)),
+        await submit_run(a_submission(tmp_path, ages=3), Past(rejected)),
+    ):
+        assert isinstance(outcome, Reject)
+        assert "'epochs'" in outcome.reason
+        assert outcome.reason.endswith("submit under a new run id")
+
+
+async def test_a_rejected_run_needs_no_cancelling(tmp_path: Path) -> None:
+    past = Past(a_submission(tmp_path), RunRejected(run_id="r1", violations=("v",)))
+    assert await cancel_run(CancelRun(run_id="r1"), past) == Done()
+
+
 async def test_a_run_is_cancelled_once_and_only_while_it_lives(tmp_path: Path) -> None:
     request = CancelRun(run_id="r1", mode="now", reason="enough")
     accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))

@@ -52,10 +52,10 @@ class Audience:
         self.board = self.board.update(stage, **changes)
         self.screen.board(self.board)
 
-    async def wait_for(self, kind: type[Message], *, from_now: bool) -> Message:
-        """Follow the monitor until it says something of this kind about the run."""
+    async def wait_for(self, kind: type[Message], *, since: int = 0) -> Message:
+        """Follow the monitor until it says something of this kind about the run, behind sequence `since`."""
         subject = f"{kind.subject_prefix()}.{self.run_id}"
-        async for stored in self.client.bus.follow(subject, from_now=from_now):
+        async for stored in self.client.bus.follow(subject, after=since):
             self.board = after(self.board, stored.message)
             self.screen.board(self.board)
             return stored.message
@@ -67,7 +67,7 @@ async def ordinary_traffic(audience: Audience, stages: DemoStages, plan: Traffic
     async with stages.stage("traffic"):
         audience.show("traffic", status="running")
         await _send(audience, "traffic", plan.model, plan.ordinary(NUM_ORDINARY), asyncio.Event())
-        waiting = audience.wait_for(BaselineSealed, from_now=False)
+        waiting = audience.wait_for(BaselineSealed)
         await _within(waiting, _BASELINE_TIMEOUT_S)
     audience.show("traffic", status="done", share=1.0)
 
@@ -76,10 +76,10 @@ async def shifted_traffic(audience: Audience, stages: DemoStages, plan: Traffic)
     """Prose instead of Python. Returns whether the monitor raised an alarm in time."""
     async with stages.stage("watch"):
         audience.show("watch", status="running", note="the traffic now is prose in German, French and legal English")
-        alarmed = asyncio.Event()
+        alarmed, now = asyncio.Event(), await audience.client.bus.end()
 
         async def listen() -> None:
-            await audience.wait_for(AlarmRaised, from_now=True)
+            await audience.wait_for(AlarmRaised, since=now)
             alarmed.set()
 
         listening = asyncio.create_task(listen())
