@@ -53,3 +53,15 @@ def test_a_killed_worker_costs_steps_but_no_sample(stack) -> None:
     assert 0 < card["detect_s"] <= card["recover_s"] < 120
     assert (card["lost"], card["lost_unit"]) == (0, "steps")
     assert "as planned" in next(each["detail"] for each in card["checks"] if each["name"] == "ledger")
+
+
+def test_users_of_the_endpoint_notice_only_what_hits_the_endpoint(stack, promoted) -> None:
+    def said(card: dict[str, Any]) -> dict[str, str]:
+        return {each["name"]: each["detail"] for each in card["checks"]}
+
+    broker = said(drill(stack, "kill-broker"))
+    assert " 0 failed" in broker["requests to the endpoint"]
+    assert " 0 missing" in broker["requests in the log"]
+    serving = said(drill(stack, "kill-service", "--service", "serving"))
+    assert "away for" in serving["requests to the endpoint"]
+    assert " 0 there twice" in serving["requests in the log"]

@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.drills import kill_worker
 from ropewalk.drills.catalogue import find_drill
+from ropewalk.drills.endpoint import EndpointUsers
 from ropewalk.drills.files import WrittenDrill, write_drill
 from ropewalk.drills.log import last_sequence, timeline_of
 from ropewalk.drills.scene import DrillOptions, Ground, Scene
@@ -46,8 +47,10 @@ async def run_drill(
         target = await drill.prepare(ground)
         say(f"{name}: {target.description}")
         started = new_drill(name, target.run_id, target.description, chosen.seed)
-        mark = await begin(client.bus, started)
-        seen = await drill.play(Scene(ground=ground, target=target, drill_id=started.drill_id, mark=mark))
+        async with EndpointUsers(ground, hit=target.service == "serving") as users:
+            mark = await begin(client.bus, started)
+            seen = await drill.play(Scene(ground=ground, target=target, drill_id=started.drill_id, mark=mark))
+            seen = replace(seen, checks=(*seen.checks, *await users.judged()))
         return await finish(client.bus, layout, mark, seen)
 
 
