@@ -27,6 +27,7 @@ from ropewalk.runtime.batches import batches
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.delivery import deliver
+from ropewalk.runtime.hazards import is_suspicious
 from ropewalk.runtime.outcome import Done, Outcome
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
@@ -51,7 +52,7 @@ def main() -> None:
         "cpu_us_of_each_turn": {name: [round(each, 1) for each in cpu] for name, (cpu, _) in found.items()},
         "events_per_s": {name: round(statistics.median(rate)) for name, (_, rate) in found.items()},
         "bar_us": 60,
-        "within_bar": statistics.median(found["bus consumer"][0]) <= 60,
+        "within_bar": statistics.median(found["bus consumer, as a service uses it"][0]) <= 60,
     }
     print(json.dumps({"machine": describe(), **result}, indent=1))
 
@@ -130,7 +131,11 @@ async def _service(bus: Bus, spec: ConsumerSpec, counted: Counted) -> None:
         counted.add()
         return Done()
 
-    await _consume(bus, spec, counted, lambda raw: deliver(raw, RunFailed, handle, bus, spec.durable))
+    async def take(raw: Msg) -> None:
+        assert not is_suspicious(raw)
+        await deliver(raw, RunFailed, handle, bus, spec.durable)
+
+    await _consume(bus, spec, counted, take)
 
 
 async def _consumer(bus: Bus, spec: ConsumerSpec, counted: Counted) -> None:

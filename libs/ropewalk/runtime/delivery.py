@@ -21,7 +21,7 @@ from ropewalk.runtime.dead_letters import is_for
 from ropewalk.runtime.errors import ConflictError, MalformedMessageError
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.schedules import DueTimer, due_timer
-from ropewalk.runtime.telemetry import record, span
+from ropewalk.runtime.telemetry import is_exporting, record, span
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +59,16 @@ async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, con
     ):
         outcome = await _handle(raw, kind, handler, envelope)
         await _settle(raw, outcome, bus, consumer, envelope.id)
-    named = {"message_type": kind.type_name(), "outcome": type(outcome).__name__.lower()}
-    record("ropewalk.message.duration", time.monotonic() - started, **named)
+    if is_exporting():
+        named = {"message_type": kind.type_name(), "outcome": type(outcome).__name__.lower()}
+        record("ropewalk.message.duration", time.monotonic() - started, **named)
+
+
+async def set_aside(raw: Msg, bus: Bus, consumer: str, reason: str) -> None:
+    """Make a dead letter of a message for one consumer, to which it is not delivered again."""
+    logger.warning("dead letter from %s: %s", raw.subject, reason)
+    await bus.dead_letter(raw.metadata.stream, consumer, raw, reason)
+    await raw.term()
 
 
 async def deliver_due(raw: Msg, handler: TimerHandler, bus: Bus, consumer: str) -> None:
@@ -80,7 +88,8 @@ async def _settle(raw: Msg, outcome: Outcome, bus: Bus, consumer: str, cause_id:
     match outcome:
         case Done(messages):
             try:
-                await bus.publish_all(messages, cause_id=cause_id)
+                if messages:
+                    await bus.publish_all(messages, cause_id=cause_id)
             except ConflictError as error:  # others were faster: the handler decides on what is there now
                 logger.info("%s again: %s", raw.subject, error)
                 await raw.nak(delay=_RACE_DELAY_S)
@@ -90,9 +99,7 @@ async def _settle(raw: Msg, outcome: Outcome, bus: Bus, consumer: str, cause_id:
             logger.debug("%s again in %.1f s: %s", raw.subject, delay_s, reason)
             await raw.nak(delay=delay_s)
         case Reject(reason):
-            logger.warning("dead letter from %s: %s", raw.subject, reason)
-            await bus.dead_letter(raw.metadata.stream, consumer, raw, reason)
-            await raw.term()
+            await set_aside(raw, bus, consumer, reason)
 
 
 async def _handle(raw: Msg, kind: type[Message], handler: Handler, envelope: Envelope) -> Outcome:

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 from faststream import FastStream
@@ -27,10 +28,11 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.consumer import WORKERS, Consumer
-from ropewalk.runtime.delivery import Handler, TimerHandler, deliver, deliver_due, outcome_or_error
+from ropewalk.runtime.delivery import Handler, TimerHandler, deliver, deliver_due, outcome_or_error, set_aside
 from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.gauges import export_gauges
+from ropewalk.runtime.hazards import Hazards, is_suspicious
 from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
@@ -60,6 +62,7 @@ class Service:
         self._bus: Bus | None = None
         self._bound = False
         self._draining = Draining(settings.stop_grace_s)
+        self._hazards = Hazards(settings.state_dir / "in-hand" / name)
         self._exit: Callable[[], None] = lambda: None
         self.broker = SharedBroker(lambda: self.bus.connection)
         self._leases: LeaseKeeper | None = None
@@ -277,7 +280,10 @@ class Service:
 
     def _subscribe(self, kind: type[Message], handler: Handler, spec: ConsumerSpec, workers: int = WORKERS) -> None:
         async def settle(raw: Msg) -> None:
-            await deliver(raw, kind, handler, self.bus, spec.durable)
+            work = deliver(raw, kind, handler, self.bus, spec.durable)
+            if is_suspicious(raw):
+                work = self._hazards.handle(raw, spec.durable, work, partial(set_aside, raw, self.bus, spec.durable))
+            await work
 
         self._consume(spec, settle, workers)
 

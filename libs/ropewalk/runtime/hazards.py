@@ -1,0 +1,89 @@
+"""Messages that may have killed the process that handled them.
+
+A crash in native code or a lack of memory leaves no outcome: the message comes again and kills again. So a message
+that was delivered often is noted in a file while it is handled, one such message at a time. A note of a process that
+is no more tells of a death, and after a few of them the message is set aside.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nats.aio.msg import Msg
+
+logger = logging.getLogger(__name__)
+
+_SUSPICIOUS_FROM = 3  # deliveries: what was delivered less often costs nothing here
+_MAX_DEATHS = 3
+
+
+@dataclass(frozen=True)
+class _Note:
+    pid: int
+    deaths: int
+
+
+class Hazards:
+    """The suspicious messages of one service. Their notes lie in `folder`, which outlives the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._one_at_a_time = asyncio.Lock()
+
+    async def handle(
+        self, raw: Msg, consumer: str, work: Coroutine[Any, Any, None], set_aside: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Do the work on a suspicious message, or set it aside with the reason when it has killed too often."""
+        try:
+            async with self._one_at_a_time:
+                await self._handle(self._folder / f"{consumer}-{raw.metadata.sequence.stream}", work, set_aside)
+        finally:
+            work.close()
+
+    async def _handle(
+        self, path: Path, work: Coroutine[Any, Any, None], set_aside: Callable[[str], Awaitable[None]]
+    ) -> None:
+        deaths = _deaths(path)
+        if deaths < _MAX_DEATHS:
+            _write(path, _Note(os.getpid(), deaths))
+        try:
+            await (work if deaths < _MAX_DEATHS else set_aside(f"the process that handled it died {deaths} times"))
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def is_suspicious(raw: Msg) -> bool:
+    """Whether a message was delivered so often that it may be a killer. Costs a tenth of `raw.metadata`."""
+    tokens = raw.reply.split(".")
+    return int(tokens[4 if len(tokens) == 9 else 6]) >= _SUSPICIOUS_FROM
+
+
+def _deaths(path: Path) -> int:
+    try:
+        pid, deaths = (int(word) for word in path.read_text().split())
+    except (OSError, ValueError):
+        return 0
+    return deaths if _is_alive(pid) else deaths + 1
+
+
+def _write(path: Path, note: _Note) -> None:
+    """A note that cannot be written, on a full disk say, only makes the search longer."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{note.pid} {note.deaths}")
+    except OSError as error:
+        logger.warning("cannot note that %s is handled: %s", path.name, error)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
