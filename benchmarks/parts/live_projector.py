@@ -17,7 +17,7 @@ async def main() -> None:
     """Run until killed."""
     settings = NatsSettings.model_validate_json(sys.argv[1])
     bus = await Bus.connect(settings, "monitor")
-    await LiveProjector(settings, Path(sys.argv[2]), snapshot_every_s=0.2).run(bus.connection)
+    await LiveProjector(settings, Path(sys.argv[2]), snapshot_every_s=0.2).run(bus)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ stage by compare-and-set together with everything that follows from the change. 
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Self, TypeVar
 
 import nats.errors
+from nats.aio.msg import Msg
 
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
@@ -25,6 +26,7 @@ from ropewalk.runtime.connection import connect
 from ropewalk.runtime.dead_letters import EXPECTED_ON, EXPECTED_SEQUENCE, dead_letter
 from ropewalk.runtime.endings import ending_of, endings_of, excluded_by, with_first_endings
 from ropewalk.runtime.errors import BusError, ConflictError, MalformedMessageError
+from ropewalk.runtime.incoming import Incoming
 from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.reading import StreamReader
 from ropewalk.runtime.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
@@ -155,6 +157,20 @@ class Bus:
         """Batches for a sink under a durable consumer; what is not acknowledged comes again."""
         return batches(self.connection, consumer, max_messages=max_messages, max_wait_s=max_wait_s)
 
+    async def answer(
+        self, subject: str, respond: Callable[[str, bytes], Awaitable[bytes]], *, queue: str = ""
+    ) -> Callable[[], Awaitable[None]]:
+        """Answer requests with what `respond` makes of subject and body. Call what is returned to stop.
+
+        Of those that answer under the same `queue`, each request reaches one.
+        """
+
+        async def on_request(request: Msg) -> None:
+            await request.respond(await respond(request.subject, request.data))
+
+        subscription = await self.connection.subscribe(subject, queue=queue, cb=on_request)
+        return subscription.unsubscribe
+
     def prepare(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> Outgoing:
         """Give a message its envelope."""
         type_name = message.type_name()
@@ -181,7 +197,7 @@ class Bus:
         outgoing.headers["Nats-TTL"] = "never"
         return outgoing
 
-    async def dead_letter(self, stored_in: str, consumer: str, raw: Any, error: str) -> None:
+    async def dead_letter(self, stored_in: str, consumer: str, raw: Incoming, error: str) -> None:
         """Set a raw message aside with its headers and the reason, once however often this is called."""
         subject, headers = dead_letter(raw, stored_in, consumer, error)
         try:

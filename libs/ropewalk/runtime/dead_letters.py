@@ -12,9 +12,9 @@ the `ce-id` of the original: the ids of whatever follows from it are the same, s
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from ropewalk.events.envelope import Envelope
+from ropewalk.runtime.incoming import Incoming
 
 ERROR = "ropewalk-error"
 SUBJECT = "ropewalk-subject"
@@ -35,7 +35,7 @@ _MAX_ERROR = 1000
 _OWN = "ropewalk-"
 
 
-def dead_letter(raw: Any, stored_in: str, consumer: str, error: str) -> tuple[str, dict[str, str]]:
+def dead_letter(raw: Incoming, stored_in: str, consumer: str, error: str) -> tuple[str, dict[str, str]]:
     """Subject and headers under which a raw message is set aside; its body stays as it is."""
     sequence = raw.metadata.sequence.stream
     received = raw.headers or {}

@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from nats.aio.msg import Msg
-
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import decode
 from ropewalk.runtime.dead_letters import is_for
 from ropewalk.runtime.errors import ConflictError, MalformedMessageError
+from ropewalk.runtime.incoming import Incoming
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.schedules import DueTimer, due_timer
 from ropewalk.runtime.telemetry import is_exporting, record, span
@@ -42,7 +41,7 @@ async def outcome_or_error(work: Awaitable[R]) -> R | Exception:
         return error
 
 
-async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, consumer: str) -> None:
+async def deliver(raw: Incoming, kind: type[Message], handler: Handler, bus: Bus, consumer: str) -> None:
     """Hand one message to its handler and settle it with JetStream."""
     if not is_for(raw.headers, consumer):
         await raw.ack()
@@ -64,14 +63,14 @@ async def deliver(raw: Msg, kind: type[Message], handler: Handler, bus: Bus, con
         record("ropewalk.message.duration", time.monotonic() - started, **named)
 
 
-async def set_aside(raw: Msg, bus: Bus, consumer: str, reason: str) -> None:
+async def set_aside(raw: Incoming, bus: Bus, consumer: str, reason: str) -> None:
     """Make a dead letter of a message for one consumer, to which it is not delivered again."""
     logger.warning("dead letter from %s: %s", raw.subject, reason)
     await bus.dead_letter(raw.metadata.stream, consumer, raw, reason)
     await raw.term()
 
 
-async def deliver_due(raw: Msg, handler: TimerHandler, bus: Bus, consumer: str) -> None:
+async def deliver_due(raw: Incoming, handler: TimerHandler, bus: Bus, consumer: str) -> None:
     """Hand a due timer to its handler and settle it as any message."""
     due = due_timer(raw)
     with span(f"handle due {due.name}", traceparent=due.traceparent, kind="consumer", subject=raw.subject):
@@ -80,11 +79,11 @@ async def deliver_due(raw: Msg, handler: TimerHandler, bus: Bus, consumer: str) 
         await _settle(raw, outcome, bus, consumer, due.id)
 
 
-def _stored(raw: Msg) -> tuple[int, str]:
+def _stored(raw: Incoming) -> tuple[int, str]:
     return raw.metadata.sequence.stream, raw.metadata.timestamp.isoformat()
 
 
-async def _settle(raw: Msg, outcome: Outcome, bus: Bus, consumer: str, cause_id: str) -> None:
+async def _settle(raw: Incoming, outcome: Outcome, bus: Bus, consumer: str, cause_id: str) -> None:
     match outcome:
         case Done(messages):
             try:
@@ -102,7 +101,7 @@ async def _settle(raw: Msg, outcome: Outcome, bus: Bus, consumer: str, cause_id:
             await set_aside(raw, bus, consumer, reason)
 
 
-async def _handle(raw: Msg, kind: type[Message], handler: Handler, envelope: Envelope) -> Outcome:
+async def _handle(raw: Incoming, kind: type[Message], handler: Handler, envelope: Envelope) -> Outcome:
     try:
         message = decode(kind, raw.subject, raw.data)
     except MalformedMessageError as error:
@@ -111,7 +110,7 @@ async def _handle(raw: Msg, kind: type[Message], handler: Handler, envelope: Env
     return _after(result, raw, kind.name) if isinstance(result, Exception) else result
 
 
-def _after(error: Exception, raw: Msg, name: str) -> Outcome:
+def _after(error: Exception, raw: Incoming, name: str) -> Outcome:
     reason = f"{type(error).__name__}: {error}"
     tries = raw.metadata.num_delivered or 1
     logger.error("handling %s failed (try %d)", name, tries, exc_info=error)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nats.aio.msg import Msg
+from ropewalk.runtime.incoming import Incoming
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Hazards:
         self._one_at_a_time = asyncio.Lock()
 
     async def handle(
-        self, raw: Msg, consumer: str, work: Coroutine[Any, Any, None], set_aside: Callable[[str], Awaitable[None]]
+        self, raw: Incoming, consumer: str, work: Coroutine[Any, Any, None], set_aside: Callable[[str], Awaitable[None]]
     ) -> None:
         """Do the work on a suspicious message, or set it aside with the reason when it has killed too often."""
         try:
@@ -56,7 +56,7 @@ class Hazards:
             path.unlink(missing_ok=True)
 
 
-def is_suspicious(raw: Msg) -> bool:
+def is_suspicious(raw: Incoming) -> bool:
     """Whether a message was delivered so often that it may be a killer. Costs a tenth of `raw.metadata`."""
     tokens = raw.reply.split(".")
     return int(tokens[4 if len(tokens) == 9 else 6]) >= _SUSPICIOUS_FROM

@@ -9,10 +9,10 @@ was down fires when it is back.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from ropewalk.events.envelope import Envelope
 from ropewalk.runtime.bus import Bus
+from ropewalk.runtime.incoming import Incoming
 from ropewalk.runtime.sending import Outgoing
 from ropewalk.runtime.telemetry import current_traceparent
 
@@ -53,7 +53,7 @@ async def disarm(bus: Bus, name: str, entity: str) -> None:
     await bus.send([Outgoing(subject=f"{_NOT_DELIVERED}.{place}", body=b"", headers=headers)])
 
 
-def due_timer(raw: Any) -> DueTimer:
+def due_timer(raw: Incoming) -> DueTimer:
     """What a consumer of due timers delivered."""
     _, name, entity = raw.subject.split(".")
     envelope = Envelope.from_headers(

@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from faststream import FastStream
-from nats.aio.msg import Msg
 
 from ropewalk.events import consumers
 from ropewalk.events.base import Message
@@ -34,6 +33,7 @@ from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.gauges import export_gauges
 from ropewalk.runtime.hazards import Hazards, is_suspicious
 from ropewalk.runtime.health import Health, HealthServer
+from ropewalk.runtime.incoming import Incoming
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.outcome import Done, Outcome, Retry
@@ -48,7 +48,7 @@ from ropewalk.storage.objects import ObjectStore
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
-Settle = Callable[[Msg], Awaitable[None]]
+Settle = Callable[[Incoming], Awaitable[None]]
 
 
 class Service:
@@ -250,13 +250,13 @@ class Service:
             for runner in self._runners:
                 self._watch(runner.resume_orphans())
         await asyncio.gather(*(consumer.bind() for consumer in self._consumers))
-        await self.bus.connection.subscribe(f"ctl.ping.{self.name}", cb=self._pong)
+        await self.bus.answer(f"ctl.ping.{self.name}", self._pong)
         self._bound = True
         logger.info("%s is ready", self.name)
 
-    async def _pong(self, message: Msg) -> None:
+    async def _pong(self, _subject: str, _body: bytes) -> bytes:
         answer = {"pid": os.getpid(), **asdict(self.health.report()), "waiting": asdict(self.bus.waiting.summary())}
-        await message.respond(json.dumps(answer).encode())
+        return json.dumps(answer).encode()
 
     async def _guard(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A background task that dies takes the service down, so that the supervisor sees it."""
@@ -279,7 +279,7 @@ class Service:
                 task.add_done_callback(running.discard)
 
     def _subscribe(self, kind: type[Message], handler: Handler, spec: ConsumerSpec, workers: int = WORKERS) -> None:
-        async def settle(raw: Msg) -> None:
+        async def settle(raw: Incoming) -> None:
             work = deliver(raw, kind, handler, self.bus, spec.durable)
             if is_suspicious(raw):
                 work = self._hazards.handle(raw, spec.durable, work, partial(set_aside, raw, self.bus, spec.durable))
@@ -288,7 +288,7 @@ class Service:
         self._consume(spec, settle, workers)
 
     def _subscribe_to_leases(self, runner: StageRunner, spec: ConsumerSpec) -> None:
-        async def settle(raw: Msg) -> None:
+        async def settle(raw: Incoming) -> None:
             headers = raw.headers or {}
             run_id = raw.subject.rpartition(".")[2]
             outcome: Outcome = Done()
@@ -301,7 +301,7 @@ class Service:
         self._consume(spec, settle)
 
     def _subscribe_to_timer(self, spec: ConsumerSpec, handler: TimerHandler) -> None:
-        async def settle(raw: Msg) -> None:
+        async def settle(raw: Incoming) -> None:
             await deliver_due(raw, handler, self.bus, spec.durable)
 
         self._consume(spec, settle)
@@ -310,6 +310,6 @@ class Service:
         self._settlers.append((spec, settle, workers))
 
 
-async def _settle_hint(raw: Msg, outcome: Outcome) -> None:
+async def _settle_hint(raw: Incoming, outcome: Outcome) -> None:
     """A lease that ended or a timer that fired holds no facts: it is dealt with, or comes again."""
     await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())

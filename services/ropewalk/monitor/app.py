@@ -38,7 +38,7 @@ def build(settings: Settings) -> Service:
     service.reads(REQUESTS.consumer, STEPS.consumer, EVENTS.consumer)
     service.background(lambda: keep_tables(service, settings))
     projector = LiveProjector(settings.nats, settings.state_dir / "projections")
-    service.background(lambda: projector.run(service.bus.connection))
+    service.background(lambda: projector.run(service.bus))
     return service
 
 

@@ -1,8 +1,13 @@
 """The declared topology against a real server and against the seven real services."""
 
+import asyncio
 import dataclasses
 import importlib
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from nats.js.api import ConsumerConfig, StreamConfig
@@ -15,6 +20,18 @@ from ropewalk.runtime.lag import consumer_lag
 from ropewalk.runtime.topology import apply_topology, drift
 
 SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint_manager", "evaluator", "monitor", "serving")
+
+
+@pytest.fixture
+def bus_command(nats_server, address_of, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `ropewalk bus …` against the server."""
+    environment = os.environ | address_of(nats_server) | {"ROPEWALK_STATE_DIR": str(tmp_path), "COLUMNS": "200"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ropewalk.cli.main", "bus", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    return run
 
 
 def declared() -> Iterator[ConsumerSpec]:
@@ -77,3 +94,26 @@ async def test_lag_counts_what_waits_and_how_old_the_oldest_is(nats_server, bus:
     assert lag["ingest__submit"].pending == 1
     assert 0 < lag["sample__lagging"].oldest_s < 20
     assert lag["trainer__train"].oldest_s == 0
+
+
+async def test_the_commands_name_each_difference_heal_them_and_tell_by_their_exit_code(bus, bus_command) -> None:
+    in_order = await asyncio.to_thread(bus_command, "drift")
+    assert (in_order.returncode, in_order.stdout) == (0, "every stream and consumer is as it should be\n")
+    await bus.connection.jetstream().delete_consumer("CONTROL", "ingest__submit")
+    found = await asyncio.to_thread(bus_command, "drift")
+    assert (found.returncode, found.stdout) == (1, "consumer CONTROL/ingest__submit: missing\n")
+    as_json = json.loads((await asyncio.to_thread(bus_command, "drift", "--json")).stdout)
+    assert [each["name"] for each in as_json["differences"]] == ["CONTROL/ingest__submit"]
+    healed = await asyncio.to_thread(bus_command, "apply")
+    assert (healed.returncode, healed.stdout) == (0, "created consumer CONTROL/ingest__submit\n")
+
+
+async def test_the_command_shows_who_is_behind_and_for_how_long(bus, bus_command) -> None:
+    await bus.publish(SubmitRun(run_id="r", recipe={}))
+    shown = await asyncio.to_thread(bus_command, "lag")
+    assert shown.returncode == 0, shown.stderr
+    row = next(line.split() for line in shown.stdout.splitlines() if line.startswith("ingest__submit"))
+    assert row[:5] == ["ingest__submit", "CONTROL", "1", "0", "0"]
+    assert float(row[5]) >= 0
+    rows = json.loads((await asyncio.to_thread(bus_command, "lag", "--json")).stdout)["consumers"]
+    assert next(row["pending"] for row in rows if row["consumer"] == "ingest__submit") == 1

@@ -13,14 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-
 from ropewalk.projections.answering import Answers
 from ropewalk.projections.asking import SUBJECT
 from ropewalk.projections.projector import Projector, SnapshotError
 from ropewalk.projections.replay import Until, advance, fits
 from ropewalk.runtime.bulk import address_of, stream_ends
+from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.errors import BusError
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.wire import Wire, WireError, open_wire
@@ -54,10 +52,10 @@ class LiveProjector:
         """What it knows."""
         return self._answers.projector
 
-    async def run(self, connection: Client) -> None:
-        """Continue from the snapshot, follow the log, answer what is asked on `connection`."""
+    async def run(self, bus: Bus) -> None:
+        """Continue from the snapshot, follow the log, answer what is asked on the bus."""
         await asyncio.to_thread(self._load)
-        subscription = await connection.subscribe(f"{SUBJECT}.*", queue="projector", cb=self._on_question)
+        stop_answering = await bus.answer(f"{SUBJECT}.*", self._on_question, queue="projector")
         saved_at = asyncio.get_running_loop().time()
         try:
             while True:
@@ -68,17 +66,17 @@ class LiveProjector:
                     saved_at = now
                 await asyncio.sleep(_POLL_S)
         finally:
-            await subscription.unsubscribe()
+            await stop_answering()
             self._save()
 
-    async def _on_question(self, message: Msg) -> None:
+    async def _on_question(self, subject: str, body: bytes) -> bytes:
         """Look at the log first, so that whoever just wrote something sees it."""
         answer = _STARTING
         if self._ready:
             await self._look(self._follow_to_the_end)
             async with self._turn:
-                answer = self._answers.answer(message.subject.rpartition(".")[2], message.data)
-        await message.respond(answer)
+                answer = self._answers.answer(subject.rpartition(".")[2], body)
+        return answer
 
     async def _catch_up(self) -> None:
         """Fold in what is new, slice by slice, so that answers come in between."""
