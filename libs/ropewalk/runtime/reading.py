@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R")
 _PAGE = 256
 _ANSWER_TIMEOUT_S = 2.0  # short, because an answer that a killed server owed never comes
-_TICK_S = 1.0
+_TICK_S = 5.0
 _FIRST_LOOK_S = 0.005
 _PASSING = (
     TimeoutError,
@@ -82,7 +82,11 @@ class StreamReader:
         async def on_publish(_: Msg) -> None:
             hint.set()
 
+        async def on_reconnect() -> None:
+            hint.set()
+
         subscription = await self._connection.subscribe(subject_filter, cb=on_publish)
+        self._connection.on_reconnect(on_reconnect)
         delay_s = _TICK_S
         try:
             while True:
@@ -96,6 +100,7 @@ class StreamReader:
                     hint.clear()
                     await asyncio.sleep(_FIRST_LOOK_S)  # a hint is earlier than the store
         finally:
+            self._connection.forget_reconnect(on_reconnect)
             await _discard(subscription)
 
     async def raw(
