@@ -26,7 +26,7 @@ from ropewalk.events.run import RunFailed
 from ropewalk.runtime.batches import batches
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.consumer import Consumer
-from ropewalk.runtime.delivery import deliver
+from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.hazards import is_suspicious
 from ropewalk.runtime.outcome import Done, Outcome
 from ropewalk.runtime.settings import NatsSettings
@@ -131,9 +131,11 @@ async def _service(bus: Bus, spec: ConsumerSpec, counted: Counted) -> None:
         counted.add()
         return Done()
 
+    failures = Failures()
+
     async def take(raw: Msg) -> None:
         assert not is_suspicious(raw)
-        await deliver(raw, RunFailed, handle, bus, spec.durable)
+        await deliver(raw, RunFailed, handle, bus, spec.durable, failures)
 
     await _consume(bus, spec, counted, take)
 

@@ -41,7 +41,30 @@ async def outcome_or_error(work: Awaitable[R]) -> R | Exception:
         return error
 
 
-async def deliver(raw: Incoming, kind: type[Message], handler: Handler, bus: Bus, consumer: str) -> None:
+class Failures:
+    """How often handling each message of one consumer failed in this process.
+
+    Being put off is no failure, and neither is a delivery that nobody answered.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def add(self, raw: Incoming) -> int:
+        """One more; returns how often it failed by now."""
+        sequence = raw.metadata.sequence.stream
+        self._counts[sequence] = self._counts.get(sequence, 0) + 1
+        return self._counts[sequence]
+
+    def forget(self, raw: Incoming) -> None:
+        """The message is dealt with."""
+        if self._counts:
+            self._counts.pop(raw.metadata.sequence.stream, None)
+
+
+async def deliver(
+    raw: Incoming, kind: type[Message], handler: Handler, bus: Bus, consumer: str, failures: Failures
+) -> None:
     """Hand one message to its handler and settle it with JetStream."""
     if not is_for(raw.headers, consumer):
         await raw.ack()
@@ -56,8 +79,10 @@ async def deliver(raw: Incoming, kind: type[Message], handler: Handler, bus: Bus
         subject=raw.subject,
         message_id=envelope.id,
     ):
-        outcome = await _handle(raw, kind, handler, envelope)
+        outcome = await _handle(raw, kind, handler, envelope, failures)
         await _settle(raw, outcome, bus, consumer, envelope.id)
+    if not isinstance(outcome, Retry):
+        failures.forget(raw)
     if is_exporting():
         named = {"message_type": kind.type_name(), "outcome": type(outcome).__name__.lower()}
         record("ropewalk.message.duration", time.monotonic() - started, **named)
@@ -70,13 +95,15 @@ async def set_aside(raw: Incoming, bus: Bus, consumer: str, reason: str) -> None
     await raw.term()
 
 
-async def deliver_due(raw: Incoming, handler: TimerHandler, bus: Bus, consumer: str) -> None:
+async def deliver_due(raw: Incoming, handler: TimerHandler, bus: Bus, consumer: str, failures: Failures) -> None:
     """Hand a due timer to its handler and settle it as any message."""
     due = due_timer(raw)
     with span(f"handle due {due.name}", traceparent=due.traceparent, kind="consumer", subject=raw.subject):
         result = await outcome_or_error(handler(due))
-        outcome = _after(result, raw, due.name) if isinstance(result, Exception) else result
+        outcome = _after(result, failures.add(raw), due.name) if isinstance(result, Exception) else result
         await _settle(raw, outcome, bus, consumer, due.id)
+    if not isinstance(outcome, Retry):
+        failures.forget(raw)
 
 
 def _stored(raw: Incoming) -> tuple[int, str]:
@@ -101,18 +128,19 @@ async def _settle(raw: Incoming, outcome: Outcome, bus: Bus, consumer: str, caus
             await set_aside(raw, bus, consumer, reason)
 
 
-async def _handle(raw: Incoming, kind: type[Message], handler: Handler, envelope: Envelope) -> Outcome:
+async def _handle(
+    raw: Incoming, kind: type[Message], handler: Handler, envelope: Envelope, failures: Failures
+) -> Outcome:
     try:
         message = decode(kind, raw.subject, raw.data)
     except MalformedMessageError as error:
         return Reject(str(error))
     result = await outcome_or_error(handler(message, envelope))
-    return _after(result, raw, kind.name) if isinstance(result, Exception) else result
+    return _after(result, failures.add(raw), kind.name) if isinstance(result, Exception) else result
 
 
-def _after(error: Exception, raw: Incoming, name: str) -> Outcome:
+def _after(error: Exception, tries: int, name: str) -> Outcome:
     reason = f"{type(error).__name__}: {error}"
-    tries = raw.metadata.num_delivered or 1
     logger.error("handling %s failed (try %d)", name, tries, exc_info=error)
     if tries >= MAX_TRIES:
         return Reject(f"failed {tries} times, last with {reason}")

@@ -27,7 +27,7 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.consumer import WORKERS, Consumer
-from ropewalk.runtime.delivery import Handler, TimerHandler, deliver, deliver_due, outcome_or_error, set_aside
+from ropewalk.runtime.delivery import Failures, Handler, TimerHandler, deliver, deliver_due, outcome_or_error, set_aside
 from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.errors import ListenError
 from ropewalk.runtime.gauges import export_gauges
@@ -279,8 +279,10 @@ class Service:
                 task.add_done_callback(running.discard)
 
     def _subscribe(self, kind: type[Message], handler: Handler, spec: ConsumerSpec, workers: int = WORKERS) -> None:
+        failures = Failures()
+
         async def settle(raw: Incoming) -> None:
-            work = deliver(raw, kind, handler, self.bus, spec.durable)
+            work = deliver(raw, kind, handler, self.bus, spec.durable, failures)
             if is_suspicious(raw):
                 work = self._hazards.handle(raw, spec.durable, work, partial(set_aside, raw, self.bus, spec.durable))
             await work
@@ -301,8 +303,10 @@ class Service:
         self._consume(spec, settle)
 
     def _subscribe_to_timer(self, spec: ConsumerSpec, handler: TimerHandler) -> None:
+        failures = Failures()
+
         async def settle(raw: Incoming) -> None:
-            await deliver_due(raw, handler, self.bus, spec.durable)
+            await deliver_due(raw, handler, self.bus, spec.durable, failures)
 
         self._consume(spec, settle)
 

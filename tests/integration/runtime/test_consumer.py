@@ -9,10 +9,14 @@ import pytest
 from nats.aio.msg import Msg
 
 from ropewalk.events.consumers import ConsumerSpec, handler
+from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunFailed, StageStarted
+from ropewalk.runtime import delivery
 from ropewalk.runtime.batches import batches
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.consumer import Consumer
+from ropewalk.runtime.delivery import MAX_TRIES, Failures, deliver
+from ropewalk.runtime.outcome import Done, Outcome, Retry
 from ropewalk.runtime.topology import apply_topology
 
 SPEC = dataclasses.replace(handler("sample", "consumed", StageStarted), ack_wait_s=1.5)
@@ -175,3 +179,33 @@ async def test_batches_are_full_or_have_waited_and_what_is_not_acknowledged_come
         await again.ack()
     await taken.aclose()
     assert (await bus.connection.jetstream().consumer_info(spec.stream, spec.durable)).num_ack_pending == 0
+
+
+async def test_only_failures_count_towards_giving_up_however_often_a_message_was_put_off(
+    bus, spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "_BACK_OFF_S", (0.01,))
+    failures, calls = Failures(), Counter[str]()
+
+    async def handle(event: StageStarted, _: Envelope) -> Outcome:
+        calls[event.run_id] += 1
+        if event.run_id == "put-off" and calls[event.run_id] <= 2 * MAX_TRIES:
+            return Retry(0.01, "not yet")
+        if event.run_id == "fails" or calls[event.run_id] == 2 * MAX_TRIES + 1:
+            raise RuntimeError("broken")
+        return Done()
+
+    consumer = Consumer(
+        bus.connection, spec, lambda raw: deliver(raw, StageStarted, handle, bus, spec.durable, failures)
+    )
+    await consumer.bind()
+    await publish(bus, "put-off", "fails")
+    async with asyncio.timeout(20):
+        while calls["put-off"] < 2 * MAX_TRIES + 2 or calls["fails"] < MAX_TRIES:
+            await asyncio.sleep(0.01)
+    await consumer.stop(over())
+    context = bus.connection.jetstream()
+    assert (await context.stream_info("DLQ")).state.messages == 1
+    letter = await context.get_msg("DLQ", seq=1)
+    assert letter.headers["ropewalk-error"] == f"failed {MAX_TRIES} times, last with RuntimeError: broken"
+    assert calls == {"put-off": 2 * MAX_TRIES + 2, "fails": MAX_TRIES}
