@@ -29,6 +29,7 @@ _REFUSAL = re.compile(r"permissions violation for (publish|subscription)[^\"]*\"
 _REMEMBERED_S = 1.0
 _MOST_REMEMBERED = 100
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+_CERTAIN_AT = 2  # a server that just reads its users anew knows nobody for a moment
 _UNKNOWN_USER = ("authorization violation", "authentication revoked")
 
 
@@ -89,6 +90,7 @@ class GuardedClient(Client):
         self.refusals = Refusals(user)
         self._hopeless = asyncio.Event()
         self._why_hopeless = ""
+        self._not_known = 0
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()
 
@@ -153,7 +155,9 @@ class GuardedClient(Client):
         if refusal := self.refusals.read(error):
             self._fail(*refusal)
         elif any(words in str(error).lower() for words in _UNKNOWN_USER):
-            self._give_up(f"the bus does not know user {self.user!r} by this key or password")
+            self._not_known += 1
+            if self._not_known >= _CERTAIN_AT:
+                self._give_up(f"the bus does not know user {self.user!r} by this key or password")
         elif isinstance(error, ssl.SSLCertVerificationError):
             self._give_up(f"the certificate of the bus does not verify ({error.verify_message})")
         elif isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:

@@ -77,6 +77,21 @@ async def test_rights_that_a_reload_gives_are_used_without_a_new_process(guarded
     assert client.refusals.reason() == ""
 
 
+async def test_a_server_that_knows_us_at_the_second_try_is_no_stranger(guarded, tmp_path) -> None:
+    config, ours = guarded.layout.nats_config, public_key(seed_file(guarded.layout.keys, "monitor"))
+    another = ensure_keys(tmp_path / "keys", ("monitor",))["monitor"]
+    config.write_text(config.read_text().replace(ours, another))
+    await until_reloaded(guarded)
+    connecting = asyncio.create_task(connect(guarded.settings("monitor"), "monitor", reconnect_time_wait=3))
+    log = guarded.layout.log_of("nats-server")
+    await until(lambda: "authentication error" in log.read_text())
+    guarded.write_config()
+    await until_reloaded(guarded)
+    client = await asyncio.wait_for(connecting, 20)
+    assert client.is_connected
+    await client.close()
+
+
 def test_rotating_tells_the_running_server_and_waits_until_it_knows(guarded) -> None:
     layout, ports = guarded.layout, guarded.ports
     ensure_credentials(layout.credentials_file)
