@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import JsonValue
 
 from ropewalk.client.endpoints import Table, query
-from ropewalk.client.errors import UnknownRunError, UnreachableError
+from ropewalk.client.errors import ClientError, UnknownRunError, UnreachableError
 from ropewalk.client.log import all_runs
 from ropewalk.client.run_id import check_run_id, new_run_id
 from ropewalk.client.settings import ClientSettings, find_settings
@@ -69,10 +69,13 @@ class Client:
         """Ask for a run and return its id. Whether the recipe is sound is decided by ingest, in the log.
 
         A higher `priority` is served first; `deadline_s` seconds from now the run fails (0: never). Raises
-        ClientError if `run_id` is not valid.
+        ClientError if `run_id` is not valid or that of a run that was rejected.
         """
         fields = recipe.as_json() if isinstance(recipe, Recipe) else recipe
         chosen = check_run_id(run_id or self.new_run_id(fields))
+        if run_id and (rejected := await self.bus.last(RunRejected, run_id)) is not None:
+            reason = rejected.violations[0]
+            raise ClientError(f"run {run_id} was rejected and its id is taken ({reason}): submit under a new run id")
         request = SubmitRun(run_id=chosen, recipe=fields, priority=priority, owner=owner, deadline_s=deadline_s)
         await self.bus.publish(request)
         return chosen

@@ -76,7 +76,7 @@ def _failures(seen: Observed, checks: tuple[DrillCheck, ...]) -> list[str]:
 def _praise(seen: Observed) -> str:
     noticed = "" if seen.detect_s is None else f"noticed after {seconds(seen.detect_s)}, "
     assert seen.recover_s is not None
-    return f"{noticed}working again after {seconds(seen.recover_s)}, nothing lost, nothing doubled"
+    return f"{noticed}working again after {seconds(seen.recover_s)}, no {seen.lost_unit} lost, nothing doubled"
 
 
 def _number(value: float | None) -> float:

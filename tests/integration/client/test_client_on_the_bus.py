@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from ropewalk.client import Client, ClientSettings
-from ropewalk.client.errors import NotMeasurableError, UnknownRunError, UnreachableError
+from ropewalk.client.errors import ClientError, NotMeasurableError, UnknownRunError, UnreachableError
 from ropewalk.client.ledgers import verify_ledger_of
-from ropewalk.events.run import CancelRun, RunAccepted, RunCompleted, StageStarted, SubmitRun
+from ropewalk.events.run import CancelRun, RunAccepted, RunCompleted, RunRejected, StageStarted, SubmitRun
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.storage.local import LocalObjects
@@ -34,6 +34,15 @@ async def test_recipe_value_can_be_submitted_under_an_own_id(client):
     request = await client.bus.last(SubmitRun, "mine")
     assert request is not None
     assert request.recipe["profile"] == "code"
+
+
+async def test_the_id_of_a_rejected_run_is_taken_and_the_same_request_again_is_not(client):
+    await client.bus.publish(RunRejected(run_id="r", violations=("field 'x' is wrong",)))
+    with pytest.raises(ClientError, match=r"run r was rejected .*field 'x' is wrong.* new run id"):
+        await client.submit({"base": "python-stdlib"}, "r")
+    assert await client.bus.last(SubmitRun, "r") is None
+    for _ in range(2):
+        assert await client.submit({"base": "python-stdlib"}, "other") == "other"
 
 
 async def test_following_gives_what_was_before_and_what_comes_and_ends_with_the_run(client):

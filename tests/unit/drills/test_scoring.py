@@ -237,7 +237,7 @@ def test_each_kind_of_bad_news_fails_a_scorecard_with_its_reason(seen: Observed,
 def test_a_good_scorecard_says_how_long_it_took() -> None:
     card = conclude(FAULT, Observed(detect_s=0.2, recover_s=11.26), 9)
     assert card.passed
-    assert card.reason == "noticed after 0.20 s, working again after 11.3 s, nothing lost, nothing doubled"
+    assert card.reason == "noticed after 0.20 s, working again after 11.3 s, no messages lost, nothing doubled"
     assert (card.first_sequence, card.last_sequence) == (4, 9)
     assert seconds(math.nan) == "never"
 
