@@ -67,15 +67,16 @@ class Bus:
     async def publish(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> None:
         """Send one message. With a cause its id is derived, and a repetition is dropped by the server.
 
-        Raises ConflictError if the log already has what excludes it.
+        Raises ConflictError if the log already has what excludes it, or says once per run what this says otherwise.
         """
         outgoing = self.prepare(message, cause_id=cause_id, key=key, epoch=epoch)
         await self._send_surely([outgoing])
+        await self._check_said([message])
 
     async def publish_all(self, messages: Sequence[Message], *, cause_id: str, epoch: int = 0) -> None:
         """Send all messages or none. The same cause sends the same messages, so a repetition is no error.
 
-        Raises ConflictError if the log already has what excludes one of them.
+        Raises ConflictError as `publish` does.
         """
         if messages:
             await self._send_surely(
@@ -84,6 +85,7 @@ class Bus:
                     for index, message in enumerate(messages)
                 ]
             )
+            await self._check_said(messages)
 
     async def send(self, batch: Sequence[Outgoing]) -> None:
         """Send prepared messages, all or none. A repetition of the same ids is no error."""
@@ -225,6 +227,13 @@ class Bus:
             if len(left) == len(batch):
                 raise ConflictError(f"{batch[0].subject} or what goes with it is no longer possible")
             batch = left
+
+    async def _check_said(self, messages: Sequence[Message]) -> None:
+        """What is said once per run may have been said by somebody else before."""
+        for message in messages:
+            said = await self.last(type(message), message.run_id) if message.once_per_run else message
+            if said is None or said.model_dump_json() != message.model_dump_json():
+                raise ConflictError(f"{message.subject} has been said before in other words")
 
     def _endings(self, batch: Sequence[Outgoing]) -> list[Outgoing]:
         return [self.prepare_snapshot(ending, 0, ending.event_id) for ending in endings_of(batch)]

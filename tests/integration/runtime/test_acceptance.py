@@ -20,6 +20,18 @@ async def test_two_requests_at_once_accept_the_run_once(bus) -> None:
     assert [item.envelope.cause_id for item in stored] == ["first"]
 
 
+async def test_of_two_recipes_at_once_the_second_is_told_that_the_run_has_another(bus) -> None:
+    requests = [SubmitRun(run_id="r", recipe={"base": "python-stdlib-tiny", "seed": seed}) for seed in (1, 2)]
+    first, second = [await submit_run(request, bus) for request in requests]
+    assert isinstance(first, Done)
+    assert isinstance(second, Done)
+    await bus.publish_all(first.messages, cause_id="first")
+    with pytest.raises(ConflictError):
+        await bus.publish_all(second.messages, cause_id="second")
+    assert isinstance(await submit_run(requests[1], bus), Reject)
+    assert await submit_run(requests[0], bus) == Done()
+
+
 SOUND = SubmitRun(run_id="both", recipe={"base": "python-stdlib-tiny"})
 UNSOUND = SubmitRun(run_id="both", recipe={"base": "python-stdlib-tiny", "epochs": 3})
 
