@@ -129,9 +129,10 @@ class EndpointUsers:
                 if len(found) == len(wanted):
                     return
 
-        reading = asyncio.create_task(read())
-        await asyncio.wait([reading], timeout=_LOGGED_WITHIN_S)
-        await end(reading)
+        if wanted:
+            reading = asyncio.create_task(read())
+            await asyncio.wait([reading], timeout=_LOGGED_WITHIN_S)
+            await end(reading)
         return found
 
 

@@ -48,10 +48,13 @@ class Hazards:
         self, path: Path, work: Coroutine[Any, Any, None], set_aside: Callable[[str], Awaitable[None]]
     ) -> None:
         deaths = _deaths(path)
-        if deaths < _MAX_DEATHS:
-            _write(path, _Note(os.getpid(), deaths))
+        if deaths >= _MAX_DEATHS:
+            await set_aside(f"the process that handled it died {deaths} times")
+            path.unlink(missing_ok=True)  # not before: what could not be set aside is tried again, not handled
+            return
+        _write(path, _Note(os.getpid(), deaths))
         try:
-            await (work if deaths < _MAX_DEATHS else set_aside(f"the process that handled it died {deaths} times"))
+            await work
         finally:
             path.unlink(missing_ok=True)
 

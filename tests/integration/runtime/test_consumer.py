@@ -162,6 +162,7 @@ async def test_a_failing_handler_stops_nothing_and_its_message_comes_again(bus, 
         while len(tries) < 2:
             await asyncio.sleep(0.02)
     await consumer.stop(over())
+    assert tries == [f"{StageStarted.subject_prefix()}.a"] * 2
 
 
 async def test_batches_are_full_or_have_waited_and_what_is_not_acknowledged_comes_again(bus, spec) -> None:

@@ -91,6 +91,15 @@ async def test_a_follower_from_now_gets_only_what_comes_and_gets_it_at_once(bus)
     await followed.aclose()
 
 
+async def test_what_comes_between_noting_the_end_and_following_is_not_missed(bus) -> None:
+    await bus.publish(fact(0))
+    end = await bus.end()
+    await bus.publish(fact(1))
+    followed = bus.follow("evt.run.stage_interrupted.v1.*", after=end)
+    assert (await asyncio.wait_for(anext(followed), 5)).message.stage == "1"
+    await followed.aclose()
+
+
 async def test_a_malformed_message_does_not_hide_the_sound_one_before_it(bus) -> None:
     await bus.publish(RunCancelled(run_id="r", mode="now", reason="sound"))
     await bus.connection.request("evt.run.cancelled.v1.r", b"not even JSON", timeout=5)

@@ -104,7 +104,8 @@ async def test_a_folder_with_a_model_in_the_home_folder_is_a_base_model(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "qwen3", "max_position_embeddings": 256}')
     (tmp_path / "model.safetensors").write_text("")
-    the_accepted(await submit_run(a_submission(tmp_path, mode="finetune", base_model="~"), Past()))
+    accepted = the_accepted(await submit_run(a_submission(tmp_path, mode="finetune", base_model="~"), Past()))
+    assert accepted.recipe["mode"] == "finetune"
 
 
 async def test_submitting_the_same_again_changes_nothing(tmp_path: Path) -> None:
