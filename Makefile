@@ -36,7 +36,7 @@ demo: install  ## raw text to a watched endpoint, ends with report.html
 check: install  ## linters, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy libs services
+	$(BIN)/mypy libs services benchmarks
 	$(BIN)/lint-imports
 
 test: check  ## the linters and every test that is not slow

@@ -22,7 +22,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import CancelRun
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.consumer import Consumer
-from ropewalk.runtime.delivery import deliver
+from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.outcome import Done, Outcome
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
@@ -67,7 +67,8 @@ async def _measure(settings: NatsSettings, seconds: float, rate: float) -> list[
             found[request.run_id] = time.time() - float(request.reason.partition("@")[2])
         return Done()
 
-    consumer = Consumer(bus.connection, spec, lambda raw: deliver(raw, CancelRun, handle, bus, spec.durable))
+    failures = Failures()
+    consumer = Consumer(bus.connection, spec, lambda raw: deliver(raw, CancelRun, handle, bus, spec.durable, failures))
     await consumer.bind()
     command = [__file__, "--publish-to", settings.url, "--seconds", str(seconds), "--rates", str(rate)]
     child = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)

@@ -14,18 +14,20 @@ import random
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 from machine import describe
 from parts.broker import running_broker
 from parts.spread import percentile, spread_ms
 
-from ropewalk.client.dead_letters import DeadLetters
+from ropewalk.client.dead_letters import DeadLetter, DeadLetters
 from ropewalk.events.consumers import handler
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import StageInterrupted
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.consumer import Consumer
-from ropewalk.runtime.delivery import deliver
+from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.outcome import Done, Outcome, Reject
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.runtime.topology import apply_topology
@@ -55,6 +57,10 @@ class Handling:
         self.healed: Counter[str] = Counter()
         self.mended = False
 
+    def has_seen(self, wanted: int) -> bool:
+        """Whether all healthy events of this turn have arrived."""
+        return len(self.latencies) == wanted
+
     async def handle(self, event: StageInterrupted, _: Envelope) -> Outcome:
         if event.stage == "poison":
             if not self.mended:
@@ -70,8 +76,9 @@ async def _measure(settings: NatsSettings, options: argparse.Namespace) -> dict[
     await apply_topology(settings, consumers=[spec])
     bus, publisher = await Bus.connect(settings, "bench"), await Bus.connect(settings, "bench-publisher")
     handling = Handling()
+    failures = Failures()
     consumer = Consumer(
-        bus.connection, spec, lambda raw: deliver(raw, StageInterrupted, handling.handle, bus, spec.durable)
+        bus.connection, spec, lambda raw: deliver(raw, StageInterrupted, handling.handle, bus, spec.durable, failures)
     )
     await consumer.bind()
     clean: list[list[float]] = []
@@ -82,7 +89,7 @@ async def _measure(settings: NatsSettings, options: argparse.Namespace) -> dict[
             handling.latencies = {}
             num_poison += await _publish(publisher, f"t{turn}-{poison:d}", poison, options)
             wanted = options.events - (options.events // _POISON_EVERY if poison else 0)
-            await _until(lambda wanted=wanted: len(handling.latencies) == wanted)
+            await _until(partial(handling.has_seen, wanted))
             latencies.append(list(handling.latencies.values()))
     letters = DeadLetters(bus)
     found = await _letters(letters, num_poison)
@@ -130,7 +137,7 @@ async def _publish(bus: Bus, prefix: str, poison: bool, options: argparse.Namesp
     return num_poison
 
 
-async def _letters(letters: DeadLetters, wanted: int) -> list[object]:
+async def _letters(letters: DeadLetters, wanted: int) -> list[DeadLetter]:
     deadline = time.monotonic() + _DEADLINE_S
     while len(found := await letters.read()) < wanted:
         assert time.monotonic() < deadline, f"{len(found)} of {wanted} dead letters"
@@ -138,7 +145,7 @@ async def _letters(letters: DeadLetters, wanted: int) -> list[object]:
     return found
 
 
-async def _until(condition) -> None:
+async def _until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline

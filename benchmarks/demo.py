@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from machine import describe
@@ -37,7 +38,7 @@ def main() -> None:
     print(json.dumps({"machine": describe(), **summary, "runs": runs}, indent=1))
 
 
-def _run(state_dir: Path, minutes: float | None) -> dict:
+def _run(state_dir: Path, minutes: float | None) -> dict[str, Any]:
     command = [str(Path(sys.executable).parent / "ropewalk"), "demo", "--json", "--state-dir", str(state_dir)]
     command += ["--minutes", str(minutes)] if minutes else []
     peak, over = [0.0], threading.Event()
@@ -69,7 +70,7 @@ def _sample(state_dir: Path, peak: list[float], over: threading.Event) -> None:
         peak[0] = max(peak[0], total / 1e6)
 
 
-def _facts(path: Path) -> dict:
+def _facts(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     card = json.loads(path.read_text())

@@ -117,7 +117,8 @@ class _Seen:
 async def _result(bus: Bus, broker: Broker, options: argparse.Namespace, seen: _Seen) -> dict[str, Any]:
     notes, outage = _notes(broker), seen.outage
     steps = [note for note in notes if note["what"] == "step"]
-    facts = {item.message.source_id async for item in bus.read(f"{SegmentIngested.subject_prefix()}.{_RUN}")}
+    said = [item.message async for item in bus.read(f"{SegmentIngested.subject_prefix()}.{_RUN}")]
+    facts = {fact.source_id for fact in said if isinstance(fact, SegmentIngested)}
     state, _ = await bus.read_state(stage_state_subject("steps", _RUN))
     interrupted = await bus.last(StageInterrupted, _RUN)
     recovery = {
@@ -164,7 +165,7 @@ def _start_service(broker: Broker, url: str, ttl_s: float, health_port: int) -> 
         "ROPEWALK_HEALTH_PORT": str(health_port),
     }
     with (broker.folder / "service.log").open("wb") as log:
-        command = [sys.executable, _SCRIPT, broker.folder / "notes"]
+        command = [sys.executable, str(_SCRIPT), str(broker.folder / "notes")]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
@@ -268,7 +269,7 @@ def _last(broker: Broker, what: str, field: str) -> float:
 
 
 def _first_after(notes: list[Note], what: str, after: float) -> float:
-    return min(note["at"] for note in notes if note["what"] == what and note["at"] > after) - after
+    return min(float(note["at"]) for note in notes if note["what"] == what and note["at"] > after) - after
 
 
 def _accepts(port: int) -> bool:

@@ -130,7 +130,7 @@ class _Pair:
             "ROPEWALK_CAPACITY_CPUS": "64",  # what is measured here is no waiting for a turn
         }
         with (self._broker.folder / f"{self._name}-{instance}.log").open("ab") as log:
-            command = [sys.executable, _SCRIPT, self._name]
+            command = [sys.executable, str(_SCRIPT), self._name]
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self._processes[instance] = process
         inbox = self._bus.connection.new_inbox()

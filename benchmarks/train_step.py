@@ -23,6 +23,7 @@ import numpy as np
 from machine import describe
 
 from ropewalk.corpus.shards import ShardMeta, TokenWriter, token_dtype
+from ropewalk.events.training import StepMetrics
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Plan, Recipe
@@ -98,15 +99,17 @@ def _measure(root: Path, recipe: Recipe, plan: Plan, workers: int) -> dict[str, 
     ranks = [spawn.Process(target=_rank, args=(job, rank, workers, port, reports)) for rank in range(workers)]
     for process in ranks:
         process.start()
-    rows, finished, num_skipped = [], None, 0
+    rows: list[StepMetrics] = []
+    finished: Finished | None = None
+    num_skipped = 0
     while finished is None:
         match reports.get():
             case StepsDone(rows=more):
                 rows += more
             case StepSkippedReport():
                 num_skipped += 1
-            case Finished() as finished:
-                pass
+            case Finished() as found:
+                finished = found
     for process in ranks:
         process.join()
     warm = rows[min(10, len(rows) // 2) :]
@@ -153,7 +156,8 @@ def _stdlib_dataset(root: Path, plan: Plan) -> list[str]:
     source = python_stdlib().sources[0]
     paths = sorted(path for path in Path(sysconfig.get_paths()["stdlib"]).rglob("*.py"))
     skipped = {part.strip("*/") for part in source.exclude}
-    texts, held_out = [], []
+    texts: list[str] = []
+    held_out: list[str] = []
     for path in paths:
         if not skipped.isdisjoint(path.parts):
             continue

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from functools import partial
 
 from ropewalk.runtime.leases import LeaseKeeper
 from ropewalk.runtime.settings import RuntimeSettings
@@ -14,7 +15,7 @@ async def hold(name: str, number: int) -> None:
     lost: list[int] = []
     await keeper.start()
     for index in range(number):
-        lease = await keeper.acquire("bench", f"{name}-{index}", lambda index=index: lost.append(index))
+        lease = await keeper.acquire("bench", f"{name}-{index}", partial(lost.append, index))
         assert lease is not None
     print("held", flush=True)
     await asyncio.to_thread(sys.stdin.read)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 import nats.errors
@@ -30,7 +30,7 @@ class Batch:
 
 async def batches(
     connection: GuardedClient, spec: ConsumerSpec, *, max_messages: int, max_wait_s: float
-) -> AsyncIterator[Batch]:
+) -> AsyncGenerator[Batch, None]:
     """A batch as soon as it is full or its first message has waited; the next one is fetched meanwhile."""
     arrived: asyncio.Queue[Msg] = asyncio.Queue()
     pull = StandingPull(connection, spec, 2 * max_messages, arrived.put)
