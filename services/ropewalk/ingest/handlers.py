@@ -4,13 +4,13 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+from ropewalk.corpus.reading.records import Limits
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
 from ropewalk.ingest.adapters.base_model import base_model_violations
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
 from ropewalk.ingest.adapters.sources import source_violations
-from ropewalk.ingest.domain.records import Limits
 from ropewalk.ingest.ports import Timeline
 from ropewalk.ingest.settings import Settings
 from ropewalk.recipes.builtin import resolve_recipe

@@ -10,11 +10,11 @@ import pytest
 import zstandard
 
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents
+from ropewalk.corpus.reading import files
+from ropewalk.corpus.reading.records import Limits
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SourceRegistered
-from ropewalk.ingest.adapters import sources
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
-from ropewalk.ingest.domain.records import Limits
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
@@ -153,14 +153,14 @@ def test_segments_do_not_depend_on_the_order_in_which_the_disk_lists_files(
 ) -> None:
     folder = a_mixed_folder(tmp_path / "in")
     first = ingest(tmp_path, folder)
-    walk = sources.os.walk
+    walk = files.os.walk
 
     def backwards(*args: object, **options: object) -> object:
         for root, folders, names in walk(*args, **options):  # type: ignore[arg-type]
             folders.reverse()
             yield root, folders, names[::-1]
 
-    monkeypatch.setattr(sources.os, "walk", backwards)
+    monkeypatch.setattr(files.os, "walk", backwards)
     assert ingest(tmp_path, folder).corpus == first.corpus
 
 
@@ -191,7 +191,7 @@ def test_a_decompression_bomb_is_quarantined_without_being_unpacked(tmp_path: Pa
 
 
 def test_a_bomb_of_many_lines_stops_at_the_growth_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_FREE_BYTES", 100_000)
+    monkeypatch.setattr(files, "_FREE_BYTES", 100_000)
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "bomb.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}\n' + b"\n" * 20_000_000))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.ingest.domain.records import Content, parse_line
+from ropewalk.corpus.reading.records import Content, parse_line
 from ropewalk.recipes.docstrings import docstring_examples, main, write_examples
 
 CODE = '''

@@ -8,7 +8,7 @@ from typing import IO, Self
 
 import orjson
 
-from ropewalk.ingest.domain.records import Flaw
+from ropewalk.corpus.reading.records import Flaw
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 

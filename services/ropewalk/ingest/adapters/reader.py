@@ -8,18 +8,17 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-
 from ropewalk.corpus.document import DOCUMENTS, Document, write_documents
+from ropewalk.corpus.reading.contents import contents
+from ropewalk.corpus.reading.files import SourceFile, list_files
+from ropewalk.corpus.reading.records import Content, Flaw, Limits
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
 from ropewalk.ingest.adapters.quarantine import Quarantine
-from ropewalk.ingest.adapters.sources import SourceFile, list_files, read_lines, read_whole
-from ropewalk.ingest.domain.records import Content, Flaw, Limits, parse_line, parse_text, split_text
-from ropewalk.ingest.domain.selection import holds_records
+from ropewalk.ingest.domain.segments import batches, segment_identity
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
@@ -86,7 +85,7 @@ def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> N
     report((registered, source_id))
     with Quarantine(job.scratch / f"quarantine-{source_id}") as quarantine:
         documents = _documents(job, source_id, source, files, quarantine)
-        for batch in _batches(documents, job.limits.segment_bytes):
+        for batch in batches(documents, job.limits.segment_bytes):
             ref = _publish_segment(reading, batch)
             tally.segments.append(ref)
             report((SegmentIngested(run_id=job.run_id, source_id=source_id, segment=ref), ref.segment_id))
@@ -107,7 +106,7 @@ def _documents(
     job: IngestJob, source_id: str, source: SourceRecipe, files: list[SourceFile], quarantine: Quarantine
 ) -> Iterator[Document]:
     for file in files:
-        for path, content in _contents(file, source, job.limits):
+        for path, content in contents(file, source, job.limits):
             match content:
                 case Flaw():
                     quarantine.add(path, content)
@@ -124,50 +123,9 @@ def _documents(
                     )
 
 
-def _contents(file: SourceFile, source: SourceRecipe, limits: Limits) -> Iterator[tuple[str, Content | Flaw]]:
-    """The records of a file with their paths. Blank lines between records are not records.
-
-    A source that is a single text file is cut into parts.
-    """
-    if not holds_records(file.path, source):
-        raw = read_whole(file, limits.record_bytes)
-        content = raw if isinstance(raw, Flaw) else parse_text(raw)
-        if isinstance(content, Content) and Path(source.path).expanduser() == file.location:
-            parts = split_text(content)
-            yield from ((f"{file.path}#{number}", part) for number, part in enumerate(parts, 1))
-        else:
-            yield file.path, content
-        return
-    chat = {"chat": True, "jsonl": False}.get(source.format)
-    num_records = 0
-    for number, line in read_lines(file, limits.record_bytes):
-        if line:
-            num_records += 1
-            yield (
-                f"{file.path}#{number}",
-                line if isinstance(line, Flaw) else parse_line(line, text_field=source.text_field, chat=chat),
-            )
-    if not num_records:
-        yield file.path, Flaw("empty", "no record in the file")
-
-
-def _batches(documents: Iterator[Document], segment_bytes: int) -> Iterator[list[Document]]:
-    """Cut the stream of documents after about `segment_bytes` raw bytes."""
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += document.num_bytes
-        if size >= segment_bytes:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
 def _publish_segment(reading: _Reading, batch: list[Document]) -> SegmentRef:
     documents = sorted(batch, key=lambda document: (document.path, document.doc_id))
-    segment_id = _segment_identity(documents)
+    segment_id = segment_identity(documents)
     ref = SegmentRef(
         segment_id=segment_id,
         uri=f"segments/{segment_id}",
@@ -180,13 +138,6 @@ def _publish_segment(reading: _Reading, batch: list[Document]) -> SegmentRef:
         write_documents(folder / DOCUMENTS, documents)
         reading.objects.publish(folder, ref.uri, {"segment_id": segment_id, "num_documents": ref.num_documents})
     return ref
-
-
-def _segment_identity(documents: list[Document]) -> str:
-    digest = hashlib.sha256()
-    for document in documents:
-        digest.update(orjson.dumps(replace(document, fetched_at="").as_record()) + b"\n")
-    return digest.hexdigest()
 
 
 def _empty_corpus(sources: tuple[SourceRecipe, ...], quarantined: Counter[str]) -> str:

@@ -1,1 +1,1 @@
-"""The rules of ingest: what is a document, what is not, and where a segment ends. No I/O."""
+"""The rules of ingest: where a segment ends, and what its identity is. No I/O."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ropewalk.ingest.domain.records import Content, Flaw, parse_line, parse_text, split_text
-from ropewalk.ingest.domain.selection import Selection, holds_records
+from ropewalk.corpus.reading.records import Content, Flaw, parse_line, parse_text, split_text
+from ropewalk.corpus.reading.selection import Selection, holds_records
 from ropewalk.recipes.recipe import SourceRecipe
 
 

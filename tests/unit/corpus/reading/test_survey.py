@@ -1,0 +1,86 @@
+"""A look at the data costs a bounded amount, is exact where it saw all, and says where it did not."""
+
+import gzip
+import time
+from pathlib import Path
+
+import pytest
+
+from ropewalk.corpus.reading.survey import KindOfFile, SurveyLimits, bytes_per_token, survey
+from ropewalk.recipes.recipe import SourceRecipe
+
+CHAT = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+
+
+def a_source(folder: Path, **fields: object) -> SourceRecipe:
+    return SourceRecipe.model_validate({"path": str(folder), "licence": "MIT", **fields})
+
+
+def test_small_data_is_counted_exactly(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello\n")
+    (tmp_path / "b.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(b'{"text": "four"}\nnot json\n' + CHAT))
+    found = survey([a_source(tmp_path)])
+    assert (found.num_files, found.num_documents, found.num_conversations) == (3, 3, 1)
+    assert not found.is_estimate
+    assert found.num_bytes == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert [(kind.kind, kind.suffix, kind.num_files) for kind in found.kinds] == [
+        ("records", ".jsonl.gz", 1),
+        ("text", ".txt", 2),
+    ]
+    assert [(aside.reason, aside.num_records) for aside in found.set_aside] == [("malformed_json", 1), ("not_utf8", 1)]
+    assert found.set_aside[0].examples[0].startswith("c.jsonl.gz#2: ")
+
+
+def test_one_source_listed_twice_is_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello\n")
+    assert survey([a_source(tmp_path), a_source(tmp_path)]).num_documents == 1
+
+
+def test_large_data_is_estimated_within_the_limit_of_bytes(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number}.txt").write_text("x" * 100_000 + "\n")
+    found = survey([a_source(tmp_path)], SurveyLimits(seconds=60, num_bytes=1_000_000))
+    assert found.is_estimate
+    assert found.share_read < 0.4
+    assert found.num_files == 40
+    assert found.num_documents == pytest.approx(40, abs=1)
+
+
+def test_one_large_file_is_read_in_part(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "0123456789"}\n' * 400_000)
+    found = survey([a_source(tmp_path / "a.jsonl")], SurveyLimits(seconds=60, num_bytes=1_000_000))
+    assert found.num_documents == pytest.approx(400_000, rel=0.1)
+    assert found.text_bytes == pytest.approx(4_000_000, rel=0.1)
+
+
+def test_time_is_a_limit_whatever_the_data(tmp_path: Path) -> None:
+    (tmp_path / "one_line.jsonl").write_bytes(b"x" * 50_000_000)
+    began = time.monotonic()
+    found = survey([a_source(tmp_path)], SurveyLimits(seconds=0.0))
+    assert time.monotonic() - began < 1.0
+    assert found.is_estimate
+
+
+def test_listing_stops_at_its_limit_and_says_so(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number}.txt").touch()
+    found = survey([a_source(tmp_path)], SurveyLimits(num_files=10))
+    assert (found.num_files, found.is_all_listed, found.is_estimate) == (10, False, True)
+
+
+def test_many_suffixes_become_one_group(tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / f"a.s{number}").write_text("text")
+    found = survey([a_source(tmp_path)])
+    assert len(found.kinds) == 41
+    assert KindOfFile(kind="text", suffix="…", num_files=20, num_bytes=80) in found.kinds
+
+
+def test_an_empty_folder_holds_nothing_for_sure(tmp_path: Path) -> None:
+    found = survey([a_source(tmp_path)])
+    assert (found.num_files, found.num_documents, found.is_estimate, found.num_tokens(2048)) == (0, 0, False, 0)
+
+
+def test_a_larger_vocabulary_carries_more_text_per_token() -> None:
+    assert 1.5 < bytes_per_token(512) < bytes_per_token(2048) < bytes_per_token(32_768) < 5
