@@ -1,12 +1,10 @@
-"""The typer application, the options that many commands share, and how results are printed."""
+"""The typer application, the options that many commands share, and who asks the stack."""
 
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 
 from ropewalk.client import Client, ClientSettings, find_settings
 from ropewalk.client.blocking import call
@@ -24,8 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 Result = TypeVar("Result")
 
@@ -52,8 +48,3 @@ def settings_of(state_dir: Path | None, user: str = OPERATOR) -> ClientSettings:
 def with_client(action: Callable[[Client], Awaitable[Result]], state_dir: Path | None, user: str = OPERATOR) -> Result:
     """Run one asynchronous action against the stack as one of its users."""
     return call(action, settings_of(state_dir, user))
-
-
-def print_json(value: Any) -> None:
-    """JSON on standard output, nothing else."""
-    console.print(json.dumps(value, indent=1, default=str), soft_wrap=True, markup=False)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, errors, layout, print_json, settings_of
+from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
+from ropewalk.cli.terminal import errors, print_json, say
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.lock import holder
 from ropewalk.local.offline import broker_alone
@@ -95,5 +96,5 @@ def _print(kept: log_backup.Backup, folder: Path, done: str, as_json: bool) -> N
         print_json({"folder": str(folder), "time": kept.time.isoformat(), "streams": streams})
         return
     for each in kept.streams:
-        console.print(f"{each.name:8} {each.place[0]:>10,} messages {each.num_bytes:>14,} bytes")
-    console.print(f"{done} {folder}", markup=False, soft_wrap=True)
+        say(f"{each.name:8} {each.place[0]:>10,} messages {each.num_bytes:>14,} bytes")
+    say(f"{done} {folder}")

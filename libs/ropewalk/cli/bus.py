@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import asdict
 
 import typer
-from rich.table import Table
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of, with_client
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
+from ropewalk.cli.terminal import Listing, console, print_json, say
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.runtime.lag import consumer_lag
 from ropewalk.runtime.topology import apply_topology
@@ -37,7 +37,7 @@ def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         print_json({"changes": changes})
         return
     for change in changes:
-        console.print(change, markup=False)
+        say(change)
     if not changes:
         console.print(_IN_ORDER)
 
@@ -53,7 +53,7 @@ def drift(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         print_json({"differences": [asdict(difference) for difference in found]})
     else:
         for difference in found:
-            console.print(str(difference), markup=False)
+            say(str(difference))
         if not found:
             console.print(_IN_ORDER)
     raise typer.Exit(1 if found else 0)
@@ -69,11 +69,9 @@ def lag(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"consumers": [asdict(row) for row in rows]})
         return
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("consumer", no_wrap=True)
-    for name in ("stream", "pending", "unacked", "again", "oldest s"):
-        table.add_column(name)
-    for row in rows:
-        numbers = (row.pending, row.ack_pending, row.redelivered, round(row.oldest_s, 1))
-        table.add_row(row.consumer, row.stream, *map(str, numbers))
-    console.print(table)
+    names = ("pending", "unacked", "again", "oldest s")
+    table = [
+        (row.consumer, row.stream, *map(str, (row.pending, row.ack_pending, row.redelivered, round(row.oldest_s, 1))))
+        for row in rows
+    ]
+    console.print(Listing(("consumer", "stream", *names), table, numbers=names))

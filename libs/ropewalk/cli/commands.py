@@ -22,7 +22,8 @@ from ropewalk.cli import (
     stack,
     timeline,
 )
-from ropewalk.cli.app import app, errors
+from ropewalk.cli.app import app
+from ropewalk.cli.terminal import complain
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.ledger import LedgerError
 from ropewalk.drills.errors import DrillError
@@ -70,11 +71,11 @@ def run() -> None:
         app()
     except RecipeError as error:
         for violation in error.violations:
-            errors.print(f"ropewalk: {violation}", style="red", markup=False, soft_wrap=True)
+            complain(f"ropewalk: {violation}")
         sys.exit(USAGE)
     except _KNOWN as error:
-        errors.print(f"ropewalk: {error}", style="red", markup=False, soft_wrap=True)
+        complain(f"ropewalk: {error}")
         sys.exit(USAGE)
     except KeyboardInterrupt:
-        errors.print("ropewalk: interrupted", style="yellow")
+        complain("ropewalk: interrupted", style="yellow")
         sys.exit(INTERRUPTED)

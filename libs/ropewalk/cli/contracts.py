@@ -2,7 +2,8 @@
 
 import yaml
 
-from ropewalk.cli.app import AsJson, app, console, print_json
+from ropewalk.cli.app import AsJson, app
+from ropewalk.cli.terminal import console, print_json
 
 
 @app.command()
@@ -19,4 +20,4 @@ def contracts(as_json: AsJson = False) -> None:
     if as_json:
         print_json(content)
     else:
-        console.print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), markup=False, soft_wrap=True)
+        console.print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), soft_wrap=True)

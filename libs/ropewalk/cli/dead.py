@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, with_client
+from ropewalk.cli.app import AsJson, StateDir, app, with_client
+from ropewalk.cli.terminal import MOST_IN_A_LINE, Listing, console, print_json, say
 from ropewalk.client import Client
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, Retried, matching
 from ropewalk.client.errors import ClientError
 from ropewalk.events.access import MAINTAINER
+from ropewalk.events.foreign import cut, one_line
 from ropewalk.local.credentials import write_private
 
 dead = typer.Typer(help="Messages that a consumer rejected.", no_args_is_help=True)
 app.add_typer(dead, name="dead")
 
+_MOST_OF_A_BODY = 20_000  # characters; --json has all of it
 LetterId = Annotated[int, typer.Argument(metavar="ID", min=1, help="A letter's id, as `ropewalk dead list` shows it.")]
 LetterIds = Annotated[list[int] | None, typer.Argument(metavar="ID", min=1, help="Ids of letters.")]
 OfSubject = Annotated[str, typer.Option("--subject", help="Only subjects like this; * stands for anything.")]
@@ -53,7 +55,7 @@ def list_letters(
     if as_json:
         print_json([letter.as_json() for letter in chosen])
     elif chosen:
-        console.print(_table(chosen))
+        console.print(Listing(("id", "rejected", "consumer", "subject", "reason"), map(_cells, chosen)))
     else:
         console.print("no dead letters")
 
@@ -70,14 +72,14 @@ def show(letter_id: LetterId, state_dir: StateDir = None, as_json: AsJson = Fals
         return
     for name, value in letter.as_json().items():
         if name not in ("headers", "body", "mark") and value not in ("", 0):
-            console.print(Text.assemble((f"{name:14}", "dim"), str(value)), soft_wrap=True)
+            _print_field(name, value)
     for name, value in letter.mark.items():
-        console.print(Text.assemble((f"{letter.status} {name}".ljust(14), "dim"), str(value)), soft_wrap=True)
+        _print_field(f"{letter.status} {name}", value)
     for name, value in sorted(letter.headers.items()):
         if name.startswith(("ce-", "traceparent")):
-            console.print(Text.assemble((f"{name:14}", "dim"), value), soft_wrap=True)
+            _print_field(name, value)
     if letter.text is not None:
-        console.print(_indented(letter.text), markup=False, soft_wrap=True)
+        console.print(cut(_indented(letter.text), _MOST_OF_A_BODY), soft_wrap=True)
 
 
 @dead.command()
@@ -117,9 +119,9 @@ def retry(
         print_json({"retried": [dataclasses.asdict(each) for each in done], "left": problems, "dry_run": dry_run})
     else:
         for each in done:
-            console.print(_sentence(each, dry_run=dry_run), markup=False, soft_wrap=True)
+            say(_sentence(each, dry_run=dry_run))
         for problem in problems:
-            console.print(problem, style="yellow", markup=False, soft_wrap=True)
+            say(problem, style="yellow")
         if not done and not problems:
             console.print("no dead letters to retry")
     if problems:
@@ -150,7 +152,7 @@ def drop(
         print_json(outcome)
         return
     for each in outcome:
-        console.print(f"{each['id']} {'dropped' if each['dropped'] else 'was settled before'}")
+        say(f"{each['id']} {'dropped' if each['dropped'] else 'was settled before'}")
 
 
 @dead.command()
@@ -171,7 +173,7 @@ def export(
     if as_json:
         print_json({"file": str(file), "num_letters": len(letters)})
     else:
-        console.print(f"{len(letters)} dead letters in {file}", markup=False)
+        say(f"{len(letters)} dead letters in {file}")
 
 
 async def _retry_each(
@@ -202,20 +204,19 @@ def _sentence(each: Retried, *, dry_run: bool) -> str:
     return f"{each.id} sent to {each.consumer} as {each.sequence}"
 
 
-def _table(letters: list[DeadLetter]) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("id", "rejected", "consumer", "subject"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("reason", overflow="fold")
-    for letter in letters:
-        status = "" if letter.status == "open" else f"[{letter.status}] "
-        reason = Text(f"{status}{letter.error}")
-        table.add_row(str(letter.id), letter.time[:19].replace("T", " "), letter.consumer, letter.subject, reason)
-    return table
+def _cells(letter: DeadLetter) -> tuple[str, ...]:
+    status = "" if letter.status == "open" else f"[{letter.status}] "
+    rejected = letter.time[:19].replace("T", " ")
+    return str(letter.id), rejected, letter.consumer, letter.subject, f"{status}{letter.error}"
+
+
+def _print_field(name: str, value: object) -> None:
+    line = Text.assemble((one_line(name).ljust(14), "dim"), one_line(str(value), MOST_IN_A_LINE))
+    console.print(line, soft_wrap=True)
 
 
 def _indented(text: str) -> str:
     try:
         return json.dumps(json.loads(text), indent=1, ensure_ascii=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, layout, print_json
+from ropewalk.cli.app import AsJson, StateDir, app, layout
 from ropewalk.cli.demo_screen import PlainScreen, live_screen
+from ropewalk.cli.terminal import console, print_json, say
 from ropewalk.local.demo.flow import DemoOptions, DemoResult, run_demo
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import is_up, take_down
@@ -39,7 +40,7 @@ def demo(
         kept = kept or keep
     except KeyboardInterrupt:
         kept = False
-        console.print("\n[yellow]interrupted[/], stopping everything; `ropewalk up` continues the run")
+        console.print("\ninterrupted, stopping everything; `ropewalk up` continues the run", style="yellow")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         if not kept:
@@ -70,11 +71,11 @@ def _print_result(result: DemoResult, *, keep: bool, as_json: bool) -> None:
         )
         return
     console.print(terminal_card(result.card))
-    console.print(f"\nreport card: {result.written.html} and {result.written.png}", markup=False, soft_wrap=True)
+    console.print(f"\nreport card: {result.written.html} and {result.written.png}", soft_wrap=True)
     if result.drill is not None:
-        console.print(f"scorecard of the killed worker: {result.drill.written.html}", markup=False, soft_wrap=True)
+        console.print(f"scorecard of the killed worker: {result.drill.written.html}", soft_wrap=True)
     for problem in result.problems:
-        console.print(f"✗ {problem}", style="red", markup=False, soft_wrap=True)
+        say(f"✗ {problem}", style="red")
     if keep and result.card.curl:
         console.print('\nThe stack is up. Talk to the model:\n  ropewalk complete "def add("', style="bold")
-        console.print(f"  {result.card.curl}\n`ropewalk down` stops it.", markup=False, soft_wrap=True)
+        console.print(f"  {result.card.curl}\n`ropewalk down` stops it.", soft_wrap=True)

@@ -11,8 +11,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ropewalk.cli.app import console
 from ropewalk.cli.stack import starting_view
+from ropewalk.cli.terminal import console, say
+from ropewalk.events.foreign import one_line
 from ropewalk.local.demo.board import Board, Row
 from ropewalk.local.state import StackState
 from ropewalk.report.facts import duration
@@ -53,8 +54,10 @@ class LiveScreen:
     def __rich__(self) -> RenderableType:
         if self._board is None:
             return starting_view(self._stack) if self._stack else Text("starting the stack …", style="dim")
-        lines = [Text(line, style="bold red" if "SIGKILL" in line else "dim") for line in self._lines[-_NUM_LINES:]]
-        incident = [Text(self._board.incident, style="yellow")] if self._board.incident else []
+        lines = [
+            Text(one_line(line), style="bold red" if "SIGKILL" in line else "dim") for line in self._lines[-_NUM_LINES:]
+        ]
+        incident = [Text(one_line(self._board.incident), style="yellow")] if self._board.incident else []
         rows = (self._line(name, row) for name, row in self._board.rows.items())
         return Group(*rows, *lines, *incident)
 
@@ -74,13 +77,13 @@ class LiveScreen:
         seconds = time.monotonic() - self._began.get(name, time.monotonic())
         bar = ProgressBar(total=1.0, completed=row.share or 0.0, width=_BAR_WIDTH, pulse=row.share is None)
         share = "" if row.share is None else f"{row.share:.0%}"
-        return self._spinner, Text(name, "bold"), duration(seconds), bar, share, Text(row.note)
+        return self._spinner, Text(name, "bold"), duration(seconds), bar, share, Text(one_line(row.note))
 
 
 def _still(name: str, row: Row) -> tuple[RenderableType, ...]:
     mark, colour = _MARKS[row.status]
     took = duration(row.seconds) if row.status == "done" and row.seconds else ""
-    note = Text(row.note, "red" if row.status == "failed" else "dim")
+    note = Text(one_line(row.note), "red" if row.status == "failed" else "dim")
     return Text(mark, colour), Text(name, "dim" if row.status == "waiting" else ""), took, note
 
 
@@ -119,7 +122,7 @@ class PlainScreen:
 
     def _print(self, text: str) -> None:
         if not self._quiet:
-            console.print(f"[{time.monotonic() - self._began:7.1f} s] {text}", markup=False, soft_wrap=True)
+            say(f"[{time.monotonic() - self._began:7.1f} s] {text}")
 
 
 @contextmanager

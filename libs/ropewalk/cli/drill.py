@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, layout, print_json
+from ropewalk.cli.app import AsJson, StateDir, app, layout
+from ropewalk.cli.terminal import console, mark, print_json, say
 from ropewalk.drills.acting import DrillResult, run_drill
 from ropewalk.drills.catalogue import DRILLS
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.files import card_json, last_cards
 from ropewalk.drills.scene import DrillOptions
 from ropewalk.drills.scorecard import seconds
+from ropewalk.events.foreign import one_line
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import running_state
 
@@ -152,7 +155,7 @@ def play_all(seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None,
         except NotPreparedError as error:
             left_out[each.name] = str(error)
             if not as_json:
-                console.print(f"- {each.name} left out: {error}", style="yellow", markup=False, soft_wrap=True)
+                say(f"- {each.name} left out: {error}", style="yellow")
             continue
         if not as_json:
             _print_card(results[-1])
@@ -174,7 +177,8 @@ def list_drills(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     for each in DRILLS:
         card = last.get(each.name)
         told = "never played" if card is None else f"{'passed' if card['passed'] else 'failed'} {card['began_at'][:16]}"
-        console.print(f"[bold]{each.name:<21}[/]{each.summary}  [dim]{told}[/]", soft_wrap=True)
+        line = Text.assemble((f"{each.name:<21}", "bold"), each.summary, "  ", (one_line(told), "dim"))
+        console.print(line, soft_wrap=True)
 
 
 def _play(name: str, place: Layout, options: DrillOptions, as_json: bool) -> None:
@@ -190,8 +194,8 @@ def _play(name: str, place: Layout, options: DrillOptions, as_json: bool) -> Non
 def _result(name: str, place: Layout, options: DrillOptions, *, quiet: bool) -> DrillResult:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, the fault is undone
     logging.getLogger("ropewalk.runtime").setLevel(logging.ERROR)  # a broker that is away is what we came for
-    say: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: console.print(text, markup=False))
-    return asyncio.run(run_drill(name, place, options, say))
+    tell: Callable[[str], None] = (lambda _: None) if quiet else say
+    return asyncio.run(run_drill(name, place, options, tell))
 
 
 def _as_json(result: DrillResult) -> dict[str, Any]:
@@ -200,14 +204,13 @@ def _as_json(result: DrillResult) -> dict[str, Any]:
 
 def _print_card(result: DrillResult) -> None:
     card = result.card
-    mark = "[green]✓[/]" if card.passed else "[red]✗[/]"
-    console.print(f"{mark} [bold]{card.drill}[/] {'passed' if card.passed else 'failed'}")
-    console.print(f"  {card.reason}", markup=False, soft_wrap=True)
+    console.print(mark(card.passed), Text(card.drill, "bold"), "passed" if card.passed else "failed")
+    say(f"  {card.reason}")
     console.print(
         f"  detect {seconds(card.detect_s)} · recover {seconds(card.recover_s)} · lost {card.lost} {card.lost_unit}"
         f" · doubled {card.doubled}",
         markup=False,
     )
     for each in card.checks:
-        console.print(f"  {'✓' if each.passed else '✗'} {each.name}: {each.detail}", markup=False, soft_wrap=True)
-    console.print(f"  {result.written.html}", markup=False, soft_wrap=True)
+        say(f"  {'✓' if each.passed else '✗'} {each.name}: {each.detail}")
+    say(f"  {result.written.html}")

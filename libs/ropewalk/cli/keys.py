@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, layout, print_json
+from ropewalk.cli.app import AsJson, StateDir, app, layout
+from ropewalk.cli.terminal import Listing, console, done, print_json, say
 from ropewalk.events.access import OPERATOR, USERS, rights_of
 from ropewalk.local.deployment import create_deployment
 from ropewalk.local.errors import LocalError
@@ -48,14 +48,8 @@ def list_keys(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"users": rows, "seeds": str(place.keys)})
         return
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("user", "public key"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("purpose", overflow="fold")
-    for row in rows:
-        table.add_row(row["user"], row["public_key"], row["purpose"])
-    console.print(table)
-    console.print(f"seeds: {place.keys}", markup=False)
+    console.print(Listing(("user", "public key", "purpose"), [tuple(row.values()) for row in rows]))
+    say(f"seeds: {place.keys}")
 
 
 @keys.command()
@@ -79,9 +73,9 @@ def show(user: User, state_dir: StateDir = None, as_json: AsJson = False) -> Non
             }
         )
         return
-    console.print(f"{user}: {rights.purpose}\npublic key {key}", markup=False)
-    console.print("may publish on", *(f"  {subject}" for subject in rights.publish), sep="\n", markup=False)
-    console.print("may subscribe to", *(f"  {subject}" for subject in rights.subscribe), sep="\n", markup=False)
+    console.print(f"{user}: {rights.purpose}\npublic key {key}")
+    console.print("may publish on", *(f"  {subject}" for subject in rights.publish), sep="\n")
+    console.print("may subscribe to", *(f"  {subject}" for subject in rights.subscribe), sep="\n")
     if rights.responds:
         console.print("may answer whoever asks it, once per question")
 
@@ -98,7 +92,7 @@ def rotate(user: User, state_dir: StateDir = None, as_json: AsJson = False) -> N
     if as_json:
         print_json(vars(rotated))
         return
-    console.print(f"[green]✓[/] {user} has a new key: {rotated.public_key}", soft_wrap=True)
+    done(f"{user} has a new key: {rotated.public_key}")
     if not rotated.live:
         console.print("the stack is down: the next `ropewalk up` uses it")
     if rotated.restarted:
@@ -128,9 +122,9 @@ def export(
     if as_json:
         print_json({"user": user, "file": str(file.absolute()), "environment": settings})
         return
-    console.print(f"[green]✓[/] whoever can read {file} is {user} on the bus")
+    done(f"whoever can read {file} is {user} on the bus")
     for name, value in settings.items():
-        console.print(f"export {name}={value}", markup=False, soft_wrap=True)
+        say(f"export {name}={value}")
 
 
 @keys.command()
@@ -147,10 +141,10 @@ def create(
     if as_json:
         print_json({name: str(path) for name, path in vars(made).items()})
         return
-    console.print(f"[green]✓[/] {made.server}: for the server (users, rights, certificate)")
-    console.print(f"[green]✓[/] {made.seeds}: one seed per user, for that user only")
-    console.print(f"[green]✓[/] {made.environment}: the same seeds as lines of an .env file")
-    console.print(f"[green]✓[/] {made.authority}: with it clients check the server; its key was thrown away")
+    done(f"{made.server}: for the server (users, rights, certificate)")
+    done(f"{made.seeds}: one seed per user, for that user only")
+    done(f"{made.environment}: the same seeds as lines of an .env file")
+    done(f"{made.authority}: with it clients check the server; its key was thrown away")
 
 
 def _known(user: str) -> str:

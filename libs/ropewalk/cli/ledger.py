@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.terminal import console, mark, print_json, say
 from ropewalk.cli.timeline import RunId
 from ropewalk.client.blocking import call
 from ropewalk.client.ledgers import verify_ledger_of
@@ -42,9 +43,10 @@ def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> N
 def _print_verdict(verdict: LedgerVerdict) -> None:
     again = f" ({verdict.num_discarded_steps} steps taken again after a loss)" if verdict.num_discarded_steps else ""
     console.print(
-        f"{'[green]✓[/]' if verdict.ok else '[red]✗[/]'} {verdict.num_steps:,} steps, {verdict.num_samples:,} samples:"
+        mark(verdict.ok),
+        f"{verdict.num_steps:,} steps, {verdict.num_samples:,} samples:"
         f" {verdict.num_skipped} skipped, {verdict.num_repeated} repeated{again}",
         soft_wrap=True,
     )
     for sentence in verdict.sentences:
-        console.print(f"  {sentence}", style="red", markup=False)
+        say(f"  {sentence}", style="red")

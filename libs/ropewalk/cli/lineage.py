@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.terminal import console, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
+from ropewalk.events.foreign import quoted
 from ropewalk.projections.graph import Graph, Node, graph_of
 
 _MAX_CHOICES = 10
@@ -41,18 +43,18 @@ def lineage(
         )
         return
     _print_nodes(graph, "made from", made_from)
-    console.print(_words(graph, node), style="bold", markup=False, soft_wrap=True)
+    say(_words(graph, node), style="bold")
     _print_nodes(graph, "became", became)
 
 
 def _only(graph: Graph, identity: str) -> Node:
     found = graph.find(identity)
     if not found:
-        raise ClientError(f"nothing in the log has the id {identity!r}; `ropewalk runs` lists runs to begin with")
+        raise ClientError(f"nothing in the log has the id {quoted(identity)}; `ropewalk runs` lists runs to begin with")
     if len(found) > 1:
         choices = ", ".join(f"{node.kind}:{node.identity}" for node in found[:_MAX_CHOICES])
         more = f" and {len(found) - _MAX_CHOICES} more" if len(found) > _MAX_CHOICES else ""
-        raise ClientError(f"{identity!r} may be {choices}{more}: name one of them")
+        raise ClientError(f"{quoted(identity)} may be {choices}{more}: name one of them")
     return found[0]
 
 
@@ -62,9 +64,9 @@ def _print_nodes(graph: Graph, title: str, nodes: list[Node]) -> None:
     for kind, members in groupby(nodes, key=lambda node: node.kind):
         several = list(members)
         for node in several[:_MAX_SHOWN]:
-            console.print(f"  {_words(graph, node)}", markup=False, soft_wrap=True)
+            say(f"  {_words(graph, node)}")
         if len(several) > _MAX_SHOWN:
-            console.print(f"  and {len(several) - _MAX_SHOWN:,} more of kind {kind}; --json has all", style="dim")
+            say(f"  and {len(several) - _MAX_SHOWN:,} more of kind {kind}; --json has all", style="dim")
 
 
 def _words(graph: Graph, node: Node) -> str:

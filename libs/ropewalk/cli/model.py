@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, print_json, settings_of
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.terminal import print_json, written_out
 from ropewalk.client import ClientSettings
 from ropewalk.client.endpoints import served_models, stream_completion
 from ropewalk.client.errors import ClientError
@@ -36,11 +37,11 @@ async def _stream(settings: ClientSettings, model: str, request: dict[str, Any],
     chosen = model or await production_model(settings)
     pieces = []
     if echo:
-        sys.stdout.write(request["prompt"])
+        sys.stdout.write(written_out(request["prompt"]))
     async for piece in stream_completion(settings, {**request, "model": chosen}):
         pieces.append(piece)
         if echo:
-            sys.stdout.write(piece)
+            sys.stdout.write(written_out(piece))
             sys.stdout.flush()
     if echo:
         sys.stdout.write("\n")

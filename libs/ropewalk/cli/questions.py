@@ -4,12 +4,13 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.table import Table as RichTable
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of
-from ropewalk.client.endpoints import Table, query
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.terminal import Listing, console, print_json
+from ropewalk.client.endpoints import query
 from ropewalk.client.errors import ClientError
 from ropewalk.client.queries import NamedQuery, named_queries
+from ropewalk.events.foreign import quoted
 
 
 @app.command("query")
@@ -32,7 +33,8 @@ def query_command(
     if as_json:
         print_json(table.as_records())
     else:
-        console.print(_view(table))
+        rows = [[_cell(value) for value in row] for row in table.rows]
+        console.print(Listing(table.columns, rows))
 
 
 def _sql(question: str) -> str:
@@ -42,7 +44,9 @@ def _sql(question: str) -> str:
         return question
     known = {each.name: each.sql for each in named_queries()}
     if name not in known:
-        raise ClientError(f"there is no query named {name!r}: `ropewalk query --list` shows {', '.join(sorted(known))}")
+        raise ClientError(
+            f"there is no query named {quoted(name)}: `ropewalk query --list` shows {', '.join(sorted(known))}"
+        )
     return known[name]
 
 
@@ -50,21 +54,7 @@ def _print_names(queries: list[NamedQuery], as_json: bool) -> None:
     if as_json:
         print_json([{"name": each.name, "description": each.description, "sql": each.sql} for each in queries])
         return
-    table = RichTable(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("name", style="bold")
-    table.add_column("what it answers")
-    for each in queries:
-        table.add_row(each.name, each.description)
-    console.print(table)
-
-
-def _view(table: Table) -> RichTable:
-    view = RichTable(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in table.columns:
-        view.add_column(column, overflow="fold")
-    for row in table.rows:
-        view.add_row(*(_cell(value) for value in row))
-    return view
+    console.print(Listing(("name", "what it answers"), [(each.name, each.description) for each in queries]))
 
 
 def _cell(value: object) -> str:

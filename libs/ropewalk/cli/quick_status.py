@@ -26,8 +26,6 @@ def answer(arguments: list[str]) -> bool:
 
 
 def _show(state_dir: Path, as_json: bool) -> bool:
-    from rich.console import Console
-
     from ropewalk.cli.status_view import show_status
     from ropewalk.local.errors import StackNotRunningError
     from ropewalk.local.layout import layout_of
@@ -37,5 +35,5 @@ def _show(state_dir: Path, as_json: bool) -> bool:
         measured = measure(layout_of(state_dir))
     except StackNotRunningError:
         return False
-    show_status(measured, Console(highlight=False), as_json=as_json)
+    show_status(measured, as_json=as_json)
     return True

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.terminal import MOST_IN_A_LINE, console, done, mark, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import Comparison, Verdict, check_log, open_log, projections
 from ropewalk.client.moments import parse_moment
+from ropewalk.events.foreign import one_line
 from ropewalk.projections.live_at import LiveName, live_at
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, rebuild
@@ -38,8 +41,8 @@ def replay(
         print_json(facts)
         return
     for name, sha256 in facts["hashes"].items():
-        console.print(f"{name:10} {sha256[:16]}  {into / name}.json", markup=False, soft_wrap=True)
-    console.print(_progress_words(projector, progress), markup=False, soft_wrap=True)
+        say(f"{name:10} {sha256[:16]}  {into / name}.json")
+    say(_progress_words(projector, progress))
 
 
 @app.command()
@@ -79,7 +82,7 @@ def what_was_live(
         print_json({"at": moment.isoformat(), "live": [asdict(name) for name in live]})
         return
     if not live:
-        console.print(f"no model was live at {moment:%Y-%m-%d %H:%M:%S} UTC", markup=False)
+        say(f"no model was live at {moment:%Y-%m-%d %H:%M:%S} UTC")
     for name in live:
         _print_live(name)
 
@@ -133,37 +136,30 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
 
 def _print_verdict(verdict: Verdict) -> None:
     for each in verdict.comparisons:
-        console.print(f"{_mark(each.equal)} {each.name:10} {_comparison_words(each)}", soft_wrap=True)
+        console.print(mark(each.equal), f"{each.name:10}", _comparison_words(each), soft_wrap=True)
     for sentence in verdict.findings:
-        console.print(f"{_mark(False)} {sentence}", soft_wrap=True)
+        console.print(mark(False), one_line(sentence, MOST_IN_A_LINE), soft_wrap=True)
     if verdict.num_findings > len(verdict.findings):
-        console.print(f"  and {verdict.num_findings - len(verdict.findings):,} more", markup=False)
+        say(f"  and {verdict.num_findings - len(verdict.findings):,} more")
     if not verdict.num_findings:
         rules = "AUDIT has all of CONTROL, runs end once, stages follow the rules, epochs never go down"
-        console.print(f"{_mark(True)} the log: {rules}", soft_wrap=True)
+        done(f"the log: {rules}")
     pace = f"{verdict.progress.num_read:,} messages at {verdict.progress.events_per_s:,.0f} events/s"
-    console.print(f"compared at sequence {verdict.sequence:,}, {pace}", markup=False, soft_wrap=True)
+    say(f"compared at sequence {verdict.sequence:,}, {pace}")
 
 
-def _comparison_words(each: Comparison) -> str:
+def _comparison_words(each: Comparison) -> Text:
     if each.equal:
-        return f"{each.rebuilt[:16]}, live equals rebuilt"
-    return f"[red]live is not what the log says[/]: {_escaped(each.difference)}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
-
-
-def _mark(good: bool) -> str:
-    return "[green]✓[/]" if good else "[red]✗[/]"
+        return Text(f"{each.rebuilt[:16]}, live equals rebuilt")
+    difference = one_line(each.difference, MOST_IN_A_LINE)
+    return Text.assemble(("live is not what the log says", "red"), ": ", difference)
 
 
 def _print_live(live: LiveName) -> None:
     gone = "" if live.answers else ", which was not loaded"
     until = f" until {live.until[:19]}Z" if live.until else ""
-    console.print(f"{live.name}  →  {live.model}@{live.version}{gone}  since {live.since[:19]}Z{until}", markup=False)
-    console.print(f"  run {live.run_id}, checkpoint {live.checkpoint_id}", style="dim", markup=False, soft_wrap=True)
+    say(f"{live.name}  →  {live.model}@{live.version}{gone}  since {live.since[:19]}Z{until}")
+    say(f"  run {live.run_id}, checkpoint {live.checkpoint_id}", style="dim")
     if live.gate:
         reasons = "; ".join(live.gate["reasons"])
         _print_because("gate", f"{live.gate['decision']}: {reasons}", live.gate)
@@ -176,4 +172,4 @@ def _print_live(live: LiveName) -> None:
 
 def _print_because(what: str, words: str, fact: dict[str, Any]) -> None:
     where = f"{fact['time'][:19]}Z, event {fact['event_id'][:_SHORT_ID]} at {fact['sequence']}"
-    console.print(f"  {what}: {words}  ({where})", style="dim", markup=False, soft_wrap=True)
+    say(f"  {what}: {words}  ({where})", style="dim")

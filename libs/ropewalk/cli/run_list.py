@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, Any
 
+from ropewalk.events.foreign import one_line
+
 DEFAULT_LIMIT = 20
 _COLOURS = {"promoted": 32, "running": 36, "submitted": 36, "queued": 36, "failed": 31, "refused": 31}
 _OTHER = 33
 _DIM = 2
+_MOST_DETAIL = 1000  # characters
 
 
 def print_runs(answer: dict[str, Any], status: str, out: IO[str], *, as_json: bool) -> None:
@@ -25,10 +28,10 @@ def _lines(answer: dict[str, Any], status: str, *, coloured: bool) -> Iterator[s
     runs = answer["runs"]
     width = max((len(run["run_id"]) for run in runs), default=0)
     for run in runs:
-        state = _painted(_state_words(run), _COLOURS.get(run["status"], _OTHER), coloured=coloured)
+        state = _painted(one_line(_state_words(run)), _COLOURS.get(run["status"], _OTHER), coloured=coloured)
         yield f"{run['run_id']:{width}}  {datetime.fromisoformat(run['started_at']):%m-%d %H:%M}  {state}"
         if run["detail"] and run["status"] != "promoted":
-            yield "  " + _painted(run["detail"], _DIM, coloured=coloured)
+            yield "  " + _painted(one_line(run["detail"], _MOST_DETAIL), _DIM, coloured=coloured)
     yield from _count(len(runs), answer["matching"], answer["total"], status)
 
 

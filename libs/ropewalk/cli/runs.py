@@ -11,11 +11,13 @@ import typer
 from pydantic import JsonValue
 from rich.table import Table
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, errors, print_json, with_client
+from ropewalk.cli.app import AsJson, StateDir, app, with_client
 from ropewalk.cli.durations import seconds_of
+from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, print_json, say
 from ropewalk.cli.timeline import RunId, event_line
 from ropewalk.client import Client
 from ropewalk.events.base import Message
+from ropewalk.events.foreign import one_line
 from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunRejected
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.recipe import Recipe
@@ -66,7 +68,7 @@ def submit(
     if as_json:
         print_json({"run_id": submitted})
     else:
-        console.print(submitted, markup=False)
+        say(submitted)
     if follow:
         raise typer.Exit(with_client(lambda client: _print_until_over(client, submitted), state_dir))
 
@@ -88,7 +90,7 @@ def cancel(
         print_json({"run_id": run, "mode": mode.value})
     else:
         when = "now" if mode is CancelMode.NOW else "at its next checkpoint"
-        console.print(f"asked for {run} to stop {when}", markup=False)
+        say(f"asked for {run} to stop {when}")
 
 
 def user_name() -> str:
@@ -121,9 +123,9 @@ def recipe_view(recipe: Recipe) -> Table:
     table.add_column("value", overflow="fold")
     for name, value in recipe.as_json().items():
         if name not in ("plan", "sources"):
-            table.add_row(name, _in_words(value))
+            table.add_row(name, one_line(_in_words(value), MOST_IN_A_LINE))
     for source in recipe.sources:
-        table.add_row("source", f"{source.path} ({source.licence}, {source.format})")
+        table.add_row("source", one_line(f"{source.path} ({source.licence}, {source.format})", MOST_IN_A_LINE))
     return table
 
 
@@ -149,11 +151,11 @@ async def _print_until_over(client: Client, run_id: str) -> int:
     first: Stored[Message] | None = None
     async for stored in client.follow(run_id):
         first = first or stored
-        console.print(event_line(stored, since=first), markup=False, soft_wrap=True)
+        say(event_line(stored, since=first))
         match stored.message:
             case RunRejected(violations=violations):
                 for violation in violations:
-                    errors.print(violation, style="red", markup=False)
+                    complain(violation)
                 return 2
             case RunFailed() | RunCancelled():
                 return 1

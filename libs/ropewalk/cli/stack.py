@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, layout, print_json
-from ropewalk.cli.status_view import MARKS, endpoints_view, show_status
+from ropewalk.cli.app import AsJson, StateDir, app, layout
+from ropewalk.cli.status_view import endpoints_view, show_status, status_mark
+from ropewalk.cli.terminal import console, done, print_json, say, written_out
+from ropewalk.events.foreign import one_line
 from ropewalk.local.errors import UnknownProcessError
 from ropewalk.local.logfiles import new_text, tail_lines
 from ropewalk.local.names import PROCESSES, SUPERVISOR
@@ -37,7 +40,7 @@ def up(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(state.model_dump(mode="json"))
         return
-    console.print(f"[green]✓[/] {note}")
+    done(note)
     console.print(endpoints_view(state))
 
 
@@ -53,7 +56,10 @@ def down(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"was_running": was_up, "leftovers_killed": leftovers})
         return
-    console.print("[green]✓[/] the stack is down" if was_up or leftovers else "the stack was not running")
+    if was_up or leftovers:
+        done("the stack is down")
+    else:
+        say("the stack was not running")
 
 
 @app.command()
@@ -62,7 +68,7 @@ def status(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
     Example: ropewalk status --json
     """
-    show_status(measure(layout(state_dir)), console, as_json=as_json)
+    show_status(measure(layout(state_dir)), as_json=as_json)
 
 
 @app.command()
@@ -87,10 +93,10 @@ def logs(
         return
     position = path.stat().st_size if path.exists() else 0
     for line in begin:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     while follow:
         for text, end in new_text(path, position):
-            sys.stdout.write(text)
+            sys.stdout.write(written_out(text))
             sys.stdout.flush()
             position = end
         time.sleep(_FOLLOW_S)
@@ -101,5 +107,5 @@ def starting_view(state: StackState) -> Table:
     table = Table.grid(padding=(0, 1))
     for process in state.processes:
         note = process.detail or ("" if process.status == "ready" else process.status)
-        table.add_row(MARKS.get(process.status, "·"), process.service, f"[dim]{note}[/]")
+        table.add_row(status_mark(process.status), process.service, Text(one_line(note), "dim"))
     return table

@@ -1,48 +1,54 @@
 """`ropewalk status` as text and JSON. Light to import: see `quick`."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ropewalk.cli.terminal import MOST_IN_A_LINE, console, done, print_json
+from ropewalk.events.foreign import one_line
 from ropewalk.local.ports import moved_ports
 from ropewalk.local.problems import Problem, what_waits
 from ropewalk.local.stack import StackStatus
 from ropewalk.local.state import StackState
 
-MARKS = {"ready": "[green]●[/]", "starting": "[yellow]◐[/]", "backing off": "[red]○[/]", "waiting": "[dim]·[/]"}
+_MARKS = {"ready": ("●", "green"), "starting": ("◐", "yellow"), "backing off": ("○", "red")}
 _MIB = 1024**2
 
 
-def show_status(measured: StackStatus, console: Console, *, as_json: bool) -> None:
+def show_status(measured: StackStatus, *, as_json: bool) -> None:
     """Endpoints, processes and, last because it is read first, what is wrong."""
     if as_json:
-        console.print(json.dumps(status_json(measured), indent=1), soft_wrap=True, markup=False)
+        print_json(status_json(measured))
         return
     console.print(endpoints_view(measured.state))
     console.print(processes_view(measured))
-    console.print(f"API key for the OpenAI endpoint: {measured.demo_key}", markup=False)
+    console.print(f"API key for the OpenAI endpoint: {measured.demo_key}")
     for problem in measured.problems:
         console.print(problem_view(problem), soft_wrap=True)
     if not measured.problems:
-        console.print("[green]✓[/] nothing is wrong")
+        done("nothing is wrong")
 
 
 def endpoints_view(state: StackState) -> Group:
     """Where to connect, and which ports are not the usual ones."""
     table = Table.grid(padding=(0, 2))
     for name, address in state.endpoints.model_dump().items():
-        table.add_row(f"  {name}", f"[bold]{address}[/]")
+        table.add_row(f"  {name}", Text(one_line(str(address)), "bold"))
     table.add_row("  state folder", state.state_dir)
     notes = [
         Text(f"  port {usual} for {name} was taken, {chosen} is used instead", style="yellow")
         for name, (usual, chosen) in moved_ports(state.ports).items()
     ]
     return Group(table, *notes)
+
+
+def status_mark(status: str) -> Text:
+    """A dot whose colour says how a process is."""
+    return Text(*_MARKS.get(status, ("·", "dim")))
 
 
 def processes_view(measured: StackStatus) -> Table:
@@ -53,7 +59,7 @@ def processes_view(measured: StackStatus) -> Table:
     for use in measured.usage:
         process = use.state
         numbers = (str(process.restarts), f"{use.cpu_percent:.0f}", f"{use.rss_bytes / _MIB:.0f}")
-        mark = f"{MARKS.get(process.status, '·')} {process.status}"
+        mark = Text.assemble(status_mark(process.status), " ", process.status)
         table.add_row(process.service, str(process.pid or "-"), mark, *numbers)
     total = sum(use.rss_bytes for use in measured.usage) / _MIB
     table.add_row("all", "", "", "", f"{sum(use.cpu_percent for use in measured.usage):.0f}", f"{total:.0f}")
@@ -63,7 +69,8 @@ def processes_view(measured: StackStatus) -> Table:
 def problem_view(problem: Problem) -> Text:
     """The cause and, on the next line, the remedy."""
     mark, style = ("✗ ", "red") if problem.severity == "error" else ("! ", "yellow")
-    return Text.assemble((mark, style), problem.what, "\n  → ", (problem.remedy, "bold"))
+    what, remedy = (one_line(text, MOST_IN_A_LINE) for text in (problem.what, problem.remedy))
+    return Text.assemble((mark, style), what, "\n  → ", (remedy, "bold"))
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, console, print_json, settings_of, with_client
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
 from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
+from ropewalk.cli.terminal import console, print_json, say
 from ropewalk.client.describe import describe
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import list_runs, open_log
@@ -62,7 +63,7 @@ def print_timeline(timeline: list[Stored[Message]]) -> None:
     width = len(str(timeline[-1].sequence))
     for stored in timeline:
         line = f"{stored.sequence:{width}} {event_line(stored, since=timeline[0])}"
-        console.print(line, _cause_words(stored, known), markup=False, soft_wrap=True)
+        say(f"{line} {_cause_words(stored, known)}".rstrip())
 
 
 def event_line(stored: Stored[Message], since: Stored[Message]) -> str:

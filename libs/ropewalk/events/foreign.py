@@ -6,6 +6,7 @@ request log) has a bound of its own where it is kept.
 """
 
 import reprlib
+import unicodedata
 
 LIMIT = 200  # characters; at most 800 bytes of UTF-8, 2,400 where all of it must be escaped
 _JOINERS = "\u200c\u200d"  # invisible, harmless, and needed to write Persian, Hindi and many emoji
@@ -38,18 +39,23 @@ def cut(text: str, limit: int = LIMIT) -> str:
 def one_line(text: str, limit: int = LIMIT) -> str:
     """`text` cut, on one line, with everything that a terminal would act upon escaped.
 
-    Control characters, line breaks, direction marks and lone surrogates become `\\n`, `\\x1b`, `\\u202e`. Letters of
-    every script stay as they are.
+    Control characters, line breaks, direction marks and lone surrogates become `\\n`, `\\x1b`, `\\u202e`. Letters and
+    spaces of every script stay as they are.
     """
     kept = cut(text, limit)
     if kept.isprintable():
         return kept
-    return "".join(char if char.isprintable() or char in _JOINERS else _escaped(char) for char in kept)
+    return "".join(char if _harmless(char) else _escaped(char) for char in kept)
 
 
 def quoted(value: object) -> str:
     """Any value as a sentence quotes it: `repr` of its beginning, on one line, whatever its size and depth."""
     return one_line(_BOUNDED.repr(value), 2 * LIMIT)
+
+
+def _harmless(char: str) -> bool:
+    """Python calls every space but the plain one unprintable; French and Japanese cannot be written without them."""
+    return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"
 
 
 def _escaped(char: str) -> str:

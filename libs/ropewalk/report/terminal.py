@@ -5,14 +5,18 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ropewalk.events.foreign import one_line
 from ropewalk.report.card import ReportCard
 from ropewalk.report.facts import comparison, duration, headline, interval, key_facts, money
+
+_MOST_REMARK = 1000  # characters
 
 
 def terminal_card(card: ReportCard) -> Group:
     """Headline, stages, comparison, key facts."""
+    head = Text(one_line(headline(card)), style="bold")
     return Group(
-        Panel(Text(headline(card), style="bold"), title="report card", title_align="left", border_style="cyan"),
+        Panel(head, title="report card", title_align="left", border_style="cyan"),
         _stages(card),
         Text(),
         _comparison(card),
@@ -46,5 +50,5 @@ def _facts(card: ReportCard) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value, remark in key_facts(card):
-        table.add_row(name, Text(value), Text(remark))
+        table.add_row(name, Text(one_line(value)), Text(one_line(remark, _MOST_REMARK)))
     return table

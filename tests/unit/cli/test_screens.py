@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from ropewalk.cli import demo_screen
+from ropewalk.cli import terminal
 from ropewalk.cli.demo_screen import LiveScreen, PlainScreen
 from ropewalk.local.demo.board import Board
 
@@ -12,7 +12,7 @@ from ropewalk.local.demo.board import Board
 def lines(monkeypatch):
     """What a plain screen prints, line by line."""
     console = Console(record=True, width=200, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
-    monkeypatch.setattr(demo_screen, "console", console)
+    monkeypatch.setattr(terminal, "console", console)
     yield lambda: console.export_text(clear=False).splitlines()
     console.file.close()
 

@@ -18,7 +18,7 @@ def test_escape_sequences_line_breaks_and_direction_marks_are_written_out() -> N
 
 
 def test_letters_of_every_script_and_joined_emoji_stay() -> None:
-    for text in ("ราคา", "میخواهم", "👩‍💻", "naïve 漢字"):
+    for text in ("ราคา", "میخواهم", "👩‍💻", "naïve 漢字", "Qui\u00a0? \u202foui", "東京\u3000駅"):
         assert one_line(text) == text
 
 

@@ -1,0 +1,135 @@
+"""The terminal: the one place where text that somebody else wrote reaches it.
+
+Prompts, completions, model names, recipes, paths and other people's errors may hold rich's markup, links, emoji codes
+and escape sequences. None of it is obeyed here: markup is never interpreted, whatever a terminal would act upon is
+written out (`\\x1b`), and what stands in one cell or on one line cannot begin another. JSON leaves as it is, in ASCII.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from ropewalk.events.foreign import one_line
+
+MOST_IN_A_LINE = 2000  # characters of a sentence; longer ones are cut and say so
+_LEAST_PROSE = 24  # columns that the last column of a table needs to be read
+
+
+class _WrittenOut:
+    """What was to be printed, with escape sequences written out. Line breaks are those of the layout by now."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._inner, options):
+            yield segment if segment.control else Segment(written_out(segment.text), segment.style)
+
+
+class _Escaping(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_WrittenOut(each) for each in renderables]
+
+
+class Terminal(Console):
+    """A console that takes everything as text. Colours come from `style=` and `Text`, never from what is printed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+        self.push_render_hook(_Escaping())
+
+
+console = Terminal()
+errors = Terminal(stderr=True)
+
+
+def written_out(text: str) -> str:
+    """Several lines as they are, tabs too; everything else that a terminal would act upon is escaped."""
+    if text.isprintable():
+        return text
+    return "\n".join("\t".join(one_line(cell, len(cell)) for cell in line.split("\t")) for line in text.split("\n"))
+
+
+def say(text: str, *, style: str = "") -> None:
+    """One line on standard output; line breaks in it are written out."""
+    console.print(one_line(text, MOST_IN_A_LINE), style=style or None, soft_wrap=True)
+
+
+def complain(text: str, *, style: str = "red") -> None:
+    """One line on standard error. A sentence of several lines becomes one: it may quote anything."""
+    errors.print(one_line(" ".join(text.split()), MOST_IN_A_LINE), style=style, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, nothing else: what was asked for, to the letter."""
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+def mark(good: bool) -> Text:
+    """A green tick or a red cross."""
+    return Text("✓", "green") if good else Text("✗", "red")
+
+
+def done(sentence: str) -> None:
+    """A tick and what was done."""
+    console.print(mark(True), one_line(sentence, MOST_IN_A_LINE), soft_wrap=True)
+
+
+class Listing:
+    """Rows under headings; a block of name and value per row where the terminal is too narrow for that.
+
+    The last column is prose and folds; `numbers` names the columns that stand to the right.
+    """
+
+    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
+        self._columns = [one_line(name) for name in columns]
+        self._rows = [[one_line(cell, MOST_IN_A_LINE) for cell in row] for row in rows]
+        self._numbers = {one_line(name) for name in numbers}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._table() if self._needs(options.max_width) <= options.max_width else self._blocks()
+
+    def _needs(self, width: int) -> int:
+        """Columns of the terminal that a table takes, its last column no wider than what can still be read."""
+        widths = [
+            max(cell_len(cell) for cell in (name, *(row[place] for row in self._rows)))
+            for place, name in enumerate(self._columns)
+        ]
+        return sum(widths[:-1]) + min(widths[-1], max(_LEAST_PROSE, width // 4)) + 2 * len(widths)
+
+    def _table(self) -> Table:
+        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+        for name in self._columns[:-1]:
+            table.add_column(name, no_wrap=True, justify="right" if name in self._numbers else "left")
+        table.add_column(
+            self._columns[-1], overflow="fold", justify="right" if self._columns[-1] in self._numbers else "left"
+        )
+        for row in self._rows:
+            table.add_row(*row)
+        return table
+
+    def _blocks(self) -> Table:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for number, row in enumerate(self._rows):
+            if number:
+                table.add_row()
+            for name, cell in zip(self._columns, row, strict=True):
+                table.add_row(name, cell)
+        return table
+
+
+def titled(title: str, body: RenderableType) -> Table:
+    """Something with a heading of its own."""
+    table = Table.grid()
+    table.add_row(Text(one_line(title), "italic"))
+    table.add_row(body)
+    return table
