@@ -31,6 +31,8 @@ class Document:
     """One text or one conversation. Identity is content: `doc_id` is the SHA-256 of the raw bytes.
 
     `path` is relative to its source; a record of a JSONL file adds `#<line>`. `num_bytes` is the raw size.
+    Documents with the same `split_key` are held out together or not at all: parts of one text, or records that agree
+    in the source's `key_field`. Empty: the content decides.
     """
 
     doc_id: str
@@ -41,10 +43,12 @@ class Document:
     num_bytes: int
     text: str = ""
     messages: tuple[ChatMessage, ...] = ()
+    split_key: str = ""
 
     def as_record(self) -> dict[str, Any]:
-        """The JSON of the document: `text`, or `messages` for a conversation."""
+        """The JSON of the document: `text`, or `messages` for a conversation; `split_key` where there is one."""
         body: dict[str, Any] = {"messages": message_records(self.messages)} if self.messages else {"text": self.text}
+        body |= {"split_key": self.split_key} if self.split_key else {}
         return {
             "doc_id": self.doc_id,
             "source_id": self.source_id,

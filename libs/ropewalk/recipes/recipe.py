@@ -31,6 +31,11 @@ class SourceRecipe(_Frozen):
     include: tuple[str, ...] = Field(default=("**/*",), description="glob patterns below the folder")
     exclude: tuple[str, ...] = Field(default=(), description="glob patterns to leave out")
     text_field: str = Field(default="text", description="the field of a JSONL record that holds the text")
+    key_field: str = Field(
+        default="",
+        description="the field of a JSONL record that says what belongs together: records with the same value in it "
+        "are held out together or not at all; empty: the content decides",
+    )
 
 
 class EvaluationRecipe(_Frozen):

@@ -33,7 +33,9 @@ def contents(
             num_records += 1
             yield (
                 f"{file.path}#{number}",
-                line if isinstance(line, Flaw) else parse_line(line, text_field=source.text_field, chat=chat),
+                line
+                if isinstance(line, Flaw)
+                else parse_line(line, text_field=source.text_field, chat=chat, key_field=source.key_field),
             )
     if not num_records:
         yield file.path, Flaw("empty", "no record in the file")

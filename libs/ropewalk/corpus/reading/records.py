@@ -1,7 +1,7 @@
 """From raw bytes to a document, or to the reason why not."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
@@ -40,6 +40,7 @@ class Content:
     num_bytes: int
     text: str = ""
     messages: tuple[ChatMessage, ...] = ()
+    split_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,20 +87,33 @@ def split_text(content: Content, part_bytes: int = PART_BYTES) -> list[Content]:
     return [Content(content_id(raw), len(raw), text=part) for part, raw in zip(parts, raws, strict=True)]
 
 
-def parse_line(raw: bytes, *, text_field: str, chat: bool | None) -> Content | Flaw:
-    """One line of a JSONL file. `chat` None: a record with `messages` is a conversation, another one a text."""
+def parse_line(raw: bytes, *, text_field: str, chat: bool | None, key_field: str = "") -> Content | Flaw:
+    """One line of a JSONL file. `chat` None: a record with `messages` is a conversation, another one a text.
+
+    With a `key_field` its value says which records belong together.
+    """
     try:
         record = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         return Flaw("malformed_json", str(error), len(raw))
     if not isinstance(record, dict):
         return Flaw("malformed_json", f"the line is not a JSON object but {type(record).__name__}", len(raw))
+    if key_field and not isinstance(record.get(key_field), str | int | float):
+        known = ", ".join(sorted(record)[:8])
+        return Flaw("missing_field", f"no value in the key_field {key_field!r}; the record has: {known}", len(raw))
+    content = _parse_record(record, text_field, chat, len(raw))
+    if isinstance(content, Flaw) or not key_field:
+        return content
+    return replace(content, split_key=content_id(orjson.dumps([key_field, record[key_field]])))
+
+
+def _parse_record(record: dict[str, Any], text_field: str, chat: bool | None, num_bytes: int) -> Content | Flaw:
     if chat or (chat is None and "messages" in record):
-        return _parse_conversation(record, len(raw))
+        return _parse_conversation(record, num_bytes)
     text = record.get(text_field)
     if not isinstance(text, str):
         known = ", ".join(sorted(record)[:8])
-        return Flaw("missing_field", f"no text in the field {text_field!r}; the record has: {known}", len(raw))
+        return Flaw("missing_field", f"no text in the field {text_field!r}; the record has: {known}", num_bytes)
     return parse_text(text.encode())
 
 

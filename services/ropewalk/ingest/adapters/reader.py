@@ -72,7 +72,10 @@ def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngest
 
 def source_identity(source: SourceRecipe) -> str:
     """The same source record always has the same id."""
-    canonical = json.dumps(source.model_dump(mode="json"), sort_keys=True).encode()
+    fields = source.model_dump(mode="json")
+    if not source.key_field:
+        del fields["key_field"]  # a source of before there was one keeps its id
+    canonical = json.dumps(fields, sort_keys=True).encode()
     return hashlib.sha256(canonical).hexdigest()[:16]
 
 
@@ -110,7 +113,7 @@ def _documents(
             match content:
                 case Flaw():
                     quarantine.add(path, content)
-                case Content(doc_id, num_bytes, text, messages):
+                case Content(doc_id, num_bytes, text, messages, split_key):
                     yield Document(
                         doc_id=doc_id,
                         source_id=source_id,
@@ -120,6 +123,7 @@ def _documents(
                         num_bytes=num_bytes,
                         text=text,
                         messages=messages,
+                        split_key=split_key,
                     )
 
 

@@ -110,3 +110,22 @@ def test_a_text_without_blank_lines_is_cut_at_twice_the_size() -> None:
     whole = parse_text(b"0123456789\n" * 100)
     assert isinstance(whole, Content)
     assert [part.num_bytes for part in split_text(whole, part_bytes=100)] == [209, 209, 209, 209, 209, 55]
+
+
+def test_records_that_agree_in_the_key_field_share_a_split_key() -> None:
+    lines = [b'{"text": "a", "book": 7}', b'{"text": "b", "book": 7}', b'{"text": "a", "book": "7"}']
+    first, second, third = (parse_line(line, text_field="text", chat=None, key_field="book") for line in lines)
+    assert isinstance(first, Content)
+    assert isinstance(second, Content)
+    assert isinstance(third, Content)
+    assert first.split_key == second.split_key != third.split_key
+    alone = parse_line(lines[0], text_field="text", chat=None)
+    assert isinstance(alone, Content)
+    assert alone.split_key == ""
+
+
+@pytest.mark.parametrize("raw", [b'{"text": "a"}', b'{"text": "a", "book": null}', b'{"text": "a", "book": [1]}'])
+def test_a_record_without_a_value_in_the_key_field_is_set_aside(raw: bytes) -> None:
+    flaw = parse_line(raw, text_field="text", chat=None, key_field="book")
+    assert isinstance(flaw, Flaw)
+    assert (flaw.reason, "key_field 'book'" in flaw.detail) == ("missing_field", True)
