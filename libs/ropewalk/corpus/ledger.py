@@ -91,9 +91,11 @@ def encode_ledger(rows: Iterable[LedgerRow]) -> bytes:
 def read_ledger(folder: Path) -> tuple[LedgerRow, ...]:
     """The rows of a checkpoint's ledger file. Raises LedgerError."""
     try:
-        lines = (folder / LEDGER).read_text().splitlines()
+        lines = (folder / LEDGER).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise LedgerError(f"{LEDGER} is missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LedgerError(f"{LEDGER} cannot be read: {error}") from None
     return tuple(_row(number, line) for number, line in enumerate(lines, start=1))
 
 

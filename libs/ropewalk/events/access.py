@@ -146,6 +146,7 @@ def _service(name: str) -> Rights:
         publish.append(f"{run.RunEnding.subject_prefix()}.*")
     for stage in stages:
         publish += [run.stage_state_subject(stage, "*"), f"$KV.lease.{stage}.*"]
+        publish.append(f"{run.StageCapacity.subject_prefix()}.{stage}")
     for spec in consumers_of(name):
         publish += _of_consumer(spec)
     for stream in ("CONTROL", *READS.get(name, ())):

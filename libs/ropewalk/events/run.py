@@ -85,6 +85,7 @@ class StageQueued(_Family, Event):
     stage: str
     pool: str
     cpus: float
+    capacity: float = Field(default=0.0, description="CPUs of the whole pool; 0: not told")
 
 
 class StageStarted(_Family, Event):
@@ -180,6 +181,18 @@ class PoolState(_Family, Message):
     next_ticket: int = 1
     entries: tuple[PoolEntry, ...] = ()
     operation_id: str = Field(description="id of the commit that wrote this snapshot")
+
+
+class StageCapacity(_Family, Message):
+    """How large the pools are in which a stage may run. Its id is that of the stage, not of a run.
+
+    A service declares its pools before it takes messages, so that a recipe which no pool can hold is refused at once.
+    """
+
+    plane: ClassVar[Plane] = "state"
+    name: ClassVar[str] = "capacity"
+    pools: dict[str, float] = Field(description="CPUs of each pool, as the last service that started declared them")
+    operation_id: str = Field(description="id of the change that wrote this snapshot")
 
 
 class RunEnding(_Family, Message):

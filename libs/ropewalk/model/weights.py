@@ -37,6 +37,11 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
         raise OSError(f"{path.name}: {error}") from None
 
 
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The name of the first tensor that holds a NaN or an infinity; empty if none does."""
+    return next((name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), "")
+
+
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Named tensors on the CPU."""
     loaded: dict[str, torch.Tensor] = load_file(path)

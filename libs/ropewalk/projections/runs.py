@@ -90,6 +90,19 @@ def _accepted(record: Record, stored: Stored[RunAccepted]) -> None:
 
 def _queued(record: Record, stored: Stored[StageQueued]) -> None:
     _stage(record, stored, "queued", 0)
+    keep_latest(record, "trouble", stored, _what_it_waits_for(stored.message))
+
+
+def _what_it_waits_for(queued: StageQueued) -> str:
+    wish = f"{queued.stage} needs {queued.cpus:g} CPUs"
+    if not queued.capacity:
+        return f"{wish} of pool {queued.pool}"
+    if queued.cpus > queued.capacity:
+        return (
+            f"{wish} and pool {queued.pool} has {queued.capacity:g}: cancel it and submit it with fewer workers, or "
+            "declare a larger pool (ROPEWALK_CAPACITY_CPUS)"
+        )
+    return f"{wish} of the {queued.capacity:g} of pool {queued.pool}, and others are before it"
 
 
 def _started(record: Record, stored: Stored[StageStarted]) -> None:
@@ -173,7 +186,7 @@ def _view(_: str, record: Record) -> Json:
 
 RUNS = Fold(
     name="runs",
-    version=1,
+    version=2,
     key_of=run_of,
     view=_view,
     steps={

@@ -1,14 +1,21 @@
 """The recipes that ship, as functions that return a complete value."""
 
+import difflib
+import json
+import os
+import shlex
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
 from pydantic import JsonValue
 
+from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.recipes.dial import complete
+from ropewalk.recipes.reading import read_recipe_file
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, RecipeError, SourceRecipe, parse_recipe
+
+MAX_RECIPE_BYTES = 128 * 1024  # it travels in two events of the run and lies in the log for good
 
 _STDLIB_EXCLUDE = (
     "**/site-packages/**",
@@ -68,29 +75,31 @@ def resolve_recipe(fields: dict[str, JsonValue]) -> Recipe:
 
     Raises RecipeError.
     """
+    if len(json.dumps(fields, default=str)) > MAX_RECIPE_BYTES:
+        raise RecipeError(
+            (f"the recipe is larger than {MAX_RECIPE_BYTES // 1024} kB: it names its data, it holds none",)
+        )
     base = fields.get("base")
     given = {name: value for name, value in fields.items() if name != "base"}
     if base is None:
         return complete(parse_recipe(given))
-    if base not in BUILTIN:
+    if not isinstance(base, str) or base not in BUILTIN:
         known = ", ".join(sorted(BUILTIN))
-        raise RecipeError((f"field 'base' has the value {base!r}: the built-in recipes are {known}",))
-    return complete(parse_recipe({**BUILTIN[str(base)]().as_json(), **given}))
+        raise RecipeError((f"field 'base' has the value {quoted(base)}: the built-in recipes are {known}",))
+    return complete(parse_recipe({**BUILTIN[base]().as_json(), **given}))
 
 
 def load_recipe(name_or_path: str) -> dict[str, JsonValue]:
     """What to send for a built-in recipe's name or a YAML file. Raises RecipeError."""
     if name_or_path in BUILTIN:
         return {"base": name_or_path}
-    path = Path(name_or_path)
-    if not path.is_file():
+    place = os.path.expanduser(name_or_path)  # pathlib raises for a home that nobody has and for long names
+    if os.path.isdir(place):
+        remedy = f"`ropewalk init {shlex.quote(one_line(name_or_path))}` writes a recipe for it"
+        raise RecipeError((f"{quoted(name_or_path)} is a folder, not a recipe: {remedy}",))
+    if not os.path.exists(place):
         known = ", ".join(sorted(BUILTIN))
-        raise RecipeError((f"{name_or_path!r} is neither a file nor a built-in recipe ({known})",))
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError((f"{name_or_path} is not YAML: {reason}",)) from None
-    if not isinstance(fields, dict):
-        raise RecipeError((f"{name_or_path} holds {type(fields).__name__}, not a mapping of recipe fields",))
-    return fields
+        guesses = difflib.get_close_matches(cut(name_or_path, 40), BUILTIN, n=1)
+        guess = f"; did you mean {guesses[0]}?" if guesses else ""
+        raise RecipeError((f"{quoted(name_or_path)} is neither a file nor a built-in recipe ({known}){guess}",))
+    return read_recipe_file(Path(place))

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from ropewalk.recipes.sentences import sentences_of
 
 
 class RecipeError(ValueError):
@@ -17,25 +19,41 @@ class RecipeError(ValueError):
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class SourceRecipe(_Frozen):
     """Where documents come from, and under which licence. Without a licence nothing is ingested."""
 
-    path: str = Field(description="a file or folder: text, code, JSONL, .gz or .zst of these")
-    licence: str = Field(min_length=1, description="SPDX identifier, for example PSF-2.0 or LicenseRef-internal")
+    path: str = Field(
+        min_length=1, max_length=4096, description="a file or folder: text, code, JSONL, .gz or .zst of these"
+    )
+    licence: str = Field(
+        min_length=1,
+        max_length=200,
+        validation_alias=AliasChoices("licence", "license"),
+        description="SPDX identifier, for example PSF-2.0 or LicenseRef-internal",
+    )
     format: Literal["auto", "text", "jsonl", "chat"] = Field(
         default="auto", description="chat: JSONL with a `messages` list; auto: by file name"
     )
-    include: tuple[str, ...] = Field(default=("**/*",), description="glob patterns below the folder")
-    exclude: tuple[str, ...] = Field(default=(), description="glob patterns to leave out")
-    text_field: str = Field(default="text", description="the field of a JSONL record that holds the text")
+    include: tuple[str, ...] = Field(default=("**/*",), max_length=200, description="glob patterns below the folder")
+    exclude: tuple[str, ...] = Field(default=(), max_length=200, description="glob patterns to leave out")
+    text_field: str = Field(
+        default="text", min_length=1, max_length=200, description="the field of a JSONL record that holds the text"
+    )
     key_field: str = Field(
         default="",
+        max_length=200,
         description="the field of a JSONL record that says what belongs together: records with the same value in it "
         "are held out together or not at all; empty: the content decides",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_path(cls, given: Any) -> Any:
+        """A text alone is a path, so that what is still missing is said of a source and not of a text."""
+        return {"path": given} if isinstance(given, str) else given
 
 
 class EvaluationRecipe(_Frozen):
@@ -83,19 +101,27 @@ class Recipe(_Frozen):
 
     name: str = Field(default="custom", pattern=r"^[a-z0-9_-]{1,40}$")
     mode: Literal["pretrain", "finetune"] = "pretrain"
-    sources: tuple[SourceRecipe, ...] = Field(min_length=1)
+    sources: tuple[SourceRecipe, ...] = Field(min_length=1, max_length=200)
     profile: Literal["code", "prose"] = Field(default="prose", description="which quality filters apply")
     size: Literal["tiny", "nano", "micro", "small", "base"] = Field(default="nano", description="the dial")
     minutes: float = Field(default=3.0, gt=0, le=100_000, description="training time on two CPU cores, the budget")
     strategy: Literal["ddp", "fsdp", "deepspeed"] = "fsdp"
     num_workers: int = Field(default=2, ge=1, le=1024)
     trials: int = Field(default=4, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
-    base_model: str = Field(default="", description="finetune: a Hugging Face folder or hub id")
+    base_model: str = Field(default="", max_length=4096, description="finetune: a Hugging Face folder or hub id")
     adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
-    seed: int = 17
+    seed: int = Field(default=17, ge=-(2**63), lt=2**63)
     evaluation: EvaluationRecipe = EvaluationRecipe()
     promotion: PromotionRecipe = PromotionRecipe()
     plan: Plan | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, given: Any) -> Any:
+        """One source need not stand in a list."""
+        if isinstance(given, dict) and isinstance(given.get("sources"), str | dict):
+            return {**given, "sources": [given["sources"]]}
+        return given
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
@@ -136,21 +162,4 @@ def parse_recipe(fields: dict[str, JsonValue]) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise RecipeError(tuple(_sentence(dict(item)) for item in error.errors())) from None
-
-
-def _sentence(item: dict[str, object]) -> str:
-    location = item["loc"]
-    assert isinstance(location, tuple)
-    field = ".".join(str(part) for part in location) or "recipe"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    match item["type"]:
-        case "extra_forbidden":
-            known = ", ".join(sorted(Recipe.model_fields))
-            return f"unknown field {field!r} (value {item['input']!r}): remove it; a recipe has the fields {known}"
-        case "missing":
-            return f"field {field!r} is missing: add it to the recipe"
-        case "value_error":
-            return f"{field}: {message}"
-        case _:
-            return f"field {field!r} has the value {item['input']!r}: {message}"
+        raise RecipeError(sentences_of(error, Recipe)) from None

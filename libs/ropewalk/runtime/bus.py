@@ -113,6 +113,15 @@ class Bus:
                 raise ConflictError(f"{state.subject} or what goes with it has moved on from revision {revision}")
             batch = left
 
+    async def replace(self, message: Message, revision: int, operation_id: str) -> None:
+        """Write a snapshot of its own, without a stage. Raises ConflictError if the one at `revision` was replaced."""
+        try:
+            await self._sender.send([self.prepare_snapshot(message, revision, operation_id)])
+        except Refusal as refusal:
+            if refusal.code not in WRONG_SEQUENCE:
+                raise BusError(str(refusal)) from None
+            raise ConflictError(f"{message.subject} has moved on from revision {revision}") from None
+
     async def read_state(self, subject: str) -> tuple[StageState | None, int]:
         """The snapshot of a stage and its revision; (None, 0) if there is none."""
         return await self.read_snapshot(StageState, subject)

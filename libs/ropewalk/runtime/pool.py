@@ -7,12 +7,14 @@ batch, so two instances can never give the same capacity away.
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 
-from ropewalk.events.run import PoolEntry, PoolState
+from ropewalk.events.run import PoolEntry, PoolState, StageCapacity
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.cancelling import within
 from ropewalk.runtime.delivery import outcome_or_error
+from ropewalk.runtime.errors import ConflictError
 from ropewalk.runtime.pool_policy import next_in_line
 from ropewalk.runtime.sending import Outgoing
 
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _TICK_S = 5.0
 _ABSENT_AFTER_S = 10.0
+_MOST_POOLS = 64  # of a stage; machines come and go, and the oldest names are forgotten first
 
 OnTurn = Callable[[PoolEntry], Awaitable[None]]
 
@@ -51,6 +54,23 @@ class Pool:
         capacity = self.capacity if pool.run_id == self.name else pool.capacity
         written = pool.model_copy(update={"capacity": capacity, "operation_id": operation_id})
         return self._bus.prepare_snapshot(written, revision, operation_id)
+
+    async def declare(self, stage: str) -> None:
+        """Say how much room a stage can have here. A recipe that fits in no declared pool is refused at submission."""
+        subject = f"{StageCapacity.subject_prefix()}.{stage}"
+        while True:
+            known, revision = await self._bus.read_snapshot(StageCapacity, subject)
+            pools = dict(known.pools) if known else {}
+            if pools.get(self.name) == self.capacity:
+                return None
+            others = [(name, cpus) for name, cpus in pools.items() if name != self.name][1 - _MOST_POOLS :]
+            operation_id = uuid.uuid4().hex
+            pools = dict([*others, (self.name, self.capacity)])
+            try:
+                wanted = StageCapacity(run_id=stage, pools=pools, operation_id=operation_id)
+                return await self._bus.replace(wanted, revision, operation_id)
+            except ConflictError:
+                logger.debug("another instance declared its pool of %s first", stage)
 
     def turns(self, pool: PoolState) -> tuple[PoolEntry, ...]:
         """Those whose turn it is, except where nobody comes to start them."""

@@ -240,7 +240,13 @@ class StageRunner:
                 return await self._begin(wanted, revision, recipe, [change])
             if num_waiting(pool) >= MAX_WAITING:
                 return Retry(_BUSY_DELAY_S, "the line of the pool is full")
-            queued = StageQueued(run_id=wanted.run_id, stage=wanted.stage, pool=wanted.pool, cpus=wanted.cpus)
+            queued = StageQueued(
+                run_id=wanted.run_id,
+                stage=wanted.stage,
+                pool=wanted.pool,
+                cpus=wanted.cpus,
+                capacity=self._with.pool.capacity,
+            )
             await self._committer.commit(wanted, revision, [queued], [(entered, pool_revision)])
             self._timers.arm_deadline(wanted.run_id, wanted.deadline_unix)
             return Done()

@@ -244,6 +244,8 @@ class Service:
     async def _begin(self) -> None:
         """Take up stages and messages. Answer pings only when every consumer is bound."""
         if self._runners:
+            for spec in self._specs:
+                await self._pool.declare(spec.name)
             before_any_stage = await self.bus.end()
             self._watch(self._watch_cancellations(before_any_stage))
             self._watch(self._pool.watch(self._on_turn))

@@ -75,25 +75,34 @@ def read_manifest(folder: Path) -> Manifest:
         body = (folder / MANIFEST).read_bytes()
         content = json.loads(body)
         files = {name: (entry["sha256"], entry["num_bytes"]) for name, entry in content["files"].items()}
-        return Manifest(sha256=hashlib.sha256(body).hexdigest(), files=files, meta=content["meta"])
+        meta = content["meta"]
+        if not isinstance(meta, dict):
+            raise TypeError("meta is no mapping")
+        return Manifest(sha256=hashlib.sha256(body).hexdigest(), files=files, meta=meta)
     except FileNotFoundError:
         raise ManifestError(MANIFEST, "is missing, so the folder was never completed") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestError(MANIFEST, f"cannot be read ({error})") from None
 
 
 def verify(folder: Path) -> Manifest:
     """Check every file against the manifest. Raises ManifestError for the first that differs."""
     manifest = read_manifest(folder)
-    for name, (sha256, num_bytes) in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise ManifestError(name, "is missing")
-        if path.stat().st_size != num_bytes:
-            raise ManifestError(name, f"has {path.stat().st_size} bytes, the manifest says {num_bytes}")
-        if file_sha256(path) != sha256:
-            raise ManifestError(name, "has another SHA-256 than the manifest says")
+    for name in manifest.files:
+        verify_file(folder, manifest, name)
     return manifest
+
+
+def verify_file(folder: Path, manifest: Manifest, name: str) -> None:
+    """Check one file against the manifest. Raises ManifestError."""
+    path = folder / name
+    if name not in manifest.files or not path.is_file():
+        raise ManifestError(name, "is missing")
+    sha256, num_bytes = manifest.files[name]
+    if path.stat().st_size != num_bytes:
+        raise ManifestError(name, f"has {path.stat().st_size} bytes, the manifest says {num_bytes}")
+    if file_sha256(path) != sha256:
+        raise ManifestError(name, "has another SHA-256 than the manifest says")
 
 
 def _sync(path: Path) -> None:

@@ -7,14 +7,25 @@ from datetime import UTC, datetime
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
-from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
+from ropewalk.events.run import (
+    CancelRun,
+    RunAccepted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunRejected,
+    StageCapacity,
+    SubmitRun,
+)
 from ropewalk.ingest.adapters.base_model import base_model_violations
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
 from ropewalk.ingest.adapters.sources import source_violations
+from ropewalk.ingest.domain.capacity import TRAINING, worker_violations
 from ropewalk.ingest.ports import Timeline
 from ropewalk.ingest.settings import Settings
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
+from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.stage import StageContext
 
@@ -26,6 +37,8 @@ async def submit_run(request: SubmitRun, timeline: Timeline) -> Outcome:
     accepted under the id nor the end of one that was rejected.
     """
     recipe, violations = await asyncio.to_thread(_checked, request)
+    if recipe is not None:
+        violations = bounded(violations + worker_violations(recipe, await timeline.last(StageCapacity, TRAINING)))
     rejected = await timeline.last(RunRejected, request.run_id)
     accepted = await timeline.last(RunAccepted, request.run_id)
     if rejected is not None and violations != rejected.violations:

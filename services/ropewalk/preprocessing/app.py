@@ -15,6 +15,6 @@ def build(settings: Settings) -> Service:
         "preprocess",
         CorpusIngested,
         partial(preprocess_corpus, settings=settings),
-        cpus=lambda _: float(settings.preprocessing_workers),
+        cpus=lambda _: min(float(settings.preprocessing_workers), settings.pool_capacity),
     )
     return service

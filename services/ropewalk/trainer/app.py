@@ -17,7 +17,7 @@ def build(settings: Settings) -> Service:
         "search",
         DatasetPublished,
         partial(handlers.search, settings=settings),
-        cpus=lambda recipe: float(min(num_trials(recipe), settings.training.parallel_trials)),
+        cpus=lambda recipe: min(float(num_trials(recipe)), settings.training.parallel_trials, settings.pool_capacity),
     )
     service.stage(
         "train",

@@ -153,6 +153,7 @@ def _training_job(
         run_id=context.run_id,
         epoch=context.epoch,
         first_attempt=past.last_attempt + 1,
+        announced=past.saved,
         recipe=context.recipe,
         dataset_uri=dataset.uri,
         dataset_version=dataset.dataset_version,

@@ -6,7 +6,7 @@ from typing import TypeVar
 import pytest
 
 from ropewalk.events.base import Message
-from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, RunRejected, SubmitRun
+from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, RunRejected, StageCapacity, SubmitRun
 from ropewalk.ingest.handlers import cancel_run, submit_run
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 
@@ -59,6 +59,16 @@ async def test_a_built_in_recipe_is_named_by_its_base() -> None:
 async def test_an_unknown_field_is_named(tmp_path: Path) -> None:
     (violation,) = the_violations(await submit_run(a_submission(tmp_path, epochs=3), Past()))
     assert "unknown field 'epochs' (value 3)" in violation
+
+
+async def test_more_workers_than_any_pool_has_cpus_are_refused(tmp_path: Path) -> None:
+    capacity = StageCapacity(run_id="train", pools={"laptop": 2, "cluster": 16.5}, operation_id="o")
+    request = a_submission(tmp_path, num_workers=64)
+    (violation,) = the_violations(await submit_run(request, Past(capacity)))
+    assert "field 'num_workers' has the value 64: the largest pool for training, cluster, has 16.5 CPUs" in violation
+    assert "choose at most 16" in violation
+    the_accepted(await submit_run(a_submission(tmp_path, num_workers=16), Past(capacity)))
+    the_accepted(await submit_run(request, Past()))  # no trainer has declared anything yet
 
 
 async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None:

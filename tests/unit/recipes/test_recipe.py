@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from ropewalk.recipes.builtin import BUILTIN, load_recipe, resolve_recipe
@@ -38,6 +40,14 @@ def test_the_budget_sets_the_steps_and_an_accepted_plan_stays() -> None:
         ({"sources": [SOURCE], "mode": "finetune"}, "base_model is empty"),
         ({"sources": [SOURCE], "base_model": "/m"}, "set mode to 'finetune'"),
         ({"base": "cobol"}, "the built-in recipes are"),
+        ({"sources": [{**SOURCE, "pat": 1}]}, "did you mean 'path'? sources.0 has the fields exclude, format"),
+        ({"sources": [{"path": "/d", "licens": "MIT"}]}, "did you mean 'licence'?"),
+        ({"sources": ["/data"]}, "field 'sources.0.licence' is missing: say under which licence"),
+        ({"sources": "/data"}, "field 'sources.0.licence' is missing"),
+        ({"sources": [{"path": "x" * 10**5, "licence": "MIT"}]}, "field 'sources.0.path' has the value 'xxx"),
+        ({"sources": [SOURCE], "x" * 10**6: 1}, "the recipe is larger than 128 kB"),
+        ({"sources": [SOURCE], "seed": 10**30}, "field 'seed' has the value 1000000000000"),
+        ({"base": ["python-stdlib"]}, "the built-in recipes are"),
         ({"base": "python-stdlib", "evaluation": {"margin": -1}}, "field 'evaluation.margin' has the value -1"),
     ],
 )
@@ -45,6 +55,21 @@ def test_a_bad_recipe_is_refused_with_field_value_and_remedy(fields: dict, sente
     with pytest.raises(RecipeError) as caught:
         resolve_recipe(fields)
     assert any(sentence in violation for violation in caught.value.violations), caught.value.violations
+
+
+def test_the_american_spelling_and_a_single_source_are_understood() -> None:
+    recipe = parse_recipe({"sources": {"path": "/data", "license": "MIT"}})
+    assert recipe.sources[0].licence == "MIT"
+    assert parse_recipe(recipe.as_json()) == recipe
+
+
+def test_what_is_said_of_a_recipe_is_bounded_whatever_was_sent() -> None:
+    fields = {"sources": [SOURCE], **{f"{number}" * 400: "v" * 10**5 for number in range(1000)}}
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(fields)
+    assert len(caught.value.violations) == 21
+    assert caught.value.violations[-1] == "and 980 more of this kind"
+    assert max(len(violation) for violation in caught.value.violations) < 900
 
 
 def test_all_violations_are_named_at_once() -> None:
@@ -60,10 +85,53 @@ def test_a_recipe_file_is_read_and_a_bad_one_named(tmp_path) -> None:
     assert load_recipe("python-stdlib") == {"base": "python-stdlib"}
     bad = tmp_path / "bad.yaml"
     bad.write_text("name: [unclosed")
-    with pytest.raises(RecipeError, match="is not YAML"):
+    with pytest.raises(RecipeError, match="is not a YAML recipe"):
         load_recipe(str(bad))
     bad.write_text("just text")
-    with pytest.raises(RecipeError, match="not a mapping"):
+    with pytest.raises(RecipeError, match="holds a text, not recipe fields"):
         load_recipe(str(bad))
     with pytest.raises(RecipeError, match="neither a file nor a built-in recipe"):
         load_recipe("no-such-recipe")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n", "line 2: the alias *a is not supported"),
+        ("sources: " + "[" * 3000 + "]" * 3000, "line 1: values are nested more than 16 deep"),
+        ("- " * 5000 + "x", "line 1: values are nested more than 16 deep"),
+        ("{a: " * 200 + "1" + "}" * 200, "values are nested more than 16 deep"),
+        ("sources: [" + "x," * 30_000 + "]", "there are more than 20,000 values"),
+        ("seed: " + "9" * 100_000, "100,000 characters that begin like a number"),
+        ("seed: " + "1:" * 50_000 + "1", "characters that begin like a number"),
+        ("name: one\nname: two\n", "the key 'name' stands twice"),
+        ("name: !!python/object/apply:os.system [ls]\n", "could not determine a constructor"),
+        ("name: \x07bell\n", "special characters are not allowed"),
+        ("name: a\n---\nname: b\n", "expected a single document"),
+        ("- just\n- a list\n", "holds a list, not recipe fields"),
+        ("", "holds nothing, not recipe fields"),
+        ("x: " + "y" * 300_000, "is larger than 256 kB"),
+        ("a: \xff\xfe", ""),
+    ],
+)
+def test_a_hostile_file_is_refused_in_one_sentence_and_at_once(tmp_path, text: str, sentence: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path))
+    (violation,) = caught.value.violations
+    assert sentence in violation
+    assert len(violation) < 900
+    assert violation.isprintable()
+
+
+def test_what_is_no_regular_file_is_refused_and_a_pipe_does_not_hang(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RecipeError, match="is no regular file"):
+        load_recipe(str(tmp_path / "pipe"))
+    with pytest.raises(RecipeError, match="`ropewalk init"):
+        load_recipe(str(tmp_path))
+    with pytest.raises(RecipeError, match="did you mean python-stdlib"):
+        load_recipe("python-stdlb")
+    with pytest.raises(RecipeError, match="neither a file nor a built-in recipe"):
+        load_recipe("x" * 100_000)

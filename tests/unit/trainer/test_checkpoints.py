@@ -1,9 +1,13 @@
 """Which checkpoint a run resumes from, on a real object store."""
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 from ropewalk.corpus.ledger import LEDGER, LedgerRow, encode_ledger
 from ropewalk.storage.local import LocalObjects
+from ropewalk.storage.manifest import MANIFEST, verify
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints
 from ropewalk.trainer.adapters.reports import CheckpointBroken
 
@@ -15,7 +19,7 @@ def write_checkpoint(objects: LocalObjects, step: int, *, epoch: int = 1, parent
     (folder / "model.safetensors").write_bytes(b"weights" * 100)
     (folder / LEDGER).write_bytes(encode_ledger(LedgerRow(place, (1, 2)) for place in range(step - 10, step)))
     checkpoint_id = f"r-{epoch}-{step}"
-    meta = {"step": step, "epoch": epoch, "checkpoint_id": checkpoint_id, "parent_id": parent}
+    meta = {"run_id": "r", "step": step, "epoch": epoch, "checkpoint_id": checkpoint_id, "parent_id": parent}
     objects.publish(folder, f"runs/r/checkpoints/{epoch}-{step}", meta)
     return checkpoint_id
 
@@ -76,9 +80,56 @@ def test_the_ancestry_names_every_checkpoint_that_still_exists_oldest_first(tmp_
     checkpoints = RunCheckpoints(objects, "r", 3)
     newest = checkpoints.newest_whole(lambda _: None)
     assert newest is not None
-    found = checkpoints.ancestry(newest)
+    found = checkpoints.ancestry(newest, lambda _: None)
     assert [item.saved.checkpoint_id for item in found] == ["r-1-20", "r-2-40"]
     committed = found[0].committed
     assert committed is not None
     assert (committed.first_step, committed.last_step, committed.num_samples) == (10, 19, 20)
     assert found[1].saved.manifest_sha256 == newest.manifest.sha256
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"x", b""])
+@pytest.mark.parametrize("file", [LEDGER, MANIFEST])
+def test_a_damaged_old_ancestor_is_set_aside_and_the_run_goes_on(tmp_path: Path, damage: bytes, file: str) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    oldest = write_checkpoint(objects, 10)
+    old = write_checkpoint(objects, 20, parent=oldest)
+    write_checkpoint(objects, 30, parent=old)
+    path = objects.root / "runs/r/checkpoints/1-20" / file
+    path.write_bytes(damage + path.read_bytes()[1:])
+    broken: list[CheckpointBroken] = []
+    checkpoints = RunCheckpoints(objects, "r", 2)
+    newest = checkpoints.newest_whole(broken.append)
+    assert newest is not None
+    assert newest.step == 30
+    found = checkpoints.ancestry(newest, broken.append)
+    assert found[-1].saved.checkpoint_id == "r-1-30"
+    assert [(item.checkpoint_id, item.file) for item in broken] == [("r-1-20", file)]
+    assert objects.exists("quarantine/checkpoints/r-1-20")
+
+
+def test_a_checkpoint_that_agrees_with_itself_but_not_with_the_log_is_set_aside(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    ids = [write_checkpoint(objects, step) for step in (10, 20)]
+    sound = verify(objects.fetch("runs/r/checkpoints/1-10")).sha256
+    broken: list[CheckpointBroken] = []
+    announced = frozenset({(ids[0], sound), (ids[1], "0" * 64)})
+    newest = RunCheckpoints(objects, "r", 2, announced).newest_whole(broken.append)
+    assert newest is not None
+    assert newest.step == 10
+    assert [(item.checkpoint_id, item.reason) for item in broken] == [
+        ("r-1-20", "is not the one that the log announced")
+    ]
+
+
+def test_a_checkpoint_that_lies_in_anothers_place_is_set_aside(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    for step in (10, 20):
+        write_checkpoint(objects, step)
+    shutil.copytree(objects.root / "runs/r/checkpoints/1-10", objects.root / "runs/r/checkpoints/1-30")
+    (objects.root / "runs/r/checkpoints/notes-of-somebody").mkdir()
+    broken: list[CheckpointBroken] = []
+    newest = RunCheckpoints(objects, "r", 2).newest_whole(broken.append)
+    assert newest is not None
+    assert newest.step == 20
+    assert [(item.checkpoint_id, item.file) for item in broken] == [("r-1-30", MANIFEST)]

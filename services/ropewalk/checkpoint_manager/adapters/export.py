@@ -38,9 +38,12 @@ def build_export(job: ExportJob, report: Callable[[object], None]) -> ExportResu
 
     from ropewalk.model.architecture import num_parameters
     from ropewalk.model.tokenizer import load_tokenizer
+    from ropewalk.model.weights import not_finite
 
     disable_progress_bar()  # this process writes into a log
     model = load_strictly(job.checkpoint)
+    if name := not_finite(model.state_dict()):
+        raise StageError(f"the checkpoint was not exported: its weights {name} are not finite; submit the run again")
     eos_id = load_tokenizer(job.tokenizer).eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=eos_id, pad_token_id=eos_id, do_sample=False)
     model.config.eos_token_id = eos_id

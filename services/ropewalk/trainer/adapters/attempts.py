@@ -54,7 +54,7 @@ class Attempts:
         self._report = report
         self._storage = storage
         self._objects = job.store.connect()
-        self._checkpoints = RunCheckpoints(self._objects, job.run_id, job.epoch)
+        self._checkpoints = RunCheckpoints(self._objects, job.run_id, job.epoch, job.announced)
         self._box: Any = open_mailbox()
         self._meter = CpuMeter()
         self._losses: list[Loss] = []
@@ -89,7 +89,7 @@ class Attempts:
     def _resume_point(self) -> WholeCheckpoint | None:
         newest = self._checkpoints.newest_whole(self._report)
         if newest is not None:
-            for found in self._checkpoints.ancestry(newest):
+            for found in self._checkpoints.ancestry(newest, self._report):
                 self._report(found)
         return newest
 

@@ -1,21 +1,26 @@
 """Which checkpoint to resume from: the newest whole one in the object store. Nobody else's registry is asked.
 
 Ray Train registers a checkpoint only when its controller polls, so after a kill its registry can lie behind by one;
-and a service can die between a checkpoint and its event. The store, verified, is the truth.
+and a service can die between a checkpoint and its event. The store, verified, is the truth: every file has the hash
+of its manifest, the manifest is one that the log announced (or none was announced yet), and it speaks of this place.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from ropewalk.corpus.ledger import LEDGER, read_ledger
+from ropewalk.corpus.ledger import LEDGER, LedgerError, read_ledger
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.training import StepsCommitted
-from ropewalk.storage.manifest import Manifest, ManifestError, read_manifest, verify
+from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, read_manifest, verify, verify_file
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 from ropewalk.trainer.adapters.reports import CheckpointBroken, CheckpointFound
+
+_PLACE = re.compile(r"(\d{1,12})-(\d{1,12})")  # `<epoch>-<step>`; whatever else lies there is not ours
+OnBroken = Callable[[CheckpointBroken], None]
 
 
 @dataclass(frozen=True)
@@ -38,44 +43,86 @@ class RunCheckpoints:
     Those of lower epochs are listed once: what a fenced-off holder still writes later is not ours to resume from.
     """
 
-    def __init__(self, objects: ObjectStore, run_id: str, epoch: int) -> None:
+    def __init__(
+        self, objects: ObjectStore, run_id: str, epoch: int, announced: frozenset[tuple[str, str]] = frozenset()
+    ) -> None:
         self._objects = objects
         self._run_id = run_id
         self._epoch = epoch
+        self._announced: dict[str, set[str]] = {}
+        for checkpoint_id, manifest_sha256 in announced:
+            self._announced.setdefault(checkpoint_id, set()).add(manifest_sha256)
         self._inherited = frozenset(key for key in self._keys() if _place(key)[1] < epoch)
 
-    def newest_whole(self, on_broken: Callable[[CheckpointBroken], None]) -> WholeCheckpoint | None:
+    def newest_whole(self, on_broken: OnBroken) -> WholeCheckpoint | None:
         """The newest checkpoint that verifies. Broken ones on the way are moved to quarantine."""
         for key in sorted(self._keys(), key=_place, reverse=True):
             if key not in self._inherited and _place(key)[1] != self._epoch:
                 continue
             try:
                 folder = self._objects.fetch(key)
-                return WholeCheckpoint(key, folder, verify(folder))
+                manifest = verify(folder)
+                self._check_origin(key, manifest)
+                return WholeCheckpoint(key, folder, manifest)
             except ObjectNotFoundError:
                 continue  # pruned or quarantined since it was listed
             except ManifestError as error:
                 self._set_aside(key, error, on_broken)
         return None
 
-    def ancestry(self, newest: WholeCheckpoint) -> list[CheckpointFound]:
-        """The checkpoint and its ancestors that still exist, oldest first, with the events that announce them."""
-        return [_found(self._run_id, key, folder) for key, folder in self._chain(newest)][::-1]
+    def ancestry(self, newest: WholeCheckpoint, on_broken: OnBroken) -> list[CheckpointFound]:
+        """The checkpoint and its ancestors that still exist, oldest first, with the events that announce them.
 
-    def _chain(self, newest: WholeCheckpoint) -> Iterator[tuple[str, Path]]:
-        key, folder = newest.key, newest.folder
-        while True:
-            yield key, folder
-            parent_id = str(read_manifest(folder).meta.get("parent_id") or "")
-            if not parent_id:
-                return
-            key = f"{self._prefix}{parent_id.removeprefix(f'{self._run_id}-')}"
+        A damaged ancestor is moved to quarantine: the run does not need it, and its ledger can be proved by the hash
+        that the log has.
+        """
+        found: list[CheckpointFound] = []
+        key: str | None = newest.key
+        while key is not None:
             try:
                 folder = self._objects.fetch(key)
+                parent = self._parent(folder)
             except ObjectNotFoundError:
-                return
+                break
+            except ManifestError as error:
+                self._set_aside(key, error, on_broken)
+                break
+            try:
+                found.append(self._found(key, folder))
+            except ManifestError as error:
+                self._set_aside(key, error, on_broken)
+            key = parent
+        return found[::-1]
 
-    def _set_aside(self, key: str, error: ManifestError, on_broken: Callable[[CheckpointBroken], None]) -> None:
+    def _parent(self, folder: Path) -> str | None:
+        """The key of the checkpoint that this one continued. Raises ManifestError."""
+        parent_id = str(read_manifest(folder).meta.get("parent_id") or "")
+        place = parent_id.removeprefix(f"{self._run_id}-")
+        return f"{self._prefix}{place}" if _PLACE.fullmatch(place) else None
+
+    def _found(self, key: str, folder: Path) -> CheckpointFound:
+        """The events of a checkpoint whose ledger is whole. Raises ManifestError."""
+        manifest = read_manifest(folder)
+        self._check_origin(key, manifest)
+        try:
+            verify_file(folder, manifest, LEDGER)
+            return _found(self._run_id, key, folder, manifest)
+        except LedgerError as error:
+            raise ManifestError(LEDGER, str(error)) from None
+
+    def _check_origin(self, key: str, manifest: Manifest) -> None:
+        """A folder that agrees with itself may still be another one's. Raises ManifestError."""
+        step, epoch = _place(key)
+        checkpoint_id = f"{self._run_id}-{epoch}-{step}"
+        announced = self._announced.get(checkpoint_id)
+        if announced and manifest.sha256 not in announced:
+            raise ManifestError(MANIFEST, "is not the one that the log announced")
+        expected = {"checkpoint_id": checkpoint_id, "step": step, "epoch": epoch, "run_id": self._run_id}
+        for name, value in expected.items():
+            if manifest.meta.get(name) != value:
+                raise ManifestError(MANIFEST, f"belongs to another place: its {name} is {manifest.meta.get(name)!r}")
+
+    def _set_aside(self, key: str, error: ManifestError, on_broken: OnBroken) -> None:
         step, epoch = _place(key)
         checkpoint_id = f"{self._run_id}-{epoch}-{step}"
         target = f"quarantine/checkpoints/{checkpoint_id}"
@@ -92,7 +139,7 @@ class RunCheckpoints:
         return f"runs/{self._run_id}/checkpoints/"
 
     def _keys(self) -> list[str]:
-        return self._objects.list(self._prefix)
+        return [key for key in self._objects.list(self._prefix) if _PLACE.fullmatch(key.removeprefix(self._prefix))]
 
 
 def _place(key: str) -> tuple[int, int]:
@@ -101,8 +148,7 @@ def _place(key: str) -> tuple[int, int]:
     return int(step), int(epoch)
 
 
-def _found(run_id: str, key: str, folder: Path) -> CheckpointFound:
-    manifest = read_manifest(folder)
+def _found(run_id: str, key: str, folder: Path, manifest: Manifest) -> CheckpointFound:
     step, epoch = _place(key)
     checkpoint_id = f"{run_id}-{epoch}-{step}"
     rows = read_ledger(folder)

@@ -27,6 +27,7 @@ class TrainingJob:
     run_id: str
     epoch: int
     first_attempt: int
+    announced: frozenset[tuple[str, str]]  # checkpoint id and manifest hash of every checkpoint in the log
     recipe: Recipe
     dataset_uri: str
     dataset_version: str

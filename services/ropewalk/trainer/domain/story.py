@@ -29,7 +29,7 @@ _PROGRESS_EVERY_S = 2.0
 class Past:
     """What earlier holders of the stage have told. Times are Unix seconds."""
 
-    saved: frozenset[str] = frozenset()  # manifest hashes
+    saved: frozenset[tuple[str, str]] = frozenset()  # checkpoint id and manifest hash
     committed: frozenset[tuple[str, str]] = frozenset()  # checkpoint id and ledger hash
     last_attempt: int = 0
     last_epoch: int = 0
@@ -64,7 +64,7 @@ class Story:
 
     def __post_init__(self) -> None:
         self._lost_at = self.past.last_sign
-        self._saved |= self.past.saved
+        self._saved |= {manifest_sha256 for _, manifest_sha256 in self.past.saved}
         self._committed |= self.past.committed
 
     def opening(self) -> list[Told]:
@@ -186,7 +186,7 @@ def past_of(events: Iterable[tuple[Message, float]]) -> Past:
     for event, stored_at in events:
         match event:
             case CheckpointSaved():
-                saved.add(event.manifest_sha256)
+                saved.add((event.checkpoint_id, event.manifest_sha256))
             case StepsCommitted():
                 committed.add((event.checkpoint_id, event.sha256))
             case TrainingStarted():

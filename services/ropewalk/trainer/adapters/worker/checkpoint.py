@@ -22,7 +22,7 @@ from transformers import PretrainedConfig
 
 from ropewalk.corpus.ledger import LEDGER
 from ropewalk.model.lora import merged, save_adapter
-from ropewalk.model.weights import load_tensors, save_tensors, save_weights
+from ropewalk.model.weights import load_tensors, not_finite, save_tensors, save_weights
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
 from ropewalk.trainer.adapters.worker.strategy import Snapshot
@@ -63,6 +63,17 @@ class CheckpointContent:
     ledger: tuple[LedgerRow, ...]
     config: PretrainedConfig
     adapters: LoraConfig | None
+
+
+class NotFiniteError(ArithmeticError):
+    """A number in the state of a training is NaN or infinite, so it must not become a checkpoint."""
+
+
+def check_finite(content: CheckpointContent) -> None:
+    """Look at every number of weights and optimizer. Raises NotFiniteError with the first tensor that is bad."""
+    for what, tensors in (("weights", content.snapshot.weights), ("optimizer state", content.snapshot.optimizer)):
+        if name := not_finite(tensors):
+            raise NotFiniteError(f"the {what} {name} are not finite after step {content.state.step}: nothing was saved")
 
 
 def write_checkpoint(content: CheckpointContent, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints go to the object store from a thread, so that training only waits for the copy in memory.
 
-At most one is in flight. A failure is a value, not an exception: training goes on and tries again.
+At most one is in flight. A failure to write is a value, not an exception: training goes on and tries again. Weights
+that are not finite are an exception: nothing that follows from them is worth a step.
 """
 
 import shutil
@@ -16,7 +17,12 @@ from pydantic import JsonValue
 from ropewalk.corpus.ledger import LEDGER
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import StepsCommitted
-from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, checkpoint_key, write_checkpoint
+from ropewalk.trainer.adapters.worker.checkpoint import (
+    CheckpointContent,
+    check_finite,
+    checkpoint_key,
+    write_checkpoint,
+)
 from ropewalk.trainer.adapters.worker.job import CheckpointFailed, CheckpointWritten, WorkerJob
 
 Outcome = CheckpointWritten | CheckpointFailed
@@ -39,7 +45,10 @@ class CheckpointPublisher:
         self._flight = self._thread.submit(self._write, content, blocked_s)
 
     def landed(self, *, wait: bool) -> Outcome | None:
-        """How the checkpoint in flight ended; None if there is none or, without `wait`, it is still flying."""
+        """How the checkpoint in flight ended; None if there is none or, without `wait`, it is still flying.
+
+        Raises NotFiniteError.
+        """
         if self._flight is None or not (wait or self._flight.done()):
             return None
         outcome = self._flight.result()
@@ -69,6 +78,7 @@ class CheckpointPublisher:
 
     def _publish(self, content: CheckpointContent, blocked_s: float) -> CheckpointWritten:
         job, step = self._job, content.state.step
+        check_finite(content)
         self._job.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=job.scratch))
         key = checkpoint_key(job.run_id, job.epoch, step)
