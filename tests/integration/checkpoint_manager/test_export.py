@@ -76,3 +76,15 @@ def test_weights_that_do_not_fit_the_config_are_refused(stage, tmp_path, change:
     seal(folder, {})
     with pytest.raises(StageError, match=r"weights do not fit its config\.json.*(norm|extra)"):
         load_strictly(folder)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+async def test_weights_that_are_not_finite_are_never_exported(stage, value: float) -> None:
+    folder = stage.objects.fetch(FINAL.uri)
+    weights = load_tensors(folder / "model.safetensors")
+    weights["model.norm.weight"][3] = value
+    save_tensors(weights, folder / "model.safetensors")
+    seal(folder, {})
+    with pytest.raises(StageError, match=r"its weights model\.norm\.weight are not finite"):
+        await export_checkpoint(stage, FINAL)
+    assert not stage.objects.exists("exports/r-7-40")

@@ -73,6 +73,7 @@ class Workshop:
             run_id="r",
             epoch=epoch,
             first_attempt=first_attempt,
+            announced=frozenset(),
             recipe=self.recipe,
             dataset_uri="datasets/d",
             dataset_version="d" * 64,

@@ -12,6 +12,7 @@ from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.storage.manifest import verify
+from ropewalk.trainer.adapters.worker.checkpoint import NotFiniteError
 from ropewalk.trainer.adapters.worker.ddp import Ddp
 from ropewalk.trainer.adapters.worker.job import (
     CheckpointFailed,
@@ -224,6 +225,23 @@ def poisoned(monkeypatch):
     monkeypatch.setattr("ropewalk.trainer.adapters.worker.ddp.Ddp", PoisonedDdp)
     monkeypatch.setattr(PoisonedDdp, "passes", 0)
     return lambda passes: monkeypatch.setattr(PoisonedDdp, "poisoned", passes)
+
+
+class OverflowingDdp(Ddp):
+    """One number of the state becomes infinite, which no loss shows."""
+
+    def snapshot(self):
+        copied = super().snapshot()
+        if copied.num_updates > 4:
+            next(iter(copied.weights.values())).view(-1)[7] = float("inf")
+        return copied
+
+
+def test_weights_that_are_not_finite_never_become_a_checkpoint(workshop, tools, monkeypatch):
+    monkeypatch.setattr("ropewalk.trainer.adapters.worker.ddp.Ddp", OverflowingDdp)
+    with pytest.raises(NotFiniteError, match=r"weights \S+ are not finite after step 8: nothing was saved"):
+        tools.run_alone(workshop.job("inf", tools.a_recipe(strategy="ddp")))
+    assert [key.rpartition("/")[2] for key in workshop.objects.list("runs/inf/checkpoints/")] == ["1-4"]
 
 
 def test_a_loss_that_is_not_a_number_skips_the_update_and_training_goes_on(workshop, tools, poisoned):

@@ -84,7 +84,7 @@ def test_rights_of_a_service_name_whole_types_consumers_and_stages_and_nothing_w
         if plane in {"evt", "cmd", "tel", "log"}:
             assert subject in allowed
         elif plane == StageState.plane:
-            assert subject.split(".")[2] in {*stages, "ending", "pool"}
+            assert subject.split(".")[2] in {*stages, "ending", "pool", "capacity"}
         elif subject.startswith("$KV"):
             assert subject.split(".")[2] in stages
         elif "CONSUMER" in subject or plane in {"dlq", "$JS.ACK"}:
