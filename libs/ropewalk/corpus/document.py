@@ -20,10 +20,18 @@ _LEVEL = 3  # zstandard: 135 MB/s; higher levels gain little on text this size
 
 @dataclass(frozen=True, kw_only=True)
 class ChatMessage:
-    """One turn of a conversation."""
+    """One turn of a conversation. An answer with `weight` 0 is read and not learnt."""
 
     role: str
     content: str
+    name: str = ""
+    weight: int = 1
+
+    def as_record(self) -> dict[str, Any]:
+        """The JSON of the turn, in the form chat templates and the OpenAI API expect."""
+        name = {"name": self.name} if self.name else {}
+        weight = {} if self.weight else {"weight": 0}
+        return {"role": self.role, "content": self.content} | name | weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +79,9 @@ def content_id(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def message_records(messages: Iterable[ChatMessage]) -> list[dict[str, str]]:
+def message_records(messages: Iterable[ChatMessage]) -> list[dict[str, Any]]:
     """Turns as JSON, in the form chat templates and the OpenAI API expect."""
-    return [{"role": turn.role, "content": turn.content} for turn in messages]
+    return [turn.as_record() for turn in messages]
 
 
 def write_records(path: Path, records: Iterable[dict[str, Any]]) -> int:

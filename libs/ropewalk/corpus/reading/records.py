@@ -7,6 +7,7 @@ from typing import Any, Literal
 import orjson
 
 from ropewalk.corpus.document import ChatMessage, content_id, message_records
+from ropewalk.corpus.reading.conversations import read_turns
 
 Reason = Literal[
     "binary",
@@ -21,7 +22,6 @@ Reason = Literal[
     "unreadable",
 ]
 PART_BYTES = 8_000
-_ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +121,8 @@ def _parse_conversation(record: dict[str, Any], num_bytes: int) -> Content | Fla
     turns = record.get("messages")
     if not isinstance(turns, list):
         return Flaw("missing_field", "no list in the field 'messages'", num_bytes)
-    messages: list[ChatMessage] = []
-    for place, turn in enumerate(turns):
-        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
-        if role not in _ROLES or not isinstance(content, str) or not content.strip() or "\0" in content:
-            return Flaw("bad_messages", f"turn {place} needs a role of {'/'.join(_ROLES)} and a text", num_bytes)
-        messages.append(ChatMessage(role=role, content=content))
-    if not any(turn.role == "assistant" for turn in messages):
-        return Flaw("bad_messages", "no turn of the assistant, so there is nothing to learn", num_bytes)
+    messages = read_turns(record)
+    if isinstance(messages, str):
+        return Flaw("bad_messages", messages, num_bytes)
     canonical = json.dumps(message_records(messages), sort_keys=True, ensure_ascii=False).encode()
-    return Content(content_id(canonical), len(canonical), messages=tuple(messages))
+    return Content(content_id(canonical), len(canonical), messages=messages)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from ropewalk.corpus.document import (
     DOCUMENTS,
-    ChatMessage,
     Document,
     content_id,
     message_records,
@@ -109,7 +108,7 @@ def plain_text(document: Document) -> str:
 
 def _normalised(document: Document, profile: Profile) -> Document:
     """Without the time of fetching, which must not reach a dataset version."""
-    turns = tuple(ChatMessage(role=turn.role, content=normalise(turn.content, profile)) for turn in document.messages)
+    turns = tuple(replace(turn, content=normalise(turn.content, profile)) for turn in document.messages)
     return replace(document, text=normalise(document.text, profile), messages=turns, fetched_at="")
 
 
