@@ -11,7 +11,7 @@ from ropewalk.events.checkpoint import CheckpointExported, CheckpointSaved, Mode
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, StageCompleted, SubmitRun
-from ropewalk.events.serving import ModelDeployed
+from ropewalk.events.serving import ModelDeployed, RetireModel
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM, stream_of
 from ropewalk.events.training import SearchCompleted, TrainingCompleted
 from ropewalk.events.upcasters import with_older_forms
@@ -105,6 +105,7 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     *stage("evaluator", "evaluate", CheckpointExported),
     *stage("serving", "deploy", GateDecided),
     handler("serving", "promote", ModelPromoted),
+    handler("serving", "retire", RetireModel),
     handler("serving", "abandon", RunFailed),
     handler("serving", "abandon_cancelled", RunCancelled),
     handler("monitor", "price", StageCompleted),

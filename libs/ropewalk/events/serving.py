@@ -2,11 +2,21 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from ropewalk.events.base import Event, Growing, Message, Plane, Value
+from pydantic import Field
+
+from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value
 
 
 class _Family(Value):
     family: ClassVar[str] = "serving"
+
+
+class RetireModel(_Family, Request):
+    """Take a model version off the endpoint, the one in production too. Its run id is that of the run that made it."""
+
+    name: ClassVar[str] = "retire"
+    model: str = Field(max_length=40)
+    model_version: int = Field(ge=1)
 
 
 class ModelDeploying(_Family, Event):

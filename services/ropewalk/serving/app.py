@@ -6,6 +6,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.run import RunCancelled, RunFailed
+from ropewalk.events.serving import RetireModel
 from ropewalk.runtime.outcome import Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.stage import StageContext
@@ -49,12 +50,16 @@ def build(settings: Settings) -> Service:
     async def promote(event: ModelPromoted) -> Outcome:
         return await handlers.promote(event, service.bus)
 
+    async def retire(request: RetireModel) -> Outcome:
+        return await handlers.retire(request, service.bus)
+
     async def abandon(event: RunFailed | RunCancelled) -> Outcome:
         return await handlers.abandon(event.run_id)
 
     service.background(endpoint)
     service.stage("deploy", GateDecided, deploy, when=lambda gate: gate.decision == "promote", cpus=lambda _: 0.0)
     service.on(ModelPromoted, promote, purpose="promote", workers=1)  # one alias, one decision at a time
+    service.on(RetireModel, retire, purpose="retire", workers=1)
     service.on(RunFailed, abandon, purpose="abandon")
     service.on(RunCancelled, abandon, purpose="abandon_cancelled")
     return service

@@ -14,6 +14,7 @@ from ropewalk.events.serving import (
     ModelDeployed,
     ModelDeploying,
     ModelRetired,
+    RetireModel,
     ServingFailed,
     TrafficShifted,
 )
@@ -116,6 +117,20 @@ class Handlers:
         except BackendGoneError as error:
             return Retry(2.0, f"the inference backend is away: {error}")
 
+    async def retire(self, request: RetireModel, bus: Bus) -> Outcome:
+        """Take a version off the endpoint because somebody asked; an alias that points to it then answers no more."""
+        await self._fleet.ready.wait()
+        facts = await _facts(bus)
+        version = fold(facts).versions.get((request.model, request.model_version))
+        if version is None:
+            name = f"{request.model}@{request.model_version}"
+            is_gone = any(_is_end_of(request, fact) for fact in facts)
+            return Done() if is_gone else Reject(f"{name} never answered here, so it cannot be retired")
+        try:
+            return Done(await self._retire([version]))
+        except BackendGoneError as error:
+            return Retry(2.0, f"the inference backend is away: {error}")
+
     async def report_repair(self, bus: Bus, target: str, cause: str, seconds: float) -> None:
         """Say that a hung backend answers again."""
         if version := self._fleet.version_of_target(target):
@@ -188,6 +203,13 @@ def _shifted(event: ModelPromoted, previous: int) -> TrafficShifted:
 def _followed_from(event: ModelPromoted, fact: Message) -> bool:
     """Whether a fact is the shift of this promotion: a run promotes its model once."""
     return isinstance(fact, TrafficShifted) and (fact.run_id, fact.alias) == (event.run_id, event.alias)
+
+
+def _is_end_of(request: RetireModel, fact: Message) -> bool:
+    return isinstance(fact, ModelRetired) and (fact.model, fact.model_version) == (
+        request.model,
+        request.model_version,
+    )
 
 
 def _superseded(before: Routes, shifted: TrafficShifted) -> list[Version]:

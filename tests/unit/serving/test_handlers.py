@@ -12,7 +12,14 @@ from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunCompleted
-from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired, ServingFailed, TrafficShifted
+from ropewalk.events.serving import (
+    ModelDeployed,
+    ModelDeploying,
+    ModelRetired,
+    RetireModel,
+    ServingFailed,
+    TrafficShifted,
+)
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
 from ropewalk.runtime.codec import Stored
 from ropewalk.runtime.outcome import Done, Reject, Retry, StageError
@@ -178,6 +185,44 @@ async def test_a_failed_run_takes_its_candidate_along_and_leaves_production(serv
     assert kinds(await served.handlers.abandon("second")) == [ModelRetired]
     assert kinds(await served.handlers.abandon("first")) == []
     assert list(served.fleet.routes.names()) == ["demo", "demo@1"]
+
+
+def a_wish_to_retire(number: int) -> RetireModel:
+    return RetireModel(run_id="first", model="demo", model_version=number)
+
+
+async def test_a_model_that_is_retired_leaves_the_endpoint_even_from_production(served: Bench) -> None:
+    await served.deploy("first", 1)
+    served.log.extend((await served.promote("first", 1)).messages)
+
+    outcome = await served.handlers.retire(a_wish_to_retire(1), served.log)  # type: ignore[arg-type]
+
+    assert kinds(outcome) == [ModelRetired]
+    assert await served.inference.loaded() == set()
+    assert served.fleet.routes.names() == {}
+    await served.fleet.reconcile()
+    assert await served.inference.loaded() == set()  # it does not come back by itself
+
+
+async def test_a_model_is_retired_once_however_often_that_is_asked(served: Bench) -> None:
+    await served.deploy("first", 1)
+    served.log.extend((await served.handlers.retire(a_wish_to_retire(1), served.log)).messages)  # type: ignore
+    assert await served.handlers.retire(a_wish_to_retire(1), served.log) == Done()  # type: ignore[arg-type]
+
+
+async def test_a_version_that_never_answered_cannot_be_retired(served: Bench) -> None:
+    outcome = await served.handlers.retire(a_wish_to_retire(7), served.log)  # type: ignore[arg-type]
+    assert isinstance(outcome, Reject)
+    assert "demo@7" in outcome.reason
+
+
+async def test_the_next_version_after_a_retired_one_gets_a_new_number_and_production(served: Bench) -> None:
+    await served.deploy("first", 1)
+    served.log.extend((await served.promote("first", 1)).messages)
+    served.log.extend((await served.handlers.retire(a_wish_to_retire(1), served.log)).messages)  # type: ignore
+    await served.deploy("second", 2)
+    assert kinds(await served.promote("second", 2)) == [TrafficShifted, RunCompleted]
+    assert list(served.fleet.routes.names()) == ["demo", "demo@2"]
 
 
 async def test_a_restart_restores_routes_and_models_from_the_log(
