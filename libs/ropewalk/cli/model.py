@@ -1,57 +1,129 @@
-"""`complete`: talk to the model in production."""
+"""`complete` and `chat`: talk to a model of the endpoint."""
 
 import asyncio
 import sys
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated
 
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.terminal import print_json, written_out
+from ropewalk.cli.models import known_versions
+from ropewalk.cli.terminal import complain, errors, print_json, say, written_out
 from ropewalk.client import ClientSettings
-from ropewalk.client.endpoints import served_models, stream_completion
-from ropewalk.client.errors import ClientError
+from ropewalk.client.endpoints import stream_chat, stream_completion
+from ropewalk.client.errors import ClientError, RefusedError
+from ropewalk.client.models import newest_promoted
+
+MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens to generate.")]
+Temperature = Annotated[float, typer.Option(min=0.0, max=2.0, help="0 always takes the likeliest token.")]
+Model = Annotated[str, typer.Option(help="Model name (default: the one promoted last).", show_default=False)]
+Pieces = AsyncIterator[str]
+_ANEW = "/new"
 
 
 @app.command()
 def complete(
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens to generate.")] = 48,
-    temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="0 always takes the likeliest token.")] = 0.7,
-    model: Annotated[str, typer.Option(help="Model name (default: the one in production).", show_default=False)] = "",
+    max_tokens: MaxTokens = 48,
+    temperature: Temperature = 0.7,
+    model: Model = "",
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Continue a text with the model in production, as it is generated.
+    """Continue a text with the model that was promoted last, as it is generated, and say which model that is.
 
     Example: ropewalk complete "def add(" --max-tokens 32
     """
     settings = settings_of(state_dir)
-    request = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature}
-    text = asyncio.run(_stream(settings, model, request, echo=not as_json))
+    name = model or newest_model(settings)
+    request = {"model": name, "prompt": prompt, "max_tokens": max_tokens, "temperature": temperature}
+    if not as_json:
+        errors.print(f"{name} goes on:", style="dim")
+        _write(prompt)
+    text = asyncio.run(_told(stream_completion(settings, request), silent=as_json))
     if as_json:
-        print_json({"prompt": prompt, "completion": text})
+        print_json({"model": name, "prompt": prompt, "completion": text})
 
 
-async def _stream(settings: ClientSettings, model: str, request: dict[str, Any], *, echo: bool) -> str:
-    chosen = model or await production_model(settings)
-    pieces = []
-    if echo:
-        sys.stdout.write(written_out(request["prompt"]))
-    async for piece in stream_completion(settings, {**request, "model": chosen}):
-        pieces.append(piece)
-        if echo:
-            sys.stdout.write(written_out(piece))
-            sys.stdout.flush()
-    if echo:
-        sys.stdout.write("\n")
-    return "".join(pieces)
+@app.command()
+def chat(
+    model: Model = "",
+    system: Annotated[str, typer.Option(help="What the model is told before the conversation.")] = "",
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.7,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Talk to a model that was trained on conversations: a line is a turn, Ctrl-D ends, /new begins anew.
+
+    Example: ropewalk chat --model assistant
+    """
+    settings = settings_of(state_dir)
+    name = model or newest_model(settings)
+    request = {"model": name, "max_tokens": max_tokens, "temperature": temperature}
+    beginning = [{"role": "system", "content": system}] if system else []
+    if not as_json:
+        say(f"talking to {name}; a line is a turn, Ctrl-D ends, {_ANEW} begins anew", style="dim")
+
+    def answer(messages: list[dict[str, str]]) -> str:
+        return asyncio.run(_told(stream_chat(settings, {**request, "messages": messages}), silent=as_json))
+
+    messages = converse(_lines(prompted=not as_json), beginning, answer)
+    if as_json:
+        print_json({"model": name, "messages": messages})
 
 
-async def production_model(settings: ClientSettings) -> str:
-    """The first model that answers under its plain name. Raises ClientError if none was promoted yet."""
-    names = await served_models(settings)
-    plain = [name for name in names if "@" not in name]
-    if not plain:
+def converse(
+    lines: Callable[[], str | None], beginning: list[dict[str, str]], answer: Callable[[list[dict[str, str]]], str]
+) -> list[dict[str, str]]:
+    """A conversation until there are no more lines. A turn that the endpoint refuses is taken back and said so."""
+    messages = list(beginning)
+    while (line := lines()) is not None:
+        if line.strip() == _ANEW:
+            messages = list(beginning)
+        elif line.strip():
+            asked = [*messages, {"role": "user", "content": line}]
+            try:
+                messages = [*asked, {"role": "assistant", "content": answer(asked)}]
+            except RefusedError as refusal:
+                complain(f"{refusal} (that turn is forgotten; {_ANEW} begins anew)")
+    return messages
+
+
+def newest_model(settings: ClientSettings) -> str:
+    """The version that was promoted last and answers. Raises ClientError if there is none."""
+    newest = newest_promoted(known_versions(settings))
+    if newest is None:
         raise ClientError("no model is in production yet: `ropewalk submit python-stdlib` trains and promotes one")
-    return plain[0]
+    return newest.full_name
+
+
+def _lines(*, prompted: bool) -> Callable[[], str | None]:
+    """What is typed, or stands in a pipe, line by line; None at its end."""
+    asks = prompted and sys.stdin.isatty()
+
+    def next_line() -> str | None:
+        try:
+            return input("› " if asks else "")
+        except EOFError:
+            return None
+
+    return next_line
+
+
+async def _told(pieces: Pieces, *, silent: bool) -> str:
+    """The whole text; what has come so far is on the terminal at once."""
+    parts = []
+    async for piece in pieces:
+        parts.append(piece)
+        if not silent:
+            _write(piece)
+    if not silent:
+        _write("\n")
+    return "".join(parts)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(written_out(text))
+    sys.stdout.flush()

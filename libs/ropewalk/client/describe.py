@@ -208,6 +208,11 @@ def _(message: evaluation.GateDecided) -> str:
 
 
 @describe.register
+def _(message: serving.RetireModel) -> str:
+    return f"{message.model}@{message.model_version}"
+
+
+@describe.register
 def _(message: serving.ModelDeploying) -> str:
     return f"loading {message.model}@{message.model_version}"
 

@@ -45,45 +45,45 @@ async def query(settings: ClientSettings, sql: str) -> Table:
 
 async def stream_completion(settings: ClientSettings, body: dict[str, Any]) -> AsyncIterator[str]:
     """Text as it is generated. Raises RefusedError with the endpoint's words, UnreachableError."""
-    url = f"{settings.openai_url}/completions"
-    headers = {"authorization": f"Bearer {settings.api_key}"}
+    async for choice in _choices(settings, "completions", body):
+        yield str(choice.get("text") or "")
+
+
+async def stream_chat(settings: ClientSettings, body: dict[str, Any]) -> AsyncIterator[str]:
+    """The answer to a conversation as it is generated. Raises RefusedError, UnreachableError."""
+    async for choice in _choices(settings, "chat/completions", body):
+        yield str((choice.get("delta") or {}).get("content") or "")
+
+
+async def _choices(settings: ClientSettings, path: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    url = f"{settings.openai_url}/{path}"
+    key = {"authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}  # without one: 401, in words
+    headers = {"content-type": "application/json", **key}
+    content = json.dumps({**body, "stream": True})  # ASCII: a byte of the command line may be no character at all
     try:
         async with (
             httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client,
-            client.stream("POST", url, json={**body, "stream": True}, headers=headers) as response,
+            client.stream("POST", url, content=content, headers=headers) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 await response.aread()
                 raise RefusedError(_error_text(response))
             async for line in response.aiter_lines():
-                for text in _texts(line):
-                    yield text
+                for choice in _choices_in(line):
+                    yield choice
     except httpx.TransportError as error:
         raise UnreachableError(f"the OpenAI endpoint at {settings.openai_url} does not answer ({error})") from None
 
 
-async def served_models(settings: ClientSettings) -> list[str]:
-    """The names under which models answer. Raises RefusedError, UnreachableError."""
-    headers = {"authorization": f"Bearer {settings.api_key}"}
-    try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
-            response = await client.get(f"{settings.openai_url}/models", headers=headers)
-    except httpx.TransportError as error:
-        raise UnreachableError(f"the OpenAI endpoint at {settings.openai_url} does not answer ({error})") from None
-    if response.status_code != httpx.codes.OK:
-        raise RefusedError(_error_text(response))
-    return [str(model["id"]) for model in response.json()["data"]]
-
-
-def _texts(line: str) -> list[str]:
-    """The pieces of text in one line of a server-sent event stream. Raises RefusedError."""
+def _choices_in(line: str) -> list[dict[str, Any]]:
+    """The choices in one line of a server-sent event stream. Raises RefusedError."""
     data = line.removeprefix("data:").strip()
     if not line.startswith("data:") or data == "[DONE]":
         return []
     event = json.loads(data)
     if "error" in event:
         raise RefusedError(str(event["error"].get("message", event["error"])))
-    return [choice.get("text") or "" for choice in event.get("choices", [])]
+    return list(event.get("choices", []))
 
 
 def _error_text(response: httpx.Response) -> str:

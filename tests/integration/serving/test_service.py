@@ -17,7 +17,14 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted
-from ropewalk.events.serving import ModelDeployed, ModelRetired, RequestLogBatch, ServingFailed, TrafficShifted
+from ropewalk.events.serving import (
+    ModelDeployed,
+    ModelRetired,
+    RequestLogBatch,
+    RetireModel,
+    ServingFailed,
+    TrafficShifted,
+)
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
 from ropewalk.runtime.bus import Bus
@@ -182,6 +189,12 @@ async def test_a_version_is_deployed_promoted_replaced_and_survives_kills(
         await ask(client, "demo")
     await asyncio.to_thread(triton.start)
     await _until_answered(client)
+
+    await bus.publish(RetireModel(run_id="second", model="demo", model_version=2))
+    assert (await until(lambda: bus.last(ModelRetired, "second"))).model_version == 2
+    for name in ("demo", "demo@2"):
+        with pytest.raises(openai.NotFoundError, match=name):
+            await ask(client, name)
 
     rows = await _logged_rows(bus, len(fingerprints))
     assert {row.run_id for row in rows} <= {"first", "second", "unrouted"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ropewalk.client.endpoints import query, served_models, stream_completion
+from ropewalk.client.endpoints import query, stream_chat, stream_completion
 from ropewalk.client.errors import RefusedError, UnreachableError
 from ropewalk.client.settings import ClientSettings
 
@@ -60,10 +60,15 @@ async def test_error_in_the_middle_of_a_stream_is_no_silent_end(endpoint):
         _ = [piece async for piece in stream_completion(settings_for(endpoint), {"prompt": "x"})]
 
 
-async def test_served_models_are_named(endpoint):
-    endpoint.answers({"data": [{"id": "pycode"}, {"id": "pycode@1"}]})
+async def test_the_answer_to_a_conversation_arrives_piece_by_piece(endpoint):
+    endpoint.answers(
+        b'data: {"choices": [{"delta": {"role": "assistant", "content": "Good "}}]}\n\n'
+        b'data: {"choices": [{"delta": {"content": "day"}}]}\n\ndata: {"choices": [{"delta": {}}]}\n\ndata: [DONE]\n\n'
+    )
 
-    assert await served_models(settings_for(endpoint)) == ["pycode", "pycode@1"]
+    asked = {"messages": [{"role": "user", "content": "\udcff"}]}  # a byte of a command line that is no character
+    assert [piece async for piece in stream_chat(settings_for(endpoint), asked)] == ["Good ", "day", ""]
+    assert endpoint.asked[0][1] == "/v1/chat/completions"
 
 
 async def test_nobody_at_the_address_is_said_with_the_address():
@@ -72,4 +77,4 @@ async def test_nobody_at_the_address_is_said_with_the_address():
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
         await query(nobody, "SELECT 1")
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9/v1"):
-        await served_models(nobody)
+        _ = [piece async for piece in stream_completion(nobody, {"prompt": "x"})]

@@ -1,0 +1,121 @@
+"""`models list|show|retire`: what answers at the endpoint."""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.terminal import Listing, console, done, print_json, say
+from ropewalk.client import Client, ClientSettings
+from ropewalk.client.blocking import call
+from ropewalk.client.errors import ClientError
+from ropewalk.client.log import open_log, projections
+from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
+from ropewalk.client.models import retire as retire_version
+
+models = typer.Typer(help="The models of the endpoint.", invoke_without_command=True)
+app.add_typer(models, name="models")
+
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="`code@3`, an alias such as `code:canary`, or `code`.")]
+
+
+@models.callback()
+def group(context: typer.Context, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """The models of the endpoint; without a further word, their list.
+
+    Example: ropewalk models
+    """
+    if context.invoked_subcommand is None:
+        list_models(state_dir=state_dir, as_json=as_json)
+
+
+@models.command("list")
+def list_models(
+    every: Annotated[bool, typer.Option("--all", help="The retired ones too.")] = False,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the model versions that answer, the one that `ropewalk complete` takes marked with a star.
+
+    Example: ropewalk models list --all
+    """
+    versions = known_versions(settings_of(state_dir))
+    newest = newest_promoted(versions)
+    shown = [each for each in versions if every or each.answers]
+    if as_json:
+        print_json([dataclasses.asdict(each) for each in shown])
+        return
+    rows = [_row(each, is_newest=each == newest) for each in shown]
+    if rows:
+        console.print(Listing(("", "version", "answers as", "since (UTC)", "run"), rows))
+    else:
+        retired = f"; {len(versions)} retired, --all shows them" if versions else ""
+        say(f"no model answers yet{retired}: `ropewalk submit python-stdlib` trains and promotes one")
+
+
+@models.command()
+def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Show a model: its versions, where each comes from, and under which names it answers.
+
+    Example: ropewalk models show pycode
+    """
+    found = chosen(known_versions(settings_of(state_dir)), name)
+    if as_json:
+        print_json([dataclasses.asdict(each) for each in found])
+        return
+    for each in found:
+        say(each.full_name, style="bold")
+        for what, words in _facts(each):
+            say(f"  {what:12} {words}")
+
+
+@models.command()
+def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Take a model version, or all versions of a model, off the endpoint. Its files and its record stay.
+
+    Example: ropewalk models retire pycode@1
+    """
+    settings = settings_of(state_dir)
+    found = [each for each in chosen(known_versions(settings), name) if each.answers]
+    if not found:
+        raise ClientError(f"{name} does not answer any more: it is retired already")
+
+    async def act(client: Client) -> None:
+        for each in found:
+            await retire_version(client, each)
+
+    call(act, settings)
+    if as_json:
+        print_json({"retired": [each.full_name for each in found]})
+        return
+    for each in found:
+        silent = f"; nothing answers as {' or '.join(each.names)} now" if each.names else ""
+        done(f"{each.full_name} is off the endpoint{silent}")
+
+
+def known_versions(settings: ClientSettings) -> list[ModelVersion]:
+    """Every version that the log knows of."""
+    with open_log(settings) as wire:
+        return versions_of(projections(wire, "registry")["registry"])
+
+
+def _row(each: ModelVersion, *, is_newest: bool) -> tuple[str, ...]:
+    names = ", ".join((*each.names, each.full_name)) if each.answers else f"retired {_short(each.retired_at)}"
+    return "*" if is_newest else "", each.full_name, names, _short(each.deployed_at), each.run_id
+
+
+def _facts(each: ModelVersion) -> list[tuple[str, str]]:
+    return [
+        ("answers as", ", ".join((*each.names, each.full_name)) if each.answers else "nothing: it is retired"),
+        ("deployed", f"{_short(each.deployed_at)} UTC"),
+        *([("promoted", f"{_short(each.promoted_at)} UTC")] if each.promoted_at else []),
+        *([("retired", f"{_short(each.retired_at)} UTC")] if each.retired_at else []),
+        ("run", f"{each.run_id} (`ropewalk report {each.run_id}` has its numbers)"),
+        ("checkpoint", each.checkpoint_id),
+        ("export", f"{each.export_uri} (a Hugging Face folder in the object store)"),
+    ]
+
+
+def _short(time: str) -> str:
+    return time[:16].replace("T", " ")

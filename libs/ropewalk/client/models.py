@@ -1,0 +1,107 @@
+"""The models of the endpoint, as the log tells of them: versions, names, and which was promoted last."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ropewalk.client.client import Client
+from ropewalk.client.errors import ClientError
+from ropewalk.events.foreign import quoted
+from ropewalk.events.serving import ModelRetired, RetireModel
+from ropewalk.projections.fold import Json
+from ropewalk.projections.registry import PRODUCTION
+
+_RETIRE_S = 60.0  # serving lets requests end for 10 s before it unloads
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """A version and what became of it. Times are those of the log, empty for what did not happen.
+
+    `names` are those that answer now besides `<model>@<version>`; `promoted` is the sequence of its last promotion.
+    """
+
+    model: str
+    version: int
+    run_id: str
+    checkpoint_id: str
+    export_uri: str
+    answers: bool
+    names: tuple[str, ...]
+    deployed_at: str = ""
+    retired_at: str = ""
+    promoted_at: str = ""
+    promoted: int = 0
+
+    @property
+    def full_name(self) -> str:
+        """The name that means this version and no other."""
+        return f"{self.model}@{self.version}"
+
+
+def versions_of(registry: Mapping[str, Json]) -> list[ModelVersion]:
+    """Every version that was ever deployed, oldest first within its model."""
+    return [
+        _version(model, int(number), entry)
+        for model, entry in sorted(registry.items())
+        for number in sorted(entry["versions"], key=int)
+        if entry["versions"][number]["up"]
+    ]
+
+
+def newest_promoted(versions: list[ModelVersion]) -> ModelVersion | None:
+    """Of the versions that answer under an alias now, the one that was promoted last."""
+    return max((each for each in versions if each.names), key=lambda each: each.promoted, default=None)
+
+
+def chosen(versions: list[ModelVersion], name: str) -> list[ModelVersion]:
+    """The versions that a user's word means: `code@3`, an alias `code:canary`, or all of `code`. Raises ClientError."""
+    found = [each for each in versions if name in (each.full_name, each.model, *each.names)]
+    if not found:
+        known = ", ".join(each.full_name for each in versions[-10:]) or "none was deployed yet"
+        raise ClientError(f"there is no model {quoted(name)}: {known}")
+    return found
+
+
+async def retire(client: Client, version: ModelVersion) -> None:
+    """Ask serving to take a version off the endpoint and wait until it has. Raises ClientError if it does not."""
+    end = await client.bus.end()
+    request = RetireModel(run_id=version.run_id, model=version.model, model_version=version.version)
+    await client.bus.publish(request)
+    try:
+        async with asyncio.timeout(_RETIRE_S):
+            async for stored in client.bus.follow(f"{ModelRetired.subject_prefix()}.{version.run_id}", after=end):
+                gone = stored.message
+                if isinstance(gone, ModelRetired) and gone.model_version == version.version:
+                    return
+    except TimeoutError:
+        raise ClientError(
+            f"serving was asked to retire {version.full_name} and has not done so for {_RETIRE_S:.0f} s; it will once"
+            " it can, and `ropewalk status` says what keeps it"
+        ) from None
+
+
+def _version(model: str, number: int, entry: Json) -> ModelVersion:
+    facts = entry["versions"][str(number)]
+    spans = facts["up"]
+    answers = spans[-1]["until"] is None
+    shifts = {
+        alias: [span for span in changes if span["version"] == number] for alias, changes in entry["aliases"].items()
+    }
+    carried = [alias for alias, mine in shifts.items() if answers and any(span["until"] is None for span in mine)]
+    last = max(
+        (span for mine in shifts.values() for span in mine), key=lambda span: span["from_sequence"], default=None
+    )
+    return ModelVersion(
+        model=model,
+        version=number,
+        run_id=facts["run_id"],
+        checkpoint_id=facts["checkpoint_id"],
+        export_uri=facts["export_uri"],
+        answers=answers,
+        names=tuple(model if alias == PRODUCTION else f"{model}:{alias}" for alias in sorted(carried)),
+        deployed_at=spans[0]["from"],
+        retired_at="" if answers else spans[-1]["until"],
+        promoted_at=last["from"] if last else "",
+        promoted=last["from_sequence"] if last else 0,
+    )
