@@ -138,7 +138,7 @@ class DeadLetters:
         """
         if letter.status == "dropped":
             raise NotDeliverableError(f"letter {letter.id} was dropped ({letter.mark.get('reason', '')}): it stays so")
-        content = letter.body if body is None else body
+        content = await self._whole_body(letter) if body is None else body
         try:
             subject, content = in_present_form(letter.subject, content)
             decode_any(subject, {}, content)
@@ -174,6 +174,17 @@ class DeadLetters:
         """Settle a letter for good. False if somebody had settled it before."""
         return letter.status == "open" and await self._mark(letter, "dropped", {"reason": reason})
 
+    async def _whole_body(self, letter: DeadLetter) -> bytes:
+        """The body, from the stream if the letter was too large to hold it. Raises NotDeliverableError."""
+        if wire.LEFT_OUT not in letter.headers:
+            return letter.body
+        async for raw in self._reader.raw(letter.stream, letter.subject, letter.sequence, letter.sequence):
+            return raw.body
+        raise NotDeliverableError(
+            f"letter {letter.id} cannot be delivered: its body ({letter.headers[wire.LEFT_OUT]} bytes) was left in "
+            f"{letter.stream}, which does not hold it any more"
+        )
+
     async def _redelivered(self, letter: DeadLetter, subject: str) -> int:
         """Where the redelivery lies if an interrupted retry has sent it already, else 0."""
         async for raw in self._reader.raw(letter.stream, subject, letter.sequence):
@@ -197,6 +208,8 @@ class DeadLetters:
         except nats.js.errors.APIError as error:
             if error.err_code in wire.WRONG_SEQUENCE:
                 return False
+            raise BusError(f"letter {letter.id} could not be marked as {status}: {error}") from None
+        except nats.errors.Error as error:  # a reason of a megabyte, say
             raise BusError(f"letter {letter.id} could not be marked as {status}: {error}") from None
         return True
 

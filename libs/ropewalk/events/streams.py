@@ -54,7 +54,14 @@ STREAMS: tuple[StreamSpec, ...] = (
         max_per_subject=1,
     ),
     StreamSpec(name="TEL", subjects=("tel.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=4 * GIB),
-    StreamSpec(name="INFER", subjects=("log.infer.>",), discard="old", max_age_s=7 * DAY_S, max_bytes=4 * GIB),
+    StreamSpec(
+        name="INFER",
+        subjects=("log.infer.>",),
+        discard="old",
+        max_age_s=7 * DAY_S,
+        max_bytes=4 * GIB,
+        duplicate_window_s=1800.0,  # a serving that died sends again what it had not heard to be stored
+    ),
     StreamSpec(name="DLQ", subjects=("dlq.>",), discard="old", max_age_s=90 * DAY_S, max_bytes=2 * GIB),
     StreamSpec(
         name="ADVISORY",

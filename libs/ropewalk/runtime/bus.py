@@ -6,6 +6,7 @@ stage by compare-and-set together with everything that follows from the change. 
 """
 
 import asyncio
+import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -173,11 +174,16 @@ class Bus:
     ) -> Callable[[], Awaitable[None]]:
         """Answer requests with what `respond` makes of subject and body. Call what is returned to stop.
 
-        Of those that answer under the same `queue`, each request reaches one.
+        Of those that answer under the same `queue`, each request reaches one. An answer that is too large for a
+        message becomes one that says so, `{"error": sentence}`: else the other side would wait in vain.
         """
 
         async def on_request(request: Msg) -> None:
-            await request.respond(await respond(request.subject, request.data))
+            answer = await respond(request.subject, request.data)
+            if len(answer) > self.connection.max_payload:
+                logger.error("an answer on %s has %d bytes, which is too much", request.subject, len(answer))
+                answer = json.dumps({"error": f"the answer has {len(answer):,} bytes: ask for less"}).encode()
+            await request.respond(answer)
 
         subscription = await self.connection.subscribe(subject, queue=queue, cb=on_request)
         return subscription.unsubscribe
@@ -210,12 +216,12 @@ class Bus:
 
     async def dead_letter(self, stored_in: str, consumer: str, raw: Incoming, error: str) -> None:
         """Set a raw message aside with its headers and the reason, once however often this is called."""
-        subject, headers = dead_letter(raw, stored_in, consumer, error)
+        most_bytes = self.connection.max_payload
         try:
-            await self._sender.send([Outgoing(subject=subject, body=raw.data, headers=headers)])
+            await self._sender.send([dead_letter(raw, stored_in, consumer, error, most_bytes)])
         except Refusal as refusal:
             if refusal.code not in WRONG_SEQUENCE:  # the letter is there already
-                raise BusError(f"the bus refused {subject}: {refusal}") from None
+                raise BusError(f"the bus refused a dead letter from {consumer}: {refusal}") from None
 
     async def _send_surely(self, batch: list[Outgoing]) -> None:
         """Send it, whatever ends a run together with the run's ending; a second ending of a run is left out."""

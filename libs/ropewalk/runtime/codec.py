@@ -10,12 +10,13 @@ from pydantic import ValidationError
 
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.events.registry import UnknownMessageError, message_type, type_of_subject
 from ropewalk.events.upcasters import UPCASTERS, present_form
 from ropewalk.runtime.errors import MalformedMessageError
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
-_MAX_SHOWN = 80
+_MAX_VIOLATIONS = 10
 _FAMILY = "ropewalk."
 
 
@@ -47,8 +48,9 @@ def in_present_form(subject: str, body: bytes) -> tuple[str, bytes]:
         type_name, fields = present_form(written, fields)
     except json.JSONDecodeError as error:
         raise MalformedMessageError(f"the body is not JSON ({error})") from None
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise MalformedMessageError(f"the body does not fit {written} ({type(error).__name__}: {error})") from None
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {cut(str(error))}"
+        raise MalformedMessageError(f"the body does not fit {written} ({why})") from None
     return f"{type_name.removeprefix(_FAMILY)}.{run_id}", json.dumps(fields).encode()
 
 
@@ -58,7 +60,10 @@ def decode(kind: type[Message], subject: str, body: bytes) -> Message:
     try:
         message = kind.model_validate_json(body)
     except ValidationError as error:
-        raise MalformedMessageError("; ".join(_sentence(dict(item)) for item in error.errors())) from None
+        violations = [_sentence(dict(item)) for item in error.errors()[:_MAX_VIOLATIONS]]
+        if error.error_count() > _MAX_VIOLATIONS:
+            violations.append(f"and {error.error_count() - _MAX_VIOLATIONS:,} more")
+        raise MalformedMessageError("; ".join(violations)) from None
     if message.subject != subject:
         raise MalformedMessageError(
             f"run_id is {message.run_id!r}, but the message came on {subject!r}: publish it on {message.subject!r}"
@@ -80,11 +85,9 @@ def decode_any(subject: str, headers: Mapping[str, str], body: bytes) -> Message
 def _sentence(item: dict[str, object]) -> str:
     location = item["loc"]
     assert isinstance(location, tuple)
-    field = ".".join(str(part) for part in location)
+    field = one_line(".".join(str(part) for part in location))
     if item["type"] == "json_invalid":
         return f"the body is not JSON ({item['msg']})"
     if item["type"] == "missing":
         return f"field {field!r} is missing"
-    shown = repr(item["input"])
-    shown = shown if len(shown) <= _MAX_SHOWN else shown[:_MAX_SHOWN] + "…"
-    return f"field {field!r} has the value {shown}: {item['msg']}"
+    return f"field {field!r} has the value {quoted(item['input'])}: {cut(str(item['msg']))}"

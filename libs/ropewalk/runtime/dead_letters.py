@@ -3,7 +3,7 @@
 A letter has a subject of its own, `dlq.<stream>.<consumer>.<sequence>-<hash of the body>`, and may only be the first
 message there: however often a message is rejected, it is one letter. What became of it (retried, dropped) is a mark
 on the same subject, written by compare-and-set, so no two operators settle a letter twice and nothing vanishes
-silently.
+silently. The body stays in its stream when the letter would otherwise be larger than a message may be.
 
 A redelivery lies in the stream under a message id of its own, since the server would drop a repetition, and keeps
 the `ce-id` of the original: the ids of whatever follows from it are the same, so effects stay once.
@@ -11,10 +11,13 @@ the `ce-id` of the original: the ids of whatever follows from it are the same, s
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.foreign import cut, one_line
 from ropewalk.runtime.incoming import Incoming
+from ropewalk.runtime.sending import Outgoing
 
 ERROR = "ropewalk-error"
 SUBJECT = "ropewalk-subject"
@@ -27,24 +30,28 @@ MARK = "ropewalk-mark"
 ONLY_FOR = "ropewalk-only-for"
 RETRY_OF = "ropewalk-retry-of"
 CORRECTED = "ropewalk-corrected"
+LEFT_OUT = "ropewalk-left-out"  # bytes of a body that lies in the stream only
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_ON = "Nats-Expected-Last-Subject-Sequence-Subject"
 WRONG_SEQUENCE = {10071, 10164}
 
 _MAX_ERROR = 1000
+_MAX_HEADERS, _MAX_HEADER = 40, 1000  # kept of the sender's, who may be anybody
+_SPARE_BYTES = 1024
 _OWN = "ropewalk-"
 
 
-def dead_letter(raw: Incoming, stored_in: str, consumer: str, error: str) -> tuple[str, dict[str, str]]:
-    """Subject and headers under which a raw message is set aside; its body stays as it is."""
+def dead_letter(raw: Incoming, stored_in: str, consumer: str, error: str, most_bytes: int) -> Outgoing:
+    """What sets a raw message aside; its body stays as it is unless the letter would have more than `most_bytes`."""
     sequence = raw.metadata.sequence.stream
     received = raw.headers or {}
-    headers = {name: value for name, value in received.items() if not name.startswith(("Nats-", _OWN))}
+    foreign = [(name, value) for name, value in received.items() if not name.startswith(("Nats-", _OWN))]
+    headers = {name: value[:_MAX_HEADER] for name, value in foreign[:_MAX_HEADERS] if len(name) <= _MAX_HEADER}
     if RETRY_OF in received:
         headers[RETRY_OF] = received[RETRY_OF]
     headers |= {
         EXPECTED_SEQUENCE: "0",
-        ERROR: " ".join(error.split())[:_MAX_ERROR].encode("ascii", "replace").decode(),
+        ERROR: one_line(" ".join(cut(error, 2 * _MAX_ERROR).split()), _MAX_ERROR).encode("ascii", "replace").decode(),
         SUBJECT: raw.subject,
         STREAM: stored_in,
         SEQUENCE: str(sequence),
@@ -52,7 +59,11 @@ def dead_letter(raw: Incoming, stored_in: str, consumer: str, error: str) -> tup
         DELIVERIES: str(raw.metadata.num_delivered or 1),
         TIME: (raw.metadata.timestamp or datetime.now(UTC)).astimezone(UTC).isoformat(),
     }
-    return f"dlq.{stored_in}.{consumer}.{sequence}-{hashlib.sha256(raw.data).hexdigest()[:8]}", headers
+    subject = f"dlq.{stored_in}.{consumer}.{sequence}-{hashlib.sha256(raw.data).hexdigest()[:8]}"
+    letter = Outgoing(subject=subject, body=raw.data, headers=headers)
+    if letter.num_bytes + _SPARE_BYTES <= most_bytes:
+        return letter
+    return replace(letter, body=b"", headers=headers | {LEFT_OUT: str(len(raw.data))})
 
 
 def redelivery(letter: Mapping[str, str], letter_id: int, subject: str, *, corrected: bool) -> dict[str, str]:

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.foreign import cut, one_line
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import decode
 from ropewalk.runtime.dead_letters import is_for
-from ropewalk.runtime.errors import ConflictError, MalformedMessageError
+from ropewalk.runtime.errors import ConflictError, MalformedMessageError, TooLargeError
 from ropewalk.runtime.incoming import Incoming
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.schedules import DueTimer, due_timer
@@ -30,6 +31,7 @@ TimerHandler = Callable[[DueTimer], Awaitable[Outcome]]
 
 MAX_TRIES = 8
 _RACE_DELAY_S = 0.1
+_MAX_REASON = 1000
 _BACK_OFF_S = (0.2, 1.0, 5.0, 30.0)
 
 
@@ -90,7 +92,7 @@ async def deliver(
 
 async def set_aside(raw: Incoming, bus: Bus, consumer: str, reason: str) -> None:
     """Make a dead letter of a message for one consumer, to which it is not delivered again."""
-    logger.warning("dead letter from %s: %s", raw.subject, reason)
+    logger.warning("dead letter from %s: %s", raw.subject, one_line(reason, _MAX_REASON))
     await bus.dead_letter(raw.metadata.stream, consumer, raw, reason)
     await raw.term()
 
@@ -120,6 +122,9 @@ async def _settle(raw: Incoming, outcome: Outcome, bus: Bus, consumer: str, caus
                 logger.info("%s again: %s", raw.subject, error)
                 await raw.nak(delay=_RACE_DELAY_S)
                 return
+            except TooLargeError as error:  # the same follows however often it is handled
+                await set_aside(raw, bus, consumer, f"what follows from it cannot be said: {error}")
+                return
             await raw.ack()
         case Retry(delay_s, reason):
             logger.debug("%s again in %.1f s: %s", raw.subject, delay_s, reason)
@@ -140,7 +145,9 @@ async def _handle(
 
 
 def _after(error: Exception, tries: int, name: str) -> Outcome:
-    reason = f"{type(error).__name__}: {error}"
+    if isinstance(error, TooLargeError):
+        return Reject(str(error))
+    reason = f"{type(error).__name__}: {cut(str(error), _MAX_REASON)}"
     logger.error("handling %s failed (try %d)", name, tries, exc_info=error)
     if tries >= MAX_TRIES:
         return Reject(f"failed {tries} times, last with {reason}")

@@ -1,8 +1,9 @@
 """What can go wrong between a service and its surroundings.
 
 RopewalkError
-├── BusError              the bus refused a message for good (too large, stream missing, unknown user)
-│   └── DeniedError       our user has not the right to publish or subscribe there
+├── BusError              the bus refused a message for good (stream missing, unknown user)
+│   ├── DeniedError       our user has not the right to publish or subscribe there
+│   └── TooLargeError     a message is larger than the server takes; it will never be taken
 ├── ConflictError         somebody else changed the state first: read it again
 ├── BackupError           a folder cannot become or be a backup, or a server must not be restored into
 ├── MalformedMessageError a message does not fit its type: dead letter
@@ -22,6 +23,10 @@ class BusError(RopewalkError):
 
 class DeniedError(BusError):
     """The user of this connection has not the right. The text names user and subject."""
+
+
+class TooLargeError(BusError):
+    """A message is larger than the server takes, now and always. The text names its subject and both sizes."""
 
 
 class ConflictError(RopewalkError):

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import nats.errors
 
+from ropewalk.events.foreign import one_line
 from ropewalk.runtime.cancelling import pass_on_cancellation
+from ropewalk.runtime.errors import TooLargeError
 from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.waiting import WaitingSends
 
@@ -18,6 +20,7 @@ logger = logging.getLogger(__name__)
 WRONG_SEQUENCE = {10071, 10164}
 DUPLICATE_ID = 10201
 _SEND_TIMEOUT_S = 5.0
+_OWN_HEADERS_BYTES = 256  # what a batch adds to each of its messages
 _NOT_NOW = {
     10023,  # no resources
     10047,  # the store has reached its limit
@@ -50,6 +53,12 @@ class Outgoing:
     body: bytes
     headers: dict[str, str]
 
+    @property
+    def num_bytes(self) -> int:
+        """Its size as the server counts it."""
+        lines = (f"{name}: {value}\r\n" for name, value in self.headers.items())
+        return len(self.body) + sum(len(line.encode()) for line in lines)
+
 
 class Refusal(Exception):
     """JetStream's error answer to one send."""
@@ -69,8 +78,11 @@ class Sender:
     async def send(self, batch: Sequence[Outgoing]) -> int:
         """Store all messages or none, however long the server is away. Returns the stream sequence of the last.
 
-        Raises Refusal for an answer that will not change.
+        Raises Refusal for an answer that will not change, TooLargeError for what the server would not even read: it
+        breaks the connection over such a message, and would do so again.
         """
+        for outgoing in batch:
+            check_size(outgoing, self._connection.max_payload)
         delay_s, number = 0.1, self.waiting.begin()
         try:
             while True:
@@ -119,6 +131,15 @@ class Sender:
             code, description = error.get("err_code", 0), error.get("description", "")
             raise NotNow(description) if code in _NOT_NOW else Refusal(code, description)
         return int(answer.get("seq", 0))
+
+
+def check_size(outgoing: Outgoing, most_bytes: int) -> None:
+    """Raises TooLargeError unless headers and body fit into a message of `most_bytes`."""
+    num_bytes = outgoing.num_bytes + _OWN_HEADERS_BYTES
+    if num_bytes > most_bytes:
+        raise TooLargeError(
+            f"a message on {one_line(outgoing.subject)} has {num_bytes:,} bytes, and the bus takes {most_bytes:,}"
+        )
 
 
 def _said(error: Exception) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.events.base import Message
+from ropewalk.events.foreign import cut
 from ropewalk.events.run import StageState, StageStatus
 
 Cause = Literal["error", "child", "lost", "stalled", "handed over"]
@@ -14,6 +15,7 @@ Cause = Literal["error", "child", "lost", "stalled", "handed over"]
 # and say nothing about the work; the same error of the work three times over will come a fourth time.
 RETRIES: Mapping[Cause, int] = {"error": 3, "child": 5, "lost": 20, "stalled": 2}
 _BACK_OFF_S = (0.5, 2.0, 5.0)
+_MAX_REASON = 4000  # characters; it travels in events and is read in lists
 _IN_WORDS: Mapping[Cause, str] = {
     "error": "it failed",
     "child": "its process died",
@@ -52,7 +54,7 @@ def judge(ending: Ending, retries: Mapping[str, int]) -> Verdict:
     if not ending.reason:
         return Verdict(status="done")
     if ending.hopeless:
-        return Verdict(status="failed", message=ending.reason)
+        return Verdict(status="failed", message=cut(ending.reason, _MAX_REASON))
     used = retries.get(ending.cause, 0)
     if is_exhausted(ending.cause, retries):
         words = f"{_IN_WORDS[ending.cause]} {used + 1} times, last with: {ending.reason[-1500:]}"

@@ -22,7 +22,7 @@ from ropewalk.events.run import (
     StageState,
 )
 from ropewalk.runtime.delivery import outcome_or_error
-from ropewalk.runtime.errors import ChildDiedError, ConflictError, LeaseLostError
+from ropewalk.runtime.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError
 from ropewalk.runtime.leases import Lease
 from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext, StageSpec
@@ -141,7 +141,7 @@ class StageWork:
             return Ending(cancelled=True) if self.context.cancelled.is_set() else Ending(messages=result)
         if isinstance(result, LeaseLostError | ConflictError):
             raise result
-        if isinstance(result, StageError):
+        if isinstance(result, StageError | TooLargeError):
             return Ending(reason=str(result), hopeless=True)
         logger.error("%s of %s failed", self.state.stage, self.state.run_id, exc_info=result)
         cause: Cause = "child" if isinstance(result, ChildDiedError) else "error"
@@ -172,7 +172,13 @@ class StageWork:
                 last = (completed, *ending.messages)
             case "failed":
                 last = (RunFailed(run_id=state.run_id, stage=state.stage, message=verdict.message),)
-        await self.committer.end(state, self.revision, last)
+        try:
+            await self.committer.end(state, self.revision, last)
+        except TooLargeError as error:  # the same follows from every attempt
+            if verdict.status != "done":
+                raise
+            failed = Ending(reason=f"its result cannot be said: {error}", hopeless=True)
+            await self._end(judge(failed, self.state.retries), failed, seconds)
 
 
 def stalled(state: StageState, silent_s: float) -> StageStalled:

@@ -116,7 +116,8 @@ class Wire:
         line = self._line()
         if not line.startswith(b"INFO "):
             raise WireError(f"at {self._name} is no NATS server: it says {line[:40]!r}")
-        nonce = str(json.loads(line[5:]).get("nonce", ""))
+        told = json.loads(line[5:])
+        nonce, self._most_bytes = str(told.get("nonce", "")), int(told.get("max_payload", 1 << 20))
         self._inbox = f"_INBOX{f'_{address.user}' if address.user else ''}.{secrets.token_hex(11)}"
         hello = {
             "verbose": False,
@@ -134,6 +135,8 @@ class Wire:
         self._send(f"SUB {self._inbox}.* 1\r\n".encode())
 
     def _publish(self, subject: str, body: bytes) -> None:
+        if len(body) > self._most_bytes:
+            raise WireError(f"a question of {len(body):,} bytes is more than the bus at {self._name} takes")
         reply = f"{self._inbox}.{secrets.token_hex(4)}"
         self._reply = reply.encode()
         self._send(f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + _CRLF)

@@ -14,6 +14,7 @@ from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.app import Gateway
 from ropewalk.serving.adapters.gateway.server import serve
 from ropewalk.serving.adapters.request_log import RequestLogPublisher
+from ropewalk.serving.adapters.spool import Spool
 from ropewalk.serving.adapters.triton_client import TritonInference
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.keys import KeyRing
@@ -32,8 +33,12 @@ def build(settings: Settings) -> Service:
     fleet = Fleet(inference, service.objects)
     admission = Admission(settings.gateway.max_in_flight)
     handlers = Handlers(settings, fleet, inference, admission)
-    log_file = settings.state_dir / "serving" / "request-log.jsonl"
-    sink = RequestLogPublisher(log_file, settings.gateway.log_rows_in_memory)
+    spool = Spool(
+        settings.state_dir / "serving" / "request-log",
+        settings.gateway.log_spool_bytes,
+        settings.gateway.log_rows_in_memory,
+    )
+    sink = RequestLogPublisher(spool)
     keys = key_ring(settings.gateway)
     gateway = Gateway(fleet, inference, keys, admission, sink, settings.gateway.max_body_bytes)
 

@@ -1,12 +1,16 @@
-"""A cancellation that arrives while a stage looks whether its run was cancelled: nobody would say it again."""
+"""Endings of a stage that nobody would say again: a cancellation during the look, a result that is too large."""
 
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ropewalk.events.base import Message
-from ropewalk.events.run import RunAccepted, StageState
+from ropewalk.events.run import RunAccepted, RunFailed, StageState
 from ropewalk.recipes.builtin import python_stdlib
+from ropewalk.runtime.errors import TooLargeError
 from ropewalk.runtime.leases import Lease
+from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext, StageSpec
 from ropewalk.runtime.stage_work import StageWork
 
@@ -30,31 +34,74 @@ class Written:
         self.ends.append(state.status)
 
 
-async def test_it_ends_the_stage_before_the_work_begins(tmp_path: Path) -> None:
+def a_work(work: Any, bus: Any, committer: Any, folder: Path) -> StageWork:
+    trigger = RunAccepted(run_id="r", recipe={}, recipe_sha256="0")
+    state = StageState(
+        run_id="r", stage="s", status="running", epoch=1, attempt=1, operation_id="o", cause_id="c",
+        cause_type=trigger.type_name(), cause_body=trigger.model_dump_json(),
+    )  # fmt: skip
+    context = StageContext(
+        stage="s", run_id="r", epoch=1, attempt=1, cause_id="c", recipe=python_stdlib(),
+        bus=bus, objects=None, scratch=folder,
+    )  # fmt: skip
+    return StageWork(
+        spec=StageSpec(name="s", trigger=RunAccepted, work=work),
+        committer=committer,
+        state=state,
+        revision=1,
+        lease=Lease(subject="s", epoch=1, revision=1, ttl_s=10, on_lost=lambda: None),
+        context=context,
+    )
+
+
+async def test_a_cancellation_during_the_look_ends_the_stage_before_the_work_begins(tmp_path: Path) -> None:
     begun: list[str] = []
 
     async def work(ctx: StageContext, accepted: RunAccepted) -> tuple[Message, ...]:
         begun.append(ctx.run_id)
         return ()
 
-    trigger = RunAccepted(run_id="r", recipe={}, recipe_sha256="0")
-    state = StageState(
-        run_id="r", stage="s", status="running", epoch=1, attempt=1, operation_id="o", cause_id="c",
-        cause_type=trigger.type_name(), cause_body=trigger.model_dump_json(),
-    )  # fmt: skip
     bus, written = LookedUpInVain(), Written()
-    context = StageContext(
-        stage="s", run_id="r", epoch=1, attempt=1, cause_id="c", recipe=python_stdlib(),
-        bus=bus, objects=None, scratch=tmp_path,
-    )  # fmt: skip
-    bus.work = StageWork(
-        spec=StageSpec(name="s", trigger=RunAccepted, work=work),
-        committer=written,
-        state=state,
-        revision=1,
-        lease=Lease(subject="s", epoch=1, revision=1, ttl_s=10, on_lost=lambda: None),
-        context=context,
-    )
+    bus.work = a_work(work, bus, written, tmp_path)
     await bus.work.run()
     assert written.ends == ["cancelled"]
     assert begun == []
+
+
+class NotCancelled:
+    """A bus on which nobody cancels anything."""
+
+    async def last(self, kind: type[Message], run_id: str) -> None:
+        return None
+
+
+class TakesNoMore:
+    """Refuses what is too large as a bus does."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, Any]] = []
+
+    async def end(self, state: StageState, revision: int, messages: Any) -> None:
+        if any(len(message.model_dump_json()) > 10_000 for message in messages):
+            raise TooLargeError("a message on evt.run.failed.v1.r has 20,000 bytes, and the bus takes 10,000")
+        self.ends.append((state.status, messages))
+
+
+@pytest.mark.parametrize("raised", [False, True])
+async def test_a_result_that_no_message_holds_fails_the_run_once_with_a_short_reason(
+    tmp_path: Path, raised: bool
+) -> None:
+    attempts: list[int] = []
+
+    async def work(ctx: StageContext, accepted: RunAccepted) -> tuple[Message, ...]:
+        attempts.append(ctx.attempt)
+        if raised:
+            raise StageError("x" * 20_000)
+        return (RunAccepted(run_id="r", recipe={"name": "x" * 20_000}, recipe_sha256="0"),)
+
+    committer = TakesNoMore()
+    await a_work(work, NotCancelled(), committer, tmp_path).run()
+    ((status, (failed,)),) = committer.ends
+    assert (attempts, status) == ([1], "failed")
+    assert isinstance(failed, RunFailed)
+    assert ("x… (20,000 characters)" if raised else "20,000 bytes, and the bus takes 10,000") in failed.message

@@ -1,79 +1,83 @@
-"""Request logs on their way to the bus: packed, never waited for, never lost.
+"""Request logs on their way to the bus: bounded, spooled, packed, never waited for.
 
-Rows pile up in memory while the bus is away; beyond a bound the oldest go to an append-only file, a packed batch per
-line. A batch keeps its id on every attempt, so the server drops repetitions. At shutdown everything unsent goes to
-the file, which the next start replays.
+A row is in the spool's file before the bus hears of it, so neither an outage of the bus nor the death of this
+process loses it. A segment of the spool is always packed in the same way and a batch has its id from its rows, so
+what is sent again after a crash is dropped by the server (within the duplicate window of the stream, half an hour).
+What the bus refuses for good is set aside; nothing here ends the service.
 """
 
 import asyncio
-import contextlib
-from collections import deque
+import logging
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from pathlib import Path
 
+from ropewalk.events.base import Message
+from ropewalk.events.foreign import cut, one_line
 from ropewalk.events.serving import RequestLog, RequestLogBatch
+from ropewalk.runtime.errors import BusError, DeniedError
 from ropewalk.runtime.publisher import Publisher, WindowPublisher
+from ropewalk.serving.adapters.spool import Segment, Spool
+
+logger = logging.getLogger(__name__)
 
 MAX_ROWS = 100
-_AT_ONCE = 20 * MAX_ROWS  # rows taken from memory at once, as so many batches side by side
-_MAX_BYTES = 400_000  # well below the megabyte that a NATS message may have
+MAX_TEXT = 32_000  # characters kept of a prompt or completion
+_MAX_ERROR = 2_000
+_MAX_BYTES = 400_000  # well below the megabyte that a NATS message may have; one row alone is smaller than that, too
 _WAIT_S = 0.2
-_MAX_TEXT = 32_000  # characters kept of a prompt or completion
+_DENIED_S = 2.0
 
 
 class RequestLogPublisher:
     """A RequestLogSink whose `run` publishes."""
 
-    def __init__(self, spool: Path, rows_in_memory: int) -> None:
+    def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._limit = rows_in_memory
-        self._rows: deque[RequestLog] = deque()
-        self._unsent: list[RequestLogBatch] = []
         self._arrived = asyncio.Event()
 
     def put(self, row: RequestLog) -> None:
         """See RequestLogSink.put."""
-        self._rows.append(_trimmed(row))
+        self._spool.append(bounded(row))
         self._arrived.set()
-        if len(self._rows) > self._limit:
-            self._spill(pack([self._rows.popleft() for _ in range(min(MAX_ROWS, len(self._rows)))]))
 
     async def run(self, publisher: Publisher) -> None:
-        """Publish for ever. When cancelled, what is unsent goes to the file."""
+        """Publish for ever. When cancelled, what is unsent stays in the spool."""
+        guarded = _SettingAside(publisher, self._spool)
         try:
             while True:
-                await self._replay(publisher)
+                while (segment := self._spool.take()) is not None:
+                    await _publish(guarded, segment)
+                    self._spool.done(segment)
                 await self._arrived.wait()
                 self._arrived.clear()
                 await asyncio.sleep(_WAIT_S)
-                while self._rows:
-                    self._unsent.extend(pack([self._rows.popleft() for _ in range(min(_AT_ONCE, len(self._rows)))]))
-                    await _publish(publisher, self._unsent)
-                    self._unsent.clear()
         finally:
-            self._spill([*self._unsent, *pack(self._rows)])
-            self._unsent.clear()
-            self._rows.clear()
+            self._spool.close()
 
-    def _spill(self, batches: Iterable[RequestLogBatch]) -> None:
-        lines = "".join(batch.model_dump_json() + "\n" for batch in batches)
-        if not lines:
-            return
-        self._spool.parent.mkdir(parents=True, exist_ok=True)
-        with self._spool.open("a") as file:
-            file.write(lines)
 
-    async def _replay(self, publisher: Publisher) -> None:
-        """Send what an outage or an earlier process left. A replay cut short begins again with the same ids."""
-        taken = self._spool.with_suffix(".replaying")
-        for _ in range(2):  # first what an earlier process was replaying
-            if taken.exists():
-                lines = taken.read_text().splitlines()
-                await _publish(publisher, [RequestLogBatch.model_validate_json(line) for line in lines])
-                taken.unlink()
-            with contextlib.suppress(FileNotFoundError):
-                self._spool.rename(taken)
+class _SettingAside:
+    """A publisher for which a refused message is no error."""
+
+    def __init__(self, publisher: Publisher, spool: Spool) -> None:
+        self._publisher = publisher
+        self._spool = spool
+
+    async def publish(self, message: Message, *, cause_id: str = "", key: str = "") -> None:
+        """Returns when the message is stored or set aside. A right that is missing may be given: it is waited for."""
+        assert isinstance(message, RequestLogBatch)
+        while True:
+            try:
+                return await self._publisher.publish(message, cause_id=cause_id, key=key)
+            except DeniedError:
+                await asyncio.sleep(_DENIED_S)
+            except BusError as error:
+                return self._spool.set_aside((row.model_dump_json().encode() for row in message.rows), str(error))
+
+
+async def _publish(publisher: Publisher, segment: Segment) -> None:
+    async with WindowPublisher(publisher) as window:
+        for batch in pack(segment.rows):
+            await window.publish(batch, cause_id=batch.rows[0].request_id, key=batch.rows[-1].request_id)
 
 
 def pack(rows: Iterable[RequestLog]) -> Iterator[RequestLogBatch]:
@@ -83,7 +87,7 @@ def pack(rows: Iterable[RequestLog]) -> Iterator[RequestLogBatch]:
         batch: list[RequestLog] = []
         num_bytes = 0
         for row in group:
-            size = 4 * (len(row.prompt) + len(row.completion)) + 1000
+            size = len(row.model_dump_json().encode())
             if batch and (len(batch) == MAX_ROWS or num_bytes + size > _MAX_BYTES):
                 yield RequestLogBatch(run_id=run_id, rows=tuple(batch))
                 batch, num_bytes = [], 0
@@ -92,17 +96,19 @@ def pack(rows: Iterable[RequestLog]) -> Iterator[RequestLogBatch]:
         yield RequestLogBatch(run_id=run_id, rows=tuple(batch))
 
 
+def bounded(row: RequestLog) -> RequestLog:
+    """The row below 400 kB of JSON, whatever a client sent or a backend said, and without what JSON cannot hold."""
+    names = ("model", "key_id", "trace_id", "finish_reason", "checkpoint_id")
+    texts = {
+        "prompt": row.prompt[:MAX_TEXT],
+        "completion": row.completion[:MAX_TEXT],
+        "error": cut(row.error, _MAX_ERROR),
+    }
+    return row.model_copy(
+        update={name: one_line(getattr(row, name)) for name in names}
+        | {name: text.encode("utf-8", "replace").decode() for name, text in texts.items()}
+    )
+
+
 def _version(row: RequestLog) -> tuple[str, str, int]:
     return row.run_id, row.model, row.model_version
-
-
-async def _publish(publisher: Publisher, batches: Iterable[RequestLogBatch]) -> None:
-    async with WindowPublisher(publisher) as window:
-        for batch in batches:
-            await window.publish(batch, cause_id=batch.rows[0].request_id, key=batch.rows[-1].request_id)
-
-
-def _trimmed(row: RequestLog) -> RequestLog:
-    if max(len(row.prompt), len(row.completion)) <= _MAX_TEXT:
-        return row
-    return row.model_copy(update={"prompt": row.prompt[:_MAX_TEXT], "completion": row.completion[:_MAX_TEXT]})
