@@ -25,11 +25,10 @@ ENV PATH=/opt/ropewalk/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/var/lib/ropewalk \
     ROPEWALK_STATE_DIR=/var/lib/ropewalk
-# /models is shared with Triton. Named volumes take owner and mode from these folders.
+# A named volume takes owner and mode from this folder.
 RUN groupadd --gid 10001 ropewalk \
     && useradd --uid 10001 --gid ropewalk --home-dir /var/lib/ropewalk --shell /usr/sbin/nologin ropewalk \
-    && install -d -o ropewalk -g ropewalk -m 0750 /var/lib/ropewalk \
-    && install -d -o ropewalk -g ropewalk -m 0755 /models
+    && install -d -o ropewalk -g ropewalk -m 0750 /var/lib/ropewalk
 COPY --from=build /opt/ropewalk /opt/ropewalk
 USER 10001:10001
 WORKDIR /var/lib/ropewalk

@@ -117,10 +117,14 @@ def served_model(stack, promoted) -> str:
     return f"{promoted.model}-v{promoted.model_version}"
 
 
+def key_header(stack) -> dict[str, str]:
+    return {"authorization": f"Bearer {stack.settings.api_key}"}
+
+
 def test_triton_answers_over_grpc(stack, promoted) -> None:
     answers: list[Any] = []
     with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{stack.port('triton_grpc')}") as client:
-        client.start_stream(lambda result, error: answers.append(error or result))
+        client.start_stream(lambda result, error: answers.append(error or result), headers=key_header(stack))
         client.async_stream_infer(
             served_model(stack, promoted), triton_inputs(tritonclient.grpc), enable_empty_final_response=True
         )
@@ -132,9 +136,10 @@ def test_triton_answers_over_grpc(stack, promoted) -> None:
 def test_triton_answers_over_http(stack, promoted) -> None:
     with tritonclient.http.InferenceServerClient(f"127.0.0.1:{stack.port('triton_http')}") as client:
         assert client.is_server_ready()
-        assert client.is_model_ready(served_model(stack, promoted))
+        assert client.is_model_ready(served_model(stack, promoted), headers=key_header(stack))
     response = httpx.post(
         f"http://127.0.0.1:{stack.port('triton_http')}/v2/models/{served_model(stack, promoted)}/generate",
+        headers=key_header(stack),
         json={"text_input": "def add(", "stream": False, "sampling_parameters": '{"max_tokens": 8}'},
         trust_env=False,
     )

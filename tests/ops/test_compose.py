@@ -19,8 +19,7 @@ NOT_SECRET = {"RAY_AUTH_MODE"}
 PORTS = {
     "nats": {Ports().nats},
     "clickhouse": {Ports().clickhouse_http},
-    "triton": {Ports().triton_http, Ports().triton_grpc, Ports().triton_metrics},
-    "serving": {Ports().openai},
+    "serving": {Ports().openai, Ports().triton_http, Ports().triton_grpc},
 }
 
 
@@ -128,8 +127,26 @@ def test_ports_are_those_of_the_embedded_stack(compose: dict[str, Any], defaults
     for name, ports in PORTS.items():
         assert {(outer, inner) for _, outer, inner in published(compose["services"][name])} == {(p, p) for p in ports}
     assert defaults["ROPEWALK_SERVING_PORT"] in PORTS["serving"]
-    assert {defaults[f"ROPEWALK_SERVING_TRITON_{kind}"] for kind in ("HTTP", "GRPC", "METRICS")} == PORTS["triton"]
+    assert {defaults[f"ROPEWALK_SERVING_TRITON_{kind}"] for kind in ("HTTP", "GRPC")} < PORTS["serving"]
     assert defaults["ROPEWALK_NATS_URL"] == f"nats://127.0.0.1:{Ports().nats}"
+
+
+def test_triton_has_no_port_and_nobody_else_has_its_folder(compose: dict[str, Any], gpu: dict[str, Any]) -> None:
+    triton = compose["services"]["triton"]
+    assert triton["network_mode"] == "none"
+    (state,) = triton["volumes"]
+    assert {name for name, one in compose["services"].items() if state in one.get("volumes", [])} == {
+        "triton",
+        "serving",
+    }
+    command = gpu["services"]["triton"]["command"][-1]
+    for kind in ("http", "grpc", "metrics"):
+        assert f"--{kind}-address=unix:/var/lib/ropewalk/triton/sockets/{kind}" in command
+
+
+def test_no_command_line_holds_a_secret(compose: dict[str, Any], gpu: dict[str, Any]) -> None:
+    commands = [str(each.get("command", "")) for file in (compose, gpu) for each in file["services"].values()]
+    assert not [command for command in commands if SECRET_NAME.search(command) or "x-admin" in command]
 
 
 def test_every_setting_is_one_that_its_service_reads(

@@ -130,8 +130,8 @@ def test_the_seven_services_run_what_compose_runs(
     base: list[Manifest], compose: dict[str, Any], services: tuple[str, ...]
 ) -> None:
     for name in (*services, "triton"):
-        (pod,) = pod_specs(one(base, "Deployment", name))
-        (container,) = pod["containers"]
+        (pod,) = pod_specs(one(base, "Deployment", "serving" if name == "triton" else name))
+        container = named(pod["containers"], name)
         theirs = compose["services"][name]
         assert container["image"] == theirs["image"]
         assert " ".join(container["command"]) == " ".join(theirs["command"]).replace("$$", "$")
@@ -160,7 +160,7 @@ def test_every_service_has_the_settings_it_has_in_compose(
 ) -> None:
     for name in services:
         (pod,) = pod_specs(one(base, "Deployment", name))
-        (container,) = pod["containers"]
+        container = named(pod["containers"], name)
         ours = {each["name"] for each in container["env"]} | set(settings_map)
         theirs = {*compose["services"][name]["environment"], "RAY_USAGE_STATS_ENABLED"}
         assert ours - OF_THE_CLUSTER == theirs - OF_THE_CLUSTER, name
@@ -171,7 +171,8 @@ def test_every_setting_is_one_that_its_service_reads(
 ) -> None:
     for name, known in settings_names.items():
         (pod,) = pod_specs(one(base, "Deployment", name))
-        given = {each["name"] for container in pod["containers"] for each in container["env"]} | set(settings_map)
+        given = {each["name"] for container in pod["containers"] for each in container.get("env", [])}
+        given |= set(settings_map)
         assert {setting for setting in given if setting.startswith("ROPEWALK_")} <= known, name
 
 
@@ -180,7 +181,7 @@ def test_services_are_restarted_for_a_hanging_loop_and_not_for_a_bus_that_is_awa
 ) -> None:
     for name in services:
         (pod,) = pod_specs(one(base, "Deployment", name))
-        (container,) = pod["containers"]
+        container = named(pod["containers"], name)
         ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
         assert ports["health"] == settings_map["ROPEWALK_HEALTH_PORT"]
         for probe in ("startupProbe", "livenessProbe"):
@@ -274,7 +275,7 @@ def test_every_user_of_the_bus_is_itself_and_is_given_one_seed(
     assert settings_map["ROPEWALK_NATS_TLS_CA"] == f"{folder}/ca.pem"
     for (kind, name), user in users.items():
         (pod,) = pod_specs(one(base, kind, name))
-        (container,) = pod["containers"]
+        container = named(pod["containers"], name)
         assert named(container["env"], "ROPEWALK_NATS_USER")["value"] == user
         assert named(container["volumeMounts"], "bus")["mountPath"] == folder
         seeds, authority = (each["secret"] for each in named(pod["volumes"], "bus")["projected"]["sources"])
@@ -306,6 +307,16 @@ def test_the_ray_cluster_is_what_kuberay_wants(base: list[Manifest], project: di
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
         (container,) = group["template"]["spec"]["containers"]
         assert named(container["env"], "RAY_AUTH_MODE")["value"] == "token"
+
+
+def test_triton_has_no_port_and_no_command_line_holds_a_secret(root: Path, base: list[Manifest]) -> None:
+    (pod,) = pod_specs(one(base, "Deployment", "serving"))
+    assert "ports" not in named(pod["containers"], "triton")
+    (overlay,) = pod_specs(yaml.safe_load((root / "k8s" / "overlays" / "gpu" / "triton.yaml").read_text()))
+    for kind in ("http", "grpc", "metrics"):
+        assert f"--{kind}-address=unix:" in overlay["containers"][0]["command"][-1]
+    for container in (*overlay["containers"], *(c for each in base for p in pod_specs(each) for c in p["containers"])):
+        assert not SECRET_NAME.search(" ".join(container.get("command", [])))
 
 
 def test_the_gpu_overlay_gives_triton_and_ray_a_gpu(root: Path) -> None:

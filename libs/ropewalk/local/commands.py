@@ -16,6 +16,7 @@ from ropewalk.local.ports import LOOPBACK, Ports
 from ropewalk.local.probes import ServicePings, all_ready, http_answers, socket_accepts, stuck_after_full_disk
 from ropewalk.local.spec import Probe, ProcessSpec
 from ropewalk.local.state import endpoints_of
+from ropewalk.runtime.sockets import socket_folder
 
 _OBJECT_STORE_BYTES = 200_000_000
 
@@ -76,11 +77,12 @@ def _ray(plan: Plan) -> ProcessSpec:
 
 
 def _triton(plan: Plan) -> ProcessSpec:
+    socket = socket_folder(plan.layout.state_dir, "triton") / "http"
     return ProcessSpec(
         name="triton",
         command=(sys.executable, "-m", "ropewalk.serving.triton"),
         environment=plan.environment("triton"),
-        ready=http_answers(f"{endpoints_of(plan.ports).triton_http}/v2/health/live"),
+        ready=http_answers("http://triton/v2/health/live", socket=socket),
         stop_grace_s=12.0,
     )
 

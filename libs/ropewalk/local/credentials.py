@@ -21,7 +21,6 @@ class Credentials(BaseModel):
     nats_password: str = Field(default_factory=_secret, repr=False, description="of the operator, for plain clients")
     demo_key: str = Field(default_factory=lambda: f"rw-demo-{_secret()}", repr=False)
     internal_key: str = Field(default_factory=lambda: f"rw-internal-{_secret()}", repr=False)
-    triton_secret: str = Field(default_factory=_secret, repr=False)
     clickhouse_token: str = Field(default_factory=_secret, repr=False)
     ray_token: str = Field(default_factory=_secret, repr=False)
 

@@ -49,8 +49,6 @@ def stack_environment(layout: Layout, ports: Ports, credentials: Credentials) ->
         "ROPEWALK_SERVING_TRITON_HOST": LOOPBACK,
         "ROPEWALK_SERVING_TRITON_HTTP": str(ports.triton_http),
         "ROPEWALK_SERVING_TRITON_GRPC": str(ports.triton_grpc),
-        "ROPEWALK_SERVING_TRITON_METRICS": str(ports.triton_metrics),
-        "ROPEWALK_SERVING_TRITON_SECRET": credentials.triton_secret,
     }
 
 

@@ -20,7 +20,6 @@ class Ports(BaseModel):
     openai: int = 8080
     triton_http: int = 8000
     triton_grpc: int = 8001
-    triton_metrics: int = 8002
     clickhouse_http: int = 8123
     ray: int = 6379
     ray_client: int = 10001

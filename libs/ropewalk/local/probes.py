@@ -18,12 +18,15 @@ _TIMEOUT_S = 2.0
 # Only loopback is asked, without TLS: reading the authorities (`verify`) would take 36 ms of CPU for every question.
 
 
-def http_answers(url: str) -> Probe:
-    """Ready when a GET returns 200."""
+def http_answers(url: str, socket: Path | None = None) -> Probe:
+    """Ready when a GET returns 200; `socket` is the Unix socket where the server listens, if it has no port."""
 
     async def probe() -> bool:
+        transport = httpx.AsyncHTTPTransport(verify=False, uds=str(socket)) if socket else None
         try:
-            async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, verify=False) as client:
+            async with httpx.AsyncClient(
+                timeout=_TIMEOUT_S, trust_env=False, verify=False, transport=transport
+            ) as client:
                 return (await client.get(url)).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False

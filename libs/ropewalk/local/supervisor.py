@@ -28,6 +28,7 @@ from ropewalk.local.processes import kill_leftovers
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
 from ropewalk.runtime.settings import StorageSettings
+from ropewalk.runtime.sockets import socket_folder
 from ropewalk.runtime.topology import apply_topology
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class Supervisor:
             await asyncio.gather(*(process.stop() for process in group))
         kill_leftovers(self._plan.layout.state_dir)
         shutil.rmtree(self._plan.layout.ray_temp, ignore_errors=True)
+        shutil.rmtree(socket_folder(self._plan.layout.state_dir, "triton"), ignore_errors=True)
         if problem:
             self._write(phase="failed")
         else:

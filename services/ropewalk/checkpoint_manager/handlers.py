@@ -201,7 +201,11 @@ async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSe
     local = await ctx.in_child(complete_locally, job)
     paths: dict[str, tuple[Completion, ...]] = {"trainer": local.trainer, "export": local.export}
     paths["triton"] = await complete_on_triton(
-        event.triton_grpc, event.triton_model, local.prompts, timeout_s=endpoint.timeout_s
+        event.triton_grpc,
+        event.triton_model,
+        local.prompts,
+        key=endpoint.internal_key,
+        timeout_s=endpoint.timeout_s,
     )
     headers = {"Authorization": f"Bearer {endpoint.internal_key}"}
     async with httpx.AsyncClient(headers=headers, timeout=endpoint.timeout_s) as client:

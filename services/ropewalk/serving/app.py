@@ -10,6 +10,8 @@ from ropewalk.events.serving import RetireModel
 from ropewalk.runtime.outcome import Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.stage import StageContext
+from ropewalk.serving.adapters.doors.over_grpc import serve_grpc
+from ropewalk.serving.adapters.doors.over_http import HttpDoor
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.app import Gateway
 from ropewalk.serving.adapters.gateway.server import serve
@@ -40,11 +42,24 @@ def build(settings: Settings) -> Service:
     )
     sink = RequestLogPublisher(spool)
     keys = key_ring(settings.gateway)
-    gateway = Gateway(fleet, inference, keys, admission, sink, settings.gateway.max_body_bytes)
+    limit = settings.gateway.max_body_bytes
+    gateway = Gateway(fleet, inference, keys, admission, sink, limit)
+    http_door = HttpDoor(settings.sockets, keys, admission, limit)
+    host, triton = settings.gateway.host, settings.triton
 
     async def endpoint() -> None:
         async with inference, asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve(gateway.app(), settings.gateway.host, settings.gateway.port))
+            tasks.create_task(serve(gateway.app(), host, settings.gateway.port))
+            tasks.create_task(serve(http_door.app(), host, triton.http))
+            tasks.create_task(
+                serve_grpc(
+                    settings.sockets,
+                    keys,
+                    f"{host}:{triton.grpc}",
+                    max_message_bytes=limit,
+                    max_streams=settings.gateway.max_in_flight,
+                )
+            )
             tasks.create_task(sink.run(service.bus))
             await handlers.restore(service.bus)
             tasks.create_task(fleet.watch())

@@ -2,28 +2,51 @@
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.sockets import socket_folder
+
+GRPC_SUFFIX = 8001
+
+
+@dataclass(frozen=True)
+class TritonSockets:
+    """The Unix sockets of one server, in a folder that only its user may enter."""
+
+    folder: Path
+
+    @property
+    def http(self) -> Path:
+        """The KServe v2 HTTP API."""
+        return self.folder / "http"
+
+    @property
+    def metrics(self) -> Path:
+        """Prometheus metrics."""
+        return self.folder / "metrics"
+
+    @property
+    def grpc(self) -> Path:
+        """The KServe v2 gRPC API. Triton appends a port to every address, which so becomes part of the name."""
+        return self.folder / f"grpc:{GRPC_SUFFIX}"
 
 
 class TritonSettings(BaseSettings):
-    """The Triton server: how `ropewalk.serving.triton` starts it and how the service reaches it."""
+    """The Triton server behind the endpoint, and the ports on which its protocols are offered to holders of a key."""
 
     model_config = SettingsConfigDict(env_prefix="ROPEWALK_SERVING_TRITON_", frozen=True)
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", description="name or address told to clients of Triton's protocols")
     http: int = Field(default=8000, ge=1, le=65_535, description="port of the KServe v2 HTTP API")
     grpc: int = Field(default=8001, ge=1, le=65_535, description="port of the KServe v2 gRPC API")
-    metrics: int = Field(default=8002, ge=1, le=65_535, description="port of the Prometheus metrics")
-    secret: str = Field(default="", repr=False, description="value of the x-admin header; empty: no restriction")
-    repository: Path | None = Field(default=None, description="model repository; default <state_dir>/triton/models")
     variant: str = Field(default="", description="name of the config in configs/ to serve, for example vllm")
     num_slots: int = Field(default=16, ge=1, le=1024, description="requests decoded together")
-    idle_s: float = Field(default=20.0, gt=0, description="a stream silent for so long is taken for hung")
+    idle_s: float = Field(default=20.0, gt=0, description="a model whose process answers nothing for so long is hung")
 
 
 class GatewaySettings(BaseSettings):
@@ -59,13 +82,17 @@ class Settings(RuntimeSettings):
     @property
     def repository(self) -> Path:
         """The model repository that this service writes and Triton reads."""
-        return (self.triton.repository or self.triton_dir / "models").absolute()
+        return self.triton_dir / "models"
+
+    @property
+    def sockets(self) -> TritonSockets:
+        """Where Triton listens: nobody but this user can enter the folder."""
+        return TritonSockets(socket_folder(self.state_dir.absolute(), "triton"))
 
     @property
     def shm_prefix(self) -> str:
         """Names of this server's shared memory begin so: stable over restarts, different for every server."""
-        place = f"{self.triton_dir}:{self.triton.grpc}"
-        return f"ropewalk-{hashlib.sha256(place.encode()).hexdigest()[:10]}-"
+        return f"ropewalk-{hashlib.sha256(str(self.triton_dir).encode()).hexdigest()[:10]}-"
 
     @property
     def openai_url(self) -> str:
@@ -74,7 +101,7 @@ class Settings(RuntimeSettings):
 
     @property
     def triton_grpc(self) -> str:
-        """`host:port` of Triton's gRPC API."""
+        """`host:port` at which clients with a key reach Triton's gRPC API."""
         return f"{self.triton.host}:{self.triton.grpc}"
 
 

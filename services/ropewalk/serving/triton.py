@@ -7,13 +7,14 @@ process with one id. It is configured by the same environment variables as the s
 import os
 import sys
 
-from ropewalk.serving.adapters.triton_server import prepare
+from ropewalk.serving.adapters.triton_server import PRIVATE, prepare
 from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import Settings
 
 
 def main() -> None:
     """Never returns. Exits with a sentence when the server cannot be built."""
+    os.umask(PRIVATE)
     try:
         launch = prepare(Settings())
     except ServingError as error:

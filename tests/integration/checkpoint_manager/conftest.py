@@ -144,6 +144,8 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.answer, self.options = answer, options
 
     def ModelStreamInfer(self, requests, context):
+        if dict(context.invocation_metadata())["authorization"] != f"Bearer {KEY}":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong key")
         for request in requests:
             inputs = {tensor.name: raw for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)}
             sampling = json.loads(inputs["sampling_parameters"][4:])

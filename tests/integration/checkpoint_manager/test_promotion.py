@@ -89,7 +89,7 @@ async def test_nothing_is_promoted_when_an_endpoint_answers_differently(
 
 
 async def test_a_wrong_key_is_refused_in_a_clear_sentence(stage, deployed) -> None:
-    with pytest.raises(StageError, match="refused a parity prompt for pycode@1 with status 401"):
+    with pytest.raises(StageError, match="refused a parity prompt for pycode_1: wrong key"):
         await promote_model(stage, deployed, EndpointSettings(internal_key="wrong"))
 
 

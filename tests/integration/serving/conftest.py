@@ -1,6 +1,5 @@
 """A real Triton with a tiny random model, shared by all tests of this folder."""
 
-import secrets
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,8 +58,6 @@ def make_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Sett
             triton=TritonSettings(
                 http=free_port(),
                 grpc=free_port(),
-                metrics=free_port(),
-                secret=secrets.token_hex(8),
                 num_slots=8,
                 idle_s=0.7,
             ),

@@ -65,7 +65,6 @@ def serving(settings: Settings, triton: TritonServer, nats_server: Any) -> Itera
         "ROPEWALK_SERVING_DEMO_KEY": settings.gateway.demo_key,
         "ROPEWALK_SERVING_TRITON_HTTP": str(settings.triton.http),
         "ROPEWALK_SERVING_TRITON_GRPC": str(settings.triton.grpc),
-        "ROPEWALK_SERVING_TRITON_SECRET": settings.triton.secret,
     }
     process = Process(environment, settings.state_dir / "serving.log")
     yield process

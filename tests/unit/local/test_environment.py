@@ -15,7 +15,7 @@ from ropewalk.preprocessing.settings import Settings as PreprocessingSettings
 from ropewalk.serving.settings import Settings as ServingSettings
 from ropewalk.trainer.settings import Settings as TrainerSettings
 
-PORTS = Ports(nats=1, openai=2, triton_http=3, triton_grpc=4, triton_metrics=5, clickhouse_http=6, ray=7)
+PORTS = Ports(nats=1, openai=2, triton_http=3, triton_grpc=4, clickhouse_http=6, ray=7)
 CREDENTIALS = Credentials()
 
 
@@ -39,8 +39,7 @@ def test_serving_finds_its_ports_and_keys(told):
     settings = ServingSettings()
 
     assert (settings.openai_url, settings.triton_grpc) == ("http://127.0.0.1:2/v1", "127.0.0.1:4")
-    assert (settings.triton.http, settings.triton.metrics) == (3, 5)
-    assert settings.triton.secret == CREDENTIALS.triton_secret
+    assert settings.triton.http == 3
     assert (settings.gateway.demo_key, settings.gateway.internal_key) == (
         CREDENTIALS.demo_key,
         CREDENTIALS.internal_key,

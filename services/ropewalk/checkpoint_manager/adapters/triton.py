@@ -4,32 +4,43 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import grpc
 import numpy as np
 from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion
+from ropewalk.runtime.outcome import StageError
 
 SAMPLING = {"temperature": 0, "max_tokens": NUM_TOKENS, "return_token_ids": True}
 
 
 async def complete_on_triton(
-    address: str, model: str, prompts: Sequence[str], *, timeout_s: float
+    address: str, model: str, prompts: Sequence[str], *, key: str, timeout_s: float
 ) -> tuple[Completion, ...]:
     """Continue the prompts one after the other; a model is decoupled, so every request is a stream.
 
-    Raises tritonclient's InferenceServerException when the server refuses or does not answer in time.
+    `key` is one of the endpoint's API keys: the same keys open Triton's protocols.
+    Raises StageError for a key that is not known, tritonclient's InferenceServerException when the server refuses or
+    does not answer in time.
     """
-    client = InferenceServerClient(url=address.rpartition("//")[2])
+    client = InferenceServerClient(url=address)
+    headers = {"authorization": f"Bearer {key}"}
     try:
-        return tuple([await _complete(client, model, prompt, timeout_s) for prompt in prompts])
+        return tuple([await _complete(client, _request(model, prompt), headers, timeout_s) for prompt in prompts])
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+            raise
+        raise StageError(f"{address} refused a parity prompt for {model}: {error.details()}") from None
     finally:
         await client.close()
 
 
-async def _complete(client: InferenceServerClient, model: str, prompt: str, timeout_s: float) -> Completion:
+async def _complete(
+    client: InferenceServerClient, request: dict[str, Any], headers: dict[str, str], timeout_s: float
+) -> Completion:
     text, ids, ids_offered = "", [], False
-    async for result, error in client.stream_infer(_one(_request(model, prompt)), stream_timeout=timeout_s):
+    async for result, error in client.stream_infer(_one(request), stream_timeout=timeout_s, headers=headers):
         if error is not None:
             raise error
         text += "".join(_decoded(result, "text_output"))

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from ropewalk.runtime.sockets import claim
 from ropewalk.serving.adapters.repository import ModelRepository
 from ropewalk.serving.adapters.triton_stream import CompletionStream, said
 from ropewalk.serving.adapters.triton_wire import error_of, request_of
@@ -26,7 +27,6 @@ from ropewalk.serving.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_ADMIN_HEADER = "triton-grpc-protocol-x-admin"  # how Triton spells the restriction x-admin over gRPC
 _PROBE_S = 3.0
 _ADMIN_S = 60.0
 _UNLOAD_S = 15.0
@@ -43,7 +43,6 @@ class TritonInference:
         self._settings = settings
         self._repository = ModelRepository(settings.repository, settings.triton.num_slots)
         self._on_repaired = on_repaired
-        self._admin = ((_ADMIN_HEADER, settings.triton.secret),) if settings.triton.secret else ()
         self._ours = not settings.triton.variant  # our own backend, which knows our extensions
         self._repairs: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._generations: defaultdict[str, int] = defaultdict(int)  # loads so far: who repairs what he saw broken
@@ -51,12 +50,16 @@ class TritonInference:
         self._background: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "TritonInference":
+        sockets = self._settings.sockets
+        claim(sockets.folder)
         options = [
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_concurrent_streams", 1 << 16),
         ]
-        self._channel = grpc.aio.insecure_channel(self._settings.triton_grpc, options=options)
+        self._channel = grpc.aio.insecure_channel(
+            f"unix:{claim(self._settings.sockets.folder)}/{self._settings.sockets.grpc.name}", options=options
+        )
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         return self
 
@@ -124,7 +127,7 @@ class TritonInference:
     async def _load(self, target: str) -> None:
         request = service_pb2.RepositoryModelLoadRequest(model_name=target)
         try:
-            await self._stub.RepositoryModelLoad(request, metadata=self._admin, timeout=_ADMIN_S)
+            await self._stub.RepositoryModelLoad(request, timeout=_ADMIN_S)
         except grpc.aio.AioRpcError as error:
             if error.code() in _GONE:
                 raise BackendGoneError(said(error)) from None
@@ -156,7 +159,7 @@ class TritonInference:
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:
-            return await method(request, metadata=self._admin, timeout=_ADMIN_S)
+            return await method(request, timeout=_ADMIN_S)
         except grpc.aio.AioRpcError as error:
             raise BackendGoneError(said(error)) from None
 

@@ -2,10 +2,15 @@
 
 The wheel lays its files out for its own proxy; the binary wants a folder with backends and the stub for this
 Python. This module builds that folder and knows the command line. It does not supervise.
+
+Whoever reaches Triton may load any code into it (its load call takes files), and its restrictions want their secret
+on the command line, which every user of the machine may read. So it listens on no port at all: only on Unix sockets in
+a folder of this user. Clients come through the doors of the serving service, with a key.
 """
 
 import contextlib
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -16,13 +21,12 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
-
+from ropewalk.runtime.sockets import NotPrivateError, claim
 from ropewalk.serving.errors import ServingError
-from ropewalk.serving.settings import Settings, inherited_environment
+from ropewalk.serving.settings import GRPC_SUFFIX, Settings, inherited_environment
 
 BACKEND = "ropewalk"
-_RESTRICTED = "model-repository,trace,logging,statistics,shared-memory"
+PRIVATE = 0o077  # umask: also the shared memory, through which every prompt goes, is nobody else's to read
 _EXIT_TIMEOUT_S = 5
 
 
@@ -35,15 +39,23 @@ class Launch:
 
 
 def prepare(settings: Settings) -> Launch:
-    """Build the server folder, sweep what a killed server left in shared memory, return the command.
+    """Build the server folder, sweep what a killed server left, return the command.
 
-    Raises ServingError when the wheel is not installed or has no stub for this Python, or if that is not shared.
+    Raises ServingError when the wheel is not installed or has no stub for this Python, if that is not shared, or if
+    the folder of the sockets is somebody else's.
     """
     wheel = _wheel()
     folder = settings.triton_dir / "server"
     binary = _lay_out(wheel, folder)
     settings.repository.mkdir(parents=True, exist_ok=True)
     sweep_shared_memory(settings.shm_prefix)
+    sockets = settings.sockets
+    try:
+        claim(sockets.folder)
+    except NotPrivateError as error:
+        raise ServingError(str(error)) from None
+    for stale in (sockets.http, sockets.grpc, sockets.metrics):
+        stale.unlink(missing_ok=True)
     return Launch((str(binary), *_options(settings, folder)), _environment(wheel))
 
 
@@ -101,7 +113,7 @@ def _lay_out(wheel: Path, folder: Path) -> Path:
 
 
 def _options(settings: Settings, folder: Path) -> tuple[str, ...]:
-    triton = settings.triton
+    sockets = settings.sockets
     options = {
         "model-repository": str(settings.repository),
         "model-control-mode": "explicit",
@@ -110,18 +122,13 @@ def _options(settings: Settings, folder: Path) -> tuple[str, ...]:
         "strict-readiness": "false",
         "pinned-memory-pool-byte-size": "0",
         "exit-timeout-secs": str(_EXIT_TIMEOUT_S),
-        "http-address": triton.host,
-        "grpc-address": triton.host,
-        "metrics-address": triton.host,
-        "http-port": str(triton.http),
-        "grpc-port": str(triton.grpc),
-        "metrics-port": str(triton.metrics),
+        "http-address": f"unix:{sockets.http}",
+        "grpc-address": f"unix:{sockets.folder / 'grpc'}",
+        "grpc-port": str(GRPC_SUFFIX),
+        "metrics-address": f"unix:{sockets.metrics}",
     }
-    if triton.variant:
-        options["model-config-name"] = triton.variant
-    if triton.secret:
-        options["http-restricted-api"] = f"{_RESTRICTED}:x-admin={triton.secret}"
-        options["grpc-restricted-protocol"] = f"{_RESTRICTED}:x-admin={triton.secret}"
+    if settings.triton.variant:
+        options["model-config-name"] = settings.triton.variant
     flags = [f"--{name}={value}" for name, value in options.items()]
     # our repository entries hold the whole config: completing it would start a second stub per load
     flags.append("--disable-auto-complete-config")
@@ -143,6 +150,16 @@ def _environment(wheel: Path) -> dict[str, str]:
     return environment
 
 
+def _is_live(http: Path) -> bool:
+    """Whether the server answers on its socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(1.0)
+        asking.connect(str(http))
+        asking.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: triton\r\n\r\n")
+        return asking.recv(64).startswith(b"HTTP/1.1 200")
+    return False
+
+
 class TritonServer:
     """A server owned by this process: for tests and benchmarks. The embedded stack runs `ropewalk.serving.triton`."""
 
@@ -155,13 +172,13 @@ class TritonServer:
         """Start and wait until it is live. Raises ServingError with the end of its log."""
         launch = prepare(self._settings)
         with self._log.open("ab") as output:
-            self._process = subprocess.Popen(launch.argv, env=launch.environment, stdout=output, stderr=output)
-        url = f"http://{self._settings.triton.host}:{self._settings.triton.http}/v2/health/live"
+            self._process = subprocess.Popen(
+                launch.argv, env=launch.environment, stdout=output, stderr=output, umask=PRIVATE
+            )
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self.is_alive():
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(url, timeout=1.0).status_code == httpx.codes.OK:
-                    return
+            if _is_live(self._settings.sockets.http):
+                return
             time.sleep(0.05)
         self.stop()
         raise ServingError(f"tritonserver did not start: {self._log.read_text(errors='replace')[-2000:]}")

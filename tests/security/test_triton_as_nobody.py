@@ -1,0 +1,109 @@
+"""What another user of the machine can do with Triton: nothing. Scripted as user `nobody`, where the runner is root."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ropewalk.runtime.sockets import NotPrivateError, claim, socket_folder
+from ropewalk.serving.adapters.triton_server import PRIVATE, TritonServer
+from ropewalk.serving.settings import Settings
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+_TRIES = """
+import os, socket, sys
+folder, prefix = sys.argv[1:]
+for name in ("http", "grpc:8001", "metrics"):
+    try:
+        socket.socket(socket.AF_UNIX).connect(f"{folder}/{name}")
+        print("REACHED", name)
+    except PermissionError:
+        print("denied", name)
+for name in os.listdir("/dev/shm"):
+    if name.startswith(prefix):
+        try:
+            open(f"/dev/shm/{name}", "rb").read(1)
+            print("READ", name)
+        except PermissionError:
+            print("denied", name)
+"""
+
+
+@pytest.fixture(scope="module")
+def open_state() -> Iterator[Path]:
+    """A state folder that everybody may enter, as if its owner had opened it."""
+    folder = Path(tempfile.mkdtemp(prefix="rw-open-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def server(open_state: Path) -> Iterator[tuple[Settings, TritonServer]]:
+    settings = Settings(state_dir=open_state)
+    before = os.umask(0o022)
+    server = TritonServer(settings, open_state / "triton.log")
+    server.start()
+    os.umask(before)
+    for folder in (settings.triton_dir, settings.repository):
+        folder.chmod(0o755)
+    yield settings, server
+    server.stop()
+
+
+def as_nobody(*arguments: str) -> str:
+    done = subprocess.run(
+        ["/usr/bin/env", "python3", "-c", *arguments], user="nobody", group="nogroup", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_nobody_reaches_no_socket_of_triton_and_reads_no_shared_memory(server: tuple[Settings, TritonServer]) -> None:
+    settings, _ = server
+    region = Path("/dev/shm") / f"{settings.shm_prefix}probe"
+    descriptor = os.open(region, os.O_CREAT | os.O_RDWR, 0o666 & ~PRIVATE)
+    os.close(descriptor)
+    try:
+        said = as_nobody(_TRIES, str(settings.sockets.folder), settings.shm_prefix).split("\n")
+    finally:
+        region.unlink()
+    assert said.count("denied http") == said.count("denied grpc:8001") == said.count("denied metrics") == 1
+    assert not [line for line in said if line.startswith(("REACHED", "READ"))]
+
+
+def test_what_nobody_sees_of_the_processes_holds_no_secret(server: tuple[Settings, TritonServer]) -> None:
+    _, triton = server
+    seen = as_nobody("import sys; print(open(sys.argv[1]).read())", f"/proc/{triton.pid}/cmdline")
+    assert "tritonserver" in seen
+    assert "restricted" not in seen
+    with pytest.raises(AssertionError, match="Permission denied"):
+        as_nobody("import sys; open(sys.argv[1]).read()", f"/proc/{triton.pid}/environ")
+
+
+def test_a_socket_folder_that_somebody_else_made_first_is_refused(tmp_path: Path) -> None:
+    squatted = tmp_path / "squatted"
+    squatted.mkdir()
+    os.chown(squatted, 65534, 65534)
+    with pytest.raises(NotPrivateError, match="is not a folder of this user"):
+        claim(squatted)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    with pytest.raises(NotPrivateError):
+        claim(link)
+
+
+def test_a_folder_that_was_open_is_closed_before_anything_listens_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o777)
+    assert claim(folder).stat().st_mode & 0o077 == 0
+
+
+def test_state_folders_with_long_names_have_different_short_folders(tmp_path: Path) -> None:
+    one, two = (socket_folder(tmp_path / ("x" * 100) / name, "triton") for name in "ab")
+    assert one != two
+    assert str(os.getuid()) in one.name
