@@ -27,7 +27,7 @@ from ropewalk.preprocessing.adapters.workers import Workers
 from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, contaminated, distinct, find_pairs
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
 from ropewalk.preprocessing.domain.states import HELD_OUT, KEPT, count_states, first_states
-from ropewalk.preprocessing.domain.words import hash_words, ngrams
+from ropewalk.preprocessing.domain.words import ngrams_of
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
@@ -69,8 +69,7 @@ class _Driver:
         return self._assemble(corpus, tokenizer, encoded, evalset_uri)
 
     def _decontaminate(self, corpus: CleanedCorpus) -> None:
-        held_out = [plain_text(document).encode() for _, document in corpus.documents(HELD_OUT)]
-        documents = ngrams(hash_words(held_out), GRAM_WORDS)
+        documents = ngrams_of((plain_text(document) for _, document in corpus.documents(HELD_OUT)), GRAM_WORDS)
         grams = distinct(documents.hashes)
         if not len(grams):
             return
@@ -84,7 +83,7 @@ class _Driver:
         pairs = np.concatenate([part + np.array([first, 0]) for part, first in zip(found, firsts, strict=True)])
         training = pairs[np.isin(pairs[:, 0], corpus.in_state(KEPT))]
         own = find_pairs(documents, grams)
-        for at in contaminated(training, own, len(corpus.in_state(KEPT)) + len(held_out)):
+        for at in contaminated(training, own, len(corpus.in_state(KEPT)) + len(documents.lengths)):
             corpus.states[at] = "contaminated"
         self._objects.delete(uri)
 

@@ -21,7 +21,6 @@ from ropewalk.corpus.document import (
     DOCUMENTS,
     Document,
     content_id,
-    message_records,
     read_documents,
     write_documents,
     write_records,
@@ -31,10 +30,11 @@ from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, Pairs, find_
 from ropewalk.preprocessing.domain.dedup import NUM_HASHES, SHINGLE_WORDS
 from ropewalk.preprocessing.domain.normalise import Profile, normalise
 from ropewalk.preprocessing.domain.quality import score
+from ropewalk.preprocessing.domain.scripts import fold_whole
 from ropewalk.preprocessing.domain.words import batches, hash_words, ngrams
 from ropewalk.storage.connect import StoreAddress
 
-CLEANING = 1  # part of every key below: raise it when a rule of cleaning changes
+CLEANING = 2  # part of every key below: raise it when a rule of cleaning changes
 SCORES = "scores.jsonl.zst"
 SIGNATURES = "signatures.npy"
 CONTENT = "content.json"
@@ -73,7 +73,7 @@ def match_grams(store: StoreAddress, uri: str, grams_uri: str) -> tuple[Pairs, f
     began = time.process_time()
     objects = store.connect()
     grams = np.load(objects.fetch(grams_uri) / GRAMS)
-    texts = (plain_text(document).encode() for document in read_documents(objects.fetch(uri) / DOCUMENTS))
+    texts = (plain_text(document) for document in read_documents(objects.fetch(uri) / DOCUMENTS))
     found, first = [np.zeros((0, 2), dtype=np.int64)], 0
     for group in batches(texts):
         found.append(find_pairs(ngrams(hash_words(group), GRAM_WORDS), grams) + np.array([first, 0]))
@@ -116,7 +116,7 @@ def _write_features(folder: Path, texts: list[str]) -> None:
     """One row per document: scores, and MinHash signature (uint32, all zero without a shingle)."""
     records: list[dict[str, Any]] = []
     signatures: list[NDArray[np.uint32]] = [np.zeros((0, NUM_HASHES), dtype=np.uint32)]
-    for group in batches(text.encode() for text in texts):
+    for group in batches(texts):
         words = hash_words(group)
         shingles = ngrams(words, SHINGLE_WORDS)
         matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
@@ -132,8 +132,11 @@ def _write_features(folder: Path, texts: list[str]) -> None:
 
 
 def _content(document: Document) -> str:
-    """The identity of the normalised content."""
-    return content_id(orjson.dumps(message_records(document.messages)) if document.messages else document.text.encode())
+    """The identity of the folded content: the same for texts that differ in quotes, capitals or white space only."""
+    if not document.messages:
+        return content_id(fold_whole(document.text).encode())
+    turns = [[turn.role, fold_whole(turn.content)] for turn in document.messages]
+    return content_id(orjson.dumps(turns))
 
 
 def _hash(*parts: object) -> str:

@@ -11,17 +11,21 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ropewalk.preprocessing.domain.normalise import Profile
+from ropewalk.preprocessing.domain.scripts import count_letters
 
 _LETTERS = np.array([(chr(byte).isalpha() and byte < 0x80) or byte >= 0xC0 for byte in range(256)])
 _DIGITS = np.array([0x30 <= byte <= 0x39 for byte in range(256)])
 _SPACES = np.array([byte in b" \t\n" for byte in range(256)])
 _CONTINUATIONS = np.array([0x80 <= byte < 0xC0 for byte in range(256)])
-_WORD_CHARS = _LETTERS | _DIGITS | np.array([byte == ord("_") for byte in range(256)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Shares are of the characters that are not white space, of the words, or of the lines that are not blank."""
+    """Shares are of the characters that are not white space, of the words, or of the lines that are not blank.
+
+    The characters of a word are its letters and digits: vowel signs and other marks would make the words of Malayalam
+    or Tamil twice as long as they are.
+    """
 
     num_chars: int
     num_words: int
@@ -85,7 +89,7 @@ def score(text: str, num_words: int) -> Scores:
         num_lines=num_lines,
         mean_line_bytes=float(line_bytes.sum()) / num_lines,
         max_line_bytes=int(line_bytes.max()),
-        mean_word_chars=int(counts[_WORD_CHARS].sum()) / max(1, num_words),
+        mean_word_chars=count_letters(text) / max(1, num_words),
         letter_share=int(counts[_LETTERS].sum()) / num_chars,
         digit_share=int(counts[_DIGITS].sum()) / num_chars,
         hash_or_ellipsis_per_word=(int(counts[0x23]) + text.count("...") + text.count("…")) / max(1, num_words),
