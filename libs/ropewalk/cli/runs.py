@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import JsonValue
-from rich.table import Table
 
 from ropewalk.cli.app import AsJson, StateDir, app, with_client
+from ropewalk.cli.dry_run import show_dry_run
 from ropewalk.cli.durations import seconds_of
-from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, print_json, say
+from ropewalk.cli.terminal import complain, print_json, say
 from ropewalk.cli.timeline import RunId, event_line
 from ropewalk.client import Client
 from ropewalk.events.base import Message
-from ropewalk.events.foreign import one_line
-from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunRejected
+from ropewalk.events.run import RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
-from ropewalk.recipes.recipe import Recipe
+from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.runtime.codec import Stored
 
 
@@ -34,7 +32,7 @@ class CancelMode(StrEnum):
 @app.command()
 def submit(
     recipe: Annotated[str, typer.Argument(help="A built-in recipe's name or a YAML file.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the recipe and its plan; send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan, data, time and price; send nothing.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time, instead of the recipe's.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Your own id for the run.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print the run's events until it is over.")] = False,
@@ -53,11 +51,7 @@ def submit(
         fields = {**fields, "minutes": minutes}
     complete = resolve_recipe(fields)
     if dry_run:
-        if as_json:
-            print_json({"recipe": complete.as_json(), "recipe_sha256": complete.sha256()})
-        else:
-            console.print(recipe_view(complete), plan_view(complete))
-        return
+        raise typer.Exit(0 if show_dry_run(complete, as_json=as_json) else 2)
     deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
     submitted = with_client(
         lambda client: client.submit(
@@ -71,6 +65,7 @@ def submit(
         say(submitted)
     if follow:
         raise typer.Exit(with_client(lambda client: _print_until_over(client, submitted), state_dir))
+    raise typer.Exit(_say_answer(submitted, with_client(lambda client: client.answer(submitted), state_dir)))
 
 
 @app.command()
@@ -101,50 +96,16 @@ def user_name() -> str:
         return ""
 
 
-def with_absolute_paths(fields: dict[str, JsonValue], folder: Path) -> dict[str, JsonValue]:
-    """Source paths as the services must see them, who run elsewhere; what is no path is left to the recipe's check."""
-    sources = fields.get("sources")
-    if not isinstance(sources, list):
-        return fields
-    return {**fields, "sources": [_absolute(source, folder) for source in sources]}
-
-
-def _absolute(source: JsonValue, folder: Path) -> JsonValue:
-    path = source.get("path") if isinstance(source, dict) else None
-    if isinstance(source, dict) and isinstance(path, str):
-        return {**source, "path": str(folder / Path(path).expanduser())}
-    return source
-
-
-def recipe_view(recipe: Recipe) -> Table:
-    """What a person wrote."""
-    table = Table(title=f"recipe {recipe.name} · {recipe.sha256()[:12]}", box=None, title_justify="left")
-    table.add_column("field", style="dim")
-    table.add_column("value", overflow="fold")
-    for name, value in recipe.as_json().items():
-        if name not in ("plan", "sources"):
-            table.add_row(name, one_line(_in_words(value), MOST_IN_A_LINE))
-    for source in recipe.sources:
-        table.add_row("source", one_line(f"{source.path} ({source.licence}, {source.format})", MOST_IN_A_LINE))
-    return table
-
-
-def _in_words(value: JsonValue) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items() if item != "")
-    return str(value)
-
-
-def plan_view(recipe: Recipe) -> Table:
-    """What follows from it."""
-    table = Table(title="derived plan", box=None, title_justify="left")
-    table.add_column("field", style="dim")
-    table.add_column("value", justify="right")
-    table.add_column("unit")
-    for name, field in type(recipe.derived).model_fields.items():
-        value = getattr(recipe.derived, name)
-        table.add_row(name, f"{value:g}" if isinstance(value, float) else f"{value:,}", field.description or "")
-    return table
+def _say_answer(run_id: str, answer: RunAccepted | RunRejected | None) -> int:
+    """A rejection is said now, not when somebody looks. Standard output has the id alone, for scripts."""
+    match answer:
+        case RunRejected(violations=violations):
+            for violation in violations:
+                complain(violation)
+            return 2
+        case None:
+            complain(f"nobody has accepted {run_id} yet: `ropewalk status`, `ropewalk show {run_id}`", style="yellow")
+    return 0
 
 
 async def _print_until_over(client: Client, run_id: str) -> int:

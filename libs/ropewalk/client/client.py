@@ -1,8 +1,10 @@
 """The asynchronous client: requests go out on the bus, answers are read from the log."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -14,8 +16,9 @@ from ropewalk.client.log import all_runs
 from ropewalk.client.run_id import check_run_id, new_run_id
 from ropewalk.client.settings import ClientSettings, find_settings
 from ropewalk.events.base import Message
-from ropewalk.events.run import CancelRun, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
+from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
 from ropewalk.projections.runs import RunSummary
+from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import Stored
@@ -69,9 +72,10 @@ class Client:
         """Ask for a run and return its id. Whether the recipe is sound is decided by ingest, in the log.
 
         A higher `priority` is served first; `deadline_s` seconds from now the run fails (0: never). Raises
-        ClientError if `run_id` is not valid or that of a run that was rejected.
+        ClientError if `run_id` is not valid or that of a run that was rejected. Relative paths are meant from the
+        working folder of this process.
         """
-        fields = recipe.as_json() if isinstance(recipe, Recipe) else recipe
+        fields = with_absolute_paths(recipe.as_json() if isinstance(recipe, Recipe) else recipe, Path.cwd())
         chosen = check_run_id(run_id or self.new_run_id(fields))
         if run_id and (rejected := await self.bus.last(RunRejected, run_id)) is not None:
             reason = rejected.violations[0]
@@ -80,7 +84,16 @@ class Client:
         await self.bus.publish(request)
         return chosen
 
-    async def follow(self, run_id: str) -> AsyncIterator[Stored[Message]]:
+    async def answer(self, run_id: str, within_s: float = 15.0) -> RunAccepted | RunRejected | None:
+        """Whether a run that was submitted is accepted or rejected; None if nobody says so in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s), contextlib.aclosing(self.follow(run_id)) as facts:
+                async for stored in facts:
+                    if isinstance(stored.message, RunAccepted | RunRejected):
+                        return stored.message
+        return None
+
+    async def follow(self, run_id: str) -> AsyncGenerator[Stored[Message], None]:
         """The facts of a run from its beginning, until it is over."""
         async for stored in self.bus.follow(f"evt.*.*.*.{check_run_id(run_id)}"):
             yield stored

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-_FAMILIES = ("qwen3", "qwen2", "llama", "mistral")
+from ropewalk.model.families import rope_of, why_not_served
 
 
 class UnsupportedModelError(ValueError):
@@ -64,7 +64,8 @@ class Weights:
 def read_architecture(folder: Path, max_length: int | None = None) -> Architecture:
     """The shape of the model in `folder`; `max_length` caps the context. Raises UnsupportedModelError."""
     config = _read_json(folder / "config.json")
-    _check_supported(config)
+    if reason := why_not_served(config):
+        raise UnsupportedModelError(reason)
     heads = config["num_attention_heads"]
     positions = config.get("max_position_embeddings", 2048)
     return Architecture(
@@ -75,7 +76,7 @@ def read_architecture(folder: Path, max_length: int | None = None) -> Architectu
         num_kv_heads=config.get("num_key_value_heads") or heads,
         head_dim=config.get("head_dim") or config["hidden_size"] // heads,
         rms_eps=config.get("rms_norm_eps", 1e-6),
-        rope_theta=float(_rope(config).get("rope_theta", config.get("rope_theta", 10_000.0))),
+        rope_theta=float(rope_of(config).get("rope_theta", config.get("rope_theta", 10_000.0))),
         context_length=min(positions, max_length or positions),
         eos_ids=_eos_ids(folder, config),
     )
@@ -111,25 +112,6 @@ def _layer(tensors: dict[str, Tensor], at: str) -> Layer:
         gate_up=torch.cat([tensors[f"{at}mlp.{name}_proj.weight"] for name in ("gate", "up")]),
         down=tensors[f"{at}mlp.down_proj.weight"],
     )
-
-
-def _check_supported(config: dict[str, Any]) -> None:
-    family = config.get("model_type")
-    if family not in _FAMILIES:
-        raise UnsupportedModelError(f"model_type is {family!r}; this decoder runs {', '.join(_FAMILIES)}")
-    rope = _rope(config).get("rope_type", "default")
-    if rope != "default":
-        raise UnsupportedModelError(f"rope_type is {rope!r}; this decoder knows only 'default'")
-    if config.get("hidden_act", "silu") != "silu":
-        raise UnsupportedModelError(f"hidden_act is {config['hidden_act']!r}; this decoder knows only 'silu'")
-    uses_window = config.get("use_sliding_window", family == "mistral") and config.get("sliding_window")
-    if uses_window and uses_window < config.get("max_position_embeddings", 0):
-        raise UnsupportedModelError(f"sliding_window is {uses_window}; this decoder has no window attention")
-
-
-def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    """`rope_parameters` since transformers 5, `rope_scaling` before."""
-    return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
 def _eos_ids(folder: Path, config: dict[str, Any]) -> frozenset[int]:

@@ -11,7 +11,7 @@ from ropewalk.runtime.service import Service
 def build(settings: Settings) -> Service:
     """The service, ready to run."""
     service = Service("ingest", settings)
-    service.on(SubmitRun, lambda request: handlers.submit_run(request, service.bus), purpose="submit")
+    service.on(SubmitRun, lambda request: handlers.submit_run(request, service.bus, settings), purpose="submit")
     service.on(CancelRun, lambda request: handlers.cancel_run(request, service.bus), purpose="cancel")
     service.stage("ingest", RunAccepted, partial(handlers.ingest_sources, settings=settings))
     return service

@@ -4,7 +4,9 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+from ropewalk.corpus.preflight import data_violations, recipe_violations
 from ropewalk.corpus.reading.records import Limits
+from ropewalk.corpus.reading.survey import SurveyLimits, survey
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import (
@@ -17,9 +19,7 @@ from ropewalk.events.run import (
     StageCapacity,
     SubmitRun,
 )
-from ropewalk.ingest.adapters.base_model import base_model_violations
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
-from ropewalk.ingest.adapters.sources import source_violations
 from ropewalk.ingest.domain.capacity import TRAINING, worker_violations
 from ropewalk.ingest.ports import Timeline
 from ropewalk.ingest.settings import Settings
@@ -29,14 +29,17 @@ from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.stage import StageContext
 
+# Before a run is accepted its data is looked at for this long at most; what is larger is simply accepted.
+_FIRST_LOOK = SurveyLimits(seconds=2.0, num_bytes=8_000_000, num_files=20_000)
 
-async def submit_run(request: SubmitRun, timeline: Timeline) -> Outcome:
+
+async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings) -> Outcome:
     """Complete and freeze the recipe, or say everything that is wrong with it.
 
     A run id is taken once: the same request again changes nothing, another one touches neither the run that was
     accepted under the id nor the end of one that was rejected.
     """
-    recipe, violations = await asyncio.to_thread(_checked, request)
+    recipe, violations = await asyncio.to_thread(_checked, request, settings)
     if recipe is not None:
         violations = bounded(violations + worker_violations(recipe, await timeline.last(StageCapacity, TRAINING)))
     rejected = await timeline.last(RunRejected, request.run_id)
@@ -67,13 +70,20 @@ async def submit_run(request: SubmitRun, timeline: Timeline) -> Outcome:
     )
 
 
-def _checked(request: SubmitRun) -> tuple[Recipe | None, tuple[str, ...]]:
+def _checked(request: SubmitRun, settings: Settings) -> tuple[Recipe | None, tuple[str, ...]]:
     """The complete recipe and what is wrong with it; no recipe where it cannot even be completed."""
     try:
         recipe = resolve_recipe(request.recipe)
     except RecipeError as error:
         return None, error.violations
-    return recipe, source_violations(recipe) + base_model_violations(recipe)
+    violations = recipe_violations(recipe, any_family=settings.ingest_any_family)
+    if not violations:
+        violations = data_violations(recipe, survey(recipe.sources, _FIRST_LOOK, _limits(settings)))
+    return recipe, violations
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(record_bytes=settings.ingest_record_bytes, segment_bytes=settings.ingest_segment_bytes)
 
 
 async def cancel_run(request: CancelRun, timeline: Timeline) -> Outcome:
@@ -100,7 +110,7 @@ async def ingest_sources(ctx: StageContext, accepted: RunAccepted, *, settings: 
     job = IngestJob(
         run_id=accepted.run_id,
         sources=ctx.recipe.sources,
-        limits=Limits(record_bytes=settings.ingest_record_bytes, segment_bytes=settings.ingest_segment_bytes),
+        limits=_limits(settings),
         store=settings.store,
         scratch=ctx.scratch,
         fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),

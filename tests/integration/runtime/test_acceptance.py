@@ -6,13 +6,14 @@ import pytest
 
 from ropewalk.events.run import RunAccepted, RunEnding, RunRejected, SubmitRun
 from ropewalk.ingest.handlers import submit_run
+from ropewalk.ingest.settings import Settings
 from ropewalk.runtime.errors import ConflictError
 from ropewalk.runtime.outcome import Done, Reject
 
 
 async def test_two_requests_at_once_accept_the_run_once(bus) -> None:
     request = SubmitRun(run_id="twice", recipe={"base": "python-stdlib-tiny"})
-    outcomes = await asyncio.gather(*(submit_run(request, bus) for _ in range(2)))
+    outcomes = await asyncio.gather(*(submit_run(request, bus, Settings()) for _ in range(2)))
     assert all(isinstance(outcome, Done) and outcome.messages for outcome in outcomes)  # both saw no earlier one
     for cause_id, outcome in zip(("first", "second"), outcomes, strict=True):
         await bus.publish_all(outcome.messages, cause_id=cause_id)
@@ -22,14 +23,14 @@ async def test_two_requests_at_once_accept_the_run_once(bus) -> None:
 
 async def test_of_two_recipes_at_once_the_second_is_told_that_the_run_has_another(bus) -> None:
     requests = [SubmitRun(run_id="r", recipe={"base": "python-stdlib-tiny", "seed": seed}) for seed in (1, 2)]
-    first, second = [await submit_run(request, bus) for request in requests]
+    first, second = [await submit_run(request, bus, Settings()) for request in requests]
     assert isinstance(first, Done)
     assert isinstance(second, Done)
     await bus.publish_all(first.messages, cause_id="first")
     with pytest.raises(ConflictError):
         await bus.publish_all(second.messages, cause_id="second")
-    assert isinstance(await submit_run(requests[1], bus), Reject)
-    assert await submit_run(requests[0], bus) == Done()
+    assert isinstance(await submit_run(requests[1], bus, Settings()), Reject)
+    assert await submit_run(requests[0], bus, Settings()) == Done()
 
 
 SOUND = SubmitRun(run_id="both", recipe={"base": "python-stdlib-tiny"})
@@ -38,7 +39,7 @@ UNSOUND = SubmitRun(run_id="both", recipe={"base": "python-stdlib-tiny", "epochs
 
 @pytest.mark.parametrize(("first", "second"), [(SOUND, UNSOUND), (UNSOUND, SOUND)], ids=["accepted", "rejected"])
 async def test_of_a_sound_and_an_unsound_request_at_once_only_the_first_counts(bus, first, second) -> None:
-    decided = [await submit_run(request, bus) for request in (first, second)]
+    decided = [await submit_run(request, bus, Settings()) for request in (first, second)]
     assert all(isinstance(outcome, Done) and outcome.messages for outcome in decided)  # both saw nothing earlier
     await bus.publish_all(decided[0].messages, cause_id="first")
     with pytest.raises(ConflictError):
@@ -47,4 +48,4 @@ async def test_of_a_sound_and_an_unsound_request_at_once_only_the_first_counts(b
     stored = [item.message async for item in bus.read("evt.run.*.v1.both")]
     assert [type(message) for message in stored] == [RunAccepted if first is SOUND else RunRejected]
     assert (await bus.last(RunEnding, "both") is None) == (first is SOUND)
-    assert isinstance(await submit_run(second, bus), Reject)
+    assert isinstance(await submit_run(second, bus, Settings()), Reject)

@@ -80,6 +80,43 @@ def test_dry_run_shows_the_recipe_and_the_derived_plan_without_a_stack(ropewalk)
     assert re.search(rf"total_steps\s+{recipe['plan']['total_steps']:,}", table)
 
 
+def test_dry_run_looks_at_the_data_and_says_what_the_run_will_take(ropewalk, tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for number in range(40):
+        (texts / f"{number}.md").write_text(f"document {number} has some prose\n" * 100)
+    (texts / "data.bin").write_bytes(b"\0\1" * 100)
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"sources: [{{path: {texts}, licence: MIT}}]\n")
+    code, output, _ = ropewalk("submit", str(recipe), "--dry-run", "--json")
+    _, table, _ = ropewalk("submit", str(recipe), "--dry-run")
+    found = json.loads(output)
+    assert code == 0
+    assert (found["data"]["num_files"], found["data"]["num_documents"]) == (41, 40)
+    expected = found["forecast"]
+    assert expected["tokens_read"] == found["recipe"]["plan"]["total_steps"] * 4 * 256
+    assert expected["epochs"] == pytest.approx(expected["tokens_read"] / expected["num_tokens"])
+    assert expected["minutes"] > 3
+    for words in ("40 documents", "will be set aside", "data.bin", "price", "epochs"):
+        assert words in table
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{path: nowhere, licence: MIT}", "there is no such file or folder"),
+        ("{path: ., licence: MIT, include: ['*.none']}", "no document is left of 0 files"),
+        ("/etc/hostname", "field 'sources.0.licence' is missing"),
+    ],
+)
+def test_dry_run_of_what_cannot_be_accepted_says_why_and_exits_with_two(ropewalk, tmp_path, content, sentence):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"sources: {content}\n")
+    code, _, error = ropewalk("submit", str(recipe), "--dry-run")
+    assert code == entry.USAGE
+    assert sentence in " ".join(error.split())
+
+
 def test_dry_run_takes_the_minutes(ropewalk):
     _, short, _ = ropewalk("submit", "python-stdlib", "--dry-run", "--json", "--minutes", "1")
     _, long, _ = ropewalk("submit", "python-stdlib", "--dry-run", "--json", "--minutes", "10")

@@ -8,9 +8,11 @@ import pytest
 from ropewalk.events.base import Message
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, RunRejected, StageCapacity, SubmitRun
 from ropewalk.ingest.handlers import cancel_run, submit_run
+from ropewalk.ingest.settings import Settings
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 
 M = TypeVar("M", bound=Message)
+SETTINGS = Settings()
 
 
 class Past:
@@ -25,7 +27,11 @@ class Past:
 
 
 def a_submission(tmp_path: Path, **fields: object) -> SubmitRun:
-    recipe = {"sources": [{"path": str(tmp_path), "licence": "MIT"}], **fields}
+    texts = tmp_path / "texts"
+    texts.mkdir(exist_ok=True)
+    for name in ("one", "two"):
+        (texts / f"{name}.txt").write_text(f"{name} line of prose\n" * 100)
+    recipe = {"sources": [{"path": str(texts), "licence": "MIT"}], **fields}
     return SubmitRun.model_validate({"run_id": "r1", "recipe": recipe})
 
 
@@ -44,36 +50,36 @@ def the_violations(outcome: Outcome) -> tuple[str, ...]:
 
 
 async def test_a_sound_recipe_is_accepted_complete(tmp_path: Path) -> None:
-    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
     assert accepted.recipe["plan"] is not None
     assert len(accepted.recipe_sha256) == 64
 
 
 async def test_a_built_in_recipe_is_named_by_its_base() -> None:
     request = SubmitRun(run_id="r1", recipe={"base": "python-stdlib", "minutes": 1.0})
-    accepted = the_accepted(await submit_run(request, Past()))
+    accepted = the_accepted(await submit_run(request, Past(), SETTINGS))
     assert accepted.recipe["minutes"] == 1.0
     assert accepted.recipe["name"] == "python-stdlib"
 
 
 async def test_an_unknown_field_is_named(tmp_path: Path) -> None:
-    (violation,) = the_violations(await submit_run(a_submission(tmp_path, epochs=3), Past()))
+    (violation,) = the_violations(await submit_run(a_submission(tmp_path, epochs=3), Past(), SETTINGS))
     assert "unknown field 'epochs' (value 3)" in violation
 
 
 async def test_more_workers_than_any_pool_has_cpus_are_refused(tmp_path: Path) -> None:
     capacity = StageCapacity(run_id="train", pools={"laptop": 2, "cluster": 16.5}, operation_id="o")
     request = a_submission(tmp_path, num_workers=64)
-    (violation,) = the_violations(await submit_run(request, Past(capacity)))
+    (violation,) = the_violations(await submit_run(request, Past(capacity), SETTINGS))
     assert "field 'num_workers' has the value 64: the largest pool for training, cluster, has 16.5 CPUs" in violation
     assert "choose at most 16" in violation
-    the_accepted(await submit_run(a_submission(tmp_path, num_workers=16), Past(capacity)))
-    the_accepted(await submit_run(request, Past()))  # no trainer has declared anything yet
+    the_accepted(await submit_run(a_submission(tmp_path, num_workers=16), Past(capacity), SETTINGS))
+    the_accepted(await submit_run(request, Past(), SETTINGS))  # no trainer has declared anything yet
 
 
 async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None:
     sources = [{"path": f"/nowhere/{name}", "licence": "MIT"} for name in "ab"]
-    violations = the_violations(await submit_run(a_submission(tmp_path, sources=sources), Past()))
+    violations = the_violations(await submit_run(a_submission(tmp_path, sources=sources), Past(), SETTINGS))
     assert len(violations) == 2
     assert violations[1].startswith("field 'sources.1.path' has the value '/nowhere/b': there is no such file")
     assert "absolute path" in violations[1]
@@ -90,14 +96,72 @@ async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None
             {"config.json": '{"model_type": "qwen3", "max_position_embeddings": 64}', "model.safetensors": ""},
             "reads at most 64 tokens, but the recipe's size trains on windows of 256; choose a smaller size",
         ),
+        (
+            {"config.json": '{"model_type": "gpt2"}', "model.safetensors": ""},
+            "the endpoint could not run it: model_type is 'gpt2'; this decoder runs qwen3",
+        ),
+        (
+            {"config.json": '{"model_type": "qwen2", "rope_scaling": {"rope_type": "yarn"}}', "model.safetensors": ""},
+            "rope_type is 'yarn'",
+        ),
+        (
+            {
+                "config.json": '{"model_type": "llama", "vocab_size": 3}',
+                "tokenizer.json": '{"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [{"id": 3}]}',
+                "model.safetensors": "",
+            },
+            "its tokenizer has 4 tokens and its embedding only 3 rows",
+        ),
+        ({"config.json": "[" * 100_000}, "its config.json cannot be read"),
+        (
+            {"config.json": '{"model_type": "llama", "vocab_size": 3}', "tokenizer.json": "7", "model.safetensors": ""},
+            "its tokenizer.json cannot be read",
+        ),
     ],
 )
 async def test_a_folder_that_is_no_base_model_is_refused(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
-    (violation,) = the_violations(await submit_run(request, Past()))
+    (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
     assert violation.startswith(f"field 'base_model' has the value '{tmp_path}'")
+    assert sentence in violation
+
+
+async def test_an_endpoint_with_another_decoder_takes_any_family(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    (tmp_path / "model.safetensors").write_text("")
+    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
+    the_accepted(await submit_run(request, Past(), Settings(ingest_any_family=True)))
+
+
+@pytest.mark.parametrize("field", ["base_model", "path"])
+async def test_a_relative_path_is_refused_because_it_would_be_the_daemons(tmp_path: Path, field: str) -> None:
+    fields: dict[str, object] = {"sources": [{"path": "texts", "licence": "MIT"}]}
+    if field == "base_model":
+        fields = {"mode": "finetune", "base_model": "./model"}
+    violations = the_violations(await submit_run(a_submission(tmp_path, **fields), Past(), SETTINGS))
+    assert "it is relative, and the services run elsewhere; give an absolute path" in violations[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "no document is left of 0 files: none matches `include`"),
+        ({"a.bin": b"\0\1\2" * 99}, "no document is left of 1 files"),
+        ({"a.txt": b"one document only\n" * 99}, "they give a single document"),
+        ({"a.txt": b"short\n", "b.txt": b"shorter\n"}, "2 documents with 14 bytes are smaller than one batch of 1,024"),
+    ],
+)
+async def test_data_that_cannot_give_a_model_is_refused_at_once(
+    tmp_path: Path, files: dict[str, bytes], sentence: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    request = a_submission(tmp_path, sources=[{"path": str(folder), "licence": "MIT"}])
+    (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
     assert sentence in violation
 
 
@@ -105,7 +169,7 @@ async def test_a_folder_that_is_no_base_model_is_refused(tmp_path: Path, files: 
 async def test_a_base_model_that_is_no_folder_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
     (tmp_path / "file").write_text("")
     request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path / name))
-    assert sentence in the_violations(await submit_run(request, Past()))[0]
+    assert sentence in the_violations(await submit_run(request, Past(), SETTINGS))[0]
 
 
 async def test_a_folder_with_a_model_in_the_home_folder_is_a_base_model(
@@ -114,33 +178,33 @@ async def test_a_folder_with_a_model_in_the_home_folder_is_a_base_model(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "qwen3", "max_position_embeddings": 256}')
     (tmp_path / "model.safetensors").write_text("")
-    accepted = the_accepted(await submit_run(a_submission(tmp_path, mode="finetune", base_model="~"), Past()))
+    accepted = the_accepted(await submit_run(a_submission(tmp_path, mode="finetune", base_model="~"), Past(), SETTINGS))
     assert accepted.recipe["mode"] == "finetune"
 
 
 async def test_submitting_the_same_again_changes_nothing(tmp_path: Path) -> None:
-    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))
-    assert await submit_run(a_submission(tmp_path), Past(accepted)) == Done()
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
+    assert await submit_run(a_submission(tmp_path), Past(accepted), SETTINGS) == Done()
 
 
 @pytest.mark.parametrize("fields", [{"seed": 18}, {"epochs": 3}])
 async def test_another_recipe_under_a_running_id_never_touches_the_run(
     tmp_path: Path, fields: dict[str, object]
 ) -> None:
-    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))
-    outcome = await submit_run(a_submission(tmp_path, **fields), Past(accepted))
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
+    outcome = await submit_run(a_submission(tmp_path, **fields), Past(accepted), SETTINGS)
     assert isinstance(outcome, Reject)
     assert "run r1 was accepted with another recipe" in outcome.reason
 
 
 async def test_a_rejected_run_stays_rejected_and_the_next_try_needs_an_id_of_its_own(tmp_path: Path) -> None:
     rejected = RunRejected(
-        run_id="r1", violations=the_violations(await submit_run(a_submission(tmp_path, epochs=3), Past()))
+        run_id="r1", violations=the_violations(await submit_run(a_submission(tmp_path, epochs=3), Past(), SETTINGS))
     )
-    assert await submit_run(a_submission(tmp_path, epochs=3), Past(rejected)) == Done()
+    assert await submit_run(a_submission(tmp_path, epochs=3), Past(rejected), SETTINGS) == Done()
     for outcome in (
-        await submit_run(a_submission(tmp_path), Past(rejected)),
-        await submit_run(a_submission(tmp_path, ages=3), Past(rejected)),
+        await submit_run(a_submission(tmp_path), Past(rejected), SETTINGS),
+        await submit_run(a_submission(tmp_path, ages=3), Past(rejected), SETTINGS),
     ):
         assert isinstance(outcome, Reject)
         assert "'epochs'" in outcome.reason
@@ -154,7 +218,7 @@ async def test_a_rejected_run_needs_no_cancelling(tmp_path: Path) -> None:
 
 async def test_a_run_is_cancelled_once_and_only_while_it_lives(tmp_path: Path) -> None:
     request = CancelRun(run_id="r1", mode="now", reason="enough")
-    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past()))
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
     cancelled = RunCancelled(run_id="r1", mode="now", reason="enough")
     assert await cancel_run(request, Past(accepted)) == Done((cancelled,))
     assert await cancel_run(request, Past(accepted, cancelled)) == Done()

@@ -1,0 +1,123 @@
+"""`submit --dry-run`: the recipe, what follows from it, and what its data will give, before anything is spent."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from pydantic import JsonValue
+from rich.table import Table
+
+from ropewalk.cli.terminal import MOST_IN_A_LINE, Listing, complain, console, print_json, titled
+from ropewalk.corpus.forecast import Forecast, forecast
+from ropewalk.corpus.preflight import data_violations, recipe_violations
+from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
+from ropewalk.events.foreign import one_line
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.recipes.sentences import bounded
+
+_LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)
+_MOST_KINDS = 12
+
+
+def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
+    """Print everything that can be known before the run. Returns whether it could be accepted."""
+    violations = recipe_violations(recipe)
+    found = survey(recipe.sources, _LOOK)
+    expected = forecast(recipe, found)
+    violations = bounded(violations or data_violations(recipe, found))
+    if as_json:
+        print_json(_as_json(recipe, found, expected, violations))
+        return not violations
+    console.print(recipe_view(recipe), plan_view(recipe))
+    console.print(titled("data" + (" (estimated from a part)" if found.is_estimate else ""), _data_view(found)))
+    if found.set_aside:
+        console.print(titled("will be set aside", _set_aside_view(found)))
+    console.print(titled("this run, about", _forecast_view(expected)))
+    for violation in violations:
+        complain(violation)
+    return not violations
+
+
+def recipe_view(recipe: Recipe) -> Table:
+    """What a person wrote."""
+    table = Table(title=f"recipe {recipe.name} · {recipe.sha256()[:12]}", box=None, title_justify="left")
+    table.add_column("field", style="dim")
+    table.add_column("value", overflow="fold")
+    for name, value in recipe.as_json().items():
+        if name not in ("plan", "sources"):
+            table.add_row(name, one_line(_in_words(value), MOST_IN_A_LINE))
+    for source in recipe.sources:
+        table.add_row("source", one_line(f"{source.path} ({source.licence}, {source.format})", MOST_IN_A_LINE))
+    return table
+
+
+def plan_view(recipe: Recipe) -> Table:
+    """What follows from it."""
+    table = Table(title="derived plan", box=None, title_justify="left")
+    table.add_column("field", style="dim")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    for name, field in type(recipe.derived).model_fields.items():
+        value = getattr(recipe.derived, name)
+        table.add_row(name, f"{value:g}" if isinstance(value, float) else f"{value:,}", field.description or "")
+    return table
+
+
+def _in_words(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items() if item != "")
+    return str(value)
+
+
+def _data_view(found: Survey) -> Listing:
+    rows = [
+        (f"{kind.suffix or 'no suffix'} ({kind.kind})", f"{kind.num_files:,}", _mb(kind.num_bytes), "")
+        for kind in found.kinds[:_MOST_KINDS]
+    ]
+    if more := found.kinds[_MOST_KINDS:]:
+        total = f"{sum(kind.num_files for kind in more):,}", _mb(sum(kind.num_bytes for kind in more))
+        rows.append((f"{len(more)} more kinds", *total, ""))
+    documents = f"{found.num_documents:,} documents, {_mb(found.text_bytes)} of text"
+    if found.num_conversations:
+        documents += f", {found.num_conversations:,} conversations"
+    files = f"{found.num_files:,}" if found.is_all_listed else f"over {found.num_files:,}"
+    rows.append(("all", files, _mb(found.num_bytes), documents))
+    return Listing(("kind", "files", "size", "gives"), rows, numbers=("files", "size"))
+
+
+def _set_aside_view(found: Survey) -> Listing:
+    rows = [
+        (each.reason.replace("_", " "), f"{each.num_records:,}", "; ".join(each.examples)) for each in found.set_aside
+    ]
+    return Listing(("reason", "records", "for example"), rows, numbers=("records",))
+
+
+def _forecast_view(expected: Forecast) -> Listing:
+    return Listing(("what", "how much"), list(_forecast_rows(expected)))
+
+
+def _forecast_rows(expected: Forecast) -> Iterator[tuple[str, str]]:
+    yield "tokens in the data", f"{expected.num_tokens:,} (estimated)"
+    often = f"{expected.epochs:.2g} times" if expected.num_tokens else "never: there is no data"
+    yield "tokens read by training", f"{expected.tokens_read:,}: the data is read {often} (epochs)"
+    yield (
+        "time",
+        (
+            f"{expected.minutes:.0f} minutes: data {expected.data_minutes:.1f}, search {expected.search_minutes:.1f}, "
+            f"training {expected.training_minutes:.1f}, evaluation and deployment {expected.other_minutes:.1f}"
+        ),
+    )
+    yield "price", f"${expected.usd:.4f} for {expected.cpu_hours:.2f} CPU-hours"
+
+
+def _as_json(recipe: Recipe, found: Survey, expected: Forecast, violations: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "recipe": recipe.as_json(),
+        "recipe_sha256": recipe.sha256(),
+        "data": {**asdict(found), "num_files": found.num_files, "num_bytes": found.num_bytes},
+        "forecast": {**asdict(expected), "minutes": expected.minutes},
+        "violations": list(violations),
+    }
+
+
+def _mb(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 100_000 else f"{num_bytes / 1e3:,.1f} kB"

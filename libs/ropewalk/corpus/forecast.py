@@ -1,0 +1,59 @@
+"""What a run will take: tokens, passes over the data, time and price. Rough on purpose; nothing is trained for it.
+
+The speeds are those of two CPU cores that also run the services (`recipes.dial` for training; for the data the
+figures of `benchmarks/results/demo.json`: cleaning, own tokenizer and encoding together).
+"""
+
+from dataclasses import dataclass
+
+from ropewalk.corpus.reading.survey import Survey
+from ropewalk.recipes.recipe import Recipe
+
+_DATA_BYTES_PER_MINUTE = 60e6
+_FIRST_MINUTES = 0.4  # Ray and its workers start for the data, for the search and for the training
+_OTHER_MINUTES = 1.2  # export, evaluation, deployment, parity
+_BASE_VOCAB = 32_768  # of a base model whose tokenizer is not looked at
+_CORES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What is to be expected. Times in minutes of wall time, `usd` at the recipe's price of a CPU-hour."""
+
+    num_tokens: int
+    tokens_read: int
+    epochs: float
+    data_minutes: float
+    search_minutes: float
+    training_minutes: float
+    other_minutes: float
+    cpu_hours: float
+    usd: float
+
+    @property
+    def minutes(self) -> float:
+        """From the first file to the endpoint."""
+        return self.data_minutes + self.search_minutes + self.training_minutes + self.other_minutes
+
+
+def forecast(recipe: Recipe, found: Survey) -> Forecast:
+    """The expectation for a complete recipe on what was found in its sources."""
+    plan = recipe.derived
+    tokens = found.num_tokens(_BASE_VOCAB if recipe.mode == "finetune" else plan.vocab_size)
+    read = plan.total_steps * plan.batch_size * plan.context_length
+    search = recipe.minutes * recipe.trials * plan.trial_steps / plan.total_steps / min(_CORES, max(1, recipe.trials))
+    times = {
+        "data_minutes": _FIRST_MINUTES + found.text_bytes / _DATA_BYTES_PER_MINUTE,
+        "search_minutes": _FIRST_MINUTES + 2 * search if recipe.trials else 0.0,  # a trial has one core, not two
+        "training_minutes": _FIRST_MINUTES + recipe.minutes,
+        "other_minutes": _OTHER_MINUTES,
+    }
+    cpu_hours = _CORES * sum(times.values()) / 60
+    return Forecast(
+        num_tokens=tokens,
+        tokens_read=read,
+        epochs=read / tokens if tokens else 0.0,
+        cpu_hours=cpu_hours,
+        usd=cpu_hours * plan.usd_per_cpu_hour,
+        **times,
+    )

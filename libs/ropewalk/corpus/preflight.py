@@ -1,0 +1,60 @@
+"""What can be known of a run before any money is spent: `--dry-run` says it, and ingest refuses for it.
+
+Only what is certain is refused. What is merely likely (a corpus that shrinks below a batch when it is cleaned) fails
+later, in the stage that knows.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ropewalk.corpus.reading.sources import source_violations
+from ropewalk.corpus.reading.survey import Survey
+from ropewalk.events.foreign import cut, quoted
+from ropewalk.model.base_model import base_model_fault
+from ropewalk.recipes.recipe import Recipe
+
+_MIN_DOCUMENTS = 2  # one to train on, one to hold out
+
+
+def recipe_violations(recipe: Recipe, *, any_family: bool = False) -> tuple[str, ...]:
+    """One sentence per path of the recipe that cannot be read or used."""
+    return source_violations(recipe) + base_model_violations(recipe, any_family=any_family)
+
+
+def base_model_violations(recipe: Recipe, *, any_family: bool = False) -> tuple[str, ...]:
+    """One sentence if a local base model cannot be fine-tuned by this recipe."""
+    if not recipe.base_model.startswith(("/", "~", ".")):
+        return ()
+    field = f"field 'base_model' has the value {quoted(recipe.base_model)}"
+    if recipe.base_model.startswith("."):
+        return (f"{field}: it is relative, and the services run elsewhere; give an absolute path",)
+    fault = base_model_fault(Path(recipe.base_location), recipe.derived.context_length, any_family=any_family)
+    return (f"{field}: {fault}",) if fault else ()
+
+
+def data_violations(recipe: Recipe, found: Survey) -> tuple[str, ...]:
+    """Sentences about sources that cannot give a model, if all of them was looked at."""
+    return () if found.is_estimate else tuple(_shortfalls(recipe, found))
+
+
+def _shortfalls(recipe: Recipe, found: Survey) -> Iterator[str]:
+    if found.num_documents == 0:
+        yield f"field 'sources': no document is left of {found.num_files:,} files: {_reasons(found)}"
+    elif found.num_documents < _MIN_DOCUMENTS:
+        yield "field 'sources': they give a single document, and at least one more is needed to judge the model on"
+    elif recipe.mode == "pretrain":
+        plan = recipe.derived
+        wanted, most = plan.batch_size * plan.context_length, found.text_bytes + found.num_documents
+        if most < wanted:  # a token is at least a byte, or the end of a document
+            yield (
+                f"field 'sources': {found.num_documents:,} documents with {found.text_bytes:,} bytes are smaller than "
+                f"one batch of {wanted:,} tokens; add data, or choose a smaller size"
+            )
+
+
+def _reasons(found: Survey) -> str:
+    if not found.set_aside:
+        return "none matches `include`; correct the path or the patterns"
+    parts = [f"{each.reason.replace('_', ' ')} ({each.num_records:,})" for each in found.set_aside]
+    example = next((example for each in found.set_aside for example in each.examples), "")
+    return cut(", ".join(parts), 400) + (f"; for example {example}" if example else "")
