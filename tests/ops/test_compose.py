@@ -238,7 +238,7 @@ def test_the_gpu_file_changes_only_what_exists(
     compose: dict[str, Any], gpu: dict[str, Any], settings_names: dict[str, set[str]]
 ) -> None:
     assert set(gpu["services"]) <= set(compose["services"])
-    assert all(name in settings_names["serving"] for _, name, _ in values(gpu))
+    assert all(name in settings_names["serving"] | settings_names["ingest"] for _, name, _ in values(gpu))
     image = gpu["services"]["triton"]["image"]
     assert image.endswith("-vllm-python-py3")
 
