@@ -138,7 +138,8 @@ def _(message: training.StepSkipped) -> str:
 
 @describe.register
 def _(message: training.TrainingInterrupted) -> str:
-    return f"{message.cause.replace('_', ' ')} at about step {message.last_step}"
+    detail = f": {message.detail}" if message.detail else ""
+    return f"{message.cause.replace('_', ' ')} at about step {message.last_step}{detail}"
 
 
 @describe.register

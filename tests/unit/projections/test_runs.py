@@ -11,6 +11,7 @@ from ropewalk.events.run import (
     RunRejected,
     StageCompleted,
     StageInterrupted,
+    StageQueued,
     StageStarted,
     SubmitRun,
 )
@@ -101,3 +102,18 @@ def test_runs_are_kept_apart_and_in_the_order_of_their_requests(log):
     runs = summarise(log(SUBMITTED, other, ACCEPTED))
 
     assert [(run.run_id, run.status) for run in runs] == [("a", "running"), ("b", "submitted")]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "capacity", "words"),
+    [
+        (64, 2, "train needs 64 CPUs and pool p has 2: cancel it and submit it with fewer workers"),
+        (2, 2, "train needs 2 CPUs of the 2 of pool p, and others are before it"),
+    ],
+)
+def test_a_run_in_line_says_what_it_waits_for_until_it_begins(log, cpus, capacity, words):
+    queued = StageQueued(run_id="a", stage="train", pool="p", cpus=cpus, capacity=capacity)
+    waiting = summary_after(log, SUBMITTED, ACCEPTED, queued)
+    assert (waiting.status, waiting.detail[: len(words)]) == ("queued", words)
+    begun = summary_after(log, SUBMITTED, ACCEPTED, queued, StageStarted(run_id="a", stage="train", epoch=1))
+    assert (begun.status, begun.detail) == ("running", "")
