@@ -1,6 +1,7 @@
 """The typer application, the options that many commands share, and who asks the stack."""
 
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,13 +18,28 @@ from ropewalk.runtime.settings import NatsSettings
 app = typer.Typer(
     name="ropewalk",
     add_completion=False,
-    help="From raw text to a governed, watched language-model endpoint.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Result = TypeVar("Result")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ropewalk {version('ropewalk')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From raw text to a governed, watched language-model endpoint."""
+
 
 StateDir = Annotated[
     Path | None,

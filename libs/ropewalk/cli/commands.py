@@ -3,6 +3,7 @@
 Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does not add up), 2 wrong use.
 """
 
+import logging
 import sys
 
 from ropewalk.cli import (
@@ -22,9 +23,10 @@ from ropewalk.cli import (
     runs,
     stack,
     timeline,
+    watching,
 )
 from ropewalk.cli.app import app
-from ropewalk.cli.terminal import complain
+from ropewalk.cli.terminal import LogLines, complain
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.ledger import LedgerError
 from ropewalk.drills.errors import DrillError
@@ -38,6 +40,7 @@ COMMANDS = (
     demo,
     stack,
     runs,
+    watching,
     timeline,
     questions,
     lineage,
@@ -69,6 +72,7 @@ INTERRUPTED = 130
 
 def run() -> None:
     """Run the command line."""
+    logging.basicConfig(level=logging.WARNING, handlers=[LogLines()])
     try:
         app()
     except RecipeError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout
-from ropewalk.cli.demo_screen import PlainScreen, live_screen
+from ropewalk.cli.screens import PlainScreen, live_screen
 from ropewalk.cli.terminal import console, print_json, say
 from ropewalk.local.demo.flow import DemoOptions, DemoResult, run_demo
 from ropewalk.local.layout import Layout

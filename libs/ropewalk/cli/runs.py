@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +12,11 @@ from ropewalk.cli.app import AsJson, StateDir, app, with_client
 from ropewalk.cli.dry_run import show_dry_run
 from ropewalk.cli.durations import seconds_of
 from ropewalk.cli.terminal import complain, print_json, say
-from ropewalk.cli.timeline import RunId, event_line
-from ropewalk.client import Client
-from ropewalk.events.base import Message
-from ropewalk.events.run import RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected
+from ropewalk.cli.timeline import RunId
+from ropewalk.cli.watching import watch_until_over, watching
+from ropewalk.events.run import RunAccepted, RunRejected
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
-from ropewalk.runtime.codec import Stored
 
 
 class CancelMode(StrEnum):
@@ -35,7 +32,7 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan, data, time and price; send nothing.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time, instead of the recipe's.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Your own id for the run.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print the run's events until it is over.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the run until it is over.")] = False,
     priority: Annotated[int, typer.Option(min=-10_000, max=10_000, help="Higher is served first.")] = 0,
     owner: Annotated[str, typer.Option(help="Who shares fairly with others (default: your user name).")] = "",
     deadline: Annotated[str, typer.Option(help="Fail the run if it has not ended by then: 90s, 30m, 2h, 1d.")] = "",
@@ -64,7 +61,13 @@ def submit(
     else:
         say(submitted)
     if follow:
-        raise typer.Exit(with_client(lambda client: _print_until_over(client, submitted), state_dir))
+        raise typer.Exit(
+            watching(
+                submitted,
+                lambda: with_client(lambda client: watch_until_over(client, submitted, as_json=as_json), state_dir),
+                as_json=as_json,
+            )
+        )
     raise typer.Exit(_say_answer(submitted, with_client(lambda client: client.answer(submitted), state_dir)))
 
 
@@ -106,20 +109,3 @@ def _say_answer(run_id: str, answer: RunAccepted | RunRejected | None) -> int:
         case None:
             complain(f"nobody has accepted {run_id} yet: `ropewalk status`, `ropewalk show {run_id}`", style="yellow")
     return 0
-
-
-async def _print_until_over(client: Client, run_id: str) -> int:
-    first: Stored[Message] | None = None
-    async for stored in client.follow(run_id):
-        first = first or stored
-        say(event_line(stored, since=first))
-        match stored.message:
-            case RunRejected(violations=violations):
-                for violation in violations:
-                    complain(violation)
-                return 2
-            case RunFailed() | RunCancelled():
-                return 1
-            case RunCompleted(outcome=outcome):
-                return 0 if outcome == "promoted" else 1
-    sys.exit("the timeline ended early")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout
-from ropewalk.cli.status_view import endpoints_view, show_status, status_mark
+from ropewalk.cli.status_view import endpoints_view, moved_sentence, show_status, status_mark
 from ropewalk.cli.terminal import console, done, print_json, say, written_out
 from ropewalk.events.foreign import one_line
 from ropewalk.local.errors import UnknownProcessError
@@ -42,6 +42,8 @@ def up(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         return
     done(note)
     console.print(endpoints_view(state))
+    if moved := moved_sentence(state.ports):
+        say(moved)
 
 
 @app.command()

@@ -4,13 +4,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from ropewalk.cli.terminal import MOST_IN_A_LINE, console, done, print_json
 from ropewalk.events.foreign import one_line
-from ropewalk.local.ports import moved_ports
+from ropewalk.local.ports import Ports, moved_ports
 from ropewalk.local.problems import Problem, what_waits
 from ropewalk.local.stack import StackStatus
 from ropewalk.local.state import StackState
@@ -33,17 +32,20 @@ def show_status(measured: StackStatus, *, as_json: bool) -> None:
         done("nothing is wrong")
 
 
-def endpoints_view(state: StackState) -> Group:
-    """Where to connect, and which ports are not the usual ones."""
+def endpoints_view(state: StackState) -> Table:
+    """Where to connect."""
     table = Table.grid(padding=(0, 2))
     for name, address in state.endpoints.model_dump().items():
         table.add_row(f"  {name}", Text(one_line(str(address)), "bold"))
-    table.add_row("  state folder", state.state_dir)
-    notes = [
-        Text(f"  port {usual} for {name} was taken, {chosen} is used instead", style="yellow")
-        for name, (usual, chosen) in moved_ports(state.ports).items()
-    ]
-    return Group(table, *notes)
+    table.add_row("  state folder", one_line(state.state_dir))
+    return table
+
+
+def moved_sentence(ports: Ports) -> str:
+    """Which ports are not the usual ones, in one line and only when the stack starts; empty if all are."""
+    moved = moved_ports(ports).items()
+    listed = ", ".join(f"{name} {chosen} instead of {usual}" for name, (usual, chosen) in moved)
+    return f"some usual ports were taken, so others are used: {listed}" if listed else ""
 
 
 def status_mark(status: str) -> Text:

@@ -52,7 +52,7 @@ def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> Non
     """
     timeline = with_client(lambda client: client.timeline(run), state_dir)
     if as_json:
-        print_json([_event_json(stored) for stored in timeline])
+        print_json([event_json(stored) for stored in timeline])
         return
     print_timeline(timeline)
 
@@ -85,7 +85,8 @@ def _name(stored: Stored[Message]) -> str:
     return stored.message.subject_prefix().partition(".")[2].removesuffix(".v1")
 
 
-def _event_json(stored: Stored[Message]) -> dict[str, Any]:
+def event_json(stored: Stored[Message]) -> dict[str, Any]:
+    """An event for programs: its place in the log, its envelope, its body."""
     return {
         "sequence": stored.sequence,
         "time": stored.time.isoformat(),

@@ -112,8 +112,14 @@ class Client:
         return await asyncio.to_thread(all_runs, self.settings)
 
     async def cancel(self, run_id: str, mode: Literal["checkpoint", "now"] = "checkpoint", reason: str = "") -> None:
-        """Ask for a run to stop. Raises UnknownRunError."""
-        await self.timeline(run_id)
+        """Ask for a run to stop. Raises UnknownRunError, and ClientError if the run has ended already."""
+        timeline = await self.timeline(run_id)
+        ending = next((stored for stored in timeline if isinstance(stored.message, ENDINGS)), None)
+        if ending is not None:
+            how = ending.message.subject_prefix().split(".")[2]
+            raise ClientError(
+                f"run {run_id} ended at {ending.time:%Y-%m-%d %H:%M:%S} UTC ({how}): nothing is left to stop"
+            )
         await self.bus.publish(CancelRun(run_id=run_id, mode=mode, reason=reason))
 
     async def query(self, sql: str) -> Table:

@@ -45,6 +45,15 @@ async def test_the_id_of_a_rejected_run_is_taken_and_the_same_request_again_is_n
         assert await client.submit({"base": "python-stdlib"}, "other") == "other"
 
 
+async def test_a_run_that_ended_cannot_be_cancelled_and_that_is_said(client):
+    await client.bus.publish(RunAccepted(run_id="r", recipe={"name": "x"}, recipe_sha256="h"))
+    await client.cancel("r")
+    await client.bus.publish(RunCompleted(run_id="r", outcome="promoted"))
+    with pytest.raises(ClientError, match=r"run r ended at \d{4}-.* UTC \(completed\): nothing is left to stop"):
+        await client.cancel("r", "now")
+    assert len([item async for item in client.bus.read(f"{CancelRun.subject_prefix()}.r")]) == 1
+
+
 async def test_following_gives_what_was_before_and_what_comes_and_ends_with_the_run(client):
     await client.bus.publish(RunAccepted(run_id="r", recipe={"name": "x"}, recipe_sha256="h"))
     seen = []

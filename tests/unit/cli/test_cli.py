@@ -1,9 +1,11 @@
 """The surface of the command line: commands, options, exit codes, sentences."""
 
+import io
 import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import click
 import pytest
@@ -13,6 +15,8 @@ from typer.testing import CliRunner
 from ropewalk.cli import commands as entry
 from ropewalk.cli.app import app
 from ropewalk.cli.durations import seconds_of
+from ropewalk.cli.status_view import endpoints_view, moved_sentence
+from ropewalk.cli.terminal import Terminal
 from ropewalk.local.layout import layout_of
 from ropewalk.local.ports import Ports
 from ropewalk.local.state import StackState, endpoints_of, write_state
@@ -184,6 +188,22 @@ def test_unknown_option_ends_with_exit_code_two(ropewalk):
 
     assert code == entry.USAGE
     assert "--fast" in error
+
+
+def test_the_version_is_that_of_the_package(ropewalk):
+    assert ropewalk("--version")[:2] == (0, f"ropewalk {version('ropewalk')}\n")
+
+
+def test_taken_ports_are_told_in_one_line_and_only_where_the_stack_is_started():
+    ports = Ports(nats=40_001, openai=40_002)
+    state = StackState(
+        supervisor_pid=1, state_dir="/s", ports=ports, endpoints=endpoints_of(ports), processes=(), phase="ready"
+    )
+    out = io.StringIO()
+    Terminal(file=out, width=200).print(endpoints_view(state))
+    assert "taken" not in out.getvalue()
+    assert moved_sentence(ports).endswith("nats 40001 instead of 4222, openai 40002 instead of 8080")
+    assert moved_sentence(Ports()) == ""
 
 
 def test_down_without_a_stack_is_no_error(ropewalk):

@@ -1,11 +1,16 @@
 """What the demo shows while it runs."""
 
+import re
+import time
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from ropewalk.cli import terminal
-from ropewalk.cli.demo_screen import LiveScreen, PlainScreen
-from ropewalk.local.demo.board import Board
+from ropewalk.cli.screens import LiveScreen, PlainScreen
+from ropewalk.events.training import TrainingProgressed
+from ropewalk.report.board import Board, after
 
 
 @pytest.fixture
@@ -72,9 +77,35 @@ def test_a_long_note_neither_wraps_nor_moves_the_columns(width):
     with console.capture() as captured:
         console.print(screen)
 
-    shown = captured.get().splitlines()
-    assert len(shown) == len(Board().rows)
+    shown, below = captured.get().splitlines()[: len(Board().rows)], captured.get().splitlines()[len(Board().rows) :]
+    assert len(below) == (1 if width < 120 else 0)  # there the note of what runs has a line of its own
     assert [line[3:13].strip() for line in shown] == list(Board().rows)
     assert "50%" in shown[4]
     assert shown[6][15:27].strip() == "3.0 s"
     assert all(len(line) <= width for line in shown)
+
+
+def test_step_rate_loss_and_time_left_are_read_at_eighty_columns():
+    screen = LiveScreen()
+    run = Board.of_a_run().update("train", status="running")
+    progressed = TrainingProgressed(
+        run_id="r", epoch=1, step=120, total_steps=400, loss=3.21, tokens=1, tokens_per_s=12_345.0, seconds_left=130.0
+    )
+    screen.board(after(run, progressed))
+    console = Console(width=80, force_terminal=True, color_system=None)
+
+    with console.capture() as captured:
+        console.print(screen)
+
+    assert "step 120 of 400, loss 3.210, 12,345 tokens/s, 2 min 10 s left" in captured.get()
+
+
+def test_a_run_that_says_nothing_for_long_is_said_to_be_silent():
+    screen = LiveScreen()
+    screen.board(replace(Board.of_a_run().update("search", status="running"), news=time.time() - 75))
+    console = Console(width=120, force_terminal=True, color_system=None)
+
+    with console.capture() as captured:
+        console.print(screen)
+
+    assert re.search(r"no news for 1 min 1\d s", captured.get())

@@ -8,11 +8,11 @@ from typing import Any
 from ropewalk.client.client import Client
 from ropewalk.events.base import Message
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
-from ropewalk.local.demo.board import Board, after
 from ropewalk.local.demo.load import send_all
 from ropewalk.local.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
 from ropewalk.local.demo.screen import Screen
 from ropewalk.local.demo.stages import DemoStages
+from ropewalk.report.board import Board, after
 
 NUM_ORDINARY = 160
 NUM_SHIFTED = 80
@@ -56,7 +56,7 @@ class Audience:
         """Follow the monitor until it says something of this kind about the run, behind sequence `since`."""
         subject = f"{kind.subject_prefix()}.{self.run_id}"
         async for stored in self.client.bus.follow(subject, after=since):
-            self.board = after(self.board, stored.message)
+            self.board = after(self.board, stored.message, stored.time.timestamp())
             self.screen.board(self.board)
             return stored.message
         raise AssertionError("a followed stream does not end")

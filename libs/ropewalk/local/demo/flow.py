@@ -10,7 +10,6 @@ from ropewalk.client.settings import find_settings
 from ropewalk.drills.acting import DrillResult, score_kill_of_worker
 from ropewalk.events.access import MAINTAINER
 from ropewalk.events.run import RunAccepted, RunCompleted
-from ropewalk.local.demo.board import Board
 from ropewalk.local.demo.choice import demo_fields, free_model_name, unfinished_run
 from ropewalk.local.demo.drift import Audience, Traffic, ordinary_traffic, shifted_traffic
 from ropewalk.local.demo.run_through import follow_run
@@ -22,6 +21,7 @@ from ropewalk.local.processes import cpu_seconds, stack_processes
 from ropewalk.local.stack import bring_up, is_up
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.recipe import parse_recipe
+from ropewalk.report.board import Board
 from ropewalk.report.card import ReportCard
 from ropewalk.report.collect import collect
 from ropewalk.report.files import WrittenCard, write_card

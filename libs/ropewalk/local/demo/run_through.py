@@ -9,10 +9,10 @@ from ropewalk.client.client import Client
 from ropewalk.drills.acting import KILL_WORKER, begin, new_drill
 from ropewalk.drills.stackview import send
 from ropewalk.events.run import RunCancelled, RunFailed, RunRejected
-from ropewalk.local.demo.board import Board, after
 from ropewalk.local.demo.kill import KillPlan, observe
 from ropewalk.local.demo.screen import Screen
 from ropewalk.local.processes import stack_processes
+from ropewalk.report.board import Board, after
 
 
 async def follow_run(client: Client, run_id: str, state_dir: Path, board: Board, screen: Screen) -> tuple[Board, str]:
@@ -20,7 +20,7 @@ async def follow_run(client: Client, run_id: str, state_dir: Path, board: Board,
     plan = KillPlan()
     killed: set[int] = set()
     async for stored in client.follow(run_id):
-        board = after(board, stored.message)
+        board = after(board, stored.message, stored.time.timestamp())
         screen.board(board)
         plan = observe(plan, stored.message)
         victim = plan.victim

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from ropewalk.local.demo.board import Board
 from ropewalk.local.state import StackState
+from ropewalk.report.board import Board
 
 
 class Screen(Protocol):

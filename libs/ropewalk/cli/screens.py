@@ -1,10 +1,10 @@
-"""How the demo looks: a live table on a terminal, one line per change elsewhere."""
+"""How a run looks while it is under way: a live table on a terminal, one line per change elsewhere."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -14,16 +14,19 @@ from rich.text import Text
 from ropewalk.cli.stack import starting_view
 from ropewalk.cli.terminal import console, say
 from ropewalk.events.foreign import one_line
-from ropewalk.local.demo.board import Board, Row
 from ropewalk.local.state import StackState
+from ropewalk.report.board import Board, Row
 from ropewalk.report.facts import duration
 
-_MARKS = {"waiting": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", "red")}
+_MARKS = {"waiting": ("·", "dim"), "queued": ("◌", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
 _BAR_WIDTH = 20
 _SHARE_WIDTH = 4
 _COLUMNS: tuple[tuple[int, JustifyMethod], ...] = ((1, "left"), (10, "left"), (12, "right"))  # mark, name, time
 _NUM_LINES = 4
+_INCIDENT = {True: "green", False: "yellow"}  # training that goes on is good news
 _PLAIN_SHARES = 5  # a line at every fifth of a long stage
+_WIDE = 120  # columns; below that the note of what runs stands on a line of its own
+_QUIET_S = 10.0  # without news for so long, the screen says so
 
 
 class LiveScreen:
@@ -45,23 +48,27 @@ class LiveScreen:
         self._board = board
         for name, row in board.rows.items():
             if row.status == "running":
-                self._began.setdefault(name, time.monotonic())
+                self._began.setdefault(name, time.time())
 
     def say(self, text: str) -> None:
         """See Screen."""
         self._lines.append(text)
 
-    def __rich__(self) -> RenderableType:
-        if self._board is None:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._view(self._board, is_wide=options.max_width >= _WIDE)
+
+    def _view(self, board: Board | None, *, is_wide: bool) -> RenderableType:
+        if board is None:
             return starting_view(self._stack) if self._stack else Text("starting the stack …", style="dim")
         lines = [
             Text(one_line(line), style="bold red" if "SIGKILL" in line else "dim") for line in self._lines[-_NUM_LINES:]
         ]
-        incident = [Text(one_line(self._board.incident), style="yellow")] if self._board.incident else []
-        rows = (self._line(name, row) for name, row in self._board.rows.items())
-        return Group(*rows, *lines, *incident)
+        incident = [Text(one_line(board.incident), _INCIDENT[board.is_recovered])] if board.incident else []
+        rows = (self._line(name, row, is_wide=is_wide) for name, row in board.rows.items())
+        notes = [] if is_wide else [_detail(row) for row in board.rows.values() if row.status == "running" and row.note]
+        return Group(*rows, *notes, *lines, *incident, *_silence(board))
 
-    def _line(self, name: str, row: Row) -> Table:
+    def _line(self, name: str, row: Row, *, is_wide: bool) -> Table:
         """Mark, name, time and note. Each row is a grid of its own: no note, however long, moves another row."""
         line = Table.grid(padding=(0, 2, 0, 0), expand=True)
         for width, justify in _COLUMNS:
@@ -70,14 +77,33 @@ class LiveScreen:
             line.add_column(width=_BAR_WIDTH)
             line.add_column(width=_SHARE_WIDTH, justify="right")
         line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        line.add_row(*(self._moving(name, row) if row.status == "running" else _still(name, row)))
+        line.add_row(*(self._moving(name, row, is_wide) if row.status == "running" else _still(name, row)))
         return line
 
-    def _moving(self, name: str, row: Row) -> tuple[RenderableType, ...]:
-        seconds = time.monotonic() - self._began.get(name, time.monotonic())
+    def _moving(self, name: str, row: Row, is_wide: bool) -> tuple[RenderableType, ...]:
+        seconds = max(0.0, time.time() - (row.began or self._began.get(name, time.time())))
         bar = ProgressBar(total=1.0, completed=row.share or 0.0, width=_BAR_WIDTH, pulse=row.share is None)
         share = "" if row.share is None else f"{row.share:.0%}"
-        return self._spinner, Text(name, "bold"), duration(seconds), bar, share, Text(one_line(row.note))
+        return (
+            self._spinner,
+            Text(name, "bold"),
+            duration(seconds),
+            bar,
+            share,
+            Text(one_line(row.note) if is_wide else ""),
+        )
+
+
+def _detail(row: Row) -> Text:
+    return Text(f"  {one_line(row.note)}", no_wrap=True, overflow="ellipsis")
+
+
+def _silence(board: Board) -> list[Text]:
+    """A run that says nothing for long may be well; whoever looks should know since when."""
+    quiet_s = time.time() - board.news if board.news else 0.0
+    if board.ending or quiet_s < _QUIET_S:
+        return []
+    return [Text(f"no news for {duration(quiet_s)}; `ropewalk status` says whether something is wrong", style="dim")]
 
 
 def _still(name: str, row: Row) -> tuple[RenderableType, ...]:

@@ -1,0 +1,218 @@
+"""`watch`, and what `submit --follow` shows: a run until it is over, with a sign of life every two seconds.
+
+On a terminal that is the board, elsewhere a line per event and, when there was none for a while, where the run stands.
+For programs there is one JSON object per event and nothing else.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Protocol
+
+import typer
+
+from ropewalk.cli.app import AsJson, StateDir, app, with_client
+from ropewalk.cli.screens import live_screen
+from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, mark, say
+from ropewalk.cli.timeline import RunId, event_json, event_line
+from ropewalk.client import Client
+from ropewalk.client.client import ENDINGS
+from ropewalk.events.base import Message
+from ropewalk.events.foreign import one_line
+from ropewalk.events.run import RunCompleted, RunRejected
+from ropewalk.events.training import StepMetricsBatch
+from ropewalk.report.board import Board, after
+from ropewalk.report.facts import duration
+from ropewalk.runtime.codec import Stored
+
+SIGN_S = 2.0
+_TICK_S = 0.25
+INTERRUPTED = 130
+
+
+class View(Protocol):
+    """How a run is shown to one who follows it."""
+
+    def event(self, stored: Stored[Message], board: Board) -> None:
+        """Something happened; `board` is what the run looks like since."""
+        ...
+
+    def tick(self, board: Board) -> None:
+        """Time passes."""
+        ...
+
+
+@app.command()
+def watch(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Show a run until it is over: stage, step, rate, loss, time left. Whoever stops watching stops nothing.
+
+    Example: ropewalk watch python-stdlib-261123-101500-1a2b
+    """
+
+    async def known_and_over(client: Client) -> int:
+        await client.timeline(run)  # a run that does not exist would be waited for, for ever
+        return await watch_until_over(client, run, as_json=as_json)
+
+    raise typer.Exit(watching(run, lambda: with_client(known_and_over, state_dir), as_json=as_json))
+
+
+def watching(run_id: str, follow: Callable[[], int], *, as_json: bool) -> int:
+    """The exit code of `follow`; Ctrl-C ends the watching and says that the run goes on."""
+    try:
+        return follow()
+    except KeyboardInterrupt:
+        if not as_json:
+            say(f"the run goes on; `ropewalk watch {run_id}` shows it again, `ropewalk cancel {run_id}` stops it")
+        return INTERRUPTED
+
+
+async def watch_until_over(client: Client, run_id: str, *, as_json: bool) -> int:
+    """Show a run until it is over. 0 promoted, 1 ended otherwise, 2 refused."""
+    with _view(as_json=as_json) as view:
+        ending = await _shown(client, run_id, view)
+    if not as_json:
+        _print_ending(run_id, ending)
+    if isinstance(ending, RunRejected):
+        return 2
+    return 0 if isinstance(ending, RunCompleted) and ending.outcome == "promoted" else 1
+
+
+async def _shown(client: Client, run_id: str, view: View) -> Message:
+    board = Board.of_a_run()
+    signs = _signs(client, run_id)
+    async with contextlib.aclosing(signs):
+        async for stored in signs:
+            if stored is None:
+                view.tick(board)
+                continue
+            board = after(board, stored.message, stored.time.timestamp())
+            view.event(stored, board)
+            if isinstance(stored.message, ENDINGS):
+                return stored.message
+    raise AssertionError("a followed run ends with its ending")
+
+
+async def _signs(client: Client, run_id: str) -> AsyncGenerator[Stored[Message] | None, None]:
+    """The facts of a run, the steps of its training from now on, and None several times a second."""
+    news: asyncio.Queue[Stored[Message]] = asyncio.Queue(maxsize=1000)
+
+    async def facts() -> None:
+        async for stored in client.follow(run_id):
+            await news.put(stored)
+
+    async def steps() -> None:
+        end = await client.bus.end(stream="TEL")
+        async for stored in client.bus.follow(f"{StepMetricsBatch.subject_prefix()}.{run_id}", stream="TEL", after=end):
+            await news.put(stored)
+
+    listening = [asyncio.create_task(facts()), asyncio.create_task(steps())]
+    try:
+        while True:
+            try:
+                yield await asyncio.wait_for(news.get(), _TICK_S)
+            except TimeoutError:
+                for task in listening:
+                    if task.done() and (error := task.exception()):
+                        raise error from None
+                yield None
+    finally:
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _view(*, as_json: bool) -> Iterator[View]:
+    if as_json:
+        yield JsonView()
+    elif console.is_terminal:
+        with live_screen() as screen:
+            yield BoardView(screen.board)
+    else:
+        yield LineView()
+
+
+class BoardView:
+    """The board; it is redrawn by itself."""
+
+    def __init__(self, show: Callable[[Board], None]) -> None:
+        self._show = show
+        show(Board.of_a_run())
+
+    def event(self, stored: Stored[Message], board: Board) -> None:
+        """See View."""
+        self._show(board)
+
+    def tick(self, board: Board) -> None:
+        """See View."""
+
+
+class LineView:
+    """A line per fact; a line on where the run stands when nothing was printed for nearly two seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first: Stored[Message] | None = None
+        self._clock = clock
+        self._printed = clock()
+
+    def event(self, stored: Stored[Message], board: Board) -> None:
+        """See View."""
+        if isinstance(stored.message, StepMetricsBatch):
+            self.tick(board)
+            return
+        self._first = self._first or stored
+        self._print(event_line(stored, since=self._first))
+
+    def tick(self, board: Board) -> None:
+        """See View."""
+        if self._clock() - self._printed >= SIGN_S - 2 * _TICK_S:
+            self._print(f"{'':13}{where(board, time.time())}")
+
+    def _print(self, line: str) -> None:
+        say(line)
+        sys.stdout.flush()
+        self._printed = self._clock()
+
+
+class JsonView:
+    """One JSON object per fact, a line each."""
+
+    def event(self, stored: Stored[Message], board: Board) -> None:
+        """See View."""
+        if not isinstance(stored.message, StepMetricsBatch):
+            sys.stdout.write(json.dumps(event_json(stored)) + "\n")
+            sys.stdout.flush()
+
+    def tick(self, board: Board) -> None:
+        """See View."""
+
+
+def where(board: Board, now: float) -> str:
+    """Where a run stands, in a line: its stage, for how long, how much of it is done, and what it said last."""
+    under_way = [(name, row) for name, row in board.rows.items() if row.status in ("running", "queued")]
+    if not under_way:
+        return "between two stages" if board.is_accepted else "submitted; no service has answered yet"
+    words = []
+    for name, row in under_way:
+        verb = "waits in line" if row.status == "queued" else "runs"
+        since = f" for {duration(max(0.0, now - row.began))}" if row.began else ""
+        share = f", {row.share:.0%}" if row.share is not None else ""
+        words.append(f"{name} {verb}{since}{share}{f': {row.note}' if row.note else ''}")
+    return "; ".join(words)
+
+
+def _print_ending(run_id: str, ending: Message) -> None:
+    """What came out, and what to do next."""
+    if isinstance(ending, RunRejected):
+        for violation in ending.violations:
+            complain(violation)
+        return
+    good = isinstance(ending, RunCompleted) and ending.outcome == "promoted"
+    what = after(Board.of_a_run(), ending).ending
+    console.print(mark(good), one_line(what, MOST_IN_A_LINE), soft_wrap=True)
+    if good:
+        say('  talk to it: `ropewalk complete "Once upon"`, or `ropewalk chat` if it learned conversations')
+    say(f"  `ropewalk report {run_id}` writes its report card, `ropewalk show {run_id}` has every event")

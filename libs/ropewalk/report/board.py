@@ -1,0 +1,193 @@
+"""What is shown of a run while it is under way: one row per stage, a fold over the run's events. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ropewalk.client.describe import describe
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointExported, ModelPromoted, ParityCertified
+from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, SegmentIngested, TokenizerTrained
+from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
+from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
+from ropewalk.events.run import (
+    RunAccepted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunRejected,
+    StageCompleted,
+    StageInterrupted,
+    StageQueued,
+    StageStalled,
+    StageStarted,
+)
+from ropewalk.events.serving import ModelDeployed, ModelDeploying
+from ropewalk.events.training import (
+    SearchCompleted,
+    StepMetricsBatch,
+    TrainingCompleted,
+    TrainingInterrupted,
+    TrainingProgressed,
+    TrainingResumed,
+    TrainingStarted,
+    TrialCompleted,
+)
+from ropewalk.report.card import RUN_STAGES, STAGES
+from ropewalk.report.facts import duration
+
+RowStatus = Literal["waiting", "queued", "running", "done", "failed"]
+_STAGE_OF: Mapping[type[Message], str] = {
+    SegmentIngested: "ingest",
+    CorpusIngested: "ingest",
+    SegmentCleaned: "preprocess",
+    TokenizerTrained: "preprocess",
+    DatasetPublished: "preprocess",
+    TrialCompleted: "search",
+    SearchCompleted: "search",
+    TrainingStarted: "train",
+    TrainingProgressed: "train",
+    TrainingInterrupted: "train",
+    TrainingResumed: "train",
+    TrainingCompleted: "train",
+    CheckpointExported: "export",
+    EvaluationStarted: "evaluate",
+    EvaluationCompleted: "evaluate",
+    GateDecided: "evaluate",
+    ModelDeploying: "deploy",
+    ModelDeployed: "deploy",
+    ParityCertified: "promote",
+    ModelPromoted: "promote",
+    BaselineSealed: "traffic",
+    AlarmRaised: "watch",
+}
+_ENDING_OF: Mapping[type[Message], str] = {
+    RunRejected: "the recipe was refused: ",
+    RunCompleted: "",
+    RunFailed: "failed in ",
+    RunCancelled: "cancelled ",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage on the screen. `share` is what is done of it, None if that cannot be said.
+
+    `began` is when it was started, in seconds since 1970, 0 where the log does not say.
+    """
+
+    status: RowStatus = "waiting"
+    note: str = ""
+    share: float | None = None
+    seconds: float = 0.0
+    began: float = 0.0
+
+
+@dataclass(frozen=True)
+class Board:
+    """All rows, what happened to the workers, how the run ended, and the counts that progress is measured by.
+
+    `is_recovered`: the run goes on since the incident. `news` is when the last sign of life was stored, in seconds
+    since 1970.
+    """
+
+    rows: Mapping[str, Row] = field(default_factory=lambda: {name: Row() for name in STAGES})
+    incident: str = ""
+    is_recovered: bool = True
+    ending: str = ""
+    news: float = 0.0
+    is_accepted: bool = False
+    num_checkpoints: int = 0
+    num_trials: int = 0
+    num_tried: int = 0
+    total_steps: int = 0
+
+    @classmethod
+    def of_a_run(cls) -> "Board":
+        """The stages that every run has; the others are the demo's own."""
+        return cls(rows={name: Row() for name in RUN_STAGES})
+
+    def update(self, stage: str, **changes: object) -> "Board":
+        """A board with one row changed."""
+        row = replace(self.rows[stage], **changes)  # type: ignore[arg-type]  # names are those of Row
+        return replace(self, rows={**self.rows, stage: row})
+
+
+def after(board: Board, message: Message, at: float = 0.0) -> Board:
+    """The board after one more event, which was stored `at` seconds since 1970 (0: not known)."""
+    board = replace(board, news=max(board.news, at))
+    match message:
+        case RunRejected() | RunCompleted() | RunCancelled() | RunFailed():
+            return _ended(board, message)
+        case StageQueued(stage=stage) if stage in board.rows:
+            return board.update(stage, status="queued", note=describe(message).removeprefix(f"{stage} "))
+        case StageStarted(stage=stage) if stage in board.rows:
+            row = board.rows[stage]
+            note = "" if row.status == "queued" else row.note
+            return board.update(stage, status="running", began=row.began or at, note=note)
+        case StageCompleted(stage=stage, seconds=seconds) if stage in board.rows:
+            return board.update(stage, status="done", seconds=seconds, share=1.0)
+        case StageInterrupted(stage=stage, cause=cause) if stage in board.rows:
+            return board.update(stage, note=f"{cause}; it is tried again by itself")
+        case StageStalled(stage=stage) if stage in board.rows:
+            return board.update(stage, note=f"{describe(message)}; it is tried again by itself")
+        case RunAccepted(recipe=recipe):
+            return replace(board, is_accepted=True, num_trials=int(str(recipe.get("trials", 0))))
+        case StepMetricsBatch(rows=steps) if steps and board.rows["train"].status == "running":
+            return _stepped(board, message)
+        case CheckpointCommitted():
+            return replace(board, num_checkpoints=board.num_checkpoints + 1)
+        case _:
+            return _noted(board, message)
+
+
+def _ended(board: Board, message: Message) -> Board:
+    """A stage that was under way when the run ended badly is where it ended."""
+    board = replace(board, ending=f"{_ENDING_OF[type(message)]}{describe(message)}")
+    if isinstance(message, RunFailed) and message.stage in board.rows:
+        return board.update(message.stage, status="failed", note=message.message)
+    for stage in [name for name, row in board.rows.items() if row.status in ("queued", "running")]:
+        board = board.update(stage, status="failed" if not isinstance(message, RunCompleted) else "done")
+    return board
+
+
+def _stepped(board: Board, message: StepMetricsBatch) -> Board:
+    """Between two facts of the log the step metrics say how training gets on."""
+    last = message.rows[-1]
+    if not board.total_steps:
+        return board
+    seconds = sum(row.step_s + row.checkpoint_s for row in message.rows)
+    left_s = (board.total_steps - last.step - 1) * seconds / len(message.rows)
+    pace = sum(row.tokens for row in message.rows) / max(seconds, 1e-9)
+    note = f"step {last.step} of {board.total_steps}, loss {last.loss:.3f}, {pace:,.0f} tokens/s"
+    return board.update("train", note=_with_time_left(note, left_s), share=last.step / board.total_steps)
+
+
+def _with_time_left(note: str, seconds: float) -> str:
+    return f"{note}, {duration(seconds)} left"
+
+
+def _noted(board: Board, message: Message) -> Board:
+    stage = _STAGE_OF.get(type(message))
+    if stage is None or stage not in board.rows:
+        return board
+    if isinstance(message, TrainingInterrupted | TrainingResumed):
+        board = replace(board, incident=describe(message), is_recovered=isinstance(message, TrainingResumed))
+    if isinstance(message, TrialCompleted):
+        board = replace(board, num_tried=board.num_tried + 1)
+    if isinstance(message, TrainingStarted | TrainingProgressed):
+        board = replace(board, total_steps=message.total_steps)
+    note = describe(message)
+    if isinstance(message, TrainingProgressed):
+        note = _with_time_left(note, message.seconds_left)
+    return board.update(stage, note=note, share=_share(board, stage, message))
+
+
+def _share(board: Board, stage: str, message: Message) -> float | None:
+    match message:
+        case TrainingProgressed(step=step, total_steps=total) if total:
+            return step / total
+        case TrialCompleted() if board.num_trials:
+            return min(1.0, board.num_tried / board.num_trials)
+        case _:
+            return board.rows[stage].share

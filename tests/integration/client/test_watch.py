@@ -1,0 +1,105 @@
+"""`watch` on a real log: any run, to its end, with a sign of life at least every two seconds."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from ropewalk.client import Client, ClientSettings
+from ropewalk.events.base import Message
+from ropewalk.events.run import RunAccepted, RunCompleted, RunFailed, StageStarted
+from ropewalk.events.training import TrainingProgressed
+
+Watch = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def publish(nats_server: Any) -> Callable[..., None]:
+    def now(*messages: Message) -> None:
+        async def all_of_them() -> None:
+            async with await Client.connect(ClientSettings(nats=nats_server.settings)) as client:
+                for message in messages:
+                    await client.bus.publish(message)
+
+        asyncio.run(all_of_them())
+
+    return now
+
+
+@pytest.fixture
+def watch(nats_server: Any) -> Iterator[Watch]:
+    """Starts `ropewalk watch`; its output is a pipe."""
+    started: list[subprocess.Popen[str]] = []
+    environment = os.environ | {
+        "ROPEWALK_NATS_URL": nats_server.settings.url,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
+    }
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "ropewalk.cli.main", "watch", *arguments]
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+ACCEPTED = RunAccepted(run_id="r", recipe={"name": "x", "trials": 2}, recipe_sha256="h")
+
+
+def test_a_silent_run_gives_a_sign_of_life_at_least_every_two_seconds(
+    watch: Watch, publish: Callable[..., None]
+) -> None:
+    publish(ACCEPTED, StageStarted(run_id="r", stage="preprocess", epoch=1))
+    process = watch("r")
+    times, lines = [], []
+    while sum("preprocess runs for" in line for line in lines) < 2:
+        lines.append(process.stdout.readline())  # type: ignore[union-attr]
+        times.append(time.monotonic())
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert max(gaps) <= 2.0
+
+    publish(
+        StageStarted(run_id="r", stage="train", epoch=1),
+        TrainingProgressed(
+            run_id="r", epoch=1, step=7, total_steps=9, loss=1.5, tokens=1, tokens_per_s=3, seconds_left=2
+        ),
+        RunCompleted(run_id="r", outcome="promoted", model="code", model_version=1),
+    )
+    rest, _ = process.communicate(timeout=30)
+    assert "step 7 of 9, loss 1.500" in rest
+    assert "✓ promoted as code@1" in rest
+    assert "`ropewalk report r`" in rest
+    assert process.returncode == 0
+
+
+def test_a_run_that_ended_is_shown_to_its_end_for_people_and_for_programs(
+    watch: Watch, publish: Callable[..., None]
+) -> None:
+    publish(ACCEPTED, RunFailed(run_id="r", stage="ingest", message="no \x1b[31mdata"))
+    shown, _ = watch("r").communicate(timeout=30)
+    told = watch("r", "--json")
+    events, _ = told.communicate(timeout=30)
+    assert "✗ failed in ingest: no \\x1b[31mdata" in shown
+    assert [json.loads(line)["type"].split(".")[3] for line in events.splitlines()] == ["accepted", "failed"]
+    assert told.returncode == 1
+
+
+def test_a_run_that_does_not_exist_is_not_waited_for(watch: Watch) -> None:
+    process = watch("nowhere")
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "there is no run 'nowhere'" in " ".join(error.split())

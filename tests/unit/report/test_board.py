@@ -1,0 +1,92 @@
+"""What is shown of any run while it is under way."""
+
+import pytest
+
+from ropewalk.events.base import Message
+from ropewalk.events.run import (
+    RunAccepted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunRejected,
+    StageQueued,
+    StageStarted,
+)
+from ropewalk.events.training import StepMetrics, StepMetricsBatch, TrainingStarted
+from ropewalk.report.board import Board, after
+
+RUN = "r"
+
+
+def board_after(*messages: Message) -> Board:
+    board = Board.of_a_run()
+    for second, message in enumerate(messages, start=1):
+        board = after(board, message, float(second))
+    return board
+
+
+def began(stage: str) -> StageStarted:
+    return StageStarted(run_id=RUN, stage=stage, epoch=1)
+
+
+def test_a_run_shows_the_stages_that_every_run_has_and_not_those_of_the_demo() -> None:
+    rows = ["ingest", "preprocess", "search", "train", "export", "evaluate", "deploy", "promote"]
+    assert list(Board.of_a_run().rows) == rows
+    assert list(board_after(began("traffic"), began("stack")).rows) == rows
+
+
+def test_a_stage_in_line_says_what_it_waits_for_until_it_runs() -> None:
+    queued = StageQueued(run_id=RUN, stage="train", pool="default", cpus=2.0)
+    assert board_after(queued).rows["train"].status == "queued"
+    assert board_after(queued).rows["train"].note == "waits for 2 CPUs of pool default"
+    running = board_after(queued, began("train")).rows["train"]
+    assert (running.status, running.note, running.began) == ("running", "", 2.0)
+
+
+def test_step_metrics_move_the_board_between_two_facts() -> None:
+    started = TrainingStarted(
+        run_id=RUN,
+        epoch=1,
+        attempt=1,
+        strategy="ddp",
+        num_workers=2,
+        worker_pids=(1, 2),
+        total_steps=100,
+        resume_step=0,
+        num_parameters=1,
+    )
+    steps = tuple(
+        StepMetrics(
+            time_unix=0.0,
+            attempt=1,
+            step=step,
+            loss=3.0,
+            grad_norm=1.0,
+            lr=0.1,
+            tokens=1000,
+            step_s=0.5,
+            data_s=0.0,
+            checkpoint_s=0.0,
+        )
+        for step in (48, 49)
+    )
+    board = board_after(began("train"), started, StepMetricsBatch(run_id=RUN, rows=steps))
+    assert board.rows["train"].share == 0.49
+    assert board.rows["train"].note == "step 49 of 100, loss 3.000, 2,000 tokens/s, 25.0 s left"
+    assert board.news == 3.0
+    assert board_after(StepMetricsBatch(run_id=RUN, rows=steps)).rows["train"].status == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("ending", "words", "status"),
+    [
+        (RunRejected(run_id=RUN, violations=("field 'x'",)), "the recipe was refused: field 'x'", "failed"),
+        (RunCancelled(run_id=RUN, mode="now", reason="wrong data"), "cancelled now: wrong data", "failed"),
+        (RunFailed(run_id=RUN, stage="train", message="no data"), "failed in train: no data", "failed"),
+        (RunCompleted(run_id=RUN, outcome="promoted", model="code", model_version=3), "promoted as code@3", "done"),
+    ],
+)
+def test_the_board_says_how_a_run_ended_and_nothing_runs_on(ending: Message, words: str, status: str) -> None:
+    board = board_after(RunAccepted(run_id=RUN, recipe={}, recipe_sha256=""), began("train"), ending)
+    assert board.ending == words
+    assert board.rows["train"].status == status
