@@ -4,9 +4,11 @@ Only what is certain is refused. What is merely likely (a corpus that shrinks be
 later, in the stage that knows.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ropewalk.corpus.reading.places import ANYWHERE, ClosedError, Reach
 from ropewalk.corpus.reading.sources import source_violations
 from ropewalk.corpus.reading.survey import Survey
 from ropewalk.events.foreign import cut, quoted
@@ -16,20 +18,31 @@ from ropewalk.recipes.recipe import Recipe
 _MIN_DOCUMENTS = 2  # one to train on, one to hold out
 
 
-def recipe_violations(recipe: Recipe, *, any_family: bool = False) -> tuple[str, ...]:
+def recipe_violations(recipe: Recipe, reach: Reach = ANYWHERE, *, any_family: bool = False) -> tuple[str, ...]:
     """One sentence per path of the recipe that cannot be read or used."""
-    return source_violations(recipe) + base_model_violations(recipe, any_family=any_family)
+    return source_violations(recipe, reach) + base_model_violations(recipe, reach, any_family=any_family)
 
 
-def base_model_violations(recipe: Recipe, *, any_family: bool = False) -> tuple[str, ...]:
+def base_model_violations(recipe: Recipe, reach: Reach = ANYWHERE, *, any_family: bool = False) -> tuple[str, ...]:
     """One sentence if a local base model cannot be fine-tuned by this recipe."""
     if not recipe.base_model.startswith(("/", "~", ".")):
         return ()
     field = f"field 'base_model' has the value {quoted(recipe.base_model)}"
     if recipe.base_model.startswith("."):
         return (f"{field}: it is relative, and the services run elsewhere; give an absolute path",)
-    fault = base_model_fault(Path(recipe.base_location), recipe.derived.context_length, any_family=any_family)
+    folder = Path(recipe.base_location)
+    fault = _out_of_reach(folder, reach)
+    fault = fault or base_model_fault(folder, recipe.derived.context_length, any_family=any_family)
     return (f"{field}: {fault}",) if fault else ()
+
+
+def _out_of_reach(folder: Path, reach: Reach) -> str | None:
+    """A model that the stack itself made may be fine-tuned further, so its own folders are open here."""
+    try:
+        Reach(roots=reach.roots).check(os.path.realpath(folder))
+    except (ClosedError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def data_violations(recipe: Recipe, found: Survey) -> tuple[str, ...]:

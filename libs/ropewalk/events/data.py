@@ -37,7 +37,8 @@ class SegmentIngested(_Family, Event):
 
 
 class RecordQuarantined(_Family, Event):
-    """Records of a source were set aside for one reason; `uri` holds all of them, `examples` names a few."""
+    """Records of a source were set aside for one reason; `uri` holds their places (at most 100,000),
+    `examples` names the first."""
 
     name: ClassVar[str] = "record_quarantined"
     source_id: str

@@ -76,9 +76,9 @@ def _checked(request: SubmitRun, settings: Settings) -> tuple[Recipe | None, tup
         recipe = resolve_recipe(request.recipe)
     except RecipeError as error:
         return None, error.violations
-    violations = recipe_violations(recipe, any_family=settings.ingest_any_family)
+    violations = recipe_violations(recipe, settings.reach, any_family=settings.ingest_any_family)
     if not violations:
-        violations = data_violations(recipe, survey(recipe.sources, _FIRST_LOOK, _limits(settings)))
+        violations = data_violations(recipe, survey(recipe.sources, _FIRST_LOOK, _limits(settings), settings.reach))
     return recipe, violations
 
 
@@ -111,6 +111,7 @@ async def ingest_sources(ctx: StageContext, accepted: RunAccepted, *, settings: 
         run_id=accepted.run_id,
         sources=ctx.recipe.sources,
         limits=_limits(settings),
+        reach=settings.reach,
         store=settings.store,
         scratch=ctx.scratch,
         fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),

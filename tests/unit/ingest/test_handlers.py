@@ -1,5 +1,6 @@
 """A run id is accepted once, and everything wrong with a recipe is said at once."""
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -231,3 +232,59 @@ async def test_cancelling_an_unknown_run_is_rejected_but_a_submitted_one_is_wait
     assert isinstance(outcome, Reject)
     assert "no run r1 to cancel" in outcome.reason
     assert isinstance(await cancel_run(request, Past(a_submission(tmp_path))), Retry)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/tmp/" + "x" * 300, "it cannot be a path here (file name too long)"),
+        ("/tmp/" + "é/" * 1400, "it cannot be a path here (file name too long)"),
+        ("/tmp/a\0b", "it cannot be a path here (embedded null byte)"),
+        ("~nobody-of-this-name/data", "it cannot be a path here"),
+        ("/proc/self/environ", "it belongs to the stack or the system and is never read"),
+        ("/proc/self", "it belongs to the stack or the system and is never read"),
+        ("/dev/zero", "it belongs to the stack or the system and is never read"),
+        ("/etc/hostname/below", "a part of it is a file"),
+    ],
+)
+async def test_a_path_that_cannot_be_read_is_refused_whatever_stands_in_it(
+    tmp_path: Path, path: str, sentence: str
+) -> None:
+    sources = [{"path": path, "licence": "MIT"}]
+    (violation,) = the_violations(await submit_run(a_submission(tmp_path, sources=sources), Past(), SETTINGS))
+    assert sentence in violation
+    assert violation.isprintable()
+    assert len(violation) < 1000
+
+
+async def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    sources = [{"path": str(tmp_path / "pipe"), "licence": "MIT"}]
+    (violation,) = the_violations(await submit_run(a_submission(tmp_path, sources=sources), Past(), SETTINGS))
+    assert "it is a pipe, not a file" in violation
+
+
+async def test_the_stacks_own_folders_are_no_source_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "state" / "objects").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to(tmp_path / "state")
+    settings = Settings(state_dir=tmp_path / "state")
+    for path in ("state", "state/objects", "alias", "alias/objects", "state/../state"):
+        sources = [{"path": str(tmp_path / path), "licence": "MIT"}]
+        (violation,) = the_violations(await submit_run(a_submission(tmp_path, sources=sources), Past(), settings))
+        assert "belongs to the stack" in violation
+
+
+async def test_with_roots_sources_and_base_models_lie_below_them(tmp_path: Path) -> None:
+    within = a_submission(tmp_path)  # its data is in tmp_path/texts
+    (tmp_path / "other").mkdir()
+    (tmp_path / "texts" / "out").symlink_to(tmp_path / "other")
+    settings = Settings(ingest_roots=f"{tmp_path}/texts:{tmp_path}/more")
+    the_accepted(await submit_run(within, Past(), settings))
+    for path in ("other", "texts/out", "texts/../other"):
+        sources = [{"path": str(tmp_path / path), "licence": "MIT"}]
+        (violation,) = the_violations(await submit_run(a_submission(tmp_path, sources=sources), Past(), settings))
+        assert "ROPEWALK_INGEST_ROOTS" in violation
+    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path / "other"))
+    (violation,) = the_violations(await submit_run(request, Past(), settings))
+    assert violation.startswith("field 'base_model'")
+    assert "ROPEWALK_INGEST_ROOTS" in violation

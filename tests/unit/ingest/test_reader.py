@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 import zstandard
 
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents
-from ropewalk.corpus.reading import files
+from ropewalk.corpus.reading import files, unpacking
+from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SourceRegistered
+from ropewalk.ingest.adapters import quarantine
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.runtime.outcome import StageError
@@ -54,7 +57,9 @@ class Ingested:
         return dict(found)
 
 
-def ingest(tmp_path: Path, *folders: Path, limits: Limits | None = None, **fields: object) -> Ingested:
+def ingest(
+    tmp_path: Path, *folders: Path, limits: Limits | None = None, reach: Reach | None = None, **fields: object
+) -> Ingested:
     recipe = [
         SourceRecipe.model_validate({"path": str(folder), "licence": "MIT", **fields})
         for folder in folders or (tmp_path / "in",)
@@ -68,6 +73,7 @@ def ingest(tmp_path: Path, *folders: Path, limits: Limits | None = None, **field
         run_id="r",
         sources=tuple(recipe),
         limits=limits or Limits(),
+        reach=reach or Reach(),
         store=StoreAddress(url=objects.root.as_uri()),
         scratch=scratch,
         fetched_at="2026-01-01T00:00:00+00:00",
@@ -106,6 +112,8 @@ def test_every_file_is_a_document_or_in_quarantine_with_a_reason(tmp_path: Path)
     assert [(document.path, document.text) for document in found.documents if document.text] == [
         ("a.txt", "first\n"),
         ("b.md.gz", "second\n"),
+        ("big.txt#1", "x" * 5_000),
+        ("big.txt#2", "x"),
         ("c.rst.zst", "third\n"),
         ("copy/a.txt", "first\n"),
         ("d.jsonl#1", "fourth"),
@@ -120,11 +128,11 @@ def test_every_file_is_a_document_or_in_quarantine_with_a_reason(tmp_path: Path)
         "malformed_json": ["d.jsonl#3"],
         "missing_field": ["d.jsonl#4"],
         "not_utf8": ["latin.txt"],
-        "oversized": ["big.txt", "long.jsonl#1"],
+        "oversized": ["long.jsonl#1"],
         "unreadable": ["dangling"],
     }
-    assert found.corpus.num_documents == 8
-    assert found.corpus.num_quarantined == 10
+    assert found.corpus.num_documents == 10
+    assert found.corpus.num_quarantined == 9
 
 
 def test_the_same_content_has_the_same_document_id_packed_or_not(tmp_path: Path) -> None:
@@ -186,12 +194,12 @@ def test_a_decompression_bomb_is_quarantined_without_being_unpacked(tmp_path: Pa
     (folder / name).write_bytes(pack(b"x" * 30_000_000))
     (folder / "good.txt").write_text("good")
     found = ingest(tmp_path)
-    assert found.flaws == {"oversized": [name]}
+    assert found.flaws == {"decompression_bomb": [name]}
     assert found.corpus.num_documents == 1
 
 
 def test_a_bomb_of_many_lines_stops_at_the_growth_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_FREE_BYTES", 100_000)
+    monkeypatch.setattr(unpacking, "_FREE_BYTES", 100_000)
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "bomb.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}\n' + b"\n" * 20_000_000))
@@ -234,3 +242,51 @@ def test_a_source_that_is_one_long_text_becomes_several_documents(tmp_path: Path
     found = ingest(tmp_path, tmp_path / "book.txt")
     assert [document.path for document in found.documents][:2] == ["book.txt#1", "book.txt#2"]
     assert len(found.documents) > 4
+
+
+def test_names_of_any_bytes_travel_in_every_fact(tmp_path: Path) -> None:
+    """Also where such a file is the first of many, and as a folder."""
+    folder = tmp_path / "in" / os.fsdecode(b"caf\xe9\x1b[31m")
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(b"\xff.txt")).write_text("good")
+    (folder / os.fsdecode(b"a\n\xfe.txt")).write_bytes(b"\0")
+    (tmp_path / "in" / "z.txt").write_text("more")
+    found = ingest(tmp_path)
+    assert [document.path for document in found.documents] == ["caf\\udce9\\x1b[31m/\\udcff.txt", "z.txt"]
+    (quarantined,) = found.of(RecordQuarantined)
+    assert isinstance(quarantined, RecordQuarantined)
+    assert all(example.isprintable() for example in quarantined.examples)
+    assert quarantined.model_validate_json(quarantined.model_dump_json()) == quarantined
+
+
+def test_a_hundred_thousand_flaws_are_counted_and_their_places_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "_NUM_PLACES", 1000)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(b'{"text": "good"}\n' + b'{"name": 1}\n' * 100_000)
+    found = ingest(tmp_path)
+    (quarantined,) = found.of(RecordQuarantined)
+    assert isinstance(quarantined, RecordQuarantined)
+    assert (quarantined.num_records, found.corpus.num_quarantined) == (100_000, 100_000)
+    assert [example.partition(":")[0] for example in quarantined.examples] == ["a.jsonl#2", "a.jsonl#3", "a.jsonl#4"]
+    assert len((found.objects.fetch(quarantined.uri) / "records.jsonl").read_bytes().splitlines()) == 1000
+
+
+def test_the_sentence_of_a_corpus_of_flaws_names_a_place_of_each(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("id,text\n")
+    (tmp_path / "in" / "b.jsonl").write_text('{"body": "x"}\n')
+    with pytest.raises(StageError, match=r"1 missing_field.*b\.jsonl#1: no text in the field 'text'") as raised:
+        ingest(tmp_path)
+    assert "a.csv: a table (CSV)" in str(raised.value)
+
+
+def test_the_stacks_own_folder_within_a_source_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "in" / "state").mkdir(parents=True)
+    (tmp_path / "in" / "state" / "credentials.json").write_text("secret")
+    (tmp_path / "in" / "secret.txt").symlink_to("state/credentials.json")
+    (tmp_path / "in" / "a.txt").write_text("good")
+    found = ingest(tmp_path, reach=Reach(closed=(tmp_path / "in" / "state",)))
+    assert [document.text for document in found.documents] == ["good"]
+    assert found.flaws == {"closed_place": ["secret.txt", "state"]}

@@ -1,168 +1,101 @@
-"""The files of a source, and their bytes, with a bound on what decompression may cost."""
+"""The files of a source, in one order whatever the disk says, and what stands in a folder and is no file."""
 
-import gzip
 import os
-import stat
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, cast
 
-import zstandard
-
-from ropewalk.corpus.reading.records import Flaw
-from ropewalk.corpus.reading.selection import Selection, archive_suffix
+from ropewalk.corpus.reading.places import ANYWHERE, ClosedError, Reach, is_below, not_a_file
+from ropewalk.corpus.reading.selection import Selection
+from ropewalk.events.foreign import one_line
 from ropewalk.recipes.recipe import SourceRecipe
 
-_CHUNK_BYTES = 1 << 16
-_ZSTD_WINDOW_BYTES = 1 << 27  # what `zstd -d` accepts without --long
-_FREE_BYTES = 64_000_000  # an archive may grow to this ...
-_MAX_RATIO = 250  # ... and beyond it by this factor; text rarely exceeds 20
-_CORRUPT = (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError)
-
-
-class BombError(Exception):
-    """An archive grows beyond any text."""
+_PATH_CHARS = 20_000  # no path is longer: the system's limit is 4,096 bytes, each escaped as four characters
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source. `path` is relative to the source, with `/`."""
+    """One file of a source. `path` is relative to the source, with `/`, on one line and fit for UTF-8.
+
+    `inside` is the folder, without links, out of which nothing is read. `closed` says why it is not read at all.
+    A file that `is_alone` in its source is cut into parts, if it is a text: some to learn from, some to be judged by.
+    """
 
     path: str
     location: Path
+    inside: str = "/"
+    closed: ClosedError | OSError | None = None
+    is_alone: bool = False
 
 
-def list_files(source: SourceRecipe) -> list[SourceFile]:
-    """Every regular file that belongs to the source, sorted by relative path, whatever order the disk gives."""
-    return sorted(walk_files(source), key=lambda file: file.path)
+def list_files(source: SourceRecipe, reach: Reach = ANYWHERE) -> list[SourceFile]:
+    """Everything that belongs to the source, sorted by relative path."""
+    found = sorted(walk_files(source, reach), key=lambda file: (file.path, os.fsencode(file.location)))
+    return [replace(file, is_alone=True) for file in found] if len(found) == 1 else found
 
 
-def walk_files(source: SourceRecipe) -> Iterator[SourceFile]:
-    """The same files as they are found."""
+def walk_files(source: SourceRecipe, reach: Reach = ANYWHERE) -> Iterator[SourceFile]:
+    """The same as it is found. A link to a folder is not followed: there it would be read a second time, or not be
+    of this source."""
     root = Path(source.path).expanduser()
-    if root.is_file():
-        yield SourceFile(root.name, root)
+    real = os.path.realpath(root)
+    if not os.path.isdir(real):
+        yield SourceFile(_shown(root.name), Path(real), real, is_alone=True)
         return
-    selection = Selection(source.include, source.exclude)
-    unreadable: list[Path] = []
-
-    def keep_unreadable(error: OSError) -> None:
-        unreadable.append(Path(error.filename))  # reading it will give the reason
-
-    for folder, subfolders, names in os.walk(root, onerror=keep_unreadable):
-        prefix = Path(folder).relative_to(root).as_posix() + "/"
-        prefix = "" if prefix == "./" else prefix
-        subfolders[:] = [name for name in subfolders if selection.enters_folder(prefix + name)]
-        yield from (
-            SourceFile(prefix + name, Path(folder, name))
-            for name in names
-            if selection.takes_file(prefix + name) and _is_regular(Path(folder, name))
-        )
-    yield from (SourceFile(location.relative_to(root).as_posix(), location) for location in unreadable)
+    yield from _Walk(Selection(source.include, source.exclude), real, reach).files()
 
 
-def _is_regular(location: Path) -> bool:
-    """Pipes and devices would block a reader for ever; a broken link is left to the reader, which says so."""
+@dataclass(frozen=True)
+class _Walk:
+    selection: Selection
+    root: str
+    reach: Reach
+
+    def files(self) -> Iterator[SourceFile]:
+        unreadable: list[OSError] = []
+
+        for folder, subfolders, names in os.walk(self.root, onerror=unreadable.append):
+            try:
+                self.reach.check(folder)
+            except ClosedError as error:
+                subfolders.clear()
+                yield self._file(folder, error)
+                continue
+            entered = [
+                name for name in subfolders if self.selection.enters_folder(self._relative(os.path.join(folder, name)))
+            ]
+            linked = {name for name in entered if os.path.islink(os.path.join(folder, name))}
+            subfolders[:] = [name for name in entered if name not in linked]
+            yield from (self._linked_folder(os.path.join(folder, name)) for name in linked)
+            yield from (
+                self._file(os.path.join(folder, name), None)
+                for name in names
+                if self.selection.takes_file(self._relative(os.path.join(folder, name)))
+            )
+        yield from (self._file(os.fsdecode(error.filename), error) for error in unreadable)
+
+    def _relative(self, location: str) -> str:
+        return location[len(self.root.rstrip("/")) + 1 :] or "."
+
+    def _file(self, location: str, closed: ClosedError | OSError | None) -> SourceFile:
+        path = _shown(self._relative(location))
+        return SourceFile(path, Path(location), self.root, closed or _not_a_file(location))
+
+    def _linked_folder(self, location: str) -> SourceFile:
+        if is_below(os.path.realpath(location), self.root):
+            error = ClosedError("linked_folder", "a link to a folder of the same source, where its files are read")
+        else:
+            error = ClosedError("link_outside", "a link to a folder outside of its source; name that as a source")
+        return self._file(location, error)
+
+
+def _not_a_file(location: str) -> ClosedError | None:
+    """A broken link is left to the reader, which says so."""
     try:
-        return stat.S_ISREG(location.stat().st_mode)
+        return not_a_file(os.stat(location).st_mode)
     except OSError:
-        return True
+        return None
 
 
-class Meter:
-    """Told of every chunk that is read. Who wants to look at a part only derives from it and raises."""
-
-    def count(self, num_packed: int, num_plain: int) -> None:
-        """So many bytes of the file on disk are read, and so many more of its content."""
-
-
-def _chunks(file: SourceFile, meter: Meter) -> Iterator[bytes]:
-    """The file's content, decompressed on the way."""
-    with file.location.open("rb") as packed, _plain(packed, archive_suffix(file.path)) as plain:
-        while chunk := plain.read(_CHUNK_BYTES):
-            meter.count(packed.tell(), len(chunk))
-            yield chunk
-
-
-def _plain(packed: IO[bytes], suffix: str) -> IO[bytes]:
-    match suffix:
-        case ".gz":
-            return cast(IO[bytes], gzip.open(packed, "rb"))
-        case ".zst":
-            decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-            return decompressor.stream_reader(packed, read_across_frames=True)
-        case _:
-            return packed
-
-
-def read_whole(file: SourceFile, max_bytes: int, meter: Meter) -> bytes | Flaw:
-    """All bytes of a file, or why not. Never holds more than `max_bytes` and a chunk."""
-    pieces, size = [], 0
-    try:
-        for piece in _chunks(file, meter):
-            pieces.append(piece)
-            size += len(piece)
-            if size > max_bytes:
-                break
-    except (*_CORRUPT, OSError) as error:
-        return read_flaw(error)
-    if size > max_bytes:
-        return Flaw("oversized", f"larger than {max_bytes:,} bytes: split it", size)
-    return b"".join(pieces)
-
-
-def read_lines(file: SourceFile, max_bytes: int, meter: Meter) -> Iterator[tuple[int, bytes | Flaw]]:
-    """Line numbers (from 1) and lines without their end. A line that is too long is passed over in chunks."""
-    line = bytearray()
-    number, length = 1, 0
-    try:
-        for piece in _pieces(file, meter):
-            ends = piece.endswith(b"\n")
-            length += len(piece)
-            if length <= max_bytes:
-                line += piece
-            if ends:
-                yield number, _closed(line, length, max_bytes)
-                line.clear()
-                number, length = number + 1, 0
-        if length:
-            yield number, _closed(line, length, max_bytes)
-    except BombError as error:
-        yield number, Flaw("decompression_bomb", str(error))
-    except (*_CORRUPT, OSError) as error:
-        yield number, read_flaw(error)
-
-
-def _pieces(file: SourceFile, meter: Meter) -> Iterator[bytes]:
-    """The file cut after every line end; no piece is larger than a chunk. Raises BombError."""
-    allowed = _FREE_BYTES + _MAX_RATIO * file.location.stat().st_size
-    total = 0
-    for chunk in _chunks(file, meter):
-        total += len(chunk)
-        if total > allowed:
-            raise BombError(f"the archive grows more than {_MAX_RATIO}-fold; the rest was not read")
-        yield from _split(chunk)
-
-
-def _split(chunk: bytes) -> Iterator[bytes]:
-    """Cut after every line feed (`splitlines` would cut at a lone carriage return too)."""
-    start = 0
-    while (end := chunk.find(b"\n", start)) >= 0:
-        yield chunk[start : end + 1]
-        start = end + 1
-    if start < len(chunk):
-        yield chunk[start:]
-
-
-def _closed(line: bytearray, length: int, max_bytes: int) -> bytes | Flaw:
-    if length > max_bytes:
-        return Flaw("oversized", f"a line of {length:,} bytes; the limit is {max_bytes:,}", length)
-    return bytes(line).strip()
-
-
-def read_flaw(error: BaseException) -> Flaw:
-    """What a failed read means for the user."""
-    corrupt = isinstance(error, _CORRUPT)
-    return Flaw("corrupt_archive" if corrupt else "unreadable", " ".join(str(error).split()) or type(error).__name__)
+def _shown(path: str) -> str:
+    return one_line(path, _PATH_CHARS)

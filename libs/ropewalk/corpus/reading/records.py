@@ -1,6 +1,7 @@
 """From raw bytes to a document, or to the reason why not."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import orjson
 
 from ropewalk.corpus.document import ChatMessage, content_id, message_records
 from ropewalk.corpus.reading.conversations import read_turns
+from ropewalk.events.foreign import one_line, quoted
 
 Reason = Literal[
     "binary",
@@ -18,15 +20,31 @@ Reason = Literal[
     "missing_field",
     "bad_messages",
     "corrupt_archive",
+    "trailing_bytes",
     "decompression_bomb",
     "unreadable",
+    "link_outside",
+    "linked_folder",
+    "no_file",
+    "closed_place",
+    "unsupported_archive",
+    "unsupported_csv",
+    "unsupported_document",
+    "unsupported_html",
+    "unsupported_json",
+    "unsupported_mail",
+    "unsupported_notebook",
+    "unsupported_subtitles",
+    "unsupported_table",
+    "unsupported_warc",
+    "unsupported_xml",
 ]
 PART_BYTES = 8_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Sizes in raw (decompressed) bytes."""
+    """Sizes in raw (decompressed) bytes. A text larger than a record is cut, anything else that is, set aside."""
 
     record_bytes: int = 8_000_000
     segment_bytes: int = 4_000_000
@@ -55,7 +73,7 @@ class Flaw:
 def parse_text(raw: bytes) -> Content | Flaw:
     """A whole file as one text. A byte order mark is left out of the text but is part of the identity."""
     if b"\0" in raw:
-        return Flaw("binary", f"a NUL byte at offset {raw.index(0)}", len(raw))
+        return _binary(raw)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -63,6 +81,41 @@ def parse_text(raw: bytes) -> Content | Flaw:
     if not text.strip():
         return Flaw("empty", "nothing but white space", len(raw))
     return Content(content_id(raw), len(raw), text=text)
+
+
+def _binary(raw: bytes) -> Flaw:
+    """Every second byte of Latin text in UTF-16 is zero; without a mark at its beginning nothing is guessed."""
+    low, high = raw[0::2].count(0), raw[1::2].count(0)
+    if len(raw) >= 8 and max(low, high) > 0.3 * len(raw) and min(low, high) == 0:
+        return Flaw("not_utf8", "it looks like UTF-16 without a byte order mark: save it as UTF-8", len(raw))
+    return Flaw("binary", f"a NUL byte at offset {raw.index(0)}", len(raw))
+
+
+def cut_point(raw: bytes | bytearray, max_bytes: int) -> int:
+    """Where to cut a text that is longer than `max_bytes`: in its second half, behind a paragraph, line or word if
+    there is one, and never within a character."""
+    for end in (b"\n\n", b"\n", b" "):
+        if (found := raw.rfind(end, max_bytes // 2, max_bytes)) >= 0:
+            return found + len(end)
+    cut = max_bytes
+    while cut > max_bytes - 3 and raw[cut] & 0xC0 == 0x80:  # a byte that continues a character
+        cut -= 1
+    return max(1, cut)
+
+
+def cut_text(content: Content, max_bytes: int) -> Iterator[Content]:
+    """A text in parts of at most `max_bytes`, which are held out together or not at all."""
+    key = content.split_key or content.doc_id
+    raw = content.text.encode()
+    while len(raw) > max_bytes:
+        cut = cut_point(raw, max_bytes)
+        yield _part(raw[:cut], key)
+        raw = raw[cut:]
+    yield _part(raw, key)
+
+
+def _part(raw: bytes, split_key: str) -> Content:
+    return Content(content_id(raw), len(raw), text=raw.decode(), split_key=split_key)
 
 
 def split_text(content: Content, part_bytes: int = PART_BYTES) -> list[Content]:
@@ -92,19 +145,44 @@ def parse_line(raw: bytes, *, text_field: str, chat: bool | None, key_field: str
 
     With a `key_field` its value says which records belong together.
     """
-    try:
-        record = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        return Flaw("malformed_json", str(error), len(raw))
+    record = _loaded(raw)
+    if isinstance(record, Flaw):
+        return record
     if not isinstance(record, dict):
         return Flaw("malformed_json", f"the line is not a JSON object but {type(record).__name__}", len(raw))
     if key_field and not isinstance(record.get(key_field), str | int | float):
-        known = ", ".join(sorted(record)[:8])
-        return Flaw("missing_field", f"no value in the key_field {key_field!r}; the record has: {known}", len(raw))
-    content = _parse_record(record, text_field, chat, len(raw))
-    if isinstance(content, Flaw) or not key_field:
-        return content
-    return replace(content, split_key=content_id(orjson.dumps([key_field, record[key_field]])))
+        return _missing(f"no value in the key_field {quoted(key_field)}", record, len(raw))
+    try:
+        content = _parse_record(record, text_field, chat, len(raw))
+        if isinstance(content, Flaw) or not key_field:
+            return content
+        key = json.dumps([key_field, record[key_field]], ensure_ascii=False, separators=(",", ":")).encode()
+        return replace(content, split_key=content_id(key))
+    except UnicodeEncodeError as error:
+        half = one_line(str(error.object)[error.start], 1)
+        return Flaw("not_utf8", f"half of a surrogate pair ({half}) in the text, which is no character", len(raw))
+
+
+def _missing(what: str, record: dict[str, Any], num_bytes: int) -> Flaw:
+    known = ", ".join(one_line(name, 40) for name in sorted(record)[:8])
+    return Flaw("missing_field", f"{what}; the record has: {known}", num_bytes)
+
+
+def _loaded(raw: bytes) -> object:
+    """The JSON of a line, or a Flaw. `NaN`, `Infinity` and halves of surrogate pairs, which are no JSON but are
+    written by many tools, are read: most stand in fields that nobody looks at."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        reason = str(error)
+    try:
+        return json.loads(raw.decode())
+    except UnicodeDecodeError as error:
+        return Flaw("not_utf8", f"{error.reason} at offset {error.start} of the line", len(raw))
+    except RecursionError:
+        return Flaw("malformed_json", "nested too deeply", len(raw))
+    except ValueError:
+        return Flaw("malformed_json", one_line(reason), len(raw))
 
 
 def _parse_record(record: dict[str, Any], text_field: str, chat: bool | None, num_bytes: int) -> Content | Flaw:
@@ -112,8 +190,7 @@ def _parse_record(record: dict[str, Any], text_field: str, chat: bool | None, nu
         return _parse_conversation(record, num_bytes)
     text = record.get(text_field)
     if not isinstance(text, str):
-        known = ", ".join(sorted(record)[:8])
-        return Flaw("missing_field", f"no text in the field {text_field!r}; the record has: {known}", num_bytes)
+        return _missing(f"no text in the field {quoted(text_field)}", record, num_bytes)
     return parse_text(text.encode())
 
 

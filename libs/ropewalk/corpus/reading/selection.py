@@ -32,15 +32,20 @@ class Selection:
 
 
 def archive_suffix(path: str) -> str:
-    """`.gz`, `.zst` or nothing."""
-    return next((suffix for suffix in _ARCHIVE_SUFFIXES if path.endswith(suffix)), "")
+    """`.gz`, `.zst` or nothing, however it is written."""
+    return next((suffix for suffix in _ARCHIVE_SUFFIXES if path.lower().endswith(suffix)), "")
+
+
+def unpacked_name(path: str) -> str:
+    """The path without the suffix of its compression."""
+    return path[: len(path) - len(archive_suffix(path))]
 
 
 def holds_records(path: str, source: SourceRecipe) -> bool:
     """Whether a file has one document per line instead of being one."""
     if source.format != "auto":
         return source.format != "text"
-    return path.removesuffix(archive_suffix(path)).endswith(_RECORD_SUFFIXES)
+    return unpacked_name(path).lower().endswith(_RECORD_SUFFIXES)
 
 
 def _is_hidden(path: str) -> bool:

@@ -14,9 +14,12 @@ from pathlib import PurePosixPath
 
 from ropewalk.corpus.document import content_id
 from ropewalk.corpus.reading.contents import contents
-from ropewalk.corpus.reading.files import Meter, SourceFile, walk_files
+from ropewalk.corpus.reading.files import SourceFile, walk_files
+from ropewalk.corpus.reading.kinds import kind_by_name
+from ropewalk.corpus.reading.places import ANYWHERE, Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
-from ropewalk.corpus.reading.selection import archive_suffix, holds_records
+from ropewalk.corpus.reading.selection import archive_suffix, holds_records, unpacked_name
+from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.events.foreign import one_line
 from ropewalk.recipes.recipe import SourceRecipe
 
@@ -38,7 +41,10 @@ class SurveyLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class KindOfFile:
-    """Files of one kind (`text`, `records`) and one suffix. `num_bytes` is their size on disk."""
+    """Files of one kind and one suffix. `num_bytes` is their size on disk.
+
+    The kind is `text`, `records` (one per line), or the reason why a file of its name is not read.
+    """
 
     kind: str
     suffix: str
@@ -97,10 +103,13 @@ def bytes_per_token(vocab_size: int) -> float:
 
 
 def survey(
-    sources: Iterable[SourceRecipe], limits: SurveyLimits | None = None, records: Limits | None = None
+    sources: Iterable[SourceRecipe],
+    limits: SurveyLimits | None = None,
+    records: Limits | None = None,
+    reach: Reach = ANYWHERE,
 ) -> Survey:
     """Look at the sources. A source that does not exist or may not be read is set aside like any file."""
-    look = _Look(limits or SurveyLimits(), records or Limits())
+    look = _Look(limits or SurveyLimits(), records or Limits(), reach)
     for source in {source.model_dump_json(): source for source in sources}.values():
         look.list_files(source)
     look.read_files()
@@ -132,6 +141,8 @@ class _Listed:
 class _Allowance(Meter):
     """Stops the reading of one file at its share of the bytes, or when the time is over."""
 
+    is_partial = True
+
     def __init__(self, num_bytes: int, deadline: float) -> None:
         self._left = num_bytes
         self._deadline = deadline
@@ -148,9 +159,10 @@ class _Allowance(Meter):
 class _Look:
     """One survey on its way."""
 
-    def __init__(self, limits: SurveyLimits, records: Limits) -> None:
+    def __init__(self, limits: SurveyLimits, records: Limits, reach: Reach) -> None:
         self._limits = limits
         self._records = records
+        self._reach = reach
         self._deadline = time.monotonic() + limits.seconds
         self._groups: dict[tuple[str, str], _Group] = {}
         self._listed: list[_Listed] = []
@@ -160,7 +172,7 @@ class _Look:
     def list_files(self, source: SourceRecipe) -> None:
         """At most half of the time goes into listing."""
         halfway = self._deadline - self._limits.seconds / 2
-        for file in walk_files(source):
+        for file in walk_files(source, self._reach):
             if len(self._listed) >= self._limits.num_files or time.monotonic() > halfway:
                 self._is_all_listed = False
                 return
@@ -184,7 +196,7 @@ class _Look:
         found = listed.group.found
         before = sum(found.values())
         try:
-            for path, content in contents(listed.file, listed.source, self._records, meter):
+            for path, content in contents(listed.file, listed.source, self._records, self._reach, meter):
                 match content:
                     case Flaw(reason, detail):
                         found[f"flaw {reason}"] += 1
@@ -231,7 +243,8 @@ class _Look:
             examples.append(text)
 
     def _group(self, file: SourceFile, source: SourceRecipe) -> _Group:
-        kind = "records" if holds_records(file.path, source) else "text"
+        unread = None if source.format == "text" else kind_by_name(unpacked_name(file.path))
+        kind = unread.reason if unread else "records" if holds_records(file.path, source) else "text"
         name = (kind, one_line(_suffix(file.path), 16))
         if name not in self._groups and len(self._groups) >= _NUM_KINDS:
             name = (kind, "…")
@@ -246,12 +259,12 @@ def _kinds(groups: dict[tuple[str, str], _Group]) -> Iterator[KindOfFile]:
 def _suffix(path: str) -> str:
     """`.py`, `.jsonl.gz`, or nothing."""
     packed = archive_suffix(path)
-    return PurePosixPath(path.removesuffix(packed)).suffix.lower() + packed
+    return PurePosixPath(unpacked_name(path)).suffix.lower() + packed
 
 
 def _size(file: SourceFile) -> int:
-    """Bytes on disk; none of a file that is gone or may not be looked at, whose reading will say so."""
+    """Bytes on disk; none of what is no file, is gone or may not be looked at, whose reading will say so."""
     try:
-        return file.location.stat().st_size
+        return 0 if file.closed else file.location.stat().st_size
     except OSError:
         return 0

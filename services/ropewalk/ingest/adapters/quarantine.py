@@ -9,16 +9,19 @@ from typing import IO, Self
 import orjson
 
 from ropewalk.corpus.reading.records import Flaw
+from ropewalk.events.foreign import one_line
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 
 RECORDS = "records.jsonl"
 _NUM_EXAMPLES = 3
+_NUM_PLACES = 100_000  # of one reason, with their details; a file of a terabyte may hold nothing but flawed records
+_DETAIL_CHARS = 400
 
 
 @dataclass
 class Held:
-    """The records of one reason. `examples` are a few of their paths with the detail."""
+    """The records of one reason. `examples` are the first of their places with the detail."""
 
     num_records: int = 0
     examples: tuple[str, ...] = ()
@@ -34,18 +37,23 @@ class Quarantine:
         self._held: dict[str, Held] = {}
 
     def add(self, path: str, flaw: Flaw) -> None:
-        """Set a record aside. Its place and the reason are kept, not its bytes, which stay with their owner."""
+        """Set a record aside. Its place and the reason are kept, not its bytes, which stay with their owner.
+
+        All are counted; the places of the first hundred thousand of a reason are kept.
+        """
         if flaw.reason not in self._files:
             folder = self._folder / flaw.reason
             folder.mkdir(parents=True)
             self._files[flaw.reason] = (folder / RECORDS).open("wb")
             self._held[flaw.reason] = Held()
-        record = {"path": path, "reason": flaw.reason, "detail": flaw.detail, "num_bytes": flaw.num_bytes}
-        self._files[flaw.reason].write(orjson.dumps(record) + b"\n")
+        detail = one_line(flaw.detail, _DETAIL_CHARS)
         held = self._held[flaw.reason]
+        if held.num_records < _NUM_PLACES:
+            record = {"path": path, "reason": flaw.reason, "detail": detail, "num_bytes": flaw.num_bytes}
+            self._files[flaw.reason].write(orjson.dumps(record) + b"\n")
         held.num_records += 1
         if len(held.examples) < _NUM_EXAMPLES:
-            held.examples += (f"{path}: {flaw.detail}",)
+            held.examples += (f"{one_line(path)}: {detail}",)
 
     def publish(self, objects: ObjectStore) -> dict[str, Held]:
         """Seal what was collected, after the last `add`. Reasons come sorted."""

@@ -14,9 +14,11 @@ from pathlib import Path
 from ropewalk.corpus.document import DOCUMENTS, Document, write_documents
 from ropewalk.corpus.reading.contents import contents
 from ropewalk.corpus.reading.files import SourceFile, list_files
+from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
+from ropewalk.events.foreign import one_line
 from ropewalk.ingest.adapters.quarantine import Quarantine
 from ropewalk.ingest.domain.segments import batches, segment_identity
 from ropewalk.recipes.recipe import SourceRecipe
@@ -24,6 +26,7 @@ from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 
+_NUM_NAMED = 3  # sources and places in a sentence
 Fact = tuple[Message, str]  # and the key that makes its id
 
 
@@ -34,6 +37,7 @@ class IngestJob:
     run_id: str
     sources: tuple[SourceRecipe, ...]
     limits: Limits
+    reach: Reach
     store: StoreAddress
     scratch: Path
     fetched_at: str
@@ -43,6 +47,7 @@ class IngestJob:
 class _Tally:
     segments: list[SegmentRef] = field(default_factory=list)
     quarantined: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngest
         _ingest_source(reading, source_id, source)
     tally = reading.tally
     if not tally.segments:
-        raise StageError(_empty_corpus(job.sources, tally.quarantined))
+        raise StageError(_empty_corpus(job.sources, tally))
     return CorpusIngested(
         run_id=job.run_id,
         segments=tuple(tally.segments),
@@ -81,7 +86,7 @@ def source_identity(source: SourceRecipe) -> str:
 
 def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> None:
     job, report, tally = reading.job, reading.report, reading.tally
-    files = list_files(source)
+    files = list_files(source, job.reach)
     registered = SourceRegistered(
         run_id=job.run_id, source_id=source_id, path=source.path, licence=source.licence, num_files=len(files)
     )
@@ -94,6 +99,7 @@ def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> N
             report((SegmentIngested(run_id=job.run_id, source_id=source_id, segment=ref), ref.segment_id))
     for reason, held in quarantine.publish(reading.objects).items():
         tally.quarantined[reason] += held.num_records
+        tally.examples.append(held.examples[0])
         event = RecordQuarantined(
             run_id=job.run_id,
             source_id=source_id,
@@ -109,7 +115,7 @@ def _documents(
     job: IngestJob, source_id: str, source: SourceRecipe, files: list[SourceFile], quarantine: Quarantine
 ) -> Iterator[Document]:
     for file in files:
-        for path, content in contents(file, source, job.limits):
+        for path, content in contents(file, source, job.limits, job.reach):
             match content:
                 case Flaw():
                     quarantine.add(path, content)
@@ -144,10 +150,13 @@ def _publish_segment(reading: _Reading, batch: list[Document]) -> SegmentRef:
     return ref
 
 
-def _empty_corpus(sources: tuple[SourceRecipe, ...], quarantined: Counter[str]) -> str:
-    paths = ", ".join(source.path for source in sources)
-    if quarantined:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in quarantined.most_common())
-        return f"no document was found in {paths}: every record was quarantined ({reasons}); mend them or add a source"
-    patterns = "; ".join(f"include {list(source.include)}, exclude {list(source.exclude)}" for source in sources)
+def _empty_corpus(sources: tuple[SourceRecipe, ...], tally: _Tally) -> str:
+    paths = ", ".join(one_line(source.path) for source in sources[:_NUM_NAMED])
+    if tally.quarantined:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in tally.quarantined.most_common())
+        first = "; ".join(tally.examples[:_NUM_NAMED])
+        return f"no document was found in {paths}: every record was quarantined ({reasons}), the first of each: {first}"
+    patterns = "; ".join(
+        one_line(f"include {list(source.include)}, exclude {list(source.exclude)}") for source in sources[:_NUM_NAMED]
+    )
     return f"the corpus is empty: no file in {paths} matches ({patterns}); change the path or the patterns"

@@ -129,3 +129,44 @@ def test_a_record_without_a_value_in_the_key_field_is_set_aside(raw: bytes) -> N
     flaw = parse_line(raw, text_field="text", chat=None, key_field="book")
     assert isinstance(flaw, Flaw)
     assert (flaw.reason, "key_field 'book'" in flaw.detail) == ("missing_field", True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"text": "good", "score": NaN}',
+        b'{"text": "good", "score": [Infinity, -Infinity]}',
+        b'{"text": "good", "title": "\\ud83d"}',
+        b'{"text": "good", "n": 123456789012345678901234567890}',
+        b'{"text": "good", "text2": "\\udc00\\ud800"}',
+    ],
+)
+def test_what_other_tools_write_into_other_fields_costs_no_record(raw: bytes) -> None:
+    content = parse_line(raw, text_field="text", chat=None)
+    assert isinstance(content, Content)
+    assert content.text == "good"
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "detail"),
+    [
+        (b'{"text": "half \\ud83d of it"}', "not_utf8", "half of a surrogate pair (\\ud83d)"),
+        (
+            b'{"messages": [{"role": "user", "content": "\\udc00"}, {"role": "assistant", "content": "b"}]}',
+            "not_utf8",
+            "half of a surrogate pair",
+        ),
+        (b'{"text": "caf\xe9"}', "not_utf8", "offset 13 of the line"),
+        (b'{"text": "x", "deep": ' + b"[" * 100_000, "malformed_json", ""),
+        (b'{"text": "x", "n": ' + b"9" * 5000 + b", }", "malformed_json", ""),
+        (b'{"a\\u001b[31m": 1, "' + b"k" * 9000 + b'": 2}', "missing_field", "a\\x1b[31m"),
+        (b"NaN", "malformed_json", "not a JSON object but float"),
+    ],
+)
+def test_a_record_that_no_document_can_hold_has_a_true_and_short_reason(raw: bytes, reason: str, detail: str) -> None:
+    flaw = parse_line(raw, text_field="text", chat=None)
+    assert isinstance(flaw, Flaw)
+    assert flaw.reason == reason
+    assert detail in flaw.detail
+    assert flaw.detail.isprintable()
+    assert len(flaw.detail) < 500
