@@ -22,6 +22,7 @@ from ropewalk.recipes.recipe import RecipeError
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16  # a recipe has four levels
 MAX_VALUES = 20_000
+_TEXT = "tag:yaml.org,2002:str"
 _MAX_NUMBER = 300  # characters
 
 
@@ -31,7 +32,10 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         seen: set[str] = set()
         for key, _ in node.value:
-            name = str(key.value)
+            name = key.value
+            if key.tag != _TEXT:
+                shown = quoted(name if isinstance(name, str) else "…")
+                raise yaml.MarkedYAMLError(problem=f"the key {shown} is no text: quote it", problem_mark=key.start_mark)
             if name in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {quoted(name)} stands twice", problem_mark=key.start_mark)
             seen.add(name)

@@ -5,7 +5,16 @@ import json
 import os
 from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ropewalk.recipes.sentences import sentences_of
 
@@ -54,6 +63,12 @@ class SourceRecipe(_Frozen):
     def _plain_path(cls, given: Any) -> Any:
         """A text alone is a path, so that what is still missing is said of a source and not of a text."""
         return {"path": given} if isinstance(given, str) else given
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _one_pattern(cls, given: Any) -> Any:
+        """One pattern need not stand in a list."""
+        return [given] if isinstance(given, str) else given
 
 
 class EvaluationRecipe(_Frozen):

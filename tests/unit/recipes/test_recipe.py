@@ -43,6 +43,7 @@ def test_the_budget_sets_the_steps_and_an_accepted_plan_stays() -> None:
         ({"sources": [{**SOURCE, "pat": 1}]}, "did you mean 'path'? sources.0 has the fields exclude, format"),
         ({"sources": [{"path": "/d", "licens": "MIT"}]}, "did you mean 'licence'?"),
         ({"sources": ["/data"]}, "field 'sources.0.licence' is missing: say under which licence"),
+        ({"sources": [{**SOURCE, "include": 7}]}, "field 'sources.0.include' has the value 7"),
         ({"sources": "/data"}, "field 'sources.0.licence' is missing"),
         ({"sources": [{"path": "x" * 10**5, "licence": "MIT"}]}, "field 'sources.0.path' has the value 'xxx"),
         ({"sources": [SOURCE], "x" * 10**6: 1}, "the recipe is larger than 128 kB"),
@@ -58,7 +59,8 @@ def test_a_bad_recipe_is_refused_with_field_value_and_remedy(fields: dict, sente
 
 
 def test_the_american_spelling_and_a_single_source_are_understood() -> None:
-    recipe = parse_recipe({"sources": {"path": "/data", "license": "MIT"}})
+    recipe = parse_recipe({"sources": {"path": "/data", "license": "MIT", "include": "*.md"}})
+    assert recipe.sources[0].include == ("*.md",)
     assert recipe.sources[0].licence == "MIT"
     assert parse_recipe(recipe.as_json()) == recipe
 
@@ -105,6 +107,9 @@ def test_a_recipe_file_is_read_and_a_bad_one_named(tmp_path) -> None:
         ("seed: " + "9" * 100_000, "100,000 characters that begin like a number"),
         ("seed: " + "1:" * 50_000 + "1", "characters that begin like a number"),
         ("name: one\nname: two\n", "the key 'name' stands twice"),
+        ("on: 1\n", "the key 'on' is no text: quote it"),
+        ("? [a, b]\n: 1\n", "is no text: quote it"),
+        ("!!binary aGVsbG8=: 1\n", "is no text: quote it"),
         ("name: !!python/object/apply:os.system [ls]\n", "could not determine a constructor"),
         ("name: \x07bell\n", "special characters are not allowed"),
         ("name: a\n---\nname: b\n", "expected a single document"),
