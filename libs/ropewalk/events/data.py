@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from ropewalk.events.base import Event, Value
 
 
@@ -80,7 +82,11 @@ class TokenizerTrained(_Family, Event):
 
 
 class DatasetPublished(_Family, Event):
-    """A dataset version is sealed. Its name is the hash of its manifest."""
+    """A dataset version is sealed. Its name is the hash of its manifest.
+
+    What a run holds out, no later run of the same model trains on: the documents at `held_out_uri` of all events with
+    the same `model` are the registry, which only grows. Events of before there was one have no `model`.
+    """
 
     name: ClassVar[str] = "dataset_published"
     dataset_version: str
@@ -94,3 +100,8 @@ class DatasetPublished(_Family, Event):
     num_tokens: int
     num_windows: int
     context_length: int
+    model: str = Field(default="", description="the name under which the run's model serves")
+    held_out_uri: str = Field(default="", description="what no earlier run of the model had held out; empty: nothing")
+    held_out_sha256: str = Field(default="", description="of the documents at held_out_uri")
+    num_newly_held_out: int = Field(default=0, description="documents at held_out_uri")
+    num_registered: int = Field(default=0, description="documents that runs of the model held out up to now")

@@ -18,13 +18,14 @@ from ropewalk.corpus.document import (
     ChatMessage,
     Document,
     content_id,
+    read_documents,
     read_records,
     write_documents,
 )
 from ropewalk.corpus.shards import TokenShard
+from ropewalk.corpus.trained import SKETCHES, STATES, Identity, trained_on
 from ropewalk.events.base import Message
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
-from ropewalk.preprocessing.adapters.dataset import STATES
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.ray_driver import preprocess
 from ropewalk.preprocessing.adapters.tokenizer import load_encoder, train_tokenizer
@@ -33,7 +34,7 @@ from ropewalk.runtime.child import run_child
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
-from ropewalk.storage.manifest import verify
+from ropewalk.storage.manifest import file_sha256, verify
 
 VOCABULARY = [f"{a}{b}{c}" for a in "bdklmst" for b in "aeiou" for c in ("n", "r", "st", "lly", "m")]
 
@@ -77,7 +78,11 @@ class Store:
         return LocalObjects(self.root / "objects")
 
     def preprocess(
-        self, segments: tuple[SegmentRef, ...], num_workers: int = 1, **fields: JsonValue
+        self,
+        segments: tuple[SegmentRef, ...],
+        num_workers: int = 1,
+        held_out_before: tuple[str, ...] = (),
+        **fields: JsonValue,
     ) -> tuple[DatasetPublished, list[Message]]:
         scratch = self.root / f"scratch-{len(list(self.root.iterdir()))}"
         scratch.mkdir()
@@ -89,6 +94,7 @@ class Store:
             store=StoreAddress(url=(self.root / "objects").as_uri()),
             scratch=scratch,
             num_workers=num_workers,
+            held_out_before=held_out_before,
         )
         facts: list[tuple[Message, str]] = []
 
@@ -166,6 +172,53 @@ def check_tokens(store: Store, dataset: DatasetPublished) -> None:
     held_out = [row["path"] for row in read_records(store.objects.fetch(dataset.evalset_uri) / EVAL_ITEMS)]
     assert len(held_out) == dataset.num_held_out
     assert not set(held_out) & set(kept)
+    check_split(store, dataset, held_out)
+
+
+def check_split(store: Store, dataset: DatasetPublished, held_out: list[str]) -> None:
+    """The event names what was held out as an object with its hash; the dataset says what was learnt from."""
+    folder = store.objects.fetch(dataset.held_out_uri)
+    assert dataset.held_out_sha256 == file_sha256(folder / DOCUMENTS)
+    assert sorted(document.path for document in read_documents(folder / DOCUMENTS)) == sorted(held_out)
+    assert dataset.num_newly_held_out == dataset.num_registered == dataset.num_held_out
+    items = list(read_records(store.objects.fetch(dataset.evalset_uri) / EVAL_ITEMS))
+    judged = [Identity(item["doc_id"], item["item_id"]) for item in items]
+    sketches = np.load(store.objects.fetch(dataset.evalset_uri) / SKETCHES)
+    seen = store.objects.fetch(dataset.uri)
+    assert not any(trained_on(seen, judged, sketches))
+    assert all(trained_on(seen, [Identity(document.doc_id, "") for document in TokenShard(seen).documents()], None))
+
+
+def held_out_texts(store: Store, dataset: DatasetPublished) -> set[str]:
+    return {item["text"] for item in read_records(store.objects.fetch(dataset.evalset_uri) / EVAL_ITEMS)}
+
+
+def test_a_later_run_of_the_model_trains_on_nothing_that_was_held_out_before(tmp_path: Path) -> None:
+    """Renamed, reordered, among more documents, edited, quoted, with another seed and fraction."""
+    store = Store(tmp_path)
+    first, _ = store.preprocess((store.a_segment("one", [a_document(f"a.jsonl#{n}", a_text(n)) for n in range(60)]),))
+    before = held_out_texts(store, first)
+    assert len(before) == 12
+    gone, edited, *others = sorted(before)
+    corpus = [text for text in map(a_text, range(60)) if text not in (gone, edited)]
+    new = [
+        *map(a_text, range(100, 200)),
+        edited.replace("\n", " indeed\n", 1),
+        f"{a_text(300)}{gone}{a_text(301)}",
+    ]
+    grown = [a_document(f"b.jsonl#{n}", text) for n, text in enumerate([*new, *reversed(corpus)])]
+    again, _ = store.preprocess(
+        (store.a_segment("two", grown),),
+        held_out_before=(first.held_out_uri,),
+        seed=5,
+        evaluation={"held_out_fraction": 0.001},
+    )
+    now = held_out_texts(store, again)
+    assert set(others) <= now
+    assert new[-2] in now
+    assert again.dropped == {"contaminated": 1}
+    assert again.num_registered == 12 + again.num_newly_held_out
+    assert again.num_newly_held_out == len(now - before) == 20 - len(others)
 
 
 def test_conversations_count_only_the_answers_and_can_be_fine_tuned_on(tmp_path: Path) -> None:

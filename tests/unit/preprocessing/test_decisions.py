@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import rensa
 
+from ropewalk.corpus.sketch import NUM_HASHES
+from ropewalk.corpus.trained import KEPT
 from ropewalk.preprocessing.domain.contamination import contaminated, distinct, find_pairs
-from ropewalk.preprocessing.domain.dedup import NUM_HASHES, exact_repeats, near_repeats
-from ropewalk.preprocessing.domain.held_out import choose_held_out
+from ropewalk.preprocessing.domain.dedup import exact_repeats, near_repeats
+from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.quality import fault, score
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
-from ropewalk.preprocessing.domain.states import HELD_OUT, KEPT, Entry, count_states, first_states
+from ropewalk.preprocessing.domain.states import HELD_OUT, Entry, count_states, first_states
 from ropewalk.preprocessing.domain.words import hash_words, ngrams, ngrams_of
 
 PROSE = "It was a bright cold day in April, and the clocks were striking thirteen. " * 3
@@ -124,18 +126,6 @@ def test_a_chain_of_small_changes_is_not_dropped_as_a_whole() -> None:
 def test_a_dropped_document_drops_no_other() -> None:
     rows = signatures_of([list(range(200))] * 3)
     assert near_repeats(rows, np.array([False, True, True])).tolist() == [False, False, True]
-
-
-def test_the_split_is_stable_when_the_corpus_grows() -> None:
-    paths = [f"folder/file_{number}.py" for number in range(2000)]
-    small, large = choose_held_out(paths[:1000], 0.05), choose_held_out(paths, 0.05)
-    assert {at for at in large if at < 1000} == small
-    assert 60 < len(large) < 140
-
-
-@pytest.mark.parametrize(("num_documents", "expected"), [(1, 1), (4, 1), (50, 10), (200, 20)])
-def test_small_corpora_hold_out_up_to_a_fifth_but_at_least_one(num_documents: int, expected: int) -> None:
-    assert len(choose_held_out([f"{n}" for n in range(num_documents)], 1e-9)) == expected
 
 
 def test_a_training_document_that_quotes_a_held_out_one_is_dropped() -> None:
@@ -280,7 +270,7 @@ def test_every_document_ends_in_one_state_and_precedence_is_by_segment_and_id() 
         entry(1, 3, "0", PROSE),
     ]
     signatures = signatures_of([list(range(100 * at, 100 * at + 50)) for at in range(len(entries))])
-    states = first_states(entries, signatures, "prose", 0.01)
+    states = first_states(entries, signatures, "prose", 0.01, Registry())
     assert states[0] == "exact_duplicate"
     assert states[2] == "too_short"
     assert states[6] == "exact_duplicate"

@@ -3,11 +3,13 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ropewalk.corpus.document import DOCUMENTS, write_records
 from ropewalk.corpus.packing import pack_text
 from ropewalk.corpus.shards import TokenWriter
+from ropewalk.corpus.sketch import NUM_HASHES
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.tokenizer import (
     SPECIAL_TOKENS,
@@ -73,6 +75,7 @@ def test_a_corpus_smaller_than_one_batch_stops_with_sizes_and_a_remedy(tmp_path:
         context_length=64,
         has_mask=False,
         evalset_uri="evalsets/e",
+        sketches=np.zeros((0, NUM_HASHES), dtype=np.uint8),
     )
     objects = LocalObjects(tmp_path / "objects")
     sentence = r"201 tokens after cleaning give 3 windows of 64, but a batch takes 4 \(257 tokens\): add data"

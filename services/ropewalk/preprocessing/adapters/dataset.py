@@ -12,12 +12,13 @@ import numpy as np
 from ropewalk.corpus.document import DOCUMENTS, read_records, write_records
 from ropewalk.corpus.packing import count_windows
 from ropewalk.corpus.shards import MASK, TOKENS, UNIGRAM, ShardMeta, TokenWriter, token_dtype
+from ropewalk.corpus.sketch import Sketches
+from ropewalk.corpus.trained import SKETCHES, STATES
 from ropewalk.preprocessing.adapters.tokenizer import TokenizerFacts
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 
-STATES = "states.jsonl.zst"
 _COPY_TOKENS = 1 << 22
 
 
@@ -31,6 +32,7 @@ class Assembly:
     context_length: int
     has_mask: bool
     evalset_uri: str
+    sketches: Sketches  # of the documents in the parts
 
 
 def publish_dataset(
@@ -48,6 +50,7 @@ def publish_dataset(
     if num_windows < min_windows:
         raise StageError(_too_small(writer.num_tokens, num_windows, min_windows, assembly.context_length))
     write_records(folder / STATES, states)
+    np.save(folder / SKETCHES, assembly.sketches)
     _write_unigram(folder, dtype, assembly.tokenizer.vocab_size)
     unnamed = ShardMeta(
         dataset_version="",

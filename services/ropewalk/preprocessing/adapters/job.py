@@ -10,7 +10,7 @@ from ropewalk.storage.connect import StoreAddress
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessJob:
-    """What the driver is told."""
+    """What the driver is told. `held_out_before` are keys: what earlier runs of the model held out."""
 
     run_id: str
     segments: tuple[SegmentRef, ...]
@@ -19,6 +19,7 @@ class PreprocessJob:
     scratch: Path
     ray_address: str = ""
     num_workers: int = 2
+    held_out_before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

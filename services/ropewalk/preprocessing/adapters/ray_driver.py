@@ -3,18 +3,23 @@
 clean (tasks) -> deduplicate and split -> decontaminate (tasks) -> tokenizer -> encode (tasks) -> assemble
 """
 
-import hashlib
+import json
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 
-from ropewalk.corpus.document import EVAL_ITEMS, Document, message_records, write_records
+from ropewalk.corpus.document import Document
+from ropewalk.corpus.trained import KEPT
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
+from ropewalk.preprocessing.adapters.evalset import publish_evalset
 from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
-from ropewalk.preprocessing.adapters.tasks import GRAMS, Encoded, clean_segment, encode_segment, match_grams, plain_text
+from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
+from ropewalk.preprocessing.adapters.sketching import plain_text
+from ropewalk.preprocessing.adapters.tasks import GRAMS, Encoded, clean_segment, encode_segment, match_grams
 from ropewalk.preprocessing.adapters.tokenizer import (
     TokenizerFacts,
     adopt_tokenizer,
@@ -25,8 +30,9 @@ from ropewalk.preprocessing.adapters.tokenizer import (
 )
 from ropewalk.preprocessing.adapters.workers import Workers
 from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, contaminated, distinct, find_pairs
+from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
-from ropewalk.preprocessing.domain.states import HELD_OUT, KEPT, count_states, first_states
+from ropewalk.preprocessing.domain.states import HELD_OUT, count_states, first_states
 from ropewalk.preprocessing.domain.words import ngrams_of
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.manifest import file_sha256
@@ -59,17 +65,33 @@ class _Driver:
         corpus = CleanedCorpus(self._objects, self._workers.all(clean_segment, arguments))
         recipe = self._job.recipe
         signatures = corpus.load_entries()
-        corpus.states = first_states(corpus.entries, signatures, recipe.profile, recipe.evaluation.held_out_fraction)
-        self._decontaminate(corpus)
+        before = HeldOutBefore(self._objects, self._registry_uris(), recipe.model)
+        fraction, registry = recipe.evaluation.held_out_fraction, before.load()
+        corpus.states = first_states(corpus.entries, signatures, recipe.profile, fraction, registry)
+        self._decontaminate(corpus, before)
         if not corpus.in_state(KEPT) or not corpus.in_state(HELD_OUT):
-            raise StageError(_too_few(corpus.states))
+            raise StageError(_too_few(corpus.states, recipe.model))
         tokenizer = self._make_tokenizer(corpus)
         encoded = self._encode(corpus, tokenizer)
-        evalset_uri = self._publish_evalset(corpus)
-        return self._assemble(corpus, tokenizer, encoded, evalset_uri)
+        return self._assemble(corpus, tokenizer, encoded, registry)
 
-    def _decontaminate(self, corpus: CleanedCorpus) -> None:
-        documents = ngrams_of((plain_text(document) for _, document in corpus.documents(HELD_OUT)), GRAM_WORDS)
+    def _registry_uris(self) -> list[str]:
+        """As the first attempt saw the registry: a later one must come to the same split."""
+        key = f"{self._work}/registry"
+        if not self._objects.exists(key):
+            folder = self._job.scratch / "registry"
+            folder.mkdir()
+            (folder / "uris.json").write_text(json.dumps(self._job.held_out_before))
+            self._objects.publish(folder, key, {})
+        uris: list[str] = json.loads((self._objects.fetch(key) / "uris.json").read_text())
+        return uris
+
+    def _decontaminate(self, corpus: CleanedCorpus, before: HeldOutBefore) -> None:
+        """Nothing that is kept gives away what is held out now or was before."""
+        present = {corpus.entries[at].content for at in corpus.in_state(HELD_OUT)}
+        absent = (document for content, document in before.documents() if content not in present)
+        held_out = chain((document for _, document in corpus.documents(HELD_OUT)), absent)
+        documents = ngrams_of(map(plain_text, held_out), GRAM_WORDS)
         grams = distinct(documents.hashes)
         if not len(grams):
             return
@@ -151,19 +173,19 @@ class _Driver:
         assert kept + held_out + sum(dropped.values()) == segment.num_documents, "every document has one state"
         self._report((event, segment.segment_id))
 
-    def _publish_evalset(self, corpus: CleanedCorpus) -> str:
-        items = [_eval_item(document) for _, document in corpus.documents(HELD_OUT)]
-        folder = self._job.scratch / "evalset"
-        folder.mkdir()
-        write_records(folder / EVAL_ITEMS, sorted(items, key=lambda item: (str(item["path"]), str(item["item_id"]))))
-        uri = f"evalsets/{file_sha256(folder / EVAL_ITEMS)}"
-        self._objects.publish(folder, uri, {"num_items": len(items)})
-        return uri
-
     def _assemble(
-        self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, encoded: list[Encoded], evalset_uri: str
+        self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, encoded: list[Encoded], registry: Registry
     ) -> DatasetPublished:
         plan = self._job.recipe.derived
+        evalset_uri = publish_evalset(self._objects, self._job.scratch / "evalset", corpus)
+        added = [
+            (corpus.entries[at].content, document)
+            for at, document in corpus.documents(HELD_OUT)
+            if corpus.entries[at].content not in registry.names
+        ]
+        held_out_uri, held_out_sha256 = (
+            publish_held_out(self._objects, self._job.scratch / "held-out", added) if added else ("", "")
+        )
         assembly = Assembly(
             folder=self._job.scratch / "dataset",
             parts=[self._objects.fetch(part.uri) for part in encoded],
@@ -171,13 +193,10 @@ class _Driver:
             context_length=plan.context_length,
             has_mask=any(corpus.entries[at].is_conversation for at in corpus.in_state(KEPT)),
             evalset_uri=evalset_uri,
+            sketches=corpus.sketches[corpus.in_state(KEPT)],
         )
-        states = (
-            {"segment_id": self._segments[entry.segment].segment_id, "doc_id": entry.doc_id, "path": entry.path}
-            | {"state": state}
-            for entry, state in zip(corpus.entries, corpus.states, strict=True)
-        )
-        meta, uri = publish_dataset(self._objects, assembly, states, min_windows=plan.batch_size)
+        names = [segment.segment_id for segment in self._segments]
+        meta, uri = publish_dataset(self._objects, assembly, corpus.state_records(names), min_windows=plan.batch_size)
         for leftover in self._objects.list(self._work):
             self._objects.delete(leftover)
         kept, held_out, dropped = count_states(corpus.states)
@@ -194,6 +213,11 @@ class _Driver:
             num_tokens=meta.num_tokens,
             num_windows=meta.num_windows,
             context_length=meta.context_length,
+            model=self._job.recipe.model,
+            held_out_uri=held_out_uri,
+            held_out_sha256=held_out_sha256,
+            num_newly_held_out=len(added),
+            num_registered=registry.num_documents + len(added),
         )
 
 
@@ -218,17 +242,14 @@ def _first_texts(corpus: CleanedCorpus) -> list[str]:
     return texts
 
 
-def _eval_item(document: Document) -> dict[str, object]:
-    body: dict[str, object] = (
-        {"messages": message_records(document.messages)} if document.messages else {"text": document.text}
-    )
-    name = hashlib.sha256(f"{document.source_id}/{document.path}/{document.doc_id}".encode()).hexdigest()
-    return {"item_id": name, "path": document.path, **body}
-
-
-def _too_few(states: list[str]) -> str:
+def _too_few(states: list[str], model: str) -> str:
     kept, held_out, dropped = count_states(states)
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none dropped"
+    if held_out > 1:
+        return (
+            f"nothing is left to learn from: of {len(states)} documents {held_out} are held out to judge model {model} "
+            f"by, now or by an earlier run, and the rest is dropped ({reasons}): add sources"
+        )
     return (
         f"too few documents: of {len(states)}, {kept + held_out} are left after cleaning ({reasons}), and at least two "
         "are needed, one to learn from and one to judge by: add sources, or split a long file into several or into "

@@ -10,27 +10,21 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import orjson
-import rensa
-from numpy.typing import NDArray
 
 from ropewalk.corpus.document import (
     DOCUMENTS,
     Document,
-    content_id,
     read_documents,
     write_documents,
     write_records,
 )
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
+from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
 from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, Pairs, find_pairs
-from ropewalk.preprocessing.domain.dedup import NUM_HASHES, SHINGLE_WORDS
 from ropewalk.preprocessing.domain.normalise import Profile, normalise
 from ropewalk.preprocessing.domain.quality import score
-from ropewalk.preprocessing.domain.scripts import fold_whole
 from ropewalk.preprocessing.domain.words import batches, hash_words, ngrams
 from ropewalk.storage.connect import StoreAddress
 
@@ -39,7 +33,6 @@ SCORES = "scores.jsonl.zst"
 SIGNATURES = "signatures.npy"
 CONTENT = "content.json"
 GRAMS = "grams.npy"
-_SEED = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +56,7 @@ def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> tuple[str,
             folder.mkdir()
             write_documents(folder / DOCUMENTS, cleaned)
             _write_features(folder, [plain_text(document) for document in cleaned])
-            (folder / CONTENT).write_text(json.dumps([_content(document) for document in cleaned]))
+            (folder / CONTENT).write_text(json.dumps([content_of(document) for document in cleaned]))
             objects.publish(folder, key, {"segment": uri, "profile": profile})
     return key, time.process_time() - began
 
@@ -99,13 +92,6 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[Encoded, fl
     return encoded, time.process_time() - began
 
 
-def plain_text(document: Document) -> str:
-    """What words are counted in: the text, or every turn but the system's, which many conversations share."""
-    if not document.messages:
-        return document.text
-    return "\n".join(turn.content for turn in document.messages if turn.role != "system")
-
-
 def _normalised(document: Document, profile: Profile) -> Document:
     """Without the time of fetching, which must not reach a dataset version."""
     turns = tuple(replace(turn, content=normalise(turn.content, profile)) for turn in document.messages)
@@ -114,29 +100,10 @@ def _normalised(document: Document, profile: Profile) -> Document:
 
 def _write_features(folder: Path, texts: list[str]) -> None:
     """One row per document: scores, and MinHash signature (uint32, all zero without a shingle)."""
-    records: list[dict[str, Any]] = []
-    signatures: list[NDArray[np.uint32]] = [np.zeros((0, NUM_HASHES), dtype=np.uint32)]
-    for group in batches(texts):
-        words = hash_words(group)
-        shingles = ngrams(words, SHINGLE_WORDS)
-        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-            shingles.hashes, shingles.offsets.astype(np.uint64), NUM_HASHES, _SEED
-        )
-        rows = np.array(matrix.to_rows(), dtype=np.uint32)
-        rows[shingles.lengths == 0] = 0
-        signatures.append(rows)
-        for num_words in words.lengths:
-            records.append(score(texts[len(records)], int(num_words)).as_record())
-    np.save(folder / SIGNATURES, np.concatenate(signatures))
+    sketched = sketch(texts)
+    records = (score(text, int(num)).as_record() for text, num in zip(texts, sketched.num_words, strict=True))
+    np.save(folder / SIGNATURES, sketched.signatures)
     write_records(folder / SCORES, records)
-
-
-def _content(document: Document) -> str:
-    """The identity of the folded content: the same for texts that differ in quotes, capitals or white space only."""
-    if not document.messages:
-        return content_id(fold_whole(document.text).encode())
-    turns = [[turn.role, fold_whole(turn.content)] for turn in document.messages]
-    return content_id(orjson.dumps(turns))
 
 
 def _hash(*parts: object) -> str:

@@ -1,9 +1,8 @@
 """Which documents repeat an earlier one, exactly or nearly.
 
-Near-duplicates: 112 MinHash values of the word 5-grams in 14 bands of 8 (FineWeb, arXiv 2406.17557): a pair shares a
-band with probability 1 - (1 - s^8)^14 at Jaccard similarity s: 0.77 at 0.75, 0.99 at 0.85. A document is dropped
-if and only if it shares a band with an earlier *kept* one and their full signatures agree in at least 75 % of the
-places; so a chain of small changes is not dropped as a whole, and the result depends on the order alone.
+A document is dropped as a near-duplicate if and only if it shares a band with an earlier *kept* one and their full
+signatures (see `corpus.sketch`) agree in at least 75 % of the places; so a chain of small changes is not dropped as a
+whole, and the result depends on the order alone.
 """
 
 from collections import defaultdict
@@ -12,11 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ropewalk.corpus.sketch import BAND_ROWS, MIN_AGREEMENT, NUM_BANDS
+
 SHINGLE_WORDS = 5
-NUM_BANDS = 14
-BAND_ROWS = 8
-NUM_HASHES = NUM_BANDS * BAND_ROWS
-_MIN_AGREEMENT = 0.75
 
 
 def exact_repeats(content: Sequence[str]) -> NDArray[np.bool_]:
@@ -43,7 +40,7 @@ def near_repeats(signatures: NDArray[np.uint32], candidates: NDArray[np.bool_]) 
         rivals = sorted({rival for key in keys for rival in kept_in_band[key]})
         if rivals:
             agreement = (signatures[rivals] == signatures[place]).mean(axis=1)
-            repeats[place] = bool((agreement >= _MIN_AGREEMENT).any())
+            repeats[place] = bool((agreement >= MIN_AGREEMENT).any())
         if not repeats[place]:
             for key in keys:
                 kept_in_band[key].append(place)

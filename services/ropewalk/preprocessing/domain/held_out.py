@@ -1,23 +1,52 @@
-"""Which documents are kept from training, to judge the model by."""
+"""Which documents are kept from training, to judge the model by.
+
+What decides is the content (or the key that a source names), never the place: renamed, reordered or among more
+documents, the same document is drawn alike. What an earlier run of the same model held out stays held out, whatever
+is drawn, and so does what nearly repeats it.
+"""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-_KEY = b"ropewalk held-out split 1"
-_WANTED = 20  # fewer files give no useful interval
+import numpy as np
+
+from ropewalk.corpus.sketch import NUM_HASHES, Sketches
+
+_KEY = b"ropewalk held-out split 2"
+_WANTED = 20  # fewer give no useful interval
+_LARGE_SHARE = 0.2
 
 
-def choose_held_out(paths: Sequence[str], fraction: float) -> set[int]:
-    """Places of the documents to hold out.
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """What earlier runs of the model held out: content hashes and split keys, and a sketch of each document."""
 
-    A document is chosen when the keyed hash of its path lies below `fraction`, so the choice is stable while a
-    corpus grows. If that gives fewer than 20, the next hashes follow, up to a fifth of the corpus; at least one.
+    names: frozenset[str] = frozenset()
+    sketches: Sketches = field(default_factory=lambda: np.zeros((0, NUM_HASHES), dtype=np.uint8))
+
+    @property
+    def num_documents(self) -> int:
+        """How many there are."""
+        return len(self.sketches)
+
+
+def choose_held_out(keys: Sequence[str], fraction: float, registered: frozenset[str] = frozenset()) -> set[str]:
+    """The keys whose documents are held out; `keys` has that of every document, `registered` those that must be.
+
+    A key is chosen when its keyed hash lies below `fraction`, so the choice is stable while a corpus grows. If that
+    gives fewer than 20, the next hashes follow, up to a fifth of the keys; at least one. A key with more than a fifth
+    of the documents is chosen only where there is no other.
     """
-    draws = sorted((_draw(path), place) for place, path in enumerate(paths))
-    below = sum(draw < fraction for draw, _ in draws)
-    wanted = max(1, below, min(_WANTED, len(draws) // 5))
-    return {place for _, place in draws[:wanted]}
+    sizes = Counter(keys)
+    chosen = set(registered & sizes.keys())
+    small = [key for key, size in sizes.items() if size == 1 or size <= _LARGE_SHARE * len(keys)]
+    free = sorted(set(small or sizes) - chosen, key=_draw)
+    below = sum(_draw(key) < fraction for key in free)
+    wanted = max(1, min(_WANTED, len(sizes) // 5)) - len(chosen)
+    return chosen | set(free[: max(below, wanted, 0)])
 
 
-def _draw(path: str) -> float:
-    return int.from_bytes(hashlib.blake2b(path.encode(), key=_KEY, digest_size=8).digest(), "big") / 2**64
+def _draw(key: str) -> float:
+    return int.from_bytes(hashlib.blake2b(key.encode(), key=_KEY, digest_size=8).digest(), "big") / 2**64

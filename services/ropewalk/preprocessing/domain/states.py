@@ -7,18 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ropewalk.corpus.sketch import lowest_bytes, near_any
+from ropewalk.corpus.trained import KEPT
 from ropewalk.preprocessing.domain.dedup import exact_repeats, near_repeats
-from ropewalk.preprocessing.domain.held_out import choose_held_out
+from ropewalk.preprocessing.domain.held_out import Registry, choose_held_out
 from ropewalk.preprocessing.domain.normalise import Profile
 from ropewalk.preprocessing.domain.quality import fault
 
-KEPT = "kept"
 HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What is known of a document before any decision. `place` is its place in its segment."""
+    """What is known of a document before any decision. `place` is its place in its segment.
+
+    `content` is the hash of its folded content; documents with the same `split_key` belong together.
+    """
 
     segment: int
     place: int
@@ -28,10 +32,20 @@ class Entry:
     content: str
     is_conversation: bool
     scores: dict[str, float]
+    split_key: str = ""
+
+    @property
+    def key(self) -> str:
+        """What decides on which side of the split the document is."""
+        return self.split_key or self.content
 
 
 def first_states(
-    entries: Sequence[Entry], signatures: NDArray[np.uint32], profile: Profile, held_out_fraction: float
+    entries: Sequence[Entry],
+    signatures: NDArray[np.uint32],
+    profile: Profile,
+    held_out_fraction: float,
+    registry: Registry,
 ) -> list[str]:
     """Everything but decontamination. Earlier in (segment, doc_id) order wins; `signatures` is (n, 112)."""
     states = [_fault(entry, profile) or KEPT for entry in entries]
@@ -42,10 +56,23 @@ def first_states(
     sketches = signatures[left]
     _drop(states, left, near_repeats(sketches, sketches.any(axis=1)), "near_duplicate")
     left = [at for at in order if states[at] == KEPT]
-    if len(left) > 1:
-        for choice in choose_held_out([entries[at].path for at in left], held_out_fraction):
-            states[left[choice]] = HELD_OUT
+    keys = [entries[at].key for at in left]
+    registered = _registered([entries[at] for at in left], signatures[left], registry)
+    if len(set(keys)) > 1 or registered:
+        chosen = choose_held_out(keys, held_out_fraction, registered)
+        for at, key in zip(left, keys, strict=True):
+            states[at] = HELD_OUT if key in chosen else KEPT
     return states
+
+
+def _registered(entries: Sequence[Entry], signatures: NDArray[np.uint32], registry: Registry) -> frozenset[str]:
+    """The keys of documents that an earlier run held out, or that nearly repeat such a one."""
+    near = near_any(lowest_bytes(signatures), registry.sketches)
+    return frozenset(
+        entry.key
+        for entry, repeats in zip(entries, near, strict=True)
+        if repeats or not registry.names.isdisjoint((entry.content, entry.split_key))
+    )
 
 
 def count_states(states: Sequence[str]) -> tuple[int, int, dict[str, int]]:

@@ -1,0 +1,34 @@
+"""The held-out documents of a dataset version as items to be judged on."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from ropewalk.corpus.document import EVAL_ITEMS, Document, message_records, write_records
+from ropewalk.corpus.trained import SKETCHES
+from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
+from ropewalk.preprocessing.domain.states import HELD_OUT, Entry
+from ropewalk.storage.manifest import file_sha256
+from ropewalk.storage.objects import ObjectStore
+
+
+def publish_evalset(objects: ObjectStore, folder: Path, corpus: CleanedCorpus) -> str:
+    """Seal the items, sorted by path, with a sketch of each. Returns the key, the hash of both files."""
+    folder.mkdir()
+    found = sorted(corpus.documents(HELD_OUT), key=lambda pair: (pair[1].path, corpus.entries[pair[0]].content))
+    write_records(folder / EVAL_ITEMS, (_item(corpus.entries[at], document) for at, document in found))
+    np.save(folder / SKETCHES, corpus.sketches[[at for at, _ in found]])
+    hashes = "".join(file_sha256(folder / name) for name in (EVAL_ITEMS, SKETCHES))
+    uri = f"evalsets/{hashlib.sha256(hashes.encode()).hexdigest()}"
+    objects.publish(folder, uri, {"num_items": len(found)})
+    return uri
+
+
+def _item(entry: Entry, document: Document) -> dict[str, object]:
+    """What an item is called depends on its content alone, so that another path is not another choice of excerpts."""
+    body: dict[str, object] = (
+        {"messages": message_records(document.messages)} if document.messages else {"text": document.text}
+    )
+    together = {"split_key": document.split_key} if document.split_key else {}
+    return {"item_id": entry.content, "path": document.path, "doc_id": document.doc_id, **together, **body}
