@@ -92,7 +92,7 @@ def _service(plan: Plan, name: str, pings: ServicePings) -> ProcessSpec:
     if name == "monitor":
         ready = all_ready(ready, http_answers(f"{endpoints_of(plan.ports).clickhouse_http}/ping"))
     if name == "serving":
-        ready = all_ready(ready, http_answers(endpoints_of(plan.ports).openai.removesuffix("/v1") + "/healthz"))
+        ready = all_ready(ready, http_answers(endpoints_of(plan.ports).openai.removesuffix("/v1") + "/livez"))
     return ProcessSpec(
         name=name,
         command=(sys.executable, "-m", f"ropewalk.{name.replace('-', '_')}"),

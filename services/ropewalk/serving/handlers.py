@@ -50,7 +50,10 @@ class Handlers:
 
     async def restore(self, bus: Bus) -> None:
         """Rebuild the routes from the log."""
-        self._fleet.routes = fold(await _facts(bus))
+        routes = Routes()
+        async for item in once(bus.read(FACTS)):
+            routes = routes.after(item.message, int(item.time.timestamp()))
+        self._fleet.routes = routes
         self._fleet.ready.set()
 
     async def deploy(self, ctx: StageContext, event: GateDecided) -> tuple[Message, ...]:
@@ -81,7 +84,7 @@ class Handlers:
             triton_model=version.target,
             load_s=time.monotonic() - started,
         )
-        self._fleet.routes = self._fleet.routes.after(deployed)
+        self._fleet.routes = self._fleet.routes.after(deployed, int(time.time()))
         return (deployed,)
 
     async def promote(self, event: ModelPromoted, bus: Bus) -> Outcome:

@@ -27,6 +27,7 @@ def a_version(number: int = 1, run_id: str = "run-1") -> Version:
         run_id=run_id,
         checkpoint_id=f"{run_id}-1-9",
         export_uri=f"exports/{number}",
+        created=1_700_000_000,
     )
 
 

@@ -56,7 +56,7 @@ async def test_a_stream_ends_with_usage_and_done(bench: Any) -> None:
 async def test_chat_renders_the_template_of_the_model(bench: Any) -> None:
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "hi"}]}]
     response = await post(bench, {"model": "demo", "messages": messages, "max_tokens": 3}, "/v1/chat/completions")
-    assert response.json()["choices"][0]["message"] == {"role": "assistant", "content": "<sy"}
+    assert response.json()["choices"][0]["message"] == {"role": "assistant", "content": "<sy", "refusal": None}
     assert bench.rows[0].prompt == "<system>s<user>hi<assistant>"
     assert bench.rows[0].route == "chat"
 
@@ -190,6 +190,8 @@ async def test_the_log_row_tells_the_whole_story(bench: Any) -> None:
 
 
 async def test_health_says_whether_the_routes_are_known(bench: Any) -> None:
-    assert (await bench.client.get("/healthz")).json() == {"ready": True, "models": ["demo", "demo@1"]}
+    assert (await bench.client.get("/healthz")).json() == {"ready": True, "models": ["demo", "demo@1"], "away": []}
+    assert (await bench.client.get("/livez")).status_code == 200
     bench.fleet.ready.clear()
     assert (await bench.client.get("/healthz")).status_code == 503
+    assert (await bench.client.get("/livez")).status_code == 503

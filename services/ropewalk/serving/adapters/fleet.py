@@ -5,10 +5,12 @@ The log says what should answer; the backend may have been restarted meanwhile. 
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 
 from ropewalk.serving.adapters.chat_template import ChatTemplate
 from ropewalk.serving.domain.routes import Routes, Version
+from ropewalk.serving.domain.vitals import Vitals
 from ropewalk.serving.errors import BackendError, BackendGoneError
 from ropewalk.serving.ports import Entry, Inference
 from ropewalk.storage.manifest import ManifestError
@@ -25,6 +27,8 @@ class Fleet:
     def __init__(self, inference: Inference, objects: ObjectStore) -> None:
         self.routes = Routes()
         self.ready = asyncio.Event()  # the log was folded
+        self.vitals = Vitals()
+        self._loaded: frozenset[str] = frozenset()  # the targets that could answer when last looked
         self._inference = inference
         self._objects = objects
         self._templates: dict[str, ChatTemplate] = {}
@@ -43,12 +47,25 @@ class Fleet:
         }
         async with self._loading:
             await self._inference.load(Entry(target=version.target, weights=Path(folder), lineage=lineage))
+        self._loaded |= {version.target}
+        self.vitals.answered(version.target)
         self._templates[version.target] = await asyncio.to_thread(ChatTemplate.of, folder)
 
     async def unload(self, version: Version) -> None:
         """Let a version end what it answers, then forget it. Raises BackendGoneError."""
         await self._inference.unload(version.target)
+        self._loaded -= {version.target}
         self._templates.pop(version.target, None)
+
+    def answering(self) -> tuple[list[str], list[str]]:
+        """The names that would be answered now, and those that would not."""
+        now = time.monotonic()
+        answering: list[str] = []
+        away: list[str] = []
+        for name, version in self.routes.names().items():
+            sound = version.target in self._loaded and not self.vitals.is_failing(version.target, now)
+            (answering if sound else away).append(name)
+        return answering, away
 
     def template(self, version: Version) -> ChatTemplate:
         """The chat template of a version; an empty one while it is being loaded."""
@@ -60,7 +77,7 @@ class Fleet:
 
     async def reconcile(self) -> None:
         """Load every version that should answer and does not. Raises BackendGoneError."""
-        loaded = await self._inference.loaded()
+        loaded = self._loaded = await self._inference.loaded()
         for version in list(self.routes.versions.values()):
             retired = self.version_of_target(version.target) is None  # while another was being loaded
             if retired or (version.target in loaded and version.target in self._templates):
@@ -92,6 +109,7 @@ class Fleet:
                 await self.reconcile()
                 away = False
             except BackendGoneError as error:
+                self._loaded = frozenset()
                 if not away:
                     logger.warning("the inference backend is away: %s", error)
                 away = True

@@ -10,6 +10,8 @@ from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError, ModelNotLoadedError, RequestRefusedError
 from ropewalk.serving.ports import Entry
 
+_BEGINNING = "\n"  # what an empty prompt stands for: where a document begins
+
 
 class MemoryInference:
     """`context_length` in characters; `pace_s` is the time a token takes."""
@@ -27,7 +29,7 @@ class MemoryInference:
         self._check_here()
         if target not in self._entries:
             raise ModelNotLoadedError(f"unknown model {target}")
-        prompt = generation.prompt or "".join(chr(token) for token in generation.prompt_token_ids or ())
+        prompt = "".join(chr(token) for token in generation.prompt_token_ids or ()) or generation.prompt or _BEGINNING
         if not 0 < len(prompt) < self.context_length:
             raise RequestRefusedError(
                 f"the prompt has {len(prompt)} tokens, but this model's context is {self.context_length} tokens"

@@ -1,112 +1,120 @@
 """What an OpenAI client may ask for. Fields we cannot honour are refused by name, never silently ignored.
 
-Extensions to the OpenAI API: `top_k`, `ignore_eos` and `return_token_ids`.
+Extensions to the OpenAI API: `top_k`, `ignore_eos` and `return_token_ids`. `user`, `metadata` and the like are
+labels: they are accepted, bounded, and change no answer.
 """
 
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.serving.domain.generation import Generation
+from ropewalk.serving.domain.neutral import (
+    CHAT,
+    COMPLETION,
+    MESSAGE,
+    PART,
+    STREAM_OPTIONS,
+    Neutral,
+    RequestError,
+    without_neutral,
+)
 
 _CHAT_TOKENS = 1024  # when a chat client names no limit; the context ends it earlier for small models
+_COMPLETION_TOKENS = 16
+_MAX_STOPS, _MAX_STOP = 16, 500  # strings, characters of each; OpenAI takes 4
+_MAX_MESSAGES = 2048
+_MAX_LABELS, _MAX_LABEL = 64, 4096
+_LARGEST = 2**31 - 1
+_GREEDY_BELOW = 1e-5  # a lower temperature would overflow the logits' float32, and chooses the same token
+_LEAST_TOP_P = 1e-6  # less would be zero in float32; the most likely token is all that is left long before
+
+_Label = Annotated[str, Field(max_length=_MAX_LABEL)]
+_TokenId = Annotated[int, Field(ge=0, le=_LARGEST)]
+_Stop = Annotated[str, Field(max_length=_MAX_STOP)]
+_Labels = Annotated[dict[Annotated[str, Field(max_length=_MAX_LABEL)], _Label], Field(max_length=_MAX_LABELS)]
 
 
-class RequestError(ValueError):
-    """The body is not a request we can honour. `param` is the field."""
-
-    def __init__(self, message: str, param: str) -> None:
-        super().__init__(message)
-        self.param = param
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _StreamOptions(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _StreamOptions(_Frozen):
     include_usage: bool = False
 
 
-class _Common(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Common(_Frozen):
+    neutral: ClassVar[Neutral]
 
     model: str
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=_LARGEST)
     temperature: float = Field(default=1.0, ge=0, le=100)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=-1)
-    seed: int | None = None
-    stop: str | tuple[str, ...] | None = None
+    top_p: float = Field(default=1.0, ge=0, le=1)
+    top_k: int = Field(default=0, ge=-1, le=_LARGEST)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    stop: tuple[_Stop, ...] = Field(default=(), max_length=_MAX_STOPS, fail_fast=True)
     stream: bool = False
-    stream_options: _StreamOptions | None = None
+    stream_options: _StreamOptions = _StreamOptions()
     ignore_eos: bool = False
     return_token_ids: bool = False
-    user: str | None = None
-    metadata: dict[str, str] | None = None
-    store: bool | None = None
-    # accepted only with the value that changes nothing
-    n: Literal[1] | None = None
-    presence_penalty: Literal[0] | None = None
-    frequency_penalty: Literal[0] | None = None
-    logit_bias: dict[str, float] | None = Field(default=None, max_length=0)
+    user: _Label = ""
+    safety_identifier: _Label = ""
+    prompt_cache_key: _Label = ""
+    prompt_cache_retention: _Label = ""
+    request_id: _Label = ""
+    metadata: _Labels = Field(default_factory=dict)
 
     @property
     def include_usage(self) -> bool:
         """Whether a stream ends with a chunk that counts tokens."""
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options.include_usage
 
     def generation(self, prompt: str, token_ids: tuple[int, ...] | None, *, raw: bool, max_tokens: int) -> Generation:
         """The completion to make. `raw`: the tokenizer adds its own marks around the prompt."""
-        stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
         return Generation(
             prompt=prompt,
             prompt_token_ids=token_ids,
             special_tokens=raw,
             max_tokens=max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
+            temperature=self.temperature if self.temperature >= _GREEDY_BELOW else 0.0,
+            top_p=max(self.top_p, _LEAST_TOP_P),
             top_k=max(0, self.top_k),
             seed=self.seed,
-            stop=stop,
+            stop=tuple(text for text in self.stop if text),
             ignore_eos=self.ignore_eos,
         )
 
 
-class CompletionRequest(_Common):
-    """POST /v1/completions."""
+_TokenIds = Annotated[tuple[_TokenId, ...], Field(fail_fast=True)]
 
-    prompt: str | tuple[int, ...] | tuple[str, ...]
-    echo: Literal[False] | None = None
-    best_of: Literal[1] | None = None
-    logprobs: Literal[0] | None = None
-    suffix: Literal[""] | None = None
+
+class CompletionRequest(_Common):
+    """POST /v1/completions. An empty prompt begins a document."""
+
+    neutral: ClassVar[Neutral] = COMPLETION
+
+    prompt: str | _TokenIds
 
     def to_generation(self) -> Generation:
-        """Raises RequestError for more than one prompt."""
+        """The prompt as text, or as token ids that are taken as they are."""
+        limit = self.max_tokens or _COMPLETION_TOKENS
         if isinstance(self.prompt, str):
-            text, ids = self.prompt, None
-        elif len(self.prompt) == 1 and isinstance(self.prompt[0], str):
-            text, ids = self.prompt[0], None
-        elif self.prompt and all(isinstance(one, int) for one in self.prompt):
-            text, ids = "", tuple(one for one in self.prompt if isinstance(one, int))
-        else:
-            raise RequestError(f"prompt has {len(self.prompt)} entries: send one prompt per request", "prompt")
-        return self.generation(text, ids, raw=True, max_tokens=self.max_tokens or 16)
+            return self.generation(self.prompt, None, raw=True, max_tokens=limit)
+        return self.generation("", self.prompt, raw=True, max_tokens=limit)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Part(_Frozen):
     type: Literal["text"]
     text: str
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(_Frozen):
     """One turn; content parts must be text."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | tuple[_Part, ...]
+    content: str | Annotated[tuple[_Part, ...], Field(fail_fast=True)]
 
     def as_template_value(self) -> dict[str, str]:
         """What a chat template sees."""
@@ -117,9 +125,10 @@ class ChatMessage(BaseModel):
 class ChatRequest(_Common):
     """POST /v1/chat/completions."""
 
-    messages: tuple[ChatMessage, ...] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    logprobs: Literal[False] | None = None
+    neutral: ClassVar[Neutral] = CHAT
+
+    messages: tuple[ChatMessage, ...] = Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=_LARGEST)
 
     def to_generation(self, prompt: str) -> Generation:
         """`prompt` is the rendered chat template, which holds all marks already."""
@@ -127,18 +136,76 @@ class ChatRequest(_Common):
         return self.generation(prompt, None, raw=False, max_tokens=limit)
 
 
+_IN_JSON = {"tuple_type": "Input should be a list", "model_type": "Input should be a JSON object"}
+
 R = TypeVar("R", CompletionRequest, ChatRequest)
 
 
 def parse(kind: type[R], body: Any) -> R:
     """Validate a decoded body. Raises RequestError naming the field and the value."""
+    if not isinstance(body, dict):
+        raise RequestError(f"the body is {quoted(body)}: send a JSON object", "body")
+    fields = without_neutral(body, kind.model_fields, kind.neutral)
+    if isinstance(options := fields.get("stream_options"), dict):
+        fields["stream_options"] = without_neutral(
+            options, _StreamOptions.model_fields, STREAM_OPTIONS, "stream_options."
+        )
+    if isinstance(stop := fields.get("stop"), str):
+        fields["stop"] = [stop]
+    if isinstance(turns := fields.get("messages"), list) and len(turns) <= _MAX_MESSAGES:
+        fields["messages"] = list(_turns(turns))
+    if isinstance(prompt := fields.get("prompt"), list):
+        fields["prompt"] = _one_prompt(prompt)
     try:
-        return kind.model_validate(body)
+        return kind.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        value = str(first["input"])
-        shown = value if len(value) <= 100 else value[:100] + "…"
-        if first["type"] == "missing":
-            raise RequestError(f"the field {field!r} is missing", field) from None
-        raise RequestError(f"the field {field!r} has the value {shown!r}: {first['msg']}", field) from None
+        raise _refusal(error) from None
+
+
+def _turns(turns: list[Any]) -> Iterator[Any]:
+    """Turns without what says nothing. An assistant that only called tools has no content; elsewhere it is missing."""
+    for index, turn in enumerate(turns):
+        if not isinstance(turn, dict):
+            yield turn
+            continue
+        place = f"messages.{index}."
+        said = without_neutral(turn, ChatMessage.model_fields, MESSAGE, place)
+        if said.get("role") == "assistant":
+            said.setdefault("content", "")
+        if isinstance(parts := said.get("content"), list):
+            said["content"] = [_part(part, f"{place}content.{number}.") for number, part in enumerate(parts)]
+        yield said
+
+
+def _part(part: Any, place: str) -> Any:
+    if not isinstance(part, Mapping):
+        return part
+    if part.get("type") != "text":
+        kind = quoted(part.get("type"))
+        raise RequestError(f"the part {place[:-1]!r} is of type {kind}: only text is supported here", place + "type")
+    return without_neutral(part, _Part.model_fields, PART, place)
+
+
+def _one_prompt(prompts: list[Any]) -> Any:
+    """A list is one prompt of token ids, or holds the one prompt there may be."""
+    if len(prompts) == 1 and isinstance(prompts[0], str | list):
+        return prompts[0]
+    if not prompts or isinstance(prompts[0], str | list):
+        raise RequestError(f"prompt has {len(prompts)} entries: send one prompt per request", "prompt")
+    return prompts
+
+
+def _refusal(error: ValidationError) -> RequestError:
+    """About the deepest error: where a field may be of two types, that is the one that was meant."""
+    errors = error.errors(include_url=False, include_context=False)
+    worst = max(errors, key=lambda item: len(item["loc"]))
+    field = one_line(".".join(str(part) for part in worst["loc"] if not _is_tag(part)) or "body")
+    if worst["type"] == "missing":
+        return RequestError(f"the field {field!r} is missing", field)
+    wanted = _IN_JSON.get(worst["type"]) or cut(worst["msg"]).replace("Tuple", "The list")
+    return RequestError(f"the field {field!r} has the value {quoted(worst['input'])}: {wanted}", field)
+
+
+def _is_tag(part: int | str) -> bool:
+    """Whether a part of a location names one of two types instead of a field."""
+    return part == "str" or "[" in str(part)

@@ -3,6 +3,7 @@
 Replaying the facts gives the same routes in whatever order they were doubled, so a restart needs only the log.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -10,11 +11,12 @@ from ropewalk.events.base import Message
 from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired, TrafficShifted
 
 PRODUCTION = "production"
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)  # one name per version, and none that takes time to read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A model version that answers. `target` is its name in the inference backend."""
+    """A model version that answers. `target` is its name in the backend, `created` when it was deployed (Unix)."""
 
     model: str
     number: int
@@ -22,6 +24,7 @@ class Version:
     run_id: str
     checkpoint_id: str
     export_uri: str
+    created: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,11 @@ class Routes:
     versions: dict[tuple[str, int], Version] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def after(self, message: Message) -> "Routes":
-        """The routes after one more fact; facts of other kinds change nothing."""
+    def after(self, message: Message, at: int = 0) -> "Routes":
+        """The routes after one more fact, which is of the Unix time `at`; facts of other kinds change nothing."""
         match message:
             case ModelDeployed():
-                return self._with(version_of(message))
+                return self._with(version_of(message, at))
             case TrafficShifted():
                 return replace(self, aliases=self.aliases | {(message.model, message.alias): message.model_version})
             case ModelRetired():
@@ -48,7 +51,7 @@ class Routes:
         """`<model>` (production), `<model>@<version>` or `<model>:<alias>`; None if nothing answers there."""
         model, at, number = name.partition("@")
         if at:
-            return self.versions.get((model, int(number))) if number.isdecimal() else None
+            return self.versions.get((model, int(number))) if _NUMBER.fullmatch(number) else None
         model, _, alias = name.partition(":")
         current = self.aliases.get((model, alias or PRODUCTION), 0)
         return self.versions.get((model, current))
@@ -73,8 +76,8 @@ class Routes:
         return replace(self, versions=self.versions | {(version.model, version.number): version})
 
 
-def version_of(event: ModelDeployed) -> Version:
-    """The version that a deployment made."""
+def version_of(event: ModelDeployed, at: int = 0) -> Version:
+    """The version that a deployment made at a Unix time."""
     return Version(
         model=event.model,
         number=event.model_version,
@@ -82,6 +85,7 @@ def version_of(event: ModelDeployed) -> Version:
         run_id=event.run_id,
         checkpoint_id=event.checkpoint_id,
         export_uri=event.export_uri,
+        created=at,
     )
 
 

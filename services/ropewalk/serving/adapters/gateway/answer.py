@@ -5,6 +5,8 @@ work is cancelled, which ends the request in the backend.
 """
 
 import asyncio
+import logging
+import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +15,30 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ropewalk.events.serving import RequestLog
+from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.telemetry import AttributeValue, Span, current_traceparent, record, span
-from ropewalk.serving.adapters.gateway.errors import ApiError, api_error
+from ropewalk.serving.adapters.gateway.errors import CLIENT_GONE, ApiError, api_error
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
 from ropewalk.serving.adapters.gateway.frames import DONE, Frames, event
-from ropewalk.serving.domain.admission import Admission, FullError
+from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.domain.routes import Version
-from ropewalk.serving.errors import BackendError
+from ropewalk.serving.domain.vitals import Vitals
 from ropewalk.serving.ports import Inference, RequestLogSink
 
-_CLIENT_GONE = 499  # nginx's number for it; OpenAI has none
+logger = logging.getLogger(__name__)
+
+_AWAY = 503
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What every answer needs."""
+
+    inference: Inference
+    admission: Admission
+    sink: RequestLogSink
+    vitals: Vitals
 
 
 @dataclass(frozen=True)
@@ -38,13 +53,11 @@ class Order:
 class Answer(Response):
     """The response to an order."""
 
-    def __init__(
-        self, order: Order, frames: Frames, exchange: Exchange, backend: tuple[Inference, Admission, RequestLogSink]
-    ) -> None:
+    def __init__(self, order: Order, frames: Frames, exchange: Exchange, backend: Backend) -> None:
         self._order = order
         self._frames = frames
         self._exchange = exchange
-        self._inference, self._admission, self._sink = backend
+        self._backend = backend
         self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,29 +75,39 @@ class Answer(Response):
             work.result()
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, error = _CLIENT_GONE, "the client went away"
+        status, error = CLIENT_GONE, "the client went away"
+        target = self._order.version.target
         try:
-            with self._span() as current, self._admission.admitted(self._order.version.target):
-                self._exchange.trace_id = current_traceparent()[3:35]
-                await self._complete(send)
+            reason = await outcome_or_error(self._admitted(send))
+            if reason is None:
                 status, error = 200, ""
-                current.set(
-                    input_tokens=self._exchange.num_input_tokens,
-                    output_tokens=self._exchange.num_output_tokens,
-                    finish_reasons=self._exchange.finish_reason,
-                )
-        except (BackendError, FullError) as reason:
+                self._backend.vitals.answered(target)
+                return
             failed = api_error(reason)
+            if failed.status == _AWAY:
+                self._backend.vitals.failed(target, time.monotonic())
+            elif failed.code == "internal_error":
+                logger.error("request %s", self._exchange.request_id, exc_info=reason)
             status, error = failed.status, str(failed)
             await self._fail(failed, scope, receive, send)
         finally:
             row = self._exchange.row(status, error)
             self._measure(row)
-            self._sink.put(row)
+            self._backend.sink.put(row)
+
+    async def _admitted(self, send: Send) -> None:
+        with self._span() as current, self._backend.admission.admitted(self._order.version.target):
+            self._exchange.trace_id = current_traceparent()[3:35]
+            await self._complete(send)
+            current.set(
+                input_tokens=self._exchange.num_input_tokens,
+                output_tokens=self._exchange.num_output_tokens,
+                finish_reasons=self._exchange.finish_reason,
+            )
 
     async def _complete(self, send: Send) -> None:
         exchange = self._exchange
-        pieces = self._inference.generate(self._order.version.target, self._order.generation)
+        pieces = self._backend.inference.generate(self._order.version.target, self._order.generation)
         async with aclosing(pieces):
             async for piece in pieces:
                 exchange.add(piece)

@@ -1,27 +1,36 @@
 """The routes of the gateway. A request is checked here; `answer` does the rest."""
 
+import logging
 import secrets
 from typing import Any, Literal
 
-import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ropewalk.events.foreign import one_line, quoted
+from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.telemetry import current_traceparent, span
 from ropewalk.serving.adapters.chat_template import ChatTemplateError
 from ropewalk.serving.adapters.fleet import Fleet
-from ropewalk.serving.adapters.gateway.answer import Answer, Order
+from ropewalk.serving.adapters.gateway.answer import Answer, Backend, Order
+from ropewalk.serving.adapters.gateway.body import Bodies
 from ropewalk.serving.adapters.gateway.errors import ApiError, api_error, on_api_error, on_http_exception
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
 from ropewalk.serving.adapters.gateway.frames import Frames
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.keys import KeyRing
-from ropewalk.serving.domain.openai import ChatRequest, CompletionRequest, RequestError, parse
+from ropewalk.serving.domain.neutral import RequestError
+from ropewalk.serving.domain.openai import ChatRequest, CompletionRequest, parse
 from ropewalk.serving.domain.routes import Version
 from ropewalk.serving.ports import Inference, RequestLogSink
+
+logger = logging.getLogger(__name__)
+
+_MAX_MODEL = 100  # characters kept of a model's name that may be anything
+_MAX_NAMES = 20  # told to who asks for a model that is not there
 
 
 class Gateway:
@@ -39,13 +48,14 @@ class Gateway:
         self._fleet = fleet
         self._keys = keys
         self._sink = sink
-        self._backend = (inference, admission, sink)
-        self._max_body_bytes = max_body_bytes
+        self._backend = Backend(inference, admission, sink, fleet.vitals)
+        self._bodies = Bodies(max_body_bytes)
 
     def app(self) -> Starlette:
         """The ASGI application."""
         return Starlette(
             routes=[
+                Route("/livez", self._live),
                 Route("/healthz", self._health),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name:path}", self._model),
@@ -55,10 +65,16 @@ class Gateway:
             exception_handlers={HTTPException: on_http_exception, ApiError: on_api_error},
         )
 
+    async def _live(self, _: Request) -> Response:
+        """Whether this process serves, whatever becomes of the models."""
+        known = self._fleet.ready.is_set()
+        return JSONResponse({"live": known}, status_code=200 if known else 503)
+
     async def _health(self, _: Request) -> Response:
-        ready = self._fleet.ready.is_set()
-        body = {"ready": ready, "models": list(self._fleet.routes.names())}
-        return JSONResponse(body, status_code=200 if ready else 503)
+        """Whether it is worth sending requests: not while every model there is would answer with 503."""
+        answering, away = self._fleet.answering()
+        ready = self._fleet.ready.is_set() and (bool(answering) or not away)
+        return JSONResponse({"ready": ready, "models": answering, "away": away}, status_code=200 if ready else 503)
 
     async def _models(self, request: Request) -> Response:
         self._key_id(request)
@@ -78,13 +94,14 @@ class Gateway:
 
     async def _order(self, request: Request, route: Literal["completions", "chat"]) -> Response:
         """Check a request; from here on every end of it is a row of the request log."""
-        exchange = Exchange(f"cmpl-{secrets.token_hex(12)}", self._key_id(request), route)
-        try:
-            return await self._checked(request, exchange)
-        except RequestError as reason:
-            error = api_error(reason)
-        except ApiError as reason:
-            error = reason
+        kind = "chatcmpl" if route == "chat" else "cmpl"
+        exchange = Exchange(f"{kind}-{secrets.token_hex(12)}", self._key_id(request), route)
+        checked = await outcome_or_error(self._checked(request, exchange))
+        if isinstance(checked, Answer):
+            return checked
+        error = api_error(checked)
+        if error.code == "internal_error":
+            logger.error("request %s", exchange.request_id, exc_info=checked)
         self._refuse(request, exchange, error)
         return error.response()
 
@@ -96,7 +113,7 @@ class Gateway:
             kind="server",
             operation=exchange.operation,
             provider=PROVIDER,
-            model=exchange.model[:100],
+            model=exchange.model,
             response_id=exchange.request_id,
             status_code=error.status,
         ):
@@ -104,9 +121,9 @@ class Gateway:
             self._sink.put(exchange.row(error.status, str(error)))
 
     async def _checked(self, request: Request, exchange: Exchange) -> Answer:
-        body = await self._body(request)
-        if isinstance(body, dict):
-            exchange.model = str(body.get("model", ""))
+        body = await self._bodies.read(request)
+        if isinstance(body, dict) and (named := body.get("model")) is not None:
+            exchange.model = one_line(named if isinstance(named, str) else quoted(named), _MAX_MODEL)
         asked = parse(ChatRequest, body) if exchange.route == "chat" else parse(CompletionRequest, body)
         exchange.stream = asked.stream
         exchange.version = version = self._resolve(asked.model)
@@ -136,34 +153,25 @@ class Gateway:
         key_id = self._keys.key_id(request.headers.get("authorization", ""))
         if key_id is None:
             message = "the API key is missing or wrong: send the header `Authorization: Bearer <key>`"
-            raise ApiError(401, message, code="invalid_api_key")
+            raise ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         return key_id
 
     def _resolve(self, name: str) -> Version:
         version = self._fleet.routes.resolve(name)
         if version is None:
-            known = ", ".join(self._fleet.routes.names()) or "none yet"
-            raise ApiError(404, f"there is no model {name!r}; models: {known}", code="model_not_found", param="model")
+            names = list(self._fleet.routes.names())
+            known = ", ".join(names[:_MAX_NAMES]) or "none yet"
+            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+            message = f"there is no model {quoted(name)}; models: {known}{more}"
+            raise ApiError(404, message, code="model_not_found", param="model")
         return version
-
-    async def _body(self, request: Request) -> Any:
-        content = bytearray()
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > self._max_body_bytes:
-                message = f"the body is larger than {self._max_body_bytes} bytes"
-                raise ApiError(413, message, code="request_too_large")
-        try:
-            return orjson.loads(bytes(content))
-        except orjson.JSONDecodeError as error:
-            raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from None
 
 
 def _card(name: str, version: Version) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",
-        "created": 0,
+        "created": version.created,
         "owned_by": "ropewalk",
         "version": version.number,
         "checkpoint_id": version.checkpoint_id,

@@ -63,7 +63,7 @@ class Exchange:
             request_id=self.request_id,
             trace_id=self.trace_id,
             key_id=self.key_id,
-            model=version.model if version else self.model[:100],
+            model=version.model if version else self.model,
             model_version=version.number if version else 0,
             run_id=version.run_id if version else UNROUTED,
             checkpoint_id=version.checkpoint_id if version else "",

@@ -54,7 +54,7 @@ class Frames:
         """The answer to a request that does not stream; `usage` is (input, output) tokens."""
         choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, "logprobs": None}
         if self.chat:
-            choice["message"] = {"role": "assistant", "content": text}
+            choice["message"] = {"role": "assistant", "content": text, "refusal": None}
         else:
             choice["text"] = text
         if self.with_token_ids:

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 
 import uvicorn
 from starlette.applications import Starlette
 
+from ropewalk.serving.adapters.gateway.connection import BoundedConnection
 from ropewalk.serving.errors import ServingError
 
 _GRACE_S = 5
+_MOST_CONNECTIONS = 8192
 
 
 class _Server(uvicorn.Server):
@@ -24,7 +27,15 @@ class _Server(uvicorn.Server):
 async def serve(app: Starlette, host: str, port: int) -> None:
     """Serve until cancelled, then let running requests end. Raises ServingError when the port is taken."""
     listener = _listener(host, port)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_GRACE_S)
+    config = uvicorn.Config(
+        app,
+        http=_connection_class(),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_GRACE_S,
+    )
     server = _Server(config)
     running = asyncio.ensure_future(server.serve(sockets=[listener]))
     try:
@@ -32,6 +43,16 @@ async def serve(app: Starlette, host: str, port: int) -> None:
     finally:
         server.should_exit = True
         await running
+
+
+def _connection_class() -> type[BoundedConnection]:
+    """Connections take at most half of the files that this process may open; the backend and the bus need some."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    class Connection(BoundedConnection):
+        most_connections = min(most // 2, _MOST_CONNECTIONS) if most > 0 else _MOST_CONNECTIONS
+
+    return Connection
 
 
 def _listener(host: str, port: int) -> socket.socket:
