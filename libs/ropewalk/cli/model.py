@@ -9,11 +9,12 @@ import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
 from ropewalk.cli.models import known_versions
-from ropewalk.cli.terminal import complain, errors, print_json, say, written_out
+from ropewalk.cli.terminal import complain, errors, print_json, say
 from ropewalk.client import ClientSettings
 from ropewalk.client.endpoints import stream_chat, stream_completion
 from ropewalk.client.errors import ClientError, RefusedError
 from ropewalk.client.models import newest_promoted
+from ropewalk.events.foreign import several_lines
 
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens to generate.")]
 Temperature = Annotated[float, typer.Option(min=0.0, max=2.0, help="0 always takes the likeliest token.")]
@@ -125,5 +126,5 @@ async def _told(pieces: Pieces, *, silent: bool) -> str:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(written_out(text))
+    sys.stdout.write(several_lines(text))
     sys.stdout.flush()

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout
 from ropewalk.cli.status_view import endpoints_view, moved_sentence, show_status, status_mark
-from ropewalk.cli.terminal import console, done, print_json, say, written_out
-from ropewalk.events.foreign import one_line
+from ropewalk.cli.terminal import console, done, print_json, say
+from ropewalk.events.foreign import one_line, several_lines
 from ropewalk.local.errors import UnknownProcessError
 from ropewalk.local.logfiles import new_text, tail_lines
 from ropewalk.local.names import PROCESSES, SUPERVISOR
@@ -98,7 +98,7 @@ def logs(
         console.print(line, soft_wrap=True)
     while follow:
         for text, end in new_text(path, position):
-            sys.stdout.write(written_out(text))
+            sys.stdout.write(several_lines(text))
             sys.stdout.flush()
             position = end
         time.sleep(_FOLLOW_S)

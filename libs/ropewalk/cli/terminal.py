@@ -17,7 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ropewalk.events.foreign import one_line
+from ropewalk.events.foreign import one_line, several_lines
 
 MOST_IN_A_LINE = 2000  # characters of a sentence; longer ones are cut and say so
 _LEAST_PROSE = 24  # columns that the last column of a table needs to be read
@@ -31,7 +31,7 @@ class _WrittenOut:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for segment in console.render(self._inner, options):
-            yield segment if segment.control else Segment(written_out(segment.text), segment.style)
+            yield segment if segment.control else Segment(several_lines(segment.text), segment.style)
 
 
 class _Escaping(RenderHook):
@@ -49,13 +49,6 @@ class Terminal(Console):
 
 console = Terminal()
 errors = Terminal(stderr=True)
-
-
-def written_out(text: str) -> str:
-    """Several lines as they are, tabs too; everything else that a terminal would act upon is escaped."""
-    if text.isprintable():
-        return text
-    return "\n".join("\t".join(one_line(cell, len(cell)) for cell in line.split("\t")) for line in text.split("\n"))
 
 
 def say(text: str, *, style: str = "") -> None:

@@ -69,7 +69,7 @@ def print_timeline(timeline: list[Stored[Message]]) -> None:
 def event_line(stored: Stored[Message], since: Stored[Message]) -> str:
     """What happened, and how many seconds after the first."""
     seconds = (stored.time - since.time).total_seconds()
-    epoch = f" (epoch {stored.envelope.epoch})" if stored.envelope.epoch else ""
+    epoch = f" (lease epoch {stored.envelope.epoch})" if stored.envelope.epoch else ""
     return f"{seconds:8.1f} s  {_name(stored):28} {describe(stored.message)}{epoch}"
 
 

@@ -48,6 +48,14 @@ def one_line(text: str, limit: int = LIMIT) -> str:
     return "".join(char if _harmless(char) else _escaped(char) for char in kept)
 
 
+def several_lines(text: str, limit: int = 0) -> str:
+    """As `one_line`, for a text that may have lines and tabs: a completion, a recipe. `limit` 0: all of it."""
+    kept = cut(text, limit) if limit else text
+    if kept.isprintable():
+        return kept
+    return "\n".join("\t".join(one_line(cell, len(cell)) for cell in line.split("\t")) for line in kept.split("\n"))
+
+
 def quoted(value: object) -> str:
     """Any value as a sentence quotes it: `repr` of its beginning, on one line, whatever its size and depth."""
     return one_line(_BOUNDED.repr(value), 2 * LIMIT)

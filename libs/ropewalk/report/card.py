@@ -1,5 +1,6 @@
 """What a report card says. Values only; None or an empty tuple means that the log does not say."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -112,8 +113,17 @@ class TrafficLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What the model said. `prompt` is the end of a held-out text, `source` the file that it is from."""
+
+    source: str
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportCard:
-    """One page about one run."""
+    """One page about one run. `reason` says why it ended badly; `recipe_text` is what was asked for, as YAML."""
 
     run_id: str
     recipe: str
@@ -135,11 +145,26 @@ class ReportCard:
     parity: ParityCertified | None = None
     traffic: TrafficLine | None = None
     alarms: tuple[AlarmRaised, ...] = ()
+    reason: str = ""
+    recipe_text: str = ""
+    samples: tuple[Sample, ...] = ()
     curl: str = field(default="", repr=False)
 
     def estimate(self, metric: str) -> Estimate | None:
         """The estimate of a metric, if it was measured."""
         return next((each for each in self.estimates if each.metric == metric), None)
+
+    @property
+    def epochs(self) -> float | None:
+        """How often training read its data; None where the log does not say."""
+        if self.training is None or self.data is None or not self.data.num_tokens:
+            return None
+        return self.training.tokens / self.data.num_tokens
+
+    def bits_per_byte(self, loss: float) -> float | None:
+        """A loss in nats per token, in bits per byte of the text; None where the tokenizer's rate is not known."""
+        rate = self.data.bytes_per_token if self.data else 0.0
+        return loss / math.log(2) / rate if rate else None
 
     @property
     def cpu_seconds(self) -> float:

@@ -5,13 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+import yaml
+from pydantic import JsonValue
+
+from ropewalk.client.describe import describe
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
+from ropewalk.events.foreign import cut
 from ropewalk.events.monitoring import AlarmRaised, CostRecorded
-from ropewalk.events.run import RunAccepted, RunCompleted, StageCompleted, StageStarted
+from ropewalk.events.run import (
+    RunAccepted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunRejected,
+    StageCompleted,
+    StageStarted,
+)
 from ropewalk.events.serving import RequestLog
 from ropewalk.events.training import (
     SearchCompleted,
@@ -28,6 +41,7 @@ from ropewalk.report.card import (
     Interruption,
     LossPoint,
     ReportCard,
+    Sample,
     StageLine,
     TrainingLine,
     TrialLine,
@@ -37,6 +51,8 @@ from ropewalk.runtime.codec import Stored
 
 M = TypeVar("M", bound=Message)
 _PROMPT = "def add("
+_BADLY: dict[type[Message], str] = {RunFailed: "failed", RunCancelled: "cancelled", RunRejected: "refused"}
+_MOST_RECIPE = 8000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +63,7 @@ class Evidence:
     steps: Sequence[StepMetrics] = ()
     requests: Sequence[RequestLog] = ()
     ledger: LedgerVerdict | None = None
+    samples: Sequence[Sample] = ()
     openai_url: str = ""
 
 
@@ -61,7 +78,10 @@ def collect(evidence: Evidence) -> ReportCard:
         run_id=timeline[0].message.run_id,
         recipe=str(accepted.recipe.get("name", "")) if accepted else "",
         recipe_sha256=accepted.recipe_sha256 if accepted else "",
-        outcome=completed.outcome if completed else "unfinished",
+        outcome=outcome(timeline),
+        reason=_reason(timeline),
+        recipe_text=recipe_text(accepted.recipe) if accepted else "",
+        samples=tuple(evidence.samples),
         model=model,
         model_version=completed.model_version if completed else 0,
         began_at=began_at,
@@ -80,6 +100,24 @@ def collect(evidence: Evidence) -> ReportCard:
         alarms=awaited_alarms(timeline),
         curl=curl_line(evidence.openai_url, model) if model else "",
     )
+
+
+def outcome(timeline: Sequence[Stored[Message]]) -> str:
+    """How the run ended, in a word; `unfinished` while it goes on."""
+    completed = _last(timeline, RunCompleted)
+    if completed is not None:
+        return completed.outcome
+    return next((_BADLY[type(stored.message)] for stored in timeline if type(stored.message) in _BADLY), "unfinished")
+
+
+def _reason(timeline: Sequence[Stored[Message]]) -> str:
+    return next((describe(stored.message) for stored in timeline if type(stored.message) in _BADLY), "")
+
+
+def recipe_text(recipe: dict[str, JsonValue]) -> str:
+    """The recipe as its owner would write it: without the derived plan and without what is empty."""
+    asked = {name: value for name, value in recipe.items() if name != "plan" and value not in ("", None)}
+    return cut(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True, width=100), _MOST_RECIPE)
 
 
 def stage_lines(timeline: Sequence[Stored[Message]]) -> tuple[StageLine, ...]:

@@ -2,6 +2,7 @@
 
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.card import ReportCard
+from ropewalk.report.traffic import MOST_REQUESTS
 
 NOT_IN_LOG = "not in the log"
 _COMPARED = (
@@ -24,6 +25,7 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
     """(name, value, remark) of the numbers that matter most."""
     return [
         _bits(card),
+        _loss(card),
         _parse_rate(card),
         _recovery(card),
         _ledger(card),
@@ -77,10 +79,11 @@ def training_sentence(card: ReportCard) -> str:
     """How the model was trained."""
     if card.training is None:
         return f"training: {NOT_IN_LOG}"
-    line = card.training
+    line, epochs = card.training, card.epochs
+    often = "" if epochs is None else f" The training data was read {epochs:.2g} times (epochs of training)."
     return (
         f"{line.num_parameters / 1e6:.2f} M parameters, {line.num_workers} workers ({line.strategy}),"
-        f" {line.num_steps:,} steps, {line.tokens / 1e6:.2f} M tokens, {line.tokens_per_s:,.0f} tokens/s."
+        f" {line.num_steps:,} steps, {line.tokens / 1e6:.2f} M tokens, {line.tokens_per_s:,.0f} tokens/s.{often}"
     )
 
 
@@ -90,6 +93,15 @@ def _bits(card: ReportCard) -> tuple[str, str, str]:
         return ("bits per byte", NOT_IN_LOG, "")
     bounds = f"{estimate.level:.0%} interval {estimate.lower:.3f} to {estimate.upper:.3f}"
     return ("bits per byte", f"{estimate.value:.3f}", f"{bounds}, {estimate.num_items} held-out files")
+
+
+def _loss(card: ReportCard) -> tuple[str, str, str]:
+    if card.training is None:
+        return ("training loss", NOT_IN_LOG, "")
+    loss = card.training.loss
+    bits = card.bits_per_byte(loss)
+    in_bytes = "" if bits is None else f"{bits:.3f} bits per byte of the training text"
+    return ("training loss", f"{loss:.3f} nats/token", in_bytes)
 
 
 def _parse_rate(card: ReportCard) -> tuple[str, str, str]:
@@ -136,9 +148,10 @@ def _traffic(card: ReportCard) -> list[tuple[str, str, str]]:
     if line is None:
         return [("traffic", NOT_IN_LOG, "")]
     errors = f", {line.num_errors} failed" if line.num_errors else ""
+    more = ", the first there were" if line.num_requests >= MOST_REQUESTS else ""
     return [
         ("latency p50 / p99", f"{line.p50_ms:.0f} / {line.p99_ms:.0f} ms", f"first token {line.ttft_p50_ms:.0f} ms"),
-        ("throughput", f"{line.requests_per_s:.1f} requests/s", f"{line.num_requests} requests{errors}"),
+        ("throughput", f"{line.requests_per_s:.1f} requests/s", f"{line.num_requests:,} requests{errors}{more}"),
         ("generation", f"{line.tokens_per_s:.0f} tokens/s", "all streams together, over all traffic"),
     ]
 

@@ -21,12 +21,16 @@ class WrittenCard:
     png: Path
 
 
-def write_card(card: ReportCard, archive: Path, folder: Path) -> WrittenCard:
-    """Write page, picture and facts into `archive` (kept for good), page and picture into `folder`. Raises OSError."""
+def write_card(card: ReportCard, archive: Path, folder: Path, stem: str = "report") -> WrittenCard:
+    """Write page, picture and facts into `archive` (kept for good), page and picture as `stem` into `folder`.
+
+    Raises OSError.
+    """
     archive.mkdir(parents=True, exist_ok=True)
     (archive / FACTS).write_bytes(TypeAdapter(ReportCard).dump_json(card, indent=1))
     (archive / HTML).write_text(render_html(card), encoding="utf-8")
     write_picture(card, archive / PNG)
-    for name in (HTML, PNG):
-        shutil.copyfile(archive / name, folder / name)
-    return WrittenCard(html=folder / HTML, png=folder / PNG)
+    written = WrittenCard(html=folder / f"{stem}.html", png=folder / f"{stem}.png")
+    shutil.copyfile(archive / HTML, written.html)
+    shutil.copyfile(archive / PNG, written.png)
+    return written

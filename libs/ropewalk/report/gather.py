@@ -13,6 +13,8 @@ from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
 from ropewalk.report.collect import Evidence
+from ropewalk.report.samples import samples_of
+from ropewalk.report.traffic import MOST_REQUESTS
 from ropewalk.runtime.codec import Stored
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
@@ -27,6 +29,7 @@ async def gather(client: Client, run_id: str, objects: ObjectStore) -> Evidence:
         steps=await _steps(client, run_id),
         requests=await _requests(client, run_id),
         ledger=await asyncio.to_thread(_verdict, timeline, objects),
+        samples=await asyncio.to_thread(samples_of, timeline, objects),
         openai_url=client.settings.openai_url,
     )
 
@@ -64,10 +67,12 @@ async def _steps(client: Client, run_id: str) -> list[StepMetrics]:
 
 
 async def _requests(client: Client, run_id: str) -> list[RequestLog]:
+    """The first of them: a model in production may have answered millions, and a card needs no more."""
     subject = f"{RequestLogBatch.subject_prefix()}.{run_id}"
-    return [
-        row
-        async for stored in client.bus.read(subject, stream="INFER")
-        if isinstance(stored.message, RequestLogBatch)
-        for row in stored.message.rows
-    ]
+    rows: list[RequestLog] = []
+    async for stored in client.bus.read(subject, stream="INFER"):
+        if isinstance(stored.message, RequestLogBatch):
+            rows += stored.message.rows
+        if len(rows) >= MOST_REQUESTS:
+            break
+    return rows

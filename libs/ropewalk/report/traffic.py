@@ -7,6 +7,7 @@ from ropewalk.events.serving import RequestLog
 from ropewalk.report.card import TrafficLine
 
 INTERNAL_KEY = "internal"  # the stack's own requests (parity checks) are no traffic
+MOST_REQUESTS = 100_000  # that a card is made from
 _OK = range(200, 300)
 
 

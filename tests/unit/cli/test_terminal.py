@@ -18,11 +18,12 @@ from ropewalk.cli import commands, dead, questions, terminal
 from ropewalk.cli.app import app
 from ropewalk.cli.run_list import print_runs
 from ropewalk.cli.screens import LiveScreen
-from ropewalk.cli.terminal import Listing, Terminal, print_json, written_out
+from ropewalk.cli.terminal import Listing, Terminal, print_json
 from ropewalk.cli.timeline import event_line
 from ropewalk.client.dead_letters import DeadLetter
 from ropewalk.client.endpoints import Table as Answer
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.foreign import several_lines
 from ropewalk.events.run import RunCancelled
 from ropewalk.report.board import Board
 from ropewalk.runtime.codec import Stored
@@ -67,9 +68,9 @@ def test_what_stands_in_a_cell_cannot_begin_a_row(text: str) -> None:
 
 
 def test_a_completion_keeps_its_lines_and_tabs() -> None:
-    assert written_out("def f():\n\treturn 1\n") == "def f():\n\treturn 1\n"
-    assert written_out("a\x1b[2Jb\r\n") == "a\\x1b[2Jb\\r\n"
-    assert written_out("\udcff") == "\\udcff"
+    assert several_lines("def f():\n\treturn 1\n") == "def f():\n\treturn 1\n"
+    assert several_lines("a\x1b[2Jb\r\n") == "a\\x1b[2Jb\\r\n"
+    assert several_lines("\udcff") == "\\udcff"
 
 
 @pytest.mark.parametrize("text", [*FOREIGN, "x" * 5000, "\ud800", "\x00"])

@@ -1,8 +1,11 @@
 """The three forms of the card show the same numbers and stand alone."""
 
+import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import pytest
 from rich.console import Console
 
 from ropewalk.report.axes import ticks
@@ -103,3 +106,34 @@ def test_card_of_a_failed_run_can_still_be_drawn(demo_evidence, tmp_path):
 def test_ticks_are_round_and_inside_the_range():
     assert ticks(0.0, 810.0, 6) == [0, 200, 400, 600, 800]
     assert ticks(1.0, 1.0) == [1.0]
+
+
+def test_the_loss_is_told_in_nats_per_token_and_in_bits_per_byte(demo_evidence):
+    card = collect(demo_evidence)
+    facts = {name: (value, remark) for name, value, remark in key_facts(card)}
+
+    assert card.bits_per_byte(2.71) == pytest.approx(2.71 / math.log(2) / 3.21)
+    assert facts["training loss"] == ("2.710 nats/token", "1.218 bits per byte of the training text")
+    page = render_html(card)
+    assert "bits per byte</text>" in page
+    assert "bits per byte</text>" not in render_html(replace(card, data=None))
+
+
+def test_the_page_has_a_dark_form_and_one_for_telephones(demo_evidence):
+    page = render_html(collect(demo_evidence))
+
+    assert "prefers-color-scheme: dark" in page
+    assert page.count('class="wide"') == page.count('class="phone"') == 3
+    assert not re.search(r"(fill|stroke|background): ?#", page.partition("</style>")[0])  # every colour has a dark twin
+
+
+def test_the_page_has_the_recipe_and_tells_both_epochs_apart(demo_evidence):
+    card = collect(demo_evidence)
+    page = render_html(card)
+
+    assert "profile: code" in page
+    assert "total_steps" not in page
+    assert "epoch (of training)" in page
+    assert "epoch (of a lease)" in page
+    assert card.epochs == pytest.approx(829_440 / 3_480_112)
+    assert "read 0.24 times (epochs of training)" in page

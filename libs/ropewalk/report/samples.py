@@ -1,0 +1,55 @@
+"""What the model said when it was judged, from the sealed report of the evaluation."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ropewalk.events.base import Message
+from ropewalk.events.evaluation import EvaluationCompleted
+from ropewalk.report.card import Sample
+from ropewalk.runtime.codec import Stored
+from ropewalk.storage.manifest import ManifestError
+from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+
+NUM_SAMPLES = 6
+_FILES = ("samples.jsonl", "completions.jsonl")  # the first that has lines counts
+_MOST_LINES = 64
+_MOST_CHARACTERS = 600
+
+
+def samples_of(timeline: Sequence[Stored[Message]], objects: ObjectStore) -> tuple[Sample, ...]:
+    """Some of the completions of the run's last evaluation; none where there was none or it cannot be read."""
+    evaluated = [stored.message for stored in timeline if isinstance(stored.message, EvaluationCompleted)]
+    if not evaluated:
+        return ()
+    try:
+        folder = objects.fetch(evaluated[-1].uri)
+        return next((found for name in _FILES if (found := _read(folder / name))), ())
+    except (ObjectNotFoundError, ManifestError, OSError, ValueError):
+        return ()
+
+
+def _read(path: Path) -> tuple[Sample, ...]:
+    """Of different files where there are several, so that the samples show more than one."""
+    if not path.is_file():
+        return ()
+    by_source: dict[str, Sample] = {}
+    for sample in _lines(path):
+        by_source.setdefault(sample.source, sample)
+    return tuple(by_source.values())[:NUM_SAMPLES]
+
+
+def _lines(path: Path) -> Iterator[Sample]:
+    with path.open(encoding="utf-8") as lines:
+        for line, _ in zip(lines, range(_MOST_LINES), strict=False):
+            yield _sample(json.loads(line))
+
+
+def _sample(record: Mapping[str, Any]) -> Sample:
+    prompt, completion = str(record.get("prompt_end", "")), str(record.get("completion", ""))
+    return Sample(
+        source=str(record.get("path", "")),
+        prompt=prompt[-_MOST_CHARACTERS:],
+        completion=completion[:_MOST_CHARACTERS],
+    )

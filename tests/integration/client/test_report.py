@@ -1,0 +1,103 @@
+"""`report` on a real log: any run has a card."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ropewalk.cli.commands import app
+from ropewalk.client import Client, ClientSettings
+from ropewalk.events.base import Message
+from ropewalk.events.evaluation import EvaluationCompleted
+from ropewalk.events.run import RunAccepted, RunCancelled, RunFailed, RunRejected, StageStarted, SubmitRun
+from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.storage.local import LocalObjects
+
+Ropewalk = Callable[..., Result]
+RECIPE = resolve_recipe({"base": "python-stdlib", "name": "mine"})
+ACCEPTED = RunAccepted(run_id="r", recipe=RECIPE.as_json(), recipe_sha256=RECIPE.sha256())
+SUBMITTED = SubmitRun(run_id="r", recipe={"base": "python-stdlib"})
+
+
+@pytest.fixture
+def publish(nats_server: Any) -> Callable[..., None]:
+    def now(*messages: Message) -> None:
+        async def all_of_them() -> None:
+            async with await Client.connect(ClientSettings(nats=nats_server.settings)) as client:
+                for message in messages:
+                    await client.bus.publish(message)
+
+        asyncio.run(all_of_them())
+
+    return now
+
+
+@pytest.fixture
+def ropewalk(nats_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ropewalk:
+    for name, value in {
+        "ROPEWALK_NATS_URL": nats_server.settings.url,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
+        "ROPEWALK_STATE_DIR": str(tmp_path / "state"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.parametrize(
+    ("messages", "outcome", "words"),
+    [
+        ((SUBMITTED,), "unfinished", "no recipe was accepted"),
+        ((ACCEPTED, StageStarted(run_id="r", stage="ingest", epoch=1)), "unfinished", "name: mine"),
+        (
+            (ACCEPTED, RunFailed(run_id="r", stage="ingest", message="<b>no</b> data")),
+            "failed",
+            "&lt;b&gt;no&lt;/b&gt;",
+        ),
+        ((ACCEPTED, RunCancelled(run_id="r", mode="now", reason="wrong data")), "cancelled", "now: wrong data"),
+        ((SUBMITTED, RunRejected(run_id="r", violations=("field 'x'",))), "refused", "field &#x27;x&#x27;"),
+    ],
+)
+def test_every_run_has_a_report_card_however_it_ended(
+    ropewalk: Ropewalk,
+    publish: Callable[..., None],
+    tmp_path: Path,
+    messages: tuple[Message, ...],
+    outcome: str,
+    words: str,
+) -> None:
+    publish(*messages)
+    done = ropewalk("report", "r", "--into", str(tmp_path / "here"), "--json")
+    assert done.exit_code == 0, repr(done.exception)
+    told = json.loads(done.stdout)
+    assert told["outcome"] == outcome
+    assert words in Path(told["html"]).read_text()
+    assert Path(told["png"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_card_shows_what_the_model_said_when_it_was_judged(
+    ropewalk: Ropewalk, publish: Callable[..., None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "evaluation"
+    folder.mkdir()
+    said = [
+        {"path": f"{name}.py", "prompt_end": "def add(<", "completion": f" {name}\x1b[2J):\n\treturn", "parsed": True}
+        for name in ("a", "a", "b")
+    ]
+    (folder / "completions.jsonl").write_text("".join(json.dumps(each) + "\n" for each in said))
+    LocalObjects(tmp_path / "state" / "objects").publish(folder, "evaluations/x", {})
+    publish(ACCEPTED, EvaluationCompleted(run_id="r", checkpoint_id="c", uri="evaluations/x", estimates=()))
+
+    page = Path(json.loads(ropewalk("report", "r", "--into", str(tmp_path), "--json").stdout)["html"]).read_text()
+
+    assert "<pre>def add(&lt;<b> a\\x1b[2J):\n\treturn</b></pre>" in page
+    assert page.count('class="sample"') == 2  # one of a file
+
+
+def test_a_run_that_does_not_exist_has_no_card(ropewalk: Ropewalk, publish: Callable[..., None]) -> None:
+    publish(SUBMITTED)
+    assert "there is no run 'other'" in str(ropewalk("report", "other").exception)
