@@ -58,8 +58,10 @@ EMITS: dict[str, tuple[type[Message], ...]] = {
     "evaluator": (evaluation.EvaluationStarted, evaluation.EvaluationCompleted, evaluation.GateDecided),
     "monitor": (
         monitoring.BaselineSealed,
-        monitoring.SignalComputed,
+        monitoring.SignalsComputed,
         monitoring.AlarmRaised,
+        monitoring.AlarmCleared,
+        monitoring.AlarmAcknowledged,
         monitoring.CostRecorded,
     ),
     "serving": (

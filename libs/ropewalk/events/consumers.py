@@ -10,6 +10,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, CheckpointSaved, ModelPromoted
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.evaluation import GateDecided
+from ropewalk.events.monitoring import AcknowledgeAlarm, Rebaseline
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, StageCompleted, SubmitRun
 from ropewalk.events.serving import ModelDeployed, RetireModel
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM, stream_of
@@ -109,7 +110,10 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     handler("serving", "abandon", RunFailed),
     handler("serving", "abandon_cancelled", RunCancelled),
     handler("monitor", "price", StageCompleted),
+    handler("monitor", "acknowledge", AcknowledgeAlarm),
+    handler("monitor", "rebaseline", Rebaseline),
     sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 50),
     sink("monitor", "steps", "TEL", "tel.training.steps.v1.*", 200),
+    sink("monitor", "signals", "TEL", "tel.monitoring.signals.v1.*", 200),
     sink("monitor", "events", "CONTROL", "evt.>", 200),
 )

@@ -1,8 +1,13 @@
-"""The monitoring family: signals, alarms, costs."""
+"""The monitoring family: signals, alarms, costs.
+
+What grows with the traffic (the signals) is telemetry; the log gets only what changes: baselines, alarms and their end.
+"""
 
 from typing import ClassVar
 
-from ropewalk.events.base import Event, Value
+from pydantic import Field
+
+from ropewalk.events.base import Event, Message, Plane, Request, Value
 
 
 class _Family(Value):
@@ -20,7 +25,7 @@ class BaselineSealed(_Family, Event):
 
 
 class SignalComputed(_Family, Event):
-    """The state of one signal after a window of requests."""
+    """The state of one signal after a window of requests. Logs before 2026-12 have it; now there is SignalsComputed."""
 
     name: ClassVar[str] = "signal_computed"
     model: str
@@ -31,8 +36,32 @@ class SignalComputed(_Family, Event):
     threshold: float
 
 
+class SignalState(Value):
+    """How far one signal is from an alarm, which comes at the threshold."""
+
+    signal: str
+    statistic: float
+    threshold: float
+
+
+class SignalsComputed(_Family, Message):
+    """The states of all signals of a model version after a window of requests; `time` is that of its last one."""
+
+    plane: ClassVar[Plane] = "tel"
+    name: ClassVar[str] = "signals"
+    model: str
+    model_version: int
+    num_requests: int
+    time: str
+    signals: tuple[SignalState, ...]
+
+
 class AlarmRaised(_Family, Event):
-    """A signal left its baseline. `false_alarm_rate` is the promised rate per request."""
+    """A signal left its baseline, or the level of the alarm before.
+
+    `false_alarm_rate` is the promised rate per request. Each signal numbers its alarms, from 1; one of them is open at
+    a time.
+    """
 
     name: ClassVar[str] = "alarm_raised"
     alarm_id: str
@@ -48,15 +77,48 @@ class AlarmRaised(_Family, Event):
     baseline_mean: float
     current_mean: float
     detail: str
+    number: int = 1
 
 
 class AlarmCleared(_Family, Event):
-    """Somebody set a new baseline, or the signal returned."""
+    """The signal returned, moved on to the next alarm, or somebody set a new baseline."""
 
     name: ClassVar[str] = "alarm_cleared"
     alarm_id: str
     model: str
     reason: str
+    model_version: int = 0
+    signal: str = ""
+    cleared_at: str = ""
+
+
+class AlarmAcknowledged(_Family, Event):
+    """Somebody has seen an alarm and looks after it."""
+
+    name: ClassVar[str] = "alarm_acknowledged"
+    alarm_id: str
+    by: str
+    note: str
+
+
+class AcknowledgeAlarm(_Family, Request):
+    """Say that somebody looks after an alarm. It stays open until its signal returns or is rebaselined."""
+
+    name: ClassVar[str] = "acknowledge"
+    alarm_id: str = Field(max_length=400)
+    by: str = Field(default="", max_length=64)
+    note: str = Field(default="", max_length=500)
+
+
+class Rebaseline(_Family, Request):
+    """Take the next requests of a model version as its baseline, for one signal or (empty) for all of them."""
+
+    name: ClassVar[str] = "rebaseline"
+    model: str = Field(max_length=200)
+    model_version: int = Field(ge=1)
+    signal: str = Field(default="", max_length=64)
+    by: str = Field(default="", max_length=64)
+    reason: str = Field(default="", max_length=500)
 
 
 class CostRecorded(_Family, Event):

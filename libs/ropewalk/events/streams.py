@@ -73,7 +73,10 @@ STREAMS: tuple[StreamSpec, ...] = (
         max_age_s=30 * DAY_S,
         max_bytes=GIB,
     ),
-    StreamSpec(name="AUDIT", subjects=(), discard="old", max_age_s=730 * DAY_S, max_bytes=0, mirror_of="CONTROL"),
+    # The horizon of every projection: two years or 32 GiB, whichever comes first, then the oldest facts go.
+    StreamSpec(
+        name="AUDIT", subjects=(), discard="old", max_age_s=730 * DAY_S, max_bytes=32 * GIB, mirror_of="CONTROL"
+    ),
 )
 
 _PLANE_STREAM = {"cmd": "CONTROL", "evt": "CONTROL", "state": "CONTROL", "tel": "TEL", "sched": "SCHED", "due": "SCHED"}

@@ -2,8 +2,9 @@
 serves them over ClickHouse's HTTP interface, raises an alarm when the traffic of a model version leaves its baseline,
 prices every stage, and keeps the projections of the log (run states, registry, lineage, costs, ledger).
 
-Listens: `log.infer` (request logs), `tel.training.steps`, every `evt` fact, StageCompleted.
-Emits: BaselineSealed, SignalComputed, AlarmRaised, CostRecorded.
+Listens: `log.infer` (request logs), `tel.training.steps`, `tel.monitoring.signals`, every `evt` fact, StageCompleted,
+AcknowledgeAlarm, Rebaseline.
+Emits: BaselineSealed, SignalsComputed, AlarmRaised, AlarmCleared, AlarmAcknowledged, CostRecorded.
 
 Answers: `ctl.projection.v1.<question>` (see `ropewalk.projections.asking`).
 

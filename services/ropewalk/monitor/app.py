@@ -1,9 +1,11 @@
-"""Puts the monitor together: sinks, watcher, projector, the handler that prices stages, the HTTP interface."""
+"""Puts the monitor together: sinks, watcher, projector, the handlers, the HTTP interface."""
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from ropewalk.events.consumers import sink
+from ropewalk.events.monitoring import AcknowledgeAlarm, Rebaseline
 from ropewalk.events.run import StageCompleted
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
 from ropewalk.monitor.adapters.embedded import Engine
@@ -11,8 +13,8 @@ from ropewalk.monitor.adapters.facade import Account, Facade, serve
 from ropewalk.monitor.adapters.projections import LiveProjector
 from ropewalk.monitor.adapters.sink import Feed, Sink
 from ropewalk.monitor.adapters.watcher import Watcher
-from ropewalk.monitor.domain.rows import event_rows, request_rows, train_step_rows
-from ropewalk.monitor.handlers import price_stage
+from ropewalk.monitor.domain.rows import event_rows, request_rows, signal_rows, train_step_rows
+from ropewalk.monitor.handlers import acknowledge, price_stage, rebaseline
 from ropewalk.monitor.ports import UnavailableError
 from ropewalk.monitor.settings import MonitorSettings, Settings
 from ropewalk.runtime.service import Service
@@ -28,21 +30,36 @@ REQUESTS = Feed(
 STEPS = Feed(
     consumer=sink("monitor", "steps", "TEL", "tel.training.steps.v1.*", 200), table="train_step", rows=train_step_rows
 )
+SIGNALS = Feed(
+    consumer=sink("monitor", "signals", "TEL", "tel.monitoring.signals.v1.*", 200),
+    table="signal_state",
+    rows=signal_rows,
+)
 EVENTS = Feed(consumer=sink("monitor", "events", "CONTROL", "evt.>", 200), table="event", rows=event_rows)
+
+
+@dataclass
+class Watching:
+    """The watcher, once it has found its place."""
+
+    watcher: Watcher | None = None
 
 
 def build(settings: Settings) -> Service:
     """The service, ready to run."""
     service = Service("monitor", settings)
+    watching = Watching()
     service.on(StageCompleted, price_stage(lambda: service.bus), purpose="price")
-    service.reads(REQUESTS.consumer, STEPS.consumer, EVENTS.consumer)
-    service.background(lambda: keep_tables(service, settings))
+    service.on(AcknowledgeAlarm, acknowledge(lambda: service.bus), purpose="acknowledge")
+    service.on(Rebaseline, rebaseline(lambda: watching.watcher), purpose="rebaseline")
+    service.reads(REQUESTS.consumer, STEPS.consumer, SIGNALS.consumer, EVENTS.consumer)
+    service.background(lambda: keep_tables(service, settings, watching))
     projector = LiveProjector(settings.nats, settings.state_dir / "projections")
     service.background(lambda: projector.run(service.bus))
     return service
 
 
-async def keep_tables(service: Service, settings: Settings) -> None:
+async def keep_tables(service: Service, settings: Settings, watching: Watching) -> None:
     """Fill the tables, watch them and serve them until cancelled."""
     store = await _opened_store(settings)
     monitor = settings.monitor
@@ -51,10 +68,12 @@ async def keep_tables(service: Service, settings: Settings) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Sink(store, STEPS).run(service.bus, monitor.sink_wait_s))
+            tasks.create_task(Sink(store, SIGNALS).run(service.bus, monitor.sink_wait_s))
             tasks.create_task(Sink(store, EVENTS).run(service.bus, monitor.sink_wait_s))
             if not monitor.clickhouse_url:
                 tasks.create_task(serve(_facade(settings), monitor.host, monitor.port))
             await watcher.restore()
+            watching.watcher = watcher
             tasks.create_task(requests.run(service.bus, monitor.sink_wait_s))
     finally:
         await store.close()

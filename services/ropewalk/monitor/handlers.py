@@ -1,14 +1,17 @@
-"""What the monitor does on an event: price a stage."""
+"""What the monitor does on a message: price a stage, note who looks after an alarm, set a new baseline."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
-from ropewalk.events.monitoring import CostRecorded
+from ropewalk.events.foreign import quoted
+from ropewalk.events.monitoring import AcknowledgeAlarm, AlarmAcknowledged, AlarmRaised, CostRecorded, Rebaseline
 from ropewalk.events.run import RunAccepted, StageCompleted
-from ropewalk.monitor.ports import Timeline
+from ropewalk.monitor.ports import FactLog, Timeline, Watched
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
-from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 
 USD_PER_CPU_HOUR = 0.04  # for stages outside a run, such as bringing up the stack
+_NOT_YET_S = 1.0
 
 
 def price_stage(timeline: Callable[[], Timeline]) -> Callable[[StageCompleted], Awaitable[Outcome]]:
@@ -17,6 +20,36 @@ def price_stage(timeline: Callable[[], Timeline]) -> Callable[[StageCompleted], 
     async def handle(stage: StageCompleted) -> Outcome:
         accepted = await timeline().last(RunAccepted, stage.run_id)
         return Done((cost_of(stage, price_of(accepted)),))
+
+    return handle
+
+
+def acknowledge(log: Callable[[], FactLog]) -> Callable[[AcknowledgeAlarm], Awaitable[Outcome]]:
+    """Somebody looks after an alarm: say so in the log, if there is such an alarm."""
+
+    async def handle(asked: AcknowledgeAlarm) -> Outcome:
+        async for stored in log().read(f"{AlarmRaised.subject_prefix()}.{asked.run_id}"):
+            if isinstance(stored.message, AlarmRaised) and stored.message.alarm_id == asked.alarm_id:
+                said = AlarmAcknowledged(run_id=asked.run_id, alarm_id=asked.alarm_id, by=asked.by, note=asked.note)
+                return Done((said,))
+        return Reject(f"run {asked.run_id} has no alarm {quoted(asked.alarm_id)}: `ropewalk alarms list` shows them")
+
+    return handle
+
+
+def rebaseline(watched: Callable[[], Watched | None]) -> Callable[[Rebaseline], Awaitable[Outcome]]:
+    """Take the next requests as the baseline of a model version."""
+
+    async def handle(asked: Rebaseline) -> Outcome:
+        watch = watched()
+        if watch is None:
+            return Retry(_NOT_YET_S, "the watch is still finding its place")
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if await watch.rebaseline(asked, time):
+            return Done()
+        what = f"{quoted(asked.signal)} of " if asked.signal else ""
+        version = f"version {asked.model_version} of model {quoted(asked.model)}"
+        return Reject(f"{what}{version} is not watched: there is no baseline to replace")
 
     return handle
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ropewalk.events.base import Message
+from ropewalk.events.monitoring import Rebaseline
 from ropewalk.runtime.codec import Stored
 
 M = TypeVar("M", bound=Message)
@@ -64,4 +65,12 @@ class FactLog(Protocol):
 
     def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         """Everything stored now on these subjects."""
+        ...
+
+
+class Watched(Protocol):
+    """What a request for a new baseline needs of the watch."""
+
+    async def rebaseline(self, asked: Rebaseline, time: str) -> bool:
+        """Take the next requests as the baseline; False if there is nothing such to watch."""
         ...

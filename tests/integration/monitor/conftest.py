@@ -80,17 +80,23 @@ def in_stream(message: Message, sequence: int) -> Stored[Message]:
 
 @dataclass
 class Facts:
-    """A log of facts in memory: ids are derived, and a repeated id is dropped, as on the bus."""
+    """A log of facts in memory: ids are derived, and a repeated id is dropped, as on the bus.
+
+    `attempts` counts the facts that were sent; telemetry may be sent again.
+    """
 
     published: dict[str, Message] = field(default_factory=dict)
     attempts: int = 0
 
     async def publish(self, message: Message, *, cause_id: str = "", key: str = "") -> None:
-        self.attempts += 1
+        self.attempts += message.plane == "evt"
         self.published.setdefault(derived_id(cause_id, message.type_name(), key), message)
 
     async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
+        prefix = subject_filter.removesuffix("*")
         for sequence, (message_id, message) in enumerate(list(self.published.items()), start=1):
+            if not message.subject.startswith(prefix):
+                continue
             envelope = Envelope(id=message_id, type=message.type_name(), source="", time="", run_id=message.run_id)
             yield Stored(sequence, _START, envelope, message)
 

@@ -12,9 +12,20 @@ import clickhouse_connect
 import httpx
 import pytest
 
-from ropewalk.events.monitoring import AlarmRaised, BaselineSealed, CostRecorded, SignalComputed
+from ropewalk.events.monitoring import (
+    AcknowledgeAlarm,
+    AlarmAcknowledged,
+    AlarmCleared,
+    AlarmRaised,
+    BaselineSealed,
+    CostRecorded,
+    Rebaseline,
+    SignalComputed,
+    SignalsComputed,
+)
 from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLogBatch
+from ropewalk.events.streams import stream_of
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
 from ropewalk.runtime.bus import Bus
 
@@ -90,7 +101,8 @@ def send(nats, messages):
 def facts(nats, kind):
     async def read():
         bus = await Bus.connect(nats.settings, "test")
-        found = [stored.message async for stored in bus.read(f"{kind.subject_prefix()}.*")]
+        subject = f"{kind.subject_prefix()}.*"
+        found = [stored.message async for stored in bus.read(subject, stream=stream_of(subject))]
         await bus.close()
         return found
 
@@ -121,7 +133,11 @@ def test_requests_steps_and_costs_become_rows_and_shifted_traffic_an_alarm(monit
     monitor.wait_for("SELECT signal FROM alarm ORDER BY signal", lambda text: "prompt_novelty" in text)
     assert len(facts(nats_server, BaselineSealed)) == 1
     assert len(facts(nats_server, CostRecorded)) == 1
-    assert len(facts(nats_server, SignalComputed)) == 5 * 6
+    told = facts(nats_server, SignalsComputed)
+    assert [(each.num_requests, len(each.signals)) for each in told] == [(145 + 25 * n, 6) for n in range(5)]
+    assert facts(nats_server, SignalComputed) == [], "signals are telemetry: the log is for what changes"
+    monitor.wait_for("SELECT count() FROM signal", lambda text: text == "30\n")
+    assert monitor.ask("SELECT DISTINCT status FROM alarm") == "open\n"
     found = {alarm.signal: alarm for alarm in facts(nats_server, AlarmRaised)}
     assert found["prompt_novelty"].changed_at in {make.request(n).time for n in range(185, 216)}
 
@@ -151,8 +167,41 @@ def test_kills_and_a_dead_broker_lose_nothing_and_double_nothing(monitor, nats_s
     alarms = [alarm.signal for alarm in facts(nats_server, AlarmRaised)]
     assert len(alarms) == len(set(alarms))
     assert len(facts(nats_server, BaselineSealed)) == 1
-    told = [(signal.signal, signal.num_requests) for signal in facts(nats_server, SignalComputed)]
-    assert len(told) == len(set(told)) == 6 * ((400 - 120) // 25)
+    told = {each.num_requests for each in facts(nats_server, SignalsComputed)}
+    assert len(told) == (400 - 120) // 25
+    monitor.wait_for("SELECT count() FROM signal", lambda text: text == f"{6 * len(told)}\n")
+
+
+def test_an_alarm_is_acknowledged_cleared_by_a_new_baseline_and_raised_again_with_the_next_number(
+    monitor, nats_server, make
+):
+    """As `ropewalk alarms` asks for it; what asks for nothing that there is becomes a dead letter."""
+    send(nats_server, batches([make.request(n, shifted=n >= 200) for n in range(260)]))
+    monitor.wait_for("SELECT count() > 0 FROM alarm", lambda text: text == "1\n")
+    alarm = facts(nats_server, AlarmRaised)[0]
+    send(
+        nats_server,
+        [
+            AcknowledgeAlarm(run_id="run-1", alarm_id=alarm.alarm_id, by="ann", note="I look"),
+            AcknowledgeAlarm(run_id="run-1", alarm_id="no-such-alarm"),
+            Rebaseline(run_id="run-1", model="python-stdlib", model_version=9),
+        ],
+    )
+    monitor.wait_for(
+        f"SELECT status FROM alarm WHERE alarm_id = '{alarm.alarm_id}'", lambda text: text == "acknowledged\n"
+    )
+    [noted] = facts(nats_server, AlarmAcknowledged)
+    assert (noted.alarm_id, noted.by, noted.note) == (alarm.alarm_id, "ann", "I look")
+
+    send(nats_server, [Rebaseline(run_id="run-1", model="python-stdlib", model_version=1, by="ann", reason="planned")])
+    monitor.wait_for("SELECT countIf(status != 'cleared') FROM alarm", lambda text: text == "0\n")
+    assert {cleared.reason for cleared in facts(nats_server, AlarmCleared)} == {"rebaselined by ann: planned"}
+    monitor.stop(signal.SIGKILL)
+    monitor.start()
+    send(nats_server, batches([make.request(n, shifted=n < 430) for n in range(260, 500)]))
+    number = f"SELECT max(number) FROM alarm WHERE signal = '{alarm.signal}'"
+    monitor.wait_for(number, lambda text: text == "2\n")
+    assert len(facts(nats_server, BaselineSealed)) == 2
 
 
 def test_a_malformed_message_becomes_a_dead_letter_and_the_next_one_is_stored(monitor, nats_server, make):

@@ -2,11 +2,12 @@
 
 import json
 
-from ropewalk.events.monitoring import AlarmRaised, BaselineSealed, SignalComputed
+from ropewalk.events.monitoring import AlarmRaised, BaselineSealed, SignalsComputed
 from ropewalk.monitor.adapters.sink import Sink
 from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.app import REQUESTS
 from ropewalk.monitor.domain.watch import Watch, WatchPolicy
+from ropewalk.monitor.ports import UnavailableError
 
 POLICY = WatchPolicy()
 
@@ -34,7 +35,7 @@ async def test_shifted_traffic_raises_an_alarm_that_names_signal_and_time(store,
     await watched(store, facts, make.packed(traffic(make), size=5))
     kinds = [type(message) for message in facts.published.values()]
     assert kinds.count(BaselineSealed) == 1
-    assert kinds.count(SignalComputed) == (260 - 120) // 25 * 6
+    assert kinds.count(SignalsComputed) == (260 - 120) // 25
     found = {alarm.signal: alarm for alarm in alarms_of(facts)}
     assert "prompt_novelty" in found
     changed = [make.request(n).time for n in range(185, 216)]
@@ -62,7 +63,7 @@ async def test_a_restart_in_the_middle_gives_the_same_state_and_says_nothing_twi
     batch = Watch(model="python-stdlib", model_version=1, policy=POLICY)
     expected = [event for request in traffic(make) for event in batch.observe(request)]
     assert list(facts.published.values()) == expected
-    assert facts.attempts == len(expected) > said
+    assert facts.attempts == sum(event.plane == "evt" for event in expected) > said
     assert json.dumps(watcher.state()["python-stdlib@1"]) == json.dumps(batch.state())
     await second.close()
 
@@ -95,3 +96,68 @@ async def test_versions_are_watched_apart_and_internal_requests_not_at_all(store
     assert {alarm.model_version for alarm in alarms_of(facts)} == {1}
     sealed = [message for message in facts.published.values() if isinstance(message, BaselineSealed)]
     assert {(event.model_version, event.num_requests) for event in sealed} == {(1, 120), (2, 120)}
+
+
+async def test_names_that_reached_no_model_are_rows_and_nothing_else(store, make):
+    """A stranger may ask for as many models as there are words; each becomes a row of version 0."""
+    facts = make.Facts()
+    made_up = [
+        make.request(n, model=f"made-up-{n}", model_version=0, run_id="unrouted", status=404) for n in range(500)
+    ]
+    odd = [
+        make.request(500, model="n" * 300),
+        make.request(501, run_id="Not A Run"),
+        make.request(502, run_id=""),
+        make.request(503, model_version=-1),
+    ]
+    watcher = await watched(store, facts, make.packed([*made_up, *odd], size=50))
+    assert watcher.state() == {}
+    assert facts.published == {}
+    [count] = await store.query("SELECT count() AS rows FROM ropewalk.request")
+    assert count["rows"] == 504
+
+
+async def test_however_many_versions_there_are_a_bounded_number_is_in_memory(store, make):
+    facts = make.Facts()
+    busy = [make.request(n) for n in range(260)]
+    crowd = [make.request(n, model=f"m{n}", model_version=1 + n % 3) for n in range(260)]
+    mixed = [request for pair in zip(busy, crowd, strict=True) for request in pair]
+    watcher = await watched(store, facts, make.packed(mixed, size=40))
+    assert len(watcher.state()) <= 64
+    assert watcher.state()["python-stdlib@1"]["num_requests"] == 260
+    [snapshots] = await store.query("SELECT count() AS count FROM ropewalk.watch_state")
+    assert snapshots["count"] < 10, "what has been seen once is not worth a snapshot"
+
+
+async def test_a_version_that_rested_goes_on_where_it_was(store, make):
+    facts = make.Facts()
+    requests = traffic(make)
+    crowd = [make.request(n, model=f"m{n}") for n in range(100)]
+    await watched(store, facts, make.packed([*requests[:150], *crowd, *requests[150:]], size=10))
+    alone = Watch(model="python-stdlib", model_version=1, policy=POLICY)
+    expected = [event for request in requests for event in alone.observe(request)]
+    assert list(facts.published.values()) == expected
+
+
+async def test_a_store_that_fails_while_a_snapshot_is_written_counts_no_request_twice(store, make):
+    class Failing:
+        """The store, whose snapshots fail twice."""
+
+        def __init__(self):
+            self.failures = 2
+
+        async def insert(self, table, rows, *, token=""):
+            if table == "watch_state" and self.failures:
+                self.failures -= 1
+                raise UnavailableError("busy")
+            await store.insert(table, rows, token=token)
+
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+    facts = make.Facts()
+    watcher = await watched(Failing(), facts, make.packed(traffic(make), size=5))
+    alone = Watch(model="python-stdlib", model_version=1, policy=POLICY)
+    expected = [event for request in traffic(make) for event in alone.observe(request)]
+    assert list(facts.published.values()) == expected
+    assert json.dumps(watcher.state()["python-stdlib@1"]) == json.dumps(alone.state())

@@ -4,10 +4,19 @@ from datetime import UTC, datetime
 import pytest
 
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.monitoring import SignalsComputed, SignalState
 from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
-from ropewalk.monitor.domain.rows import RowError, column_time, event_rows, request_of, request_rows, train_step_rows
+from ropewalk.monitor.domain.rows import (
+    RowError,
+    column_time,
+    event_rows,
+    request_rows,
+    sample_of,
+    signal_rows,
+    train_step_rows,
+)
 from ropewalk.runtime.codec import Stored
 
 
@@ -55,7 +64,8 @@ def test_a_request_comes_back_from_its_row_as_it_was(traffic):
     rows = request_rows(stored(RequestLogBatch(run_id="run-1", rows=(request,))))
     [row] = rows.stored
     assert (row["sequence"], row["row"], row["message_id"]) == (7, 0, "id-7")
-    assert request_of(row | {"time": datetime.fromisoformat(row["time"])}) == request
+    sample = sample_of(row | {"time": datetime.fromisoformat(row["time"])})
+    assert {name: getattr(sample, name) for name in sample.__slots__} == request.model_dump(include={*sample.__slots__})
 
 
 def test_one_bad_row_of_a_message_is_set_aside_and_its_neighbours_are_kept(traffic):
@@ -95,3 +105,38 @@ def test_an_event_with_an_unreadable_clock_takes_the_time_of_the_stream():
     message = StageCompleted(run_id="run-1", stage="train", epoch=2, seconds=3.0)
     [row] = event_rows(stored(message, time="five past noon")).stored
     assert row["time"] == "2026-03-01 12:00:00.000"
+
+
+def test_texts_of_a_row_are_kept_as_long_as_somebody_may_want_to_read_them(traffic):
+    [request] = traffic(1).python(1)
+    absurd = dict.fromkeys(("request_id", "trace_id", "key_id", "model", "run_id", "checkpoint_id", "finish_reason"))
+    huge = request.model_copy(update=dict.fromkeys(absurd, "n" * 400_000) | {"error": "e" * 400_000})
+    [row] = request_rows(stored(RequestLogBatch(run_id="run-1", rows=(huge,)))).stored
+    assert max(len(row[name]) for name in absurd) < 250
+    assert row["model"].endswith("… (400,000 characters)")
+    assert len(row["error"]) < 2_100
+    [long] = request_rows(
+        stored(RequestLogBatch(run_id="run-1", rows=(request.model_copy(update={"prompt": "p" * 900_000}),)))
+    ).stored
+    assert len(long["prompt"]) < 33_000
+
+
+def test_what_is_set_aside_is_bounded_too(traffic):
+    [request] = traffic(1).python(1)
+    huge = request.model_copy(update={"time": "t" * 400_000, "prompt": "p" * 400_000})
+    [rejected] = request_rows(stored(RequestLogBatch(run_id="run-1", rows=(huge,)))).rejected
+    assert len(rejected.reason) < 700
+    assert len(rejected.body) < 101_000
+
+
+def test_states_of_signals_become_a_row_each():
+    states = (
+        SignalState(signal="latency", statistic=1.5, threshold=6e5),
+        SignalState(signal="x", statistic=0, threshold=1),
+    )
+    told = SignalsComputed(
+        run_id="run-1", model="m", model_version=2, num_requests=145, time="2026-03-01T12:00:00.000Z", signals=states
+    )
+    first, second = signal_rows(stored(told)).stored
+    assert (first["model"], first["model_version"], first["num_requests"]) == ("m", 2, 145)
+    assert (first["signal"], first["statistic"], second["signal"], second["row"]) == ("latency", 1.5, "x", 1)

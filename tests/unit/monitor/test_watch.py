@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from ropewalk.events.monitoring import AlarmRaised, BaselineSealed, SignalComputed
-from ropewalk.monitor.domain.signals import MEANINGS, MEASURES
+from ropewalk.events.monitoring import AlarmRaised, BaselineSealed, SignalsComputed
+from ropewalk.monitor.domain.signals import MEANINGS, SIGNALS
 from ropewalk.monitor.domain.watch import Watch, WatchPolicy
 
 POLICY = WatchPolicy()
@@ -82,7 +82,7 @@ def test_a_baseline_is_sealed_by_the_successes_and_counts_the_failures(traffic):
     [sealed] = fold(watch, source.python(1))
     assert isinstance(sealed, BaselineSealed)
     assert (sealed.num_requests, sealed.model_version, sealed.run_id) == (125, 1, "run-1")
-    assert set(sealed.signals) == set(MEASURES) == set(MEANINGS)
+    assert set(sealed.signals) == set(SIGNALS) == set(MEANINGS)
 
 
 def test_signals_are_told_every_25_requests_with_the_promised_threshold(traffic):
@@ -90,9 +90,10 @@ def test_signals_are_told_every_25_requests_with_the_promised_threshold(traffic)
     fold(watch, source.python(120))
     assert fold(watch, source.python(24)) == []
     told = fold(watch, source.python(1))
-    assert {event.signal for event in of_type(SignalComputed, told)} == set(MEASURES)
-    assert {event.num_requests for event in told} == {145}
-    assert {event.threshold for event in told} == {len(MEASURES) / POLICY.false_alarms_per_request}
+    [states] = of_type(SignalsComputed, told)
+    assert [state.signal for state in states.signals] == list(SIGNALS)
+    assert states.num_requests == 145
+    assert {state.threshold for state in states.signals} == {len(SIGNALS) / POLICY.false_alarms_per_request}
 
 
 def test_a_signal_alarms_once(traffic):
@@ -126,4 +127,4 @@ def test_requests_without_tokens_or_prompts_do_not_stop_the_watch(traffic):
     odd = [source.request("", completion_tokens=0), source.request("x", logprob_mean=float("-inf"))]
     fold(watch, odd + source.python(120))
     fold(watch, odd)
-    assert watch.detectors
+    assert watch.signals

@@ -9,10 +9,14 @@ the newest ranks part best from the 1/2 that they had on average before.
 
 Values are compared as bins. The bins come from one half of the baseline and the ranks from the other: bins that had
 seen the reference would break the uniformity.
+
+Many values are taken at once because numpy is slow on one. Sums, products and totals are still built value by value,
+so where the values are cut into blocks changes no bit of the state.
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +25,11 @@ _STAKES = np.array([e * sign for sign in (1, -1) for e in (0.05, 0.15, 0.4, 0.85
 NUM_BETS = 2 * len(_STAKES)
 _NUM_QUANTILES = 25
 _NUM_RECENT = 128
+_BLOCK = 256  # values; what is won on the longest lucky streak stays far from the largest number
 _TAIL_STEPS = np.array([0.5, 1.0, 2.0, 4.0])
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def bet_factors(p: Floats | float) -> Floats:
@@ -40,7 +46,7 @@ def bin_edges(values: Floats) -> Floats:
     return np.unique(np.concatenate([quantiles[0] - tails, quantiles, quantiles[-1] + tails]))
 
 
-def bins_of(edges: Floats, values: Floats | float) -> NDArray[np.int64]:
+def bins_of(edges: Floats, values: Floats | float) -> Ints:
     """Bin numbers 0 .. 2 * len(edges): odd = exactly on an edge, so that a constant signal keeps its own bin."""
     left, right = np.searchsorted(edges, values, side="left"), np.searchsorted(edges, values, side="right")
     return np.asarray(left + right, dtype=np.int64)
@@ -68,86 +74,148 @@ class _Split:
         return self.change.number
 
 
+@dataclass(frozen=True)
+class _Course:
+    """What the bets did on a block of values. Shapes (values, 16), but `ranks`, `places` (values,)."""
+
+    ranks: Floats
+    places: Ints
+    sums: Floats
+    products: Floats
+
+
+def _zeros() -> Floats:
+    return np.zeros(NUM_BETS)
+
+
 @dataclass
 class Detector:
-    """The state for one signal. It grows with nothing: bins and bets are fixed in number."""
+    """The state for one signal. It grows with nothing: bins, bets and newest values are fixed in number."""
 
     threshold: float
     baseline_mean: float
-    edges: list[float]
-    counts: list[int]
+    edges: Floats
+    counts: Ints
     num_observed: int = 0
     alarmed: bool = False
-    sums: list[float] = field(default_factory=lambda: [0.0] * NUM_BETS)
-    products: list[float] = field(default_factory=lambda: [0.0] * NUM_BETS)
-    starts: list[int] = field(default_factory=lambda: [0] * NUM_BETS)
+    total: float = 0.0  # of all values observed
+    sums: Floats = field(default_factory=_zeros)
+    products: Floats = field(default_factory=_zeros)
+    starts: Ints = field(default_factory=lambda: np.zeros(NUM_BETS, dtype=np.int64))
     start_times: list[str] = field(default_factory=lambda: [""] * NUM_BETS)
-    totals: list[float] = field(default_factory=lambda: [0.0] * NUM_BETS)
-    recent: list[tuple[float, float, str]] = field(default_factory=list)  # rank, value, time of the newest values
+    start_totals: Floats = field(default_factory=_zeros)  # `total` just before each start
+    recent_ranks: Floats = field(default_factory=lambda: np.empty(0))
+    recent_values: Floats = field(default_factory=lambda: np.empty(0))
+    recent_times: list[str] = field(default_factory=list)
 
     @classmethod
-    def from_baseline(cls, first_half: list[float], second_half: list[float], threshold: float) -> Self:
+    def from_baseline(cls, first_half: Sequence[float], second_half: Sequence[float], threshold: float) -> Self:
         """Bins from the first half, reference ranks from the second. Both must have a value."""
         edges = bin_edges(np.asarray(first_half))
         counts = np.bincount(bins_of(edges, np.asarray(second_half)), minlength=2 * len(edges) + 1)
-        return cls(
-            threshold=threshold,
-            baseline_mean=float(np.mean(second_half)),
-            edges=edges.tolist(),
-            counts=counts.tolist(),
-        )
+        return cls(threshold=threshold, baseline_mean=float(np.mean(second_half)), edges=edges, counts=counts)
 
     @property
     def statistic(self) -> float:
         """The mean of the bets' Shiryaev-Roberts sums; an alarm at `threshold`."""
-        return float(np.mean(self.sums))
+        return float(self.sums.mean())
 
     def observe(self, value: float, time: str, uniform: float) -> bool:
-        """Take one value; `uniform` in [0, 1) breaks ties. True if it raises the alarm; afterwards nothing moves."""
-        if self.alarmed:
-            return False
-        self.num_observed += 1
-        rank = self._rank(value, uniform)
-        self.recent = [*self.recent[1 - _NUM_RECENT :], (rank, value, time)]
-        factors = bet_factors(rank)
-        self.sums = ((np.asarray(self.sums) + 1) * factors).tolist()
-        self._follow_products(factors, value, time)
-        self.alarmed = self.statistic >= self.threshold
-        return self.alarmed
+        """Take one value. True if it raises the alarm; afterwards nothing moves."""
+        return bool(self.observe_all(np.array([value]), [time], np.array([uniform]))) and self.alarmed
+
+    def observe_all(self, values: Floats, times: Sequence[str], uniforms: Floats) -> int:
+        """Take values up to the one that raises the alarm, a block at most; `uniforms` in [0, 1) break ties.
+
+        Returns how many were taken.
+        """
+        if self.alarmed or not len(values):
+            return 0
+        values, uniforms = values[:_BLOCK], uniforms[:_BLOCK]
+        course = self._run(values, uniforms)
+        hits = np.flatnonzero(course.sums.mean(axis=1) >= self.threshold)
+        self.alarmed = bool(len(hits))
+        taken = int(hits[0]) + 1 if self.alarmed else len(values)
+        self._settle(course, values[:taken], times[:taken])
+        return taken
 
     def change(self) -> Change:
         """The best estimate of where the change began, given that there was one."""
         best = int(np.argmax(self.products))
-        start = self.starts[best]
+        start = int(self.starts[best])
         late = self._split(best)
         if late.number > start and late.log_product >= np.log(self.products[best]) / 2:
             return late.change
-        return Change(start, self.start_times[best], self.totals[best] / (self.num_observed - start + 1))
+        mean = (self.total - self.start_totals[best]) / (self.num_observed - start + 1)
+        return Change(start, self.start_times[best], float(mean))
 
-    def state(self) -> dict[str, object]:
-        """Everything, as JSON values."""
-        return asdict(self)
+    def since(self, change: Change) -> Floats:
+        """The values from a change on, as far as they are remembered."""
+        return self.recent_values[-(self.num_observed - change.number + 1) :]
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as JSON values; the inverse of `restore`."""
+        held = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in held.items()}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        """Continue from a state."""
+        whole = {"counts", "starts"}
+        arrays = {
+            name: np.array(state[name], dtype=np.int64 if name in whole else np.float64)
+            for name in (*whole, "edges", "sums", "products", "start_totals", "recent_ranks", "recent_values")
+        }
+        return cls(**{**state, **arrays})
+
+    def _run(self, values: Floats, uniforms: Floats) -> _Course:
+        """What the bets would do on these values. The state stays."""
+        places = bins_of(self.edges, values)
+        ranks = self._ranks(places, uniforms)
+        factors = bet_factors(ranks)
+        sums, products = np.empty_like(factors), np.empty_like(factors)
+        sum_, product = self.sums, self.products
+        for row, factor in enumerate(factors):
+            sum_ = np.add(sum_, 1.0, out=sums[row])
+            np.multiply(sum_, factor, out=sum_)
+            product = np.maximum(product, 1.0, out=products[row])  # the largest over all starts: fallen, it restarts
+            np.multiply(product, factor, out=product)
+        return _Course(ranks, places, sums, products)
+
+    def _ranks(self, places: Ints, uniforms: Floats) -> Floats:
+        every = np.arange(len(places))
+        seen = np.zeros((len(places), len(self.counts)), dtype=np.int64)
+        seen[every, places] = 1
+        seen = seen.cumsum(axis=0) + self.counts  # (values, bins): including the value itself
+        below = seen.cumsum(axis=1)
+        mine = seen[every, places]
+        return np.asarray((below[every, places] - mine + uniforms * mine) / below[:, -1])
+
+    def _settle(self, course: _Course, values: Floats, times: Sequence[str]) -> None:
+        """Let the state be as after these values, the first of the course."""
+        taken = len(values)
+        totals = np.cumsum(np.concatenate([[self.total], values]))
+        before = np.vstack([self.products, course.products[: taken - 1]])
+        restarted = before <= 1.0
+        last = taken - 1 - np.argmax(restarted[::-1], axis=0)
+        for bet in np.flatnonzero(restarted.any(axis=0)):
+            row = int(last[bet])
+            self.starts[bet], self.start_times[bet] = self.num_observed + row + 1, times[row]
+            self.start_totals[bet] = totals[row]
+        self.num_observed += taken
+        self.total = float(totals[-1])
+        self.sums, self.products = course.sums[taken - 1].copy(), course.products[taken - 1].copy()
+        self.counts = self.counts + np.bincount(course.places[:taken], minlength=len(self.counts))
+        self.recent_ranks = np.concatenate([self.recent_ranks, course.ranks[:taken]])[-_NUM_RECENT:]
+        self.recent_values = np.concatenate([self.recent_values, values])[-_NUM_RECENT:]
+        self.recent_times = [*self.recent_times, *times][-_NUM_RECENT:]
 
     def _split(self, bet: int) -> "_Split":
         """Among the newest values, the start that maximises n (mean - 1/2)^2: a shift from a known mean."""
-        ranks = np.array([rank for rank, _, _ in self.recent])
+        ranks = self.recent_ranks
         measure = ranks if bet < len(_STAKES) else np.abs(2 * ranks - 1)
         sums, counts = np.cumsum(measure[::-1])[::-1], np.arange(len(ranks), 0, -1)
         at = int(np.argmax(counts * (sums / counts - 0.5) ** 2))
-        mean = float(np.mean([value for _, value, _ in self.recent[at:]]))
-        change = Change(self.num_observed - len(ranks) + at + 1, self.recent[at][2], mean)
+        mean = float(np.mean(self.recent_values[at:]))
+        change = Change(self.num_observed - len(ranks) + at + 1, self.recent_times[at], mean)
         return _Split(change, float(np.log(bet_factors(ranks[at:])[:, bet]).sum()))
-
-    def _rank(self, value: float, uniform: float) -> float:
-        place = int(bins_of(np.asarray(self.edges), value))
-        self.counts[place] += 1
-        return (sum(self.counts[:place]) + uniform * self.counts[place]) / sum(self.counts)
-
-    def _follow_products(self, factors: Floats, value: float, time: str) -> None:
-        """The largest product over all starts, per bet: it restarts whenever it has fallen to one or below."""
-        for bet, factor in enumerate(factors.tolist()):
-            if self.products[bet] <= 1.0:
-                self.starts[bet], self.start_times[bet] = self.num_observed, time
-                self.products[bet], self.totals[bet] = 1.0, 0.0
-            self.products[bet] *= factor
-            self.totals[bet] += value

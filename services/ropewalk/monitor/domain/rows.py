@@ -10,12 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ropewalk.events.base import Message, Value
-from ropewalk.events.serving import RequestLog, RequestLogBatch
+from ropewalk.events.foreign import LIMIT, cut, one_line, quoted
+from ropewalk.events.monitoring import SignalsComputed
+from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.training import StepMetricsBatch
+from ropewalk.monitor.domain.signals import Sample
 from ropewalk.runtime.codec import Stored
 
 Row = dict[str, Any]
 _INT64 = 2**63
+_MOST_TEXT = {"prompt": 32_000, "completion": 32_000, "error": 2_000}  # characters; every other field: LIMIT
+_MOST_BODY = 100_000  # of what is set aside
 
 
 class RowError(ValueError):
@@ -42,7 +47,7 @@ class Rows:
 def request_rows(item: Stored[Message]) -> Rows:
     """Rows of the table `request`."""
     assert isinstance(item.message, RequestLogBatch), "the subject filter lets nothing else through"
-    return _rows(item, item.message.rows, lambda row: row.model_dump() | {"time": column_time(row.time)})
+    return _rows(item, item.message.rows, lambda row: _cut(row.model_dump()) | {"time": column_time(row.time)})
 
 
 def train_step_rows(item: Stored[Message]) -> Rows:
@@ -58,6 +63,20 @@ def train_step_rows(item: Stored[Message]) -> Rows:
         return fields | {"run_id": run_id, "time": _column_format(datetime.fromtimestamp(seconds, UTC))}
 
     return _rows(item, item.message.rows, convert)
+
+
+def signal_rows(item: Stored[Message]) -> Rows:
+    """Rows of the table `signal_state`, one per signal."""
+    message = item.message
+    assert isinstance(message, SignalsComputed), "the subject filter lets nothing else through"
+    place = {
+        "time": column_time(message.time),
+        "run_id": message.run_id,
+        "model": one_line(message.model),
+        "model_version": message.model_version,
+        "num_requests": message.num_requests,
+    }
+    return _rows(item, message.signals, lambda state: place | _cut(state.model_dump()))
 
 
 def event_rows(item: Stored[Message]) -> Rows:
@@ -83,10 +102,20 @@ def event_rows(item: Stored[Message]) -> Rows:
     )
 
 
-def request_of(row: Mapping[str, Any]) -> RequestLog:
-    """The request that a row of the table `request` holds."""
+def sample_of(row: Mapping[str, Any]) -> Sample:
+    """What is measured of the request that a row of the table `request` holds."""
     time = row["time"].replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-    return RequestLog.model_validate({**row, "time": time})
+    return Sample(
+        time=time,
+        request_id=row["request_id"],
+        key_id=row["key_id"],
+        run_id=row["run_id"],
+        status=row["status"],
+        latency_ms=row["latency_ms"],
+        completion_tokens=row["completion_tokens"],
+        logprob_mean=row["logprob_mean"],
+        prompt=row["prompt"],
+    )
 
 
 def column_time(rfc3339: str) -> str:
@@ -94,11 +123,11 @@ def column_time(rfc3339: str) -> str:
     try:
         time = datetime.fromisoformat(rfc3339)
     except ValueError:
-        raise RowError(f"time is {rfc3339!r}: expected RFC 3339, for example 2026-01-31T12:00:00.000Z") from None
+        raise RowError(f"time is {quoted(rfc3339)}: expected RFC 3339, for example 2026-01-31T12:00:00.000Z") from None
     if time.tzinfo is None:
-        raise RowError(f"time is {rfc3339!r}: the time zone is missing, append Z for UTC")
+        raise RowError(f"time is {quoted(rfc3339)}: the time zone is missing, append Z for UTC")
     if not 1970 < time.year < 2200:
-        raise RowError(f"time is {rfc3339!r}: the store keeps the years 1971 to 2199")
+        raise RowError(f"time is {quoted(rfc3339)}: the store keeps the years 1971 to 2199")
     return _column_format(time.astimezone(UTC))
 
 
@@ -109,15 +138,23 @@ def _rows(item: Stored[Message], values: tuple[Any, ...], convert: Callable[[Any
         try:
             rows.stored.append(dict(_columns(convert(value) | place)))
         except RowError as error:
-            rows.rejected.append(RejectedRow(number, str(error), value.model_dump_json()))
+            rows.rejected.append(RejectedRow(number, str(error), cut(value.model_dump_json(), _MOST_BODY)))
     return rows
+
+
+def _cut(row: Row) -> Row:
+    """Texts as long as somebody may want to read them: a name of a megabyte is no name."""
+    return {
+        name: cut(value, _MOST_TEXT.get(name, LIMIT)) if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 def _columns(row: Row) -> Iterator[tuple[str, Any]]:
     """JSON has no NaN and the store no integers beyond 64 bits."""
     for name, value in row.items():
         if isinstance(value, int) and not -_INT64 <= value < _INT64:
-            raise RowError(f"{name} is {value}: beyond 64 bits")
+            raise RowError(f"{name} is {quoted(value)}: beyond 64 bits")
         yield name, str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,4 +1,7 @@
+-- Older logs have a fact per signal and window.
 CREATE OR REPLACE VIEW ropewalk.signal AS
+SELECT time, run_id, model, model_version, signal, num_requests, statistic, threshold FROM ropewalk.signal_state FINAL
+UNION ALL
 SELECT
     time,
     run_id,
