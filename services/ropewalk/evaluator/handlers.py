@@ -39,7 +39,13 @@ async def evaluate_checkpoint(
     measured = await ctx.in_child(measure, job)
     report = _report(ctx, event, dataset, opponent, measured)
     await asyncio.to_thread(
-        publish_report, ctx.objects, ctx.scratch / "report", report, measured.items, measured.completions
+        publish_report,
+        ctx.objects,
+        ctx.scratch / "report",
+        report,
+        measured.items,
+        measured.completions,
+        measured.samples,
     )
     return report.events(key)
 

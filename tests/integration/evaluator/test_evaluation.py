@@ -197,6 +197,10 @@ async def test_nothing_held_out_fails_in_a_clear_sentence(world) -> None:
 
 async def test_conversations_are_scored_on_their_answers_and_have_no_parse_rate(world) -> None:
     completed, _ = await judge(world.stage("evalsets/talk"), "trained")
+    lines = (world.objects.fetch(completed.uri) / "samples.jsonl").read_text().splitlines()
+    samples = [json.loads(line) for line in lines]
+    assert samples
+    assert all(each["prompt_end"].startswith(("user: ", "system: ")) for each in samples)
     metrics = [estimate.metric for estimate in completed.estimates]
     assert "parse_rate" not in metrics
     report = json.loads((world.objects.fetch(completed.uri) / "report.json").read_text())

@@ -20,6 +20,7 @@ from ropewalk.evaluator.domain.estimates import (
 )
 from ropewalk.evaluator.domain.excerpts import Item, choose
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
+from ropewalk.evaluator.domain.samples import Sample, openings
 from ropewalk.events.evaluation import Estimate
 from ropewalk.runtime.outcome import StageError
 
@@ -63,6 +64,7 @@ class Measured:
     items: tuple[ItemScore, ...]
     completions: tuple[CompletionScore, ...]
     num_baseline_tokens: int
+    samples: tuple[Sample, ...] = ()
 
 
 def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
@@ -94,6 +96,7 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
         items=scores,
         completions=completions,
         num_baseline_tokens=num_tokens,
+        samples=() if completions else _sample(candidate, items, job.seed),
     )
 
 
@@ -133,6 +136,17 @@ def _ngram_bits(baselines: NgramModel, order: int, candidate: "ScoredModel", ite
         costs = -np.log2(baselines.probabilities(tokens, order))
         bits += float(costs.sum() if document.counted is None else costs[np.array(document.counted)].sum())
     return bits
+
+
+def _sample(candidate: "ScoredModel", items: Sequence[Item], seed: int) -> tuple[Sample, ...]:
+    """For people who read the report; nothing is counted from it."""
+    if candidate.context_length <= MAX_NEW_TOKENS:
+        return ()
+    chosen = openings(items, seed)
+    return tuple(
+        Sample(path=opening.path, prompt_end=opening.shown, completion=continuation.text)
+        for opening, continuation in zip(chosen, candidate.go_on(chosen), strict=True)
+    )
 
 
 def _complete(candidate: "ScoredModel", held_out: Sequence[Item], job: MeasuringJob) -> tuple[CompletionScore, ...]:

@@ -8,9 +8,10 @@ import orjson
 
 from ropewalk.evaluator.domain.estimates import CompletionScore, ItemScore
 from ropewalk.evaluator.domain.report import Report
+from ropewalk.evaluator.domain.samples import Sample
 from ropewalk.storage.objects import ObjectStore
 
-REPORT, ITEMS, COMPLETIONS = "report.json", "items.jsonl", "completions.jsonl"
+REPORT, ITEMS, COMPLETIONS, SAMPLES = "report.json", "items.jsonl", "completions.jsonl", "samples.jsonl"
 
 
 def report_key(checkpoint_id: str) -> str:
@@ -31,12 +32,14 @@ def publish_report(
     report: Report,
     items: Sequence[ItemScore],
     completions: Sequence[CompletionScore],
+    samples: Sequence[Sample] = (),
 ) -> str:
     """Write a report with the score of every document, seal it, and return its key."""
     folder.mkdir(parents=True)
     (folder / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
     _write_lines(folder / ITEMS, (asdict(item) for item in items))
     _write_lines(folder / COMPLETIONS, (asdict(completion) for completion in completions))
+    _write_lines(folder / SAMPLES, (asdict(sample) for sample in samples))
     key = report_key(report.checkpoint_id)
     objects.publish(folder, key, {"checkpoint_id": report.checkpoint_id, "run_id": report.run_id})
     return key

@@ -9,6 +9,7 @@ import torch
 
 from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, PROMPT_TOKENS
 from ropewalk.evaluator.domain.excerpts import Item
+from ropewalk.evaluator.domain.samples import Opening
 from ropewalk.model.nll import Document, score_documents
 from ropewalk.model.tokenizer import decode, encode, encode_chat, load_tokenizer
 from ropewalk.model.weights import load_model
@@ -73,8 +74,20 @@ class ScoredModel:
 
     def complete(self, prompts: Sequence[str]) -> list[Continuation]:
         """Greedy continuations, in batches; a prompt keeps its last tokens."""
+        return self._continue([encode(self.tokenizer, prompt) for prompt in prompts])
+
+    def go_on(self, openings: Sequence[Opening]) -> list[Continuation]:
+        """As `complete`, for beginnings of texts and for conversations that wait for an answer."""
+        return self._continue([self._ids(opening) for opening in openings])
+
+    def _ids(self, opening: Opening) -> list[int]:
+        if not opening.turns:
+            return encode(self.tokenizer, opening.text)
+        return encode_chat(self.tokenizer, [{"role": turn.role, "content": turn.content} for turn in opening.turns])
+
+    def _continue(self, prompts: Sequence[list[int]]) -> list[Continuation]:
         room = min(PROMPT_TOKENS, self.context_length - MAX_NEW_TOKENS)
-        ids = [encode(self.tokenizer, prompt)[-room:] for prompt in prompts]
+        ids = [prompt[-room:] for prompt in prompts]
         batches = (ids[first : first + _BATCH] for first in range(0, len(ids), _BATCH))
         return [self._ending(said) for batch in batches for said in self._generate(batch)]
 
