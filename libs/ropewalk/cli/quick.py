@@ -13,7 +13,7 @@ from typing import Any
 
 from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
 from ropewalk.cli.settings import bus_environment, default_state_dir
-from ropewalk.projections.asking import ask
+from ropewalk.projections.asking import ask_runs
 from ropewalk.runtime.wire import Address, WireError, open_wire
 
 _TIMEOUT_S = 2.0
@@ -41,7 +41,7 @@ def answer(arguments: list[str]) -> bool:
         return False
     try:
         with open_wire(address, _TIMEOUT_S) as wire:
-            found = ask(wire, "run_list", limit=listing.limit, status=listing.status)
+            found = ask_runs(wire, listing.limit, listing.status)
     except WireError:
         return False
     print_runs(found, listing.status, sys.stdout, as_json=listing.as_json)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ropewalk.client.settings import ClientSettings
 from ropewalk.projections.answering import run_list
-from ropewalk.projections.asking import ProjectorError, Rendered, ask, fetch
+from ropewalk.projections.asking import ProjectorError, Rendered, ask, ask_runs, fetch
 from ropewalk.projections.check import LogRules, missing_from_audit
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, advance, rebuild
@@ -58,7 +58,7 @@ def open_log(settings: ClientSettings) -> Wire:
 def list_runs(wire: Wire, limit: int, status: str = "") -> dict[str, Any]:
     """The newest runs and how many there are."""
     try:
-        return ask(wire, "run_list", limit=limit, status=status)
+        return ask_runs(wire, limit, status)
     except _NO_ANSWER:
         return run_list(_folded(wire, "runs"), limit, status)
 

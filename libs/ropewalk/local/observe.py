@@ -18,7 +18,7 @@ from ropewalk.local.layout import Layout
 from ropewalk.local.ports import LOOPBACK
 from ropewalk.local.problems import BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
 from ropewalk.local.state import StackState
-from ropewalk.projections.asking import ask
+from ropewalk.projections.asking import ask_runs
 from ropewalk.runtime.consumer_lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
 from ropewalk.runtime.wire import Address, Wire, WireError, open_wire
@@ -141,8 +141,8 @@ def _ask(bus: Address, service: str) -> ServiceAnswer:
 
 def _runs(wire: Wire) -> list[RunSeen]:
     """Runs that may not get on, as the monitor's live projection has them; those in line first."""
-    queued = ask(wire, "run_list", limit=_MOST_QUEUED, status="queued")["runs"]
-    running = ask(wire, "run_list", limit=_MOST_RUNS, status="running")["runs"]
+    queued = ask_runs(wire, _MOST_QUEUED, "queued")["runs"]
+    running = ask_runs(wire, _MOST_RUNS, "running")["runs"]
     return [
         *(RunSeen(run_id=run["run_id"], stage=run["stage"], queued_since=_queued_at(wire, run)) for run in queued),
         *(RunSeen(run_id=run["run_id"], stage=run["stage"], detail=run["detail"]) for run in running if run["detail"]),

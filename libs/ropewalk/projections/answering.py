@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from ropewalk.events.foreign import one_line, quoted
 from ropewalk.projections.projector import FOLDS, Projector
 from ropewalk.projections.runs import STATUSES
 
@@ -33,12 +34,13 @@ class Answers:
             if question == "hashes":
                 return orjson.dumps(self._hashes())
             if question == "run_list":
-                return orjson.dumps(run_list(self.projector, **_run_list_details(details)))
+                found = run_list(self.projector, **_run_list_details(details), most_bytes=MAX_PIECE)
+                return orjson.dumps(found)
             if question in FOLDS:
                 return self._piece(question, int(details.get("sequence", 0)), int(details.get("offset", 0)))
         except (QuestionError, orjson.JSONDecodeError, TypeError, ValueError) as error:
-            return orjson.dumps({"error": str(error)})
-        return orjson.dumps({"error": f"there is no projection {question!r}: ask for one of {', '.join(FOLDS)}"})
+            return orjson.dumps({"error": one_line(str(error), 1000)})
+        return orjson.dumps({"error": f"there is no projection {quoted(question)}: ask for one of {', '.join(FOLDS)}"})
 
     def _hashes(self) -> dict[str, Any]:
         projector = self.projector
@@ -73,31 +75,40 @@ class Answers:
             del self._renderings[next(iter(self._renderings))]
 
 
-def run_list(projector: Projector, limit: int, status: str = "") -> dict[str, Any]:
-    """The newest runs, oldest of them first, as many as fit into a message, and how many there are."""
+def run_list(
+    projector: Projector, limit: int, status: str = "", before: int = 0, most_bytes: int | None = None
+) -> dict[str, Any]:
+    """The newest runs, oldest of them first, at most `limit` and `most_bytes`, and how many there are.
+
+    `before` is the sequence of a run: only older ones are listed. In the answer it says where the next page begins,
+    0 if there is none.
+    """
     starts = projector.first_sequences()
     if status:
         matching = [run_id for run_id in starts if projector.view("runs", run_id)["status"] == status]
     else:
         matching = list(starts)
+    older = [run_id for run_id in matching if not before or starts[run_id] < before]
     found: list[dict[str, Any]] = []
-    left = MAX_PIECE
-    for run_id in heapq.nlargest(limit, matching, key=lambda run_id: starts[run_id]):
-        left -= len(projector.item("runs", run_id)) + len(run_id) + 20
-        if left < 0:
+    num_bytes = 0
+    for run_id in heapq.nlargest(limit, older, key=lambda run_id: starts[run_id]):
+        num_bytes += len(projector.item("runs", run_id)) + len(run_id) + 20
+        if found and most_bytes is not None and num_bytes > most_bytes:
             break
-        found.insert(0, {"run_id": run_id, **projector.view("runs", run_id)})
+        found.append({"run_id": run_id, **projector.view("runs", run_id)})
+    found.reverse()
     return {
         "sequence": projector.sequence,
         "time": projector.time,
         "total": len(starts),
         "matching": len(matching),
         "runs": found,
+        "before": found[0]["sequence"] if len(found) < len(older) else 0,
     }
 
 
 def _run_list_details(details: dict[str, Any]) -> dict[str, Any]:
     limit, status = int(details.get("limit", MAX_RUNS)), str(details.get("status", ""))
     if status and status not in STATUSES:
-        raise QuestionError(f"status {status!r} is not known: choose one of {', '.join(STATUSES)}")
-    return {"limit": max(1, min(limit, MAX_RUNS)), "status": status}
+        raise QuestionError(f"status {quoted(status)} is not known: choose one of {', '.join(STATUSES)}")
+    return {"limit": max(1, min(limit, MAX_RUNS)), "status": status, "before": max(0, int(details.get("before", 0)))}

@@ -38,6 +38,17 @@ def ask(wire: Wire, question: str, **details: object) -> dict[str, Any]:
     return _head(wire, question, details)[0]
 
 
+def ask_runs(wire: Wire, limit: int, status: str = "") -> dict[str, Any]:
+    """The newest runs, oldest of them first, page by page, and how many there are. Raises as `ask`."""
+    found = ask(wire, "run_list", limit=limit, status=status)
+    page = found
+    while page.get("before") and len(found["runs"]) < limit:
+        left = limit - len(found["runs"])
+        page = ask(wire, "run_list", limit=left, status=status, before=page["before"])
+        found = found | {"runs": page["runs"] + found["runs"], "before": page.get("before", 0)}
+    return found
+
+
 def fetch(wire: Wire, name: str) -> Rendered:
     """A whole projection as it stands now. Raises NoResponderError, ProjectorError, WireError."""
     head, body = _head(wire, name, {})

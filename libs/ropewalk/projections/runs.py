@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -26,6 +27,7 @@ RunStatus = Literal[
     "submitted", "queued", "running", "promoted", "rejected", "need_more", "refused", "failed", "cancelled"
 ]
 STATUSES: tuple[str, ...] = get_args(RunStatus)
+_MAX_NAME, _MAX_DETAIL = 100, 2000  # characters of what somebody else wrote
 LIVE: frozenset[str] = frozenset({"submitted", "queued", "running"})
 
 
@@ -75,14 +77,17 @@ def _seen(record: Record, stored: Stored[Any]) -> None:
 def _submitted(record: Record, stored: Stored[SubmitRun]) -> None:
     _seen(record, stored)
     asked = stored.message
-    name = str(asked.recipe.get("name") or asked.recipe.get("base") or "custom")
-    keep_latest(record, "asked", stored, {"recipe": name, "priority": asked.priority, "owner": asked.owner})
+    named = asked.recipe.get("name") or asked.recipe.get("base") or "custom"
+    name = one_line(named if isinstance(named, str) else quoted(named), _MAX_NAME)
+    asked_for = {"recipe": name, "priority": asked.priority, "owner": cut(asked.owner, _MAX_NAME)}
+    keep_latest(record, "asked", stored, asked_for)
 
 
 def _accepted(record: Record, stored: Stored[RunAccepted]) -> None:
     _seen(record, stored)
     run = stored.message
-    accepted = {"recipe": str(run.recipe.get("name", "")), "priority": run.priority, "owner": run.owner}
+    name, owner = (cut(str(text), _MAX_NAME) for text in (run.recipe.get("name", ""), run.owner))
+    accepted = {"recipe": name, "priority": run.priority, "owner": owner}
     if run.deadline_unix:
         accepted["deadline_at"] = log_time(datetime.fromtimestamp(run.deadline_unix, UTC))
     keep_latest(record, "accepted", stored, accepted)
@@ -116,7 +121,7 @@ def _completed(record: Record, stored: Stored[StageCompleted]) -> None:
 
 def _interrupted(record: Record, stored: Stored[StageInterrupted]) -> None:
     _stage(record, stored, "running", 0)
-    keep_latest(record, "trouble", stored, stored.message.cause)
+    keep_latest(record, "trouble", stored, cut(stored.message.cause, _MAX_DETAIL))
 
 
 def _stalled(record: Record, stored: Stored[StageStalled]) -> None:
@@ -138,7 +143,8 @@ def _saved(record: Record, stored: Stored[CheckpointSaved]) -> None:
 
 def _not_saved(record: Record, stored: Stored[CheckpointSaveFailed]) -> None:
     _seen(record, stored)
-    keep_latest(record, "trouble", stored, f"step {stored.message.step} not saved: {stored.message.reason}")
+    reason = cut(stored.message.reason, _MAX_DETAIL)
+    keep_latest(record, "trouble", stored, f"step {stored.message.step} not saved: {reason}")
 
 
 def _ended(record: Record, stored: Stored[Any]) -> None:
@@ -150,13 +156,13 @@ def _ended(record: Record, stored: Stored[Any]) -> None:
 def _ending(message: Message) -> Json:
     match message:
         case RunRejected(violations=violations):
-            return {"status": "refused", "detail": "; ".join(violations)}
+            return {"status": "refused", "detail": cut("; ".join(violations), _MAX_DETAIL)}
         case RunCompleted(outcome=outcome, model=model, model_version=version):
             return {"status": outcome, "detail": "", "model": model, "model_version": version}
         case RunFailed(stage=stage, message=sentence):
-            return {"status": "failed", "stage": stage, "detail": sentence}
+            return {"status": "failed", "stage": stage, "detail": cut(sentence, _MAX_DETAIL)}
         case RunCancelled(reason=reason):
-            return {"status": "cancelled", "detail": reason}
+            return {"status": "cancelled", "detail": cut(reason, _MAX_DETAIL)}
         case _:
             raise AssertionError(f"{type(message).__name__} ends no run")
 
@@ -186,7 +192,7 @@ def _view(_: str, record: Record) -> Json:
 
 RUNS = Fold(
     name="runs",
-    version=2,
+    version=3,
     key_of=run_of,
     view=_view,
     steps={

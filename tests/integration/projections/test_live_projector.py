@@ -137,7 +137,7 @@ def test_the_log_answers_for_a_monitor_that_listens_and_says_nothing(append, liv
 def test_a_projection_larger_than_a_message_arrives_whole(append, live, wire):
     for part in range(4):
         append(
-            SubmitRun(run_id=f"r-{part}-{number}", recipe={"name": "n" * 400}, owner="o" * 60) for number in range(500)
+            SubmitRun(run_id=f"r-{part}-{number}", recipe={"name": "n" * 400}, owner="o" * 60) for number in range(750)
         )
     live.start()
 
