@@ -14,14 +14,14 @@ import resource
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from ropewalk.runtime.errors import ChildDiedError
+from ropewalk.runtime.errors import ChildDiedError, WorkRaisedError
+from ropewalk.runtime.faults import in_one_line, is_of_the_work
 from ropewalk.runtime.outcome import StageError
 
 A = TypeVar("A")
@@ -45,8 +45,10 @@ class _Result:
 
 @dataclass(frozen=True)
 class _Failure:
+    """`kind` is the error that the parent raises with the text."""
+
+    kind: type[Exception]
     text: str
-    for_user: bool
     cpu_seconds: float
 
 
@@ -59,7 +61,8 @@ async def run_child(
     """Run `function(argument, report)` in a fresh process and return its result.
 
     What it reports is awaited in order by `on_message`. Cancelling this coroutine kills the process group.
-    Raises StageError if the function did, ChildDiedError for any other end without a result.
+    Raises StageError if the function did, WorkRaisedError for an error that the same work brings about again,
+    ChildDiedError for any other end without a result.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -75,10 +78,8 @@ async def run_child(
     match ending:
         case _Result(value):
             return value  # type: ignore[return-value]  # pickled: what `function` returned
-        case _Failure(text, True):
-            raise StageError(text)
-        case _Failure(text):
-            raise ChildDiedError(text)
+        case _Failure(kind, text):
+            raise kind(text)
         case None:
             raise ChildDiedError(f"{function.__name__} {_exit(process)}")
 
@@ -151,10 +152,11 @@ def _main(pipe: Connection, parent: int, function: Callable[[A, Report], R], arg
         result = function(argument, lambda value: send(_Message(value)))
         send(_Result(result, _cpu_seconds()))
     except StageError as error:
-        send(_Failure(str(error), for_user=True, cpu_seconds=_cpu_seconds()))
-    except BaseException:
-        send(_Failure(traceback.format_exc(limit=-12), for_user=False, cpu_seconds=_cpu_seconds()))
-        raise
+        send(_Failure(StageError, str(error), _cpu_seconds()))
+    except BaseException as error:
+        kind = WorkRaisedError if is_of_the_work(error) else ChildDiedError
+        send(_Failure(kind, in_one_line(error), _cpu_seconds()))
+        raise  # the whole traceback is for the log of the service
 
 
 def _cpu_seconds() -> float:

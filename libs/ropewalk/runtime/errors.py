@@ -9,6 +9,7 @@ RopewalkError
 ├── MalformedMessageError a message does not fit its type: dead letter
 ├── LeaseLostError        another instance holds the stage now
 ├── ChildDiedError        a child process ended without a result
+├── WorkRaisedError       the work raised an error that its input or our code brings about every time
 └── ListenError           a port is taken
 """
 
@@ -47,6 +48,10 @@ class LeaseLostError(RopewalkError):
 
 class ChildDiedError(RopewalkError):
     """A child process ended without a result; the text has its exit status and last words."""
+
+
+class WorkRaisedError(RopewalkError):
+    """The work raised an error that it will raise again; the text has its type, words and place in one line."""
 
 
 class ListenError(RopewalkError):

@@ -9,15 +9,16 @@ from ropewalk.events.base import Message
 from ropewalk.events.foreign import cut
 from ropewalk.events.run import StageState, StageStatus
 
-Cause = Literal["error", "child", "lost", "stalled", "handed over"]
+Cause = Literal["error", "raised", "child", "lost", "stalled", "handed over"]
 
 # How often a stage may be tried again, by what ended the attempt. Faults of machines are many over a long training
-# and say nothing about the work; the same error of the work three times over will come a fourth time.
-RETRIES: Mapping[Cause, int] = {"error": 3, "child": 5, "lost": 20, "stalled": 2}
+# and say nothing about the work; an error that the work itself raises is repeated once, to be sure.
+RETRIES: Mapping[Cause, int] = {"error": 3, "raised": 1, "child": 5, "lost": 20, "stalled": 2}
 _BACK_OFF_S = (0.5, 2.0, 5.0)
 _MAX_REASON = 4000  # characters; it travels in events and is read in lists
 _IN_WORDS: Mapping[Cause, str] = {
     "error": "it failed",
+    "raised": "it raised an error",
     "child": "its process died",
     "lost": "its service was lost",
     "stalled": "it made no progress",

@@ -22,7 +22,8 @@ from ropewalk.events.run import (
     StageState,
 )
 from ropewalk.runtime.delivery import outcome_or_error
-from ropewalk.runtime.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError
+from ropewalk.runtime.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
+from ropewalk.runtime.faults import in_one_line
 from ropewalk.runtime.leases import Lease
 from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext, StageSpec
@@ -144,8 +145,7 @@ class StageWork:
         if isinstance(result, StageError | TooLargeError):
             return Ending(reason=str(result), hopeless=True)
         logger.error("%s of %s failed", self.state.stage, self.state.run_id, exc_info=result)
-        cause: Cause = "child" if isinstance(result, ChildDiedError) else "error"
-        return Ending(reason=f"{type(result).__name__}: {result}", cause=cause)
+        return _ending_of(result)
 
     async def _again(self, ending: Ending) -> None:
         state = tried_again(self.state, ending.cause)
@@ -184,6 +184,17 @@ class StageWork:
 def stalled(state: StageState, silent_s: float) -> StageStalled:
     """The fact that a stage was silent for too long."""
     return StageStalled(run_id=state.run_id, stage=state.stage, epoch=state.epoch, silent_s=silent_s)
+
+
+def _ending_of(error: Exception) -> Ending:
+    """What ended an attempt: a process that died, work that raised an error, or something around them."""
+    match error:
+        case ChildDiedError():
+            return Ending(reason=str(error), cause="child")
+        case WorkRaisedError():
+            return Ending(reason=str(error), cause="raised")
+        case _:
+            return Ending(reason=in_one_line(error), cause="error")
 
 
 async def _to_its_end(commit: Coroutine[Any, Any, None]) -> None:

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished, RecordQuarantined, SegmentCleaned, TokenizerTrained
-from ropewalk.events.run import RunFailed, RunRejected, StageCompleted, StageInterrupted, StageStarted, SubmitRun
+from ropewalk.events.run import RunRejected, StageCompleted, StageInterrupted, StageStarted, SubmitRun
 from ropewalk.runtime.bus import Bus
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import verify
@@ -86,9 +86,41 @@ async def test_what_cannot_run_is_said_in_a_sentence(nats_server, bus: Bus, tmp_
         rejected = await wait_for(lambda: bus.last(RunRejected, "lost"), tmp_path)
         assert "'sources.0.path'" in rejected.violations[0]
         await bus.publish(a_submission("void", tmp_path / "empty"))
-        failed = await wait_for(lambda: bus.last(RunFailed, "void"), tmp_path)
-        assert failed.stage == "ingest"
-        assert "the corpus is empty" in failed.message
+        rejected = await wait_for(lambda: bus.last(RunRejected, "void"), tmp_path)
+        assert "no document is left of 0 files" in rejected.violations[0]
+
+
+async def test_a_path_that_no_system_can_hold_is_answered_and_not_silence(
+    nats_server, bus: Bus, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    with a_service("ingest", tmp_path, nats_server.settings):
+        for run_id, name in {"long": "x" * 300, "deep": "y" * 200 + "/é" * 1400, "nul": "a\0b"}.items():
+            await bus.publish(a_submission(run_id, tmp_path / name))
+            rejected = await wait_for(lambda run_id=run_id: bus.last(RunRejected, run_id), tmp_path)
+            assert "'sources.0.path'" in rejected.violations[0]
+
+
+async def test_files_of_any_name_and_content_cost_no_run_and_travel_over_the_bus(
+    nats_server,  # type: ignore[no-untyped-def]
+    bus: Bus,
+    tmp_path: Path,
+) -> None:
+    corpus = a_corpus(tmp_path / "corpus")
+    (corpus / os.fsdecode(b"\x01\xff")).mkdir()
+    (corpus / os.fsdecode(b"\x01\xff") / os.fsdecode(b"caf\xe9.txt")).write_text("a text under an odd name")
+    (corpus / os.fsdecode(b"00\n\xfe.txt")).write_bytes(b"\xff")
+    (corpus / "secret.txt").symlink_to(tmp_path / "ingest.log")
+    (corpus / "table.csv").write_text("id,text\n")
+    os.mkfifo(corpus / "pipe.txt")
+    with a_service("ingest", tmp_path, nats_server.settings):
+        await bus.publish(a_submission("odd", corpus))
+        ingested = await wait_for(lambda: bus.last(CorpusIngested, "odd"), tmp_path)
+    assert ingested.num_documents == 25
+    aside = [message for message in await timeline(bus, "odd") if isinstance(message, RecordQuarantined)]
+    assert {message.reason: message.num_records for message in aside} == {
+        "binary": 1, "link_outside": 1, "no_file": 1, "not_utf8": 1, "unsupported_csv": 1,
+    }  # fmt: skip
+    assert all(example.isprintable() for message in aside for example in message.examples)
 
 
 async def test_a_killed_preprocessing_service_costs_time_but_nothing_else(

@@ -1,5 +1,6 @@
 """Functions that the tests of `child` run in a process of their own."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -23,6 +24,10 @@ def refuse(reason: str, _: Report) -> None:
 
 def crash(reason: str, _: Report) -> None:
     raise KeyError(reason)
+
+
+def fill(_: None, __: Report) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def die(status: int, _: Report) -> None:

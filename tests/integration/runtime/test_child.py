@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from ropewalk.runtime.child import run_child
-from ropewalk.runtime.errors import ChildDiedError
+from ropewalk.runtime.errors import ChildDiedError, WorkRaisedError
 from ropewalk.runtime.outcome import StageError
 
 FOLDER = Path(__file__).parent
@@ -45,9 +45,21 @@ async def test_a_sentence_for_the_user_crosses_the_process_border() -> None:
         await run_child(work.refuse, "the corpus is empty")
 
 
-async def test_a_crash_carries_its_traceback() -> None:
-    with pytest.raises(ChildDiedError, match="KeyError: 'which'"):
+async def test_an_error_of_the_work_is_told_apart_from_a_death_in_one_line() -> None:
+    with pytest.raises(WorkRaisedError, match=r"^KeyError: 'which' \(child_functions.py:\d+, crash\)$"):
         await run_child(work.crash, "which")
+
+
+async def test_a_fault_of_the_machine_is_a_death() -> None:
+    with pytest.raises(ChildDiedError, match=r"^OSError: \[Errno 28\] No space left on device \(.*, fill\)$"):
+        await run_child(work.fill, None)
+
+
+async def test_an_error_as_long_as_a_document_is_cut() -> None:
+    with pytest.raises(WorkRaisedError) as raised:
+        await run_child(work.crash, "line\n\x1b[31m" * 100_000)
+    assert len(str(raised.value)) < 1200
+    assert str(raised.value).isprintable()
 
 
 async def test_a_silent_death_is_named() -> None:

@@ -24,7 +24,7 @@ def test_an_error_is_tried_again_ever_later_and_then_fails_with_the_number_of_tr
     assert (verdict.status, verdict.message) == ("failed", "it failed 4 times, last with: disk broken")
 
 
-@pytest.mark.parametrize("cause", ["error", "child", "lost", "stalled"])
+@pytest.mark.parametrize("cause", ["error", "raised", "child", "lost", "stalled"])
 def test_each_cause_has_a_budget_of_its_own(cause: Cause) -> None:
     others = {other: most for other, most in RETRIES.items() if other != cause}
     assert judge(Ending(reason="x", cause=cause), others).status == "running"
@@ -63,3 +63,13 @@ def test_a_request_begins_a_stage_once() -> None:
     assert not may_begin(a_state(status="queued"), "other")
     assert may_begin(a_state(status="done"), "other")
     assert may_begin(a_state(status="failed"), "other")
+
+
+def test_an_error_that_the_work_raises_is_repeated_once_and_no_process_died() -> None:
+    ending = Ending(reason="KeyError: 'x' (records.py:7, read)", cause="raised")
+    assert judge(ending, {}).status == "running"
+    verdict = judge(ending, {"raised": 1})
+    assert (verdict.status, verdict.message) == (
+        "failed",
+        "it raised an error 2 times, last with: KeyError: 'x' (records.py:7, read)",
+    )

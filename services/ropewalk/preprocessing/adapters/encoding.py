@@ -11,6 +11,7 @@ from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_
 from ropewalk.corpus.packing import Packed, pack_conversation, pack_text
 from ropewalk.corpus.shards import PackedDocument, TokenWriter, token_dtype
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
+from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
 from ropewalk.preprocessing.adapters.tokenizer import TokenizerFacts, load_encoder
 
 RESULT = "result.json"
@@ -39,7 +40,8 @@ def write_encoded(folder: Path, order: EncodeOrder, cleaned: Path, tokenizer: Pa
     with TokenWriter(folder, dtype=token_dtype(order.tokenizer.vocab_size), has_mask=order.has_mask) as writer:
         for first in range(0, len(chosen), _ENCODE_BATCH):
             batch = chosen[first : first + _ENCODE_BATCH]
-            for (place, document), packed in zip(batch, encoder.encode([doc for _, doc in batch]), strict=True):
+            encoded = naming_the_culprit(encoder.encode, [document for _, document in batch])
+            for (place, document), packed in zip(batch, encoded, strict=True):
                 if isinstance(packed, str):
                     refused.append((place, packed))
                     continue

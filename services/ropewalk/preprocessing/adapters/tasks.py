@@ -9,6 +9,7 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from ropewalk.corpus.document import (
     write_documents,
     write_records,
 )
+from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
 from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
 from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, Pairs, find_pairs
@@ -50,12 +52,13 @@ def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> tuple[str,
     objects = store.connect()
     key = f"cleaned/{_hash(CLEANING, uri, profile)}"
     if not objects.exists(key):
-        cleaned = [_normalised(document, profile) for document in read_documents(objects.fetch(uri) / DOCUMENTS)]
+        documents = list(read_documents(objects.fetch(uri) / DOCUMENTS))
+        cleaned = naming_the_culprit(partial(_normalised, profile), documents)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch, "cleaned")
             folder.mkdir()
             write_documents(folder / DOCUMENTS, cleaned)
-            _write_features(folder, [plain_text(document) for document in cleaned])
+            naming_the_culprit(partial(_write_features, folder), cleaned)
             (folder / CONTENT).write_text(json.dumps([content_of(document) for document in cleaned]))
             objects.publish(folder, key, {"segment": uri, "profile": profile})
     return key, time.process_time() - began
@@ -92,14 +95,22 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[Encoded, fl
     return encoded, time.process_time() - began
 
 
-def _normalised(document: Document, profile: Profile) -> Document:
+def _normalised(profile: Profile, documents: list[Document]) -> list[Document]:
     """Without the time of fetching, which must not reach a dataset version."""
-    turns = tuple(replace(turn, content=normalise(turn.content, profile)) for turn in document.messages)
-    return replace(document, text=normalise(document.text, profile), messages=turns, fetched_at="")
+    return [
+        replace(
+            document,
+            text=normalise(document.text, profile),
+            messages=tuple(replace(turn, content=normalise(turn.content, profile)) for turn in document.messages),
+            fetched_at="",
+        )
+        for document in documents
+    ]
 
 
-def _write_features(folder: Path, texts: list[str]) -> None:
+def _write_features(folder: Path, documents: list[Document]) -> None:
     """One row per document: scores, and MinHash signature (uint32, all zero without a shingle)."""
+    texts = [plain_text(document) for document in documents]
     sketched = sketch(texts)
     records = (score(text, int(num)).as_record() for text, num in zip(texts, sketched.num_words, strict=True))
     np.save(folder / SIGNATURES, sketched.signatures)

@@ -55,15 +55,25 @@ class Workers:
     def each(
         self, function: Callable[..., tuple[Any, float]], arguments: Sequence[tuple[Any, ...]]
     ) -> Iterator[tuple[int, Any]]:
-        """Run function(*arguments[i]) for every i; yield (i, result) as they end, in any order."""
+        """Run function(*arguments[i]) for every i; yield (i, result) as they end, in any order.
+
+        Raises what a task raised itself, without Ray's traceback around it.
+        """
         task = self._ray.remote(num_cpus=1, max_retries=2)(function)
         running = {task.remote(*argument): place for place, argument in enumerate(arguments)}
         while running:
             ended, _ = self._ray.wait(list(running), num_returns=1)
             for reference in ended:
-                result, cpu_seconds = self._ray.get(reference)
+                result, cpu_seconds = self._result(reference)
                 self.cpu_seconds += cpu_seconds
                 yield running.pop(reference), result
+
+    def _result(self, reference: Any) -> tuple[Any, float]:
+        try:
+            result: tuple[Any, float] = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, Exception) else error) from None
+        return result
 
     def all(self, function: Callable[..., tuple[Any, float]], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The results in the order of the arguments."""
