@@ -13,6 +13,7 @@ from ropewalk.cli import (
     dead,
     demo,
     drill,
+    init,
     keys,
     ledger,
     lineage,
@@ -55,6 +56,7 @@ COMMANDS = (
     dead,
     backup,
     drill,
+    init,
     keys,
 )
 _KNOWN = (

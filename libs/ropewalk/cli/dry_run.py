@@ -28,9 +28,9 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
         print_json(_as_json(recipe, found, expected, violations))
         return not violations
     console.print(recipe_view(recipe), plan_view(recipe))
-    console.print(titled("data" + (" (estimated from a part)" if found.is_estimate else ""), _data_view(found)))
+    console.print(titled("data" + (" (estimated from a part)" if found.is_estimate else ""), data_view(found)))
     if found.set_aside:
-        console.print(titled("will be set aside", _set_aside_view(found)))
+        console.print(titled("will be set aside", set_aside_view(found)))
     console.print(titled("this run, about", _forecast_view(expected)))
     for violation in violations:
         complain(violation)
@@ -68,7 +68,8 @@ def _in_words(value: JsonValue) -> str:
     return str(value)
 
 
-def _data_view(found: Survey) -> Listing:
+def data_view(found: Survey) -> Listing:
+    """What is there, by kind of file."""
     rows = [
         (f"{kind.suffix or 'no suffix'} ({kind.kind})", f"{kind.num_files:,}", _mb(kind.num_bytes), "")
         for kind in found.kinds[:_MOST_KINDS]
@@ -84,7 +85,8 @@ def _data_view(found: Survey) -> Listing:
     return Listing(("kind", "files", "size", "gives"), rows, numbers=("files", "size"))
 
 
-def _set_aside_view(found: Survey) -> Listing:
+def set_aside_view(found: Survey) -> Listing:
+    """What will not be read, and why."""
     rows = [
         (each.reason.replace("_", " "), f"{each.num_records:,}", "; ".join(each.examples)) for each in found.set_aside
     ]

@@ -1,0 +1,66 @@
+"""`init`: from a folder of data to a recipe."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ropewalk.cli.app import AsJson, app
+from ropewalk.cli.dry_run import data_view, set_aside_view
+from ropewalk.cli.terminal import complain, console, done, print_json, say, titled
+from ropewalk.client.errors import ClientError
+from ropewalk.corpus.draft import Draft, draft_recipe
+from ropewalk.events.foreign import quoted
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder (or file) of texts, code or JSONL.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: NAME.yaml, here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at a folder and write a recipe for it, with the reason for every choice.
+
+    Example: ropewalk init ~/notes
+    """
+    if not folder.expanduser().exists():
+        raise ClientError(f"{quoted(str(folder))} does not exist: name a folder or a file with your data")
+    place = folder.expanduser().absolute()
+    if not is_text(str(place)):
+        raise ClientError(f"the name {quoted(str(place))} is not UTF-8, and a recipe is: rename it, or link to it")
+    draft = draft_recipe(place)
+    if not draft.found.num_documents:
+        _show_found(draft, as_json=as_json)
+        raise ClientError(f"nothing in {quoted(str(folder))} can be read as text, so there is no recipe for it")
+    file = out or Path(f"{draft.fields['name']}.yaml")
+    if file.exists():
+        raise ClientError(f"{quoted(str(file))} exists already: choose another name with --out")
+    file.write_text(draft.text, encoding="utf-8")
+    if as_json:
+        print_json({"file": str(file), "recipe": draft.fields, "why": draft.why})
+        return
+    _show_found(draft, as_json=False)
+    for shortfall in draft.shortfalls:
+        complain(shortfall, style="yellow")
+    done(f"{file} is the recipe")
+    if draft.fields.get("base_model") == "":
+        say("  name in it the model to begin with (base_model), for example a folder that an earlier run exported")
+    say(f"  next: `ropewalk submit {file} --dry-run` shows plan, time and price, `ropewalk submit {file} -f` starts it")
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is characters: file systems allow any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _show_found(draft: Draft, *, as_json: bool) -> None:
+    if as_json:
+        return
+    part = " (estimated from a part)" if draft.found.is_estimate else ""
+    console.print(titled(f"data{part}", data_view(draft.found)))
+    if draft.found.set_aside:
+        console.print(titled("will be set aside", set_aside_view(draft.found)))
