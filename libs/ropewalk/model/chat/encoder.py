@@ -1,0 +1,151 @@
+"""From text to token ids. Special tokens come from marks alone; whatever is only spelt is text.
+
+The tokenizer's own matching of added tokens is used as long as it finds the marks and nothing else: then the ids are
+those of transformers. Where a text spells more than is meant, the marks get aliases of the same length in the private
+use area, and the tokenizer knows only those.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+
+from ropewalk.model.chat.errors import SpelledMarkError
+from ropewalk.model.chat.folder import named_tokens
+
+Span = tuple[int, int]  # characters [begin, end)
+_FIRST_ALIAS = 0x100000  # private use, plane 16: one character for each mark
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids and, for each, the characters of the text that it stands for."""
+
+    ids: list[int]
+    offsets: list[Span]
+
+    def mask(self, spans: Sequence[Span]) -> list[int]:
+        """1 from the token with the first character of each span to the one with its last, else 0."""
+        mask = [0] * len(self.ids)
+        place = 0
+        for begin, end in sorted(spans):
+            while place < len(mask) and self.offsets[place][1] <= begin:
+                place += 1
+            while place < len(mask) and self.offsets[place][0] < end:
+                mask[place] = 1
+                place += 1
+        return mask
+
+
+class TextEncoder:
+    """A folder's tokenizer for plain text. Raises OSError or ValueError when there is none.
+
+    A special token that a text spells, in a document or in the prompt of a completion, is ordinary characters.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = _load(folder)
+        self._tokenizer.encode_special_tokens = True
+
+    def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """`special_tokens` adds what the tokenizer puts around a document."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special_tokens).ids
+        return ids
+
+    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
+        """Several texts at once, without anything around them."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+class ChatEncoder:
+    """A folder's tokenizer for rendered chats. Raises OSError or ValueError when there is none. For any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tokenizer = _load(folder)
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._ids = {token.content: number for number, token in added.items() if not token.content.isspace()}
+        self._special = {self._ids[one.content] for one in added.values() if one.special and one.content in self._ids}
+        self._special -= {self._ids.get(name, -1) for name in _of_text(self._tokenizer.model)}
+        spellings = sorted(self._ids, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, spellings)) or "(?!)")
+        self._lock = threading.Lock()
+        self._aliased: _AliasedTokenizer | None = None
+
+    def encode(self, text: str, marks: Sequence[Span]) -> Encoded:
+        """Ids of a text in which tokens are meant at `marks` only, in order. Raises SpelledMarkError."""
+        meant = [(begin, end) for begin, end in marks if text[begin:end] in self._ids]
+        special = [number for number in (self._ids[text[begin:end]] for begin, end in meant) if number in self._special]
+        if [match.span() for match in self._pattern.finditer(text)] == meant:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            if self._specials(encoding.ids) == special:
+                return Encoded(encoding.ids, encoding.offsets)
+        encoded = self._aliases().encode(text, meant)
+        if self._specials(encoded.ids) != special:
+            raise SpelledMarkError("a message spells a special token, and this tokenizer cannot read it as plain text")
+        return encoded
+
+    def _specials(self, ids: Sequence[int]) -> list[int]:
+        return [number for number in ids if number in self._special]
+
+    def _aliases(self) -> "_AliasedTokenizer":
+        with self._lock:
+            if self._aliased is None:
+                self._aliased = _AliasedTokenizer(_load(self._folder))
+        return self._aliased
+
+
+class _AliasedTokenizer:
+    """A tokenizer whose added tokens, but for white space, answer to aliases only."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        added = tokenizer.get_added_tokens_decoder()
+        content = json.loads(tokenizer.to_str())
+        content["added_tokens"] = [token for token in content["added_tokens"] if token["content"].isspace()]
+        self._tokenizer = Tokenizer.from_str(json.dumps(content))
+        self._aliases: dict[str, str] = {}
+        self._ids: dict[int, int] = {}  # the original's, where they differ
+        for place, (number, token) in enumerate(added.items()):
+            alias = token.content
+            if not token.content.isspace():
+                alias = chr(_FIRST_ALIAS + place) * len(token.content)
+                self._aliases[token.content] = alias
+                self._tokenizer.add_tokens([_like(token, alias)])
+            own = self._tokenizer.token_to_id(alias)
+            assert own is not None, "it was just added"
+            self._ids[own] = number
+
+    def encode(self, text: str, marks: Sequence[Span]) -> Encoded:
+        pieces, end = [], 0
+        for begin, stop in marks:
+            pieces += [text[end:begin], self._aliases[text[begin:stop]]]
+            end = stop
+        encoding = self._tokenizer.encode("".join([*pieces, text[end:]]), add_special_tokens=False)
+        return Encoded([self._ids.get(number, number) for number in encoding.ids], encoding.offsets)
+
+
+def _of_text(model: Any) -> list[str]:
+    """Tokens that stand for characters which the vocabulary lacks, so that any text may have them."""
+    return [str(getattr(model, "unk_token", None)), *(f"<0x{byte:02X}>" for byte in range(256))]
+
+
+def _like(token: Any, name: str) -> AddedToken:
+    return AddedToken(
+        name, lstrip=token.lstrip, rstrip=token.rstrip, single_word=token.single_word, normalized=False, special=False
+    )
+
+
+def _load(folder: Path) -> Tokenizer:
+    """Every token of a text, however long; the tokens that the configuration names are special, as in transformers."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    named = [one for one in named_tokens(folder) if one not in added and tokenizer.token_to_id(one) is not None]
+    tokenizer.add_special_tokens(named)
+    return tokenizer
