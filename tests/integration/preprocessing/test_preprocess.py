@@ -26,9 +26,10 @@ from ropewalk.corpus.shards import TokenShard
 from ropewalk.corpus.trained import SKETCHES, STATES, Identity, trained_on
 from ropewalk.events.base import Message
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
+from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.ray_driver import preprocess
-from ropewalk.preprocessing.adapters.tokenizer import load_encoder, train_tokenizer
+from ropewalk.preprocessing.adapters.tokenizer import train_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.runtime.child import run_child
 from ropewalk.runtime.outcome import StageError
@@ -159,7 +160,7 @@ def check_counts(store: Store, dataset: DatasetPublished, facts: list[Message]) 
 def check_tokens(store: Store, dataset: DatasetPublished) -> None:
     """The tokens decode to the kept documents, none of which is held out."""
     shard = TokenShard(store.objects.fetch(dataset.uri))
-    tokenizer = load_encoder(store.objects.fetch(dataset.tokenizer_uri))
+    tokenizer = Encoder(store.objects.fetch(dataset.tokenizer_uri)).tokenizer
     kept = {document.path: document for document in shard.documents()}
     assert len(kept) == dataset.num_kept
     number, document = next((int(path[5:7]), doc) for path, doc in kept.items() if path.startswith("good/"))

@@ -10,13 +10,13 @@ from ropewalk.corpus.document import DOCUMENTS, write_records
 from ropewalk.corpus.packing import pack_text
 from ropewalk.corpus.shards import TokenWriter
 from ropewalk.corpus.sketch import NUM_HASHES
+from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.tokenizer import (
     SPECIAL_TOKENS,
     TokenizerFacts,
     bytes_per_token,
     describe,
-    load_encoder,
     train_tokenizer,
 )
 from ropewalk.runtime.outcome import StageError
@@ -35,17 +35,17 @@ def trained(tmp_path: Path) -> Path:
 
 
 def test_special_tokens_come_first_and_every_byte_can_be_encoded(trained: Path) -> None:
-    encoder = load_encoder(trained)
-    assert [encoder.token_to_id(token) for token in SPECIAL_TOKENS] == [0, 1, 2, 3]
+    encoder = Encoder(trained)
+    assert [encoder.tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == [0, 1, 2, 3]
     strange = "naïve \u4e2d\u6587 \U0001f40d\t\r\n\x7f" + "".join(map(chr, range(32)))
-    assert encoder.decode(encoder.encode(strange).ids, skip_special_tokens=False) == strange
+    assert encoder.tokenizer.decode(encoder.text(strange), skip_special_tokens=False) == strange
 
 
 def test_a_special_token_spelt_out_in_a_text_is_ordinary_text(trained: Path) -> None:
-    encoder = load_encoder(trained)
-    ids = encoder.encode("a <|endoftext|> b").ids
+    encoder = Encoder(trained)
+    ids = encoder.text("a <|endoftext|> b")
     assert min(ids) > 3
-    assert encoder.decode(ids, skip_special_tokens=False) == "a <|endoftext|> b"
+    assert encoder.tokenizer.decode(ids, skip_special_tokens=False) == "a <|endoftext|> b"
 
 
 def test_training_twice_gives_the_same_file(trained: Path, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 `folder` reads what a tokenizer's folder says about chats; `environment` is transformers' Jinja environment; `marks`
 finds the special tokens that the template itself wrote; `answers` finds what the assistant says; `renderer` runs all
-of that in a process of its own, because a template is the code of a stranger (`child` is that process, `room` its
-bounds); `encoder` makes ids of the result.
+of that in a process of its own, because a template is the code of a stranger (`child` is that process, `room` what
+it does, `task` what passes between); `encoder` makes ids of the result.
 
 What is promised, and what not:
 - The text is that of transformers' `apply_chat_template`, and so are the ids when no message spells a mark.

@@ -1,30 +1,17 @@
 """The process of a template: `python -m ropewalk.model.chat.child`. Reads tasks, writes results, ends with its input.
 
-A message is eight bytes of length and JSON, both ways. The first one is the folder, every other one a task.
+The first message is the folder, every other one a task.
 """
 
-import json
 import signal
 import sys
 from dataclasses import asdict
-from typing import IO, Any
+from typing import Any
 
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.folder import ChatFolder
-from ropewalk.model.chat.room import CPU_S, Room, bound
-
-
-def read_message(stream: IO[bytes]) -> Any:
-    """The next message; None at the end."""
-    header = stream.read(8)
-    return json.loads(stream.read(int.from_bytes(header, "big"))) if len(header) == 8 else None
-
-
-def write_message(stream: IO[bytes], message: Any) -> None:
-    """Send a message."""
-    content = json.dumps(message).encode()
-    stream.write(len(content).to_bytes(8, "big") + content)
-    stream.flush()
+from ropewalk.model.chat.room import Room, bound
+from ropewalk.model.chat.task import CPU_S, read_message, write_message
 
 
 def main() -> None:

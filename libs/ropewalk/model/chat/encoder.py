@@ -17,6 +17,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from ropewalk.model.chat.errors import SpelledMarkError
 from ropewalk.model.chat.folder import named_tokens
+from ropewalk.model.chat.task import Prompt
 
 Span = tuple[int, int]  # characters [begin, end)
 _FIRST_ALIAS = 0x100000  # private use, plane 16: one character for each mark
@@ -42,58 +43,69 @@ class Encoded:
         return mask
 
 
-class TextEncoder:
-    """A folder's tokenizer for plain text. Raises OSError or ValueError when there is none.
+class Encoder:
+    """The tokenizer of a folder, for any thread. Raises OSError or ValueError when there is none.
 
-    A special token that a text spells, in a document or in the prompt of a completion, is ordinary characters.
+    It is read again for what most texts never need: with special tokens ignored for plain text that spells one, with
+    aliases for chats that do.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = _load(folder)
-        self._tokenizer.encode_special_tokens = True
-
-    def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """`special_tokens` adds what the tokenizer puts around a document."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special_tokens).ids
-        return ids
-
-    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """Several texts at once, without anything around them."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-
-class ChatEncoder:
-    """A folder's tokenizer for rendered chats. Raises OSError or ValueError when there is none. For any thread."""
-
-    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tokenizer = _load(folder)
-        added = self._tokenizer.get_added_tokens_decoder()
+        self.tokenizer = _load(folder)
+        added = self.tokenizer.get_added_tokens_decoder()
         self._ids = {token.content: number for number, token in added.items() if not token.content.isspace()}
-        self._special = {self._ids[one.content] for one in added.values() if one.special and one.content in self._ids}
-        self._special -= {self._ids.get(name, -1) for name in _of_text(self._tokenizer.model)}
+        self._special = {number for number, token in added.items() if token.special and token.content in self._ids}
+        self._marks = self._special - {self._ids.get(name, -1) for name in _of_text(self.tokenizer.model)}
         spellings = sorted(self._ids, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, spellings)) or "(?!)")
         self._lock = threading.Lock()
+        self._plain: Tokenizer | None = None
         self._aliased: _AliasedTokenizer | None = None
 
-    def encode(self, text: str, marks: Sequence[Span]) -> Encoded:
-        """Ids of a text in which tokens are meant at `marks` only, in order. Raises SpelledMarkError."""
+    def text(self, text: str) -> list[int]:
+        """A document or the prompt of a completion: nothing is put around it, and no special token comes of it."""
+        return self.texts([text])[0]
+
+    def texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Several texts at once. Only encoding in batches gives up Python's lock meanwhile."""
+        ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        spelled = [place for place, numbers in enumerate(ids) if not self._special.isdisjoint(numbers)]
+        if spelled:
+            plain = self._without_special_tokens()
+            again = plain.encode_batch_fast([texts[place] for place in spelled], add_special_tokens=False)
+            for place, encoding in zip(spelled, again, strict=True):
+                ids[place] = encoding.ids
+        return ids
+
+    def marked(self, text: str, marks: Sequence[Span]) -> Encoded:
+        """A text in which tokens are meant at `marks` (in order) and nowhere else. Raises SpelledMarkError."""
         meant = [(begin, end) for begin, end in marks if text[begin:end] in self._ids]
-        special = [number for number in (self._ids[text[begin:end]] for begin, end in meant) if number in self._special]
+        wanted = [number for number in (self._ids[text[begin:end]] for begin, end in meant) if number in self._marks]
         if [match.span() for match in self._pattern.finditer(text)] == meant:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
-            if self._specials(encoding.ids) == special:
+            (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
+            if self._marks_of(encoding.ids) == wanted:
                 return Encoded(encoding.ids, encoding.offsets)
-        encoded = self._aliases().encode(text, meant)
-        if self._specials(encoded.ids) != special:
+        encoded = self._with_aliases().encode(text, meant)
+        if self._marks_of(encoded.ids) != wanted:
             raise SpelledMarkError("a message spells a special token, and this tokenizer cannot read it as plain text")
         return encoded
 
-    def _specials(self, ids: Sequence[int]) -> list[int]:
-        return [number for number in ids if number in self._special]
+    def prompt(self, prompt: Prompt) -> Encoded:
+        """A rendered chat. Raises SpelledMarkError."""
+        return self.marked(prompt.text, prompt.marks)
 
-    def _aliases(self) -> "_AliasedTokenizer":
+    def _marks_of(self, ids: Sequence[int]) -> list[int]:
+        return [number for number in ids if number in self._marks]
+
+    def _without_special_tokens(self) -> Tokenizer:
+        with self._lock:
+            if self._plain is None:
+                self._plain = _load(self._folder)
+                self._plain.encode_special_tokens = True
+        return self._plain
+
+    def _with_aliases(self) -> "_AliasedTokenizer":
         with self._lock:
             if self._aliased is None:
                 self._aliased = _AliasedTokenizer(_load(self._folder))
@@ -125,7 +137,8 @@ class _AliasedTokenizer:
         for begin, stop in marks:
             pieces += [text[end:begin], self._aliases[text[begin:stop]]]
             end = stop
-        encoding = self._tokenizer.encode("".join([*pieces, text[end:]]), add_special_tokens=False)
+        aliased = "".join([*pieces, text[end:]])
+        (encoding,) = self._tokenizer.encode_batch([aliased], add_special_tokens=False)
         return Encoded([self._ids.get(number, number) for number in encoding.ids], encoding.offsets)
 
 

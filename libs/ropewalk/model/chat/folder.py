@@ -37,7 +37,7 @@ def read_chat_folder(folder: Path) -> ChatFolder:
     added = _added_tokens(folder / "tokenizer.json")
     special = {token["content"] for token in added if token.get("special")} | set(named_tokens(folder))
     return ChatFolder(
-        template=_chosen(_templates(folder, config)),
+        template=default_template(_templates(folder, config)),
         variables=_variables(folder, config),
         special=tuple(sorted(special - {""})),
         ordinary=tuple(sorted({token["content"] for token in added} - special - {""})),
@@ -67,7 +67,8 @@ def _templates(folder: Path, config: dict[str, Any]) -> dict[str, str]:
     return {name: text for name, text in named.items() if isinstance(name, str) and isinstance(text, str)}
 
 
-def _chosen(templates: dict[str, str]) -> str:
+def default_template(templates: dict[str, str]) -> str:
+    """The one for chats without tools; empty if there are none. Raises ChatTemplateError when none is the default."""
     if not templates:
         return ""
     if _DEFAULT not in templates:

@@ -12,10 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ropewalk.model.chat.child import read_message, write_message
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.folder import ChatFolder, read_chat_folder
-from ropewalk.model.chat.room import CPU_S, Kind, Prompt
+from ropewalk.model.chat.task import CPU_S, Kind, Prompt, read_message, write_message
 
 _PATIENCE_S = 60.0  # by the clock, for a process that is stopped or starved; it has CPU_S to compute
 
@@ -28,10 +27,10 @@ class ChatRenderer:
     What is wrong with the folder is an error only when a chat is asked for.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | ChatFolder) -> None:
         self._folder: ChatFolder | ChatTemplateError
         try:
-            self._folder = read_chat_folder(folder)
+            self._folder = folder if isinstance(folder, ChatFolder) else read_chat_folder(folder)
         except ChatTemplateError as error:
             self._folder = error
         self._lock = threading.Lock()
@@ -55,7 +54,7 @@ class ChatRenderer:
         """The whole, with the content of the last turn alone. Raises NoAnswerFoundError, ChatTemplateError."""
         return self._work("last_answer", messages)
 
-    def check(self) -> None:
+    def start(self) -> None:
         """Compile the template. Raises ChatTemplateError."""
         with self._lock:
             self._started()
@@ -127,6 +126,15 @@ class ChatRenderer:
         if self._end is not None:
             self._end()
         self._process = self._end = None
+
+
+def check_template(template: str) -> None:
+    """Raises ChatTemplateError for a template that does not compile."""
+    renderer = ChatRenderer(ChatFolder(template=template, variables={}, special=(), ordinary=()))
+    try:
+        renderer.start()
+    finally:
+        renderer.close()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

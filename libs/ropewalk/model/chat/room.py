@@ -6,33 +6,14 @@ MAX_MEMORY. So a template may loop, multiply or recurse as it likes.
 
 import resource
 import signal
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ropewalk.model.chat.answers import AnswerFinder
 from ropewalk.model.chat.environment import ChatTemplate
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.folder import ChatFolder
 from ropewalk.model.chat.marks import MarkFinder
-
-CPU_S = 2.0  # a megabyte of messages needs some 0.1
-MAX_MEMORY = 1 << 30  # bytes of address space
-
-Kind = Literal["prompt", "conversation", "last_answer"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prompt:
-    """A text to encode. Every span counts characters, [begin, end).
-
-    Added tokens are meant at `marks`, and nowhere else; `answers` is what the assistant says, where that was asked
-    for; `spelled` are marks that a message only writes.
-    """
-
-    text: str
-    marks: tuple[tuple[int, int], ...] = ()
-    answers: tuple[tuple[int, int], ...] = ()
-    spelled: tuple[str, ...] = ()
+from ropewalk.model.chat.task import MAX_MEMORY, Kind, Prompt
 
 
 def bound() -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_records
 from ropewalk.corpus.packing import Packed, pack_conversation, pack_text
 from ropewalk.corpus.shards import PackedDocument, TokenWriter, token_dtype
+from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
 from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
-from ropewalk.preprocessing.adapters.tokenizer import TokenizerFacts, load_encoder
+from ropewalk.preprocessing.adapters.tokenizer import TokenizerFacts
 
 RESULT = "result.json"
 _ENCODE_BATCH = 64
@@ -67,15 +68,15 @@ class _Encoder:
     def __init__(self, order: EncodeOrder, tokenizer: Path) -> None:
         self._order = order
         self._folder = tokenizer
-        self._texts = load_encoder(tokenizer)
+        self._tokenizer = Encoder(tokenizer)
         self._conversations: ConversationEncoder | None = None
 
     def encode(self, documents: list[Document]) -> list[Packed | str]:
         """One result per document."""
         texts = [document.text for document in documents if not document.messages]
-        encoded = iter(self._texts.encode_batch_fast(texts, add_special_tokens=False))
+        encoded = iter(self._tokenizer.texts(texts))
         return [
-            self._pack_conversation(document) if document.messages else self._pack_text(next(encoded).ids)
+            self._pack_conversation(document) if document.messages else self._pack_text(next(encoded))
             for document in documents
         ]
 
@@ -91,7 +92,7 @@ class _Encoder:
 
     def _pack_conversation(self, document: Document) -> Packed | str:
         if self._conversations is None:
-            self._conversations = ConversationEncoder(self._folder)
+            self._conversations = ConversationEncoder(self._folder, self._tokenizer)
         encoded = self._conversations.encode(document.messages)
         if isinstance(encoded, str):
             return encoded

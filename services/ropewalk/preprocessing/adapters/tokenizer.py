@@ -9,9 +9,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from ropewalk.model.chat.encoder import Encoder
+from ropewalk.model.chat.errors import ChatTemplateError
+from ropewalk.model.chat.folder import default_template, read_chat_folder
+from ropewalk.model.chat.renderer import check_template
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
@@ -74,9 +79,22 @@ def adopt_tokenizer(base_model: str, folder: Path, *, for_chat: bool) -> None:
         raise StageError(f"the tokenizer of base_model {base_model!r} cannot be loaded: {reason}") from None
     if tokenizer.eos_token_id is None or not tokenizer.is_fast:
         raise StageError(f"base_model {base_model!r} has no end token or no tokenizer.json: choose another base model")
-    if for_chat and not tokenizer.chat_template:
-        tokenizer.chat_template = CHAT_TEMPLATE
+    if for_chat:
+        tokenizer.chat_template = _chat_template(base_model, tokenizer.chat_template)
     tokenizer.save_pretrained(str(folder))
+
+
+def _chat_template(base_model: str, found: Any) -> str:
+    """Of several templates the default one; of none our own. Raises StageError for one that does not compile."""
+    try:
+        if isinstance(found, dict):
+            found = default_template(found)
+        if not found and Path(base_model).is_dir():
+            found = read_chat_folder(Path(base_model)).template  # of a processor, which transformers leaves out here
+        check_template(found or CHAT_TEMPLATE)
+    except ChatTemplateError as error:
+        raise StageError(f"base_model {base_model!r} cannot learn conversations: {error}") from None
+    return str(found or CHAT_TEMPLATE)
 
 
 def describe(folder: Path, uri: str) -> TokenizerFacts:
@@ -95,16 +113,8 @@ def describe(folder: Path, uri: str) -> TokenizerFacts:
 
 def bytes_per_token(folder: Path, texts: list[str]) -> float:
     """How much text a token carries, on a sample."""
-    tokenizer = load_encoder(folder)
-    num_tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False))
+    num_tokens = sum(len(ids) for ids in Encoder(folder).texts(texts))
     return sum(len(text.encode()) for text in texts) / max(1, num_tokens)
-
-
-def load_encoder(folder: Path) -> Tokenizer:
-    """The tokenizer for texts: a special token spelt out in a text is encoded as ordinary characters."""
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    tokenizer.encode_special_tokens = True
-    return tokenizer
 
 
 def publish_tokenizer(objects: ObjectStore, folder: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ropewalk.model.chat.encoder import ChatEncoder
+from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.renderer import ChatRenderer
 
@@ -41,9 +41,9 @@ CONVERSATIONS = {
 
 
 @pytest.fixture(params=NAMES, scope="module")
-def family(request: pytest.FixtureRequest, folders: Any) -> Iterator[tuple[str, Any, ChatRenderer, ChatEncoder]]:
+def family(request: pytest.FixtureRequest, folders: Any) -> Iterator[tuple[str, Any, ChatRenderer, Encoder]]:
     renderer = ChatRenderer(folders[request.param])
-    yield request.param, folders.reference(request.param), renderer, ChatEncoder(folders[request.param])
+    yield request.param, folders.reference(request.param), renderer, Encoder(folders[request.param])
     renderer.close()
 
 
@@ -51,7 +51,7 @@ def expected(reference: Any, messages: Any, **wishes: Any) -> Any:
     """What transformers says, or that it refuses."""
     try:
         return reference.apply_chat_template(messages, **wishes)
-    except Exception:  # whatever a template raises
+    except Exception:  # noqa: BLE001 whatever a template raises
         return None
 
 
@@ -66,7 +66,7 @@ def test_text_and_ids_are_those_of_transformers(family: Any, messages: Any) -> N
     prompt = renderer.prompt(messages)
     assert prompt.text == text
     ids = reference.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-    assert encoder.encode(prompt.text, prompt.marks).ids == ids
+    assert encoder.prompt(prompt).ids == ids
 
 
 @pytest.mark.parametrize("messages", CONVERSATIONS.values(), ids=CONVERSATIONS)
@@ -88,5 +88,5 @@ def test_only_answers_count_and_each_of_them(family: Any, messages: Any) -> None
         assert answer.rpartition("</think>")[2].strip() in part
         for other in (turn["content"].strip() for turn in messages if turn["role"] != "assistant"):
             assert len(other) < 4 or other not in part
-    encoded = encoder.encode(prompt.text, prompt.marks)
+    encoded = encoder.prompt(prompt)
     assert encoded.ids == reference.apply_chat_template(messages)["input_ids"]
