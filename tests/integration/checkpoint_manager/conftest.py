@@ -20,7 +20,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from ropewalk.corpus.document import write_records
 from ropewalk.events.data import DatasetPublished
 from ropewalk.model.architecture import Shape, build_model
-from ropewalk.model.tokenizer import decode, encode, load_tokenizer
+from ropewalk.model.chat.encoder import Encoder
+from ropewalk.model.tokenizer import decode, load_tokenizer
 from ropewalk.model.weights import greedy_tokens, load_model, save_weights
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.storage.local import LocalObjects
@@ -118,11 +119,11 @@ def endpoints() -> Iterator[Endpoints]:
     options = {"token_ids": True}
 
     def load(folder: Path) -> None:
-        loaded.update(model=load_model(folder), tokenizer=load_tokenizer(folder))
+        loaded.update(model=load_model(folder), tokenizer=load_tokenizer(folder), encoder=Encoder(folder))
 
     def answer(prompt: str, max_tokens: int) -> tuple[str, list[int]]:
         tokenizer = loaded["tokenizer"]
-        ids = greedy_tokens(loaded["model"], encode(tokenizer, prompt), max_tokens, tokenizer.eos_token_id)
+        ids = greedy_tokens(loaded["model"], loaded["encoder"].text(prompt), max_tokens, tokenizer.eos_token_id)
         return decode(tokenizer, ids), ids
 
     triton = grpc.server(ThreadPoolExecutor(4))

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from ropewalk.corpus.document import write_records
 from ropewalk.events.data import DatasetPublished
 from ropewalk.model.architecture import Shape, build_model
-from ropewalk.model.tokenizer import encode, load_tokenizer
+from ropewalk.model.chat.encoder import Encoder
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.storage.local import LocalObjects
 
@@ -116,8 +116,8 @@ def fixed_parts(tmp_path_factory: pytest.TempPathFactory, stage_here: Callable[.
     (root / "scratch").mkdir()
     texts = [a_source(number) for number in range(90)]
     write_tokenizer(root / "t", texts)
-    tokenizer = load_tokenizer(root / "t")
-    tokens = np.array([t for text in texts[30:] for t in [*encode(tokenizer, text), 0]], dtype=np.uint16)
+    encoder = Encoder(root / "t")
+    tokens = np.array([t for text in texts[30:] for t in [*encoder.text(text), 0]], dtype=np.uint16)
     for name, num_steps in (("untrained", 0), ("trained", 60), ("longer", 150)):
         write_model(root / name, tokens.astype(np.int64), num_steps)
         write_tokenizer(root / name, texts)

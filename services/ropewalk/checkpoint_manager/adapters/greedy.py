@@ -36,6 +36,7 @@ def complete_locally(job: GreedyJob, report: Callable[[object], None]) -> Greedy
     import torch
     from transformers.utils.logging import disable_progress_bar
 
+    from ropewalk.model.chat.encoder import Encoder
     from ropewalk.model.tokenizer import decode, load_tokenizer
     from ropewalk.model.weights import greedy_tokens, load_model
 
@@ -45,9 +46,7 @@ def complete_locally(job: GreedyJob, report: Callable[[object], None]) -> Greedy
     eos_id = tokenizer.eos_token_id
     room = trained.config.max_position_embeddings - NUM_TOKENS - 1
 
-    def tokens_of(prompt: str) -> list[int]:
-        return list(tokenizer(prompt).input_ids)  # with the tokenizer's own special tokens, as endpoints do
-
+    tokens_of = Encoder(job.export).text  # as the endpoint does
     prompts = tuple(_shorten(lambda text: len(tokens_of(text)), prompt, room) for prompt in job.prompts)
 
     def said(ids: list[int]) -> Completion:

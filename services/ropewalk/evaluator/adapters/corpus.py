@@ -19,10 +19,16 @@ def read_items(evalset: Path) -> list[Item]:
             item_id=record["item_id"],
             path=record["path"],
             text=record.get("text", ""),
-            turns=tuple(Turn(turn["role"], turn["content"]) for turn in record.get("messages", ())),
+            turns=tuple(
+                Turn(turn["role"], turn["content"], turn.get("name", "")) for turn in record.get("messages", ())
+            ),
         )
         for record in read_records(evalset / EVAL_ITEMS)
     ]
+
+
+def _turn(message: dict[str, str]) -> Turn:
+    return Turn(message["role"], message["content"], message.get("name", ""))
 
 
 def fit_baselines(dataset: Path, vocab_size: int) -> tuple[NgramModel, int]:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 UNIGRAM = "the token unigram"
 _SHOWN_CHARACTERS = 200
+_UNREAD = (
+    "the chat template refuses every held-out conversation, so the model cannot be judged: hold out conversations as "
+    "the template wants them, for example beginning with the user"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +85,14 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     if not items:
         raise StageError("no document was held out, so the model cannot be judged: raise evaluation.held_out_fraction")
     candidate = ScoredModel(job.export)
+    opponent = None if job.opponent is None else _load_opponent(job.opponent, job.export)
+    items = tuple(item for item in items if all(model.reads(item) for model in (candidate, opponent) if model))
+    if not items:
+        raise StageError(_UNREAD)
     baselines, num_tokens = fit_baselines(job.dataset, candidate.vocab_size)
     columns = {CANDIDATE: candidate.bits(items)}
-    if job.opponent is not None:
-        columns[job.opponent.column] = _load_opponent(job.opponent, job.export).bits(items)
+    if job.opponent is not None and opponent is not None:
+        columns[job.opponent.column] = opponent.bits(items)
     for order, name in enumerate(NGRAMS, start=1):
         columns[name] = [_ngram_bits(baselines, order, candidate, item) for item in items]
     scores = _rows(items, columns)

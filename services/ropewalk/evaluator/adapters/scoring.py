@@ -10,8 +10,11 @@ import torch
 from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, PROMPT_TOKENS
 from ropewalk.evaluator.domain.excerpts import Item
 from ropewalk.evaluator.domain.samples import Opening
+from ropewalk.model.chat.encoder import Encoder
+from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
+from ropewalk.model.chat.renderer import ChatRenderer
 from ropewalk.model.nll import Document, score_documents
-from ropewalk.model.tokenizer import decode, encode, encode_chat, load_tokenizer
+from ropewalk.model.tokenizer import decode, load_tokenizer
 from ropewalk.model.weights import load_model
 
 _BATCH = 32
@@ -35,27 +38,48 @@ class ScoredModel:
 
     def __init__(self, folder: Path | str, tokenizer: Path | None = None) -> None:
         self.tokenizer = load_tokenizer(tokenizer or folder)
+        self._encoder = Encoder(Path(tokenizer or folder))
+        self._chats = ChatRenderer(Path(tokenizer or folder))
+        self._documents: dict[str, list[Document]] = {}  # by item
         self.model = load_model(folder)
         self.eos_id = int(self.tokenizer.eos_token_id)
         self.context_length = min(_MAX_CONTEXT, int(self.model.config.max_position_embeddings))
         self.vocab_size = int(self.model.config.vocab_size)
 
-    def documents(self, item: Item) -> list[Document]:
-        """What is scored of an item: its text, or each answer given the turns before it."""
-        if not item.turns:
-            return [Document(tokens=encode(self.tokenizer, item.text), num_bytes=item.num_bytes)]
-        return [
-            self._answer(item, index)
-            for index, turn in enumerate(item.turns)
-            if turn.role == "assistant" and turn.content
-        ]
+    def reads(self, item: Item) -> bool:
+        """Whether the chat template takes this conversation; every text is read."""
+        try:
+            self.documents(item)
+        except ChatTemplateError:
+            return False
+        return True
 
-    def _answer(self, item: Item, index: int) -> Document:
-        before = [{"role": turn.role, "content": turn.content} for turn in item.turns[:index]]
-        content = item.turns[index].content
-        prompt, answer = encode_chat(self.tokenizer, before), encode(self.tokenizer, content)
-        counted = [False] * len(prompt) + [True] * len(answer)
-        return Document(tokens=[*prompt, *answer], num_bytes=len(content.encode()), counted=counted)
+    def documents(self, item: Item) -> list[Document]:
+        """What is scored of an item: its text, or each answer given the turns before it. Raises ChatTemplateError."""
+        if item.item_id not in self._documents:
+            self._documents[item.item_id] = self._answers(item) if item.turns else [self._text(item)]
+        return self._documents[item.item_id]
+
+    def _text(self, item: Item) -> Document:
+        return Document(tokens=self._encoder.text(item.text), num_bytes=item.num_bytes)
+
+    def _answers(self, item: Item) -> list[Document]:
+        places = [place for place, turn in enumerate(item.turns) if turn.role == "assistant" and turn.content]
+        return [self._answer([turn.as_message() for turn in item.turns[: place + 1]]) for place in places]
+
+    def _answer(self, messages: list[dict[str, str]]) -> Document:
+        """The last turn, as it is encoded in training; what the template adds to it does not count."""
+        prompt = self._chats.last_answer(messages)
+        encoded = self._encoder.prompt(prompt)
+        mask = encoded.mask(prompt.answers)
+        if not any(mask):
+            raise NoAnswerFoundError("the chat template shows nothing of the answer")
+        length = len(mask) - mask[::-1].index(1)
+        return Document(
+            tokens=encoded.ids[:length],
+            num_bytes=len(messages[-1]["content"].encode()),
+            counted=[bool(counts) for counts in mask[:length]],
+        )
 
     def bits(self, items: Sequence[Item]) -> list[float]:
         """The negative log2-likelihood of each item."""
@@ -74,7 +98,7 @@ class ScoredModel:
 
     def complete(self, prompts: Sequence[str]) -> list[Continuation]:
         """Greedy continuations, in batches; a prompt keeps its last tokens."""
-        return self._continue([encode(self.tokenizer, prompt) for prompt in prompts])
+        return self._continue(self._encoder.texts(prompts))
 
     def go_on(self, openings: Sequence[Opening]) -> list[Continuation]:
         """As `complete`, for beginnings of texts and for conversations that wait for an answer."""
@@ -82,8 +106,8 @@ class ScoredModel:
 
     def _ids(self, opening: Opening) -> list[int]:
         if not opening.turns:
-            return encode(self.tokenizer, opening.text)
-        return encode_chat(self.tokenizer, [{"role": turn.role, "content": turn.content} for turn in opening.turns])
+            return self._encoder.text(opening.text)
+        return self._encoder.prompt(self._chats.prompt([turn.as_message() for turn in opening.turns])).ids
 
     def _continue(self, prompts: Sequence[list[int]]) -> list[Continuation]:
         room = min(PROMPT_TOKENS, self.context_length - MAX_NEW_TOKENS)

@@ -19,6 +19,11 @@ class Turn:
 
     role: str
     content: str
+    name: str = ""
+
+    def as_message(self) -> dict[str, str]:
+        """The turn as a chat template sees it."""
+        return {"role": self.role, "content": self.content} | ({"name": self.name} if self.name else {})
 
 
 @dataclass(frozen=True)
