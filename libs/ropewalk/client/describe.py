@@ -4,6 +4,7 @@ from functools import singledispatch
 
 from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
 from ropewalk.events.base import Message
+from ropewalk.events.foreign import one_line
 
 
 @singledispatch
@@ -77,7 +78,8 @@ def _(message: data.SegmentIngested) -> str:
 
 @describe.register
 def _(message: data.RecordQuarantined) -> str:
-    return f"{message.num_records} set aside: {message.reason}"
+    first = f"; the first: {one_line(message.examples[0])}" if message.examples else ""
+    return f"{message.num_records:,} set aside: {message.reason}{first}"
 
 
 @describe.register

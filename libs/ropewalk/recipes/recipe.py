@@ -44,7 +44,7 @@ class SourceRecipe(_Frozen):
         description="SPDX identifier, for example PSF-2.0 or LicenseRef-internal",
     )
     format: Literal["auto", "text", "jsonl", "chat"] = Field(
-        default="auto", description="chat: JSONL with a `messages` list; auto: by file name"
+        default="auto", description="chat: JSONL with a `messages` list; text: every file as it is; auto: by name"
     )
     include: tuple[str, ...] = Field(default=("**/*",), max_length=200, description="glob patterns below the folder")
     exclude: tuple[str, ...] = Field(default=(), max_length=200, description="glob patterns to leave out")

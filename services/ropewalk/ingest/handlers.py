@@ -103,9 +103,10 @@ async def cancel_run(request: CancelRun, timeline: Timeline) -> Outcome:
 async def ingest_sources(ctx: StageContext, accepted: RunAccepted, *, settings: Settings) -> tuple[Message, ...]:
     """Read every source in a child process and pass its facts on as they come."""
 
-    async def emit(fact: tuple[Message, str]) -> None:
-        message, key = fact
-        await ctx.emit(message, key=key)
+    async def emit(fact: tuple[Message, str] | None) -> None:
+        if fact is not None:
+            message, key = fact
+            await ctx.emit(message, key=key)
 
     job = IngestJob(
         run_id=accepted.run_id,

@@ -16,7 +16,7 @@ from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SourceRegistered
-from ropewalk.ingest.adapters import quarantine
+from ropewalk.ingest.adapters import quarantine, reader
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.runtime.outcome import StageError
@@ -30,11 +30,11 @@ CHAT = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "
 @dataclass
 class Ingested:
     corpus: CorpusIngested
-    facts: list[tuple[Message, str]]
+    facts: list[tuple[Message, str] | None]
     objects: LocalObjects
 
     def of(self, kind: type[Message]) -> list[Message]:
-        return [message for message, _ in self.facts if type(message) is kind]
+        return [fact[0] for fact in self.facts if fact and type(fact[0]) is kind]
 
     @property
     def documents(self) -> list[Document]:
@@ -68,7 +68,7 @@ def ingest(
     scratch = tmp_path / f"scratch-{number}"
     scratch.mkdir()
     objects = LocalObjects(tmp_path / "objects")
-    facts: list[tuple[Message, str]] = []
+    facts: list[tuple[Message, str] | None] = []
     job = IngestJob(
         run_id="r",
         sources=tuple(recipe),
@@ -153,7 +153,7 @@ def test_reading_again_at_another_time_gives_the_same_segments_and_event_keys(tm
     assert first.corpus == again.corpus
     assert len(first.corpus.segments) > 2
     assert first.facts == again.facts
-    assert len({(type(message), key) for message, key in first.facts}) == len(first.facts)
+    assert len({(type(message), key) for message, key in filter(None, first.facts)}) == len(first.facts)
 
 
 def test_segments_do_not_depend_on_the_order_in_which_the_disk_lists_files(
@@ -290,3 +290,14 @@ def test_the_stacks_own_folder_within_a_source_is_not_read(tmp_path: Path) -> No
     found = ingest(tmp_path, reach=Reach(closed=(tmp_path / "in" / "state",)))
     assert [document.text for document in found.documents] == ["good"]
     assert found.flaws == {"closed_place": ["secret.txt", "state"]}
+
+
+def test_reading_what_gives_no_fact_for_long_gives_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_PULSE_S", 0.0)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(b"no json\n" * 100_000 + b'{"text": "good"}')
+    found = ingest(tmp_path)
+    assert found.facts.count(None) > 5
+    assert found.corpus.num_documents == 1

@@ -6,6 +6,7 @@ the text it is.
 """
 
 import json
+import re
 from dataclasses import dataclass
 
 from ropewalk.corpus.reading.records import Reason
@@ -62,6 +63,8 @@ _BY_SUFFIX = {
     }.items()
     for suffix in suffixes.split()
 }
+_MOST_BYTES = 1_000_000  # a value becomes up to thirty times as large when it is read
+_LIKE_JSON = re.compile(rb'\[?\s*\{\s*"[^"\n]{1,200}"\s*:|\[\s*("[^"\n]{0,200}"|-?\d{1,40}|\[)\s*,')
 _BY_BEGINNING = (
     (b"<!doctype html", _HTML),
     (b"<html", _HTML),
@@ -105,6 +108,9 @@ def _json_kind(start: bytes) -> Kind | None:
 
 
 def _is_json(raw: bytes) -> bool:
+    """Of what is too large to be read for this, whether it begins like JSON that programs write."""
+    if len(raw) > _MOST_BYTES:
+        return _LIKE_JSON.match(raw) is not None
     try:
         return isinstance(json.loads(raw), dict | list)
     except (ValueError, RecursionError):

@@ -20,6 +20,9 @@ def read_lines(file: SourceFile, max_bytes: int, reach: Reach, meter: Meter) -> 
     try:
         for piece in _pieces(file, reach, meter):
             length += len(piece)
+            if length > max_bytes and b"\0" in piece:  # a disk image, or a file with a hole of terabytes
+                ending = Flaw("binary", "a line beyond the limit with a NUL byte in it; the rest was not read", length)
+                break
             if length <= max_bytes:
                 line += piece
             if piece.endswith(b"\n"):

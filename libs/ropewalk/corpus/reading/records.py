@@ -40,6 +40,7 @@ Reason = Literal[
     "unsupported_xml",
 ]
 PART_BYTES = 8_000
+_MOST_VALUES = 1_000_000  # each takes some 200 bytes when it is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +172,8 @@ def _missing(what: str, record: dict[str, Any], num_bytes: int) -> Flaw:
 def _loaded(raw: bytes) -> object:
     """The JSON of a line, or a Flaw. `NaN`, `Infinity` and halves of surrogate pairs, which are no JSON but are
     written by many tools, are read: most stand in fields that nobody looks at."""
+    if raw.count(b"[") + raw.count(b"{") > _MOST_VALUES:
+        return Flaw("oversized", f"more than {_MOST_VALUES:,} lists and objects in one record", len(raw))
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -9,7 +9,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from ropewalk.corpus.document import content_id
@@ -172,6 +172,7 @@ class _Look:
     def list_files(self, source: SourceRecipe) -> None:
         """At most half of the time goes into listing."""
         halfway = self._deadline - self._limits.seconds / 2
+        first = len(self._listed)
         for file in walk_files(source, self._reach):
             if len(self._listed) >= self._limits.num_files or time.monotonic() > halfway:
                 self._is_all_listed = False
@@ -181,6 +182,8 @@ class _Look:
             group.num_files += 1
             group.num_bytes += size
             self._listed.append(_Listed(file, source, size, group))
+        if len(self._listed) == first + 1:  # as `list_files` does
+            self._listed[-1] = replace(self._listed[-1], file=replace(self._listed[-1].file, is_alone=True))
 
     def read_files(self) -> None:
         """In an order that spreads over folders and is the same every time."""

@@ -6,6 +6,7 @@ there (with the time of its first reading) instead of writing it anew.
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from ropewalk.corpus.reading.contents import contents
 from ropewalk.corpus.reading.files import SourceFile, list_files
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
+from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
 from ropewalk.events.foreign import one_line
@@ -26,6 +28,7 @@ from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 
+_PULSE_S = 30.0
 _NUM_NAMED = 3  # sources and places in a sentence
 Fact = tuple[Message, str]  # and the key that makes its id
 
@@ -50,17 +53,34 @@ class _Tally:
     examples: list[str] = field(default_factory=list)
 
 
+class _Pulse(Meter):
+    """Reports None now and then while bytes are read: hours of flawed records are silent otherwise, not stalled."""
+
+    def __init__(self, report: Callable[[object], None]) -> None:
+        self._report = report
+        self._next = time.monotonic() + _PULSE_S
+
+    def count(self, num_packed: int, num_plain: int) -> None:
+        if time.monotonic() >= self._next:
+            self._report(None)
+            self._next = time.monotonic() + _PULSE_S
+
+
 @dataclass(frozen=True)
 class _Reading:
     job: IngestJob
     objects: ObjectStore
     report: Callable[[object], None]
+    pulse: Meter
     tally: _Tally = field(default_factory=_Tally)
 
 
 def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngested:
-    """Read every source, reporting each fact with its key. Raises StageError if there is no document at all."""
-    reading = _Reading(job, job.store.connect(), report)
+    """Read every source, reporting each fact with its key, and None as a sign of life.
+
+    Raises StageError if there is no document at all.
+    """
+    reading = _Reading(job, job.store.connect(), report, _Pulse(report))
     for source_id, source in {source_identity(source): source for source in job.sources}.items():
         _ingest_source(reading, source_id, source)
     tally = reading.tally
@@ -92,7 +112,7 @@ def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> N
     )
     report((registered, source_id))
     with Quarantine(job.scratch / f"quarantine-{source_id}") as quarantine:
-        documents = _documents(job, source_id, source, files, quarantine)
+        documents = _documents(reading, source_id, source, files, quarantine)
         for batch in batches(documents, job.limits.segment_bytes):
             ref = _publish_segment(reading, batch)
             tally.segments.append(ref)
@@ -112,10 +132,11 @@ def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> N
 
 
 def _documents(
-    job: IngestJob, source_id: str, source: SourceRecipe, files: list[SourceFile], quarantine: Quarantine
+    reading: _Reading, source_id: str, source: SourceRecipe, files: list[SourceFile], quarantine: Quarantine
 ) -> Iterator[Document]:
+    job = reading.job
     for file in files:
-        for path, content in contents(file, source, job.limits, job.reach):
+        for path, content in contents(file, source, job.limits, job.reach, reading.pulse):
             match content:
                 case Flaw():
                     quarantine.add(path, content)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -97,3 +98,17 @@ def test_a_line_of_a_hundred_megabytes_is_passed_over_in_bounded_memory(source: 
         tracemalloc.stop()
     assert found.texts == {"a.jsonl#2": "after"}
     assert found.reasons == {"a.jsonl#1": "oversized"}
+
+
+def test_a_file_with_a_hole_of_a_terabyte_costs_no_time(source: Path, read: Read) -> None:
+    for name in ("a.jsonl", "b.txt"):
+        (source / name).touch()
+        os.truncate(source / name, 2**40)
+    assert set(read(source).reasons.values()) == {"binary"}
+
+
+def test_a_nul_in_one_record_costs_only_that_record(source: Path, read: Read) -> None:
+    (source / "a.jsonl").write_bytes(b'{"text": "one"}\n\0\0\0\n{"text": "two"}\n')
+    found = read(source)
+    assert list(found.texts.values()) == ["one", "two"]
+    assert list(found.reasons) == ["a.jsonl#2"]

@@ -109,3 +109,19 @@ def test_a_name_without_a_known_suffix_says_nothing(name: str) -> None:
 def test_a_json_without_end_is_no_trap() -> None:
     assert kind_by_beginning(b"[" * 100_000) is None
     assert kind_by_beginning(b"{" * 100_000 + b"\n{") is None
+
+
+@pytest.mark.parametrize(
+    ("start", "item", "end", "name"),
+    [
+        (b"[", b'{"text": "words", "n": 1},\n', b"{}]", "unsupported_json"),
+        (b"", b'{"text": "words", "n": 1}\n', b"", "unsupported_json"),
+        (b'{"a": [', b"[], ", b"1]}", "unsupported_json"),
+        (b"[", b"1, ", b"1]", "unsupported_json"),
+        (b"{ ", b"a set of words, ", b"}", ""),
+        (b"[1] ", b"A reference, and more. ", b"", ""),
+    ],
+)
+def test_a_large_json_is_known_by_its_beginning(start: bytes, item: bytes, end: bytes, name: str) -> None:
+    kind = kind_by_beginning(start + item * (3_000_000 // len(item)) + end)
+    assert (kind.reason if kind else "") == name

@@ -170,3 +170,9 @@ def test_a_record_that_no_document_can_hold_has_a_true_and_short_reason(raw: byt
     assert detail in flaw.detail
     assert flaw.detail.isprintable()
     assert len(flaw.detail) < 500
+
+
+def test_a_record_of_millions_of_values_is_not_built() -> None:
+    flaw = parse_line(b'{"text": "x", "n": [' + b"[]," * 1_000_001 + b"1]}", text_field="text", chat=None)
+    assert isinstance(flaw, Flaw)
+    assert flaw.reason == "oversized"

@@ -84,3 +84,8 @@ def test_an_empty_folder_holds_nothing_for_sure(tmp_path: Path) -> None:
 
 def test_a_larger_vocabulary_carries_more_text_per_token() -> None:
     assert 1.5 < bytes_per_token(512) < bytes_per_token(2048) < bytes_per_token(32_768) < 5
+
+
+def test_a_folder_of_one_text_counts_as_the_documents_it_is_cut_into(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("".join(f"Paragraph {number}.\n\n" for number in range(3000)))
+    assert survey([a_source(tmp_path)]).num_documents == survey([a_source(tmp_path / "book.txt")]).num_documents > 4
