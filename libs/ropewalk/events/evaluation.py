@@ -2,7 +2,11 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from ropewalk.events.base import Event, Value
+
+NOT_KNOWN = -1
 
 
 class _Family(Value):
@@ -36,6 +40,11 @@ class EvaluationCompleted(_Family, Event):
     checkpoint_id: str
     uri: str
     estimates: tuple[Estimate, ...]
+    num_held_out: int = Field(default=0, description="held-out documents of the run's dataset")
+    num_seen_by_opponent: int = Field(
+        default=NOT_KNOWN,
+        description="those of them that the opponent learnt from, in none of the numbers; -1: not known",
+    )
 
 
 class GateDecided(_Family, Event):

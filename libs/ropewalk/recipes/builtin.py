@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.reading import read_recipe_file
-from ropewalk.recipes.recipe import PromotionRecipe, Recipe, RecipeError, SourceRecipe, parse_recipe
+from ropewalk.recipes.recipe import EvaluationRecipe, PromotionRecipe, Recipe, RecipeError, SourceRecipe, parse_recipe
 
 MAX_RECIPE_BYTES = 128 * 1024  # it travels in two events of the run and lies in the log for good
 
@@ -60,6 +60,7 @@ def python_stdlib_tiny() -> Recipe:
             "size": "tiny",
             "minutes": 0.2,
             "trials": 4,
+            "evaluation": EvaluationRecipe(gate="toy"),
         }
     )
 

@@ -77,6 +77,11 @@ class EvaluationRecipe(_Frozen):
     held_out_fraction: float = Field(default=0.03, gt=0, lt=0.5, description="share of the files kept from training")
     num_completions: int = Field(default=64, ge=8, le=2000, description="completions sampled for the parse rate")
     margin: float = Field(default=0.0, ge=0, description="bits per byte by which the candidate must win")
+    gate: Literal["full", "toy"] = Field(
+        default="full",
+        description="toy: a first model need only beat the token unigram, not the best n-gram, and no completion need "
+        "parse: for a recipe that shows the way and learns little",
+    )
 
 
 class PromotionRecipe(_Frozen):

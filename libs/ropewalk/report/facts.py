@@ -29,7 +29,7 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
         _parse_rate(card),
         _recovery(card),
         _ledger(card),
-        ("gate", card.gate.decision if card.gate else NOT_IN_LOG, " ".join(card.gate.reasons) if card.gate else ""),
+        ("gate", card.gate.decision if card.gate else NOT_IN_LOG, "; ".join(card.gate.reasons) if card.gate else ""),
         _parity(card),
         *_traffic(card),
         _alarm(card),

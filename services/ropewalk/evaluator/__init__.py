@@ -2,8 +2,8 @@
 
 It measures bits per byte on held-out documents (bootstrap over files), the share of code completions that parse
 (Wilson), the 1- to 3-gram baselines of the same training tokens, and the paired difference from the model now in
-production; when there is none, from the base model of a fine-tuning run, else from the unigram. The gate decides on
-that difference alone.
+production, on documents that it has not seen; when there is none, from the base model of a fine-tuning run, else from
+the best n-gram. The gate decides on that difference; completions that do not parse are its guardrail.
 
 Listens: CheckpointExported (stage `evaluate`).
 Emits: EvaluationStarted, EvaluationCompleted, GateDecided.

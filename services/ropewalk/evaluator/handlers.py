@@ -1,11 +1,13 @@
 """What the evaluator does about each event."""
 
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 
-from ropewalk.evaluator.adapters.measuring import UNIGRAM, Measured, MeasuringJob, Opponent, measure
+from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
-from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION
-from ropewalk.evaluator.domain.gate import decide
+from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, CompletionScore
+from ropewalk.evaluator.domain.gate import Evidence, Parsing, decide
 from ropewalk.evaluator.domain.report import Report
 from ropewalk.evaluator.ports import Log
 from ropewalk.evaluator.settings import ComputeSettings
@@ -61,14 +63,23 @@ async def find_production(log: Log, model: str, checkpoint_id: str) -> ModelProm
 
 
 async def _opponent(ctx: StageContext, production: ModelPromoted | None) -> Opponent | None:
-    """What the candidate must beat: production, else the base it was made from, else nothing but the unigram."""
+    """What the candidate must beat: production, else the base it was made from, else nothing but n-grams."""
     if production is not None:
         folder = await asyncio.to_thread(ctx.objects.fetch, production.export_uri)
         name = f"{production.model}@{production.model_version}"
-        return Opponent(column=PRODUCTION, name=name, uri=production.export_uri, model=str(folder))
+        dataset = await _dataset_of(ctx, production.run_id)
+        return Opponent(column=PRODUCTION, name=name, uri=production.export_uri, model=str(folder), dataset=dataset)
     if ctx.recipe.mode == "finetune":
         return Opponent(column=BASE, name=BASE_MODEL, uri=ctx.recipe.base_model, model=ctx.recipe.base_location)
     return None
+
+
+async def _dataset_of(ctx: StageContext, run_id: str) -> Path | None:
+    """What a model learnt from; None where nobody can tell any more."""
+    dataset = await ctx.bus.last(DatasetPublished, run_id)
+    if dataset is None or not await asyncio.to_thread(ctx.objects.exists, dataset.uri):
+        return None
+    return await asyncio.to_thread(ctx.objects.fetch, dataset.uri)
 
 
 async def _job(
@@ -85,6 +96,7 @@ async def _job(
         dataset=await asyncio.to_thread(fetch, dataset.uri),
         evalset=await asyncio.to_thread(fetch, dataset.evalset_uri),
         opponent=opponent,
+        is_toy=ctx.recipe.evaluation.gate == "toy",
         num_completions=ctx.recipe.evaluation.num_completions if ctx.recipe.profile == "code" else 0,
         seed=ctx.recipe.seed,
         threads=compute.threads,
@@ -98,8 +110,17 @@ def _report(
     opponent: Opponent | None,
     measured: Measured,
 ) -> Report:
-    margin, baseline = ctx.recipe.evaluation.margin, opponent.name if opponent else UNIGRAM
-    decision = decide(measured.gain, margin, baseline)
+    evidence = Evidence(
+        gain=measured.gain,
+        margin=ctx.recipe.evaluation.margin,
+        opponent=measured.opponent,
+        num_held_out=measured.num_held_out,
+        num_seen=measured.num_seen,
+        is_model=opponent is not None and opponent.column == PRODUCTION,
+        is_toy=ctx.recipe.evaluation.gate == "toy",
+        parsing=_parsing(measured.completions),
+    )
+    decision = decide(evidence)
     return Report(
         run_id=ctx.run_id,
         checkpoint_id=event.checkpoint_id,
@@ -109,14 +130,30 @@ def _report(
         recipe_sha256=ctx.recipe.sha256(),
         seed=ctx.recipe.seed,
         num_bytes=sum(item.num_bytes for item in measured.items),
-        num_files=len({item.path for item in measured.items}),
+        num_files=len({item.cluster for item in measured.items}),
         num_documents=len(measured.items),
+        num_held_out=measured.num_held_out,
+        num_seen_by_opponent=measured.num_seen,
+        gate=ctx.recipe.evaluation.gate,
         num_baseline_tokens=measured.num_baseline_tokens,
         estimates=measured.estimates,
-        baseline=baseline,
+        baseline=measured.opponent,
         baseline_export_uri=opponent.uri if opponent else "",
         comparison=measured.gain,
-        margin=margin,
+        margin=evidence.margin,
         decision=decision.decision,
         reasons=decision.reasons,
+    )
+
+
+def _parsing(completions: Sequence[CompletionScore]) -> Parsing | None:
+    """What the guardrail needs; None where nothing was completed."""
+    if not completions:
+        return None
+    both = [each for each in completions if each.opponent_parsed is not None]
+    return Parsing(
+        num_prompts=len(completions),
+        candidate=sum(each.parsed for each in completions),
+        num_won=sum(each.parsed and not each.opponent_parsed for each in both),
+        num_lost=sum(not each.parsed and bool(each.opponent_parsed) for each in both),
     )

@@ -118,7 +118,7 @@ def fixed_parts(tmp_path_factory: pytest.TempPathFactory, stage_here: Callable[.
     write_tokenizer(root / "t", texts)
     encoder = Encoder(root / "t")
     tokens = np.array([t for text in texts[30:] for t in [*encoder.text(text), 0]], dtype=np.uint16)
-    for name, num_steps in (("untrained", 0), ("trained", 60), ("longer", 150)):
+    for name, num_steps in (("untrained", 0), ("hardly", 5), ("barely", 25), ("trained", 60), ("longer", 150)):
         write_model(root / name, tokens.astype(np.int64), num_steps)
         write_tokenizer(root / name, texts)
         objects.publish(root / name, f"exports/{name}", {})
@@ -128,7 +128,7 @@ def fixed_parts(tmp_path_factory: pytest.TempPathFactory, stage_here: Callable[.
     meta = {"dataset_version": "v", "tokenizer_uri": "tokenizers/t", "context_length": CONTEXT, "dtype": "uint16"}
     meta |= {"num_tokens": len(tokens), "num_windows": len(tokens) // CONTEXT, "has_mask": False, "eos_id": 0}
     objects.publish(root / "d", "datasets/v", meta)
-    code = [{"item_id": str(n), "path": f"{n}.py", "text": text} for n, text in enumerate(texts[:30])]
+    code = [{"item_id": str(n), "path": f"{n}.py", "text": text, "doc_id": str(n)} for n, text in enumerate(texts[:30])]
     talk = [
         {
             "item_id": str(n),

@@ -1,10 +1,13 @@
 import json
 import math
+import re
 import shutil
 
 import numpy as np
 import pytest
 
+from ropewalk.corpus.document import write_records
+from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.domain.excerpts import Item, Turn
@@ -62,6 +65,87 @@ async def test_a_trained_model_beats_the_unigram_and_is_promoted(world) -> None:
     assert decided.comparison.value == pytest.approx(unigram.value - candidate.value)
     assert 0 < decided.comparison.lower < decided.comparison.value < decided.comparison.upper
     assert 0 <= estimates["parse_rate"].lower <= estimates["parse_rate"].upper <= 1
+
+
+async def test_a_first_model_must_beat_the_best_ngram_and_its_completions_must_parse(world) -> None:
+    completed, decided = await judge(world.stage(evaluation={"gate": "full"}), "barely")
+    estimates = {estimate.metric: estimate.value for estimate in completed.estimates}
+    best = min(("unigram", "bigram", "trigram"), key=lambda name: estimates[f"baseline_{name}_bits_per_byte"])
+    assert decided.baseline == f"the token {best}" != "the token unigram"
+    gain = estimates[f"baseline_{best}_bits_per_byte"] - estimates["bits_per_byte"]
+    assert decided.comparison.value == pytest.approx(gain)
+    assert decided.decision == "reject"
+    world.objects.delete(completed.uri)
+    _, toy = await judge(world.stage(evaluation={"gate": "toy"}), "barely")
+    assert (toy.decision, toy.baseline) == ("promote", "the token unigram")
+    assert "gate of a toy" in toy.reasons[-1]
+
+
+async def test_a_model_whose_completions_never_parse_is_not_promoted_whatever_it_gains(world) -> None:
+    stage = world.stage(evaluation={"gate": "full"})
+    stage.bus.messages.append(a_promotion("untrained", 1))
+    completed, decided = await judge(stage, "hardly")
+    assert decided.comparison.lower > 0
+    assert [e.value for e in completed.estimates if e.metric.endswith("parse_rate")] == [0.0, 0.0]
+    assert decided.decision == "reject"
+    assert re.fullmatch(r"none of the candidate's \d+ completions parses", decided.reasons[0])
+
+
+def note_what_production_learnt_from(world, stage, name: str, kept: list[str]) -> None:
+    """Production's run published a dataset that says so."""
+    folder = world.root / "scratch" / name
+    folder.mkdir()
+    rows = [{"doc_id": doc, "path": doc, "content": "", "state": "kept"} for doc in kept]
+    write_records(folder / STATES, [*rows, {"doc_id": "29", "path": "p", "content": "", "state": "held_out"}])
+    world.objects.publish(folder, f"datasets/{name}", {})
+    mine = stage.bus.messages[0]
+    stage.bus.messages += [
+        a_promotion("untrained", 1),
+        mine.model_copy(update={"run_id": "earlier-1", "uri": f"datasets/{name}"}),
+    ]
+
+
+async def test_what_production_has_learnt_from_is_left_out_and_counted(world) -> None:
+    stage = world.stage()
+    note_what_production_learnt_from(world, stage, "some", [str(number) for number in range(8)])
+    completed, decided = await judge(stage, "longer")
+    assert (completed.num_held_out, completed.num_seen_by_opponent) == (30, 8)
+    assert decided.comparison.num_items == 22
+    assert "pycode@1 has learnt from 8 of the 30 held-out documents, which were left out" in decided.reasons
+    folder = world.objects.fetch(completed.uri)
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["num_held_out"], report["num_seen_by_opponent"], report["num_files"]) == (30, 8, 22)
+    scored = {json.loads(line)["item_id"] for line in (folder / "items.jsonl").read_text().splitlines()}
+    assert scored == {str(number) for number in range(8, 30)}
+    prompts = {json.loads(line)["path"] for line in (folder / "completions.jsonl").read_text().splitlines()}
+    assert not prompts & {f"{number}.py" for number in range(8)}
+
+
+async def test_a_larger_held_out_share_that_production_has_learnt_from_does_not_decide(world) -> None:
+    stage = world.stage()
+    note_what_production_learnt_from(world, stage, "most", [str(number) for number in range(20)])
+    _, decided = await judge(stage, "longer")
+    assert decided.decision == "need_more"
+    assert decided.reasons[0].endswith("so 10 are missing: add sources that pycode@1 has not seen")
+
+
+async def test_nothing_that_production_has_not_seen_is_no_failure(world) -> None:
+    stage = world.stage()
+    note_what_production_learnt_from(world, stage, "all", [str(number) for number in range(30)])
+    completed, decided = await judge(stage, "longer")
+    assert decided.decision == "need_more"
+    assert completed.num_seen_by_opponent == 30
+    assert "pycode@1 has learnt from all 30 held-out documents, so none of them can judge" in decided.reasons
+
+
+async def test_what_is_not_known_of_the_opponents_training_is_said(world) -> None:
+    stage = world.stage()
+    stage.bus.messages.append(a_promotion("untrained", 1))
+    completed, decided = await judge(stage, "longer")
+    assert completed.num_seen_by_opponent == -1
+    assert "which of the 30 held-out documents pycode@1 has learnt from is not known" in decided.reasons
+    report = json.loads((world.objects.fetch(completed.uri) / "report.json").read_text())
+    assert report["num_seen_by_opponent"] is None
 
 
 async def test_an_untrained_model_is_rejected(world) -> None:

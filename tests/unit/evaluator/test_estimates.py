@@ -1,6 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
-from ropewalk.evaluator.domain.estimates import CompletionScore, ItemScore, estimate_all, estimate_gain
+from ropewalk.evaluator.domain.estimates import (
+    CompletionScore,
+    ItemScore,
+    best_ngram,
+    estimate_all,
+    estimate_gain,
+)
 
 
 def scores(num_files: int = 30, per_file: int = 1) -> list[ItemScore]:
@@ -61,3 +69,20 @@ def test_the_model_to_beat_is_reported_when_it_was_scored(column: str, subject: 
     assert (last.metric, last.subject) == (f"{column}_bits_per_byte", subject)
     assert last.value == pytest.approx(1.345)
     assert estimate_gain(with_opponent, column, subject="m@1", seed=1).value == pytest.approx(-0.3)
+
+
+def test_the_best_ngram_needs_the_fewest_bits() -> None:
+    assert best_ngram(scores()) == "trigram"
+    worse = [replace(score, bits=score.bits | {"trigram": 999.0}) for score in scores()]
+    assert best_ngram(worse) == "bigram"
+
+
+def test_an_opponent_that_completes_has_a_parse_rate_of_its_own() -> None:
+    both = [replace(each, opponent_parsed=index < 4) for index, each in enumerate(completions())]
+    estimates = {e.metric: e for e in estimate_all(scores(), both, candidate="c", seed=1)}
+    assert (estimates["parse_rate"].value, estimates["opponent_parse_rate"].value) == (0.8, 0.4)
+
+
+def test_documents_that_belong_together_are_one_cluster() -> None:
+    books = [replace(score, split_key=f"book {index % 5}") for index, score in enumerate(scores())]
+    assert estimate_gain(books, "unigram", subject="s", seed=1).num_items == 5

@@ -9,7 +9,7 @@ def problems(card: ReportCard, failure: str = "") -> tuple[str, ...]:
     if failure:
         return (failure,)
     if card.outcome != "promoted":
-        reasons = f": {' '.join(card.gate.reasons)}" if card.gate else ""
+        reasons = f": {'; '.join(card.gate.reasons)}" if card.gate else ""
         return (f"the run ended {card.outcome}{reasons}",)
     found = []
     if card.parity is None or not card.parity.passed:

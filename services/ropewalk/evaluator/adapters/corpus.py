@@ -1,11 +1,13 @@
 """Held-out documents and training tokens as they lie in fetched folders."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ropewalk.corpus.document import EVAL_ITEMS, read_records
 from ropewalk.corpus.shards import TokenShard
+from ropewalk.corpus.trained import SKETCHES, Identity, trained_on
 from ropewalk.evaluator.domain.excerpts import Item, Turn
 from ropewalk.evaluator.domain.ngram import NgramModel, collapse_padding, fit
 
@@ -22,13 +24,18 @@ def read_items(evalset: Path) -> list[Item]:
             turns=tuple(
                 Turn(turn["role"], turn["content"], turn.get("name", "")) for turn in record.get("messages", ())
             ),
+            doc_id=record.get("doc_id", ""),
+            split_key=record.get("split_key", ""),
         )
         for record in read_records(evalset / EVAL_ITEMS)
     ]
 
 
-def _turn(message: dict[str, str]) -> Turn:
-    return Turn(message["role"], message["content"], message.get("name", ""))
+def find_seen(items: Sequence[Item], evalset: Path, dataset: Path) -> set[str]:
+    """The ids of the items that the model of a dataset version learnt from. The evalset has their sketches."""
+    sketches = np.load(evalset / SKETCHES) if (evalset / SKETCHES).is_file() else None
+    seen = trained_on(dataset, [Identity(item.doc_id, item.item_id) for item in items], sketches)
+    return {item.item_id for item, was_seen in zip(items, seen, strict=True) if was_seen}
 
 
 def fit_baselines(dataset: Path, vocab_size: int) -> tuple[NgramModel, int]:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ropewalk.evaluator.adapters.corpus import fit_baselines, read_items
-from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, cut_prompts, parses
+from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
+from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, Prompt, cut_prompts, parses
 from ropewalk.evaluator.domain.estimates import (
     BASE,
     CANDIDATE,
     NGRAMS,
     CompletionScore,
     ItemScore,
+    best_ngram,
     estimate_all,
     estimate_gain,
 )
@@ -25,9 +26,8 @@ from ropewalk.events.evaluation import Estimate
 from ropewalk.runtime.outcome import StageError
 
 if TYPE_CHECKING:
-    from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child
+    from ropewalk.evaluator.adapters.scoring import Continuation, ScoredModel  # torch: only in the child
 
-UNIGRAM = "the token unigram"
 _SHOWN_CHARACTERS = 200
 _UNREAD = (
     "the chat template refuses every held-out conversation, so the model cannot be judged: hold out conversations as "
@@ -37,23 +37,28 @@ _UNREAD = (
 
 @dataclass(frozen=True, kw_only=True)
 class Opponent:
-    """The model to beat: its column in the scores, and where it lies: a folder or, for a base model, a hub id too."""
+    """The model to beat: its column in the scores, and where it lies: a folder or, for a base model, a hub id too.
+
+    `dataset` is what it learnt from, where that is known.
+    """
 
     column: str
     name: str
     uri: str
     model: str
+    dataset: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuringJob:
-    """Fetched folders. Without an `opponent` the unigram is the baseline of the comparison."""
+    """Fetched folders. Without an `opponent` the best n-gram model is to beat, or the unigram for a toy."""
 
     checkpoint_id: str
     export: Path
     dataset: Path
     evalset: Path
     opponent: Opponent | None
+    is_toy: bool
     num_completions: int  # 0: the documents are no code
     seed: int
     threads: int
@@ -61,8 +66,14 @@ class MeasuringJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Everything the report needs."""
+    """Everything the report needs. `num_seen` of the held-out documents the opponent learnt from; None: not known.
 
+    Those are in none of the numbers, unless they are all there is.
+    """
+
+    opponent: str
+    num_held_out: int
+    num_seen: int | None
     estimates: tuple[Estimate, ...]
     gain: Estimate
     items: tuple[ItemScore, ...]
@@ -81,7 +92,9 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     torch.set_num_threads(job.threads)
     disable_progress_bar()  # this process writes into a log
     held_out = read_items(job.evalset)
-    items = choose(held_out, job.seed)
+    seen = _seen_by_opponent(held_out, job)
+    unseen = [item for item in held_out if item.item_id not in (seen or ())] or held_out
+    items = choose(unseen, job.seed)
     if not items:
         raise StageError("no document was held out, so the model cannot be judged: raise evaluation.held_out_fraction")
     candidate = ScoredModel(job.export)
@@ -91,14 +104,17 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
         raise StageError(_UNREAD)
     baselines, num_tokens = fit_baselines(job.dataset, candidate.vocab_size)
     columns = {CANDIDATE: candidate.bits(items)}
-    if job.opponent is not None and opponent is not None:
+    if job.opponent and opponent:
         columns[job.opponent.column] = opponent.bits(items)
     for order, name in enumerate(NGRAMS, start=1):
         columns[name] = [_ngram_bits(baselines, order, candidate, item) for item in items]
     scores = _rows(items, columns)
-    completions = _complete(candidate, held_out, job) if job.num_completions else ()
-    compared, name = (job.opponent.column, job.opponent.name) if job.opponent else (NGRAMS[0], UNIGRAM)
+    completions = _complete(candidate, opponent, unseen, job) if job.num_completions else ()
+    compared, name = _compared(job, scores)
     return Measured(
+        opponent=name,
+        num_held_out=len(held_out),
+        num_seen=None if seen is None else len(seen),
         estimates=estimate_all(scores, completions, candidate=job.checkpoint_id, seed=job.seed),
         gain=estimate_gain(scores, compared, subject=name, seed=job.seed),
         items=scores,
@@ -106,6 +122,21 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
         num_baseline_tokens=num_tokens,
         samples=() if completions else _sample(candidate, items, job.seed),
     )
+
+
+def _compared(job: MeasuringJob, scores: Sequence[ItemScore]) -> tuple[str, str]:
+    """The column to compare with, and what it is called in sentences."""
+    if job.opponent:
+        return job.opponent.column, job.opponent.name
+    column = NGRAMS[0] if job.is_toy else best_ngram(scores)
+    return column, f"the token {column}"
+
+
+def _seen_by_opponent(held_out: Sequence[Item], job: MeasuringJob) -> set[str] | None:
+    """The n-gram models learn from the candidate's own training tokens, which hold nothing that is held out."""
+    if job.opponent is None:
+        return set()
+    return find_seen(held_out, job.evalset, job.opponent.dataset) if job.opponent.dataset else None
 
 
 def _load_opponent(opponent: Opponent, export: Path) -> "ScoredModel":
@@ -131,6 +162,7 @@ def _rows(items: Sequence[Item], columns: dict[str, list[float]]) -> tuple[ItemS
             path=item.path,
             num_bytes=item.num_bytes,
             bits={name: column[index] for name, column in columns.items()},
+            split_key=item.split_key,
         )
         for index, item in enumerate(items)
     )
@@ -157,17 +189,28 @@ def _sample(candidate: "ScoredModel", items: Sequence[Item], seed: int) -> tuple
     )
 
 
-def _complete(candidate: "ScoredModel", held_out: Sequence[Item], job: MeasuringJob) -> tuple[CompletionScore, ...]:
+def _complete(
+    candidate: "ScoredModel", opponent: "ScoredModel | None", items: Sequence[Item], job: MeasuringJob
+) -> tuple[CompletionScore, ...]:
+    """Both complete the same prompts; an opponent whose context is too small for that completes none."""
     if candidate.context_length <= MAX_NEW_TOKENS:
         return ()
-    prompts = cut_prompts(held_out, job.num_completions, job.seed)
-    said = candidate.complete([prompt.text for prompt in prompts])
+    prompts = cut_prompts(items, job.num_completions, job.seed)
+    texts = [prompt.text for prompt in prompts]
+    theirs: Sequence[Continuation | None] = [None] * len(prompts)
+    if opponent is not None and opponent.context_length > MAX_NEW_TOKENS:
+        theirs = opponent.complete(texts)
     return tuple(
         CompletionScore(
             path=prompt.path,
             prompt_end=prompt.text[-_SHOWN_CHARACTERS:],
-            completion=continuation.text,
-            parsed=parses(prompt.statement, continuation.text, ended=continuation.ended),
+            completion=ours.text,
+            parsed=_parses(prompt, ours),
+            opponent_parsed=None if other is None else _parses(prompt, other),
         )
-        for prompt, continuation in zip(prompts, said, strict=True)
+        for prompt, ours, other in zip(prompts, candidate.complete(texts), theirs, strict=True)
     )
+
+
+def _parses(prompt: Prompt, continuation: "Continuation") -> bool:
+    return parses(prompt.statement, continuation.text, ended=continuation.ended)

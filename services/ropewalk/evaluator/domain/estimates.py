@@ -20,16 +20,23 @@ class ItemScore:
     path: str
     num_bytes: int
     bits: dict[str, float]
+    split_key: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """What varies as a whole: documents that belong together, or one file."""
+        return self.split_key or self.path
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionScore:
-    """One completion and whether it parsed."""
+    """One completion and whether it parsed; the opponent's only where it completes, too."""
 
     path: str
     prompt_end: str
     completion: str
     parsed: bool
+    opponent_parsed: bool | None = None
 
 
 def estimate_all(
@@ -38,7 +45,7 @@ def estimate_all(
     """Every metric of the report; `candidate` is the checkpoint that the main metrics are about."""
     estimates = [_bits_per_byte(scores, CANDIDATE, "bits_per_byte", candidate, seed)]
     if completions:
-        estimates.append(_parse_rate(completions, candidate))
+        estimates.append(_parse_rate([each.parsed for each in completions], "parse_rate", candidate))
     estimates += [
         _bits_per_byte(scores, name, f"baseline_{name}_bits_per_byte", f"token {name}", seed) for name in NGRAMS
     ]
@@ -47,7 +54,14 @@ def estimate_all(
         for name, subject in _MODELS.items()
         if all(name in score.bits for score in scores)
     ]
+    if theirs := [each.opponent_parsed for each in completions if each.opponent_parsed is not None]:
+        estimates.append(_parse_rate(theirs, "opponent_parse_rate", "the opponent"))
     return tuple(estimates)
+
+
+def best_ngram(scores: Sequence[ItemScore]) -> str:
+    """The n-gram model that needs the fewest bits; among equals the simplest."""
+    return min(NGRAMS, key=lambda name: sum(score.bits[name] for score in scores))
 
 
 def estimate_gain(scores: Sequence[ItemScore], baseline: str, *, subject: str, seed: int) -> Estimate:
@@ -65,15 +79,14 @@ def _bits_per_byte(scores: Sequence[ItemScore], model: str, metric: str, subject
     return _estimate(metric, ratio(bits, sizes, seed=seed), len(files), _method(seed), subject)
 
 
-def _parse_rate(completions: Sequence[CompletionScore], subject: str) -> Estimate:
-    interval = wilson(sum(completion.parsed for completion in completions), len(completions))
-    return _estimate("parse_rate", interval, len(completions), "Wilson score interval", subject)
+def _parse_rate(parsed: Sequence[bool], metric: str, subject: str) -> Estimate:
+    return _estimate(metric, wilson(sum(parsed), len(parsed)), len(parsed), "Wilson score interval", subject)
 
 
 def _by_file(scores: Sequence[ItemScore]) -> list[list[ItemScore]]:
     files: dict[str, list[ItemScore]] = {}
     for score in scores:
-        files.setdefault(score.path, []).append(score)
+        files.setdefault(score.cluster, []).append(score)
     return list(files.values())
 
 

@@ -6,7 +6,7 @@ one excerpt of whole lines, so that no file weighs more than a twentieth of the 
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_BYTES = 150_000
 MIN_FILES = 20
@@ -28,12 +28,22 @@ class Turn:
 
 @dataclass(frozen=True)
 class Item:
-    """A held-out document: a text or a conversation. `path` is the cluster of the bootstrap."""
+    """A held-out document: a text or a conversation.
+
+    Documents that belong together (`split_key`, else the same `path`) are one cluster of the bootstrap.
+    """
 
     item_id: str
     path: str
     text: str = ""
     turns: tuple[Turn, ...] = ()
+    doc_id: str = ""
+    split_key: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """What varies as a whole."""
+        return self.split_key or self.path
 
     @property
     def num_bytes(self) -> int:
@@ -48,12 +58,12 @@ def choose(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
     chosen: list[Item] = []
     spent = 0
     for item in sorted(items, key=lambda item: place(item.item_id, seed)):
-        cut = item if item.turns else Item(item.item_id, item.path, text=excerpt(item.text, item.item_id, seed))
+        cut = item if item.turns else replace(item, text=excerpt(item.text, item.item_id, seed))
         if cut.num_bytes == 0:
             continue
         chosen.append(cut)
         spent += cut.num_bytes
-        if spent >= MAX_BYTES and len({item.path for item in chosen}) >= MIN_FILES:
+        if spent >= MAX_BYTES and len({item.cluster for item in chosen}) >= MIN_FILES:
             break
     return tuple(chosen)
 

@@ -6,7 +6,7 @@ from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS
 from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES
 from ropewalk.evaluator.domain.gate import MIN_CLUSTERS
 from ropewalk.events.base import Value
-from ropewalk.events.evaluation import Estimate, EvaluationCompleted, GateDecided
+from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
 
 DEFINITIONS: dict[str, str] = {
     "bits_per_byte": (
@@ -29,13 +29,18 @@ DEFINITIONS: dict[str, str] = {
         "half a count added to every unigram."
     ),
     "bits_per_byte_gain": (
-        "Bits per byte of the baseline minus those of the candidate on the same excerpts, paired by file. The "
-        "baseline is the model in production; where there is none, the base model of a fine-tuning run, or the token "
-        "unigram of a pretraining run."
+        "Bits per byte of the opponent minus those of the candidate on the same excerpts, paired by file. The "
+        "opponent is the model in production; where there is none, the base model of a fine-tuning run, or the best of "
+        "the token n-gram models for a pretraining run (the unigram for a toy: evaluation.gate in the recipe)."
+    ),
+    "seen": (
+        "A held-out document that the opponent learnt from, by its content or by that of a near-duplicate, is left out "
+        "of every number. What was held out once for a model, no later run of it trains on."
     ),
     "gate": (
         "promote: the interval of the gain is above the margin; reject: below; need_more: it holds the margin, or "
-        f"fewer than {MIN_CLUSTERS} files were scored."
+        f"fewer than {MIN_CLUSTERS} files were scored. Completions of code are a guardrail, but for a toy: none that "
+        "parses rejects; fewer than the opponent's reject, too, or need more where that can be chance (sign test, 5 %)."
     ),
 }
 
@@ -53,6 +58,9 @@ class Report(Value):
     num_bytes: int
     num_files: int
     num_documents: int
+    num_held_out: int = 0
+    num_seen_by_opponent: int | None = None
+    gate: str = "full"
     num_baseline_tokens: int
     estimates: tuple[Estimate, ...]
     baseline: str
@@ -70,6 +78,8 @@ class Report(Value):
             checkpoint_id=self.checkpoint_id,
             uri=uri,
             estimates=(*self.estimates, self.comparison),
+            num_held_out=self.num_held_out,
+            num_seen_by_opponent=NOT_KNOWN if self.num_seen_by_opponent is None else self.num_seen_by_opponent,
         )
         decided = GateDecided(
             run_id=self.run_id,
