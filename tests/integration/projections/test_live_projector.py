@@ -144,7 +144,7 @@ def test_a_projection_larger_than_a_message_arrives_whole(append, live, wire):
     rendered = fetch(wire, "runs")
 
     assert len(rendered.body) > 1_100_000
-    assert len(rendered.items()) == 2_000
+    assert len(rendered.items()) == 3_000
 
 
 def test_a_snapshot_that_cannot_be_written_stops_nothing(append, live, sample_run, wire, eventually):
