@@ -4,10 +4,14 @@ A message published by hand may have no headers at all: then its id is derived f
 Reference: the CloudEvents NATS protocol binding, binary mode.
 """
 
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ropewalk.events.foreign import LIMIT, cut
+
+_EPOCH = re.compile(r"[0-9]{1,18}", re.ASCII)
 NAMESPACE = uuid.UUID("6f9c0a52-5a0e-5d8e-9a51-7f3f5f0c9d11")
 
 
@@ -49,18 +53,23 @@ class Envelope:
         """Read what a sender said and derive what it left out. Never fails: headers are advice, the body decides.
 
         `stored` tells the message's sequence in its stream and the time there, RFC 3339; it is asked only if needed.
+        What a sender says is bounded here, for it goes on into what follows: a long id becomes a short one of its own.
         """
         epoch = headers.get("ce-epoch", "")
         return cls(
-            id=headers.get("ce-id") or str(uuid.uuid5(NAMESPACE, f"{subject}/{stored()[0]}")),
-            type=headers.get("ce-type") or "ropewalk." + subject.rpartition(".")[0],
-            source=headers.get("ce-source", "unknown"),
-            time=headers.get("ce-time") or stored()[1],
-            run_id=headers.get("ce-correlationid") or subject.rpartition(".")[2],
-            cause_id=headers.get("ce-causationid", ""),
-            epoch=int(epoch) if epoch.isdigit() else 0,
-            traceparent=headers.get("traceparent", ""),
+            id=_short(headers.get("ce-id", "")) or str(uuid.uuid5(NAMESPACE, f"{subject}/{stored()[0]}")),
+            type=cut(headers.get("ce-type", "")) or "ropewalk." + subject.rpartition(".")[0],
+            source=cut(headers.get("ce-source", "unknown")),
+            time=cut(headers.get("ce-time", "")) or stored()[1],
+            run_id=cut(headers.get("ce-correlationid", "")) or subject.rpartition(".")[2],
+            cause_id=_short(headers.get("ce-causationid", "")),
+            epoch=int(epoch) if _EPOCH.fullmatch(epoch) else 0,
+            traceparent=cut(headers.get("traceparent", "")),
         )
+
+
+def _short(message_id: str) -> str:
+    return message_id if len(message_id) <= LIMIT else str(uuid.uuid5(NAMESPACE, message_id))
 
 
 def derived_id(cause_id: str, type_name: str, key: str) -> str:

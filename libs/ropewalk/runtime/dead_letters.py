@@ -10,6 +10,7 @@ the `ce-id` of the original: the ids of whatever follows from it are the same, s
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ WRONG_SEQUENCE = {10071, 10164}
 
 _MAX_ERROR = 1000
 _MAX_HEADERS, _MAX_HEADER = 40, 1000  # kept of the sender's, who may be anybody
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)  # others' clients write names that ours would not
 _SPARE_BYTES = 1024
 _OWN = "ropewalk-"
 
@@ -46,7 +48,7 @@ def dead_letter(raw: Incoming, stored_in: str, consumer: str, error: str, most_b
     sequence = raw.metadata.sequence.stream
     received = raw.headers or {}
     foreign = [(name, value) for name, value in received.items() if not name.startswith(("Nats-", _OWN))]
-    headers = {name: value[:_MAX_HEADER] for name, value in foreign[:_MAX_HEADERS] if len(name) <= _MAX_HEADER}
+    headers = {name: value[:_MAX_HEADER] for name, value in foreign[:_MAX_HEADERS] if _NAME.fullmatch(name)}
     if RETRY_OF in received:
         headers[RETRY_OF] = received[RETRY_OF]
     headers |= {

@@ -17,7 +17,7 @@ from ropewalk.events.foreign import cut, one_line
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import decode
 from ropewalk.runtime.dead_letters import is_for
-from ropewalk.runtime.errors import ConflictError, MalformedMessageError, TooLargeError
+from ropewalk.runtime.errors import BusError, ConflictError, DeniedError, MalformedMessageError, TooLargeError
 from ropewalk.runtime.incoming import Incoming
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.schedules import DueTimer, due_timer
@@ -122,7 +122,9 @@ async def _settle(raw: Incoming, outcome: Outcome, bus: Bus, consumer: str, caus
                 logger.info("%s again: %s", raw.subject, error)
                 await raw.nak(delay=_RACE_DELAY_S)
                 return
-            except TooLargeError as error:  # the same follows however often it is handled
+            except DeniedError:  # it may be given the right: the message comes again
+                raise
+            except BusError as error:  # too large, say: the same follows however often it is handled
                 await set_aside(raw, bus, consumer, f"what follows from it cannot be said: {error}")
                 return
             await raw.ack()

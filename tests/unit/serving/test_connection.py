@@ -8,6 +8,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from ropewalk.serving.adapters.gateway import connection as bounds
 from ropewalk.serving.adapters.gateway.server import serve
@@ -208,3 +212,33 @@ async def test_a_connection_is_used_again_and_requests_on_one_another_s_heels_ar
 async def test_a_refused_upload_leaves_a_connection_that_is_closed_when_idle(port: int) -> None:
     said = await answers(port, a_request(b" " * 30_000))
     assert said.startswith(b"HTTP/1.1 413")
+
+
+async def test_so_it_is_for_every_application_that_is_served(caplog: pytest.LogCaptureFixture) -> None:
+    left = asyncio.Event()
+
+    async def read(request: Request) -> Response:
+        try:
+            return Response(await request.body())
+        finally:
+            left.set()
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    serving = asyncio.create_task(serve(Starlette(routes=[Route("/", read, methods=["POST"])]), "127.0.0.1", port))
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                break
+            except OSError:
+                await asyncio.sleep(0.01)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        await left.wait()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert "Traceback" not in caplog.text

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ropewalk.serving.adapters.gateway.connection import BoundedConnection
 from ropewalk.serving.errors import ServingError
@@ -28,7 +30,7 @@ async def serve(app: Starlette, host: str, port: int) -> None:
     """Serve until cancelled, then let running requests end. Raises ServingError when the port is taken."""
     listener = _listener(host, port)
     config = uvicorn.Config(
-        app,
+        _forgiving(app),
         http=_connection_class(),
         ws="none",
         log_config=None,
@@ -43,6 +45,16 @@ async def serve(app: Starlette, host: str, port: int) -> None:
     finally:
         server.should_exit = True
         await running
+
+
+def _forgiving(app: Starlette) -> ASGIApp:
+    """A client that leaves during its upload is no error, and nobody is there to be told."""
+
+    async def serving(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(ClientDisconnect):
+            await app(scope, receive, send)
+
+    return serving
 
 
 def _connection_class() -> type[BoundedConnection]:
