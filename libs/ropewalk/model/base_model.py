@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ropewalk.model.chat.errors import ChatTemplateError
+from ropewalk.model.chat.folder import read_chat_folder
+from ropewalk.model.chat.renderer import check_template
 from ropewalk.model.families import why_not_served
 
 _CONFIG = "config.json"
@@ -33,6 +36,7 @@ def base_model_fault(folder: Path, context_length: int, *, any_family: bool = Fa
             raise _FaultError(f"it has a {_CONFIG} but no weights ({' or '.join(_WEIGHTS)}); {_REMEDY}")
         _check_length(config, context_length)
         _check_vocabulary(folder, config)
+        _check_template(folder)
     except _FaultError as fault:
         return str(fault)
     reason = "" if any_family else why_not_served(config)
@@ -78,6 +82,18 @@ def _check_vocabulary(folder: Path, config: dict[str, Any]) -> None:
             f"its tokenizer has {needed:,} tokens and its embedding only {rows:,} rows; choose a base model whose "
             "tokenizer fits, or resize its embedding first"
         )
+
+
+def _check_template(folder: Path) -> None:
+    """A folder may have none: then it takes no conversations, which the preprocessing says."""
+    try:
+        template = read_chat_folder(folder).template
+        if template:
+            check_template(template)
+    except (OSError, ChatTemplateError) as error:
+        raise _FaultError(
+            f"its chat template cannot be used: {error}; correct it or choose another base model"
+        ) from None
 
 
 def _token_ids(tokenizer: dict[str, Any]) -> Iterator[int]:

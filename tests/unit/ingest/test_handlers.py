@@ -113,6 +113,18 @@ async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None
             },
             "its tokenizer has 4 tokens and its embedding only 3 rows",
         ),
+        (
+            {"config.json": '{"model_type": "llama"}', "model.safetensors": "", "chat_template.jinja": "{% if %}"},
+            "its chat template cannot be used",
+        ),
+        (
+            {
+                "config.json": '{"model_type": "llama"}',
+                "model.safetensors": "",
+                "tokenizer_config.json": '{"chat_template": [{"name": "rag", "template": "{{ messages }}"}]}',
+            },
+            "there are chat templates named rag, but none is named 'default'",
+        ),
         ({"config.json": "[" * 100_000}, "its config.json cannot be read"),
         (
             {"config.json": '{"model_type": "llama", "vocab_size": 3}', "tokenizer.json": "7", "model.safetensors": ""},
