@@ -5,9 +5,12 @@ return quickly. It serves one model on the CPU in float32; for large models Trit
 """
 
 import itertools
+import math
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from ropewalk.model.engine_sampling import Sampling, choose
 from ropewalk.model.engine_text import TextStream
 from ropewalk.model.engine_weights import read_architecture, read_weights
 
+_SLACK = 4  # a text may become shorter before it is cut into tokens (Unicode normalisation, spaces)
 _PREFILL_TOKENS = 512  # prompt tokens read between two decoding steps, so that running streams keep flowing
 
 
@@ -36,7 +40,8 @@ class Update:
     """What a step added to a completion. `finish_reason` is empty until the last update.
 
     `token_ids` are the new ones (the end-of-text token included), the counts are totals so far, `logprob_mean` is the
-    mean natural-log probability, before temperature, of all tokens so far.
+    mean natural-log probability, before temperature, of all tokens so far. With the reason `error`, `error` says what
+    went wrong with this request; it is empty when the whole engine stopped.
     """
 
     text: str = ""
@@ -45,6 +50,7 @@ class Update:
     num_input_tokens: int = 0
     num_output_tokens: int = 0
     logprob_mean: float = 0.0
+    error: str = ""
 
 
 @dataclass(eq=False)
@@ -63,7 +69,7 @@ class _Run:
         """Where the newest token will be written in the cache."""
         return len(self.prompt) + len(self.tokens) - 1
 
-    def update(self, text: str, token_ids: tuple[int, ...], finish_reason: str) -> Update:
+    def update(self, text: str, token_ids: tuple[int, ...], finish_reason: str, error: str = "") -> Update:
         return Update(
             text=text,
             token_ids=token_ids,
@@ -71,6 +77,7 @@ class _Run:
             num_input_tokens=len(self.prompt),
             num_output_tokens=len(self.tokens),
             logprob_mean=self.logprob_sum / max(1, len(self.tokens)),
+            error=error,
         )
 
 
@@ -82,6 +89,8 @@ class Engine:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._decoder = SlotDecoder(self.shape, read_weights(folder, self.shape), num_slots)
         self._num_slots = num_slots
+        self._max_chars = _SLACK * self.shape.context_length * max(map(len, self._tokenizer.get_vocab()), default=1)
+        self._stepped_at = time.monotonic()
         self._changed = threading.Condition()
         self._requests: dict[int, _Run] = {}
         self._waiting: deque[_Run] = deque()
@@ -107,9 +116,30 @@ class Engine:
         """Requests waiting or running."""
         return len(self._requests)
 
+    @property
+    def num_waiting(self) -> int:
+        """Requests for which there was no slot yet."""
+        return len(self._waiting)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last step, while there is something to do."""
+        return time.monotonic() - self._stepped_at if self._requests else 0.0
+
     def encode(self, prompt: str, *, special_tokens: bool = True) -> list[int]:
-        """Token ids of a text; `special_tokens` adds what the tokenizer puts around a document."""
-        ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=special_tokens).ids
+        """Token ids of a text; `special_tokens` adds what the tokenizer puts around a document.
+
+        May take a second for a megabyte, in which other threads go on. Raises RequestError for a text that no
+        tokenizer could fit into the context: its length is looked at first.
+        """
+        if len(prompt) > self._max_chars:
+            raise RequestError(
+                f"the prompt has {len(prompt)} characters, but this model's context is {self.shape.context_length} "
+                f"tokens, which is never more than {self._max_chars} characters: shorten it"
+            )
+        # only encoding a batch gives up Python's lock meanwhile
+        (encoding,) = self._tokenizer.encode_batch_fast([prompt], add_special_tokens=special_tokens)
+        ids: list[int] = encoding.ids
         return ids
 
     def submit(self, prompt: list[int], sampling: Sampling, on_update: Callable[[Update], None]) -> int:
@@ -166,6 +196,7 @@ class Engine:
 
     @torch.inference_mode()
     def _step(self) -> None:
+        self._stepped_at = time.monotonic()
         self._drop_cancelled()
         budget = _PREFILL_TOKENS
         while self._waiting and len(self._running) < self._num_slots and budget > 0:
@@ -173,27 +204,43 @@ class Engine:
                 run = self._waiting.popleft()
             budget -= len(run.prompt)
             self._running.append(run)
-            logits = self._decoder.prefill(len(self._running) - 1, run.prompt)
-            self._append([run], logits)
+            with self._only([run]):
+                self._append([run], self._decoder.prefill(len(self._running) - 1, run.prompt))
         if self._running:
             runs = list(self._running)
-            self._append(runs, self._decoder.decode([run.tokens[-1] for run in runs], [run.position for run in runs]))
+            with self._only(runs):
+                tokens, positions = [run.tokens[-1] for run in runs], [run.position for run in runs]
+                self._append(runs, self._decoder.decode(tokens, positions))
+
+    @contextmanager
+    def _only(self, runs: list[_Run]) -> Iterator[None]:
+        """Whatever goes wrong in this block ends these requests and no others."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - anything, or one request would end those of everybody
+            for run in runs:
+                self._end(run)
+                run.on_update(run.update("", (), "error", f"{type(error).__name__}: {error}"))
 
     def _append(self, runs: list[_Run], logits: Tensor) -> None:
         """Choose and hand out the next token of every run; end those that are complete."""
-        tokens: list[int] = logits.argmax(-1).tolist()
+        best: list[int] = logits.argmax(-1).tolist()
+        norms: list[float] = logits.logsumexp(-1).tolist()
         for row, run in enumerate(runs):
-            if run.sampling.temperature > 0:
-                tokens[row] = choose(logits[row], run.sampling, run.generator)
-        chosen = logits.gather(1, torch.tensor(tokens)[:, None])[:, 0]
-        logprobs = (chosen - logits.logsumexp(-1)).tolist()
-        for run, token, logprob in zip(runs, tokens, logprobs, strict=True):
-            run.tokens.append(token)
-            run.logprob_sum += logprob
-            text, reason = self._judge(run, token)
-            if reason:
-                self._end(run)
-            run.on_update(run.update(text, (token,), reason))
+            with self._only([run]):
+                self._advance(run, logits[row], best[row], norms[row])
+
+    def _advance(self, run: _Run, logits: Tensor, best: int, norm: float) -> None:
+        """One token more. `norm` is the logarithm of the sum of all exponentials, infinite if any of them is."""
+        if not math.isfinite(norm):
+            raise ArithmeticError("the model computed numbers that are not finite")
+        token = choose(logits, run.sampling, run.generator) if run.sampling.temperature > 0 else best
+        run.tokens.append(token)
+        run.logprob_sum += float(logits[token]) - norm
+        text, reason = self._judge(run, token)
+        if reason:
+            self._end(run)
+        run.on_update(run.update(text, (token,), reason))
 
     def _judge(self, run: _Run, token: int) -> tuple[str, str]:
         """The new text and why the run ends here, if it does."""
@@ -219,7 +266,8 @@ class Engine:
             self._requests = {number: other for number, other in self._requests.items() if other is not run}
             if run in self._waiting:
                 self._waiting.remove(run)
-                return
+        if run not in self._running:
+            return
         slot = self._running.index(run)
         last = self._running.pop()
         if last is not run:

@@ -3,6 +3,7 @@
 from tokenizers import Tokenizer
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+_LONGEST_CHARACTER = 8  # tokens; a character has at most 4 bytes, so what is longer is no character and never will be
 
 
 class TextStream:
@@ -36,7 +37,8 @@ class TextStream:
     def _advance(self, *, final: bool) -> str:
         before = self._tokenizer.decode(self._tokens[self._context : self._read])
         after = self._tokenizer.decode(self._tokens[self._context :])
-        if len(after) <= len(before) or (after.endswith(_UNFINISHED) and not final):
+        is_over = final or len(self._tokens) - self._read > _LONGEST_CHARACTER
+        if len(after) <= len(before) or (after.endswith(_UNFINISHED) and not is_over):
             return ""
         self._context, self._read = self._read, len(self._tokens)
         return after[len(before) :]

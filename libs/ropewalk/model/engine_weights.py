@@ -87,13 +87,20 @@ def read_weights(folder: Path, shape: Architecture) -> Weights:
     files = sorted(folder.glob("*.safetensors"))
     tensors: dict[str, Tensor] = {}
     for file in files:
-        tensors |= {name: tensor.float() for name, tensor in load_file(file).items()}
+        tensors |= {name: _finite(name, tensor) for name, tensor in load_file(file).items()}
     try:
         embedding = tensors["model.embed_tokens.weight"]
         layers = tuple(_layer(tensors, f"model.layers.{index}.") for index in range(shape.num_layers))
         return Weights(embedding, layers, tensors["model.norm.weight"], tensors.get("lm_head.weight", embedding))
     except KeyError as error:
         raise UnsupportedModelError(f"{folder} has no tensor {error} in its {len(files)} safetensors files") from None
+
+
+def _finite(name: str, tensor: Tensor) -> Tensor:
+    """The tensor in float32. One infinite weight makes every answer of the model nonsense, so it is refused."""
+    if not bool(tensor.isfinite().all()):
+        raise UnsupportedModelError(f"the weights {name} hold numbers that are not finite: the model is broken")
+    return tensor.float()
 
 
 def _layer(tensors: dict[str, Tensor], at: str) -> Layer:

@@ -2,7 +2,7 @@
 
 Outcome -> JetStream: Done acks (after what follows was published), Retry naks with a delay, Reject writes a dead
 letter and terminates. An unexpected exception is a Retry that grows slower, and a dead letter after the last try.
-This module has the only catch-all of the code base.
+Beside what keeps the requests of a model apart, this module has the only catch-all of the code base.
 """
 
 import logging

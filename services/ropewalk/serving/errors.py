@@ -5,6 +5,7 @@ ServingError
 │   ├── ModelNotLoadedError  it does not know the model (any more)
 │   ├── LoadFailedError      it refused to load the model; the text has its reason
 │   ├── RequestRefusedError  the request can never succeed as it is (prompt too long, bad parameter)
+│   ├── RequestFailedError   something went wrong with this request alone; the model serves on
 │   ├── OverloadedError      it has too much to do, try again
 │   └── BackendGoneError     it is away, hung or broken
 └── ApiError                 an answer to an OpenAI client (`adapters/http`)
@@ -29,6 +30,10 @@ class LoadFailedError(BackendError):
 
 class RequestRefusedError(BackendError):
     """The request can never succeed as it is."""
+
+
+class RequestFailedError(BackendError):
+    """Something went wrong with this request alone; the model serves on."""
 
 
 class OverloadedError(BackendError):

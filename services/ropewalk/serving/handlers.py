@@ -26,7 +26,7 @@ from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.domain.routes import Routes, Version, fold, target_name, version_number
-from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestRefusedError
+from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestFailedError, RequestRefusedError
 from ropewalk.serving.ports import Inference
 from ropewalk.serving.settings import Settings
 from ropewalk.storage.manifest import ManifestError
@@ -35,6 +35,7 @@ from ropewalk.storage.objects import ObjectNotFoundError
 FACTS = "evt.serving.*.v1.*"
 _DRAIN_S = 10.0
 _PATIENCE_S = 60.0  # how long a deployment waits for a backend that is restarting
+_AGAIN_S = 1.0
 _WARM_UP = Generation(prompt="def", max_tokens=2, temperature=0.0)
 
 
@@ -63,7 +64,7 @@ class Handlers:
         started = time.monotonic()
         try:
             await self._load_patiently(version)
-        except (LoadFailedError, RequestRefusedError, ObjectNotFoundError, ManifestError) as error:
+        except (LoadFailedError, RequestFailedError, RequestRefusedError, ObjectNotFoundError, ManifestError) as error:
             message = f"{version.model}@{version.number} could not be loaded: {error}"
             failed = ServingFailed(
                 run_id=ctx.run_id, model=version.model, model_version=version.number, message=message
@@ -165,7 +166,8 @@ class Handlers:
         )
 
     async def _load_patiently(self, version: Version) -> None:
-        deadline = time.monotonic() + _PATIENCE_S
+        """A load takes as long as it takes; only the time is counted in which the backend is away."""
+        waited_s = 0.0
         while True:
             try:
                 await self._fleet.load(version)
@@ -174,9 +176,10 @@ class Handlers:
                         pass
                 return
             except BackendGoneError:
-                if time.monotonic() > deadline:
+                if waited_s >= _PATIENCE_S:
                     raise
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_AGAIN_S)
+                waited_s += _AGAIN_S
 
     async def _retire(self, versions: Iterable[Version]) -> tuple[ModelRetired, ...]:
         """Wait (not for ever) until their requests have ended; the backend lets the rest end by itself."""

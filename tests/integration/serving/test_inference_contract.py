@@ -1,27 +1,21 @@
 """One contract for every inference backend: the memory adapter and the real Triton."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.adapters.triton_client import TritonInference
-from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import (
-    BackendGoneError,
     LoadFailedError,
     ModelNotLoadedError,
     RequestRefusedError,
 )
 from ropewalk.serving.ports import Entry, Inference
-from ropewalk.serving.settings import Settings
 
 TARGET = "demo-v1"
 
@@ -124,27 +118,3 @@ async def test_a_cancelled_completion_leaves_nothing_behind_and_the_model_can_go
 
     await until(is_gone, "unloaded")
     assert await complete(inference, greedy("x"))
-
-
-async def test_a_killed_stub_is_noticed_repaired_and_reported(
-    triton: TritonServer, settings: Settings, export: Path
-) -> None:
-    repaired: asyncio.Queue[str] = asyncio.Queue()
-
-    async def on_repaired(target: str, cause: str, seconds: float) -> None:
-        await repaired.put(target)
-
-    async with TritonInference(settings, on_repaired) as inference:
-        await inference.load(Entry(target="victim-v1", weights=export, lineage={}))
-        before = await complete(inference, greedy("def add"), "victim-v1")
-        for stub in psutil.Process(triton.pid).children(recursive=True):
-            if any("victim-v1" in word for word in stub.cmdline()):
-                os.kill(stub.pid, signal.SIGKILL)
-
-        with pytest.raises(BackendGoneError):
-            await complete(inference, greedy("def add"), "victim-v1")
-        async with asyncio.timeout(20):
-            assert await repaired.get() == "victim-v1"
-        assert tokens(await complete(inference, greedy("def add"), "victim-v1")) == tokens(before)
-        await inference.unload("victim-v1")
-        assert triton.is_alive()

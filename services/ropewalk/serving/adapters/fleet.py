@@ -4,8 +4,10 @@ The log says what should answer; the backend may have been restarted meanwhile. 
 """
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections import Counter
 from pathlib import Path
 
 from ropewalk.serving.adapters.chat_template import ChatTemplate
@@ -19,6 +21,7 @@ from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 logger = logging.getLogger(__name__)
 
 _WATCH_S = 2.0
+_LONGEST_PAUSE_S = 300.0  # between two tries to load what cannot be loaded
 
 
 class Fleet:
@@ -32,11 +35,22 @@ class Fleet:
         self._inference = inference
         self._objects = objects
         self._templates: dict[str, ChatTemplate] = {}
-        self._broken: set[str] = set()
-        self._loading = asyncio.Lock()
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._failures: Counter[str] = Counter()  # in a row
+        self._not_before: dict[str, float] = {}
 
     async def load(self, version: Version) -> None:
-        """Make a version answer. Raises BackendError, ObjectNotFoundError, ManifestError."""
+        """Make a version answer; whoever asks meanwhile waits for the same load, and no other version waits.
+
+        Raises BackendError, ObjectNotFoundError, ManifestError.
+        """
+        task = self._loading.get(version.target)
+        if task is None:
+            task = self._loading[version.target] = asyncio.create_task(self._load(version))
+            task.add_done_callback(lambda _: self._loading.pop(version.target, None))
+        await asyncio.shield(task)
+
+    async def _load(self, version: Version) -> None:
         folder = await asyncio.to_thread(self._objects.fetch, version.export_uri)
         lineage = {
             "model": version.model,
@@ -45,8 +59,7 @@ class Fleet:
             "checkpoint_id": version.checkpoint_id,
             "export_uri": version.export_uri,
         }
-        async with self._loading:
-            await self._inference.load(Entry(target=version.target, weights=Path(folder), lineage=lineage))
+        await self._inference.load(Entry(target=version.target, weights=Path(folder), lineage=lineage))
         self._loaded |= {version.target}
         self.vitals.answered(version.target)
         self._templates[version.target] = await asyncio.to_thread(ChatTemplate.of, folder)
@@ -76,41 +89,64 @@ class Fleet:
         return next((one for one in self.routes.versions.values() if one.target == target), None)
 
     async def reconcile(self) -> None:
-        """Load every version that should answer and does not. Raises BackendGoneError."""
+        """Load every version that should answer and does not, side by side. Raises BackendGoneError."""
+        await asyncio.gather(*(self._restore(version, loaded) for version, loaded in await self._missing()))
+
+    async def _missing(self) -> list[tuple[Version, bool]]:
+        """The versions that cannot answer, and whether only their template is missing."""
         loaded = self._loaded = await self._inference.loaded()
-        for version in list(self.routes.versions.values()):
-            retired = self.version_of_target(version.target) is None  # while another was being loaded
-            if retired or (version.target in loaded and version.target in self._templates):
-                continue
-            try:
-                if version.target in loaded:  # this service was restarted, the backend was not
-                    folder = await asyncio.to_thread(self._objects.fetch, version.export_uri)
-                    self._templates[version.target] = await asyncio.to_thread(ChatTemplate.of, folder)
-                    continue
-                await self.load(version)
-                logger.info("loaded %s", version.target)
-                self._broken.discard(version.target)
-            except BackendGoneError:
-                raise
-            except (BackendError, ObjectNotFoundError, ManifestError) as error:
-                self._report_broken(version.target, error)
+        known = [(version, version.target in loaded) for version in self.routes.versions.values()]
+        return [(one, is_loaded) for one, is_loaded in known if not is_loaded or one.target not in self._templates]
+
+    async def _restore(self, version: Version, loaded: bool) -> None:
+        target = version.target
+        try:
+            if loaded:  # this service was restarted, the backend was not
+                folder = await asyncio.to_thread(self._objects.fetch, version.export_uri)
+                self._templates[target] = await asyncio.to_thread(ChatTemplate.of, folder)
+                return
+            await self.load(version)
+            if self.version_of_target(target) is None:  # retired meanwhile
+                await self.unload(version)
+                return
+            logger.info("loaded %s", target)
+            self._failures.pop(target, None)
+        except BackendGoneError:
+            raise
+        except (BackendError, ObjectNotFoundError, ManifestError) as error:
+            self._report_broken(target, error)
 
     def _report_broken(self, target: str, error: Exception) -> None:
-        """Say it once, although it is tried again and again."""
-        if target not in self._broken:
+        """Say it once, although it is tried again, ever more rarely."""
+        if not self._failures[target]:
             logger.error("cannot load %s, and try on: %s", target, error)
-            self._broken.add(target)
+        self._failures[target] += 1
+        pause_s = min(_LONGEST_PAUSE_S, _WATCH_S * 2 ** self._failures[target])
+        self._not_before[target] = time.monotonic() + pause_s
 
     async def watch(self) -> None:
-        """Reconcile for ever, so that a restarted backend gets its models back."""
+        """Reconcile for ever, so that a restarted backend gets its models back. A slow load keeps nobody waiting."""
         away = False
-        while True:
-            try:
-                await self.reconcile()
-                away = False
-            except BackendGoneError as error:
-                self._loaded = frozenset()
-                if not away:
-                    logger.warning("the inference backend is away: %s", error)
-                away = True
-            await asyncio.sleep(_WATCH_S)
+        restoring: set[str] = set()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    for version, loaded in await self._missing():
+                        if version.target not in restoring and self._may_restore(version.target):
+                            restoring.add(version.target)
+                            tasks.create_task(self._try_restore(version, loaded, restoring))
+                    away = False
+                except BackendGoneError as error:
+                    self._loaded = frozenset()
+                    if not away:
+                        logger.warning("the inference backend is away: %s", error)
+                    away = True
+                await asyncio.sleep(_WATCH_S)
+
+    def _may_restore(self, target: str) -> bool:
+        return time.monotonic() >= self._not_before.get(target, 0.0)
+
+    async def _try_restore(self, version: Version, loaded: bool, restoring: set[str]) -> None:
+        with contextlib.suppress(BackendGoneError):  # the watch will notice
+            await self._restore(version, loaded)
+        restoring.discard(version.target)

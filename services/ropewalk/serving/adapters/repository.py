@@ -47,11 +47,18 @@ class ModelRepository:
         (temporary / "configs").mkdir()
         (temporary / "config.pbtxt").write_text(_cpu_config())
         (temporary / "configs" / "vllm.pbtxt").write_text(_VLLM)
-        engine = {"model": str(entry.weights), "max_num_seqs": self._num_slots}
-        (version / "model.json").write_text(json.dumps(engine, indent=1))
+        (version / "model.json").write_text(self._arguments(entry))
         (version / "lineage.json").write_text(json.dumps(entry.lineage, indent=1, sort_keys=True))
         self.remove(entry.target)
         temporary.rename(self._folder / entry.target)
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether this very entry is there already."""
+        written = self._folder / entry.target / "1" / "model.json"
+        return written.is_file() and written.read_text() == self._arguments(entry)
+
+    def _arguments(self, entry: Entry) -> str:
+        return json.dumps({"model": str(entry.weights), "max_num_seqs": self._num_slots}, indent=1)
 
     def remove(self, target: str) -> None:
         """Delete an entry; nothing happens if there is none."""

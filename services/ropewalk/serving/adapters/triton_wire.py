@@ -7,9 +7,15 @@ from typing import Any
 
 from tritonclient.grpc import service_pb2
 
-from ropewalk.serving.adapters.triton_backend.contract import REFUSED
+from ropewalk.serving.adapters.triton_backend.contract import FAILED, REFUSED
 from ropewalk.serving.domain.generation import Generation, Piece
-from ropewalk.serving.errors import BackendError, BackendGoneError, ModelNotLoadedError, RequestRefusedError
+from ropewalk.serving.errors import (
+    BackendError,
+    BackendGoneError,
+    ModelNotLoadedError,
+    RequestFailedError,
+    RequestRefusedError,
+)
 
 _FLAGS = (b"\x01", "BOOL")
 
@@ -17,6 +23,11 @@ _FLAGS = (b"\x01", "BOOL")
 def request_of(target: str, generation: Generation, *, extensions: bool) -> Any:
     """A ModelInferRequest. Without `extensions` it stays within what NVIDIA's vLLM backend knows."""
     return _request(target, generation.prompt, _sampling(generation, extensions=extensions))
+
+
+def pulse_of(target: str) -> Any:
+    """The request that our backend answers at once, however much it has to do."""
+    return _request(target, "", json.dumps({"pulse": True}).encode())
 
 
 def cancel_of(request: Any) -> Any:
@@ -63,6 +74,9 @@ def error_of(message: str) -> BackendError:
     _, refused, sentence = message.partition(REFUSED)
     if refused:
         return RequestRefusedError(sentence)
+    _, failed, sentence = message.partition(FAILED)
+    if failed:
+        return RequestFailedError(sentence)
     lowered = message.lower()
     if "unknown model" in lowered or "not found" in lowered or "is not ready" in lowered:
         return ModelNotLoadedError(message)

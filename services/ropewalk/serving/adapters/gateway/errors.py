@@ -14,6 +14,7 @@ from ropewalk.serving.errors import (
     BackendError,
     ModelNotLoadedError,
     OverloadedError,
+    RequestFailedError,
     RequestRefusedError,
     ServingError,
 )
@@ -74,6 +75,8 @@ def api_error(error: Exception) -> ApiError:
             )
         case FullError() | OverloadedError():
             return ApiError(429, str(error), code="overloaded", retry_s=1)
+        case RequestFailedError():
+            return ApiError(500, f"the model could not answer this request: {error}", code="generation_failed")
         case ModelNotLoadedError():
             return ApiError(503, "the model is being loaded: try again", code="model_loading", retry_s=2)
         case BackendError():

@@ -1,14 +1,18 @@
 """The Triton Python-based backend `ropewalk`: the engine behind the tensor contract of NVIDIA's vLLM backend.
 
-Triton loads this file by path inside its stub process. Requests are only queued in `execute`; the engine's thread
-decodes, the outbox's thread answers. Whatever happens, every stream gets its final response.
+Triton loads this file by path inside its stub process. Requests are only queued in `execute`, which is one thread for
+all: a long prompt is cut into tokens by another thread, the engine's decodes, the outbox's answers. So whoever asks
+for the pulse hears at once whether the stub lives. Whatever happens, every stream gets its final response.
 """
 
 import locale
 
 locale.setlocale(locale.LC_CTYPE, "C.UTF-8")  # the embedded interpreter starts in the C locale; torch fails in it
 
+import contextlib  # noqa: E402
 import json  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -16,11 +20,15 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
 
+from ropewalk.events.foreign import one_line  # noqa: E402
 from ropewalk.model.engine import Engine, EngineStoppedError, RequestError, Update  # noqa: E402
-from ropewalk.serving.adapters.triton_backend.contract import INPUTS, OUTPUTS, REFUSED  # noqa: E402
+from ropewalk.serving.adapters.triton_backend.contract import FAILED, INPUTS, OUTPUTS, REFUSED  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.outbox import Outbox, Stream  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.parsing import Wanted, parse, read_engine_arguments  # noqa: E402
+from ropewalk.serving.adapters.triton_backend.shared_memory import tidy  # noqa: E402
 
+_LONG_CHARS = 4_000  # cutting a shorter prompt into tokens takes about a millisecond
+_STOPPED = "the engine stopped before the completion was done"
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -40,11 +48,13 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the weights that model.json names. An exception here is the reason Triton reports for the load."""
+        tidy()
         torch.set_num_threads(1)
         place = Path(args["model_repository"]) / args["model_version"] / "model.json"
         arguments = read_engine_arguments(place)
         self._engine = Engine(arguments.folder, num_slots=arguments.num_slots, max_length=arguments.max_length)
         self._outbox = Outbox()
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encoder")
         self._streams: dict[str, Stream] = {}  # by request id, for those that may be cancelled
         self._engine.start()
 
@@ -52,39 +62,53 @@ class TritonPythonModel:
         """Queue every request. Decoupled: answers go through the response senders, later."""
         for request in requests:
             channel = _Channel(request.get_response_sender())
-            try:
-                self._accept(request, channel)
-            except (RequestError, EngineStoppedError, UnicodeDecodeError) as error:
-                channel.fail(str(error), refused=not isinstance(error, EngineStoppedError))
+            with channel.told():
+                self._accept(request.request_id(), parse(_inputs(request)), channel)
 
     def finalize(self) -> None:
         """Unload: Triton calls this when no request is open any more."""
+        self._encoder.shutdown()
         self._engine.stop()
         self._outbox.close()
 
-    def _accept(self, request: Any, channel: "_Channel") -> None:
-        wanted = parse(_inputs(request))
-        if wanted.cancel:
+    def _accept(self, name: str, wanted: Wanted, channel: "_Channel") -> None:
+        if wanted.pulse:
+            channel.report({"silent_s": self._engine.silent_s, "num_waiting": self._engine.num_waiting})
+        elif wanted.cancel:
             self._cancel(wanted.cancel)
             channel.close()
-            return
-        prompt = wanted.prompt_token_ids
-        if prompt is None:
-            prompt = self._engine.encode(wanted.text, special_tokens=wanted.add_special_tokens)
-        channel.wanted = wanted
-        name = request.request_id()
-        stream = Stream(channel, streaming=wanted.stream, cancel=self._engine.cancel)
+        else:
+            channel.wanted = wanted
+            stream = Stream(channel, streaming=wanted.stream, cancel=self._engine.cancel)
+            self._streams[name] = stream
+            if len(wanted.text) > _LONG_CHARS:
+                self._encoder.submit(self._begin, name, stream, channel)
+            else:
+                self._begin(name, stream, channel)
+
+    def _begin(self, name: str, stream: Stream, channel: "_Channel") -> None:
+        """Cut the prompt into tokens and hand it to the engine."""
 
         def on_update(update: Update) -> None:
             if update.finish_reason:
                 self._streams.pop(name, None)
             self._outbox.put(stream, update)
 
-        self._streams[name] = stream
-        stream.number = self._engine.submit(prompt, wanted.sampling, on_update)
+        with channel.told():
+            try:
+                wanted, prompt = channel.wanted, channel.wanted.prompt_token_ids
+                if prompt is None:
+                    prompt = self._engine.encode(wanted.text, special_tokens=wanted.add_special_tokens)
+                stream.number = self._engine.submit(prompt, wanted.sampling, on_update)
+            except BaseException:
+                self._streams.pop(name, None)
+                raise
+            if stream.cancelled:  # meanwhile
+                self._engine.cancel(stream.number)
 
     def _cancel(self, name: str) -> None:
         if stream := self._streams.get(name):
+            stream.cancelled = True
             self._engine.cancel(stream.number)
 
 
@@ -99,10 +123,23 @@ class _Channel:
     def is_cancelled(self) -> bool:
         return bool(self._sender.is_cancelled())
 
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Whatever goes wrong in this block is told to this client, and the others never notice."""
+        try:
+            yield
+        except (RequestError, UnicodeDecodeError) as error:
+            self.fail(f"{REFUSED}{one_line(str(error), 600)}")
+        except EngineStoppedError as error:
+            self.fail(str(error))
+        except Exception as error:  # noqa: BLE001 - anything, or it would end the requests of everybody
+            self.fail(f"{FAILED}{type(error).__name__}: {one_line(str(error))}")
+
     def send(self, update: Update, *, final: bool) -> None:
         """The client may be gone by now; then nobody misses the message."""
         if update.finish_reason == "error":
-            self.fail("the engine stopped before the completion was done", refused=False)
+            reason = f"{FAILED}{one_line(update.error)}" if update.error else _STOPPED
+            self.fail(reason)
             return
         try:
             response = pb_utils.InferenceResponse(self._tensors(update))
@@ -110,14 +147,18 @@ class _Channel:
         except pb_utils.TritonModelException as error:
             pb_utils.Logger.log_info(f"a response was not delivered: {error}")
 
+    def report(self, values: dict[str, Any]) -> None:
+        """The engine's state as the only response."""
+        tensor = pb_utils.Tensor("text_output", _strings(json.dumps(values)))
+        self._sender.send(pb_utils.InferenceResponse([tensor]), flags=_FINAL)
+
     def close(self) -> None:
         """Nothing (more) to say."""
         self._sender.send(flags=_FINAL)
 
-    def fail(self, message: str, *, refused: bool) -> None:
-        """An error is the last response of a request; the marker tells the client that it is the request's fault."""
-        error = pb_utils.TritonError(f"{REFUSED}{message}" if refused else message)
-        response = pb_utils.InferenceResponse(output_tensors=[], error=error)
+    def fail(self, message: str) -> None:
+        """An error is the last response of a request; how it begins tells the client whose fault it is."""
+        response = pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(message))
         try:
             self._sender.send(response, flags=_FINAL)
         except pb_utils.TritonModelException as error:

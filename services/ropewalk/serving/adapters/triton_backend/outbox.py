@@ -41,6 +41,7 @@ class Stream:
         self.pending: list[Update] = []
         self.queued = False
         self.number = 0  # known after the request was submitted
+        self.cancelled = False  # asked for before that
 
     @property
     def is_due(self) -> bool:

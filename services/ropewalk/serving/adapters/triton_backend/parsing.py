@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.engine import RequestError
 from ropewalk.model.engine_sampling import Sampling
 
@@ -26,11 +27,15 @@ class _Parameters(BaseModel):
     prompt_token_ids: list[int] | None = None
     add_special_tokens: bool = True
     cancel: str = ""
+    pulse: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """One request as it came in. `prepend` repeats the prompt before the completion, `cancel` names another request."""
+    """One request as it came in. `prepend` repeats the prompt before the completion, `cancel` names another request.
+
+    `pulse` is no request for text: it asks how the engine is.
+    """
 
     text: str
     prompt_token_ids: list[int] | None
@@ -40,6 +45,7 @@ class Wanted:
     prepend: bool
     outputs: frozenset[str]
     cancel: str
+    pulse: bool
 
 
 def parse(values: dict[str, Any]) -> Wanted:
@@ -65,6 +71,7 @@ def parse(values: dict[str, Any]) -> Wanted:
         prepend=prepend,
         outputs=frozenset(name for name, wanted in optional.items() if wanted),
         cancel=parameters.cancel,
+        pulse=parameters.pulse,
     )
 
 
@@ -74,7 +81,7 @@ def _parameters(text: str) -> _Parameters:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "sampling_parameters"
-        raise RequestError(f"{field} is {first['input']!r}: {first['msg']}") from None
+        raise RequestError(one_line(f"{one_line(field)} is {quoted(first['input'])}: {first['msg']}", 600)) from None
 
 
 def _sampling(parameters: _Parameters) -> Sampling:
