@@ -74,7 +74,7 @@ def _bus(state_dir: Path | None) -> Iterator[NatsSettings]:
 @contextlib.contextmanager
 def _progress(as_json: bool) -> Iterator[Told]:
     """Bytes per stream on a terminal; nothing in a pipe."""
-    columns = (TextColumn("{task.description:8}"), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description:8}", markup=False), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=errors, transient=True, disable=as_json or not errors.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 

@@ -59,7 +59,7 @@ def submit(
     if as_json:
         print_json({"run_id": submitted})
     else:
-        say(submitted)
+        say(submitted)  # alone on standard output, for scripts
     if follow:
         raise typer.Exit(
             watching(
@@ -106,6 +106,8 @@ def _say_answer(run_id: str, answer: RunAccepted | RunRejected | None) -> int:
             for violation in violations:
                 complain(violation)
             return 2
+        case RunAccepted():
+            complain(f"accepted; `ropewalk watch {run_id}` shows how it gets on", style="dim")
         case None:
             complain(f"nobody has accepted {run_id} yet: `ropewalk status`, `ropewalk show {run_id}`", style="yellow")
     return 0

@@ -29,7 +29,8 @@ def up(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     Example: ropewalk up
     """
     place = layout(state_dir)
-    if is_up(place):
+    was_up = is_up(place)
+    if was_up:
         state, note = running_state(place), "the stack is already running"
     elif as_json or not console.is_terminal:
         state, note = bring_up(place, lambda _: None), "the stack is ready"
@@ -42,8 +43,9 @@ def up(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         return
     done(note)
     console.print(endpoints_view(state))
-    if moved := moved_sentence(state.ports):
+    if not was_up and (moved := moved_sentence(state.ports)):
         say(moved)
+    say("next: `ropewalk init FOLDER` writes a recipe for your data, `ropewalk submit RECIPE -f` runs it", style="dim")
 
 
 @app.command()

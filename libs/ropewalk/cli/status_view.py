@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ropewalk.cli.terminal import MOST_IN_A_LINE, console, done, print_json
+from ropewalk.cli.terminal import MOST_IN_A_LINE, console, done, print_json, say
 from ropewalk.events.foreign import one_line
 from ropewalk.local.ports import Ports, moved_ports
 from ropewalk.local.problems import Problem, what_waits
@@ -25,7 +25,7 @@ def show_status(measured: StackStatus, *, as_json: bool) -> None:
         return
     console.print(endpoints_view(measured.state))
     console.print(processes_view(measured))
-    console.print(f"API key for the OpenAI endpoint: {measured.demo_key}")
+    say(f"API key for the OpenAI endpoint: {measured.demo_key}")
     for problem in measured.problems:
         console.print(problem_view(problem), soft_wrap=True)
     if not measured.problems:
