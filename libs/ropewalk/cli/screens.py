@@ -26,7 +26,7 @@ _NUM_LINES = 4
 _INCIDENT = {True: "green", False: "yellow"}  # training that goes on is good news
 _PLAIN_SHARES = 5  # a line at every fifth of a long stage
 _WIDE = 120  # columns; below that the note of what runs stands on a line of its own
-_QUIET_S = 10.0  # without news for so long, the screen says so
+_QUIET_S = 60.0  # without news for longer than a stage on a small machine is silent, the screen says so
 
 
 class LiveScreen:

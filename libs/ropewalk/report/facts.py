@@ -158,7 +158,7 @@ def _traffic(card: ReportCard) -> list[tuple[str, str, str]]:
 
 def _alarm(card: ReportCard) -> tuple[str, str, str]:
     if not card.alarms:
-        return ("drift alarm", "none", NOT_IN_LOG)
+        return ("drift alarm", "none", "nothing has changed since the watch began, or it has not begun")
     first, *others = card.alarms
     also = f" (also: {', '.join(alarm.signal for alarm in others)})" if others else ""
     return ("drift alarm", first.signal, first.detail.removeprefix(f"{first.signal}: ") + also)
