@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ropewalk.events.consumers import sink
 from ropewalk.events.monitoring import AcknowledgeAlarm, Rebaseline
 from ropewalk.events.run import StageCompleted
+from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
 from ropewalk.monitor.adapters.embedded import Engine
-from ropewalk.monitor.adapters.facade import Account, Facade, serve
+from ropewalk.monitor.adapters.facade import Facade, serve
 from ropewalk.monitor.adapters.projections import LiveProjector
 from ropewalk.monitor.adapters.sink import Feed, Sink
 from ropewalk.monitor.adapters.watcher import Watcher
@@ -71,7 +72,9 @@ async def keep_tables(service: Service, settings: Settings, watching: Watching) 
             tasks.create_task(Sink(store, SIGNALS).run(service.bus, monitor.sink_wait_s))
             tasks.create_task(Sink(store, EVENTS).run(service.bus, monitor.sink_wait_s))
             if not monitor.clickhouse_url:
-                tasks.create_task(serve(_facade(settings), monitor.host, monitor.port))
+                facade = _facade(settings)
+                service.health.add(facade.slots.reason)
+                tasks.create_task(serve(facade, monitor.host, monitor.port))
             await watcher.restore()
             watching.watcher = watcher
             tasks.create_task(requests.run(service.bus, monitor.sink_wait_s))
@@ -95,8 +98,9 @@ def _facade(settings: Settings) -> Facade:
     found = accounts(settings.monitor)
     if not found:
         logger.warning("nobody may use the ClickHouse interface: set ROPEWALK_MONITOR_TOKEN")
-    address = engine_address(settings.data_dir, settings.monitor.max_memory_mb)
-    return Facade(Engine(address, settings.monitor.query_seconds), found)
+    memory_mb = settings.monitor.max_memory_mb
+    engine = Engine(engine_address(settings.data_dir, memory_mb), settings.monitor.query_seconds, memory_mb)
+    return Facade(engine, found)
 
 
 async def _opened_store(settings: Settings) -> ClickHouse:

@@ -112,7 +112,9 @@ def test_settings_in_the_url_apply_to_this_request_only(interface):
 
 
 def test_an_unknown_setting_is_refused(interface):
-    answer = get(interface, "SELECT 1", no_such_setting="1")
+    assert get(interface, "SELECT 1", no_such_setting="1").status_code == 403
+    unknown = {"query": "SELECT 1", "no_such_setting": "1"}
+    answer = httpx.post(interface.url, params=unknown, auth=interface.writer)
     assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (404, "115")
 
 

@@ -1,6 +1,7 @@
 """The engine in this process, for the HTTP interface: one fresh handle per request, as a session of its own.
 
-Settings of one request cannot leak into another, and a reader's handle is put into the engine's read-only mode.
+Settings of one request cannot leak into another, a reader's handle is put into the engine's read-only mode, and the
+limits of the interface hold for everybody.
 """
 
 import re
@@ -10,18 +11,27 @@ from typing import Any
 
 import chdb
 
+from ropewalk.events.foreign import one_line, quoted
+from ropewalk.monitor.domain.allowed import limited
 from ropewalk.monitor.domain.statements import split_insert
 
 _CODE = re.compile(r"Code: (\d+)\.")
-_SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KIND = re.compile(r"\(([A-Z_]{3,64})\)")
+_SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 UNKNOWN_SETTING = 115
+_RESULT_BYTES = 128 * 1024**2
+_MARK_SETTING = "log_comment"  # by which a running statement is found again
+_TEXT_LIMIT = 600  # an error of the engine may quote what it has read, at any length
+_SLOT_SHARE = 4  # of the engine's memory: what one statement may use
 
 
 class EngineError(Exception):
-    """The engine refused a statement. `code` is ClickHouse's number."""
+    """The engine refused a statement. `code` is ClickHouse's number; the text is cut, and on one line."""
 
     def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
+        kinds = _KIND.findall(text[-4_000:])
+        shown = one_line(text, _TEXT_LIMIT)
+        super().__init__(shown if not kinds or kinds[-1] in shown else f"{shown} ({kinds[-1]})")
         self.code = code
 
 
@@ -51,31 +61,47 @@ class Answer:
 class Engine:
     """Runs statements on the engine that `open_embedded` has opened. Blocking; any number of threads may call it."""
 
-    def __init__(self, address: str, query_seconds: int) -> None:
+    def __init__(self, address: str, query_seconds: float, memory_mb: int = 1024) -> None:
+        self.query_seconds = query_seconds
         self._address = address
-        self._limits = {"max_execution_time": str(query_seconds), "max_result_bytes": str(256 * 1024**2)}
+        self._ceilings = {
+            "max_execution_time": query_seconds,
+            "max_result_bytes": _RESULT_BYTES,
+            "max_memory_usage": memory_mb * 1024**2 // _SLOT_SHARE,
+        }
 
-    def run(self, statement: Statement) -> Answer:
-        """Raises EngineError."""
+    def run(self, statement: Statement, mark: str = "") -> Answer:
+        """`kill(mark)` ends it from another thread. Raises EngineError, ForbiddenError."""
+        settings = limited(statement.settings, self._ceilings, reader=statement.read_only)
         try:
             handle = chdb.connect(self._address)
             try:
-                self._prepare(handle, statement)
+                _prepare(handle, statement, settings | {_MARK_SETTING: mark})
                 return _insert(handle, statement) or _query(handle, statement)
             finally:
                 handle.close()
         except RuntimeError as error:
             raise _engine_error(str(error)) from None
 
-    def _prepare(self, handle: Any, statement: Statement) -> None:
-        settings = self._limits | dict(statement.settings)
-        if statement.read_only:
-            settings["readonly"] = "1"  # last, as nothing can be set after it
-        handle.query(f"USE {_quoted(statement.database, '`')}")
-        for name, value in settings.items():
-            if not _SETTING_NAME.fullmatch(name):
-                raise EngineError(UNKNOWN_SETTING, f"Code: {UNKNOWN_SETTING}. DB::Exception: Unknown setting {name!r}")
-            handle.query(f"SET {name} = {_quoted(value)}")
+    def kill(self, mark: str) -> None:
+        """Have the engine give up a statement that runs. Nothing happens if it does not run (yet, or any more)."""
+        handle = chdb.connect(self._address)
+        try:
+            handle.query(f"KILL QUERY WHERE Settings['{_MARK_SETTING}'] = {_quoted(mark)} ASYNC")
+        finally:
+            handle.close()
+
+
+def _prepare(handle: Any, statement: Statement, settings: Mapping[str, str]) -> None:
+    handle.query(f"USE {_quoted(statement.database, '`')}")
+    for name, value in settings.items():
+        if not _SETTING_NAME.fullmatch(name):
+            raise EngineError(
+                UNKNOWN_SETTING, f"Code: {UNKNOWN_SETTING}. DB::Exception: Unknown setting {quoted(name)}"
+            )
+        handle.query(f"SET {name} = {_quoted(value)}")
+    if statement.read_only:
+        handle.query("SET readonly = 1")  # last, as nothing can be set after it
 
 
 def _insert(handle: Any, statement: Statement) -> Answer | None:

@@ -1,162 +1,161 @@
 """ClickHouse's HTTP interface over the engine in this process, for clickhouse-connect, curl and dashboards.
 
-Not served: sessions (temporary tables), external tables, native block compression.
+A request is heard in this order: who asks, its body (bounded), a slot, then the statement in a thread; a client that
+leaves ends its statement, and a slot is held until its answer has been taken. Not served: sessions (temporary tables),
+external tables, native block compression.
 """
 
 import asyncio
 import contextlib
-import hmac
 import json
-import logging
-import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import anyio
-import uvicorn
-from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from ropewalk.monitor.adapters.accounts import AUTHENTICATION_FAILED, REQUIRED_PASSWORD, Account, account_of
 from ropewalk.monitor.adapters.embedded import Answer, Engine, EngineError, Statement
-from ropewalk.monitor.adapters.http_request import compressed, credentials, statement_of
+from ropewalk.monitor.adapters.http_request import (
+    READER_BYTES,
+    WRITER_BYTES,
+    Asked,
+    asked,
+    compressed,
+    query_id_of,
+    statement_of,
+)
+from ropewalk.monitor.adapters.running import GoneError, Runner
+from ropewalk.monitor.adapters.slots import TOO_MANY_QUERIES, Slots
+from ropewalk.monitor.domain.allowed import check_formats
 from ropewalk.monitor.domain.statements import ForbiddenError, check_read, output_format
+from ropewalk.runtime.http_server import listen, serve_http
 
-logger = logging.getLogger(__name__)
-
-READONLY, AUTHENTICATION_FAILED, REQUIRED_PASSWORD = 164, 516, 194
+READONLY = 164
 _NOT_FOUND = {46, 47, 50, 56, 60, 73, 81, 115}
 _BAD_REQUEST = {6, 26, 27, 36, 38, 41, 42, 43, 53, 62, 69, 70, 72, 117, 130, 131, 184, 386, 403, 456, 457}
 _STATUS = (
     dict.fromkeys(_NOT_FOUND, 404)
     | dict.fromkeys(_BAD_REQUEST, 400)
-    | {READONLY: 403, AUTHENTICATION_FAILED: 403, REQUIRED_PASSWORD: 401, 48: 501, 159: 408, 202: 503}
+    | {READONLY: 403, AUTHENTICATION_FAILED: 403, REQUIRED_PASSWORD: 401, 48: 501, 159: 408, TOO_MANY_QUERIES: 503}
 )
 _CONTENT_TYPES = {"JSON": "application/json; charset=UTF-8", "CSV": "text/csv; charset=UTF-8"}
-_MAX_QUERIES = 4
 _OWN_NAMES = ["127.0.0.1", "localhost"]
+_PIECE_BYTES = 256 * 1024
+_TAKING_S = 60.0  # a client that has not taken its answer by then is closed: it holds memory and a slot
 
 
-@dataclass(frozen=True, kw_only=True)
-class Account:
-    """Who may come in. An empty password lets `default` in, and nobody else."""
+@dataclass(frozen=True)
+class _Result:
+    """What goes back: the answer, encoded as the client wants it."""
 
-    user: str
-    password: str
-    read_only: bool = True
+    statement: Statement
+    answer: Answer
+    body: bytes
+    encoding: str = ""
 
 
 class Facade:
     """The routes."""
 
     def __init__(self, engine: Engine, accounts: tuple[Account, ...]) -> None:
+        self.slots = Slots()
         self._engine = engine
+        self._runner = Runner(engine)
         self._accounts = accounts
-        self._limiter = CapacityLimiter(_MAX_QUERIES)
 
     def app(self) -> Starlette:
         """The ASGI application. Who lets anonymous readers in must be asked by its own name, or a web page whose
         name was bound to this address could read along."""
-        open_to_all = any(not account.password for account in self._accounts)
+        open_to_all = any(account.anonymous for account in self._accounts)
         return Starlette(
             middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_OWN_NAMES)] if open_to_all else [],
             routes=[
                 Route("/ping", _ok, methods=["GET", "HEAD"]),
                 Route("/replicas_status", _ok, methods=["GET"]),
-                Route("/", self._query, methods=["GET", "POST", "HEAD"]),
+                Route("/", self, methods=["GET", "POST", "HEAD"]),
             ],
         )
 
-    def account_of(self, request: Request) -> Account:
-        """Raises EngineError for a stranger. A bearer token or a key alone is enough."""
-        user, password = credentials(request)
-        for account in self._accounts:
-            if user in (account.user, "") and _same(password, account.password) and (user or password):
-                return account
-            if account.user == "default" and user in ("default", "") and not password and not account.password:
-                return account
-        code = AUTHENTICATION_FAILED if user or password else REQUIRED_PASSWORD
-        shown = user or "default"
-        raise EngineError(
-            code,
-            f"Code: {code}. DB::Exception: {shown}: Authentication failed: password is incorrect, or there is no user "
-            f"with such name. (AUTHENTICATION_FAILED)",
-        )
-
-    async def _query(self, request: Request) -> Response:
-        query_id = request.query_params.get("query_id") or str(uuid.uuid4())
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, from its head to the last byte of its answer."""
+        request = Request(scope, receive)
+        query_id = str(uuid.uuid4())
         try:
-            account = self.account_of(request)
-            statement = await statement_of(request, read_only=account.read_only)
-            if not statement.raw.strip():
-                return PlainTextResponse("Ok.\n")
-            sql = statement.raw.decode("utf-8", "replace")
-            if statement.read_only:
-                check_read(sql, statement.parameters)
-            answer = await anyio.to_thread.run_sync(self._engine.run, statement, limiter=self._limiter)
+            query_id = query_id_of(request) or query_id
+            account = account_of(request, self._accounts)
+            heard = await asked(request, READER_BYTES if account.read_only else WRITER_BYTES)
+            async with self.slots.taken(anonymous=account.anonymous):
+                result = await self._result(heard, account, receive)
+                await _sent(_answered(result, query_id), scope, receive, send)
         except ForbiddenError as error:
-            return _failed(EngineError(READONLY, f"Code: {READONLY}. DB::Exception: {error} (READONLY)"), query_id)
+            refused = EngineError(READONLY, f"Code: {READONLY}. DB::Exception: {error} (READONLY)")
+            await _failed(refused, query_id)(scope, receive, send)
         except EngineError as error:
-            return _failed(error, query_id)
-        return _answered(request, statement, answer, query_id)
+            await _failed(error, query_id)(scope, receive, send)
+        except (ClientDisconnect, GoneError):
+            return
+
+    async def _result(self, heard: Asked, account: Account, receive: Receive) -> _Result:
+        gone = asyncio.ensure_future(_left(receive))
+        try:
+            return await self._runner.run(lambda mark: self._work(heard, account, mark), gone)
+        finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+
+    def _work(self, heard: Asked, account: Account, mark: str) -> _Result:
+        """In a thread. Raises EngineError, ForbiddenError."""
+        statement = statement_of(heard, read_only=account.read_only)
+        if not statement.raw.strip():
+            return _Result(statement, Answer(), b"Ok.\n")
+        if statement.read_only:
+            sql = statement.raw.decode("utf-8", "replace")
+            check_read(sql, statement.parameters)
+            check_formats(sql, statement.default_format)
+        answer = self._engine.run(statement, mark)
+        return _Result(statement, answer, *compressed(answer.body, heard))
 
 
 class PortTakenError(OSError):
     """Somebody else listens where the interface should."""
 
 
-class _Server(uvicorn.Server):
-    """uvicorn wakes ten times a second to see whether it should end; this one is told."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ended = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        await self.ended.wait()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the service."""
-        yield
-
-
 async def serve(facade: Facade, host: str, port: int) -> None:
     """Listen until cancelled; running queries get a moment to end. Raises PortTakenError."""
     try:
-        listener = socket.create_server((host, port))
+        listener = listen(host, port)
     except OSError as error:
         raise PortTakenError(f"cannot listen on {host}:{port} ({error}): set ROPEWALK_MONITOR_PORT") from None
-    config = uvicorn.Config(
-        facade.app(),
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        date_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=2,
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        await asyncio.shield(task)
-    finally:
-        server.ended.set()
-        await task
+    await serve_http(facade.app(), listener, grace_s=2)
 
 
 async def _ok(_: Request) -> Response:
     return PlainTextResponse("Ok.\n")
 
 
-def _answered(request: Request, statement: Statement, answer: Answer, query_id: str) -> Response:
-    body, encoding = compressed(answer.body, request)
-    fmt = output_format(statement.raw.decode("utf-8", "replace"), statement.default_format)
+async def _left(receive: Receive) -> None:
+    """Ends when the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _sent(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand the answer over, as fast as the client takes it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_TAKING_S):
+            await response(scope, receive, send)
+
+
+def _answered(result: _Result, query_id: str) -> Response:
+    answer, statement = result.answer, result.statement
+    fmt = output_format(statement.raw[-_PIECE_BYTES:].decode("utf-8", "replace"), statement.default_format)
     summary = {
         "read_rows": str(answer.rows_read),
         "read_bytes": str(answer.bytes_read),
@@ -166,13 +165,20 @@ def _answered(request: Request, statement: Statement, answer: Answer, query_id: 
     headers = {
         "X-ClickHouse-Summary": json.dumps(summary),
         "X-ClickHouse-Query-Id": query_id,
-        "X-ClickHouse-Format": fmt,
+        "X-ClickHouse-Format": fmt if fmt.isascii() else "",
         "X-ClickHouse-Timezone": "UTC",
         "X-ClickHouse-Server-Display-Name": "ropewalk",
+        "Content-Length": str(len(result.body)),
     }
-    if encoding:
-        headers["Content-Encoding"] = encoding
-    return Response(body, headers=headers, media_type=_content_type(fmt))
+    if result.encoding:
+        headers["Content-Encoding"] = result.encoding
+    return StreamingResponse(_pieces(result.body), headers=headers, media_type=_content_type(fmt))
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    """A slow client holds one piece in the connection's buffer, not all of it."""
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
 
 
 def _content_type(fmt: str) -> str:
@@ -186,7 +192,3 @@ def _failed(error: EngineError, query_id: str) -> Response:
     if error.code in (REQUIRED_PASSWORD, AUTHENTICATION_FAILED):
         headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
     return PlainTextResponse(f"{error}\n", status_code=_STATUS.get(error.code, 500), headers=headers)
-
-
-def _same(given: str, expected: str) -> bool:
-    return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())

@@ -1,33 +1,53 @@
 """From an HTTP request as ClickHouse's clients send it to a statement: who asks, what, with which settings.
 
+Only the raw bytes are read in the event loop. Whatever costs time with their number (decompressing, parsing, scanning)
+is `statement_of`, which blocks and is called in a thread.
+
 https://clickhouse.com/docs/interfaces/http
 """
 
 import base64
-import binascii
-import email.parser
-import email.policy
 import gzip
-import zlib
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import lz4.frame  # type: ignore[import-untyped]  # the package has no types
 import zstandard
 from starlette.requests import Request
 
+from ropewalk.events.foreign import quoted
+from ropewalk.monitor.adapters.decompression import CodingError, UnknownCodingError, decompressed
 from ropewalk.monitor.adapters.embedded import EngineError, Statement
 
 NOT_IMPLEMENTED = 48
 BAD_ARGUMENTS = 36
-_MAX_BODY_BYTES = 256 * 1024**2
+READER_BYTES = 4 * 1024**2  # a question with its parameters
+WRITER_BYTES = 256 * 1024**2  # rows
+_MAX_FIELDS = 1_000
+_FORMAT = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
+_QUERY_ID = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
+_BOUNDARY = re.compile(r'boundary="?([^";]{1,200})')
+_FIELD = re.compile(rb'content-disposition:[^\r\n]*?\bname="([^"\r\n]{1,200})"([^\r\n]*)', re.IGNORECASE)
 # parameters that speak to the transport, not to the engine
 _TRANSPORT = {
     "query", "database", "default_format", "user", "password", "quota_key", "query_id", "session_id", "session_timeout",
     "session_check", "session_timezone", "wait_end_of_query", "buffer_size", "client_protocol_version", "role",
     "send_progress_in_http_headers", "http_headers_progress_interval_ms", "enable_http_compression", "compress",
     "decompress", "readonly", "stacktrace", "add_http_cors_header", "http_write_exception_in_output_format",
+    "log_comment",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request with its body as it came."""
+
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def credentials(request: Request) -> tuple[str, str]:
@@ -39,7 +59,7 @@ def credentials(request: Request) -> tuple[str, str]:
     if scheme.lower() == "basic":
         try:
             user, _, password = base64.b64decode(value).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return "", ""
         return user, password
     if scheme.lower() == "bearer":
@@ -47,29 +67,52 @@ def credentials(request: Request) -> tuple[str, str]:
     return query.get("user", ""), query.get("password", "")
 
 
-async def statement_of(request: Request, *, read_only: bool) -> Statement:
-    """Raises EngineError for what cannot be understood."""
-    values = dict(request.query_params)
-    body = _decompressed(await _body(request), request.headers.get("content-encoding", ""))
-    form, body = _form(request.headers.get("content-type", ""), body)
+def query_id_of(request: Request) -> str:
+    """What the client calls its request; empty if it does not. Raises EngineError: it comes back in a header."""
+    given = request.query_params.get("query_id", "")
+    if given and not _QUERY_ID.fullmatch(given):
+        raise _error(BAD_ARGUMENTS, f"query_id has at most 128 letters, digits and signs, not {quoted(given)}")
+    return given
+
+
+async def asked(request: Request, limit: int) -> Asked:
+    """Read the body. Raises EngineError for more than `limit` bytes, as soon as they are announced or here."""
+    too_long = _error(BAD_ARGUMENTS, f"a body may have {limit:,} bytes: send what you have in several requests")
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise too_long
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise too_long
+    return Asked(method=request.method, query=request.query_params, headers=request.headers, body=b"".join(chunks))
+
+
+def statement_of(asked: Asked, *, read_only: bool) -> Statement:
+    """Blocking. Raises EngineError for what cannot be understood."""
+    values = dict(asked.query)
+    form, body = _form(asked.headers.get("content-type", ""), _body(asked, READER_BYTES if read_only else WRITER_BYTES))
     values |= form
     if values.get("compress") == "1" or values.get("decompress") == "1":
         raise _error(NOT_IMPLEMENTED, "the native block compression is not served: use Content-Encoding")
-    sql = values.get("query", "").encode()
+    sql = values.get("query", "").encode("utf-8", "replace")
     return Statement(
         raw=sql + b"\n" + body if sql and body else sql or body,
-        default_format=values.get("default_format") or request.headers.get("x-clickhouse-format") or "TabSeparated",
-        database=values.get("database") or request.headers.get("x-clickhouse-database") or "ropewalk",
+        default_format=_format(
+            values.get("default_format") or asked.headers.get("x-clickhouse-format") or "TabSeparated"
+        ),
+        database=values.get("database") or asked.headers.get("x-clickhouse-database") or "ropewalk",
         parameters={name[6:]: value for name, value in values.items() if name.startswith("param_")},
         settings=_settings(values),
-        read_only=read_only or request.method != "POST",
+        read_only=read_only or asked.method != "POST",
     )
 
 
-def compressed(body: bytes, request: Request) -> tuple[bytes, str]:
+def compressed(body: bytes, asked: Asked) -> tuple[bytes, str]:
     """The body as the client wants it, and the name of the encoding; only if it asked by enable_http_compression."""
-    accepted = request.headers.get("accept-encoding", "")
-    if request.query_params.get("enable_http_compression", "0") in ("0", "") or len(body) < 512:
+    accepted = asked.headers.get("accept-encoding", "")
+    if asked.query.get("enable_http_compression", "0") in ("0", "") or len(body) < 512:
         return body, ""
     if "lz4" in accepted:
         return lz4.frame.compress(body), "lz4"
@@ -82,49 +125,48 @@ def _settings(values: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if name not in _TRANSPORT and not name.startswith("param_")}
 
 
-async def _body(request: Request) -> bytes:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MAX_BODY_BYTES:
-            raise _error(BAD_ARGUMENTS, f"a body may have {_MAX_BODY_BYTES} bytes: send the rows in several inserts")
-    return b"".join(chunks)
+def _format(name: str) -> str:
+    if not _FORMAT.fullmatch(name):
+        raise _error(BAD_ARGUMENTS, f"{quoted(name)} is no name of a format: use JSON or CSV, say")
+    return name
 
 
-def _decompressed(body: bytes, encoding: str) -> bytes:
+def _body(asked: Asked, limit: int) -> bytes:
     try:
-        match encoding:
-            case "" | "identity":
-                return body
-            case "gzip":
-                return gzip.decompress(body)
-            case "deflate":
-                return zlib.decompress(body)
-            case "lz4":
-                return bytes(lz4.frame.decompress(body))
-            case "zstd":
-                return zstandard.ZstdDecompressor().decompressobj().decompress(body)
-    except (OSError, EOFError, RuntimeError, zlib.error, zstandard.ZstdError) as error:
-        raise _error(BAD_ARGUMENTS, f"the body is not {encoding}: {error}") from None
-    raise _error(NOT_IMPLEMENTED, f"Content-Encoding {encoding!r} is not served: use gzip, deflate, lz4 or zstd")
+        return decompressed(asked.body, asked.headers.get("content-encoding", ""), limit)
+    except UnknownCodingError as error:
+        raise _error(NOT_IMPLEMENTED, str(error)) from None
+    except CodingError as error:
+        raise _error(BAD_ARGUMENTS, str(error)) from None
 
 
 def _form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
     """Fields of a form, which is how clients send a statement too long for the URL."""
     if content_type.startswith("application/x-www-form-urlencoded") and body.startswith((b"query=", b"param_")):
-        return dict(parse_qsl(body.decode(), keep_blank_values=True)), b""
-    if not content_type.startswith("multipart/form-data"):
-        return {}, body
-    head = f"Content-Type: {content_type}\r\n\r\n".encode()
-    fields = {}
-    for part in email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body).iter_parts():
-        if part.get_filename():
+        try:
+            fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+        except ValueError as error:
+            raise _error(BAD_ARGUMENTS, f"the form cannot be read: {error}") from None
+        return dict(fields), b""
+    if content_type.startswith("multipart/form-data"):
+        return _parts(content_type, body), b""
+    return {}, body
+
+
+def _parts(content_type: str, body: bytes) -> dict[str, str]:
+    """The fields of a multipart form. It is split flat: forms within forms are no fields."""
+    boundary = _BOUNDARY.search(content_type)
+    pieces = body.split(b"--" + boundary.group(1).encode(), _MAX_FIELDS)[1:] if boundary else []
+    fields: dict[str, str] = {}
+    for piece in pieces:
+        head, blank, content = piece.partition(b"\r\n\r\n")
+        named = _FIELD.search(head)
+        if not blank or named is None:
+            continue
+        if b"filename" in named.group(2).lower():
             raise _error(NOT_IMPLEMENTED, "external tables are not served")
-        payload = part.get_payload(decode=True)
-        name = part.get_param("name", header="content-disposition")
-        fields[str(name)] = payload.decode() if isinstance(payload, bytes) else ""
-    return fields, b""
+        fields[named.group(1).decode("utf-8", "replace")] = content.removesuffix(b"\r\n").decode("utf-8", "replace")
+    return fields
 
 
 def _error(code: int, text: str) -> EngineError:

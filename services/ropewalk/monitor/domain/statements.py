@@ -8,9 +8,17 @@ files, the network or this process. Where the scan below could misread a stateme
 import re
 from collections.abc import Mapping
 
+from ropewalk.events.foreign import quoted
+
 _READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
+# Possessive, and with an end for what does not end: whatever comes is read once, in linear time.
 _STRING_OR_COMMENT = re.compile(
-    r"""'(?:[^'\\]|\\.|'')*'|(?P<name>"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)|--[^\r\n]*|/\*.*?\*/""", re.DOTALL
+    r"""'(?:[^'\\]|\\.|'')*+(?:'|(?P<open>\\?\Z))
+    | (?P<name>"(?:[^"\\]|\\.|"")*+" | `(?:[^`\\]|\\.|``)*+`)
+    | (?P<open_name>["`].*+)
+    | --[^\r\n]*+
+    | /\*(?:[^*]|\*(?!/))*+(?:\*/|(?P<open_comment>\Z))""",
+    re.DOTALL | re.VERBOSE,
 )
 # other ways to begin or end a string, a comment or a name
 _ODD_SIGNS = re.compile(r"[‘’“”$#\0]|\r(?!\n)|\\")
@@ -22,10 +30,17 @@ _OUTSIDE = re.compile(
     | ai(classify|embed|extract|filter|generate|redact|similarity|translate) )\b""",
     re.IGNORECASE,
 )
+_INSERT_HEAD_BYTES = 64 * 1024
 _INSERT_HEAD = re.compile(
     rb"\s*(INSERT\s+INTO\b.*?)\s+FORMAT\s+(\w+)(?:\s*;)?(?:[ \t]*\r?\n|[ \t]+|$)", re.IGNORECASE | re.DOTALL
 )
-_TRAILING_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
+_FORMAT = re.compile(r"\bFORMAT\s++(?=(\w++))", re.IGNORECASE)  # the next one may begin with the word that follows
+# what may follow a column that is called `format`; no format is called so
+_KEYWORD = re.compile(
+    "FORMAT|FROM|AS|IN|IS|NOT|AND|OR|LIKE|ILIKE|BETWEEN|ASC|DESC|NULLS|THEN|ELSE|END|WHEN|GLOBAL|UNION|INTERSECT"
+    "|EXCEPT|LIMIT|OFFSET|ORDER|GROUP|HAVING|WHERE|PREWHERE|QUALIFY|WINDOW|SETTINGS|USING|ON|JOIN|DIV|MOD|WITH",
+    re.IGNORECASE,
+)
 
 
 class ForbiddenError(ValueError):
@@ -33,8 +48,17 @@ class ForbiddenError(ValueError):
 
 
 def skeleton(sql: str) -> str:
-    """The statement without comments and strings; quoted names stay, without their quotes."""
-    return _STRING_OR_COMMENT.sub(lambda match: f" {match['name'][1:-1]} " if match["name"] else " ", sql)
+    """The statement without comments and strings; quoted names stay, without their quotes.
+
+    Raises ForbiddenError where one of them does not end.
+    """
+    return _STRING_OR_COMMENT.sub(_blank, sql)
+
+
+def _blank(match: re.Match[str]) -> str:
+    if match.lastgroup not in (None, "name"):
+        raise ForbiddenError(f"the statement ends within what begins with {quoted(match.group()[:20])}")
+    return f" {match['name'][1:-1]} " if match["name"] else " "
 
 
 def check_read(sql: str, parameters: Mapping[str, str]) -> None:
@@ -56,13 +80,20 @@ def check_read(sql: str, parameters: Mapping[str, str]) -> None:
 
 def split_insert(raw: bytes) -> tuple[str, str, bytes] | None:
     """`INSERT … FORMAT X` and its data: (statement, format, data); None for anything else."""
-    match = _INSERT_HEAD.match(raw)
+    match = _INSERT_HEAD.match(raw[:_INSERT_HEAD_BYTES])
     if match is None:
         return None
     return match.group(1).decode(), match.group(2).decode(), raw[match.end() :]
 
 
+def formats_in(sql: str) -> list[str]:
+    """The formats that a statement names, in order. Raises ForbiddenError."""
+    return [name for name in _FORMAT.findall(skeleton(sql)) if not _KEYWORD.fullmatch(name)]
+
+
 def output_format(sql: str, default: str) -> str:
     """The format that the result will have."""
-    match = _TRAILING_FORMAT.search(skeleton(sql))
-    return match.group(1) if match else default
+    try:
+        return [default, *formats_in(sql)][-1]
+    except ForbiddenError:  # a writer's: the engine has read it its own way
+        return default
