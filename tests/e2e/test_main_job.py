@@ -11,7 +11,7 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 
-from ropewalk.client import Client, blocking
+from ropewalk.client import Client, blocking, clickhouse
 from ropewalk.events.access import SERVICE_USERS, emitted_by
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ParityCertified
@@ -148,10 +148,7 @@ def test_triton_answers_over_http(stack, promoted) -> None:
 
 
 def test_requests_reach_clickhouse_and_every_named_query_runs(stack, promoted) -> None:
-    port = stack.port("clickhouse_http")
-    client = clickhouse_connect.get_client(
-        host="127.0.0.1", port=port, username="ropewalk", password=stack.settings.clickhouse_token
-    )
+    client = clickhouse_connect.get_client(**clickhouse(stack.settings))
     sql = "SELECT count() FROM ropewalk.inference WHERE model = {model:String} AND status = 200"
     rows = 0
     for _ in range(100):

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ropewalk.cli.terminal import MOST_IN_A_LINE, console, done, print_json, say
 from ropewalk.events.foreign import one_line
+from ropewalk.local.curl import SQL_USER
 from ropewalk.local.ports import Ports, moved_ports
 from ropewalk.local.problems import Problem, what_waits
 from ropewalk.local.stack import StackStatus
@@ -26,6 +27,8 @@ def show_status(measured: StackStatus, *, as_json: bool) -> None:
     console.print(endpoints_view(measured.state))
     console.print(processes_view(measured))
     say(f"API key for the OpenAI endpoint: {measured.demo_key}")
+    say(f"token of the SQL user {SQL_USER}: {measured.sql_token}")
+    say(f"  {measured.curl}")
     for problem in measured.problems:
         console.print(problem_view(problem), soft_wrap=True)
     if not measured.problems:
@@ -87,6 +90,9 @@ def status_json(measured: StackStatus) -> dict[str, Any]:
         "endpoints": measured.endpoints.model_dump(),
         "state_dir": measured.state.state_dir,
         "demo_key": measured.demo_key,
+        "sql_user": SQL_USER,
+        "sql_token": measured.sql_token,
+        "curl": measured.curl,
         "phase": measured.state.phase,
         "problems": [problem_json(problem) for problem in measured.problems],
         "waiting": asdict(what_waits(measured.seen)),

@@ -7,12 +7,13 @@
         async for stored in client.follow(run_id):
             print(stored.message)
 
-`blocking` has the same for programs without an event loop. Everything goes over the bus and public HTTP; the SDK
-knows no service.
+`clickhouse()` is what ClickHouse's own client must be told. `blocking` has the same for programs without an event
+loop. Everything goes over the bus and public HTTP; the SDK knows no service.
 """
 
 from ropewalk.client.client import Client
 from ropewalk.client.errors import ClientError
 from ropewalk.client.settings import ClientSettings, find_settings
+from ropewalk.client.sql import clickhouse
 
-__all__ = ["Client", "ClientError", "ClientSettings", "find_settings"]
+__all__ = ["Client", "ClientError", "ClientSettings", "clickhouse", "find_settings"]

@@ -7,13 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ropewalk.local.credentials import Credentials
-from ropewalk.local.env import process_environment
+from ropewalk.local.env import process_environment, system_address
 from ropewalk.local.errors import StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.names import SERVICES
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports
-from ropewalk.local.probes import ServicePings, all_ready, http_answers, socket_accepts, stuck_after_full_disk
+from ropewalk.local.probes import (
+    ServicePings,
+    all_ready,
+    broker_serves,
+    http_answers,
+    socket_accepts,
+    stuck_after_full_disk,
+)
 from ropewalk.local.spec import Probe, ProcessSpec
 from ropewalk.local.state import endpoints_of
 from ropewalk.runtime.sockets import socket_folder
@@ -37,13 +44,13 @@ class Plan:
 
 def broker(plan: Plan) -> ProcessSpec:
     """nats-server, which everything else needs."""
-    monitor = f"http://{LOOPBACK}:{plan.ports.nats_monitor}"
+    address = system_address(plan.ports, plan.credentials)
     return ProcessSpec(
         name="nats-server",
         command=(program("nats-server"), "--config", str(plan.layout.nats_config)),
         environment=plan.environment("nats-server"),
-        ready=http_answers(f"{monitor}/healthz?js-enabled-only=true"),
-        stuck=stuck_after_full_disk(f"{monitor}/healthz", plan.layout.nats_store),
+        ready=broker_serves(address),
+        stuck=stuck_after_full_disk(address, plan.layout.nats_store),
     )
 
 
@@ -56,7 +63,7 @@ def _ray(plan: Plan) -> ProcessSpec:
     options = {
         "--node-ip-address": LOOPBACK,
         "--port": plan.ports.ray,
-        "--ray-client-server-port": plan.ports.ray_client,
+        "--ray-client-server-port": 0,  # none
         "--dashboard-agent-listen-port": plan.ports.ray_dashboard_agent,
         "--min-worker-port": 0,  # 0: any free port
         "--max-worker-port": 0,

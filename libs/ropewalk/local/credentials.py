@@ -19,6 +19,7 @@ class Credentials(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     nats_password: str = Field(default_factory=_secret, repr=False, description="of the operator, for plain clients")
+    system_password: str = Field(default_factory=_secret, repr=False, description="of the server's own account")
     demo_key: str = Field(default_factory=lambda: f"rw-demo-{_secret()}", repr=False)
     internal_key: str = Field(default_factory=lambda: f"rw-internal-{_secret()}", repr=False)
     clickhouse_token: str = Field(default_factory=_secret, repr=False)

@@ -6,11 +6,12 @@ from ropewalk.events.access import SERVICE_USERS
 from ropewalk.local.credentials import Credentials
 from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import Layout
-from ropewalk.local.names import MARKER, PROCESS_MARKER
+from ropewalk.local.names import MARKER, PROCESS_MARKER, SYSTEM_USER
 from ropewalk.local.ports import LOOPBACK, Ports
 from ropewalk.local.settings import inherited_environment
 from ropewalk.local.state import endpoints_of
 from ropewalk.runtime.settings import NatsSettings
+from ropewalk.runtime.wire import Address
 
 _BUS_SETTINGS = "ROPEWALK_NATS_"
 
@@ -22,7 +23,7 @@ def process_environment(name: str, layout: Layout, ports: Ports, credentials: Cr
         **{name: value for name, value in inherited.items() if not name.startswith(_BUS_SETTINGS)},
         **stack_environment(layout, ports, credentials),
         **_identity(name, layout),
-        **_ray_environment(credentials),
+        **_ray_environment(layout, credentials),
         MARKER: str(layout.state_dir),
         PROCESS_MARKER: name,
         "PYTHONUNBUFFERED": "1",
@@ -38,10 +39,10 @@ def stack_environment(layout: Layout, ports: Ports, credentials: Credentials) ->
         "ROPEWALK_NATS_URL": endpoints.nats,
         "ROPEWALK_PREPROCESSING_RAY_ADDRESS": ray_address,
         "ROPEWALK_TRAINER_RAY_ADDRESS": ray_address,
+        "ROPEWALK_TRAINER_RAY_TMP": str(layout.ray_temp / "trainer"),
         "ROPEWALK_MONITOR_HOST": LOOPBACK,
         "ROPEWALK_MONITOR_PORT": str(ports.clickhouse_http),
         "ROPEWALK_MONITOR_TOKEN": credentials.clickhouse_token,
-        "ROPEWALK_MONITOR_ANONYMOUS": "true",  # loopback only: plain `clickhouse_connect.get_client(host=…)` reads
         "ROPEWALK_SERVING_HOST": LOOPBACK,
         "ROPEWALK_SERVING_PORT": str(ports.openai),
         "ROPEWALK_SERVING_DEMO_KEY": credentials.demo_key,
@@ -64,6 +65,11 @@ def bus_settings(user: str, layout: Layout, ports: Ports) -> NatsSettings:
     )
 
 
+def system_address(ports: Ports, credentials: Credentials) -> Address:
+    """How we ask nats-server about itself."""
+    return Address(url=endpoints_of(ports).nats, user=SYSTEM_USER, password=credentials.system_password)
+
+
 def _identity(process: str, layout: Layout) -> Mapping[str, str]:
     """Only services have one: the engines (Ray, Triton) know no bus."""
     if process not in SERVICE_USERS:
@@ -71,9 +77,14 @@ def _identity(process: str, layout: Layout) -> Mapping[str, str]:
     return {"ROPEWALK_NATS_USER": process, "ROPEWALK_NATS_NKEY_FILE": str(seed_file(layout.keys, process))}
 
 
-def _ray_environment(credentials: Credentials) -> Mapping[str, str]:
-    """Ray listens on all addresses whatever it is told, so it is given a token. It reports to nobody."""
+def _ray_environment(layout: Layout, credentials: Credentials) -> Mapping[str, str]:
+    """Ray asks for a token, listens on loopback only, keeps nothing in `/tmp/ray` and reports to nobody.
+
+    It takes the machine's address for loopback's, and then listens on all, unless it is told that there is no cluster.
+    """
     return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_TMPDIR": str(layout.ray_temp),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": credentials.ray_token,
         "RAY_USAGE_STATS_ENABLED": "0",

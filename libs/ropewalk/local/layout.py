@@ -1,9 +1,21 @@
 """Where the embedded stack keeps its files, all below one state folder."""
 
 import hashlib
+import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from ropewalk.events.foreign import quoted
+from ropewalk.local.errors import LocalError
+
+_LONGEST_RAY_TEMP = 40  # bytes: what Ray adds for its Unix sockets is 62 more, and these may have 107
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+", re.ASCII)  # Ray pastes the path into command lines
+
+
+class StatePathError(LocalError):
+    """The state folder has a name that one of the engines cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +60,22 @@ class Layout:
         return self.state_dir / "nats-server.conf"
 
     @property
+    def curl_config(self) -> Path:
+        """For `curl --config`: the address and the token of the SQL interface, mode 0600, so in no command line."""
+        return self.state_dir / "sql.curl"
+
+    @property
     def reports(self) -> Path:
         """Report cards by run id."""
         return self.state_dir / "reports"
 
     @property
     def ray_temp(self) -> Path:
-        """Ray's folder: short, because the paths of its Unix sockets may have 107 bytes only."""
-        digest = hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:10]
+        """Ray's folder: here if the path is short and plain, else a short one of this user's for this folder."""
+        here = self.state_dir / "ray"
+        if len(os.fsencode(here)) <= _LONGEST_RAY_TEMP and _PLAIN.fullmatch(str(here)):
+            return here
+        digest = hashlib.sha256(f"{os.geteuid()}:{self.state_dir}".encode(errors="surrogateescape")).hexdigest()[:10]
         return Path(tempfile.gettempdir()) / f"ropewalk-ray-{digest}"
 
     def log_of(self, process: str) -> Path:
@@ -63,11 +83,18 @@ class Layout:
         return self.logs / f"{process}.log"
 
     def create(self) -> None:
-        """Make the folders, readable by their owner only. Raises OSError."""
-        self.state_dir.mkdir(parents=True, exist_ok=True)
+        """Make the folders, readable by their owner only. Raises StatePathError, OSError."""
+        name = str(self.state_dir)
+        if "?" in name or not name.isprintable():
+            raise StatePathError(
+                f"the path of the state folder, {quoted(name)}, has a '?' or a sign that cannot be printed: choose "
+                "another one with --state-dir or ROPEWALK_STATE_DIR"
+            )
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.state_dir.chmod(0o700)
         for folder in (self.logs, self.nats_store, self.reports):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
 
 
 def layout_of(state_dir: Path) -> Layout:

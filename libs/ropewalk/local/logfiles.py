@@ -1,5 +1,6 @@
 """Log files of the stack: appended by the processes themselves, rotated when a process starts."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -10,10 +11,10 @@ _TAIL_BYTES = 64 * 1024
 
 def open_log(path: Path) -> BinaryIO:
     """Open for appending; a file beyond the cap becomes `<name>.log.1` first. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
         path.replace(path.with_name(path.name + ".1"))
-    return path.open("ab")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 def tail_lines(path: Path, num_lines: int) -> list[str]:

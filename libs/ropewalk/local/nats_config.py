@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.events.access import OPERATOR, USERS, rights_of
+from ropewalk.local.broker_health import HEALTH, STREAMS
 from ropewalk.local.credentials import Credentials, write_private
 from ropewalk.local.errors import LocalError
 from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import Layout
+from ropewalk.local.names import SYSTEM_USER
 from ropewalk.local.ports import LOOPBACK, Ports
 
 _ANSWER_WITHIN = "30s"
@@ -23,10 +25,14 @@ class PlainServerError(LocalError):
 
 @dataclass(frozen=True)
 class BusAccounts:
-    """The users of a server: public keys by user, and passwords of those who may also come without a key."""
+    """The users of a server: public keys by user, and passwords of those who may also come without a key.
+
+    With a `system_password` the server can be asked about itself, on the bus instead of a port open to everybody.
+    """
 
     public_keys: Mapping[str, str]
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    system_password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,15 +49,15 @@ class BusServer:
 
     store: Path
     port: int
-    monitor_port: int
     host: str = LOOPBACK
     certificate: ServerCertificate | None = None
 
 
 def write_bus_config(layout: Layout, ports: Ports, credentials: Credentials) -> None:
     """Make the keys that are missing and tell the embedded server its users. Raises OSError, KeyFileError."""
-    accounts = BusAccounts(ensure_keys(layout.keys, USERS), {OPERATOR: credentials.nats_password})
-    server = BusServer(store=layout.nats_store, port=ports.nats, monitor_port=ports.nats_monitor)
+    keys, passwords = ensure_keys(layout.keys, USERS), {OPERATOR: credentials.nats_password}
+    accounts = BusAccounts(keys, passwords, credentials.system_password)
+    server = BusServer(store=layout.nats_store, port=ports.nats)
     write_private(layout.nats_config, nats_config(server, accounts).encode())
 
 
@@ -63,14 +69,18 @@ def nats_config(server: BusServer, accounts: BusAccounts) -> str:
     return f"""\
 server_name: ropewalk
 listen: "{server.host}:{server.port}"
-http: "{LOOPBACK}:{server.monitor_port}"
 jetstream {{
-  store_dir: "{server.store}"
+  store_dir: {quoted_path(server.store)}
   sync_interval: always
   max_memory_store: 64MB
   max_file_store: 100GB
 }}
-{_encryption(server)}{users_config(accounts)}"""
+{_encryption(server)}{_system_config(accounts)}{users_config(accounts)}"""
+
+
+def quoted_path(path: Path) -> str:
+    """As the server reads it: JSON's escapes, but letters of every script as they are."""
+    return json.dumps(str(path), ensure_ascii=False)
 
 
 def users_config(accounts: BusAccounts) -> str:
@@ -79,6 +89,15 @@ def users_config(accounts: BusAccounts) -> str:
     known += [("password", {"user": user, "password": word}, user) for user, word in accounts.passwords.items()]
     lines = [f"    # {user}, by {means}\n    {json.dumps({**who, **permissions(user)})}" for means, who, user in known]
     return "authorization {\n  users: [\n" + "\n".join(lines) + "\n  ]\n}\n"
+
+
+def _system_config(accounts: BusAccounts) -> str:
+    """The server's own account, whose one user may ask how the server is and what it holds."""
+    if not accounts.system_password:
+        return ""
+    allowed = {"publish": {"allow": [HEALTH, STREAMS]}, "subscribe": {"allow": [f"_INBOX_{SYSTEM_USER}.>"]}}
+    user = {"user": SYSTEM_USER, "password": accounts.system_password, "permissions": allowed}
+    return f"system_account: SYS\naccounts: {json.dumps({'SYS': {'users': [user]}})}\n"
 
 
 def permissions(user: str) -> dict[str, Any]:
@@ -100,8 +119,8 @@ def _encryption(server: BusServer) -> str:
         return ""
     return f"""\
 tls {{
-  cert_file: "{server.certificate.certificate}"
-  key_file: "{server.certificate.key}"
+  cert_file: {quoted_path(server.certificate.certificate)}
+  key_file: {quoted_path(server.certificate.key)}
   handshake_first: auto
   timeout: 5
 }}

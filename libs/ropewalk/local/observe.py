@@ -6,16 +6,15 @@ over plain sockets from a few threads: the asynchronous libraries take longer to
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ropewalk.local.broker_health import health
+from ropewalk.local.broker_health import streams as streams_of
 from ropewalk.local.disks import disks_of
 from ropewalk.local.layout import Layout
-from ropewalk.local.ports import LOOPBACK
 from ropewalk.local.problems import BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
 from ropewalk.local.state import StackState
 from ropewalk.projections.asking import ask_runs
@@ -31,11 +30,10 @@ _MOST_RUNS = 200
 _MOST_QUEUED = 20
 
 
-def observe(layout: Layout, state: StackState, bus_url: str, services: tuple[str, ...]) -> Seen:
-    """Ask everything at once; takes about a second at most."""
-    bus = Address(url=bus_url)
+def observe(layout: Layout, state: StackState, bus: Address, system: Address, services: tuple[str, ...]) -> Seen:
+    """Ask everything at once; takes about a second at most. `system`: as whom the server tells about itself."""
     with ThreadPoolExecutor(max_workers=len(services) + 2) as pool:
-        looking = pool.submit(_look_at_broker, f"http://{LOOPBACK}:{state.ports.nats_monitor}", bus)
+        looking = pool.submit(_look_at_broker, system, bus)
         listing = pool.submit(_over_the_bus, bus, _runs)
         answers = tuple(pool.map(lambda service: _ask(bus, service), services))
         broker, lags = looking.result()
@@ -52,29 +50,16 @@ def observe(layout: Layout, state: StackState, bus_url: str, services: tuple[str
     )
 
 
-def _look_at_broker(url: str, bus: Address) -> tuple[BrokerView, list[ConsumerLag]]:
+def _look_at_broker(system: Address, bus: Address) -> tuple[BrokerView, list[ConsumerLag]]:
     """nats-server's own words: is it well, what does it hold, which limits are near, who is behind."""
     try:
-        health = _get(f"{url}/healthz")
-        store = _get(f"{url}/jsz?streams=1&consumers=1&config=1")
+        ailment = health(system, _TIMEOUT_S)
+        store = streams_of(system, _TIMEOUT_S)
     except (OSError, ValueError):
         return BrokerView(), []
-    streams = [
-        stream for account in store.get("account_details") or [] for stream in account.get("stream_detail") or []
-    ]
-    lags = _over_the_bus(bus, lambda wire: list(_lags(wire, streams)))
-    return _view(health.get("error", ""), store, streams), lags or []
-
-
-def _get(url: str) -> Json:
-    """JSON, also from an answer that says that all is not well."""
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-            found: Json = json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            found = json.load(error)
-    return found
+    found = [stream for account in store.get("account_details") or [] for stream in account.get("stream_detail") or []]
+    lags = _over_the_bus(bus, lambda wire: list(_lags(wire, found)))
+    return _view(ailment, store, found), lags or []
 
 
 def _view(error: str, store: Json, streams: list[Json]) -> BrokerView:

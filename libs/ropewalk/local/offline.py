@@ -15,6 +15,7 @@ from ropewalk.local.errors import StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import held
 from ropewalk.local.logfiles import open_log
+from ropewalk.local.nats_config import quoted_path
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
 from ropewalk.local.processes import die_with_parent, kill_leftovers
@@ -81,5 +82,5 @@ def _config(layout: Layout, settings: NatsSettings) -> str:
 server_name: ropewalk
 listen: "{settings.url.removeprefix("nats://")}"
 authorization {{ user: "{settings.user}", password: "{settings.password}" }}
-jetstream {{ store_dir: "{layout.nats_store}", max_memory_store: 64MB, max_file_store: 100GB }}
+jetstream {{ store_dir: {quoted_path(layout.nats_store)}, max_memory_store: 64MB, max_file_store: 100GB }}
 """

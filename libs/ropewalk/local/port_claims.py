@@ -10,6 +10,8 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from ropewalk.runtime.own_folder import make_own_folder
+
 
 class PortClaims:
     """The claims of one stack, held as long as this object lives."""
@@ -23,7 +25,7 @@ class PortClaims:
         """Whether the port is ours now; False if another living stack has claimed it. Raises OSError."""
         if port in self._locks:
             return True
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        make_own_folder(self._folder)
         descriptor = os.open(self._folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,13 +16,11 @@ class Ports(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     nats: int = 4222
-    nats_monitor: int = 8222
     openai: int = 8080
     triton_http: int = 8000
     triton_grpc: int = 8001
     clickhouse_http: int = 8123
     ray: int = 6379
-    ray_client: int = 10001
     ray_dashboard_agent: int = 52365
 
 

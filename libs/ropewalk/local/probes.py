@@ -8,11 +8,13 @@ import httpx
 import nats.errors
 from nats.aio.client import Client as NatsClient
 
+from ropewalk.local import broker_health
 from ropewalk.local.disks import has_room
 from ropewalk.local.spec import Probe
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.errors import RopewalkError
 from ropewalk.runtime.settings import NatsSettings
+from ropewalk.runtime.wire import Address
 
 _TIMEOUT_S = 2.0
 # Only loopback is asked, without TLS: reading the authorities (`verify`) would take 36 ms of CPU for every question.
@@ -34,16 +36,27 @@ def http_answers(url: str, socket: Path | None = None) -> Probe:
     return probe
 
 
-def stuck_after_full_disk(url: str, store: Path) -> Probe:
-    """True when nats-server has met a full disk and there is room again: it only writes again after a restart."""
+def broker_serves(address: Address) -> Probe:
+    """Ready when the server lets us in and JetStream works."""
 
     async def probe() -> bool:
         try:
-            async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, verify=False) as client:
-                answer = await client.get(url)
-        except httpx.HTTPError:
+            return not await asyncio.to_thread(lambda: broker_health.health(address, jetstream_only=True))
+        except (OSError, ValueError):
             return False
-        return "no space left on device" in answer.text and has_room(store)
+
+    return probe
+
+
+def stuck_after_full_disk(address: Address, store: Path) -> Probe:
+    """True when the server has met a full disk and there is room again: it only writes again after a restart."""
+
+    async def probe() -> bool:
+        try:
+            said = await asyncio.to_thread(broker_health.health, address)
+        except (OSError, ValueError):
+            return False
+        return "no space left on device" in said and has_room(store)
 
     return probe
 

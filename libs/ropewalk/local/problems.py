@@ -61,7 +61,7 @@ class StreamUse:
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerView:
-    """nats-server as its monitoring port tells it. `error` is its own sentence, empty when it is well."""
+    """nats-server as it tells about itself. `error` is its own sentence, empty when it is well."""
 
     answers: bool = False
     error: str = ""

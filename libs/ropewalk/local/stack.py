@@ -12,15 +12,17 @@ from dataclasses import dataclass
 import psutil
 
 from ropewalk.local.credentials import Credentials, read_credentials
+from ropewalk.local.curl import curl_command
 from ropewalk.local.errors import StackNotRunningError, StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import READY_TIMEOUT_S, holder
 from ropewalk.local.logfiles import open_log, tail_lines
-from ropewalk.local.names import OPERATOR, PROCESS_MARKER, SERVICES, SUPERVISOR
+from ropewalk.local.names import OPERATOR, PROCESS_MARKER, SERVICES, SUPERVISOR, SYSTEM_USER
 from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, Seen, problems_of
 from ropewalk.local.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
 from ropewalk.local.state import Endpoints, ProcessState, StackState, read_state, write_state
+from ropewalk.runtime.wire import Address
 
 _POLL_S = 0.1
 _LAUNCH_TIMEOUT_S = 10.0
@@ -46,6 +48,8 @@ class StackStatus:
     state: StackState
     endpoints: Endpoints
     demo_key: str
+    sql_token: str
+    curl: str
     usage: tuple[ProcessUsage, ...]
     seen: Seen
 
@@ -112,7 +116,9 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
     endpoints = _with_secret(state.endpoints, credentials)
     by_name = _by_process(layout)
     before, began = _cpu_seconds(by_name), time.monotonic()
-    seen = observe(layout, state, endpoints.nats, SERVICES)
+    password = credentials.system_password if credentials else ""
+    system = Address(url=state.endpoints.nats, user=SYSTEM_USER, password=password)
+    seen = observe(layout, state, Address(url=endpoints.nats), system, SERVICES)
     time.sleep(max(0.0, over_s - (time.monotonic() - began)))
     after, lasted_s = _cpu_seconds(by_name), time.monotonic() - began
     usage = tuple(
@@ -124,8 +130,15 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
         )
         for process in (_supervisor_state(state), *state.processes)
     )
-    demo_key = credentials.demo_key if credentials else ""
-    return StackStatus(state=state, endpoints=endpoints, demo_key=demo_key, usage=usage, seen=seen)
+    return StackStatus(
+        state=state,
+        endpoints=endpoints,
+        demo_key=credentials.demo_key if credentials else "",
+        sql_token=credentials.clickhouse_token if credentials else "",
+        curl=curl_command(layout),
+        usage=usage,
+        seen=seen,
+    )
 
 
 def _with_secret(endpoints: Endpoints, credentials: Credentials | None) -> Endpoints:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.commands import Plan, broker, engines_and_services
 from ropewalk.local.credentials import ensure_credentials
+from ropewalk.local.curl import write_curl_config
 from ropewalk.local.env import bus_settings
 from ropewalk.local.errors import LocalError
 from ropewalk.local.layout import Layout, layout_of
@@ -27,6 +28,7 @@ from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.processes import kill_leftovers
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
+from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
 from ropewalk.runtime.settings import StorageSettings
 from ropewalk.runtime.sockets import socket_folder
 from ropewalk.runtime.topology import apply_topology
@@ -67,7 +69,7 @@ class Supervisor:
         await self._stop(problem)
 
     async def _start(self) -> None:
-        self._plan.layout.ray_temp.mkdir(mode=0o700, exist_ok=True)
+        make_own_folder(self._plan.layout.ray_temp)
         await self._start_group(broker(self._plan))
         await apply_topology(bus_settings(SUPERVISOR, self._plan.layout, self._plan.ports))
         await self._start_group(*engines_and_services(self._plan, self._pings))
@@ -104,7 +106,7 @@ class Supervisor:
 
 
 def prepare(layout: Layout) -> Plan:
-    """Repair what a killed stack left, then choose ports and secrets. Raises OSError."""
+    """Repair what a killed stack left, then choose ports and secrets. Raises LocalError, OSError."""
     kill_leftovers(layout.state_dir)
     shutil.rmtree(layout.ray_temp, ignore_errors=True)
     credentials = ensure_credentials(layout.credentials_file)
@@ -112,6 +114,7 @@ def prepare(layout: Layout) -> Plan:
     claims = PortClaims()
     ports = choose_ports(previous.ports if previous else Ports(), claims)
     write_bus_config(layout, ports, credentials)
+    write_curl_config(layout, ports, credentials)
     return Plan(layout=layout, ports=ports, credentials=credentials, claims=claims)
 
 
@@ -122,7 +125,7 @@ def _problem_of(starting: asyncio.Task[None]) -> str:
     match starting.exception():
         case None:
             return ""
-        case LocalError() as error:
+        case LocalError() | ForeignFolderError() as error:
             return str(error)
         case error:
             return f"the stack could not start: {type(error).__name__}: {error}"
@@ -130,6 +133,7 @@ def _problem_of(starting: asyncio.Task[None]) -> str:
 
 def main() -> None:
     """Supervise the state folder named by the first argument, in the background: the caller returns at once."""
+    os.umask(0o077)  # of everything below: what any process of the stack writes is for its owner only
     layout = layout_of(Path(sys.argv[1]))
     layout.create()
     if os.fork():

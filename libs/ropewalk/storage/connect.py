@@ -32,5 +32,8 @@ def connect_objects(url: str, *, endpoint: str = "", cache: Path | None = None) 
     if parts.scheme in {"s3", "memory"}:
         from ropewalk.storage.remote import RemoteObjects, open_bucket  # needs the S3 library
 
-        return RemoteObjects(open_bucket(url, endpoint=endpoint), cache=cache or Path("/tmp/ropewalk-objects"))
+        fetched = (
+            cache or Path("~/.ropewalk/cache").expanduser()
+        )  # not below /tmp: others could put objects there first
+        return RemoteObjects(open_bucket(url, endpoint=endpoint), cache=fetched)
     raise ValueError(f"object store URL {url!r}: use file:///path or s3://bucket/prefix")

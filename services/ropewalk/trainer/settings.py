@@ -1,5 +1,6 @@
 """Where the trainer finds Ray, and how long it waits. What to train is in the recipe."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -15,7 +16,9 @@ class TrainingSettings(BaseSettings):
 
     ray_address: str = Field(default="", description="a Ray cluster to join; empty: a private one for each stage")
     ray_tmp: ExpandedPath = Field(
-        default=Path("/tmp/ropewalk-ray"), description="short path: Unix sockets below it may have 107 bytes"
+        default_factory=lambda: Path(f"/tmp/ropewalk-ray-{os.geteuid()}"),
+        description="a short path of ours alone: Unix sockets below it may have 107 bytes; default "
+        "/tmp/ropewalk-ray-<user id>",
     )
     stall_s: float = Field(default=300.0, ge=5, description="a worker group without a report for this long is ended")
     parallel_trials: int = Field(default=2, ge=1, description="search trials at a time, one CPU each")

@@ -34,7 +34,7 @@ class GuardedServer:
     def __init__(self, folder: Path) -> None:
         self.layout = layout_of(folder)
         self.layout.create()
-        self.ports = choose_ports(Ports(nats=1, nats_monitor=2), PortClaims())
+        self.ports = choose_ports(Ports(nats=1), PortClaims())
         self.write_config()
         program = Path(sysconfig.get_path("scripts")) / "nats-server"
         with self.layout.log_of("nats-server").open("wb") as log:
@@ -44,8 +44,8 @@ class GuardedServer:
 
     def write_config(self) -> None:
         """As the supervisor does."""
-        accounts = BusAccounts(ensure_keys(self.layout.keys, USERS), {"operator": self.password})
-        server = BusServer(store=self.layout.nats_store, port=self.ports.nats, monitor_port=self.ports.nats_monitor)
+        accounts = BusAccounts(ensure_keys(self.layout.keys, USERS), {"operator": self.password}, "of-the-system")
+        server = BusServer(store=self.layout.nats_store, port=self.ports.nats)
         self.layout.nats_config.write_text(nats_config(server, accounts))
 
     def settings(self, user: str) -> NatsSettings:

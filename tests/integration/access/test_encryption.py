@@ -33,11 +33,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 @pytest.fixture(scope="module")
 def port(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A server with a certificate."""
-    folder, ports = tmp_path_factory.mktemp("tls"), choose_ports(Ports(nats=1, nats_monitor=2), PortClaims())
+    folder, ports = tmp_path_factory.mktemp("tls"), choose_ports(Ports(nats=1), PortClaims())
     certificate = ServerCertificate(deployment.server / "server.pem", deployment.server / "server.key")
-    server = BusServer(
-        store=folder / "store", port=ports.nats, monitor_port=ports.nats_monitor, certificate=certificate
-    )
+    server = BusServer(store=folder / "store", port=ports.nats, certificate=certificate)
     accounts = BusAccounts(ensure_keys(deployment.seeds, USERS))
     (folder / "nats.conf").write_text(nats_config(server, accounts))
     with (folder / "nats.log").open("wb") as log:

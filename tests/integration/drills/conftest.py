@@ -89,9 +89,7 @@ async def running_in(layout: Layout, load_script: Callable) -> AsyncIterator[Sma
     """A small stack in a state folder."""
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(
-            "ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2), PortClaims())
-        )
+        patch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1), PortClaims()))
         stack.enter_context(held(layout))
         made = SmallStack(prepare(layout), load_script(SERVICE).build().consumers())
         stack.push_async_callback(made.stop)

@@ -19,9 +19,7 @@ from ropewalk.runtime.settings import NatsSettings
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A prepared stack on free ports."""
-    monkeypatch.setattr(
-        "ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1, nats_monitor=2), PortClaims())
-    )
+    monkeypatch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1), PortClaims()))
     layout = layout_of(tmp_path / "state")
     layout.create()
     plan = prepare(layout)

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from ropewalk.events.run import StageInterrupted
+from ropewalk.local.env import system_address
 from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import StackState, endpoints_of
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.topology import apply_topology
+from ropewalk.runtime.wire import Address
 
 PUBLISHING_SERVICE = Path(__file__).parent / "publishing_service.py"
 NAMED_WITHIN_S = 10.0
@@ -44,7 +46,8 @@ async def look(small_disk: Path, plan, running, operator_url) -> Callable[[], Aw
             endpoints=endpoints,
             processes=(running.state,),
         )
-        return problems_of(await asyncio.to_thread(observe, plan.layout, state, operator_url, ("publishing",)))
+        operator, system = Address(url=operator_url), system_address(plan.ports, plan.credentials)
+        return problems_of(await asyncio.to_thread(observe, plan.layout, state, operator, system, ("publishing",)))
 
     return now
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from ropewalk.client.dead_letters import DeadLetters
+from ropewalk.local.env import system_address
 from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import ProcessState, StackState, endpoints_of
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.topology import apply_topology
+from ropewalk.runtime.wire import Address
 
 SAMPLE = Path(__file__).parents[1] / "runtime" / "sample_service.py"
 
@@ -58,7 +60,16 @@ def look(plan, running, operator_url) -> Callable[[], Awaitable[tuple[Problem, .
             endpoints=endpoints,
             processes=(running.state, ProcessState(service="sample", pid=1, status="ready")),
         )
-        return problems_of(await asyncio.to_thread(observe, plan.layout, state, operator_url, ("sample",)))
+        return problems_of(
+            await asyncio.to_thread(
+                observe,
+                plan.layout,
+                state,
+                Address(url=operator_url),
+                system_address(plan.ports, plan.credentials),
+                ("sample",),
+            )
+        )
 
     return now
 

@@ -17,7 +17,7 @@ from ropewalk.local.names import OPERATOR
 from ropewalk.local.ports import Ports
 from ropewalk.local.state import ProcessState, StackState, endpoints_of, write_state
 
-NOBODY = Ports(nats=1, nats_monitor=2)  # nothing listens there
+NOBODY = Ports(nats=1)  # nothing listens there
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ropewalk.client import ClientError, find_settings
+from ropewalk.client import ClientError, clickhouse, find_settings
 from ropewalk.client.describe import describe
 from ropewalk.client.run_id import check_run_id, new_run_id
 from ropewalk.events.base import RUN_ID_PATTERN
@@ -36,6 +36,23 @@ def test_files_of_the_embedded_stack_say_where_everything_is(stack):
     assert (settings.openai_url, settings.api_key) == ("http://127.0.0.1:1/v1", "key")
     assert (settings.clickhouse_url, settings.clickhouse_token) == ("http://x:2", "password")
     assert settings.objects_url == (stack / "objects").as_uri()
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("http://127.0.0.1:9123", ("127.0.0.1", 9123, False)),
+        ("https://tables.example", ("tables.example", 8443, True)),
+        ("http://[::1]:8124", ("::1", 8124, False)),
+    ],
+)
+def test_clickhouses_own_client_is_told_where_to_go_and_who_asks(stack, monkeypatch, url, where):
+    monkeypatch.setenv("ROPEWALK_CLIENT_CLICKHOUSE_URL", url)
+
+    told = clickhouse(find_settings(stack))
+
+    assert (told["host"], told["port"], told["secure"]) == where
+    assert (told["username"], told["password"]) == ("ropewalk", "password")
 
 
 def test_environment_wins_over_the_files(stack, monkeypatch):

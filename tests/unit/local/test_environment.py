@@ -53,7 +53,7 @@ def test_checkpoint_manager_has_the_internal_key_of_the_endpoint(told):
 def test_monitor_serves_on_its_port_with_its_password(told):
     monitor = MonitorSettings().monitor
 
-    assert (monitor.port, monitor.token, monitor.anonymous) == (6, CREDENTIALS.clickhouse_token, True)
+    assert (monitor.port, monitor.token, monitor.anonymous) == (6, CREDENTIALS.clickhouse_token, False)
 
 
 @pytest.mark.parametrize("settings", [PreprocessingSettings, TrainerSettings])

@@ -143,7 +143,7 @@ def test_a_file_that_is_no_seed_is_named(tmp_path, content):
 
 def test_broker_syncs_always_listens_on_loopback_and_knows_its_users_only(tmp_path):
     accounts = BusAccounts({"trainer": "UABC"}, {"operator": "s3cret"})
-    text = nats_config(BusServer(store=tmp_path, port=4333, monitor_port=1), accounts)
+    text = nats_config(BusServer(store=tmp_path, port=4333), accounts)
 
     assert "sync_interval: always" in text
     assert 'listen: "127.0.0.1:4333"' in text
@@ -158,7 +158,7 @@ def test_a_server_that_others_can_reach_is_refused_without_a_certificate(tmp_pat
     certificate = ServerCertificate(tmp_path / "server.pem", tmp_path / "server.key")
 
     with pytest.raises(PlainServerError, match="needs a certificate"):
-        nats_config(BusServer(store=tmp_path, port=1, monitor_port=2, host=host), accounts)
+        nats_config(BusServer(store=tmp_path, port=1, host=host), accounts)
 
-    server = BusServer(store=tmp_path, port=1, monitor_port=2, host=host, certificate=certificate)
+    server = BusServer(store=tmp_path, port=1, host=host, certificate=certificate)
     assert f'cert_file: "{certificate.certificate}"' in nats_config(server, accounts)

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 _OBJECT_STORE_BYTES = 100 * 1024**2  # results are counts and keys
+# else Ray takes the machine's address for loopback's, and listens on all
+_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 _SURROUNDINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -28,7 +30,7 @@ class Workers:
     def __enter__(self) -> Self:
         os.environ.update(_SURROUNDINGS)
         if not self._address:  # else anybody on this machine could run code here
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=_token())
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=_token(), **_LOOPBACK_ONLY)
         import ray  # after the environment, of which it reads parts when imported
 
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": _ONE_THREAD}}

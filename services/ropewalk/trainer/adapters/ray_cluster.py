@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from ropewalk.runtime.own_folder import make_own_folder
 from ropewalk.trainer.adapters.reports import ClusterSpec
 
 _OBJECT_STORE_BYTES = 100 * 1024**2  # nothing large goes through Ray here
@@ -25,6 +26,8 @@ _SURROUNDINGS = {
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # default 600
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
 }
+# else Ray takes the machine's address for loopback's, and listens on all
+_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def ray_cluster(spec: ClusterSpec) -> Iterator[Path]:
     """Connect this process to Ray; gives a folder for what Ray Train wants to store. All of it is gone afterwards."""
     os.environ.update(_SURROUNDINGS)
     if not spec.address:  # else Ray writes a token into the home folder
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), **_LOOPBACK_ONLY)
     import ray  # after the environment, of which it reads parts when imported
 
     folder = _own_folder(spec.temporary)
@@ -55,8 +58,8 @@ def ray_cluster(spec: ClusterSpec) -> Iterator[Path]:
 
 
 def _own_folder(parent: Path) -> Path:
-    """A folder named after this process; those of processes that are gone are removed."""
-    parent.mkdir(parents=True, exist_ok=True)
+    """A folder named after this process; those of processes that are gone are removed. Raises OSError."""
+    make_own_folder(parent)
     for other in parent.iterdir():
         if other.name.isdigit() and not psutil.pid_exists(int(other.name)):
             shutil.rmtree(other, ignore_errors=True)

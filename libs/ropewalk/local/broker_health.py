@@ -1,0 +1,36 @@
+"""What nats-server says about itself, asked over its own account on the bus.
+
+Its HTTP monitoring port would tell everybody on the machine who is connected and what they listen to, so it is off.
+Reference: system events, https://docs.nats.io/running-a-nats-service/configuration/sys_accounts.
+"""
+
+import json
+from typing import Any
+
+from ropewalk.runtime.wire import Address, WireError, open_wire
+
+HEALTH = "$SYS.REQ.SERVER.PING.HEALTHZ"
+STREAMS = "$SYS.REQ.SERVER.PING.JSZ"
+_TIMEOUT_S = 2.0
+_JETSTREAM_ONLY = b'{"js-enabled-only": true}'  # a stream on a full disk keeps nobody from connecting
+_EVERYTHING = b'{"accounts": true, "streams": true, "consumer": true, "config": true}'
+
+
+def health(address: Address, timeout_s: float = _TIMEOUT_S, *, jetstream_only: bool = False) -> str:
+    """What ails the server, in its own words; empty if it is well. Blocking. Raises OSError, ValueError."""
+    answer = _ask(address, HEALTH, _JETSTREAM_ONLY if jetstream_only else b"", timeout_s)
+    return "" if answer.get("status") == "ok" else str(answer.get("error") or answer.get("status") or "unknown")
+
+
+def streams(address: Address, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
+    """Everything that JetStream holds, with its limits. Blocking. Raises OSError, ValueError."""
+    return _ask(address, STREAMS, _EVERYTHING, timeout_s)
+
+
+def _ask(address: Address, subject: str, body: bytes, timeout_s: float) -> dict[str, Any]:
+    with open_wire(address, timeout_s) as wire:
+        answer = json.loads(wire.request(subject, body).body)
+    if "data" not in answer:
+        raise WireError(f"the bus does not say how it is: {answer.get('error')}")
+    found: dict[str, Any] = answer["data"]
+    return found
