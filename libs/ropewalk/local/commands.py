@@ -63,7 +63,7 @@ def _ray(plan: Plan) -> ProcessSpec:
     options = {
         "--node-ip-address": LOOPBACK,
         "--port": plan.ports.ray,
-        "--ray-client-server-port": 0,  # none
+        "--ray-client-server-port": plan.ports.ray_client,  # cannot be left out
         "--dashboard-agent-listen-port": plan.ports.ray_dashboard_agent,
         "--min-worker-port": 0,  # 0: any free port
         "--max-worker-port": 0,

@@ -21,6 +21,7 @@ class Ports(BaseModel):
     triton_grpc: int = 8001
     clickhouse_http: int = 8123
     ray: int = 6379
+    ray_client: int = 10001
     ray_dashboard_agent: int = 52365
 
 
