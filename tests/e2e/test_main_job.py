@@ -1,6 +1,8 @@
 """The main job on the real stack with a small recipe, and every kind of client against what it made."""
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
@@ -19,6 +21,7 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted, StageCompleted
 from ropewalk.events.training import TrialCompleted
+from ropewalk.local.processes import stack_processes
 
 pytestmark = pytest.mark.stack
 
@@ -115,6 +118,13 @@ def triton_inputs(module: Any) -> list[Any]:
 
 def served_model(stack, promoted) -> str:
     return f"{promoted.model}-v{promoted.model_version}"
+
+
+def test_no_command_line_holds_a_secret(stack, promoted) -> None:
+    secrets = json.loads((stack.state_dir / "credentials.json").read_text()).values()
+    commands = [Path(f"/proc/{process.pid}/cmdline").read_text() for process in stack_processes(stack.state_dir)]
+    assert len(commands) > 10
+    assert not [command for command in commands for secret in secrets if secret in command]
 
 
 def key_header(stack) -> dict[str, str]:

@@ -127,7 +127,7 @@ class Engine:
         return time.monotonic() - self._stepped_at if self._requests else 0.0
 
     def encode(self, prompt: str, *, special_tokens: bool = True) -> list[int]:
-        """Token ids of a text; `special_tokens` adds what the tokenizer puts around a document.
+        """Token ids of a text; `special_tokens` adds what the tokenizer puts around a document. No text begins one.
 
         May take a second for a megabyte, in which other threads go on. Raises RequestError for a text that no
         tokenizer could fit into the context: its length is looked at first.
@@ -139,8 +139,7 @@ class Engine:
             )
         # only encoding a batch gives up Python's lock meanwhile
         (encoding,) = self._tokenizer.encode_batch_fast([prompt], add_special_tokens=special_tokens)
-        ids: list[int] = encoding.ids
-        return ids
+        return list(encoding.ids or self.shape.beginning)
 
     def submit(self, prompt: list[int], sampling: Sampling, on_update: Callable[[Update], None]) -> int:
         """Queue a request and return its number for `cancel`. Raises RequestError, EngineStoppedError."""

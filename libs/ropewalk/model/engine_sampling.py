@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 MAX_STOPS = 64  # every one is looked for after every token
-MAX_STOP_CHARS = 256
+MAX_STOP_CHARS = 500
 _COLDEST = 1e-6  # below this a temperature is greedy, and would be zero or infinite in float32
 
 

@@ -22,7 +22,10 @@ class UnsupportedModelError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The shape of a decoder. `context_length` in tokens, prompt and completion together."""
+    """The shape of a decoder. `context_length` in tokens, prompt and completion together.
+
+    `beginning`: what stands before a document, for a prompt that is empty; nothing for a model that has no such token.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -34,6 +37,7 @@ class Architecture:
     rope_theta: float
     context_length: int
     eos_ids: frozenset[int]
+    beginning: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def read_architecture(folder: Path, max_length: int | None = None) -> Architectu
     if reason := why_not_served(config):
         raise UnsupportedModelError(reason)
     heads = config["num_attention_heads"]
+    eos_ids = _eos_ids(folder, config)
     positions = config.get("max_position_embeddings", 2048)
     return Architecture(
         vocab_size=config["vocab_size"],
@@ -78,7 +83,8 @@ def read_architecture(folder: Path, max_length: int | None = None) -> Architectu
         rms_eps=config.get("rms_norm_eps", 1e-6),
         rope_theta=float(rope_of(config).get("rope_theta", config.get("rope_theta", 10_000.0))),
         context_length=min(positions, max_length or positions),
-        eos_ids=_eos_ids(folder, config),
+        eos_ids=eos_ids,
+        beginning=(config["bos_token_id"],) if config.get("bos_token_id") is not None else tuple(sorted(eos_ids)[:1]),
     )
 
 

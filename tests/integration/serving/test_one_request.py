@@ -57,6 +57,7 @@ EXTREME = [
     {"max_tokens": 10**30},
     {"seed": -(10**30)},
     {"stop": tuple(f"stop {number}" for number in range(64))},
+    {"prompt": ""},
     {"prompt": "\x00\N{REPLACEMENT CHARACTER}"},
 ]
 REFUSED = [
@@ -72,7 +73,6 @@ REFUSED = [
     {"prompt_token_ids": (10**30,)},
     {"prompt_token_ids": (-1,)},
     {"prompt_token_ids": ()},
-    {"prompt": ""},
     {"prompt": "word " * 200_000},
 ]
 

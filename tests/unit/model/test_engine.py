@@ -227,6 +227,11 @@ def test_a_completion_ends_where_the_context_ends(engine: Engine) -> None:
     assert (len(completion.tokens), completion.reason) == (128 - 110, "length")
 
 
+def test_an_empty_prompt_begins_a_document(engine: Engine) -> None:
+    assert engine.encode("") == [0]  # what stands between two documents
+    assert complete(engine, "", max_tokens=3, ignore_eos=True).wait().tokens
+
+
 def test_a_prompt_longer_than_the_context_is_refused_with_both_sizes(engine: Engine) -> None:
     with pytest.raises(RequestError, match=r"prompt has 128 tokens.*context is 128 tokens"):
         complete(engine, [1] * 128)
@@ -294,7 +299,7 @@ def test_a_temperature_near_zero_and_a_top_p_near_zero_are_greedy(engine: Engine
     [
         (tuple(f"stop {number}" for number in range(20_000)), "stop has 20000 strings"),
         (("a" * 100_000,), "stop has a string of 100000 characters"),
-        ((*"ab", "c" * 257), "stop has a string of 257 characters"),
+        ((*"ab", "c" * 501), "stop has a string of 501 characters"),
     ],
 )
 def test_more_or_longer_stop_strings_than_are_looked_for_are_refused(engine: Engine, stop: tuple, named: str) -> None:
