@@ -15,7 +15,7 @@ from ropewalk.cli.stack import starting_view
 from ropewalk.cli.terminal import console, say
 from ropewalk.events.foreign import one_line
 from ropewalk.local.state import StackState
-from ropewalk.report.board import Board, Row
+from ropewalk.report.board import Board, Row, where
 from ropewalk.report.facts import duration
 
 _MARKS = {"waiting": ("·", "dim"), "queued": ("◌", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
@@ -66,7 +66,15 @@ class LiveScreen:
         incident = [Text(one_line(board.incident), _INCIDENT[board.is_recovered])] if board.incident else []
         rows = (self._line(name, row, is_wide=is_wide) for name, row in board.rows.items())
         notes = [] if is_wide else [_detail(row) for row in board.rows.values() if row.status == "running" and row.note]
-        return Group(*rows, *notes, *lines, *incident, *_silence(board))
+        return Group(*rows, *notes, *self._idle(board), *lines, *incident, *_silence(board))
+
+    def _idle(self, board: Board) -> list[Table]:
+        """Between two stages, and before the first, something still moves and says what is waited for."""
+        if board.ending or any(row.status in ("running", "queued", "failed") for row in board.rows.values()):
+            return []
+        line = Table.grid(padding=(0, 2, 0, 0))
+        line.add_row(self._spinner, Text(where(board, time.time()), "dim"))
+        return [line]
 
     def _line(self, name: str, row: Row, *, is_wide: bool) -> Table:
         """Mark, name, time and note. Each row is a grid of its own: no note, however long, moves another row."""

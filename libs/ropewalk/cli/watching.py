@@ -24,8 +24,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.foreign import one_line
 from ropewalk.events.run import RunCompleted, RunRejected
 from ropewalk.events.training import StepMetricsBatch
-from ropewalk.report.board import Board, after
-from ropewalk.report.facts import duration
+from ropewalk.report.board import Board, after, where
 from ropewalk.runtime.codec import Stored
 
 SIGN_S = 2.0
@@ -188,20 +187,6 @@ class JsonView:
 
     def tick(self, board: Board) -> None:
         """See View."""
-
-
-def where(board: Board, now: float) -> str:
-    """Where a run stands, in a line: its stage, for how long, how much of it is done, and what it said last."""
-    under_way = [(name, row) for name, row in board.rows.items() if row.status in ("running", "queued")]
-    if not under_way:
-        return "between two stages" if board.is_accepted else "submitted; no service has answered yet"
-    words = []
-    for name, row in under_way:
-        verb = "waits in line" if row.status == "queued" else "runs"
-        since = f" for {duration(max(0.0, now - row.began))}" if row.began else ""
-        share = f", {row.share:.0%}" if row.share is not None else ""
-        words.append(f"{name} {verb}{since}{share}{f': {row.note}' if row.note else ''}")
-    return "; ".join(words)
 
 
 def _print_ending(run_id: str, ending: Message) -> None:

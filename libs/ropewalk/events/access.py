@@ -209,7 +209,7 @@ def _operator() -> Rights:
     reading = [right for stream in _STREAMS for right in _reading(stream)]
     return Rights(
         user=OPERATOR,
-        purpose="a person: asks for runs and their end, reads everything, closes dead letters, states no fact",
+        purpose="a person: asks for runs and their end, retires models, reads all, closes dead letters, states no fact",
         publish=_sorted([*requests, *reading, *_looking(), "dlq.>", "ctl.>"]),
         subscribe=("_INBOX.>", f"_INBOX_{OPERATOR}.>", *_LIVE),
     )

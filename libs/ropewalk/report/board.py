@@ -100,6 +100,8 @@ class Board:
     num_checkpoints: int = 0
     num_trials: int = 0
     num_tried: int = 0
+    num_segments: int = 0
+    num_cleaned: int = 0
     total_steps: int = 0
 
     @classmethod
@@ -141,6 +143,20 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
             return _noted(board, message)
 
 
+def where(board: Board, now: float) -> str:
+    """Where a run stands, in a line: its stage, for how long, how much of it is done, and what it said last."""
+    under_way = [(name, row) for name, row in board.rows.items() if row.status in ("running", "queued")]
+    if not under_way:
+        return "between two stages" if board.is_accepted else "submitted; no service has answered yet"
+    words = []
+    for name, row in under_way:
+        verb = "waits in line" if row.status == "queued" else "runs"
+        since = f" for {duration(max(0.0, now - row.began))}" if row.began else ""
+        share = f", {row.share:.0%}" if row.share is not None else ""
+        words.append(f"{name} {verb}{since}{share}{f': {row.note}' if row.note else ''}")
+    return "; ".join(words)
+
+
 def _ended(board: Board, message: Message) -> Board:
     """A stage that was under way when the run ended badly is where it ended."""
     board = replace(board, ending=f"{_ENDING_OF[type(message)]}{describe(message)}")
@@ -177,6 +193,10 @@ def _noted(board: Board, message: Message) -> Board:
         board = replace(board, num_tried=board.num_tried + 1)
     if isinstance(message, TrainingStarted | TrainingProgressed):
         board = replace(board, total_steps=message.total_steps)
+    if isinstance(message, CorpusIngested):
+        board = replace(board, num_segments=len(message.segments))
+    if isinstance(message, SegmentCleaned):
+        board = replace(board, num_cleaned=board.num_cleaned + 1)
     note = describe(message)
     if isinstance(message, TrainingProgressed):
         note = _with_time_left(note, message.seconds_left)
@@ -187,6 +207,8 @@ def _share(board: Board, stage: str, message: Message) -> float | None:
     match message:
         case TrainingProgressed(step=step, total_steps=total) if total:
             return step / total
+        case SegmentCleaned() if board.num_segments:
+            return min(1.0, board.num_cleaned / board.num_segments)
         case TrialCompleted() if board.num_trials:
             return min(1.0, board.num_tried / board.num_trials)
         case _:

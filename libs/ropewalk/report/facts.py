@@ -26,7 +26,7 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
     return [
         _bits(card),
         _loss(card),
-        _parse_rate(card),
+        *_parse_rate(card),
         _recovery(card),
         _ledger(card),
         ("gate", card.gate.decision if card.gate else NOT_IN_LOG, "; ".join(card.gate.reasons) if card.gate else ""),
@@ -104,15 +104,13 @@ def _loss(card: ReportCard) -> tuple[str, str, str]:
     return ("training loss", f"{loss:.3f} nats/token", in_bytes)
 
 
-def _parse_rate(card: ReportCard) -> tuple[str, str, str]:
+def _parse_rate(card: ReportCard) -> list[tuple[str, str, str]]:
+    """Nothing for a model that was judged and writes no code."""
     estimate = card.estimate("parse_rate")
     if estimate is None:
-        return ("completions that parse", NOT_IN_LOG, "")
-    return (
-        "completions that parse",
-        f"{estimate.value:.0%}",
-        f"{estimate.level:.0%} interval {estimate.lower:.0%} to {estimate.upper:.0%}, {estimate.num_items} completions",
-    )
+        return [] if card.estimates else [("completions that parse", NOT_IN_LOG, "")]
+    bounds = f"{estimate.level:.0%} interval {estimate.lower:.0%} to {estimate.upper:.0%}"
+    return [("completions that parse", f"{estimate.value:.0%}", f"{bounds}, {estimate.num_items} completions")]
 
 
 def _recovery(card: ReportCard) -> tuple[str, str, str]:
@@ -146,7 +144,7 @@ def _parity(card: ReportCard) -> tuple[str, str, str]:
 def _traffic(card: ReportCard) -> list[tuple[str, str, str]]:
     line = card.traffic
     if line is None:
-        return [("traffic", NOT_IN_LOG, "")]
+        return [("traffic", "none", "nobody has asked it yet")]
     errors = f", {line.num_errors} failed" if line.num_errors else ""
     more = ", the first there were" if line.num_requests >= MOST_REQUESTS else ""
     return [

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -96,6 +97,17 @@ def test_a_run_that_ended_is_shown_to_its_end_for_people_and_for_programs(
     assert "✗ failed in ingest: no \\x1b[31mdata" in shown
     assert [json.loads(line)["type"].split(".")[3] for line in events.splitlines()] == ["accepted", "failed"]
     assert told.returncode == 1
+
+
+def test_whoever_stops_watching_stops_nothing_and_is_told_so(watch: Watch, publish: Callable[..., None]) -> None:
+    publish(ACCEPTED)
+    process = watch("r")
+    process.stdout.readline()  # type: ignore[union-attr]
+    process.send_signal(signal.SIGINT)
+    rest, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the run goes on; `ropewalk watch r` shows it again" in rest
+    assert "Traceback" not in error
 
 
 def test_a_run_that_does_not_exist_is_not_waited_for(watch: Watch) -> None:

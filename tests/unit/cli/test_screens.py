@@ -109,3 +109,17 @@ def test_a_run_that_says_nothing_for_long_is_said_to_be_silent():
         console.print(screen)
 
     assert re.search(r"no news for 1 min 1\d s", captured.get())
+
+
+@pytest.mark.parametrize(
+    ("is_accepted", "words"), [(False, "no service has answered yet"), (True, "between two stages")]
+)
+def test_where_nothing_runs_it_is_said_what_is_waited_for(is_accepted, words):
+    screen = LiveScreen()
+    screen.board(replace(Board.of_a_run(), is_accepted=is_accepted))
+    console = Console(width=80, force_terminal=True, color_system=None)
+
+    with console.capture() as captured:
+        console.print(screen)
+
+    assert words in captured.get()

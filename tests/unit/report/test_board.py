@@ -3,6 +3,7 @@
 import pytest
 
 from ropewalk.events.base import Message
+from ropewalk.events.data import CorpusIngested, SegmentCleaned, SegmentRef
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -90,3 +91,10 @@ def test_the_board_says_how_a_run_ended_and_nothing_runs_on(ending: Message, wor
     board = board_after(RunAccepted(run_id=RUN, recipe={}, recipe_sha256=""), began("train"), ending)
     assert board.ending == words
     assert board.rows["train"].status == status
+
+
+def test_the_share_of_the_preprocessing_is_its_cleaned_segments() -> None:
+    segment = SegmentRef(segment_id="s", uri="u", num_documents=1, num_bytes=1)
+    corpus = CorpusIngested(run_id=RUN, segments=(segment,) * 4, num_documents=4, num_bytes=4, num_quarantined=0)
+    cleaned = SegmentCleaned(run_id=RUN, segment_id="s", num_inputs=1, num_kept=1, num_held_out=0, dropped={})
+    assert board_after(corpus, began("preprocess"), cleaned).rows["preprocess"].share == 0.25
