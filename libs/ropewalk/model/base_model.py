@@ -4,6 +4,7 @@ A hub id cannot be judged here: it is fetched, and refused if need be, where it 
 """
 
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,9 @@ def _token_ids(tokenizer: dict[str, Any]) -> Iterator[int]:
 
 
 def _read_json(path: Path, max_bytes: int) -> Any:
-    if path.stat().st_size > max_bytes:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe or a device would be read for ever
+        raise ValueError("it is not a file")
+    if found.st_size > max_bytes:
         raise ValueError(f"it is larger than {max_bytes // 1_000_000} MB")
     return json.loads(path.read_bytes())

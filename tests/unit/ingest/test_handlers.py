@@ -300,3 +300,14 @@ async def test_with_roots_sources_and_base_models_lie_below_them(tmp_path: Path)
     (violation,) = the_violations(await submit_run(request, Past(), settings))
     assert violation.startswith("field 'base_model'")
     assert "ROPEWALK_INGEST_ROOTS" in violation
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+async def test_a_pipe_or_device_for_a_base_models_configuration_blocks_nobody(tmp_path: Path, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "config.json")
+    else:
+        (tmp_path / "config.json").symlink_to("/dev/zero")
+    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
+    (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
+    assert "its config.json cannot be read (it is not a file)" in violation
