@@ -60,25 +60,24 @@ def test_a_missing_source_path_is_named(stack, tmp_path) -> None:
     assert str(tmp_path / "nowhere") in refused(stack, "bad-path", RunRejected)
 
 
-def test_an_empty_corpus_fails_with_a_sentence(stack, tmp_path) -> None:
+def test_an_empty_corpus_is_refused_with_a_sentence(stack, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     stack.submit(a_recipe(tmp_path / "empty"), "bad-empty")
-    assert "empty" in refused(stack, "bad-empty", RunFailed)
+    assert "no document is left of 0 files" in refused(stack, "bad-empty", RunRejected)
 
 
-def test_binary_files_are_quarantined_and_a_corpus_of_them_is_empty(stack, tmp_path) -> None:
+def test_a_corpus_of_binary_files_is_refused_and_one_of_them_is_named(stack, tmp_path) -> None:
     (tmp_path / "blob.txt").write_bytes(b"\x00\x01\xff" * 500)
     stack.submit(a_recipe(tmp_path), "bad-binary")
-    refused(stack, "bad-binary", RunFailed)
-    assert "RecordQuarantined" in {type(event).__name__ for event in stack.timeline("bad-binary")}
+    assert "blob.txt: a NUL byte" in refused(stack, "bad-binary", RunRejected)
 
 
-def test_a_corpus_smaller_than_a_batch_fails_with_its_sizes(stack, tmp_path) -> None:
+def test_a_corpus_smaller_than_a_batch_is_refused_with_its_sizes(stack, tmp_path) -> None:
     for number in range(3):
-        lines = [f"value_{number}_{line} = compute(first={line}, second={number})" for line in range(6)]
+        lines = [f"value_{number}_{line} = compute(first={line})" for line in range(6)]
         (tmp_path / f"{number}.py").write_text("\n".join(lines))
     stack.submit(a_recipe(tmp_path, profile="code", size="nano"), "bad-small")
-    assert "tokens" in refused(stack, "bad-small", RunFailed)
+    assert "smaller than one batch of 1,024 tokens" in refused(stack, "bad-small", RunRejected)
 
 
 async def published_by_hand(address: str, subject: str, body: bytes) -> str:
