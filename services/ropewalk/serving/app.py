@@ -48,9 +48,9 @@ def build(settings: Settings) -> Service:
     host, triton = settings.gateway.host, settings.triton
 
     async def endpoint() -> None:
-        async with inference, asyncio.TaskGroup() as tasks:
+        async with inference, http_door, asyncio.TaskGroup() as tasks:
             tasks.create_task(serve(gateway.app(), host, settings.gateway.port))
-            tasks.create_task(serve(http_door.app(), host, triton.http))
+            tasks.create_task(serve(http_door.app(), host, triton.http, setting="ROPEWALK_SERVING_TRITON_HTTP"))
             tasks.create_task(
                 serve_grpc(
                     settings.sockets,

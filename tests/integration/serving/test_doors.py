@@ -27,6 +27,7 @@ from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.domain.keys import KeyRing
+from ropewalk.serving.errors import ServingError
 from ropewalk.serving.ports import Entry
 from ropewalk.serving.settings import Settings
 
@@ -56,7 +57,7 @@ async def doors(triton: TritonServer, settings: Settings, export: Path) -> Async
         asyncio.create_task(serve(http_door.app(), "127.0.0.1", settings.triton.http)),
         asyncio.create_task(serve_grpc(settings.sockets, keys, address, max_message_bytes=_LIMIT, max_streams=4)),
     ]
-    async with TritonInference(settings, _nobody) as inference:
+    async with http_door, TritonInference(settings, _nobody) as inference:
         if TARGET not in await inference.loaded():
             await inference.load(Entry(target=TARGET, weights=export, lineage={}))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.triton.http}", timeout=20) as client:
@@ -64,7 +65,6 @@ async def doors(triton: TritonServer, settings: Settings, export: Path) -> Async
     for task in serving:
         task.cancel()
     await asyncio.gather(*serving, return_exceptions=True)
-    await http_door.close()
 
 
 def inputs(stream: bool) -> list[InferInput]:
@@ -204,6 +204,14 @@ async def test_a_stream_whose_message_is_too_large_is_refused(doors: Doors) -> N
             with pytest.raises(grpc.aio.AioRpcError):
                 await stub.ModelInfer(request, metadata=tuple(KEY.items()), compression=packing)
     assert await streamed(doors.grpc, KEY)
+
+
+async def test_a_door_whose_port_is_taken_says_which_setting_moves_it(doors: Doors, settings: Settings) -> None:
+    app, keys = HttpDoor(settings.sockets, KeyRing({}), Admission(1), 1).app(), KeyRing({})
+    with pytest.raises(ServingError, match="ROPEWALK_SERVING_TRITON_HTTP"):
+        await serve(app, "127.0.0.1", settings.triton.http, setting="ROPEWALK_SERVING_TRITON_HTTP")
+    with pytest.raises(ServingError, match="ROPEWALK_SERVING_TRITON_GRPC"):
+        await serve_grpc(settings.sockets, keys, doors.grpc, max_message_bytes=1, max_streams=1)
 
 
 def test_the_path_of_the_sockets_is_short_whatever_the_state_folder(settings: Settings, tmp_path: Path) -> None:

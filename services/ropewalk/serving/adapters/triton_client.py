@@ -75,6 +75,7 @@ class TritonInference:
 
     async def load(self, entry: Entry) -> None:
         """See Inference.load."""
+        self._repairs.forget(entry.target)
         if await self._control.finished(entry.target) and await asyncio.to_thread(self._repository.holds, entry):
             return
         await asyncio.to_thread(self._repository.write, entry)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 _LOOK_S = 1.0
 _HUNG_S = 300.0  # an engine that has something to do and made no step for so long; the longest prompt takes less
+_DEAD = ("Stub process", "the engine ", "EngineCore")  # as Triton, our backend and vLLM say it
 UNANSWERED = "the Stub process of the model does not answer any more"
 
 Ask = Callable[[], Awaitable[str | None]]  # what a model answers to a pulse; None when it does not
@@ -85,7 +86,7 @@ class Pulse:
 
 def means_dead(sentence: str) -> bool:
     """Whether an answer says that the stub or its engine has died."""
-    return "Stub process" in sentence or "the engine " in sentence
+    return any(mark in sentence for mark in _DEAD)
 
 
 def _is_hung(answer: str) -> bool:

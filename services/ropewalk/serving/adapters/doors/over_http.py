@@ -24,7 +24,7 @@ _HANDED_BACK = ("content-type", "content-length", "inference-header-content-leng
 
 
 class HttpDoor:
-    """A Starlette application. Give `lifespan` no work: the connection to Triton is made with the first request."""
+    """A Starlette application. As an async context manager it drops its connections to Triton at the end."""
 
     def __init__(self, sockets: TritonSockets, keys: KeyRing, admission: Admission, max_body_bytes: int) -> None:
         self._keys = keys
@@ -82,8 +82,10 @@ class HttpDoor:
             finally:
                 await response.aclose()
 
-    async def close(self) -> None:
-        """Drop the connections."""
+    async def __aenter__(self) -> "HttpDoor":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await self._triton.aclose()
         await self._metrics.aclose()
 

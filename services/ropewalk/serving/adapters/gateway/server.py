@@ -26,9 +26,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: Starlette, host: str, port: int) -> None:
-    """Serve until cancelled, then let running requests end. Raises ServingError when the port is taken."""
-    listener = _listener(host, port)
+async def serve(app: Starlette, host: str, port: int, *, setting: str = "ROPEWALK_SERVING_PORT") -> None:
+    """Serve until cancelled, then let running requests end. Raises ServingError when the port is taken.
+
+    `setting` is the variable that chooses the port, for the error.
+    """
+    listener = _listener(host, port, setting)
     config = uvicorn.Config(
         _forgiving(app),
         http=_connection_class(),
@@ -67,7 +70,7 @@ def _connection_class() -> type[BoundedConnection]:
     return Connection
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _listener(host: str, port: int, setting: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # with the protocol named, asyncio sets TCP_NODELAY; without it every answer waits 40 ms for the client's ACK
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -76,6 +79,5 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        hint = "set ROPEWALK_SERVING_PORT to a free one"
-        raise ServingError(f"cannot listen on {host}:{port} ({error.strerror}): {hint}") from None
+        raise ServingError(f"cannot listen on {host}:{port} ({error.strerror}): set {setting} to a free one") from None
     return listener
