@@ -28,6 +28,7 @@ from ropewalk.cli import (
     watching,
 )
 from ropewalk.cli.app import app
+from ropewalk.cli.panels import arrange
 from ropewalk.cli.terminal import LogLines, complain
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.ledger import LedgerError
@@ -59,6 +60,7 @@ COMMANDS = (
     init,
     keys,
 )
+arrange(app)
 _KNOWN = (
     ClientError,
     DrillError,

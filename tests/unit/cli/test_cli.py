@@ -190,6 +190,14 @@ def test_unknown_option_ends_with_exit_code_two(ropewalk):
     assert "--fast" in error
 
 
+def test_help_begins_with_the_first_steps_and_has_a_place_for_every_command():
+    shown = click.unstyle(CliRunner(env={"COLUMNS": "100"}).invoke(app, ["--help"]).output)
+
+    panels = [line.strip("╭─╮ ") for line in shown.splitlines() if line.startswith("╭")]
+    assert panels == ["Options", "First steps", "Runs", "Questions", "Operations"]
+    assert shown.partition("First steps")[2].splitlines()[1].startswith("│ demo ")
+
+
 def test_the_version_is_that_of_the_package(ropewalk):
     assert ropewalk("--version")[:2] == (0, f"ropewalk {version('ropewalk')}\n")
 
