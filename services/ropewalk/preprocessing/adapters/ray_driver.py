@@ -250,6 +250,11 @@ def _too_few(states: list[str], model: str) -> str:
             f"nothing is left to learn from: of {len(states)} documents {held_out} are held out to judge model {model} "
             f"by, now or by an earlier run, and the rest is dropped ({reasons}): add sources"
         )
+    if kept > 1:
+        return (
+            f"nothing can be held out: all {kept} documents that are left belong together, as parts of one text or by "
+            "key_field: add sources, or choose another key_field"
+        )
     return (
         f"too few documents: of {len(states)}, {kept + held_out} are left after cleaning ({reasons}), and at least two "
         "are needed, one to learn from and one to judge by: add sources, or split a long file into several or into "
