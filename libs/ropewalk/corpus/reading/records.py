@@ -1,6 +1,7 @@
 """From raw bytes to a document, or to the reason why not."""
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -40,6 +41,7 @@ Reason = Literal[
     "unsupported_xml",
 ]
 PART_BYTES = 8_000
+_TAIL_CHARS = 64
 _MOST_VALUES = 1_000_000  # each takes some 200 bytes when it is read
 
 
@@ -122,23 +124,35 @@ def _part(raw: bytes, split_key: str) -> Content:
 def split_text(content: Content, part_bytes: int = PART_BYTES) -> list[Content]:
     """Cut a text into parts of about `part_bytes`, after a blank line where there is one, else after a line.
 
-    A source that is one long file must become several documents: some to learn from, some to be judged by.
+    A source that is one long file must become several documents: some to learn from, some to be judged by. From half
+    the size on it is the text before it that says whether a line ends a part, so that text put in front moves the
+    parts around it only.
     """
     parts: list[str] = []
     lines: list[str] = []
-    size = 0
+    size, tail, has_blank = 0, "", False
     for line in content.text.splitlines(keepends=True):
         lines.append(line)
         size += len(line.encode())
-        if size >= 2 * part_bytes or (size >= part_bytes and not line.strip()):
+        is_blank = not line.strip()
+        tail, has_blank = (tail + line.strip())[-_TAIL_CHARS:], has_blank or is_blank
+        if is_blank:
+            ends = size >= part_bytes or (size >= part_bytes // 2 and _draw(tail) % 2 == 0)
+        else:
+            ends = size >= 2 * part_bytes or (size >= part_bytes and not has_blank and _draw(tail) % 8 == 0)
+        if ends:
             parts.append("".join(lines))
-            lines, size = [], 0
+            lines, size, has_blank = [], 0, False
     if any(line.strip() for line in lines) or not parts:
         parts.append("".join(lines))
     else:
         parts[-1] += "".join(lines)
     raws = [part.encode() for part in parts]
     return [Content(content_id(raw), len(raw), text=part) for part, raw in zip(parts, raws, strict=True)]
+
+
+def _draw(tail: str) -> int:
+    return zlib.crc32(tail.encode())
 
 
 def parse_line(raw: bytes, *, text_field: str, chat: bool | None, key_field: str = "") -> Content | Flaw:

@@ -106,10 +106,25 @@ def test_a_text_is_cut_after_blank_lines_and_nothing_is_lost() -> None:
     assert sum(part.num_bytes for part in parts) == whole.num_bytes
 
 
-def test_a_text_without_blank_lines_is_cut_at_twice_the_size() -> None:
+def test_a_text_without_blank_lines_is_cut_between_once_and_twice_the_size() -> None:
     whole = parse_text(b"0123456789\n" * 100)
     assert isinstance(whole, Content)
     assert [part.num_bytes for part in split_text(whole, part_bytes=100)] == [209, 209, 209, 209, 209, 55]
+    other = parse_text(b"".join(b"line %d\n" % number for number in range(500)))
+    assert isinstance(other, Content)
+    assert all(100 <= part.num_bytes <= 210 for part in split_text(other, part_bytes=100)[:-1])
+
+
+@pytest.mark.parametrize("between", ["\n", "\n\n"])
+@pytest.mark.parametrize("added", ["a new first line", "one\n\ntwo\n\nthree", "x" * 5000])
+def test_text_put_in_front_moves_only_the_first_parts(between: str, added: str) -> None:
+    text = "".join(f"verse {number} of a long book{between}" for number in range(6000))
+    before, after = (parse_text(each.encode()) for each in (text, f"{added}{between}{text}"))
+    assert isinstance(before, Content)
+    assert isinstance(after, Content)
+    old = [part.doc_id for part in split_text(before, part_bytes=500)]
+    kept = set(old) & {part.doc_id for part in split_text(after, part_bytes=500)}
+    assert len(old) - len(kept) <= 12 < len(old) / 10
 
 
 def test_records_that_agree_in_the_key_field_share_a_split_key() -> None:
