@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.corpus.reading.looking import fair_share
 from ropewalk.corpus.reading.survey import KindOfFile, SurveyLimits, bytes_per_token, survey
 from ropewalk.recipes.recipe import SourceRecipe
 
@@ -89,3 +90,33 @@ def test_a_larger_vocabulary_carries_more_text_per_token() -> None:
 def test_a_folder_of_one_text_counts_as_the_documents_it_is_cut_into(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("".join(f"Paragraph {number}.\n\n" for number in range(3000)))
     assert survey([a_source(tmp_path)]).num_documents == survey([a_source(tmp_path / "book.txt")]).num_documents > 4
+
+
+def test_what_small_files_leave_over_is_for_the_large_ones() -> None:
+    assert fair_share([10, 10, 1000], 120) == 100
+    assert fair_share([10, 10, 80], 120) == 120
+    assert fair_share([100] * 10, 500) == 50
+    assert fair_share([], 7) == 7
+
+
+def test_one_line_of_many_megabytes_among_texts_does_not_blow_up_the_estimate(tmp_path: Path) -> None:
+    (tmp_path / "long.jsonl").write_bytes(b'{"text": "' + b"x" * 40_000_000 + b'"}\n{"text": "after"}\n')
+    (tmp_path / "link.txt").symlink_to("/etc/passwd")
+    (tmp_path / "table.csv").write_text("a,b\n")
+    for number in range(50):
+        (tmp_path / f"{number}.txt").write_text("words and words\n" * 100)
+    whole, part = survey([a_source(tmp_path)]), survey([a_source(tmp_path)], SurveyLimits(num_bytes=3_000_000))
+    assert (whole.num_documents, part.num_documents) == (51, 50)
+    assert (whole.is_estimate, part.is_estimate) == (False, True)
+    assert {aside.reason: aside.num_records for aside in part.set_aside} == {"link_outside": 1, "unsupported_csv": 1}
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_text_that_is_read_in_part_is_still_one_document(tmp_path: Path, suffix: str) -> None:
+    raw = "".join(f"line {number} of a text\n" for number in range(200_000)).encode()
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / f"{name}.txt{suffix}").write_bytes(gzip.compress(raw) if suffix else raw)
+    found = survey([a_source(tmp_path)], SurveyLimits(seconds=60, num_bytes=6_000_000))
+    assert found.is_estimate
+    assert found.num_documents == 4
+    assert found.text_bytes == pytest.approx(4 * len(raw), rel=0.15)
