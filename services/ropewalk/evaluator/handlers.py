@@ -15,6 +15,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
+from ropewalk.events.serving import ModelRetired
 from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext
 
@@ -53,12 +54,17 @@ async def evaluate_checkpoint(
 
 
 async def find_production(log: Log, model: str, checkpoint_id: str) -> ModelPromoted | None:
-    """The newest promoted version of a model, other than the candidate itself."""
-    newest = None
+    """The newest promoted version of a model, other than the candidate itself; none if somebody has retired it."""
+    newest: ModelPromoted | None = None
     async for stored in log.read(f"{ModelPromoted.subject_prefix()}.*"):
         match stored.message:
             case ModelPromoted() as promoted if promoted.model == model and promoted.checkpoint_id != checkpoint_id:
                 newest = promoted
+    async for stored in log.read(f"{ModelRetired.subject_prefix()}.*"):
+        gone = stored.message
+        place = (model, newest.model_version if newest else 0)
+        if isinstance(gone, ModelRetired) and (gone.model, gone.model_version) == place:
+            return None
     return newest
 
 

@@ -11,10 +11,11 @@ from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.domain.excerpts import Item, Turn
-from ropewalk.evaluator.handlers import evaluate_checkpoint
+from ropewalk.evaluator.handlers import evaluate_checkpoint, find_production
 from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
+from ropewalk.events.serving import ModelRetired
 from ropewalk.runtime.outcome import StageError
 
 ONE_THREAD = ComputeSettings(threads=1)
@@ -272,6 +273,22 @@ async def test_seven_files_are_too_few(world) -> None:
     _, decided = await judge(world.stage("evalsets/few"), "longer")
     assert decided.decision == "need_more"
     assert "13 are missing" in decided.reasons[0]
+
+
+async def test_a_model_that_was_retired_is_no_opponent_and_one_that_was_superseded_does_not_hide_the_newest(
+    timeline,
+) -> None:
+    gone = [ModelRetired(run_id=f"earlier-{version}", model="pycode", model_version=version) for version in (1, 2)]
+    promoted = [a_promotion("trained", 1), a_promotion("longer", 2)]
+
+    async def opponent(*facts) -> ModelPromoted | None:
+        timeline.messages = list(facts)
+        return await find_production(timeline, "pycode", "r-7-40")
+
+    assert await opponent(*promoted, gone[0]) == promoted[1]
+    assert await opponent(*promoted, *gone) is None
+    other = ModelRetired(run_id="x", model="other", model_version=2)
+    assert await opponent(*promoted, other) == promoted[1]
 
 
 async def test_nothing_held_out_fails_in_a_clear_sentence(world) -> None:
