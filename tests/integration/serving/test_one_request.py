@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ropewalk.serving.adapters import triton_wire
 from ropewalk.serving.adapters.triton_client import TritonInference
 from ropewalk.serving.adapters.triton_server import TritonServer
+from ropewalk.serving.adapters.triton_stream import CompletionStream
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.errors import BackendError, BackendGoneError, LoadFailedError, RequestRefusedError
 from ropewalk.serving.ports import Entry
@@ -89,6 +91,37 @@ async def test_an_impossible_wish_is_refused_in_a_short_sentence(
     with pytest.raises(RequestRefusedError) as refused:
         await completed(inference, asked(**wishes))
     assert 10 < len(str(refused.value)) < 700
+
+
+HOSTILE = [
+    b"[]",
+    b"null",
+    b"{",
+    b"[" * 100_000,
+    b'{"seed": ' + b"9" * 5000 + b"}",
+    b'{"temperature": NaN}',
+    b'{"temperature": "1"}',
+    b'{"stop": "\\ud800"}',
+    b'{"stop": [null]}',
+    b'{"no_such": ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}",
+    b'{"' + b"x" * 500_000 + b'": 1}',
+    b'{"prompt_token_ids": [true]}',
+    b'{"prompt_token_ids": [' + b"1," * 100_000 + b"1]}",
+    b'{"max_tokens": 1e400}',
+    b"\xff\xfe",
+]
+
+
+@pytest.mark.parametrize("parameters", HOSTILE, ids=lambda raw: str(raw[:24]))
+async def test_parameters_that_nobody_can_read_are_refused_in_a_short_sentence(
+    inference: TritonInference, parameters: bytes
+) -> None:
+    stream = CompletionStream(inference._stub, triton_wire._request(TARGET, "def", parameters), lambda: None)
+    with pytest.raises(RequestRefusedError) as refused:
+        async for _ in stream.pieces():
+            pass
+    assert 10 < len(str(refused.value)) < 700
+    assert await completed(inference, asked()) == 5
 
 
 async def test_nothing_of_all_that_disturbs_a_stream_beside_it(

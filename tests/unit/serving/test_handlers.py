@@ -1,5 +1,6 @@
 """Deploying, promoting and giving up, over the memory backend and a log in memory."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,9 @@ from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.routes import fold
+from ropewalk.serving.errors import BackendGoneError
 from ropewalk.serving.handlers import Handlers
+from ropewalk.serving.ports import Entry
 from ropewalk.serving.settings import Settings
 
 _ESTIMATE = Estimate(metric="m", value=0, lower=0, upper=0, level=0.95, num_items=1, method="none")
@@ -134,6 +137,26 @@ async def test_an_export_that_cannot_be_loaded_fails_the_run_in_one_sentence(ser
     with pytest.raises(StageError, match="demo@1 could not be loaded"):
         await served.deploy("first", 77)
     assert isinstance(served.log[-1], ServingFailed)
+
+
+async def test_a_load_that_takes_long_is_no_absence_and_an_absence_is_waited_out(
+    served: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ropewalk.serving.handlers._PATIENCE_S", 0.03)
+    monkeypatch.setattr("ropewalk.serving.handlers._AGAIN_S", 0.01)
+    load, tries = served.inference.load, iter([True, True])
+
+    async def slow(entry: Entry) -> None:
+        await asyncio.sleep(0.1)  # longer than the patience
+        if next(tries, False):
+            raise BackendGoneError("restarted in the middle")
+        await load(entry)
+
+    monkeypatch.setattr(served.inference, "load", slow)
+    assert [type(message) for message in await served.deploy("first", 1)] == [ModelDeployed]
+    served.inference.is_away = True
+    with pytest.raises(BackendGoneError):
+        await served.deploy("second", 2)
 
 
 async def test_promotion_moves_the_alias_and_retires_the_old_version(served: Bench) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 SHARED_MEMORY = Path("/dev/shm")
 _PROCESSES = Path("/proc")
 _UUID_CHARS = 36
-_STARTING_S = 60.0  # a region may be older than its stub, but not by more than this
+_STARTING_S = 20.0  # a region may be older than its stub, but not by more than this
 
 
 def tidy() -> None:
