@@ -1,7 +1,7 @@
 """From raw bytes to a document, or to the reason why not."""
 
+import hashlib
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -124,9 +124,9 @@ def _part(raw: bytes, split_key: str) -> Content:
 def split_text(content: Content, part_bytes: int = PART_BYTES) -> list[Content]:
     """Cut a text into parts of about `part_bytes`, after a blank line where there is one, else after a line.
 
-    A source that is one long file must become several documents: some to learn from, some to be judged by. From half
-    the size on it is the text before it that says whether a line ends a part, so that text put in front moves the
-    parts around it only.
+    A source that is one long file must become several documents: some to learn from, some to be judged by. From seven
+    eighths of the size on it is the text before it that says whether a line ends a part, so that text put in front
+    moves the parts around it only.
     """
     parts: list[str] = []
     lines: list[str] = []
@@ -137,7 +137,7 @@ def split_text(content: Content, part_bytes: int = PART_BYTES) -> list[Content]:
         is_blank = not line.strip()
         tail, has_blank = (tail + line.strip())[-_TAIL_CHARS:], has_blank or is_blank
         if is_blank:
-            ends = size >= part_bytes or (size >= part_bytes // 2 and _draw(tail) % 2 == 0)
+            ends = size >= 3 * part_bytes // 2 or (size >= 7 * part_bytes // 8 and _draw(tail) % 2 == 0)
         else:
             ends = size >= 2 * part_bytes or (size >= part_bytes and not has_blank and _draw(tail) % 8 == 0)
         if ends:
@@ -152,7 +152,7 @@ def split_text(content: Content, part_bytes: int = PART_BYTES) -> list[Content]:
 
 
 def _draw(tail: str) -> int:
-    return zlib.crc32(tail.encode())
+    return hashlib.blake2b(tail.encode(), digest_size=1).digest()[0]
 
 
 def parse_line(raw: bytes, *, text_field: str, chat: bool | None, key_field: str = "") -> Content | Flaw:

@@ -95,7 +95,7 @@ def test_the_format_of_the_source_wins_over_the_file_name(form: str, path: str, 
 
 
 def test_a_text_is_cut_after_blank_lines_and_nothing_is_lost() -> None:
-    text = "".join(f"verse {number}\nsecond line\n\n" for number in range(50)) + "x" * 300 + "\n\n\n"
+    text = "".join(f"verse {number}\nsecond line\n\n" for number in range(60)) + "x" * 300 + "\n\n\n"
     whole = parse_text(text.encode())
     assert isinstance(whole, Content)
     parts = split_text(whole, part_bytes=100)
@@ -124,7 +124,7 @@ def test_text_put_in_front_moves_only_the_first_parts(between: str, added: str) 
     assert isinstance(after, Content)
     old = [part.doc_id for part in split_text(before, part_bytes=500)]
     kept = set(old) & {part.doc_id for part in split_text(after, part_bytes=500)}
-    assert len(old) - len(kept) <= 12 < len(old) / 10
+    assert len(old) - len(kept) <= 15 < len(old) / 10
 
 
 def test_records_that_agree_in_the_key_field_share_a_split_key() -> None:
