@@ -68,6 +68,12 @@ async def test_a_completion_counts_its_tokens_and_says_why_it_ended(inference: I
     assert pieces[-1].logprob_mean < 0
 
 
+async def test_an_empty_prompt_is_where_a_document_begins(inference: Inference) -> None:
+    pieces = await complete(inference, greedy(""))
+    assert len(tokens(pieces)) == 12
+    assert pieces[-1].num_input_tokens == 1
+
+
 async def test_a_long_completion_comes_in_several_pieces(inference: Inference) -> None:
     assert len(await complete(inference, greedy("a", 100))) > 1
 

@@ -1,5 +1,6 @@
 """The engine against transformers, and its promises about neighbours, text and endings."""
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,6 +236,21 @@ def test_an_empty_prompt_begins_a_document(engine: Engine) -> None:
 def test_a_prompt_longer_than_the_context_is_refused_with_both_sizes(engine: Engine) -> None:
     with pytest.raises(RequestError, match=r"prompt has 128 tokens.*context is 128 tokens"):
         complete(engine, [1] * 128)
+
+
+@pytest.mark.parametrize(
+    ("bos", "eos", "beginning"), [(7, 3, [7]), (None, 3, [3]), (None, [5, 6], [5]), (0, 3, [0]), (None, None, [])]
+)
+def test_an_empty_prompt_is_the_token_that_stands_before_a_document(
+    tmp_path: Path, bos: int | None, eos: int | list[int] | None, beginning: list[int]
+) -> None:
+    folder = an_export(tmp_path, a_qwen3())
+    config = json.loads((folder / "config.json").read_text()) | {"bos_token_id": bos, "eos_token_id": eos}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "generation_config.json").unlink()
+    engine = Engine(folder)
+    assert engine.encode("", special_tokens=False) == beginning
+    assert engine.encode("a", special_tokens=False) != beginning
 
 
 @pytest.mark.parametrize(("field", "value"), [("max_tokens", 0), ("temperature", -1.0), ("top_p", 0.0), ("top_k", -2)])
