@@ -1,6 +1,7 @@
 """`complete` and `chat`: talk to a model of the endpoint."""
 
 import asyncio
+import importlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
@@ -103,6 +104,8 @@ def newest_model(settings: ClientSettings) -> str:
 def _lines(*, prompted: bool) -> Callable[[], str | None]:
     """What is typed, or stands in a pipe, line by line; None at its end."""
     asks = prompted and sys.stdin.isatty()
+    if asks:
+        importlib.import_module("readline")  # from then on `input` lets a line be edited
 
     def next_line() -> str | None:
         try:

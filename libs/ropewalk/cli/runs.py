@@ -11,7 +11,7 @@ import typer
 from ropewalk.cli.app import AsJson, StateDir, app, with_client
 from ropewalk.cli.dry_run import show_dry_run
 from ropewalk.cli.durations import seconds_of
-from ropewalk.cli.terminal import complain, print_json, say
+from ropewalk.cli.terminal import complain, print_json, print_json_line, say
 from ropewalk.cli.timeline import RunId
 from ropewalk.cli.watching import watch_until_over, watching
 from ropewalk.events.run import RunAccepted, RunRejected
@@ -57,7 +57,7 @@ def submit(
         state_dir,
     )
     if as_json:
-        print_json({"run_id": submitted})
+        (print_json_line if follow else print_json)({"run_id": submitted})
     else:
         say(submitted)  # alone on standard output, for scripts
     if follow:

@@ -74,6 +74,12 @@ class LogLines(logging.Handler):
         complain(record.getMessage(), style="yellow")
 
 
+def print_json_line(value: Any) -> None:
+    """One of many JSON values, each on a line of its own, as soon as it is known."""
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
+    sys.stdout.flush()
+
+
 def mark(good: bool) -> Text:
     """A green tick or a red cross."""
     return Text("✓", "green") if good else Text("✗", "red")

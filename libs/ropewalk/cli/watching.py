@@ -6,7 +6,6 @@ For programs there is one JSON object per event and nothing else.
 
 import asyncio
 import contextlib
-import json
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -16,7 +15,7 @@ import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, with_client
 from ropewalk.cli.screens import live_screen
-from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, mark, say
+from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, mark, print_json_line, say
 from ropewalk.cli.timeline import RunId, event_json, event_line
 from ropewalk.client import Client
 from ropewalk.client.client import ENDINGS
@@ -182,8 +181,7 @@ class JsonView:
     def event(self, stored: Stored[Message], board: Board) -> None:
         """See View."""
         if not isinstance(stored.message, StepMetricsBatch):
-            sys.stdout.write(json.dumps(event_json(stored)) + "\n")
-            sys.stdout.flush()
+            print_json_line(event_json(stored))
 
     def tick(self, board: Board) -> None:
         """See View."""
