@@ -30,6 +30,7 @@ from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
 from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
 from ropewalk.runtime.settings import StorageSettings
+from ropewalk.runtime.shared_memory import shared_memory_prefix, sweep_shared_memory
 from ropewalk.runtime.sockets import socket_folder
 from ropewalk.runtime.topology import apply_topology
 
@@ -89,6 +90,7 @@ class Supervisor:
         for group in reversed(self._groups):
             await asyncio.gather(*(process.stop() for process in group))
         kill_leftovers(self._plan.layout.state_dir)
+        sweep_shared_memory(shared_memory_prefix(self._plan.layout.state_dir))
         shutil.rmtree(self._plan.layout.ray_temp, ignore_errors=True)
         shutil.rmtree(socket_folder(self._plan.layout.state_dir, "triton"), ignore_errors=True)
         if problem:

@@ -1,6 +1,5 @@
 """Where serving listens and where its Triton is. Read from the environment once, in `__main__` or `triton`."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.shared_memory import shared_memory_prefix
 from ropewalk.runtime.sockets import socket_folder
 
 GRPC_SUFFIX = 8001
@@ -92,7 +92,7 @@ class Settings(RuntimeSettings):
     @property
     def shm_prefix(self) -> str:
         """Names of this server's shared memory begin so: stable over restarts, different for every server."""
-        return f"ropewalk-{hashlib.sha256(str(self.triton_dir).encode()).hexdigest()[:10]}-"
+        return shared_memory_prefix(self.state_dir.absolute())
 
     @property
     def openai_url(self) -> str:

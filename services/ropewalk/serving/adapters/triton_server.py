@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from ropewalk.runtime.shared_memory import sweep_shared_memory
 from ropewalk.runtime.sockets import NotPrivateError, claim
 from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import GRPC_SUFFIX, Settings, inherited_environment
@@ -57,14 +58,6 @@ def prepare(settings: Settings) -> Launch:
     for stale in (sockets.http, sockets.grpc, sockets.metrics):
         stale.unlink(missing_ok=True)
     return Launch((str(binary), *_options(settings, folder)), _environment(wheel))
-
-
-def sweep_shared_memory(prefix: str) -> int:
-    """Delete the regions of an earlier server with this prefix; a killed server never does. Returns how many."""
-    stale = list(Path("/dev/shm").glob(f"{prefix}*"))
-    for region in stale:
-        region.unlink(missing_ok=True)
-    return len(stale)
 
 
 def _wheel() -> Path:
