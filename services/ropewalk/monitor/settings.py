@@ -8,6 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ropewalk.monitor.domain.watch import WatchPolicy
 from ropewalk.runtime.settings import RuntimeSettings
 
+# What inserts and merges used goes back to the system at once: 60 MB less, for a few hundredths of the CPU time.
+ENGINE_ALLOCATOR = "dirty_decay_ms:0,muzzy_decay_ms:0"
+
 
 class MonitorSettings(BaseSettings):
     """The monitor's own settings."""

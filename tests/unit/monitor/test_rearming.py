@@ -203,3 +203,13 @@ def test_agreement_errs_as_rarely_as_promised_and_sees_location_and_spread():
     assert same.count(False) <= 3
     assert not agree(rng.normal(size=120), rng.normal(2.0, 1.0, size=20))
     assert not agree(rng.normal(size=120), rng.normal(0.0, 6.0, size=60))
+
+
+def test_a_signal_that_never_changes_raises_no_alarm_however_the_dice_fall():
+    """With a threshold that the dice reach every few hundred values."""
+    rng = np.random.default_rng(9)
+    signal = Signal.sealed([0.0] * 60, [0.0] * 60, 300.0, WAIT)
+    assert run(signal, np.zeros(20_000), rng) == []
+    assert signal.detector.num_observed < 20_000 - 120, "the dice did reach it"
+    [moved] = run(signal, np.array([0.0, 1.0] * 100), rng)
+    assert isinstance(moved, Moved)

@@ -45,8 +45,8 @@ def raised(place: Place, name: str, number: int, signal: Signal, moved: Moved) -
         baseline_mean=moved.reference_mean,
         current_mean=change.mean,
         detail=(
-            f"{name}: the {quantity} {'rose' if rose else 'fell'} from {moved.reference_mean:.3g} to "
-            f"{change.mean:.3g} ({unit}) since {change.time}: {higher if rose else lower}"
+            f"{name}: the {quantity} {'rose' if rose else 'fell'} from {moved.reference_mean:.4g} to "
+            f"{change.mean:.4g} ({unit}) since {change.time}: {higher if rose else lower}"
         ),
         number=number,
     )
@@ -54,7 +54,7 @@ def raised(place: Place, name: str, number: int, signal: Signal, moved: Moved) -
 
 def returned(place: Place, name: str, number: int, signal: Signal, finding: Returned) -> AlarmCleared:
     """A signal is as in its baseline again."""
-    reason = f"{name} returned to its baseline: {finding.mean:.3g}, as {signal.baseline_mean:.3g} before"
+    reason = f"{name} returned to its baseline: {finding.mean:.4g}, as {signal.baseline_mean:.4g} before"
     return cleared(place, name, number, reason)
 
 

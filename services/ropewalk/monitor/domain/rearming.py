@@ -134,6 +134,8 @@ class Signal:
         """The detector's alarm: a new level, unless it is the old one."""
         change = self.detector.change()
         seen = self.detector.since(change)
+        if (seen == self.detector.baseline_mean).all():  # a constant: only the dice that break ties have moved
+            return self._begin_to_settle()
         repeated = self.level.size and self.detector.num_observed < _QUIET * self._patience
         self.repetitions = min(self.repetitions + 1, _MOST_DOUBLINGS) if repeated else 0
         statistic, reference = self.detector.statistic, self.detector.baseline_mean
