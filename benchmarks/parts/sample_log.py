@@ -225,3 +225,31 @@ def _certified(run_id: str, number: int, checkpoint_id: str) -> Iterator[Message
     )
     if version > 1:
         yield serving.ModelRetired(run_id=run_id, model=model, model_version=version - 1)
+    yield from _alarm(run_id, model, version)
+
+
+def _alarm(run_id: str, model: str, version: int) -> Iterator[Message]:
+    yield monitoring.AlarmRaised(
+        run_id=run_id,
+        alarm_id=f"{model}-{version}-latency-1",
+        model=model,
+        model_version=version,
+        signal="latency",
+        statistic=612_345.5,
+        threshold=600_000.0,
+        false_alarm_rate=1 / 600_000,
+        changed_at="2026-03-01T12:00:00.000Z",
+        detected_at="2026-03-01T12:01:00.000Z",
+        num_requests=300,
+        baseline_mean=3.0,
+        current_mean=4.0,
+        detail="latency: the time per generated token rose from 3 to 4 (log2 milliseconds): answers are slower",
+    )
+    yield monitoring.AlarmCleared(
+        run_id=run_id,
+        alarm_id=f"{model}-{version}-latency-1",
+        model=model,
+        reason="latency returned to its baseline",
+        model_version=version,
+        signal="latency",
+    )

@@ -7,6 +7,7 @@ import logging
 import sys
 
 from ropewalk.cli import (
+    alarms,
     backup,
     bus,
     contracts,
@@ -52,6 +53,7 @@ COMMANDS = (
     ledger,
     model,
     models,
+    alarms,
     contracts,
     bus,
     dead,

@@ -258,12 +258,34 @@ def _(message: monitoring.SignalComputed) -> str:
 
 @describe.register
 def _(message: monitoring.AlarmRaised) -> str:
-    return f"{message.signal} changed at {message.changed_at} ({message.detail})"
+    return f"{message.alarm_id}: {message.signal} changed at {message.changed_at} ({message.detail})"
 
 
 @describe.register
 def _(message: monitoring.AlarmCleared) -> str:
-    return f"{message.model}: {message.reason}"
+    return f"{message.alarm_id}: {message.reason}"
+
+
+@describe.register
+def _(message: monitoring.AlarmAcknowledged) -> str:
+    note = f", {message.note}" if message.note else ""
+    return f"{message.alarm_id}: {message.by or 'somebody'} looks after it{note}"
+
+
+@describe.register
+def _(message: monitoring.AcknowledgeAlarm) -> str:
+    return message.alarm_id
+
+
+@describe.register
+def _(message: monitoring.Rebaseline) -> str:
+    what = f"{message.signal} of " if message.signal else ""
+    return f"{what}{message.model}@{message.model_version}" + (f": {message.reason}" if message.reason else "")
+
+
+@describe.register
+def _(message: monitoring.SignalsComputed) -> str:
+    return f"{message.model}@{message.model_version} after {message.num_requests} requests"
 
 
 @describe.register

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropewalk.client.settings import ClientSettings
+from ropewalk.projections.alarm_list import MOST_ALARMS, alarm_list
 from ropewalk.projections.answering import run_list
 from ropewalk.projections.asking import ProjectorError, Rendered, ask, ask_runs, fetch
 from ropewalk.projections.check import LogRules, missing_from_audit
@@ -61,6 +62,14 @@ def list_runs(wire: Wire, limit: int, status: str = "") -> dict[str, Any]:
         return ask_runs(wire, limit, status)
     except _NO_ANSWER:
         return run_list(_folded(wire, "runs"), limit, status)
+
+
+def alarms_in(wire: Wire, limit: int = MOST_ALARMS, *, every: bool = False) -> dict[str, Any]:
+    """The newest alarms that are not over (`every`: all of them), and how many there are."""
+    try:
+        return ask(wire, "alarm_list", limit=limit, every=every)
+    except _NO_ANSWER:
+        return alarm_list(_folded(wire, "alarms"), limit, every=every)
 
 
 def all_runs(settings: ClientSettings) -> list[RunSummary]:

@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ropewalk.events.foreign import one_line
 from ropewalk.local.broker_health import health
 from ropewalk.local.broker_health import streams as streams_of
 from ropewalk.local.disks import disks_of
 from ropewalk.local.layout import Layout
-from ropewalk.local.problems import BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
+from ropewalk.local.problems import AlarmSeen, BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
 from ropewalk.local.state import StackState
-from ropewalk.projections.asking import ask_runs
+from ropewalk.projections.asking import ask, ask_runs
 from ropewalk.runtime.consumer_lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
 from ropewalk.runtime.wire import Address, Wire, WireError, open_wire
@@ -28,16 +29,19 @@ Json = dict[str, Any]
 _TIMEOUT_S = 0.7
 _MOST_RUNS = 200
 _MOST_QUEUED = 20
+_MOST_ALARMS = 100
 
 
 def observe(layout: Layout, state: StackState, bus: Address, system: Address, services: tuple[str, ...]) -> Seen:
     """Ask everything at once; takes about a second at most. `system`: as whom the server tells about itself."""
-    with ThreadPoolExecutor(max_workers=len(services) + 2) as pool:
+    with ThreadPoolExecutor(max_workers=len(services) + 3) as pool:
         looking = pool.submit(_look_at_broker, system, bus)
         listing = pool.submit(_over_the_bus, bus, _runs)
+        alarming = pool.submit(_over_the_bus, bus, _alarms)
         answers = tuple(pool.map(lambda service: _ask(bus, service), services))
         broker, lags = looking.result()
         runs = listing.result() or []
+        alarms = alarming.result() or []
     wanted = sum(stream.max_bytes - stream.num_bytes for stream in broker.streams)
     return Seen(
         now=time.time(),
@@ -47,6 +51,7 @@ def observe(layout: Layout, state: StackState, bus: Address, system: Address, se
         services=answers,
         lags=tuple(lags),
         runs=tuple(runs),
+        alarms=tuple(alarms),
     )
 
 
@@ -131,6 +136,20 @@ def _runs(wire: Wire) -> list[RunSeen]:
     return [
         *(RunSeen(run_id=run["run_id"], stage=run["stage"], queued_since=_queued_at(wire, run)) for run in queued),
         *(RunSeen(run_id=run["run_id"], stage=run["stage"], detail=run["detail"]) for run in running if run["detail"]),
+    ]
+
+
+def _alarms(wire: Wire) -> list[AlarmSeen]:
+    """Alarms that nobody looks after, newest first."""
+    return [
+        AlarmSeen(
+            alarm_id=one_line(alarm["alarm_id"]),
+            model=f"{one_line(alarm['model'])}@{alarm['model_version']}",
+            detail=alarm["detail"],
+            since=datetime.fromisoformat(alarm["raised_at"]).timestamp(),
+        )
+        for alarm in ask(wire, "alarm_list", limit=_MOST_ALARMS)["alarms"]
+        if alarm["status"] == "open"
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from ropewalk.events.foreign import one_line
 from ropewalk.local.state import ProcessState
 from ropewalk.runtime.consumer_lag import ConsumerLag
 from ropewalk.runtime.waiting import Waiting
@@ -17,6 +18,7 @@ _FULL = 0.99
 LAGGING_S = 60.0  # a handler takes at most 20 s, so a message this old waits for something
 QUEUED_S = 900.0
 _MOST_RUNS = 5
+_MOST_ALARMS = 3
 _MB = 1000**2
 _FLAPPING_RESTARTS = 3
 _FLAPPING_S = 60.0  # a process that has lived this long since its last restart has recovered
@@ -92,6 +94,16 @@ class RunSeen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlarmSeen:
+    """An alarm that nobody looks after yet."""
+
+    alarm_id: str
+    model: str
+    detail: str
+    since: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Seen:
     """Everything that was looked at, at one time."""
 
@@ -102,12 +114,13 @@ class Seen:
     services: tuple[ServiceAnswer, ...] = ()
     lags: tuple[ConsumerLag, ...] = ()
     runs: tuple[RunSeen, ...] = ()
+    alarms: tuple[AlarmSeen, ...] = ()
 
 
 def problems_of(seen: Seen) -> tuple[Problem, ...]:
     """All problems; errors before warnings, causes before what follows from them."""
     found = [*_of_disks(seen), *_of_the_broker(seen), *_of_processes(seen), *_of_services(seen)]
-    found += [*_of_lags(seen), *_of_runs(seen)]
+    found += [*_of_lags(seen), *_of_runs(seen), *_of_alarms(seen)]
     if seen.broker.num_dead_letters:
         found.append(_dead_letters(seen.broker.num_dead_letters))
     return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
@@ -293,6 +306,26 @@ def _of_runs(seen: Seen) -> Iterator[Problem]:
             f"{longest.stage} ({(seen.now - longest.queued_since) / 60:.0f} minutes)",
             remedy="`ropewalk runs --status queued`; a larger pool (ROPEWALK_CAPACITY_CPUS) or another end helps",
             since=longest.queued_since,
+        )
+
+
+def _of_alarms(seen: Seen) -> Iterator[Problem]:
+    for alarm in seen.alarms[:_MOST_ALARMS]:
+        yield Problem(
+            kind="alarm",
+            severity="warning",
+            what=f"{alarm.model}: {one_line(alarm.detail, 400)}",
+            remedy=f"`ropewalk alarms ack {alarm.alarm_id}` if you look after it, `ropewalk alarms rebaseline "
+            f"{alarm.alarm_id}` if that is how it should be",
+            since=alarm.since,
+        )
+    if len(seen.alarms) > _MOST_ALARMS:
+        more = len(seen.alarms) - _MOST_ALARMS
+        yield Problem(
+            kind="alarm",
+            severity="warning",
+            what=f"{more} more alarms are open",
+            remedy="`ropewalk alarms` lists them",
         )
 
 

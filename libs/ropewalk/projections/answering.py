@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from ropewalk.events.foreign import one_line, quoted
+from ropewalk.projections.alarm_list import MOST_ALARMS, alarm_list
 from ropewalk.projections.projector import FOLDS, Projector
 from ropewalk.projections.runs import STATUSES
 
@@ -36,6 +37,10 @@ class Answers:
             if question == "run_list":
                 found = run_list(self.projector, **_run_list_details(details), most_bytes=MAX_PIECE)
                 return orjson.dumps(found)
+            if question == "alarm_list":
+                limit, every = int(details.get("limit", MOST_ALARMS)), bool(details.get("every", False))
+                limit = max(1, min(limit, MOST_ALARMS))
+                return orjson.dumps(alarm_list(self.projector, limit, every=every, most_bytes=MAX_PIECE))
             if question in FOLDS:
                 return self._piece(question, int(details.get("sequence", 0)), int(details.get("offset", 0)))
         except (QuestionError, orjson.JSONDecodeError, TypeError, ValueError) as error:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import orjson
 
 from ropewalk.events.base import Message
+from ropewalk.projections.alarms import ALARMS
 from ropewalk.projections.costs import COSTS
 from ropewalk.projections.fold import Fold, Json, Record, Step
 from ropewalk.projections.ledger import LEDGER
@@ -22,7 +23,7 @@ from ropewalk.projections.registry import REGISTRY
 from ropewalk.projections.runs import RUNS
 from ropewalk.runtime.codec import Stored
 
-FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER)}
+FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER, ALARMS)}
 _FORMAT = 1
 
 

@@ -145,6 +145,7 @@ class ReportCard:
     parity: ParityCertified | None = None
     traffic: TrafficLine | None = None
     alarms: tuple[AlarmRaised, ...] = ()
+    num_alarms_over: int = 0  # of those
     reason: str = ""
     recipe_text: str = ""
     samples: tuple[Sample, ...] = ()

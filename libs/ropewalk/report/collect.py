@@ -15,7 +15,7 @@ from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
 from ropewalk.events.foreign import cut
-from ropewalk.events.monitoring import AlarmRaised, CostRecorded
+from ropewalk.events.monitoring import AlarmCleared, AlarmRaised, CostRecorded
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -74,6 +74,7 @@ def collect(evidence: Evidence) -> ReportCard:
     accepted, completed = _last(timeline, RunAccepted), _last(timeline, RunCompleted)
     evaluated = _last(timeline, EvaluationCompleted)
     model = completed.model if completed else ""
+    alarms = awaited_alarms(timeline)
     return ReportCard(
         run_id=timeline[0].message.run_id,
         recipe=str(accepted.recipe.get("name", "")) if accepted else "",
@@ -97,7 +98,8 @@ def collect(evidence: Evidence) -> ReportCard:
         gate=_last(timeline, GateDecided),
         parity=_last(timeline, ParityCertified),
         traffic=traffic_line(evidence.requests),
-        alarms=awaited_alarms(timeline),
+        alarms=alarms,
+        num_alarms_over=_num_over(timeline, alarms),
         curl=curl_line(evidence.openai_url, model) if model else "",
     )
 
@@ -231,6 +233,11 @@ def curl_line(openai_url: str, model: str) -> str:
         f" -H \"Authorization: Bearer $(ropewalk status --json | python3 -c 'import json,sys;"
         f"print(json.load(sys.stdin)[\"demo_key\"])')\" -d '{body}'"
     )
+
+
+def _num_over(timeline: Sequence[Stored[Message]], alarms: Sequence[AlarmRaised]) -> int:
+    over = {each.alarm_id for each in _all(timeline, AlarmCleared)}
+    return sum(alarm.alarm_id in over for alarm in alarms)
 
 
 def _training_line(timeline: Sequence[Stored[Message]], steps: Sequence[StepMetrics]) -> TrainingLine | None:

@@ -157,9 +157,15 @@ def _traffic(card: ReportCard) -> list[tuple[str, str, str]]:
 def _alarm(card: ReportCard) -> tuple[str, str, str]:
     if not card.alarms:
         return ("drift alarm", "none", "nothing has changed since the watch began, or it has not begun")
-    first, *others = card.alarms
-    also = f" (also: {', '.join(alarm.signal for alarm in others)})" if others else ""
-    return ("drift alarm", first.signal, first.detail.removeprefix(f"{first.signal}: ") + also)
+    first = card.alarms[0]
+    others = list(dict.fromkeys(alarm.signal for alarm in card.alarms if alarm.signal != first.signal))
+    also = [f"also: {', '.join(others)}"] if others else []
+    if len(card.alarms) > 1 + len(others):
+        also.append(f"{len(card.alarms)} alarms in all")
+    if card.num_alarms_over:
+        also.append("it is over" if len(card.alarms) == 1 else f"{card.num_alarms_over} of them are over")
+    more = f" ({'; '.join(also)})" if also else ""
+    return ("drift alarm", first.signal, first.detail.removeprefix(f"{first.signal}: ") + more)
 
 
 def _cost(card: ReportCard) -> tuple[str, str, str]:

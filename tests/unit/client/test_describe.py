@@ -2,6 +2,7 @@
 
 from ropewalk.client.describe import describe
 from ropewalk.events.data import RecordQuarantined
+from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, Rebaseline
 
 
 def test_what_was_set_aside_is_said_with_its_first_place() -> None:
@@ -9,3 +10,11 @@ def test_what_was_set_aside_is_said_with_its_first_place() -> None:
         run_id="r", source_id="s", reason="not_utf8", num_records=1200, examples=("a\n.txt: offset 3", "b"), uri="u"
     )
     assert describe(message) == "1,200 set aside: not_utf8; the first: a\\n.txt: offset 3"
+
+
+def test_alarms_are_told_by_their_ids() -> None:
+    noted = AlarmAcknowledged(run_id="r", alarm_id="code-1-latency-2", by="ann", note="new disk")
+    assert describe(noted) == "code-1-latency-2: ann looks after it, new disk"
+    cleared = AlarmCleared(run_id="r", alarm_id="code-1-latency-2", model="code", reason="it returned")
+    assert describe(cleared) == "code-1-latency-2: it returned"
+    assert describe(Rebaseline(run_id="r", model="code", model_version=1, reason="why")) == "code@1: why"

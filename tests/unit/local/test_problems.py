@@ -3,6 +3,7 @@
 import pytest
 
 from ropewalk.local.problems import (
+    AlarmSeen,
     BrokerView,
     Disk,
     Problem,
@@ -170,3 +171,22 @@ def test_what_waits_is_told_by_the_oldest() -> None:
         now=NOW, broker=WELL, services=(a_waiting_service(NOW - 1, "late"), a_waiting_service(NOW - 9, "first"))
     )
     assert (what_waits(seen).num_sends, what_waits(seen).reason) == (4, "first")
+
+
+def an_alarm(number: int, detail: str = "latency: the time per generated token rose") -> AlarmSeen:
+    return AlarmSeen(alarm_id=f"code-1-latency-{number}", model="code@1", detail=detail, since=NOW - number)
+
+
+def test_an_alarm_that_nobody_looks_after_is_named_with_what_can_be_done() -> None:
+    alarm = the_problem(alarms=(an_alarm(2),))
+    assert (alarm.kind, alarm.severity, alarm.since) == ("alarm", "warning", NOW - 2)
+    assert alarm.what == "code@1: latency: the time per generated token rose"
+    assert "`ropewalk alarms ack code-1-latency-2`" in alarm.remedy
+    assert "`ropewalk alarms rebaseline code-1-latency-2`" in alarm.remedy
+
+
+def test_many_alarms_are_three_lines_and_how_many_more_there_are() -> None:
+    found = problems(alarms=tuple(an_alarm(number, "x" * 5_000) for number in range(40)))
+    assert len(found) == 4
+    assert found[-1].what == "37 more alarms are open"
+    assert all(len(each.what) < 500 for each in found)

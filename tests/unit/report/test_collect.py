@@ -2,11 +2,13 @@
 
 import pytest
 
+from ropewalk.events.monitoring import AlarmCleared
 from ropewalk.events.run import StageCompleted
 from ropewalk.events.training import TrainingInterrupted, TrainingResumed, TrialCompleted
 from ropewalk.report.card import STAGES, LossPoint
 from ropewalk.report.collect import Evidence, collect
 from ropewalk.report.curve import curve_of
+from ropewalk.report.facts import key_facts
 from ropewalk.report.traffic import percentile, traffic_line
 
 RUN = "python-stdlib-261123-101500-1a2b"
@@ -142,3 +144,19 @@ def test_alarm_about_prompts_comes_before_its_effects_and_false_alarms_before_th
     timeline.insert(begin, at(360, alarm.model_copy(update={"signal": "error_rate"})))
 
     assert [alarm.signal for alarm in collect(Evidence(timeline=timeline)).alarms] == ["prompt_novelty", "latency"]
+
+
+def test_the_alarm_of_a_card_says_how_many_there_were_and_whether_they_are_over(demo_evidence, at):
+    alarm = next(item.message for item in demo_evidence.timeline if item.message.name == "alarm_raised")
+    second = alarm.model_copy(update={"alarm_id": "pycode-1-prompt_novelty-2", "number": 2})
+
+    def row(*messages):
+        timeline = [*demo_evidence.timeline, *(at(500 + place, message) for place, message in enumerate(messages))]
+        return next(row for row in key_facts(collect(Evidence(timeline=timeline))) if row[0] == "drift alarm")
+
+    def cleared(of):
+        return AlarmCleared(run_id=of.run_id, alarm_id=of.alarm_id, model=of.model, reason="it returned")
+
+    assert "over" not in row()[2]
+    assert row(cleared(alarm))[2].endswith("(it is over)")
+    assert row(second, cleared(alarm))[2].endswith("(2 alarms in all; 1 of them are over)")

@@ -1,0 +1,69 @@
+"""Alarms of the watch: which there are, that somebody looks after one, and a new baseline."""
+
+import asyncio
+from typing import Any
+
+from ropewalk.client.client import Client
+from ropewalk.client.errors import ClientError
+from ropewalk.client.log import alarms_in
+from ropewalk.client.models import ModelVersion
+from ropewalk.events.foreign import quoted
+from ropewalk.events.monitoring import AcknowledgeAlarm, AlarmAcknowledged, BaselineSealed, Rebaseline
+from ropewalk.runtime.wire import Wire
+
+_NOTED_S = 20.0
+
+
+def find_alarm(wire: Wire, alarm_id: str) -> dict[str, Any]:
+    """One alarm, cleared or not. Raises ClientError if there is none of this id."""
+    found = alarms_in(wire, every=True)["alarms"]
+    for alarm in found:
+        if alarm["alarm_id"] == alarm_id:
+            return dict(alarm)
+    known = ", ".join(alarm["alarm_id"] for alarm in found[:10]) or "none was ever raised"
+    raise ClientError(f"there is no alarm {quoted(alarm_id)}: {known}")
+
+
+async def acknowledge(client: Client, alarm: dict[str, Any], *, by: str, note: str) -> None:
+    """Say that somebody looks after an alarm, and wait until the log has it. Raises ClientError if it is over."""
+    if alarm["status"] == "cleared":
+        reason = alarm["cleared_because"]
+        raise ClientError(f"alarm {quoted(alarm['alarm_id'])} is over ({reason}): there is nothing to look after")
+    end, run_id = await client.bus.end(), alarm["run_id"]
+    await client.bus.publish(AcknowledgeAlarm(run_id=run_id, alarm_id=alarm["alarm_id"], by=by, note=note))
+    try:
+        async with asyncio.timeout(_NOTED_S):
+            async for stored in client.bus.follow(f"{AlarmAcknowledged.subject_prefix()}.{run_id}", after=end):
+                if isinstance(stored.message, AlarmAcknowledged) and stored.message.alarm_id == alarm["alarm_id"]:
+                    return
+    except TimeoutError:
+        raise ClientError(
+            f"the monitor was asked to note it and has not done so for {_NOTED_S:.0f} s; it will once it can, and "
+            "`ropewalk status` says what keeps it"
+        ) from None
+
+
+async def rebaseline(client: Client, version: ModelVersion, signal: str, *, by: str, reason: str) -> None:
+    """Ask for the next requests of a model version as its baseline, of one signal or of all ("").
+
+    Raises ClientError if nothing such is watched.
+    """
+    sealed = [
+        stored.message
+        async for stored in client.bus.read(f"{BaselineSealed.subject_prefix()}.{version.run_id}")
+        if isinstance(stored.message, BaselineSealed) and stored.message.model_version == version.version
+    ]
+    if signal and not sealed:
+        raise ClientError(f"{version.full_name} has no baseline yet: it is taken from its next requests anyway")
+    if signal and signal not in sealed[-1].signals:
+        watched = ", ".join(sealed[-1].signals)
+        raise ClientError(f"signal {quoted(signal)} of {version.full_name} is not watched: choose one of {watched}")
+    asked = Rebaseline(
+        run_id=version.run_id,
+        model=version.model,
+        model_version=version.version,
+        signal=signal,
+        by=by,
+        reason=reason,
+    )
+    await client.bus.publish(asked)
