@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from ropewalk.runtime import http_server
+from ropewalk.runtime import http_connection
 from ropewalk.runtime.http_server import listen, serve_http
 
 SOON_S = 5.0
@@ -32,8 +32,7 @@ async def refuse_unread(_: Request) -> PlainTextResponse:
 @pytest.fixture
 async def port(monkeypatch) -> AsyncIterator[int]:
     for clock in ("HEAD_S", "STALL_S", "_LINGER_S"):
-        monkeypatch.setattr(http_server, clock, 0.3)
-    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 4)
+        monkeypatch.setattr(http_connection, clock, 0.3)
     app = Starlette(
         routes=[
             Route("/", answer),
@@ -42,7 +41,7 @@ async def port(monkeypatch) -> AsyncIterator[int]:
         ]
     )
     listener = listen("127.0.0.1", 0)
-    server = asyncio.create_task(serve_http(app, listener, grace_s=1))
+    server = asyncio.create_task(serve_http(app, listener, grace_s=1, most_connections=4))
     yield int(listener.getsockname()[1])
     server.cancel()
     await asyncio.gather(server, return_exceptions=True)
@@ -115,7 +114,7 @@ async def test_requests_follow_each_other_on_one_connection(port):
 
 
 async def test_silent_connections_do_not_keep_others_out(port, monkeypatch):
-    monkeypatch.setattr(http_server, "HEAD_S", 60.0)
+    monkeypatch.setattr(http_connection, "HEAD_S", 60.0)
     silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(12)]
     closing = WHOLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     assert b"200 OK" in await said(port, closing)

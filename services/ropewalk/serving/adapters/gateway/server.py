@@ -1,29 +1,19 @@
-"""Runs the gateway in the service's event loop."""
+"""Runs an endpoint of this service in its event loop, on connections that are bounded."""
 
-import asyncio
 import contextlib
 import resource
-import socket
-from collections.abc import Iterator
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ropewalk.serving.adapters.gateway.connection import BoundedConnection
+from ropewalk.runtime.http_server import listen, serve_http
+from ropewalk.serving.adapters.gateway.errors import ApiError
 from ropewalk.serving.errors import ServingError
 
 _GRACE_S = 5
 _MOST_CONNECTIONS = 8192
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to the service."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+_CODES = {400: "bad_request", 408: "request_timeout", 431: "headers_too_large", 503: "overloaded"}
 
 
 async def serve(app: Starlette, host: str, port: int, *, setting: str = "ROPEWALK_SERVING_PORT") -> None:
@@ -31,23 +21,24 @@ async def serve(app: Starlette, host: str, port: int, *, setting: str = "ROPEWAL
 
     `setting` is the variable that chooses the port, for the error.
     """
-    listener = _listener(host, port, setting)
-    config = uvicorn.Config(
-        _forgiving(app),
-        http=_connection_class(),
-        ws="none",
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    server = _Server(config)
-    running = asyncio.ensure_future(server.serve(sockets=[listener]))
     try:
-        await asyncio.shield(running)
-    finally:
-        server.should_exit = True
-        await running
+        listener = listen(host, port)
+    except OSError as error:
+        hint = f"set {setting} to a free one"
+        raise ServingError(f"cannot listen on {host}:{port} ({error.strerror}): {hint}") from None
+    most = _most_connections()
+    await serve_http(_forgiving(app), listener, grace_s=_GRACE_S, most_connections=most, refusal=_refusal)
+
+
+def _most_connections() -> int:
+    """A quarter of the files that this process may open: there are two endpoints, and the backend and bus need some."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(most // 4, _MOST_CONNECTIONS) if most > 0 else _MOST_CONNECTIONS
+
+
+def _refusal(status: int, sentence: str) -> tuple[str, bytes]:
+    response = ApiError(status, sentence, code=_CODES[status]).response()
+    return "application/json", bytes(response.body)
 
 
 def _forgiving(app: Starlette) -> ASGIApp:
@@ -58,26 +49,3 @@ def _forgiving(app: Starlette) -> ASGIApp:
             await app(scope, receive, send)
 
     return serving
-
-
-def _connection_class() -> type[BoundedConnection]:
-    """Connections take at most half of the files that this process may open; the backend and the bus need some."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-
-    class Connection(BoundedConnection):
-        most_connections = min(most // 2, _MOST_CONNECTIONS) if most > 0 else _MOST_CONNECTIONS
-
-    return Connection
-
-
-def _listener(host: str, port: int, setting: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # with the protocol named, asyncio sets TCP_NODELAY; without it every answer waits 40 ms for the client's ACK
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ServingError(f"cannot listen on {host}:{port} ({error.strerror}): set {setting} to a free one") from None
-    return listener
