@@ -236,3 +236,21 @@ async def test_a_stub_that_hangs_is_found_out_and_repaired(
     assert await completed(inference, asked(), "hung-v1") == 5
     kill_stub(triton, "hung-v1")
     await inference.unload("hung-v1")
+
+
+async def test_a_stub_that_is_killed_while_nobody_uses_it_is_repaired_before_it_is_missed(
+    inference: TritonInference,
+    triton: TritonServer,
+    export: Path,
+    repaired: "asyncio.Queue[str]",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await inference.load(Entry(target="idle-v1", weights=export, lineage={}))
+    kill_stub(triton, "idle-v1")
+    monkeypatch.setattr("ropewalk.serving.adapters.triton_pulse._IDLE_S", 0.0)
+    async with asyncio.timeout(30):
+        while repaired.empty():
+            await inference.loaded()
+            await asyncio.sleep(0.1)
+    assert await completed(inference, asked(), "idle-v1") == 5
+    await inference.unload("idle-v1")

@@ -95,6 +95,18 @@ async def test_a_model_that_is_heard_is_not_asked_and_one_without_streams_neithe
     assert model.asked == 0
 
 
+async def test_a_model_that_dies_while_nobody_uses_it_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model("Stub process 'demo-v1_0_0' is not healthy.")
+    pulse = model.pulse()
+    await pulse.look_if_idle()
+    assert model.asked == 0  # it was heard of a moment ago
+    monkeypatch.setattr(triton_pulse, "_IDLE_S", 0.0)
+    await pulse.look_if_idle()
+    assert (model.asked, len(model.ends), pulse.is_over) == (1, 1, True)
+    await pulse.look_if_idle()
+    assert model.asked == 1
+
+
 async def test_what_one_stream_finds_out_the_others_hear() -> None:
     model, one, other = Model(BUSY), Listener(), Listener()
     pulse = model.pulse()

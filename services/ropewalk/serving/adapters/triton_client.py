@@ -88,7 +88,10 @@ class TritonInference:
 
     async def loaded(self) -> frozenset[str]:
         """See Inference.loaded. A model under repair counts: it comes back by itself."""
-        return await self._control.ready() | self._repairs.targets
+        ready = await self._control.ready()
+        for target in ready - self._repairs.targets:
+            self._later(self._pulse(target).look_if_idle())
+        return ready | self._repairs.targets
 
     def _pulse(self, target: str) -> Pulse:
         """That of the present load."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 _LOOK_S = 1.0
+_IDLE_S = 10.0  # without any stream
 _HUNG_S = 300.0  # an engine that has something to do and made no step for so long; the longest prompt takes less
 _DEAD = ("Stub process", "the engine ", "EngineCore")  # as Triton, our backend and vLLM say it
 UNANSWERED = "the Stub process of the model does not answer any more"
@@ -39,6 +40,7 @@ class Pulse:
         self._listeners: set[Listener] = set()
         self._heard_at = time.monotonic()
         self._watching: asyncio.Task[None] | None = None
+        self._looking = False
         self.is_over = False
 
     @contextlib.asynccontextmanager
@@ -70,18 +72,29 @@ class Pulse:
             listener.give_up(cause)
         self._on_end(cause)
 
+    async def look_if_idle(self) -> None:
+        """Ask a model that was silent for long: one that dies unused is put right before it is missed."""
+        if not self._looking and not self.is_over and time.monotonic() - self._heard_at > _IDLE_S:
+            await self._look()
+
     async def _watch(self) -> None:
         while not self.is_over:
             await asyncio.sleep(_LOOK_S)
-            if time.monotonic() - self._heard_at < _LOOK_S:
-                continue
+            if time.monotonic() - self._heard_at > _LOOK_S:
+                await self._look()
+
+    async def _look(self) -> None:
+        self._looking = True
+        try:
             answer = await self._ask()
-            if answer is not None and not means_dead(answer):
-                self.heard()
-            if answer is not None and (means_dead(answer) or _is_hung(answer)):
-                self.end(answer)
-            elif time.monotonic() - self._heard_at > self._silence_s:
-                self.end(UNANSWERED)
+        finally:
+            self._looking = False
+        if answer is not None and (means_dead(answer) or _is_hung(answer)):
+            self.end(answer)
+        elif answer is not None:
+            self.heard()
+        elif time.monotonic() - self._heard_at > self._silence_s:
+            self.end(UNANSWERED)
 
 
 def means_dead(sentence: str) -> bool:
