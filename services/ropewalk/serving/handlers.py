@@ -8,6 +8,7 @@ from contextlib import aclosing
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import GateDecided
+from ropewalk.events.foreign import cut
 from ropewalk.events.run import RunCompleted
 from ropewalk.events.serving import (
     BackendRepaired,
@@ -34,6 +35,7 @@ from ropewalk.storage.objects import ObjectNotFoundError
 
 FACTS = "evt.serving.*.v1.*"
 _DRAIN_S = 10.0
+_MAX_REASON = 1000  # characters of what Triton says
 _PATIENCE_S = 60.0  # how long a deployment waits for a backend that is restarting
 _AGAIN_S = 1.0
 _WARM_UP = Generation(prompt="def", max_tokens=2, temperature=0.0)
@@ -65,7 +67,7 @@ class Handlers:
         try:
             await self._load_patiently(version)
         except (LoadFailedError, RequestFailedError, RequestRefusedError, ObjectNotFoundError, ManifestError) as error:
-            message = f"{version.model}@{version.number} could not be loaded: {error}"
+            message = f"{version.model}@{version.number} could not be loaded: {cut(str(error), _MAX_REASON)}"
             failed = ServingFailed(
                 run_id=ctx.run_id, model=version.model, model_version=version.number, message=message
             )

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from ropewalk.corpus.ledger import LEDGER
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.foreign import cut
 from ropewalk.events.training import StepsCommitted
 from ropewalk.trainer.adapters.worker.checkpoint import (
     CheckpointContent,
@@ -72,7 +73,7 @@ class CheckpointPublisher:
                     checkpoint_id=self._id(step),
                     epoch=job.epoch,
                     step=step,
-                    reason=str(error),
+                    reason=cut(str(error), 1000),
                 )
             )
 
