@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.runtime.sockets import NotPrivateError, claim, socket_folder
-from ropewalk.serving.adapters.triton_server import TritonServer
+from ropewalk.runtime.sockets import socket_folder
+from ropewalk.serving.adapters.triton_server import TritonServer, prepare
+from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import Settings
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
@@ -70,22 +71,19 @@ def test_what_nobody_sees_of_the_processes_holds_no_secret(server: tuple[Setting
         as_nobody("import sys; open(sys.argv[1]).read()", f"/proc/{triton.pid}/environ")
 
 
-def test_a_socket_folder_that_somebody_else_made_first_is_refused(tmp_path: Path) -> None:
-    squatted = tmp_path / "squatted"
-    squatted.mkdir()
-    os.chown(squatted, 65534, 65534)
-    with pytest.raises(NotPrivateError, match="is not a folder of this user"):
-        claim(squatted)
-    link = tmp_path / "link"
-    link.symlink_to(tmp_path)
-    with pytest.raises(NotPrivateError):
-        claim(link)
+def test_triton_does_not_listen_in_a_folder_that_somebody_else_made_first(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    settings.sockets.folder.mkdir(parents=True)
+    os.chown(settings.sockets.folder, 65534, 65534)
+    with pytest.raises(ServingError, match="was made by somebody else"):
+        prepare(settings)
 
 
-def test_a_folder_that_was_open_is_closed_before_anything_listens_in_it(tmp_path: Path) -> None:
-    folder = tmp_path / "open"
-    folder.mkdir(mode=0o777)
-    assert claim(folder).stat().st_mode & 0o077 == 0
+@pytest.mark.parametrize("odd", ["100%", "a b", "naïve", "quote'", "a:b,c"])
+def test_odd_letters_in_the_state_folder_do_not_reach_the_address(tmp_path: Path, odd: str) -> None:
+    folder = socket_folder(tmp_path / odd, "triton")
+    assert odd not in str(folder)
+    assert socket_folder(tmp_path / "plain", "triton") == tmp_path / "plain" / "triton" / "sockets"
 
 
 def test_state_folders_with_long_names_have_different_short_folders(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
-from ropewalk.runtime.sockets import claim
+from ropewalk.runtime.own_folder import make_own_folder
 from ropewalk.serving.adapters.repository import ModelRepository
 from ropewalk.serving.adapters.triton_control import ModelControl
 from ropewalk.serving.adapters.triton_pulse import Pulse, means_dead
@@ -39,7 +39,7 @@ class TritonInference:
 
     async def __aenter__(self) -> "TritonInference":
         sockets = self._settings.sockets
-        claim(sockets.folder)
+        make_own_folder(sockets.folder)
         options = [
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.initial_reconnect_backoff_ms", 100),

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
 from ropewalk.runtime.shared_memory import sweep_shared_memory
-from ropewalk.runtime.sockets import NotPrivateError, claim
 from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import GRPC_SUFFIX, Settings, inherited_environment
 
@@ -52,8 +52,8 @@ def prepare(settings: Settings) -> Launch:
     sweep_shared_memory(settings.shm_prefix)
     sockets = settings.sockets
     try:
-        claim(sockets.folder)
-    except NotPrivateError as error:
+        make_own_folder(sockets.folder)
+    except ForeignFolderError as error:
         raise ServingError(str(error)) from None
     for stale in (sockets.http, sockets.grpc, sockets.metrics):
         stale.unlink(missing_ok=True)
