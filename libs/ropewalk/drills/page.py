@@ -14,6 +14,8 @@ _STYLE = """
 .verdict.failed { background: var(--bad); }
 td.mark { width: 1.6em; font-weight: 700; color: var(--accent); } tr.bad td, tr.bad td.mark { color: var(--bad); }
 table.checks td { text-align: left; vertical-align: top; } table.checks td:nth-child(2) { white-space: nowrap; }
+@media (max-width: 600px) { section { overflow-x: auto; } section svg { min-width: 620px; }
+  table.checks td:nth-child(2) { white-space: normal; } }
 """
 _WIDTH, _HEIGHT, _LEFT, _RIGHT = 1000, 74, 12, 988
 
