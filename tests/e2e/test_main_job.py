@@ -181,6 +181,15 @@ def test_complete_talks_to_the_model(stack, promoted) -> None:
     assert done.stdout.strip()
 
 
+def test_a_run_is_watched_reported_and_its_model_listed(stack, promoted, tmp_path) -> None:
+    watched = stack.ropewalk("watch", "small")
+    assert watched.returncode == 0, watched.stderr
+    assert f"promoted as {promoted.model}@{promoted.model_version}" in watched.stdout
+    page = Path(stack.json("report", "small", "--into", str(tmp_path))["html"]).read_text()
+    assert 'class="sample"' in page
+    assert [promoted.model] in [each["names"] for each in stack.json("models")]
+
+
 def test_every_service_said_only_what_it_may_and_was_refused_nothing(stack, promoted) -> None:
     async def by_source(client: Client) -> dict[str, set[type[Message]]]:
         said: dict[str, set[type[Message]]] = {}
