@@ -2,8 +2,10 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -175,3 +177,32 @@ def test_a_tree_too_deep_for_the_system_is_set_aside_at_its_place(source: Path, 
     ((place, flaw),) = found.flaws
     assert place.startswith("ddd")
     assert (flaw.reason, flaw.detail) == ("unreadable", "its path is longer than the system allows")
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the rights of root, to whom nothing is forbidden."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_what_may_not_be_read_is_set_aside_at_its_place(read: Read) -> None:
+    with TemporaryDirectory() as name:  # pytest's own folders are for their owner only
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "locked").mkdir()
+        (folder / "a.txt").write_text("good")
+        (folder / "b.txt").write_text("private")
+        (folder / "b.txt").chmod(0)
+        (folder / "locked").chmod(0)
+        with as_nobody():
+            found = read(folder)
+        (folder / "locked").chmod(0o700)
+    assert found.texts == {"a.txt": "good"}
+    assert found.reasons == {"b.txt": "unreadable", "locked": "unreadable"}
+    assert all("may not read it" in flaw.detail for _, flaw in found.flaws)
