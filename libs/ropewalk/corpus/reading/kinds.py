@@ -63,11 +63,14 @@ _BY_SUFFIX = {
     }.items()
     for suffix in suffixes.split()
 }
+_BEGINNING_BYTES = 10_000
+_COMMENTS = re.compile(rb"(?:<!--.*?-->\s*)+(?=<)", re.DOTALL)  # browsers write one before a page they save
 _MOST_BYTES = 1_000_000  # a value becomes up to thirty times as large when it is read
 _LIKE_JSON = re.compile(rb'\[?\s*\{\s*"[^"\n]{1,200}"\s*:|\[\s*("[^"\n]{0,200}"|-?\d{1,40}|\[)\s*,')
 _BY_BEGINNING = (
     (b"<!doctype html", _HTML),
     (b"<html", _HTML),
+    (b"<!doctype", _XML),
     (b"<head>", _HTML),
     (b"<body", _HTML),
     (b"<?xml", _XML),
@@ -92,10 +95,11 @@ def kind_by_name(name: str) -> Kind | None:
 
 def kind_by_beginning(raw: bytes) -> Kind | None:
     """The kind that the content of a text says; `raw` is its beginning, or all of it."""
-    start = raw.removeprefix(b"\xef\xbb\xbf").lstrip()
+    start = _COMMENTS.sub(b"", raw.removeprefix(b"\xef\xbb\xbf")[:_BEGINNING_BYTES].lstrip(), count=1)
     for beginning, kind in _BY_BEGINNING:
         if start[: len(beginning)].lower() == beginning:
             return kind
+    start = raw.removeprefix(b"\xef\xbb\xbf").lstrip()
     return _json_kind(start) if start[:1] in (b"{", b"[") else None
 
 

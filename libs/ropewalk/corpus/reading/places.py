@@ -6,6 +6,7 @@ can put a link there. What counts is therefore where an *opened* file lies, whic
 
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from ropewalk.corpus.reading.records import Reason
 
 # They hold no data but the kernel's and the secrets of processes.
 _NEVER = ("/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets")
+_LINK_DEPTH = 2  # below the stack's folder: its secrets, not its objects
 
 
 class ClosedError(Exception):
@@ -39,6 +41,20 @@ class Reach:
         if self.roots and not any(is_below(real, folder) for folder in self._real_roots):
             roots = ", ".join(map(str, self.roots))
             raise ClosedError("closed_place", f"sources are read below {roots} only (setting ROPEWALK_INGEST_ROOTS)")
+
+    def check_link(self, found: os.stat_result) -> None:
+        """Raise ClosedError for a second name of a file of the stack, which only its inode tells."""
+        if found.st_nlink > 1 and (found.st_dev, found.st_ino) in self._linked_elsewhere:
+            raise ClosedError("closed_place", "it is another name of a file of the stack, which is never read")
+
+    @cached_property
+    def _linked_elsewhere(self) -> frozenset[tuple[int, int]]:
+        return frozenset(
+            (found.st_dev, found.st_ino)
+            for folder in self.closed
+            for found in _files_near(os.path.realpath(folder), _LINK_DEPTH)
+            if found.st_nlink > 1
+        )
 
     @cached_property
     def _real_closed(self) -> tuple[str, ...]:
@@ -70,6 +86,7 @@ def open_inside(location: Path, inside: str, reach: Reach) -> IO[bytes]:
         if not is_below(real, inside):
             raise ClosedError("link_outside", "it leads out of its source; name what it leads to as a source")
         reach.check(real)
+        reach.check_link(os.fstat(file.fileno()))
     except BaseException:
         file.close()
         raise
@@ -83,3 +100,20 @@ def not_a_file(mode: int) -> ClosedError | None:
     names = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
     name = next((name for test, name in names if test(mode)), "a device")
     return ClosedError("no_file", f"it is {name}, not a file")
+
+
+def _files_near(folder: str, depth: int) -> Iterator[os.stat_result]:
+    """The files in a folder (or the file itself) and in those `depth` levels below it, as far as they can be seen."""
+    try:
+        entries = list(os.scandir(folder))
+    except NotADirectoryError:
+        yield os.stat(folder)
+        return
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if depth:
+                yield from _files_near(entry.path, depth - 1)
+        elif entry.is_file(follow_symlinks=False):
+            yield entry.stat(follow_symlinks=False)

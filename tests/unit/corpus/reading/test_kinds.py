@@ -26,6 +26,8 @@ WARC = "WARC/1.0\r\nWARC-Type: response\r\n\r\nwords\r\n"
         ("a.HTM", "<p>words", "unsupported_html"),
         ("page.txt", HTML, "unsupported_html"),
         ("page", "\ufeff\n <html lang='en'>words", "unsupported_html"),
+        ("saved.txt", "<!-- saved from url=(0022)http://example.org/ -->\n<!-- x -->\n" + HTML, "unsupported_html"),
+        ("book.txt", "<!DOCTYPE book PUBLIC 'x'>\n<book/>", "unsupported_xml"),
         ("a.json", '[{"text": "words"}]', "unsupported_json"),
         ("array.txt", '[{"text": "words"},\n{"text": "more"}]', "unsupported_json"),
         ("lines.txt", '{"text": "words"}\n{"text": "more"}\n', "unsupported_json"),
@@ -93,6 +95,8 @@ def test_json_lines_under_another_name_are_read_when_the_recipe_says_so(source: 
         "[1] A reference, as in a bibliography.",
         "# A title\n\n<div align=center>words</div>",
         "PKG and PAR are words",
+        "<!-- a comment of Markdown -->\n# A title",
+        '<p align="center">A readme</p>',
     ],
 )
 def test_a_text_that_only_mentions_markup_is_a_text(source: Path, text: str, read: Read) -> None:

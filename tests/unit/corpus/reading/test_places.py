@@ -116,6 +116,16 @@ def test_a_closed_folder_is_closed_under_its_other_names_too(tmp_path: Path, sec
             assert set(read(path, reach=reach).reasons.values()) == {"closed_place"}
 
 
+def test_a_second_name_of_a_file_of_the_stack_is_not_read(source: Path, secret: Path, read: Read) -> None:
+    (source / "a.txt").write_text("good")
+    (source / "b.txt").hardlink_to(source / "a.txt")
+    (source / "secret.txt").hardlink_to(secret)
+    for closed in (secret.parent, secret.parent.parent / "state", secret):
+        found = read(source, reach=Reach(closed=(closed,)))
+        assert found.texts == {"a.txt": "good", "b.txt": "good"}
+        assert found.reasons == {"secret.txt": "closed_place"}
+
+
 def test_with_roots_only_what_lies_below_them_is_read(tmp_path: Path, source: Path, read: Read) -> None:
     (source / "a.txt").write_text("good")
     assert read(source, reach=Reach(roots=(source,))).texts == {"a.txt#1": "good"}
