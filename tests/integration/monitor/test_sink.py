@@ -197,3 +197,13 @@ async def test_what_was_stored_is_there_after_the_engine_was_closed_and_opened(o
     second = await open_store()
     assert await ids(second) == names(9)
     await second.close()
+
+
+async def test_a_message_of_bad_rows_only_is_set_aside_at_once_and_said_once(store, make, caplog):
+    bad = [make.request(number, time="yesterday", prompt="p" * 20_000) for number in range(100)]
+    await Sink(store, REQUESTS).take(make.packed(bad, size=100))
+    [count] = await store.query("SELECT count() AS n, max(length(body)) AS longest FROM ropewalk.rejected FINAL")
+    assert count["n"] == 100
+    said = [record.message for record in caplog.records if "set aside" in record.message]
+    assert len(said) == 1
+    assert "and 99 more rows of it" in said[0]

@@ -6,6 +6,7 @@ does all of it; that also keeps inserts in the order in which they were asked fo
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from ropewalk.monitor.schema import statements
 T = TypeVar("T")
 DATABASE = "ropewalk"
 _LOCK_WAIT_S = 30.0
+_CREATES_TABLE = re.compile(rf"CREATE TABLE IF NOT EXISTS {DATABASE}\.(\w+)")
 # codes by which a server says that it could not, not that the statement is wrong
 _PASSING_CODES = {159, 173, 202, 203, 209, 210, 241, 242, 243, 252, 425, 439, 999}
 
@@ -57,9 +59,25 @@ class ClickHouse:
         self._executor = executor
 
     async def apply_schema(self) -> None:
-        """Create what is missing."""
+        """Create what is missing: tables, views, and columns of tables that an older monitor made."""
         for statement in statements():
             await self.command(statement)
+            if made := _CREATES_TABLE.search(statement):
+                await self._add_columns(made[1], statement)
+
+    async def _add_columns(self, table: str, statement: str) -> None:
+        """What the table lacks would be left out of its rows without a word. The engine itself reads the statement."""
+        declared = f"{table}__declared"
+        await self.command(f"DROP TABLE IF EXISTS {DATABASE}.{declared}")
+        await self.command(statement.replace(f"{DATABASE}.{table}", f"{DATABASE}.{declared}", 1))
+        columns = f"SELECT name FROM system.columns WHERE database = '{DATABASE}' AND table = '{table}'"
+        missing = await self.query(
+            f"SELECT name, type FROM system.columns WHERE database = '{DATABASE}' AND table = '{declared}' "
+            f"AND name NOT IN ({columns})"
+        )
+        for column in missing:
+            await self.command(f"ALTER TABLE {DATABASE}.{table} ADD COLUMN `{column['name']}` {column['type']}")
+        await self.command(f"DROP TABLE {DATABASE}.{declared}")
 
     async def command(self, statement: str) -> None:
         """See Analytics."""

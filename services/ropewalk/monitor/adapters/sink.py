@@ -19,7 +19,8 @@ import orjson
 
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
-from ropewalk.monitor.domain.rows import RejectedRow, Row, Rows
+from ropewalk.events.foreign import cut
+from ropewalk.monitor.domain.rows import MOST_BODY, RejectedRow, Row, Rows
 from ropewalk.monitor.ports import Analytics, RefusedError, UnavailableError
 from ropewalk.runtime.batches import Batch
 from ropewalk.runtime.codec import Stored
@@ -118,15 +119,15 @@ class Sink:
             return
         converted = [self._feed.rows(item) for item in items]
         for item, rows in zip(items, converted, strict=True):
-            for rejected in rows.rejected:
-                await self._reject(item, rejected)
+            await self._reject(item, rows.rejected)
         stored = [row for rows in converted for row in rows.stored]
         try:
             await self._insert(stored)
         except RefusedError as error:
             if len(items) == 1:
                 await self._check_table()
-                await self._reject(items[0], RejectedRow(0, str(error), items[0].message.model_dump_json()))
+                body = cut(items[0].message.model_dump_json(), MOST_BODY)
+                await self._reject(items[0], [RejectedRow(0, str(error), body)])
             else:
                 middle = len(items) // 2
                 await self._store_messages(items[:middle])
@@ -150,16 +151,18 @@ class Sink:
         await self._store.insert(self._feed.table, [row | {"arrival": self._arrival} for row in rows], token=token)
         self.num_rows += len(rows)
 
-    async def _reject(self, item: Stored[Message], rejected: RejectedRow) -> None:
-        stream = self._feed.consumer.stream
-        logger.warning("%s %d row %d set aside: %s", stream, item.sequence, rejected.row, rejected.reason)
-        row = {
+    async def _reject(self, item: Stored[Message], rejected: list[RejectedRow]) -> None:
+        """All of a message at once, and one line in the log: a message may be wrong from its first row to its last."""
+        if not rejected:
+            return
+        stream, first = self._feed.consumer.stream, rejected[0]
+        more = f" and {len(rejected) - 1} more rows of it" if len(rejected) > 1 else ""
+        logger.warning("%s %d row %d set aside%s: %s", stream, item.sequence, first.row, more, first.reason)
+        place = {
             "time": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds"),
             "stream": stream,
             "sequence": item.sequence,
-            "row": rejected.row,
             "message_id": item.envelope.id,
-            "reason": rejected.reason,
-            "body": rejected.body,
         }
-        await self._store.insert("rejected", [row])
+        rows = [place | {"row": each.row, "reason": each.reason, "body": each.body} for each in rejected]
+        await self._store.insert("rejected", rows)

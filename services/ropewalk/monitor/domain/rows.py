@@ -20,7 +20,7 @@ from ropewalk.runtime.codec import Stored
 Row = dict[str, Any]
 _INT64 = 2**63
 _MOST_TEXT = {"prompt": 32_000, "completion": 32_000, "error": 2_000}  # characters; every other field: LIMIT
-_MOST_BODY = 100_000  # of what is set aside
+MOST_BODY = 100_000  # of what is set aside
 
 
 class RowError(ValueError):
@@ -138,7 +138,7 @@ def _rows(item: Stored[Message], values: tuple[Any, ...], convert: Callable[[Any
         try:
             rows.stored.append(dict(_columns(convert(value) | place)))
         except RowError as error:
-            rows.rejected.append(RejectedRow(number, str(error), cut(value.model_dump_json(), _MOST_BODY)))
+            rows.rejected.append(RejectedRow(number, str(error), cut(value.model_dump_json(), MOST_BODY)))
     return rows
 
 
