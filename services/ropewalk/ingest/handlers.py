@@ -26,6 +26,7 @@ from ropewalk.ingest.settings import Settings
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.recipes.sentences import bounded
+from ropewalk.runtime.faults import OF_THE_WORK, in_one_line
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.stage import StageContext
 
@@ -74,12 +75,18 @@ def _checked(request: SubmitRun, settings: Settings) -> tuple[Recipe | None, tup
     """The complete recipe and what is wrong with it; no recipe where it cannot even be completed."""
     try:
         recipe = resolve_recipe(request.recipe)
+        return recipe, _violations(recipe, settings)
     except RecipeError as error:
         return None, error.violations
+    except OF_THE_WORK as error:  # whoever submitted it waits for an answer, and every other try would end here too
+        return None, (f"the recipe or its data cannot be looked at: {in_one_line(error)}",)
+
+
+def _violations(recipe: Recipe, settings: Settings) -> tuple[str, ...]:
     violations = recipe_violations(recipe, settings.reach, any_family=settings.ingest_any_family)
     if not violations:
         violations = data_violations(recipe, survey(recipe.sources, _FIRST_LOOK, _limits(settings), settings.reach))
-    return recipe, violations
+    return violations
 
 
 def _limits(settings: Settings) -> Limits:

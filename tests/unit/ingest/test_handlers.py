@@ -8,6 +8,7 @@ import pytest
 
 from ropewalk.events.base import Message
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, RunRejected, StageCapacity, SubmitRun
+from ropewalk.ingest import handlers
 from ropewalk.ingest.handlers import cancel_run, submit_run
 from ropewalk.ingest.settings import Settings
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
@@ -311,3 +312,15 @@ async def test_a_pipe_or_device_for_a_base_models_configuration_blocks_nobody(tm
     request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
     (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
     assert "its config.json cannot be read (it is not a file)" in violation
+
+
+async def test_whoever_submits_is_answered_even_where_our_own_look_at_the_data_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise KeyError("a line\nof our own")
+
+    monkeypatch.setattr(handlers, "survey", stumble)
+    (violation,) = the_violations(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
+    assert violation.startswith("the recipe or its data cannot be looked at: KeyError: ")
+    assert violation.isprintable()

@@ -4,8 +4,10 @@ import gzip
 import json
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -301,3 +303,23 @@ def test_reading_what_gives_no_fact_for_long_gives_signs_of_life(
     found = ingest(tmp_path)
     assert found.facts.count(None) > 5
     assert found.corpus.num_documents == 1
+
+
+def test_an_error_of_our_own_reading_names_the_place_and_ends_the_run_at_once() -> None:
+    def stumbling() -> Iterator[Any]:
+        yield "a.jsonl#6", None
+        raise IndexError("out of range")
+
+    records = reader.naming_the_place("a.jsonl", stumbling())
+    assert next(records) == ("a.jsonl#6", None)
+    with pytest.raises(StageError, match=r"^reading stopped behind the record a\.jsonl#6: IndexError: out of range"):
+        next(records)
+
+
+def test_a_fault_of_the_disk_while_reading_is_tried_again() -> None:
+    def failing() -> Iterator[Any]:
+        raise MemoryError
+        yield
+
+    with pytest.raises(MemoryError):
+        next(reader.naming_the_place("a.jsonl", failing()))

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ropewalk.events.base import Message
-from ropewalk.events.run import RunAccepted, RunFailed, StageState
+from ropewalk.events.run import RunAccepted, RunFailed, StageInterrupted, StageState
 from ropewalk.recipes.builtin import python_stdlib
-from ropewalk.runtime.errors import TooLargeError
+from ropewalk.runtime.errors import TooLargeError, WorkRaisedError
 from ropewalk.runtime.leases import Lease
 from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext, StageSpec
@@ -105,3 +105,32 @@ async def test_a_result_that_no_message_holds_fails_the_run_once_with_a_short_re
     assert (attempts, status) == ([1], "failed")
     assert isinstance(failed, RunFailed)
     assert ("x… (20,000 characters)" if raised else "20,000 bytes, and the bus takes 10,000") in failed.message
+
+
+class GoesOn(TakesNoMore):
+    """Also keeps the attempts that follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.facts: list[Any] = []
+
+    async def commit(self, state: StageState, revision: int, facts: Any, changes: Any) -> int:
+        self.facts += facts
+        return revision + 1
+
+
+async def test_an_error_that_the_work_raises_is_repeated_once_and_told_in_one_line(tmp_path: Path) -> None:
+    attempts: list[int] = []
+
+    async def work(ctx: StageContext, accepted: RunAccepted) -> tuple[Message, ...]:
+        attempts.append(ctx.attempt)
+        raise WorkRaisedError("KeyError: 'x' (records.py:7, read)")
+
+    committer = GoesOn()
+    await a_work(work, NotCancelled(), committer, tmp_path).run()
+    ((status, (failed,)),) = committer.ends
+    assert (attempts, status) == ([1, 2], "failed")
+    assert failed.message == "it raised an error 2 times, last with: KeyError: 'x' (records.py:7, read)"
+    assert [fact.cause for fact in committer.facts if isinstance(fact, StageInterrupted)] == [
+        "KeyError: 'x' (records.py:7, read)"
+    ]

@@ -24,12 +24,14 @@ from ropewalk.events.foreign import one_line
 from ropewalk.ingest.adapters.quarantine import Quarantine
 from ropewalk.ingest.domain.segments import batches, segment_identity
 from ropewalk.recipes.recipe import SourceRecipe
+from ropewalk.runtime.faults import in_one_line, is_of_the_work
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 
 _PULSE_S = 30.0
 _NUM_NAMED = 3  # sources and places in a sentence
+Record = tuple[str, Content | Flaw]  # with its place
 Fact = tuple[Message, str]  # and the key that makes its id
 
 
@@ -136,7 +138,8 @@ def _documents(
 ) -> Iterator[Document]:
     job = reading.job
     for file in files:
-        for path, content in contents(file, source, job.limits, job.reach, reading.pulse):
+        records = contents(file, source, job.limits, job.reach, reading.pulse)
+        for path, content in naming_the_place(file.path, records):
             match content:
                 case Flaw():
                     quarantine.add(path, content)
@@ -152,6 +155,21 @@ def _documents(
                         messages=messages,
                         split_key=split_key,
                     )
+
+
+def naming_the_place(path: str, records: Iterator[Record]) -> Iterator[Record]:
+    """The records of a file. Raises StageError with the last place for an error that would come again every time."""
+    place = path
+    try:
+        for place, content in records:
+            yield place, content
+    except Exception as error:
+        if not is_of_the_work(error):
+            raise
+        where = f"in the file {one_line(path)}" if place == path else f"behind the record {one_line(place)}"
+        raise StageError(
+            f"reading stopped {where}: {in_one_line(error)}; leave the file out with `exclude`, or mend it"
+        ) from error
 
 
 def _publish_segment(reading: _Reading, batch: list[Document]) -> SegmentRef:
