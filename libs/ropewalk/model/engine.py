@@ -9,15 +9,16 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
+from ropewalk.model.chat.encoder import Encoder
+from ropewalk.model.chat.errors import SpelledMarkError
 from ropewalk.model.engine_forward import SlotDecoder
 from ropewalk.model.engine_sampling import Sampling, choose
 from ropewalk.model.engine_text import TextStream
@@ -60,6 +61,7 @@ class _Run:
     text: TextStream
     on_update: Callable[[Update], None]
     generator: torch.Generator
+    stop_ids: frozenset[int]  # special tokens among the stop strings, which never become text
     tokens: list[int] = field(default_factory=list)
     logprob_sum: float = 0.0
     cancelled: bool = False
@@ -86,10 +88,12 @@ class Engine:
 
     def __init__(self, folder: Path, *, num_slots: int = 16, max_length: int | None = None) -> None:
         self.shape = read_architecture(folder, max_length)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._encoder = Encoder(folder)
         self._decoder = SlotDecoder(self.shape, read_weights(folder, self.shape), num_slots)
         self._num_slots = num_slots
-        self._max_chars = _SLACK * self.shape.context_length * max(map(len, self._tokenizer.get_vocab()), default=1)
+        self._max_chars = (
+            _SLACK * self.shape.context_length * max(map(len, self._encoder.tokenizer.get_vocab()), default=1)
+        )
         self._stepped_at = time.monotonic()
         self._changed = threading.Condition()
         self._requests: dict[int, _Run] = {}
@@ -126,8 +130,8 @@ class Engine:
         """Seconds since the last step, while there is something to do."""
         return time.monotonic() - self._stepped_at if self._requests else 0.0
 
-    def encode(self, prompt: str, *, special_tokens: bool = True) -> list[int]:
-        """Token ids of a text; `special_tokens` adds what the tokenizer puts around a document. No text begins one.
+    def encode(self, prompt: str, marks: Sequence[tuple[int, int]] = ()) -> list[int]:
+        """Token ids of a text, as training encodes it; special tokens are at `marks` only. No text begins a document.
 
         May take a second for a megabyte, in which other threads go on. Raises RequestError for a text that no
         tokenizer could fit into the context: its length is looked at first.
@@ -137,14 +141,17 @@ class Engine:
                 f"the prompt has {len(prompt)} characters, but this model's context is {self.shape.context_length} "
                 f"tokens, which is never more than {self._max_chars} characters: shorten it"
             )
-        # only encoding a batch gives up Python's lock meanwhile
-        (encoding,) = self._tokenizer.encode_batch_fast([prompt], add_special_tokens=special_tokens)
-        return list(encoding.ids or self.shape.beginning)
+        try:
+            ids = self._encoder.marked(prompt, marks).ids if marks else self._encoder.text(prompt)
+        except SpelledMarkError as error:
+            raise RequestError(str(error)) from None
+        return list(ids or self.shape.beginning)
 
     def submit(self, prompt: list[int], sampling: Sampling, on_update: Callable[[Update], None]) -> int:
         """Queue a request and return its number for `cancel`. Raises RequestError, EngineStoppedError."""
         self._check(prompt, sampling)
-        run = _Run(prompt, sampling, TextStream(self._tokenizer, sampling.stop), on_update, sampling.generator())
+        text = TextStream(self._encoder.tokenizer, sampling.stop)
+        run = _Run(prompt, sampling, text, on_update, sampling.generator(), self._encoder.special_ids(sampling.stop))
         with self._changed:
             if not self._open:
                 raise EngineStoppedError("the engine has stopped")
@@ -243,7 +250,7 @@ class Engine:
 
     def _judge(self, run: _Run, token: int) -> tuple[str, str]:
         """The new text and why the run ends here, if it does."""
-        if token in self.shape.eos_ids and not run.sampling.ignore_eos:
+        if token in run.stop_ids or (token in self.shape.eos_ids and not run.sampling.ignore_eos):
             return run.text.end(), "stop"
         text, stopped = run.text.add(token)
         if stopped:

@@ -48,6 +48,27 @@ async def complete(inference: Inference, generation: Generation, target: str = T
         return [piece async for piece in pieces]
 
 
+async def test_special_tokens_are_at_marks_and_nowhere_else(inference: Inference) -> None:
+    if isinstance(inference, MemoryInference):
+        pytest.skip("its tokens are characters")
+    end, text = "<|endoftext|>", "a<|endoftext|>b<|endoftext|>"
+    spelled, marked, forged = (
+        (await complete(inference, Generation(prompt=text, marks=marks, max_tokens=1)))[-1].num_input_tokens
+        for marks in ((), ((1, 14), (15, 28)), ((15, 28),))
+    )
+    assert marked == len("a") + 1 + len("b") + 1
+    assert marked < forged < spelled
+    assert forged - marked == (await complete(inference, Generation(prompt=end, max_tokens=1)))[-1].num_input_tokens - 1
+
+
+@pytest.mark.parametrize("marks", [((0, 99),), ((1, 0),), ((0, 3), (2, 4)), ((-2, 1),)])
+async def test_marks_beside_the_text_are_refused(inference: Inference, marks: tuple[tuple[int, int], ...]) -> None:
+    if isinstance(inference, MemoryInference):
+        pytest.skip("its tokens are characters")
+    with pytest.raises(RequestRefusedError, match="marks are not in order, or not within the 4 characters"):
+        await complete(inference, Generation(prompt="abcd", marks=marks))
+
+
 def tokens(pieces: list[Piece]) -> list[int]:
     return [token for piece in pieces for token in piece.token_ids]
 

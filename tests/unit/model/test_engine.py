@@ -418,3 +418,27 @@ def test_a_model_that_cannot_be_run_faithfully_is_refused(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(UnsupportedModelError, match="gpt2"):
         read_architecture(tmp_path)
+
+
+def test_a_special_token_that_a_prompt_spells_is_text(engine: Engine) -> None:
+    spelled, marked = engine.encode("a<|endoftext|>"), engine.encode("a<|endoftext|>", [(1, 14)])
+    assert 0 not in spelled
+    assert marked == [*engine.encode("a"), 0]
+    forged = engine.encode("<|endoftext|>b<|endoftext|>", [(14, 27)])
+    assert forged == [*engine.encode("<|endoftext|>b"), 0]
+
+
+def test_an_empty_prompt_begins_a_document_which_follows_an_end_token(engine: Engine) -> None:
+    assert engine.encode("") == [0]
+    assert complete(engine, "", max_tokens=2, ignore_eos=True).wait().reason == "length"
+
+
+def test_a_stop_string_that_is_a_special_token_ends_the_completion(engine: Engine) -> None:
+    wishes = {"max_tokens": 100, "temperature": 100.0, "ignore_eos": True}
+    for seed in range(40):  # such a hot model says the end token once in three hundred
+        free = complete(engine, "a", seed=seed, **wishes).wait()
+        if 0 in free.tokens:
+            break
+    stopped = complete(engine, "a", seed=seed, stop=("<|endoftext|>",), **wishes).wait()
+    assert stopped.reason == "stop"
+    assert stopped.tokens == free.tokens[: free.tokens.index(0) + 1]

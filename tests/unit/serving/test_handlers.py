@@ -258,4 +258,5 @@ async def test_a_restart_restores_routes_and_models_from_the_log(
     assert fresh.fleet.routes == served.fleet.routes
     await fresh.fleet.reconcile()
     assert await fresh.inference.loaded() == {"demo-v1"}
-    assert fresh.fleet.template(make_version()).render([{"role": "user", "content": "x"}]) == "<user>x<assistant>"
+    prompt = await fresh.fleet.chats(make_version()).prompt([{"role": "user", "content": "x"}])
+    assert prompt.text == "<user>x<assistant>"

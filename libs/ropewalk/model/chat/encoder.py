@@ -95,6 +95,10 @@ class Encoder:
         """A rendered chat. Raises SpelledMarkError."""
         return self.marked(prompt.text, prompt.marks)
 
+    def special_ids(self, texts: Sequence[str]) -> frozenset[int]:
+        """The special tokens among texts."""
+        return frozenset(self._ids[text] for text in texts if self._ids.get(text) in self._special)
+
     def _marks_of(self, ids: Sequence[int]) -> list[int]:
         return [number for number in ids if number in self._marks]
 

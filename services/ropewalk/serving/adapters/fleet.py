@@ -10,10 +10,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ropewalk.serving.adapters.chat_template import ChatTemplate
+from ropewalk.serving.adapters.chats import Chats
 from ropewalk.serving.domain.routes import Routes, Version
 from ropewalk.serving.domain.vitals import Vitals
-from ropewalk.serving.errors import BackendError, BackendGoneError
+from ropewalk.serving.errors import BackendError, BackendGoneError, ModelNotLoadedError
 from ropewalk.serving.ports import Entry, Inference
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
@@ -34,7 +34,7 @@ class Fleet:
         self._loaded: frozenset[str] = frozenset()  # the targets that could answer when last looked
         self._inference = inference
         self._objects = objects
-        self._templates: dict[str, ChatTemplate] = {}
+        self._chats: dict[str, Chats] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._failures: Counter[str] = Counter()  # in a row
         self._not_before: dict[str, float] = {}
@@ -62,13 +62,14 @@ class Fleet:
         await self._inference.load(Entry(target=version.target, weights=Path(folder), lineage=lineage))
         self._loaded |= {version.target}
         self.vitals.answered(version.target)
-        self._templates[version.target] = await asyncio.to_thread(ChatTemplate.of, folder)
+        await self._open_chats(version, folder)
 
     async def unload(self, version: Version) -> None:
         """Let a version end what it answers, then forget it. Raises BackendGoneError."""
         await self._inference.unload(version.target)
         self._loaded -= {version.target}
-        self._templates.pop(version.target, None)
+        if chats := self._chats.pop(version.target, None):
+            await asyncio.to_thread(chats.close)
 
     def answering(self) -> tuple[list[str], list[str]]:
         """The names that would be answered now, and those that would not."""
@@ -80,9 +81,17 @@ class Fleet:
             (answering if sound else away).append(name)
         return answering, away
 
-    def template(self, version: Version) -> ChatTemplate:
-        """The chat template of a version; an empty one while it is being loaded."""
-        return self._templates.get(version.target) or ChatTemplate("", {})
+    def chats(self, version: Version) -> Chats:
+        """What renders the chats of a version. Raises ModelNotLoadedError."""
+        if version.target not in self._chats:
+            raise ModelNotLoadedError(f"{version.target} is being loaded")
+        return self._chats[version.target]
+
+    async def _open_chats(self, version: Version, folder: Path) -> None:
+        before = self._chats.get(version.target)
+        self._chats[version.target] = await asyncio.to_thread(Chats, folder)
+        if before is not None:
+            await asyncio.to_thread(before.close)
 
     def version_of_target(self, target: str) -> Version | None:
         """The version behind a name of the backend."""
@@ -96,14 +105,14 @@ class Fleet:
         """The versions that cannot answer, and whether only their template is missing."""
         loaded = self._loaded = await self._inference.loaded()
         known = [(version, version.target in loaded) for version in self.routes.versions.values()]
-        return [(one, is_loaded) for one, is_loaded in known if not is_loaded or one.target not in self._templates]
+        return [(one, is_loaded) for one, is_loaded in known if not is_loaded or one.target not in self._chats]
 
     async def _restore(self, version: Version, loaded: bool) -> None:
         target = version.target
         try:
             if loaded:  # this service was restarted, the backend was not
                 folder = await asyncio.to_thread(self._objects.fetch, version.export_uri)
-                self._templates[target] = await asyncio.to_thread(ChatTemplate.of, folder)
+                await self._open_chats(version, folder)
                 return
             await self.load(version)
             if self.version_of_target(target) is None:  # retired meanwhile

@@ -21,7 +21,14 @@ _FLAGS = (b"\x01", "BOOL")
 
 
 def request_of(target: str, generation: Generation, *, extensions: bool) -> Any:
-    """A ModelInferRequest. Without `extensions` it stays within what NVIDIA's vLLM backend knows."""
+    """A ModelInferRequest. Without `extensions` it stays within what NVIDIA's vLLM backend knows.
+
+    That one reads every special token that a text spells, so a forged one is refused: RequestRefusedError.
+    """
+    if generation.spelled and not extensions:
+        raise RequestRefusedError(
+            f"a message spells {generation.spelled[0]!r}, which this backend takes for the real one"
+        )
     return _request(target, generation.prompt, _sampling(generation, extensions=extensions))
 
 
@@ -97,7 +104,7 @@ def _sampling(generation: Generation, *, extensions: bool) -> bytes:
         wishes["stop"] = list(generation.stop)
     if extensions:
         wishes |= {"return_token_ids": True, "return_logprob_mean": True}
-        wishes["add_special_tokens"] = generation.special_tokens
+        wishes["marks"] = generation.marks
         wishes["prompt_token_ids"] = generation.prompt_token_ids and list(generation.prompt_token_ids)
     return json.dumps(wishes).encode()
 

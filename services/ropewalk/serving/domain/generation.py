@@ -7,12 +7,14 @@ from dataclasses import dataclass
 class Generation:
     """One completion to be made. `prompt_token_ids` replaces `prompt` when given.
 
-    `special_tokens`: whether the tokenizer adds its marks around the prompt (a chat template has done it already).
+    The prompt is plain text but for its `marks`, characters [begin, end) where a chat template wrote a special token.
+    `spelled` are special tokens that a message only writes.
     """
 
     prompt: str = ""
     prompt_token_ids: tuple[int, ...] | None = None
-    special_tokens: bool = True
+    marks: tuple[tuple[int, int], ...] = ()
+    spelled: tuple[str, ...] = ()
     max_tokens: int = 16
     temperature: float = 1.0
     top_p: float = 1.0

@@ -5,6 +5,7 @@ labels: they are accepted, bounded, and change no answer.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -71,12 +72,10 @@ class _Common(_Frozen):
         """Whether a stream ends with a chunk that counts tokens."""
         return self.stream_options.include_usage
 
-    def generation(self, prompt: str, token_ids: tuple[int, ...] | None, *, raw: bool, max_tokens: int) -> Generation:
-        """The completion to make. `raw`: the tokenizer adds its own marks around the prompt."""
+    def generation(self, prompt: str, *, max_tokens: int) -> Generation:
+        """The completion to make of a plain text."""
         return Generation(
             prompt=prompt,
-            prompt_token_ids=token_ids,
-            special_tokens=raw,
             max_tokens=max_tokens,
             temperature=self.temperature if self.temperature >= _GREEDY_BELOW else 0.0,
             top_p=max(self.top_p, _LEAST_TOP_P),
@@ -101,8 +100,8 @@ class CompletionRequest(_Common):
         """The prompt as text, or as token ids that are taken as they are."""
         limit = self.max_tokens or _COMPLETION_TOKENS
         if isinstance(self.prompt, str):
-            return self.generation(self.prompt, None, raw=True, max_tokens=limit)
-        return self.generation("", self.prompt, raw=True, max_tokens=limit)
+            return self.generation(self.prompt, max_tokens=limit)
+        return replace(self.generation("", max_tokens=limit), prompt_token_ids=self.prompt)
 
 
 class _Part(_Frozen):
@@ -131,9 +130,9 @@ class ChatRequest(_Common):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=_LARGEST)
 
     def to_generation(self, prompt: str) -> Generation:
-        """`prompt` is the rendered chat template, which holds all marks already."""
+        """`prompt` is the rendered chat, whose marks are still to be named."""
         limit = self.max_completion_tokens or self.max_tokens or _CHAT_TOKENS
-        return self.generation(prompt, None, raw=False, max_tokens=limit)
+        return self.generation(prompt, max_tokens=limit)
 
 
 _IN_JSON = {"tuple_type": "Input should be a list", "model_type": "Input should be a JSON object"}

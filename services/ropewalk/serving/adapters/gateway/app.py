@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from dataclasses import replace
 from typing import Any, Literal
 
 from starlette.applications import Starlette
@@ -11,9 +12,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ropewalk.events.foreign import one_line, quoted
+from ropewalk.model.chat.errors import ChatTemplateError
+from ropewalk.model.chat.task import Prompt
 from ropewalk.runtime.delivery import outcome_or_error
 from ropewalk.runtime.telemetry import current_traceparent, span
-from ropewalk.serving.adapters.chat_template import ChatTemplateError
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.answer import Answer, Backend, Order
 from ropewalk.serving.adapters.gateway.body import Bodies
@@ -30,6 +32,7 @@ from ropewalk.serving.ports import Inference, RequestLogSink
 logger = logging.getLogger(__name__)
 
 _MAX_MODEL = 100  # characters kept of a model's name that may be anything
+_MAX_REASON = 500  # characters of what a template says
 _MAX_NAMES = 20  # told to who asks for a model that is not there
 
 
@@ -130,7 +133,8 @@ class Gateway:
         if isinstance(asked, CompletionRequest):
             generation = asked.to_generation()
         else:
-            generation = asked.to_generation(self._rendered(asked, version))
+            chat = await self._rendered(asked, version)
+            generation = replace(asked.to_generation(chat.text), marks=chat.marks, spelled=chat.spelled)
         exchange.prompt = generation.prompt
         frames = Frames(
             request_id=exchange.request_id,
@@ -143,11 +147,11 @@ class Gateway:
         order = Order(version, generation, request.headers.get("traceparent", ""))
         return Answer(order, frames, exchange, self._backend)
 
-    def _rendered(self, asked: ChatRequest, version: Version) -> str:
+    async def _rendered(self, asked: ChatRequest, version: Version) -> Prompt:
         try:
-            return self._fleet.template(version).render([message.as_template_value() for message in asked.messages])
+            return await self._fleet.chats(version).prompt([message.as_template_value() for message in asked.messages])
         except ChatTemplateError as error:
-            raise RequestError(str(error), "messages") from None
+            raise RequestError(one_line(str(error), _MAX_REASON), "messages") from None
 
     def _key_id(self, request: Request) -> str:
         key_id = self._keys.key_id(request.headers.get("authorization", ""))

@@ -98,7 +98,7 @@ class TritonPythonModel:
             try:
                 wanted, prompt = channel.wanted, channel.wanted.prompt_token_ids
                 if prompt is None:
-                    prompt = self._engine.encode(wanted.text, special_tokens=wanted.add_special_tokens)
+                    prompt = self._engine.encode(wanted.text, wanted.marks)
                 stream.number = self._engine.submit(prompt, wanted.sampling, on_update)
             except BaseException:
                 self._streams.pop(name, None)

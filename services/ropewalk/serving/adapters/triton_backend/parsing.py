@@ -25,7 +25,7 @@ class _Parameters(BaseModel):
     return_token_ids: bool = False
     return_logprob_mean: bool = False
     prompt_token_ids: list[int] | None = None
-    add_special_tokens: bool = True
+    marks: list[tuple[int, int]] = Field(default_factory=list)
     cancel: str = ""
     pulse: bool = False
 
@@ -39,7 +39,7 @@ class Wanted:
 
     text: str
     prompt_token_ids: list[int] | None
-    add_special_tokens: bool
+    marks: tuple[tuple[int, int], ...]
     sampling: Sampling
     stream: bool
     prepend: bool
@@ -51,6 +51,7 @@ class Wanted:
 def parse(values: dict[str, Any]) -> Wanted:
     """Read the inputs that are present (str or bool). Raises RequestError naming the field and the value."""
     parameters = _parameters(str(values.get("sampling_parameters") or "{}"))
+    text = str(values["text_input"])
     stream = bool(values.get("stream", False))
     prepend = not values.get("exclude_input_in_output", stream)
     if stream and prepend:
@@ -63,9 +64,9 @@ def parse(values: dict[str, Any]) -> Wanted:
         "logprob_mean": parameters.return_logprob_mean,
     }
     return Wanted(
-        text=str(values["text_input"]),
+        text=text,
         prompt_token_ids=parameters.prompt_token_ids,
-        add_special_tokens=parameters.add_special_tokens,
+        marks=_marks(parameters.marks, len(text)),
         sampling=_sampling(parameters),
         stream=stream,
         prepend=prepend,
@@ -73,6 +74,14 @@ def parse(values: dict[str, Any]) -> Wanted:
         cancel=parameters.cancel,
         pulse=parameters.pulse,
     )
+
+
+def _marks(marks: list[tuple[int, int]], length: int) -> tuple[tuple[int, int], ...]:
+    """Where special tokens are meant, in order. Raises RequestError for places that the text does not have."""
+    places = [place for mark in marks for place in mark]
+    if places != sorted(places) or (places and not 0 <= places[0] <= places[-1] <= length):
+        raise RequestError(f"marks are not in order, or not within the {length} characters of text_input")
+    return tuple(marks)
 
 
 def _parameters(text: str) -> _Parameters:
