@@ -51,14 +51,13 @@ async def complete(inference: Inference, generation: Generation, target: str = T
 async def test_special_tokens_are_at_marks_and_nowhere_else(inference: Inference) -> None:
     if isinstance(inference, MemoryInference):
         pytest.skip("its tokens are characters")
-    end, text = "<|endoftext|>", "a<|endoftext|>b<|endoftext|>"
-    spelled, marked, forged = (
-        (await complete(inference, Generation(prompt=text, marks=marks, max_tokens=1)))[-1].num_input_tokens
-        for marks in ((), ((1, 14), (15, 28)), ((15, 28),))
-    )
+    lengths = []
+    for marks in ((), ((15, 28),), ((1, 14), (15, 28))):
+        asked = Generation(prompt="a<|endoftext|>b<|endoftext|>", marks=marks, max_tokens=1)
+        lengths.append((await complete(inference, asked))[-1].num_input_tokens)
+    spelled, forged, marked = lengths
     assert marked == len("a") + 1 + len("b") + 1
     assert marked < forged < spelled
-    assert forged - marked == (await complete(inference, Generation(prompt=end, max_tokens=1)))[-1].num_input_tokens - 1
 
 
 @pytest.mark.parametrize("marks", [((0, 99),), ((1, 0),), ((0, 3), (2, 4)), ((-2, 1),)])
