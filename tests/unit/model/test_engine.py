@@ -249,8 +249,8 @@ def test_an_empty_prompt_is_the_token_that_stands_before_a_document(
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "generation_config.json").unlink()
     engine = Engine(folder)
-    assert engine.encode("", special_tokens=False) == beginning
-    assert engine.encode("a", special_tokens=False) != beginning
+    assert engine.encode("") == beginning
+    assert engine.encode("a") != beginning
 
 
 @pytest.mark.parametrize(("field", "value"), [("max_tokens", 0), ("temperature", -1.0), ("top_p", 0.0), ("top_k", -2)])
@@ -426,11 +426,6 @@ def test_a_special_token_that_a_prompt_spells_is_text(engine: Engine) -> None:
     assert marked == [*engine.encode("a"), 0]
     forged = engine.encode("<|endoftext|>b<|endoftext|>", [(14, 27)])
     assert forged == [*engine.encode("<|endoftext|>b"), 0]
-
-
-def test_an_empty_prompt_begins_a_document_which_follows_an_end_token(engine: Engine) -> None:
-    assert engine.encode("") == [0]
-    assert complete(engine, "", max_tokens=2, ignore_eos=True).wait().reason == "length"
 
 
 def test_a_stop_string_that_is_a_special_token_ends_the_completion(engine: Engine) -> None:

@@ -48,7 +48,7 @@ COMPLETION: Neutral = {
     "echo": (False,),
     "logprobs": (False,),
     "suffix": ("",),
-    "add_special_tokens": (True,),
+    "add_special_tokens": (False,),
     "response_format": ({"type": "text"},),
 }
 
