@@ -1,5 +1,6 @@
 """One bounded look at the files of sources: some are read, what they gave stands for the others of their kind."""
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from ropewalk.corpus.reading.contents import contents
 from ropewalk.corpus.reading.files import SourceFile, walk_files
 from ropewalk.corpus.reading.kinds import kind_by_name
 from ropewalk.corpus.reading.places import Reach
-from ropewalk.corpus.reading.records import Content, Flaw, Limits
+from ropewalk.corpus.reading.records import PART_BYTES, Content, Flaw, Limits
 from ropewalk.corpus.reading.selection import archive_suffix, holds_records, unpacked_name
 from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.events.foreign import one_line
@@ -103,17 +104,21 @@ class _EnoughError(Exception):
 class _Allowance(Meter):
     """Stops the reading of one file at its share of the bytes, or when the time is over."""
 
-    is_partial = True
-
     def __init__(self, num_bytes: int, deadline: float) -> None:
         self._most = num_bytes
         self._deadline = deadline
         self.num_packed = 0
         self.num_plain = 0
+        self.plain_per_packed = 1.0
+        self._plain_of_pass = 0
 
     def count(self, num_packed: int, num_plain: int) -> None:
+        if num_packed < self.num_packed:  # a large text is read from its beginning a second time
+            self._plain_of_pass = 0
         self.num_packed = num_packed
         self.num_plain += num_plain
+        self._plain_of_pass += num_plain
+        self.plain_per_packed = self._plain_of_pass / max(1, num_packed)
         if self.num_plain > self._most or time.monotonic() > self._deadline:
             raise _EnoughError
 
@@ -165,8 +170,10 @@ class Look:
             read = known = min(meter.num_packed, listed.num_bytes)
             if found.is_nothing and read and not holds_records(listed.file.path, listed.source):
                 # The beginning of a single text: the rest of it is as the beginning.
-                known, found.num_documents = listed.num_bytes, 1
-                found.text_bytes = meter.num_plain * known / read
+                known = listed.num_bytes
+                found.text_bytes = known * meter.plain_per_packed
+                part_bytes = PART_BYTES if listed.file.is_alone else self._records.record_bytes
+                found.num_documents = math.ceil(found.text_bytes / part_bytes)
         self._bytes_read += read
         group.files_read += 1
         group.bytes_known += known

@@ -34,7 +34,7 @@ def read_text(
         yield 0, parse_text(raw)
         yield from ((0, flaw) for flaw in trailing)
         return
-    identity = "" if meter.is_partial else _identity(file, reach, meter)
+    identity = _identity(file, reach, meter)
     if isinstance(identity, Flaw):
         yield 0, identity
         return

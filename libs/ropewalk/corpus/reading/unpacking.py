@@ -63,9 +63,7 @@ _FORMS = {
 
 
 class Meter:
-    """Told of every chunk that is read. Who looks at a part only (`is_partial`) derives from it and raises."""
-
-    is_partial = False
+    """Told of every chunk that is read. Who looks at a part only derives from it and raises."""
 
     def count(self, num_packed: int, num_plain: int) -> None:
         """So many bytes of the file on disk are read, and so many more of its content."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ropewalk.corpus.reading.looking import fair_share
+from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.reading.survey import KindOfFile, SurveyLimits, bytes_per_token, survey
 from ropewalk.recipes.recipe import SourceRecipe
 
@@ -120,3 +121,12 @@ def test_a_text_that_is_read_in_part_is_still_one_document(tmp_path: Path, suffi
     assert found.is_estimate
     assert found.num_documents == 4
     assert found.text_bytes == pytest.approx(4 * len(raw), rel=0.15)
+
+
+@pytest.mark.parametrize("num_bytes", [200_000, 64_000_000])
+def test_a_text_that_is_cut_counts_as_its_parts_and_is_flawed_as_a_whole(tmp_path: Path, num_bytes: int) -> None:
+    (tmp_path / "long.txt").write_bytes(b"many words\n" * 200_000)
+    (tmp_path / "flawed.txt").write_bytes(b"many words\n" * 500 + b"\0")
+    found = survey([a_source(tmp_path)], SurveyLimits(seconds=60, num_bytes=num_bytes), Limits(record_bytes=1000))
+    assert found.num_documents == pytest.approx(2_200_000 / 1000, rel=0.02)
+    assert [(aside.reason, aside.num_records) for aside in found.set_aside] == [("binary", 1)]
