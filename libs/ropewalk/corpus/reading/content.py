@@ -39,6 +39,7 @@ def chunks(file: SourceFile, reach: Reach, meter: Meter) -> Iterator[bytes]:
     with open_inside(file.location, file.inside, reach) as packed:
         num_packed = packed.seek(0, 2)
         packed.seek(0)
+        meter.begin()
         yield from content_chunks(packed, archive_suffix(file.path), num_packed, meter)
 
 

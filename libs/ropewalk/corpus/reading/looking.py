@@ -109,18 +109,22 @@ class _Allowance(Meter):
         self._deadline = deadline
         self.num_packed = 0
         self.num_plain = 0
-        self.plain_per_packed = 1.0
+        self._plain_of_pass = 0
+
+    def begin(self) -> None:
         self._plain_of_pass = 0
 
     def count(self, num_packed: int, num_plain: int) -> None:
-        if num_packed < self.num_packed:  # a large text is read from its beginning a second time
-            self._plain_of_pass = 0
         self.num_packed = num_packed
         self.num_plain += num_plain
         self._plain_of_pass += num_plain
-        self.plain_per_packed = self._plain_of_pass / max(1, num_packed)
         if self.num_plain > self._most or time.monotonic() > self._deadline:
             raise _EnoughError
+
+    @property
+    def growth(self) -> float:
+        """Bytes of content per byte on disk."""
+        return self._plain_of_pass / max(1, self.num_packed)
 
 
 class Look:
@@ -171,7 +175,7 @@ class Look:
             if found.is_nothing and read and not holds_records(listed.file.path, listed.source):
                 # The beginning of a single text: the rest of it is as the beginning.
                 known = listed.num_bytes
-                found.text_bytes = known * meter.plain_per_packed
+                found.text_bytes = known * meter.growth
                 part_bytes = PART_BYTES if listed.file.is_alone else self._records.record_bytes
                 found.num_documents = math.ceil(found.text_bytes / part_bytes)
         self._bytes_read += read

@@ -65,6 +65,9 @@ _FORMS = {
 class Meter:
     """Told of every chunk that is read. Who looks at a part only derives from it and raises."""
 
+    def begin(self) -> None:
+        """A file is read from its beginning, perhaps for a second time."""
+
     def count(self, num_packed: int, num_plain: int) -> None:
         """So many bytes of the file on disk are read, and so many more of its content."""
 
