@@ -3,6 +3,8 @@
 Every document ends in exactly one state (kept, held out, or dropped for one named reason), and the same segments
 give the same dataset version byte for byte, however many workers there are and in whatever order they finish.
 
+What one run of a model held out, no later run of that model trains on: see `domain.held_out` and `adapters.registry`.
+
 Listens: CorpusIngested (stage `preprocess`).
 Emits: TokenizerTrained, SegmentCleaned, DatasetPublished.
 """

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, T
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.ray_driver import preprocess
+from ropewalk.preprocessing.adapters.registry import publish_held_out
+from ropewalk.preprocessing.adapters.sketching import content_of
 from ropewalk.preprocessing.adapters.tokenizer import train_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.runtime.child import run_child
@@ -220,6 +222,28 @@ def test_a_later_run_of_the_model_trains_on_nothing_that_was_held_out_before(tmp
     assert again.dropped == {"contaminated": 1}
     assert again.num_registered == 12 + again.num_newly_held_out
     assert again.num_newly_held_out == len(now - before) == 20 - len(others)
+
+
+def test_a_later_attempt_sees_the_registry_of_the_first_one(tmp_path: Path) -> None:
+    """Another run may have added to it in between. Here the first attempt knew a document and the second knows none."""
+    store = Store(tmp_path)
+    documents = [a_document(f"a.jsonl#{n}", a_text(n)) for n in range(6)]
+    publish_held_out(store.objects, tmp_path / "before", [(content_of(document), document) for document in documents])
+    (registered,) = store.objects.list("held_out")
+    (tmp_path / "pinned").mkdir()
+    (tmp_path / "pinned" / "uris.json").write_text(json.dumps([registered]))
+    store.objects.publish(tmp_path / "pinned", "work/r1/registry", {})
+    with pytest.raises(
+        StageError, match=r"nothing is left to learn from: of 6 documents 6 are held out .* add sources"
+    ):
+        store.preprocess((store.a_segment("s", documents),))
+
+
+def test_a_corpus_of_one_text_says_that_its_parts_belong_together(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    parts = [replace(a_document(f"book.txt#{n}", a_text(n)), split_key="book") for n in range(6)]
+    with pytest.raises(StageError, match="nothing can be held out: all 6 documents that are left belong together"):
+        store.preprocess((store.a_segment("s", parts),))
 
 
 def test_conversations_count_only_the_answers_and_can_be_fine_tuned_on(tmp_path: Path) -> None:
