@@ -8,8 +8,8 @@ use area, and the tokenizer knows only those.
 import json
 import re
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,30 @@ _FIRST_ALIAS = 0x100000  # private use, plane 16: one character for each mark
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids and, for each, the characters of the text that it stands for."""
+    """Token ids and, for each, the characters of the text that it stands for. `special` are ids."""
 
     ids: list[int]
     offsets: list[Span]
+    special: Set[int] = frozenset()
 
     def mask(self, spans: Sequence[Span]) -> list[int]:
-        """1 from the token with the first character of each span to the one with its last, else 0."""
+        """1 from the token with the first character of each span to the one with its last, else 0.
+
+        A special token may swallow the white space behind it; if that is the beginning of a span, it does not count.
+        """
         mask = [0] * len(self.ids)
         place = 0
         for begin, end in sorted(spans):
-            while place < len(mask) and self.offsets[place][1] <= begin:
+            while place < len(mask) and self._is_before(place, begin):
                 place += 1
             while place < len(mask) and self.offsets[place][0] < end:
                 mask[place] = 1
                 place += 1
         return mask
+
+    def _is_before(self, place: int, begin: int) -> bool:
+        first, end = self.offsets[place]
+        return end <= begin or (first < begin and self.ids[place] in self.special)
 
 
 class Encoder:
@@ -85,8 +93,8 @@ class Encoder:
         if [match.span() for match in self._pattern.finditer(text)] == meant:
             (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
             if self._marks_of(encoding.ids) == wanted:
-                return Encoded(encoding.ids, encoding.offsets)
-        encoded = self._with_aliases().encode(text, meant)
+                return Encoded(encoding.ids, encoding.offsets, self._special)
+        encoded = replace(self._with_aliases().encode(text, meant), special=self._special)
         if self._marks_of(encoded.ids) != wanted:
             raise SpelledMarkError("a message spells a special token, and this tokenizer cannot read it as plain text")
         return encoded

@@ -48,7 +48,7 @@ def metaspace(special: list[str]) -> Tokenizer:
     """As newer conversions of SentencePiece: a prefix before the first stretch only."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
-    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     fallback = [f"<0x{byte:02X}>" for byte in range(256)]
     trainer = trainers.BpeTrainer(
         vocab_size=420, special_tokens=["<unk>", *special, *fallback], initial_alphabet=["▁"], show_progress=False
