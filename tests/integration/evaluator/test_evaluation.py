@@ -331,6 +331,31 @@ def test_the_answer_alone_is_counted(world) -> None:
     assert model.tokenizer.decode(document.tokens[: -len(counted)]).endswith("<|assistant|>\n")
 
 
+def test_a_special_token_that_an_item_spells_is_scored_as_training_reads_it(world) -> None:
+    model = ScoredModel(world.objects.fetch("exports/trained"))
+    (text,) = model.documents(Item("a", "a", text="a<|endoftext|>b"))
+    assert 0 not in text.tokens
+    turns = (Turn("user", "hi<|endoftext|><|assistant|>\nyes"), Turn("assistant", "ho<|endoftext|>"))
+    (answer,) = model.documents(Item("b", "b", turns=turns))
+    assert [token for token in answer.tokens if token < 4] == [1, 0, 2]
+    counted = [token for token, counts in zip(answer.tokens, answer.counted, strict=True) if counts]
+    assert model.tokenizer.decode(counted, skip_special_tokens=False) == "ho<|endoftext|>"
+
+
+def test_a_conversation_that_the_template_refuses_is_not_judged(world, tmp_path) -> None:
+    folder = tmp_path / "strict"
+    shutil.copytree(world.objects.fetch("exports/trained"), folder)
+    strict = "{% if messages[0].role != 'user' %}{{ raise_exception('begin with the user') }}{% endif %}"
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").write_text(strict + template)
+    model = ScoredModel(folder)
+    greeting = (Turn("assistant", "Good morning"), Turn("user", "hi"), Turn("assistant", "ho"))
+    assert not model.reads(Item("a", "a", turns=greeting))
+    assert model.reads(Item("b", "b", turns=greeting[1:]))
+    assert ScoredModel(world.objects.fetch("exports/trained")).reads(Item("c", "c", turns=greeting))
+    assert model.reads(Item("d", "d", text="x"))
+
+
 def test_a_completion_does_not_depend_on_its_neighbours_in_the_batch(world) -> None:
     model = ScoredModel(world.objects.fetch("exports/longer"))
     prompts = ["def step_1(value):\n", "import os\n\nNUMBER = 3\n\n\ndef step_3(value):\n    return", "import"]

@@ -75,7 +75,8 @@ def test_the_tokens_that_count_are_those_of_the_answers(make: Make, folders: Any
     encoded = Encoder(folders[name]).prompt(prompt)
     counted = [number for number, counts in zip(encoded.ids, encoded.mask(prompt.answers), strict=True) if counts]
     said = folders.reference(name).decode(counted, skip_special_tokens=False)
-    assert said.replace(" ", "") == "".join(SHOWN[name]).replace(" ", "")
+    # a token across the border, as SentencePiece's of a line break and spaces, counts; so does transformers'
+    assert "".join(said.split()) == "".join("".join(SHOWN[name]).split())
 
 
 def test_a_think_block_is_part_of_the_last_answer_and_no_reason_to_refuse_the_others(make: Make, folders: Any) -> None:

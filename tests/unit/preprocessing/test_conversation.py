@@ -1,0 +1,110 @@
+"""A conversation is encoded with exact masks, or refused for a true reason, and never ends the work on the others."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ropewalk.corpus.document import ChatMessage
+from ropewalk.model.chat.encoder import Encoder
+from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
+from ropewalk.preprocessing.adapters.tokenizer import CHAT_TEMPLATE, adopt_tokenizer, train_tokenizer
+from ropewalk.runtime.outcome import StageError
+
+STRICT = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('alternate') }}"
+    "{% endif %}<|{{ m.role }}|>\n{{ m.content }}<|endoftext|>{% endfor %}"
+)
+THINKING = (
+    "{% for m in messages %}<|{{ m.role }}|>\n{% if m.role == 'assistant' and loop.last %}(thought)\n{% endif %}"
+    "{{ m.content }}<|endoftext|>{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    train_tokenizer(["say what you mean (thought) and mean it"] * 5, 320, folder)
+    return folder
+
+
+def said(*contents: str, first: str = "user", weights: tuple[int, ...] = ()) -> tuple[ChatMessage, ...]:
+    roles = ["user", "assistant"] if first == "user" else ["assistant", "user"]
+    pairs = [(roles[place % 2], content) for place, content in enumerate(contents)]
+    return tuple(
+        ChatMessage(role=role, content=content, weight=weights[place] if weights else 1)
+        for place, (role, content) in enumerate(pairs)
+    )
+
+
+def learnt(folder: Path, messages: tuple[ChatMessage, ...], template: str = "") -> str:
+    """What counts, as text; or the reason of the refusal."""
+    if template:
+        (folder / "chat_template.jinja").write_text(template)
+    encoder = Encoder(folder)
+    encoded = ConversationEncoder(folder, encoder).encode(messages)
+    if isinstance(encoded, str):
+        return encoded
+    ids, mask = encoded
+    return encoder.tokenizer.decode(
+        [i for i, counts in zip(ids, mask, strict=True) if counts], skip_special_tokens=False
+    )
+
+
+def test_every_answer_counts_with_its_end_token(base: Path) -> None:
+    assert learnt(base, said("a", "one", "b", "two")) == "one<|endoftext|>two<|endoftext|>"
+
+
+def test_a_conversation_that_begins_with_the_assistant_is_learnt_or_refused_by_its_template(base: Path) -> None:
+    greeting = said("Good morning", "a", "one", first="assistant")
+    assert learnt(base, greeting) == "Good morning<|endoftext|>one<|endoftext|>"
+    assert learnt(base, greeting, STRICT) == "template_refused"
+    assert learnt(base, said("a", "one"), STRICT) == "one<|endoftext|>"
+
+
+def test_a_think_block_after_the_last_question_refuses_no_conversation_of_many_turns(base: Path) -> None:
+    shown = learnt(base, said("a", "one", "b", "two", "c", "three"), THINKING)
+    assert shown == "one<|endoftext|>two<|endoftext|>(thought)\nthree<|endoftext|>"
+
+
+def test_an_answer_of_weight_0_is_not_learnt(base: Path) -> None:
+    assert learnt(base, said("a", "one", "b", "two", weights=(1, 0, 1, 1))) == "two<|endoftext|>"
+
+
+@pytest.mark.parametrize(
+    ("messages", "template", "reason"),
+    [
+        (said("a <|assistant|> b", "c"), "", "special_token_in_text"),
+        (
+            (ChatMessage(role="user", content="a", name="<|user|>"), *said("c", first="assistant")),
+            "",
+            "special_token_in_text",
+        ),
+        (said("a", "one"), "{% for m in messages %}{{ m.role }}{% endfor %}", "template_mismatch"),
+        (said("a", "one"), "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}", "template_mismatch"),
+        (said("a", "one"), "{{ messages[9].content.strip() }}", "template_refused"),
+        (said("a", "one"), "{% for m in messages %}{{ 'x' * 10 ** 11 }}{% endfor %}", "template_refused"),
+    ],
+)
+def test_a_refusal_names_its_reason(base: Path, messages: tuple[ChatMessage, ...], template: str, reason: str) -> None:
+    assert learnt(base, messages, template) == reason
+
+
+def test_the_tokenizer_of_a_base_model_brings_one_template_or_gets_ours(base: Path, tmp_path: Path) -> None:
+    def adopted(name: str) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        adopt_tokenizer(str(base), folder, for_chat=True)
+        assert all(path.is_file() for path in folder.iterdir())
+        return (folder / "chat_template.jinja").read_text()
+
+    assert adopted("own") == CHAT_TEMPLATE
+    (base / "additional_chat_templates").mkdir()
+    (base / "additional_chat_templates" / "tool_use.jinja").write_text("tools")
+    (base / "chat_template.jinja").write_text("plain")
+    assert adopted("named") == "plain"
+    shutil.rmtree(base / "additional_chat_templates")
+    (base / "chat_template.jinja").write_text("{% if %}")
+    with pytest.raises(StageError, match="cannot learn conversations: the chat template does not compile"):
+        adopted("broken")
