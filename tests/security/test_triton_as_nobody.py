@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.runtime.sockets import socket_folder
+from ropewalk.runtime.plain_folder import plain_folder
 from ropewalk.serving.adapters.triton_server import TritonServer, prepare
 from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import Settings
@@ -73,20 +73,20 @@ def test_what_nobody_sees_of_the_processes_holds_no_secret(server: tuple[Setting
 
 def test_triton_does_not_listen_in_a_folder_that_somebody_else_made_first(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
-    settings.sockets.folder.mkdir(parents=True)
-    os.chown(settings.sockets.folder, 65534, 65534)
+    settings.triton_dir.mkdir(parents=True)
+    os.chown(settings.triton_dir, 65534, 65534)
     with pytest.raises(ServingError, match="was made by somebody else"):
         prepare(settings)
 
 
-@pytest.mark.parametrize("odd", ["100%", "a b", "naïve", "quote'", "a:b,c"])
+@pytest.mark.parametrize("odd", ["100%", "a b", "naïve", "quote'", "a:b,c", "$(id)", "a;b"])
 def test_odd_letters_in_the_state_folder_do_not_reach_the_address(tmp_path: Path, odd: str) -> None:
-    folder = socket_folder(tmp_path / odd, "triton")
+    folder = plain_folder(tmp_path / odd, "triton")
     assert odd not in str(folder)
-    assert socket_folder(tmp_path / "plain", "triton") == tmp_path / "plain" / "triton" / "sockets"
+    assert plain_folder(tmp_path / "plain", "triton") == tmp_path / "plain" / "triton"
 
 
 def test_state_folders_with_long_names_have_different_short_folders(tmp_path: Path) -> None:
-    one, two = (socket_folder(tmp_path / ("x" * 100) / name, "triton") for name in "ab")
+    one, two = (plain_folder(tmp_path / ("x" * 100) / name, "triton") for name in "ab")
     assert one != two
     assert str(os.getuid()) in one.name

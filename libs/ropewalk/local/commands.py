@@ -23,7 +23,7 @@ from ropewalk.local.probes import (
 )
 from ropewalk.local.spec import Probe, ProcessSpec
 from ropewalk.local.state import endpoints_of
-from ropewalk.runtime.sockets import socket_folder
+from ropewalk.runtime.plain_folder import plain_folder
 
 _OBJECT_STORE_BYTES = 200_000_000
 
@@ -84,7 +84,7 @@ def _ray(plan: Plan) -> ProcessSpec:
 
 
 def _triton(plan: Plan) -> ProcessSpec:
-    socket = socket_folder(plan.layout.state_dir, "triton") / "http"
+    socket = plain_folder(plan.layout.state_dir, "triton") / "sockets" / "http"
     return ProcessSpec(
         name="triton",
         command=(sys.executable, "-m", "ropewalk.serving.triton"),

@@ -29,9 +29,9 @@ from ropewalk.local.processes import kill_leftovers
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
 from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
+from ropewalk.runtime.plain_folder import plain_folder
 from ropewalk.runtime.settings import StorageSettings
 from ropewalk.runtime.shared_memory import shared_memory_prefix, sweep_shared_memory
-from ropewalk.runtime.sockets import socket_folder
 from ropewalk.runtime.topology import apply_topology
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Supervisor:
         kill_leftovers(self._plan.layout.state_dir)
         sweep_shared_memory(shared_memory_prefix(self._plan.layout.state_dir))
         shutil.rmtree(self._plan.layout.ray_temp, ignore_errors=True)
-        shutil.rmtree(socket_folder(self._plan.layout.state_dir, "triton"), ignore_errors=True)
+        shutil.rmtree(plain_folder(self._plan.layout.state_dir, "triton"), ignore_errors=True)  # made at every start
         if problem:
             self._write(phase="failed")
         else:

@@ -7,9 +7,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ropewalk.runtime.plain_folder import plain_folder
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.shared_memory import shared_memory_prefix
-from ropewalk.runtime.sockets import socket_folder
 
 GRPC_SUFFIX = 8001
 
@@ -77,7 +77,7 @@ class Settings(RuntimeSettings):
     @property
     def triton_dir(self) -> Path:
         """The server folder and, by default, the model repository."""
-        return self.state_dir.absolute() / "triton"
+        return plain_folder(self.state_dir.absolute(), "triton")
 
     @property
     def repository(self) -> Path:
@@ -87,7 +87,7 @@ class Settings(RuntimeSettings):
     @property
     def sockets(self) -> TritonSockets:
         """Where Triton listens: nobody but this user can enter the folder."""
-        return TritonSockets(socket_folder(self.state_dir.absolute(), "triton"))
+        return TritonSockets(self.triton_dir / "sockets")
 
     @property
     def shm_prefix(self) -> str:

@@ -29,6 +29,8 @@ model_transaction_policy { decoupled: True }
 instance_group [ { kind: KIND_MODEL count: 1 } ]
 """
 
+_LINK = "weights"
+
 
 class ModelRepository:
     """Entries below one folder that Triton reads."""
@@ -48,6 +50,8 @@ class ModelRepository:
         (temporary / "config.pbtxt").write_text(_cpu_config())
         (temporary / "configs" / "vllm.pbtxt").write_text(_VLLM)
         (version / "model.json").write_text(self._arguments(entry))
+        if not _is_plain(entry.weights):
+            (version / _LINK).symlink_to(entry.weights)
         (version / "lineage.json").write_text(json.dumps(entry.lineage, indent=1, sort_keys=True))
         self.remove(entry.target)
         temporary.rename(self._folder / entry.target)
@@ -58,11 +62,18 @@ class ModelRepository:
         return written.is_file() and written.read_text() == self._arguments(entry)
 
     def _arguments(self, entry: Entry) -> str:
-        return json.dumps({"model": str(entry.weights), "max_num_seqs": self._num_slots}, indent=1)
+        link = self._folder / entry.target / "1" / _LINK
+        weights = entry.weights if _is_plain(entry.weights) else link
+        return json.dumps({"model": str(weights), "max_num_seqs": self._num_slots}, indent=1)
 
     def remove(self, target: str) -> None:
         """Delete an entry; nothing happens if there is none."""
         shutil.rmtree(self._folder / target, ignore_errors=True)
+
+
+def _is_plain(weights: Path) -> bool:
+    """The stub's interpreter starts in the C locale: it can open no path with an é, only a link to it."""
+    return str(weights).isascii()
 
 
 def _cpu_config() -> str:

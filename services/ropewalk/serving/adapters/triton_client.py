@@ -39,6 +39,7 @@ class TritonInference:
 
     async def __aenter__(self) -> "TritonInference":
         sockets = self._settings.sockets
+        make_own_folder(self._settings.triton_dir)
         make_own_folder(sockets.folder)
         options = [
             ("grpc.max_reconnect_backoff_ms", 1000),

@@ -46,15 +46,16 @@ def prepare(settings: Settings) -> Launch:
     the folder of the sockets is somebody else's.
     """
     wheel = _wheel()
+    sockets = settings.sockets
+    try:
+        make_own_folder(settings.triton_dir)
+        make_own_folder(sockets.folder)
+    except ForeignFolderError as error:
+        raise ServingError(str(error)) from None
     folder = settings.triton_dir / "server"
     binary = _lay_out(wheel, folder)
     settings.repository.mkdir(parents=True, exist_ok=True)
     sweep_shared_memory(settings.shm_prefix)
-    sockets = settings.sockets
-    try:
-        make_own_folder(sockets.folder)
-    except ForeignFolderError as error:
-        raise ServingError(str(error)) from None
     for stale in (sockets.http, sockets.grpc, sockets.metrics):
         stale.unlink(missing_ok=True)
     return Launch((str(binary), *_options(settings, folder)), _environment(wheel))
