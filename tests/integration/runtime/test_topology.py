@@ -69,6 +69,7 @@ async def test_every_kind_of_drift_is_listed_and_apply_heals_what_it_may(nats_se
         "stream SURPRISE: unknown",
         "stream DLQ: missing",
         "consumer TEL/monitor__steps: missing",
+        "consumer TEL/monitor__signals: missing",
     }
     lines = await apply_topology(nats_server.settings)
     assert "updated consumer CONTROL/ingest__cancel: ack_wait" in lines
