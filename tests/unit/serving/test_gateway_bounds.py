@@ -7,7 +7,10 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from ropewalk.serving.adapters.gateway import body
+from ropewalk.serving.adapters.gateway.errors import ApiError
 from ropewalk.serving.adapters.request_log import bounded
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.domain.vitals import Vitals
@@ -121,6 +124,31 @@ async def test_an_announced_body_that_is_too_large_is_refused_before_it_is_read(
     response = await bench.client.post("/v1/completions", content=never(), headers=headers)
     assert response.status_code == 413
     assert bench.rows[0].status == 413
+
+
+async def test_many_large_uploads_at_once_are_refused_and_small_ones_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "_ALL_TOGETHER", 2)
+    bodies = body.Bodies(100_000)
+    more = asyncio.Event()
+
+    def a_request(*parts: bytes) -> Request:
+        left = list(parts)
+
+        async def receive() -> dict[str, Any]:
+            if len(left) == 1:
+                await more.wait()
+            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+        return Request({"type": "http", "headers": []}, receive)
+
+    large = [asyncio.create_task(bodies.read(a_request(b" " * 90_000, b"1"))) for _ in range(2)]
+    await asyncio.sleep(0)
+    more.set()
+    with pytest.raises(ApiError, match="too much is being sent"):
+        await bodies.read(a_request(b" " * 90_000, b"1"))
+    assert await bodies.read(a_request(b" " * 40_000, b"2")) == 2
+    assert [await task for task in large] == [1, 1]
+    assert await bodies.read(a_request(b" " * 90_000, b"3")) == 3
 
 
 def broken_after(num_pieces: int, generate: Any) -> Any:

@@ -9,6 +9,7 @@ from ropewalk.events.foreign import one_line
 from ropewalk.serving.adapters.gateway.errors import ApiError
 
 _ALL_TOGETHER = 64  # largest bodies that may lie in memory at once
+_SMALL_BYTES = 64 * 1024  # who sends no more than this is not kept out by those who do
 
 
 class Bodies:
@@ -42,7 +43,7 @@ class Bodies:
                 self._held_bytes += len(chunk)
                 if len(content) > self._max_bytes:
                     raise self._too_large()
-                if self._held_bytes > _ALL_TOGETHER * self._max_bytes:
+                if len(content) > _SMALL_BYTES and self._held_bytes > _ALL_TOGETHER * self._max_bytes:
                     raise ApiError(429, "too much is being sent: try again in a moment", code="overloaded", retry_s=1)
             return bytes(content)
         finally:
