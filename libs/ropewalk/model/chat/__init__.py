@@ -13,6 +13,8 @@ What is promised, and what not:
 - A template that looks for words in the messages (a think block, say) may find them there; such tokens count as the
   template's own unless they are special.
 - A mark that even a tokenizer without added tokens would make of plain text is refused.
+- NVIDIA's vLLM backend takes text only and reads marks by itself: before it, a chat that spells one is refused, and
+  the prompt of a completion is read as vLLM reads it.
 
 Importing this package imports nothing, so that a service process stays light.
 """

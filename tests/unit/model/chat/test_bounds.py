@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -111,3 +114,20 @@ def test_checking_a_template_compiles_it_and_no_more() -> None:
     check_template("{{ raise_exception('no') }}")
     with pytest.raises(ChatTemplateError, match="Expected an expression"):
         check_template("{% if %}")
+
+
+def test_the_process_ends_with_the_service_however_that_ends(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    program = (
+        "import sys, time, pathlib; from ropewalk.model.chat.renderer import ChatRenderer\n"
+        "r = ChatRenderer(pathlib.Path(sys.argv[1])); r.prompt([{'role': 'user', 'content': 'x'}])\n"
+        "print(r._process.pid, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as service:
+        assert service.stdout is not None
+        process = psutil.Process(int(service.stdout.readline()))
+        service.kill()
+        service.wait(10)
+        psutil.wait_procs([process], timeout=10)
+        assert not process.is_running()
