@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -34,7 +35,7 @@ from ropewalk.monitor.domain.watch import WatchPolicy
 from ropewalk.monitor.settings import ENGINE_ALLOCATOR
 from ropewalk.runtime.bus import Bus
 
-_MESSAGES = 50  # as the sink takes them
+_MESSAGES = REQUESTS.max_messages  # as many as the sink takes at most
 _POINTS = 20
 _CONTROL_SHARE, _MEMORY_MB = 0.01, 500  # what must hold
 _LIMITS = {spec.name: spec.max_bytes for spec in STREAMS}
@@ -89,25 +90,26 @@ async def _feed(stack: _Stack, num_requests: int) -> list[dict[str, float]]:
     traffic = Traffic(datetime.now(UTC) - timedelta(seconds=num_requests / PER_S))
     points: list[dict[str, float]] = []
     every = max(ROWS * _MESSAGES, num_requests // _POINTS)
-    cpu, done = time.process_time(), 0
+    cpu, done, highest = time.process_time(), 0, 0
     while done < num_requests:
         made = time.process_time()
         items = traffic.messages(_MESSAGES)
         cpu += time.process_time() - made  # making them is no work of the monitor
         await stack.requests.take(items)
         done += len(items) * ROWS
+        highest = max(highest, psutil.Process().memory_info().rss)
         if done >= every * (len(points) + 1):
-            points.append(await _point(stack, done, (time.process_time() - cpu) / every * 1e6))
+            points.append(await _point(stack, done, (time.process_time() - cpu) / every * 1e6, highest))
             print(points[-1], file=sys.stderr, flush=True)
             cpu = time.process_time()
     return points
 
 
-async def _point(stack: _Stack, done: int, cpu_us: float) -> dict[str, float]:
-    memory = psutil.Process(os.getpid()).memory_info()
+async def _point(stack: _Stack, done: int, cpu_us: float, highest: int) -> dict[str, float]:
     return {
         "requests": done,
-        "rss_mb": round(memory.rss / 1e6),
+        "rss_mb": round(psutil.Process().memory_info().rss / 1e6),
+        "rss_mb_highest": round(highest / 1e6),
         "cpu_us_per_row": round(cpu_us, 1),
         "control_bytes": await _stream_bytes(stack.bus, "CONTROL"),
         "tel_bytes": await _stream_bytes(stack.bus, "TEL"),
@@ -120,7 +122,7 @@ async def _stream_bytes(bus: Bus, stream: str) -> int:
 
 async def _summary(stack: _Stack, watcher: Watcher, points: list[dict[str, float]], folder: Path) -> dict[str, Any]:
     done, control = points[-1]["requests"], await _stream_bytes(stack.bus, "CONTROL")
-    highest = max(point["rss_mb"] for point in points)
+    highest = points[-1]["rss_mb_highest"]
     [rows] = await stack.store.query("SELECT count() AS stored FROM ropewalk.request")
     quarter = max(1, len(points) // 4)
     early, late = (sum(point["cpu_us_per_row"] for point in part) for part in (points[:quarter], points[-quarter:]))
@@ -136,6 +138,7 @@ async def _summary(stack: _Stack, watcher: Watcher, points: list[dict[str, float
         "tel_bytes": await _stream_bytes(stack.bus, "TEL"),
         "tel_days_until_its_limit": round(_LIMITS["TEL"] / (points[-1]["tel_bytes"] / (done / PER_S)) / 86_400),
         "rss_mb_highest": highest,
+        "rss_mb_peak": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         "memory_below_500_mb": highest < _MEMORY_MB,
         "cpu_us_per_row": round(sum(point["cpu_us_per_row"] for point in points) / len(points), 1),
         "cpu_per_row_late_over_early": round(late / early, 2),

@@ -6,7 +6,6 @@ time, one fails from its first request, and some ask for models that there are n
 
 import random
 import sysconfig
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,8 @@ class Traffic:
     def __init__(self, start: datetime, seed: int = 1) -> None:
         self._start = start
         self._random = random.Random(seed)
-        self._pool = [self._shape() for _ in range(_POOL)]
+        texts = [path.read_text(encoding="utf-8", errors="replace") for path in _modules()]
+        self._pool = [self._shape(self._random.choice(texts)) for _ in range(_POOL)]
         self._number = 0
         self._sequence = 0
 
@@ -63,9 +63,8 @@ class Traffic:
         }
         return RequestLog.model_construct(**fields | _of_kind(kind, number, fields["latency_ms"]))
 
-    def _shape(self) -> dict[str, Any]:
+    def _shape(self, text: str) -> dict[str, Any]:
         """What many requests have in common with one that might have been."""
-        text = self._random.choice(_modules())
         start = self._random.randrange(max(1, len(text) - 1_000))
         tokens = self._random.randint(8, 64)
         return {
@@ -100,11 +99,5 @@ def _of_kind(kind: str, number: int, latency_ms: float) -> dict[str, Any]:
     return failed | {"model": f"made-up-{number}", "model_version": 0, "run_id": "unrouted", "status": 404}
 
 
-def _modules() -> list[str]:
-    if not _TEXTS:
-        paths: Iterator[Path] = Path(sysconfig.get_path("stdlib")).glob("*.py")
-        _TEXTS.extend(path.read_text(encoding="utf-8", errors="replace") for path in sorted(paths))
-    return _TEXTS
-
-
-_TEXTS: list[str] = []
+def _modules() -> list[Path]:
+    return sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))

@@ -112,7 +112,7 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     handler("monitor", "price", StageCompleted),
     handler("monitor", "acknowledge", AcknowledgeAlarm),
     handler("monitor", "rebaseline", Rebaseline),
-    sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 50),
+    sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 20),
     sink("monitor", "steps", "TEL", "tel.training.steps.v1.*", 200),
     sink("monitor", "signals", "TEL", "tel.monitoring.signals.v1.*", 200),
     sink("monitor", "events", "CONTROL", "evt.>", 200),

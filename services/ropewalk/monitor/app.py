@@ -23,10 +23,10 @@ from ropewalk.runtime.service import Service
 logger = logging.getLogger(__name__)
 
 REQUESTS = Feed(
-    consumer=sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 50),
+    consumer=sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 20),
     table="request",
     rows=request_rows,
-    max_messages=50,
+    max_messages=20,  # of a hundred rows each: what a batch needs in memory is many times its size
 )
 STEPS = Feed(
     consumer=sink("monitor", "steps", "TEL", "tel.training.steps.v1.*", 200), table="train_step", rows=train_step_rows

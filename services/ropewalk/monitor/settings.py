@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ropewalk.monitor.domain.watch import WatchPolicy
 from ropewalk.runtime.settings import RuntimeSettings
 
-# What inserts and merges used goes back to the system at once: 60 MB less, for a few hundredths of the CPU time.
+# What inserts and merges used goes back to the system at once: 60 MB less, for a seventh more CPU time per row.
 ENGINE_ALLOCATOR = "dirty_decay_ms:0,muzzy_decay_ms:0"
 
 
