@@ -16,7 +16,7 @@ from ropewalk.corpus.shards import TokenShard
 from ropewalk.events.checkpoint import CheckpointExported, CheckpointSaved, ModelPromoted
 from ropewalk.events.data import DatasetPublished, RecordQuarantined
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
-from ropewalk.events.run import RunCompleted, RunFailed, RunRejected
+from ropewalk.events.run import RunCompleted, RunRejected
 from ropewalk.recipes.docstrings import docstring_examples, write_examples
 from ropewalk.storage.local import LocalObjects
 
@@ -141,5 +141,6 @@ def test_a_chat_file_without_a_conversation_names_what_was_wrong(stack, base_mod
     path = tmp_path / "chat.jsonl"
     path.write_text('{"messages": [{"role": "user", "content": "hello"}]}\nnot json\n')
     stack.submit(a_finetune(base_model, path), "no-chat")
-    sentence = the_end(stack, "no-chat", RunFailed)
-    assert "every record was quarantined (1 bad_messages, 1 malformed_json); mend them or add a source" in sentence
+    sentence = the_end(stack, "no-chat", RunRejected)
+    assert "field 'sources': no document is left of 1 files" in sentence
+    assert "chat.jsonl#1" in sentence
