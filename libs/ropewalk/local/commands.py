@@ -3,7 +3,7 @@
 import os
 import sys
 import sysconfig
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ropewalk.local.credentials import Credentials
@@ -12,12 +12,13 @@ from ropewalk.local.errors import StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.names import SERVICES
 from ropewalk.local.port_claims import PortClaims
-from ropewalk.local.ports import LOOPBACK, Ports
+from ropewalk.local.ports import LOOPBACK, Ports, choose_again
 from ropewalk.local.probes import (
     ServicePings,
     all_ready,
     broker_serves,
     http_answers,
+    silent_when_not,
     socket_accepts,
     stuck_after_full_disk,
 )
@@ -26,6 +27,8 @@ from ropewalk.local.state import endpoints_of
 from ropewalk.runtime.plain_folder import plain_folder
 
 _OBJECT_STORE_BYTES = 200_000_000
+# Of these a service may be given other ones while the stack runs: who uses them asks where they are.
+MOVABLE_PORTS = {"serving": ("openai", "triton_http", "triton_grpc"), "monitor": ("clickhouse_http",)}
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,18 @@ def broker(plan: Plan) -> ProcessSpec:
         environment=plan.environment("nats-server"),
         ready=broker_serves(address),
         stuck=stuck_after_full_disk(address, plan.layout.nats_store),
+        silent=silent_when_not(broker_serves(address)),
     )
 
 
 def engines_and_services(plan: Plan, pings: ServicePings) -> tuple[ProcessSpec, ...]:
     """Ray, Triton and the seven services; they find each other in any order."""
     return (_ray(plan), _triton(plan), *(_service(plan, name, pings) for name in SERVICES))
+
+
+def with_free_ports(plan: Plan, process: str) -> Plan:
+    """The plan with other ports for a process whose own ones somebody else has taken meanwhile."""
+    return replace(plan, ports=choose_again(plan.ports, MOVABLE_PORTS.get(process, ()), plan.claims))
 
 
 def _ray(plan: Plan) -> ProcessSpec:
@@ -85,11 +94,13 @@ def _ray(plan: Plan) -> ProcessSpec:
 
 def _triton(plan: Plan) -> ProcessSpec:
     socket = plain_folder(plan.layout.state_dir, "triton") / "sockets" / "http"
+    live = http_answers("http://triton/v2/health/live", socket=socket)
     return ProcessSpec(
         name="triton",
         command=(sys.executable, "-m", "ropewalk.serving.triton"),
         environment=plan.environment("triton"),
-        ready=http_answers("http://triton/v2/health/live", socket=socket),
+        ready=live,
+        silent=silent_when_not(live),
         stop_grace_s=12.0,
     )
 
@@ -105,6 +116,7 @@ def _service(plan: Plan, name: str, pings: ServicePings) -> ProcessSpec:
         command=(sys.executable, "-m", f"ropewalk.{name.replace('-', '_')}"),
         environment=plan.environment(name),
         ready=ready,
+        silent=pings.silent(name),
         stop_grace_s=10.0,
     )
 

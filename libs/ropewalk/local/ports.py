@@ -1,7 +1,7 @@
 """Which ports the stack listens on: the usual ones, or free ones where these are taken."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,6 +36,15 @@ def choose_ports(preferred: Ports, claims: PortClaims) -> Ports:
     for name, port in preferred.model_dump().items():
         taken = set(chosen.values())
         chosen[name] = port if _is_ours(port, taken, claims) else _free_port(taken, claims)
+    return Ports(**chosen)
+
+
+def choose_again(ports: Ports, names: Iterable[str], claims: PortClaims) -> Ports:
+    """`ports` with other numbers for those of `names` that are no longer free. Nobody of ours may listen on them."""
+    chosen = ports.model_dump()
+    for name in names:
+        if not is_free(chosen[name]):
+            chosen[name] = _free_port(set(chosen.values()), claims)
     return Ports(**chosen)
 
 

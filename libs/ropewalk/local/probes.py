@@ -87,6 +87,23 @@ def all_ready(*probes: Probe) -> Probe:
     return probe
 
 
+async def _bus_answers(client: NatsClient) -> bool:
+    try:
+        await client.flush(timeout=int(_TIMEOUT_S))
+    except (RopewalkError, nats.errors.Error, OSError, TimeoutError):
+        return False
+    return bool(client.is_connected)
+
+
+def silent_when_not(ready: Probe) -> Probe:
+    """For an engine that is asked by what also tells that it is ready."""
+
+    async def probe() -> bool:
+        return not await ready()
+
+    return probe
+
+
 class ServicePings:
     """Asks services on the bus. Holds one connection, made when first needed."""
 
@@ -105,6 +122,23 @@ class ServicePings:
                 return json.loads(reply.data).get("service") == service
             except (RopewalkError, nats.errors.Error, OSError, ValueError, TimeoutError):
                 return False
+
+        return probe
+
+    def silent(self, service: str) -> Probe:
+        """True when the bus works and the service does not answer: it hangs, is stopped or has lost the bus."""
+
+        async def probe() -> bool:
+            try:
+                client = await self._connected()
+                await client.request(f"ctl.ping.{service}", b"", timeout=_TIMEOUT_S)
+            except nats.errors.NoRespondersError:
+                return True
+            except (nats.errors.TimeoutError, TimeoutError):
+                return await _bus_answers(client)
+            except (RopewalkError, nats.errors.Error, OSError):
+                return False
+            return False
 
         return probe
 

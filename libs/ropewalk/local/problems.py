@@ -262,7 +262,7 @@ def _of_services(seen: Seen) -> Iterator[Problem]:
                 kind="not_answering",
                 severity="error",
                 what=f"{answer.service} lives and does not answer: it hangs, is stopped or is cut off from the bus",
-                remedy=f"read `ropewalk logs {answer.service}`; after `kill -9` of its pid it starts anew and goes on",
+                remedy=f"read `ropewalk logs {answer.service}`; a minute of silence ends it, and it starts anew",
             )
         for reason in answer.reasons:
             yield Problem(

@@ -15,7 +15,7 @@ from ropewalk.local.spec import ProcessSpec, RestartPolicy
 from ropewalk.local.state import ProcessState
 
 _PROBE_INTERVAL_S = 0.15
-_STUCK_INTERVAL_S = 3.0
+_WATCH_INTERVAL_S = 3.0
 _MOST_FAILED_STARTS = 8  # before it was ready once: about 25 s with the usual back-off
 
 
@@ -26,6 +26,7 @@ class SupervisedProcess:
         self, spec: ProcessSpec, layout: Layout, changed: Callable[[], None], policy: RestartPolicy | None = None
     ) -> None:
         self.spec = spec
+        self.renew: Callable[[ProcessSpec], ProcessSpec] = lambda spec: spec  # asked before every start
         self.state = ProcessState(service=spec.name)
         self._layout = layout
         self._changed = changed
@@ -33,6 +34,7 @@ class SupervisedProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
+        self._verdict = ""  # why we killed it, where we did
 
     def start(self) -> None:
         """Begin to keep the process alive. Returns at once."""
@@ -62,17 +64,18 @@ class SupervisedProcess:
         failures = 0
         while True:
             await self._sweep()  # a predecessor's descendants hold its ports
+            self.spec, self._verdict = self.renew(self.spec), ""
             started = time.monotonic()
             process = await self._spawn()
-            prober = asyncio.create_task(self._probe_until_ready())
+            watcher = asyncio.create_task(self._watch(process))
             try:
                 code = await process.wait()
             finally:
-                prober.cancel()
+                watcher.cancel()
             self._ready.clear()
             failures = self._policy.failures_after(failures, time.monotonic() - started)
             delay_s = self._policy.delay_s(failures)
-            said, restarts = _ending(code), self.state.restarts + 1
+            said, restarts = self._verdict or _ending(code), self.state.restarts + 1
             self._set(pid=0, status="backing off", restarts=restarts, detail=said, last_ending=said)
             await asyncio.sleep(delay_s)
 
@@ -91,16 +94,36 @@ class SupervisedProcess:
         self._set(pid=self._process.pid, status="starting", started_at=time.time())
         return self._process
 
-    async def _probe_until_ready(self) -> None:
-        while not await self.spec.ready():
-            await asyncio.sleep(_PROBE_INTERVAL_S)
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Say when it is ready; kill it when it will not be, or will not work again."""
+        spec = self.spec
+        try:
+            async with asyncio.timeout(spec.ready_within_s):
+                while not await spec.ready():
+                    await asyncio.sleep(_PROBE_INTERVAL_S)
+        except TimeoutError:
+            self._kill(process, f"was not ready in {spec.ready_within_s:.0f} s, so it was killed")
+            return
         self._ready.set()
         self._set(status="ready", detail="")
-        while self.spec.stuck is not None:
-            await asyncio.sleep(_STUCK_INTERVAL_S)
-            if self._process is not None and await self.spec.stuck():
-                self._process.kill()
-                return
+        self._kill(process, await self._why_useless(spec))
+
+    async def _why_useless(self, spec: ProcessSpec) -> str:
+        """Returns when it must be killed."""
+        answered = time.monotonic()
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+            if spec.stuck is not None and await spec.stuck():
+                return "could not go on after its disk was full, so it was killed"
+            if spec.silent is None or not await spec.silent():
+                answered = time.monotonic()
+            elif time.monotonic() - answered >= spec.hung_after_s:
+                return f"did not answer for {spec.hung_after_s:.0f} s, so it was killed"
+
+    def _kill(self, process: asyncio.subprocess.Process, verdict: str) -> None:
+        self._verdict = verdict
+        if process.returncode is None:
+            process.kill()
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         process.send_signal(signal.SIGTERM)

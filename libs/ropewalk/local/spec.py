@@ -15,6 +15,9 @@ class ProcessSpec:
     environment: Mapping[str, str] = field(repr=False)
     ready: Probe
     stuck: Probe | None = None  # true: it lives and will never do its work again, so it is killed and started anew
+    silent: Probe | None = None  # true: it was asked and did not answer; false also where it could not be asked
+    hung_after_s: float = 60.0  # of silence after it was ready once; then it is killed and started anew
+    ready_within_s: float = 300.0  # of a start; then it is killed and started anew
     stop_grace_s: float = 8.0
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from ropewalk.events.access import SUPERVISOR
-from ropewalk.local.commands import Plan, broker, engines_and_services
+from ropewalk.local.commands import Plan, broker, engines_and_services, with_free_ports
 from ropewalk.local.credentials import ensure_credentials
 from ropewalk.local.curl import write_curl_config
 from ropewalk.local.env import bus_settings
@@ -78,11 +78,24 @@ class Supervisor:
 
     async def _start_group(self, *specs: ProcessSpec) -> None:
         group = [SupervisedProcess(spec, self._plan.layout, self._write) for spec in specs]
+        for process in group:
+            process.renew = self._renewed
         self._groups.append(group)
         self._write()
         for process in group:
             process.start()
         await asyncio.gather(*(process.wait_ready(READY_TIMEOUT_S) for process in group))
+
+    def _renewed(self, spec: ProcessSpec) -> ProcessSpec:
+        """The same process, on other ports if somebody else has taken its own."""
+        plan = with_free_ports(self._plan, spec.name)
+        if plan.ports == self._plan.ports:
+            return spec
+        logger.warning("%s moves: another program has taken a port of it", spec.name)
+        self._plan = plan
+        write_curl_config(plan.layout, plan.ports, plan.credentials)
+        self._write(ports=plan.ports, endpoints=endpoints_of(plan.ports))
+        return next(renewed for renewed in engines_and_services(plan, self._pings) if renewed.name == spec.name)
 
     async def _stop(self, problem: str) -> None:
         self._write(phase="stopping", problem=problem)

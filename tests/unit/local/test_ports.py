@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ropewalk.local.port_claims import PortClaims
-from ropewalk.local.ports import Ports, choose_ports, is_free, moved_ports
+from ropewalk.local.ports import Ports, choose_again, choose_ports, is_free, moved_ports
 
 
 @pytest.fixture
@@ -87,3 +87,13 @@ def test_ports_of_a_stack_that_was_killed_can_be_claimed_again(tmp_path):
         assert not claims.claim(4222)
         stack.kill()
     assert claims.claim(4222)
+
+
+def test_of_the_ports_of_one_process_only_those_are_given_up_that_somebody_took(taken_port, claims):
+    ports = free_ports(openai=taken_port, nats=taken_port)
+
+    moved = choose_again(ports, ("openai", "triton_http"), claims)
+
+    assert moved.openai not in (taken_port, 0)
+    assert is_free(moved.openai)
+    assert moved.model_copy(update={"openai": taken_port}) == ports

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -139,3 +140,53 @@ def test_children_die_when_their_supervisor_is_killed(layout):
     while lives(child.pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not lives(child.pid)
+
+
+@pytest.fixture
+def watched_often(monkeypatch):
+    monkeypatch.setattr("ropewalk.local.process._WATCH_INTERVAL_S", 0.02)
+
+
+async def test_a_process_that_answers_no_more_is_killed_and_started_again(supervise, until, watched_often):
+    hangs: set[int] = set()
+
+    async def silent() -> bool:
+        return process.state.pid in hangs
+
+    process = supervise(FOREVER, silent=silent, hung_after_s=0.2)
+    await process.wait_ready(5)
+    first = process.state.pid
+    os.kill(first, signal.SIGSTOP)
+    hangs.add(first)
+
+    await until(lambda: process.state.status == "ready" and process.state.pid not in (0, first))
+    assert process.state.last_ending == "did not answer for 0 s, so it was killed"
+    assert not lives(first)
+
+
+async def test_silence_now_and_then_is_no_reason(supervise, until, watched_often):
+    asked = []
+
+    async def silent() -> bool:
+        asked.append(None)
+        return len(asked) % 3 != 0
+
+    process = supervise(FOREVER, silent=silent, hung_after_s=0.5)
+    await until(lambda: len(asked) > 30)
+    assert process.state.restarts == 0
+
+
+async def test_a_start_that_hangs_is_given_up_and_tried_again(supervise, until):
+    async def never() -> bool:
+        return process.state.restarts > 0
+
+    process = supervise(FOREVER, ready=never, ready_within_s=0.3)
+    await until(lambda: process.state.status == "ready")
+    assert "was not ready" in process.state.last_ending
+
+
+async def test_before_every_start_a_process_may_be_told_something_else(supervise, until):
+    process = supervise("raise SystemExit(3)")
+    process.renew = lambda spec: replace(spec, command=(sys.executable, "-S", "-c", FOREVER))
+    await until(lambda: process.state.status == "ready" and process.state.pid != 0)
+    assert process.state.restarts == 0
