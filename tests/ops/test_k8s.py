@@ -1,8 +1,10 @@
 """k8s/: valid manifests, no secret inside, and the same names, settings, images and commands as compose.yaml."""
 
+import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +333,27 @@ def test_the_gpu_overlay_gives_triton_and_ray_a_gpu(root: Path) -> None:
         if each.get("target", {}).get("kind") == "RayCluster"
     ]
     assert yaml.safe_load(patch["patch"])[0]["path"].endswith("/limits/nvidia.com~1gpu")
+
+
+def test_no_secret_is_on_a_command_line_and_the_buss_monitoring_is_for_its_own_container(root: Path) -> None:
+    """Everybody on a node may read command lines; what they need comes in the environment or in files."""
+    for path in [*(root / "k8s").rglob("*.yaml"), root / "compose.yaml", root / "compose.gpu.yaml"]:
+        for document in yaml.safe_load_all(path.read_text()):
+            for line in _command_lines(document):
+                assert not SECRET_NAME.search(line), (path.name, line)
+    for text in ((root / "k8s" / "base" / "nats.conf").read_text(), (root / "compose.yaml").read_text()):
+        assert 'http: "127.0.0.1:8222"' in text
+        assert 'http: "0.0.0.0' not in text
+
+
+def _command_lines(node: Any) -> Iterator[str]:
+    """Every `command`, `args`, `entrypoint` and `test` in a manifest."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name in {"command", "args", "entrypoint", "test"} and isinstance(value, list | str):
+                yield json.dumps(value)
+            else:
+                yield from _command_lines(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _command_lines(value)

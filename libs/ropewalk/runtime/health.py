@@ -6,8 +6,10 @@ answered from a thread, so that a loop that hangs is reported and not just silen
 """
 
 import asyncio
+import contextlib
 import http.server
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -99,7 +101,14 @@ class HealthServer:
 
     def __init__(self, health: Health, settings: HealthSettings) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
-            timeout = _CLIENT_TIMEOUT_S
+            def handle(self) -> None:
+                """One request, in a time that counts from its beginning: a client that drips holds nobody up."""
+                patience = threading.Timer(_CLIENT_TIMEOUT_S, _hang_up, (self.connection,))
+                patience.daemon = True
+                patience.start()
+                with contextlib.suppress(OSError):  # gone, or out of time
+                    super().handle()
+                patience.cancel()
 
             def do_GET(self) -> None:
                 report = health.report()
@@ -116,7 +125,7 @@ class HealthServer:
                 """A probe every few seconds is no news."""
 
         try:
-            self._server = http.server.HTTPServer((settings.host, settings.port), Handler)
+            self._server = http.server.ThreadingHTTPServer((settings.host, settings.port), Handler)
         except OSError as error:
             raise ListenError(
                 f"cannot answer health probes on {settings.host}:{settings.port} ({error.strerror}): "
@@ -131,3 +140,8 @@ class HealthServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended by itself
+        connection.shutdown(socket.SHUT_RDWR)

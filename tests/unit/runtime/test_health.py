@@ -1,6 +1,7 @@
 """Live while the loop turns, ready while nothing speaks against it, answered even when the loop hangs."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -81,6 +82,26 @@ async def test_a_blocked_loop_is_reported_while_it_is_blocked_and_forgiven_after
     assert health.pulse.take_worst_s() > 0.4
     assert health.pulse.take_worst_s() < 0.4
     health.pulse.stop()
+
+
+def test_clients_that_send_half_a_question_keep_nobody_waiting(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLIENT_TIMEOUT_S", 0.5)
+    silent = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(20)]
+    for link in silent:
+        link.sendall(b"GET /live HTT")
+    assert get(port, "/live")[0] == 200
+    deadline = time.monotonic() + 10
+    dripping = silent[0]
+    with contextlib.suppress(OSError):
+        while time.monotonic() < deadline:
+            dripping.sendall(b"x")
+            dripping.settimeout(0.05)
+            with contextlib.suppress(TimeoutError):
+                if not dripping.recv(100):
+                    break
+    assert time.monotonic() < deadline, "a client that drips is never sent away"
+    for link in silent:
+        link.close()
 
 
 def test_an_unknown_path_is_not_found(port: int) -> None:
