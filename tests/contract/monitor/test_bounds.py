@@ -59,6 +59,8 @@ def test_no_setting_of_a_reader_names_a_file(interface, secret_file, setting, fo
         "SELECT 1 FORMAT/**/Template",
         "SELECT 1 AS format, 2 FORMAT -- JSON\n Template",
         "SELECT * FROM (SELECT 1) FORMAT tEmPlAtE;",
+        "SELECT * FROM default.`{path}`",
+        "SELECT * FROM `{path}`",
         "SELECT formatRow('Template', 1) SETTINGS format_template_row = '{path}'",
         "EXPLAIN SELECT 1 FORMAT CapnProto SETTINGS format_schema = '{path}:x'",
     ],
