@@ -3,6 +3,7 @@
 The state folder has a name that is hard to quote. The stranger's part is `nobody.py`.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,16 +16,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
 import grpc
-import httpx
 import psutil
 import pytest
 
-from ropewalk.client import clickhouse, find_settings
+from ropewalk.client import Client, clickhouse, find_settings
+from ropewalk.events.access import MAINTAINER
+from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.processes import stack_processes
 from ropewalk.local.stack import running_state
@@ -36,7 +39,7 @@ pytestmark = [
 ]
 ODD_NAME = 'ann\'s "own" $HOME #1 (größe)'
 PROMPT = "what only ann may know 7f3a"
-READY_S = 120.0
+READY_S = 60.0
 # What a stranger may hear with 200: that something lives, nothing about it.
 HARMLESS = {"/ping", "/healthz", "/livez", "/live", "/ready", "/replicas_status"}
 
@@ -93,14 +96,38 @@ def stack() -> Iterator[Stack]:
 
 
 def _leave_a_prompt(stack: Stack) -> None:
-    """Ask for a model that is not there: what was asked is logged all the same."""
-    settings = find_settings(stack.layout.state_dir)
-    body = {"model": "none", "prompt": PROMPT, "max_tokens": 1}
-    key = {"Authorization": f"Bearer {settings.api_key}"}
-    assert httpx.post(f"{settings.openai_url}/completions", json=body, headers=key).status_code == 404
-    client = clickhouse_connect.get_client(**clickhouse(settings))
+    """As the endpoint does after it has answered somebody."""
+    row = RequestLog(
+        time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),  # texts are kept for 30 days
+        request_id="request-1",
+        trace_id="",
+        key_id="ann",
+        model="hers",
+        model_version=1,
+        run_id="run-1",
+        checkpoint_id="",
+        route="completions",
+        status=200,
+        finish_reason="stop",
+        stream=False,
+        latency_ms=1.0,
+        ttft_ms=1.0,
+        prompt_tokens=1,
+        completion_tokens=1,
+        prompt=PROMPT,
+        completion=PROMPT,
+        logprob_mean=-1.0,
+        error="",
+    )
+
+    async def say() -> None:
+        async with await Client.connect(find_settings(stack.layout.state_dir, MAINTAINER)) as client:
+            await client.bus.publish(RequestLogBatch(run_id="run-1", rows=(row,)))
+
+    asyncio.run(say())
+    client = clickhouse_connect.get_client(**clickhouse(find_settings(stack.layout.state_dir)))
     deadline = time.monotonic() + READY_S
-    while not client.query("SELECT count() FROM request WHERE position(prompt, 'only ann') > 0").result_rows[0][0]:
+    while client.query("SELECT prompt FROM request").result_rows != [(PROMPT,)]:
         assert time.monotonic() < deadline, "the prompt never reached the tables"
         time.sleep(0.1)
     client.close()
