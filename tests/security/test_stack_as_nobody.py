@@ -143,7 +143,7 @@ def tried(stack: Stack) -> dict[str, Any]:
         "pids": [process.pid for process in stack.processes],
         "private": [
             str(folder)
-            for folder in (layout.state_dir, layout.ray_temp, socket_folder(layout.state_dir, "triton"))
+            for folder in (layout.state_dir, layout.ray_home, socket_folder(layout.state_dir, "triton"))
             if folder.exists()
         ],
         "shared": ["/dev/shm"],
@@ -208,7 +208,7 @@ def test_no_file_and_no_socket_is_open_to_a_stranger(tried: dict[str, Any]) -> N
 
 def test_every_file_would_stay_closed_if_the_folder_were_opened(stack: Stack) -> None:
     # Ray makes its own files open to all: its folder is what closes them
-    ray = stack.layout.ray_temp
+    ray = stack.layout.ray_home
     assert ray.stat().st_mode & 0o077 == 0
     opened = []
     for folder, folders, names in os.walk(stack.layout.state_dir):
@@ -228,7 +228,6 @@ def test_every_file_would_stay_closed_if_the_folder_were_opened(stack: Stack) ->
         "/ray.rpc.NodeManagerService/GetNodeStats",
         "/ray.rpc.NodeManagerService/RequestWorkerLease",
         "/ray.rpc.RayletDriver/ClusterInfo",
-        "/ray.rpc.CoreWorkerService/PushTask",
     ],
 )
 def test_ray_does_nothing_for_who_has_no_token(stack: Stack, method: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ropewalk.events.foreign import quoted
 from ropewalk.local.errors import LocalError
 
-_LONGEST_RAY_TEMP = 40  # bytes: what Ray adds for its Unix sockets is 62 more, and these may have 107
+_LONGEST_RAY_TEMP = 38  # bytes: what Ray adds for its Unix sockets is 62 more, and these may have 107
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+", re.ASCII)  # Ray pastes the path into command lines
 
 
@@ -71,7 +71,12 @@ class Layout:
 
     @property
     def ray_temp(self) -> Path:
-        """Ray's folder: here if the path is short and plain, else a short one of this user's for this folder."""
+        """What Ray is told. It opens this folder to everybody, so it lies in one that is closed."""
+        return self.ray_home / "s"
+
+    @property
+    def ray_home(self) -> Path:
+        """Closed to others: here if the path is short and plain, else a short one of this user's for this folder."""
         here = self.state_dir / "ray"
         if len(os.fsencode(here)) <= _LONGEST_RAY_TEMP and _PLAIN.fullmatch(str(here)):
             return here

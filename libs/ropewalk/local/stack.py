@@ -105,7 +105,7 @@ def take_down(layout: Layout) -> int:
         os.kill(pid, signal.SIGTERM)
         _wait_until_released(layout, pid)
     leftovers = kill_leftovers(layout.state_dir)
-    shutil.rmtree(layout.ray_temp, ignore_errors=True)
+    shutil.rmtree(layout.ray_home, ignore_errors=True)
     return leftovers
 
 

@@ -70,7 +70,7 @@ class Supervisor:
         await self._stop(problem)
 
     async def _start(self) -> None:
-        make_own_folder(self._plan.layout.ray_temp)
+        make_own_folder(self._plan.layout.ray_home)
         await self._start_group(broker(self._plan))
         await apply_topology(bus_settings(SUPERVISOR, self._plan.layout, self._plan.ports))
         await self._start_group(*engines_and_services(self._plan, self._pings))
@@ -104,7 +104,7 @@ class Supervisor:
             await asyncio.gather(*(process.stop() for process in group))
         kill_leftovers(self._plan.layout.state_dir)
         sweep_shared_memory(shared_memory_prefix(self._plan.layout.state_dir))
-        shutil.rmtree(self._plan.layout.ray_temp, ignore_errors=True)
+        shutil.rmtree(self._plan.layout.ray_home, ignore_errors=True)
         shutil.rmtree(plain_folder(self._plan.layout.state_dir, "triton"), ignore_errors=True)  # made at every start
         if problem:
             self._write(phase="failed")
@@ -123,7 +123,7 @@ class Supervisor:
 def prepare(layout: Layout) -> Plan:
     """Repair what a killed stack left, then choose ports and secrets. Raises LocalError, OSError."""
     kill_leftovers(layout.state_dir)
-    shutil.rmtree(layout.ray_temp, ignore_errors=True)
+    shutil.rmtree(layout.ray_home, ignore_errors=True)
     credentials = ensure_credentials(layout.credentials_file)
     previous = read_state(layout.stack_file)
     claims = PortClaims()

@@ -42,7 +42,7 @@ class Workers:
                 num_cpus=self._num_cpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=self._folder.name,
+                _temp_dir=f"{self._folder.name}/s",  # Ray opens what it is told to everybody; the one above is closed
                 **quiet,
             )
         self._ray = ray
