@@ -208,7 +208,7 @@ def test_no_file_and_no_socket_is_open_to_a_stranger(tried: dict[str, Any]) -> N
 
 def test_every_file_would_stay_closed_if_the_folder_were_opened(stack: Stack) -> None:
     layout = stack.layout
-    ray, programs = layout.ray_home, layout.state_dir / "triton" / "server" / "backends"
+    ray, programs = layout.ray_home, layout.state_dir / "triton" / "server"
     assert ray.stat().st_mode & 0o077 == 0  # Ray makes its own files open to all: this folder is what closes them
     opened = []
     for folder, folders, names in os.walk(layout.state_dir):
