@@ -31,7 +31,7 @@ from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.processes import stack_processes
 from ropewalk.local.stack import running_state
-from ropewalk.runtime.sockets import socket_folder
+from ropewalk.runtime.plain_folder import plain_folder
 
 pytestmark = [
     pytest.mark.stack,
@@ -143,7 +143,7 @@ def tried(stack: Stack) -> dict[str, Any]:
         "pids": [process.pid for process in stack.processes],
         "private": [
             str(folder)
-            for folder in (layout.state_dir, layout.ray_home, socket_folder(layout.state_dir, "triton"))
+            for folder in (layout.state_dir, layout.ray_home, plain_folder(layout.state_dir, "triton"))
             if folder.exists()
         ],
         "shared": ["/dev/shm"],

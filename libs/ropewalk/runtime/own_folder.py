@@ -20,7 +20,7 @@ def make_own_folder(path: Path) -> None:
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise ForeignFolderError(
-                f"{path} is not a folder of this user, so nothing is kept there: remove it, or choose another state "
+                f"{path} was made by somebody else, so nothing is kept there: remove it, or choose another state "
                 "folder, or set TMPDIR to a folder of your own"
             ) from None
     path.chmod(0o700)

@@ -52,7 +52,7 @@ def test_a_folder_of_somebody_else_is_never_entered(tmp_path):
     folder = tmp_path / "theirs"
     folder.mkdir(mode=0o777)
     os.chown(folder, 65534, 65534)
-    with pytest.raises(ForeignFolderError, match="is not a folder of this user"):
+    with pytest.raises(ForeignFolderError, match="was made by somebody else"):
         make_own_folder(folder)
     assert list(folder.iterdir()) == []
 
