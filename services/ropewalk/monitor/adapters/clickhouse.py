@@ -24,6 +24,8 @@ from ropewalk.monitor.schema import statements
 T = TypeVar("T")
 DATABASE = "ropewalk"
 _LOCK_WAIT_S = 30.0
+# Parts that merges have replaced are removed by the thread that merges: 128 threads for it keep 25 MB for good.
+_UPKEEP = "concurrent_part_removal_threshold = 1000000"
 _CREATES_TABLE = re.compile(rf"CREATE TABLE IF NOT EXISTS {DATABASE}\.(\w+)")
 # codes by which a server says that it could not, not that the statement is wrong
 _PASSING_CODES = {159, 173, 202, 203, 209, 210, 241, 242, 243, 252, 425, 439, 999}
@@ -67,6 +69,7 @@ class ClickHouse:
             await self.command(statement)
             if made := _CREATES_TABLE.search(statement):
                 await self._add_columns(made[1], statement)
+                await self.command(f"ALTER TABLE {DATABASE}.{made[1]} MODIFY SETTING {_UPKEEP}")
 
     async def _add_columns(self, table: str, statement: str) -> None:
         """What the table lacks would be left out of its rows without a word. The engine itself reads the statement."""
