@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from ropewalk.corpus.document import ChatMessage, content_id, message_records
-from ropewalk.corpus.reading.conversations import read_turns
+from ropewalk.corpus.reading.conversations import is_blank, read_turns
 from ropewalk.events.foreign import one_line, quoted
 
 Reason = Literal[
@@ -81,7 +81,7 @@ def parse_text(raw: bytes) -> Content | Flaw:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return Flaw("not_utf8", f"{error.reason} at offset {error.start}", len(raw))
-    if not text.strip():
+    if is_blank(text):
         return Flaw("empty", "nothing but white space", len(raw))
     return Content(content_id(raw), len(raw), text=text)
 

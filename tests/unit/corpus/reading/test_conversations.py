@@ -89,3 +89,102 @@ def test_names_and_weights_stay_with_their_turns_and_change_the_identity() -> No
         doc_id="d", source_id="s", path="p", licence="l", fetched_at="", num_bytes=1, messages=named.messages
     )
     assert Document.from_record(document.as_record()) == document
+
+
+@pytest.mark.parametrize(
+    ("extra", "field"),
+    [
+        ({"reasoning_content": "because"}, "reasoning_content"),
+        ({"thinking": "because"}, "thinking"),
+        ({"thinking_blocks": [{"type": "thinking"}]}, "thinking_blocks"),
+        ({"images": ["a.png"]}, "images"),
+        ({"audio": {"id": "x"}}, "audio"),
+        ({"refusal": "I will not"}, "refusal"),
+        ({"refusal": "I will not", "content": None}, "refusal"),
+        ({"prefix": True}, "prefix"),
+        ({"mask": False}, "mask"),
+        ({"x" * 9999: 1}, "xxx"),
+    ],
+)
+def test_a_field_of_a_turn_that_would_be_lost_is_named(extra: dict[str, Any], field: str) -> None:
+    flaw = parsed([USER, ANSWER | extra])
+    assert isinstance(flaw, Flaw)
+    assert flaw.reason == "bad_messages"
+    assert f"turn 1 has the field '{field}" in flaw.detail
+    assert len(flaw.detail) < 500
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"refusal": None, "audio": None, "annotations": [], "images": [], "reasoning_content": ""},
+        {"id": "m1", "timestamp": 1700000000, "metadata": {"a": 1}, "model": "m"},
+        {"prefix": False},
+        {"train": True, "loss": 1},
+    ],
+)
+def test_a_field_of_a_turn_that_is_empty_or_only_describes_it_is_passed_over(extra: dict[str, Any]) -> None:
+    content = parsed([USER, ANSWER | extra], id="c1", source="forum", created_at="2026-01-01")
+    assert isinstance(content, Content)
+    assert [turn.weight for turn in content.messages] == [1, 1]
+
+
+@pytest.mark.parametrize("extra", [{"train": False}, {"loss": False}, {"loss": 0}, {"weight": 1, "train": False}])
+def test_an_answer_not_to_be_trained_on_is_read_and_not_learnt(extra: dict[str, Any]) -> None:
+    content = parsed([USER, ANSWER | extra, USER, ANSWER])
+    assert isinstance(content, Content)
+    assert [turn.weight for turn in content.messages] == [1, 0, 1, 1]
+    nothing = parsed([USER, ANSWER | extra])
+    assert isinstance(nothing, Flaw)
+    assert "nothing to learn" in nothing.detail
+
+
+@pytest.mark.parametrize("extra", [{"train": "no"}, {"loss": 0.3}, {"train": []}])
+def test_a_wish_about_learning_that_is_not_understood_sets_the_conversation_aside(extra: dict[str, Any]) -> None:
+    flaw = parsed([USER, ANSWER | extra])
+    assert isinstance(flaw, Flaw)
+    assert f"turn 1 has the {next(iter(extra))} " in flaw.detail
+
+
+@pytest.mark.parametrize("field", ["system", "system_prompt"])
+def test_a_system_text_beside_the_turns_is_their_first_turn(field: str) -> None:
+    content = parsed([USER, ANSWER], **{field: "be kind"})
+    assert isinstance(content, Content)
+    assert content.messages[0] == ChatMessage(role="system", content="be kind")
+    parts = parsed([USER, ANSWER], system=[{"type": "text", "text": "be kind"}])
+    assert isinstance(parts, Content)
+    assert parts.doc_id == content.doc_id
+    assert parsed([USER, ANSWER], **{field: ""}) == parsed([USER, ANSWER], **{field: None}) == parsed([USER, ANSWER])
+
+
+@pytest.mark.parametrize("first", ["system", "developer"])
+def test_a_system_text_beside_the_turns_and_another_one_among_them_are_not_mixed(first: str) -> None:
+    turns = [{"role": first, "content": "be kind"}, USER, ANSWER]
+    flaw = parsed(turns, system="be evil")
+    assert isinstance(flaw, Flaw)
+    assert "'system'" in flaw.detail
+    assert parsed(turns, system="be kind") == parsed(turns)
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"system": 3}, "'system' needs a text"),
+        ({"system": "a\0b"}, "'system' has a NUL character"),
+        ({"images": ["a.png"]}, "'images'"),
+        ({"documents": [{"text": "x"}]}, "'documents'"),
+    ],
+)
+def test_a_field_beside_the_turns_that_would_be_lost_is_named(fields: dict[str, Any], detail: str) -> None:
+    flaw = parsed([USER, ANSWER], **fields)
+    assert isinstance(flaw, Flaw)
+    assert detail in flaw.detail
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "\ufeff \u200d", "\u00a0\u2060", "\u3164", "\u2800", "\u00ad"])
+def test_an_answer_that_nobody_can_see_is_no_content(blank: str) -> None:
+    flaw = parsed([USER, ANSWER | {"content": blank}])
+    assert isinstance(flaw, Flaw)
+    assert "turn 1 has an empty content" in flaw.detail
+    seen = parsed([USER, ANSWER | {"content": f"{blank}\u06f1"}])
+    assert isinstance(seen, Content)
