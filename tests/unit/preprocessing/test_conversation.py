@@ -1,14 +1,17 @@
 """A conversation is encoded with exact masks, or refused for a true reason, and never ends the work on the others."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from ropewalk.corpus.document import ChatMessage
+from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, write_documents
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
-from ropewalk.preprocessing.adapters.tokenizer import CHAT_TEMPLATE, adopt_tokenizer, train_tokenizer
+from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
+from ropewalk.preprocessing.adapters.tasks import Encoded, left_out
+from ropewalk.preprocessing.adapters.tokenizer import CHAT_TEMPLATE, TokenizerFacts, adopt_tokenizer, train_tokenizer
 from ropewalk.runtime.outcome import StageError
 
 STRICT = (
@@ -108,3 +111,46 @@ def test_the_tokenizer_of_a_base_model_brings_one_template_or_gets_ours(base: Pa
     (base / "chat_template.jinja").write_text("{% if %}")
     with pytest.raises(StageError, match="cannot learn conversations: the chat template does not compile"):
         adopted("broken")
+
+
+def test_a_refusal_keeps_what_the_template_said(base: Path) -> None:
+    (base / "chat_template.jinja").write_text(STRICT)
+    conversations = ConversationEncoder(base, Encoder(base))
+    assert conversations.refusal == ""
+    assert conversations.encode(said("Good morning", "a", "one", first="assistant")) == "template_refused"
+    assert "alternate" in conversations.refusal
+
+
+def test_a_segment_whose_conversations_are_all_refused_says_how_many_and_why(base: Path, tmp_path: Path) -> None:
+    (base / "chat_template.jinja").write_text("{{ messages[0].nope.nope }}")
+    cleaned, folder = tmp_path / "cleaned", tmp_path / "encoded"
+    cleaned.mkdir()
+    folder.mkdir()
+    documents = [
+        Document(
+            doc_id=str(n),
+            source_id="s",
+            path="p",
+            licence="l",
+            fetched_at="",
+            num_bytes=1,
+            messages=said("a", "b"),
+        )
+        for n in range(3)
+    ]
+    write_documents(cleaned / DOCUMENTS, documents)
+    order = EncodeOrder(
+        cleaned_uri="c",
+        keep=(0, 1, 2),
+        tokenizer=TokenizerFacts(uri="t", sha256="t", vocab_size=320, eos_id=0),
+        context_length=64,
+        has_mask=True,
+        prefix="w",
+    )
+    write_encoded(folder, order, cleaned, base)
+    result = json.loads((folder / RESULT).read_text())
+    assert result["num_tokens"] == 0
+    assert "nope" in result["refusal"]
+    encoded = Encoded(uri="", num_tokens=0, refused=tuple(map(tuple, result["refused"])), refusal=result["refusal"])
+    assert left_out([encoded]) == f"3 template_refused ({result['refusal']})"
+    assert left_out([]) == ""

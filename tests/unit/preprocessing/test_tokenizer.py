@@ -1,6 +1,7 @@
 """The tokenizer encodes every text, and a dataset is refused when it is smaller than one batch."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,12 @@ def test_a_corpus_smaller_than_one_batch_stops_with_sizes_and_a_remedy(tmp_path:
     with pytest.raises(StageError, match=sentence):
         publish_dataset(objects, assembly, [], min_windows=4)
     assert objects.list("datasets") == []
+    left_out = "49 conversations template_refused (the template says: alternate)"
+    with pytest.raises(StageError, match=r"201 tokens .* add data, or choose a smaller size; left out") as few:
+        publish_dataset(objects, replace(assembly, folder=tmp_path / "few", left_out=left_out), [], min_windows=4)
+    assert left_out in str(few.value)
+    none = replace(assembly, folder=tmp_path / "none", parts=[], left_out=left_out)
+    with pytest.raises(StageError, match="nothing is left to learn from: ") as nothing:
+        publish_dataset(objects, none, [], min_windows=4)
+    assert left_out in str(nothing.value)
+    assert "smaller than one batch" not in str(nothing.value)

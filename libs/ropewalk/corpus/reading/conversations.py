@@ -21,8 +21,8 @@ _LEARNT = ("weight", "train", "loss")  # of a turn: whether it is learnt
 _DESCRIBING = (
     "id uuid index source metadata meta model timestamp created created_at updated_at create_time date time "
     "lang language parent_id message_id conversation_id num_tokens token_count tokens score end_turn cache_control"
-).split()
-_KNOWN = frozenset(("role", "content", "name", *_CALLS, *_LEARNT, *_DESCRIBING))
+)
+_KNOWN = frozenset(("role", "content", "name", *_CALLS, *_LEARNT, *_DESCRIBING.split()))
 _FALSE_IS_NOTHING = ("prefix", "partial")  # asks that the answer be continued
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols without ink
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from ropewalk.corpus.document import ChatMessage, message_records
+from ropewalk.events.foreign import one_line
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError, SpelledMarkError
 from ropewalk.model.chat.renderer import ChatRenderer
@@ -17,6 +18,7 @@ class ConversationEncoder:
     def __init__(self, folder: Path, encoder: Encoder) -> None:
         self._renderer = ChatRenderer(folder)
         self._encoder = encoder
+        self.refusal = ""  # what the template said to the first conversation that it refused
 
     def encode(self, messages: tuple[ChatMessage, ...]) -> tuple[list[int], list[int]] | Fault:
         """The endpoint reads a special token in a turn as text; nothing shall be learnt from such a turn."""
@@ -32,6 +34,7 @@ class ConversationEncoder:
             return "special_token_in_text"
         except NoAnswerFoundError:
             return "template_mismatch"
-        except ChatTemplateError:
+        except ChatTemplateError as error:
+            self.refusal = self.refusal or one_line(str(error))
             return "template_refused"
         return encoded.ids, encoded.mask(prompt.answers)

@@ -33,6 +33,7 @@ class Assembly:
     has_mask: bool
     evalset_uri: str
     sketches: Sketches  # of the documents in the parts
+    left_out: str = ""  # documents that could not be encoded, by reason
 
 
 def publish_dataset(
@@ -48,7 +49,7 @@ def publish_dataset(
             writer.append(np.array([assembly.tokenizer.eos_id]), np.zeros(1))
     num_windows = count_windows(writer.num_tokens, assembly.context_length)
     if num_windows < min_windows:
-        raise StageError(_too_small(writer.num_tokens, num_windows, min_windows, assembly.context_length))
+        raise StageError(_too_small(assembly, writer.num_tokens, num_windows, min_windows))
     write_records(folder / STATES, states)
     np.save(folder / SKETCHES, assembly.sketches)
     _write_unigram(folder, dtype, assembly.tokenizer.vocab_size)
@@ -93,9 +94,16 @@ def _version(folder: Path, meta: ShardMeta, evalset_uri: str) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _too_small(num_tokens: int, num_windows: int, batch_size: int, context_length: int) -> str:
+def _too_small(assembly: Assembly, num_tokens: int, num_windows: int, batch_size: int) -> str:
+    context_length = assembly.context_length
+    if assembly.left_out and num_tokens <= 1:  # an end token at most
+        return (
+            f"nothing is left to learn from: what cleaning kept could not be encoded: {assembly.left_out}: mend the "
+            "conversations or the base model's chat template, or choose another base_model"
+        )
+    left_out = f"; left out because they could not be encoded: {assembly.left_out}" if assembly.left_out else ""
     return (
         f"the corpus is smaller than one batch: {num_tokens:,} tokens after cleaning give {num_windows:,} windows of "
         f"{context_length}, but a batch takes {batch_size} ({batch_size * context_length + 1:,} tokens): add data, or "
-        "choose a smaller size"
+        f"choose a smaller size{left_out}"
     )

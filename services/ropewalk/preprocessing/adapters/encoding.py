@@ -58,7 +58,7 @@ def write_encoded(folder: Path, order: EncodeOrder, cleaned: Path, tokenizer: Pa
                 packed_documents.append(entry.as_record())
         num_tokens = writer.num_tokens
     write_records(folder / DOCUMENTS, packed_documents)
-    (folder / RESULT).write_text(json.dumps({"num_tokens": num_tokens, "refused": refused}))
+    (folder / RESULT).write_text(json.dumps({"num_tokens": num_tokens, "refused": refused, "refusal": encoder.refusal}))
     return {"num_tokens": num_tokens}
 
 
@@ -70,6 +70,11 @@ class _Encoder:
         self._folder = tokenizer
         self._tokenizer = Encoder(tokenizer)
         self._conversations: ConversationEncoder | None = None
+
+    @property
+    def refusal(self) -> str:
+        """What the chat template said to the first conversation that it refused; nothing if there is none."""
+        return self._conversations.refusal if self._conversations else ""
 
     def encode(self, documents: list[Document]) -> list[Packed | str]:
         """One result per document."""

@@ -19,7 +19,7 @@ from ropewalk.preprocessing.adapters.evalset import publish_evalset
 from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
 from ropewalk.preprocessing.adapters.sketching import plain_text
-from ropewalk.preprocessing.adapters.tasks import GRAMS, Encoded, clean_segment, encode_segment, match_grams
+from ropewalk.preprocessing.adapters.tasks import GRAMS, Encoded, clean_segment, encode_segment, left_out, match_grams
 from ropewalk.preprocessing.adapters.tokenizer import (
     TokenizerFacts,
     adopt_tokenizer,
@@ -194,6 +194,7 @@ class _Driver:
             has_mask=any(corpus.entries[at].is_conversation for at in corpus.in_state(KEPT)),
             evalset_uri=evalset_uri,
             sketches=corpus.sketches[corpus.in_state(KEPT)],
+            left_out=left_out(encoded),
         )
         names = [segment.segment_id for segment in self._segments]
         meta, uri = publish_dataset(self._objects, assembly, corpus.state_records(names), min_windows=plan.batch_size)

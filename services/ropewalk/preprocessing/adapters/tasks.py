@@ -8,6 +8,8 @@ import hashlib
 import json
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +46,16 @@ class Encoded:
     uri: str
     num_tokens: int
     refused: tuple[tuple[int, str], ...]
+    refusal: str = ""  # what the chat template said to the first that it refused
+
+
+def left_out(parts: Iterable[Encoded]) -> str:
+    """How many documents were not encoded, by reason, and what the template said; nothing if all were."""
+    parts = list(parts)
+    counts = Counter(reason for part in parts for _, reason in part.refused)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    refusal = next((part.refusal for part in parts if part.refusal), "")
+    return f"{reasons} ({refusal})" if refusal else reasons
 
 
 def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> tuple[str, float]:
@@ -91,7 +103,7 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[Encoded, fl
             objects.publish(folder, key, meta)
     result = json.loads((objects.fetch(key) / RESULT).read_text())
     refused = tuple((place, reason) for place, reason in result["refused"])
-    encoded = Encoded(uri=key, num_tokens=result["num_tokens"], refused=refused)
+    encoded = Encoded(uri=key, num_tokens=result["num_tokens"], refused=refused, refusal=result.get("refusal", ""))
     return encoded, time.process_time() - began
 
 
