@@ -71,6 +71,43 @@ def test_no_statement_of_a_reader_names_a_file(interface, secret_file, sql):
     assert SECRET not in answer.text
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "EXISTS TABLE default.`{path}`",
+        "EXISTS default.`{path}`",
+        'EXISTS TABLE "default"."{path}"',
+        "EXISTS TABLE default/**/.`{path}` FORMAT CSV",
+        "EXISTS VIEW default.`{path}`",
+        "EXISTS TABLE `{path}`",
+        "DESCRIBE default.`{path}`",
+        "DESCRIBE TABLE `{path}`",
+        "SHOW CREATE TABLE default.`{path}`",
+        "SHOW COLUMNS FROM `{path}` FROM default",
+        "SHOW INDEX FROM `{path}` FROM default",
+        "EXPLAIN SELECT * FROM default.`{path}`",
+        "EXPLAIN ESTIMATE SELECT * FROM default.`{path}`",
+        "SELECT * FROM default.`{path}`",
+        "SELECT 1 IN default.`{path}`",
+        "SELECT 1 FROM ropewalk.request JOIN default.`{path}` USING (c1)",
+        "SELECT hasColumnInTable('default', '{path}', 'c1')",
+        "SELECT hasColumnInTable('', '{path}', 'c1')",
+        "SELECT joinGet('default.{path}', 'c1', 1)",
+        "SELECT * FROM mergeTreeIndex('default', '{path}')",
+        "SELECT * FROM merge('default', '{path}')",
+        "SELECT * FROM system.columns WHERE database = 'default' AND table = '{path}'",
+        "CHECK TABLE default.`{path}`",
+    ],
+)
+@pytest.mark.parametrize("database", ["ropewalk", "default"])
+def test_no_statement_of_a_reader_tells_which_files_exist(interface, tmp_path, sql, database):
+    there, nowhere = tmp_path / "abcd.csv", tmp_path / "wxyz.csv"
+    there.write_text("1,2\n")
+    answers = [ask(interface, sql.replace("{path}", str(path)), database=database) for path in (there, nowhere)]
+    said = [answer.text.replace("wxyz", "abcd") for answer in answers]
+    assert (answers[0].status_code, said[0]) == (answers[1].status_code, said[1])
+
+
 @pytest.mark.parametrize("name", ["JSON", "JSONCompact", "CSVWithNames", "TSV", "Native", "Parquet", "PrettyCompact"])
 def test_the_formats_that_readers_use_are_served(interface, name):
     assert ask(interface, f"SELECT 1 AS format FORMAT {name}").status_code == 200

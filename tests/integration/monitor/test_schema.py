@@ -46,3 +46,15 @@ async def test_every_field_of_a_packed_row_has_its_column(store):
     assert set(RequestLog.model_fields) <= await columns(store, "request")
     assert set(SignalState.model_fields) <= await columns(store, "signal_state")
     assert set(StepMetrics.model_fields) - {"time_unix"} <= await columns(store, "train_step")
+
+
+async def test_the_engines_own_database_which_takes_files_for_tables_is_shut_at_every_start(open_store, tmp_path):
+    known = tmp_path / "known.csv"
+    known.write_text("1,2\n")
+    for _ in range(3):
+        store = await open_store()
+        assert await store.query(f"EXISTS TABLE default.`{known}`") == [{"result": 0}]
+        assert await store.query("SELECT name, engine FROM system.databases WHERE name = 'default'") == [
+            {"name": "default", "engine": "Memory"}
+        ]
+        await store.close()

@@ -118,6 +118,7 @@ async def open_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
     executor = ThreadPoolExecutor(1, thread_name_prefix="chdb")
 
     def connect() -> Any:
+        (path / "metadata" / "default.sql").unlink(missing_ok=True)  # of `_shut_files_out`: it cannot be replaced
         deadline = time.monotonic() + _LOCK_WAIT_S
         while True:
             with contextlib.ExitStack() as patience:
@@ -128,13 +129,25 @@ async def open_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
                 )
             time.sleep(0.25)
 
-    return await _opened(connect, executor)
+    store = await _opened(connect, executor)
+    await _shut_files_out(store)
+    return store
 
 
 async def open_server(url: str) -> ClickHouse:
     """Connect to a ClickHouse server and apply the schema. `url`: http(s)://user:password@host:port."""
     executor = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
     return await _opened(lambda: clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False), executor)
+
+
+async def _shut_files_out(store: ClickHouse) -> None:
+    """Put an empty database in the place of chDB's own `default`, which takes every file of the machine for a table.
+
+    It is only detached: what somebody once made in it stays on the disk.
+    """
+    if await store.query("SELECT 1 FROM system.databases WHERE name = 'default' AND engine = 'Overlay'"):
+        await store.command("DETACH DATABASE default")
+        await store.command("CREATE DATABASE default ENGINE = Memory")
 
 
 async def _opened(connect: Callable[[], Any], executor: ThreadPoolExecutor) -> ClickHouse:
