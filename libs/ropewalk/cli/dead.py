@@ -21,6 +21,7 @@ dead = typer.Typer(help="Messages that a consumer rejected.", no_args_is_help=Tr
 app.add_typer(dead, name="dead")
 
 _MOST_OF_A_BODY = 20_000  # characters; --json has all of it
+_MOST_SHOWN = 200  # letters on a screen
 LetterId = Annotated[int, typer.Argument(metavar="ID", min=1, help="A letter's id, as `ropewalk dead list` shows it.")]
 LetterIds = Annotated[list[int] | None, typer.Argument(metavar="ID", min=1, help="Ids of letters.")]
 OfSubject = Annotated[str, typer.Option("--subject", help="Only subjects like this; * stands for anything.")]
@@ -46,7 +47,7 @@ def list_letters(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters, oldest first.
+    """List dead letters, oldest first; of many, the newest (--json has all).
 
     Example: ropewalk dead list --error "is missing"
     """
@@ -55,7 +56,9 @@ def list_letters(
     if as_json:
         print_json([letter.as_json() for letter in chosen])
     elif chosen:
-        console.print(Listing(("id", "rejected", "consumer", "subject", "reason"), map(_cells, chosen)))
+        console.print(Listing(("id", "rejected", "consumer", "subject", "reason"), map(_cells, chosen[-_MOST_SHOWN:])))
+        if len(chosen) > _MOST_SHOWN:
+            say(f"the newest {_MOST_SHOWN} of {len(chosen):,}: --subject, --error and --consumer choose")
     else:
         console.print("no dead letters")
 

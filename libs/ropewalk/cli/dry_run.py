@@ -8,11 +8,12 @@ from rich.table import Table
 
 from ropewalk.cli.terminal import MOST_IN_A_LINE, Listing, complain, console, print_json, titled
 from ropewalk.corpus.forecast import Forecast, forecast
-from ropewalk.corpus.preflight import data_violations, recipe_violations
+from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.events.foreign import one_line
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
+from ropewalk.runtime.settings import NatsSettings, RuntimeSettings
 
 _LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)
 _MOST_KINDS = 12
@@ -23,7 +24,7 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
     violations = recipe_violations(recipe)
     found = survey(recipe.sources, _LOOK)
     expected = forecast(recipe, found)
-    violations = bounded(violations or data_violations(recipe, found))
+    violations = bounded((*(violations or data_violations(recipe, found)), *worker_violations(recipe, _pools())))
     if as_json:
         print_json(_as_json(recipe, found, expected, violations))
         return not violations
@@ -35,6 +36,14 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
     for violation in violations:
         complain(violation)
     return not violations
+
+
+def _pools() -> dict[str, float]:
+    """The pool of the stack on this machine; of a stack elsewhere nothing is known without asking it."""
+    if "url" in NatsSettings().model_fields_set:
+        return {}
+    runtime = RuntimeSettings()
+    return {runtime.pool_name: runtime.pool_capacity}
 
 
 def recipe_view(recipe: Recipe) -> Table:

@@ -4,6 +4,9 @@ import re
 
 import typer
 
+from ropewalk.events.foreign import cut
+from ropewalk.events.run import MAX_DEADLINE_S
+
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -11,5 +14,10 @@ def seconds_of(text: str, option: str) -> float:
     """The duration in seconds. Raises typer.BadParameter naming the option and the value."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
     if match is None or float(match[1]) == 0:
-        raise typer.BadParameter(f"{option} is {text!r}: write a number above 0 and a unit, such as 90s, 30m, 2h or 1d")
-    return float(match[1]) * _UNITS_S[match[2]]
+        raise typer.BadParameter(
+            f"{option} is {cut(text)!r}: write a number above 0 and a unit, such as 90s, 30m, 2h or 1d"
+        )
+    seconds = float(match[1]) * _UNITS_S[match[2]]
+    if seconds > MAX_DEADLINE_S:
+        raise typer.BadParameter(f"{option} is {cut(text)!r}: the longest is ten years, 3650d")
+    return seconds

@@ -5,7 +5,7 @@ later, in the stage that knows.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ropewalk.corpus.reading.places import ANYWHERE, ClosedError, Reach
@@ -43,6 +43,19 @@ def _out_of_reach(folder: Path, reach: Reach) -> str | None:
     except (ClosedError, ValueError) as error:
         return str(error)
     return None
+
+
+def worker_violations(recipe: Recipe, pools: Mapping[str, float]) -> tuple[str, ...]:
+    """One sentence if no pool for training can ever hold the workers; `pools` are the CPUs of each, none: not known."""
+    if not pools:
+        return ()
+    pool, largest = max(pools.items(), key=lambda item: item[1])
+    if recipe.num_workers <= largest:
+        return ()
+    return (
+        f"field 'num_workers' has the value {recipe.num_workers}: the largest pool for training, {pool}, has "
+        f"{largest:g} CPUs; choose at most {int(largest)}, or declare a larger pool (ROPEWALK_CAPACITY_CPUS)",
+    )
 
 
 def data_violations(recipe: Recipe, found: Survey) -> tuple[str, ...]:

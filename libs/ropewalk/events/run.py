@@ -6,6 +6,8 @@ from pydantic import Field, JsonValue
 
 from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value
 
+MAX_DEADLINE_S = 10 * 365 * 86_400.0  # clocks, timers and the tables count in ways that end some time
+
 StageStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 EndingKind = Literal["completed", "failed", "cancelled", "rejected"]
 
@@ -23,7 +25,13 @@ class SubmitRun(_Family, Request):
     owner: str = Field(
         default="", max_length=64, description="who shares fairly: among equal priorities, owners take turns"
     )
-    deadline_s: float = Field(default=0.0, ge=0, description="seconds from now after which the run fails; 0: never")
+    deadline_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=MAX_DEADLINE_S,
+        allow_inf_nan=False,
+        description="seconds from now after which the run fails, at most ten years; 0: never",
+    )
 
 
 class CancelRun(_Family, Request):
@@ -31,7 +39,7 @@ class CancelRun(_Family, Request):
 
     name: ClassVar[str] = "cancel"
     mode: Literal["checkpoint", "now"] = "checkpoint"
-    reason: str = ""
+    reason: str = Field(default="", max_length=2000)
 
 
 class RunAccepted(_Family, Event):

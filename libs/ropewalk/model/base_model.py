@@ -13,9 +13,11 @@ from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.folder import read_chat_folder
 from ropewalk.model.chat.renderer import check_template
 from ropewalk.model.families import why_not_served
+from ropewalk.model.weight_files import MissingShardError, weight_files, why_not_whole
 
 _CONFIG = "config.json"
 _TOKENIZER = "tokenizer.json"
+_TOKENIZERS = (_TOKENIZER, "tokenizer.model", "vocab.json", "spiece.model")
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _MAX_CONFIG_BYTES = 4_000_000
 _MAX_TOKENIZER_BYTES = 100_000_000  # the largest public ones have about 35 MB
@@ -33,8 +35,7 @@ def base_model_fault(folder: Path, context_length: int, *, any_family: bool = Fa
     """
     try:
         config = _config(folder)
-        if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
-            raise _FaultError(f"it has a {_CONFIG} but no weights ({' or '.join(_WEIGHTS)}); {_REMEDY}")
+        _check_weights(folder)
         _check_length(config, context_length)
         _check_vocabulary(folder, config)
         _check_template(folder)
@@ -59,6 +60,19 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _check_weights(folder: Path) -> None:
+    """Every file of the weights is there and as long as it says; a pointer of Git LFS is no weights."""
+    try:
+        files = weight_files(folder)
+    except MissingShardError as error:
+        raise _FaultError(f"{error}; copy the model again") from None
+    if not files:
+        raise _FaultError(f"it has a {_CONFIG} but no weights ({' or '.join(_WEIGHTS)}); {_REMEDY}")
+    for path in files:
+        if reason := why_not_whole(path):
+            raise _FaultError(f"its weights {path.name} {reason}; copy the model again")
+
+
 def _check_length(config: dict[str, Any], context_length: int) -> None:
     longest = config.get("max_position_embeddings")
     if isinstance(longest, int) and longest < context_length:
@@ -71,6 +85,8 @@ def _check_length(config: dict[str, Any], context_length: int) -> None:
 def _check_vocabulary(folder: Path, config: dict[str, Any]) -> None:
     """A token without a row in the embedding would end the training at the first record that has it."""
     rows = config.get("vocab_size")
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise _FaultError(f"it has no tokenizer ({' or '.join(_TOKENIZERS)}); {_REMEDY}")
     if not isinstance(rows, int) or not (folder / _TOKENIZER).is_file():
         return
     try:

@@ -1,12 +1,13 @@
 """The state of runs. `refused` means the recipe was not accepted, `rejected` that the gate said no."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.foreign import cut, one_line, quoted
+from ropewalk.events.moments import moment_of
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -89,7 +90,7 @@ def _accepted(record: Record, stored: Stored[RunAccepted]) -> None:
     name, owner = (cut(str(text), _MAX_NAME) for text in (run.recipe.get("name", ""), run.owner))
     accepted = {"recipe": name, "priority": run.priority, "owner": owner}
     if run.deadline_unix:
-        accepted["deadline_at"] = log_time(datetime.fromtimestamp(run.deadline_unix, UTC))
+        accepted["deadline_at"] = log_time(moment_of(run.deadline_unix))
     keep_latest(record, "accepted", stored, accepted)
 
 

@@ -1,6 +1,7 @@
 """Reads a recipe file that somebody wrote: bounded in size, depth and count before anything is built from it."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -24,6 +25,7 @@ MAX_DEPTH = 16  # a recipe has four levels
 MAX_VALUES = 20_000
 _TEXT = "tag:yaml.org,2002:str"
 _MAX_NUMBER = 300  # characters
+_OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")  # octal, and base 60 as in 1:30
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -95,9 +97,11 @@ def _fault(event: Event, depth: int, count: int) -> str:
 
 
 def _number_fault(text: str) -> str:
-    """Reading a long number takes time that grows with the square of its length."""
+    """Reading a long number takes time that grows with the square of its length; some are not what they look like."""
     if len(text) > _MAX_NUMBER and text.lstrip("+-.")[:1].isdigit():
         return f"{len(text):,} characters that begin like a number: put them in quotes if they are a text"
+    if _OTHER_BASE.fullmatch(text):
+        return f"YAML reads {text} in another base than ten: write it without leading zeros and colons, or in quotes"
     return ""
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -17,6 +17,8 @@ from pydantic import (
 )
 
 from ropewalk.recipes.sentences import sentences_of
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class RecipeError(ValueError):
@@ -95,25 +97,35 @@ class Plan(_Frozen):
     """Everything derived from the dial. Shown by `ropewalk submit --dry-run`, frozen when the run is accepted."""
 
     vocab_size: int = Field(ge=300, le=65_536)
-    context_length: int = Field(ge=16, description="tokens")
-    hidden_size: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    intermediate_size: int
-    batch_size: int = Field(ge=1, description="windows per optimizer step, over all workers")
-    total_steps: int = Field(ge=1)
-    warmup_steps: int
-    decay_start: int = Field(description="the step at which the learning rate begins to fall, linearly to 5 %")
-    matrix_lr: float = Field(description="Muon, for the matrices of the blocks; the search scales both rates")
-    adam_lr: float = Field(description="AdamW, for embedding, head and norms")
-    weight_decay: float
-    grad_clip: float
-    checkpoint_every: int = Field(ge=1, description="steps")
-    keep_checkpoints: int = Field(ge=2)
-    trial_steps: int = Field(description="steps of one search trial")
-    usd_per_cpu_hour: float = Field(description="price used for the estimate of cost")
+    context_length: int = Field(ge=16, le=131_072, description="tokens")
+    hidden_size: int = Field(ge=8, le=16_384)
+    num_layers: int = Field(ge=1, le=256)
+    num_heads: int = Field(ge=1, le=256)
+    num_kv_heads: int = Field(ge=1, le=256)
+    head_dim: int = Field(ge=2, le=512, multiple_of=2)
+    intermediate_size: int = Field(ge=8, le=65_536)
+    batch_size: int = Field(ge=1, le=100_000, description="windows per optimizer step, over all workers")
+    total_steps: int = Field(ge=1, le=100_000_000)
+    warmup_steps: int = Field(ge=0, le=100_000_000)
+    decay_start: int = Field(
+        ge=0, le=100_000_000, description="the step at which the learning rate begins to fall, linearly to 5 %"
+    )
+    matrix_lr: _Number = Field(gt=0, le=10, description="Muon, for the matrices of the blocks; the search scales both")
+    adam_lr: _Number = Field(gt=0, le=10, description="AdamW, for embedding, head and norms")
+    weight_decay: _Number = Field(ge=0, le=10)
+    grad_clip: _Number = Field(gt=0, le=1e6)
+    checkpoint_every: int = Field(ge=1, le=100_000_000, description="steps")
+    keep_checkpoints: int = Field(ge=2, le=1000)
+    trial_steps: int = Field(ge=1, le=100_000_000, description="steps of one search trial")
+    usd_per_cpu_hour: _Number = Field(ge=0, le=1e6, description="price used for the estimate of cost")
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Self:
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(f"num_heads {self.num_heads} is no multiple of num_kv_heads {self.num_kv_heads}")
+        if max(self.warmup_steps, self.decay_start) > self.total_steps:
+            raise ValueError(f"warmup_steps and decay_start may not be beyond total_steps {self.total_steps}")
+        return self
 
 
 class Recipe(_Frozen):

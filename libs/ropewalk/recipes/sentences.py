@@ -1,10 +1,10 @@
 """What is wrong with a recipe, in sentences that name the field, the value and the remedy."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 
 from ropewalk.events.foreign import cut, quoted
 
@@ -19,7 +19,9 @@ _REMEDIES = {
 
 def sentences_of(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
     """One sentence per violation."""
-    return bounded(_sentence(dict(item), model) for item in error.errors(include_url=False, include_context=False))
+    items: list[dict[str, Any]] = [dict(item) for item in error.errors(include_url=False, include_context=False)]
+    places = [tuple(item["loc"]) for item in items]
+    return bounded(_sentence(item, model) for item in items if not _follows(item, places))
 
 
 def bounded(violations: Iterable[str]) -> tuple[str, ...]:
@@ -27,6 +29,14 @@ def bounded(violations: Iterable[str]) -> tuple[str, ...]:
     found = [cut(violation, _MAX_SENTENCE) for violation in violations]
     more = len(found) - MAX_VIOLATIONS
     return (*found[:MAX_VIOLATIONS], *([f"and {more:,} more of this kind"] if more > 0 else []))
+
+
+def _follows(item: dict[str, Any], places: list[tuple[str | int, ...]]) -> bool:
+    """A list whose items are all wrong also counts as too short: that helps nobody."""
+    place = tuple(item["loc"])
+    return item["type"] == "too_short" and any(
+        len(each) > len(place) and each[: len(place)] == place for each in places
+    )
 
 
 def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
@@ -48,13 +58,32 @@ def _unknown(location: tuple[str | int, ...], value: object, model: type[BaseMod
     *parents, name = (str(part) for part in location)
     owner = _owner(parents, model)
     known = sorted(owner.model_fields)
-    guesses = difflib.get_close_matches(cut(name, 40), known, n=1, cutoff=0.6)
     where = ".".join(parents) if parents else "a recipe"
-    remedy = f"did you mean {guesses[0]!r}?" if guesses else "remove it;"
     return (
-        f"unknown field {quoted('.'.join((*parents, name)))} (value {quoted(value)}): {remedy} {where} has the fields "
-        f"{', '.join(known)}"
+        f"unknown field {quoted('.'.join((*parents, name)))} (value {quoted(value)}): {_remedy(name, owner)} {where} "
+        f"has the fields {', '.join(known)}"
     )
+
+
+def _remedy(name: str, owner: type[BaseModel]) -> str:
+    inner = next((field for field, model in _inner(owner) if name in _names_of(model)), "")
+    if inner:
+        return f"it belongs to {inner!r};"
+    guesses = difflib.get_close_matches(cut(name, 40), owner.model_fields, n=1, cutoff=0.6)
+    return f"did you mean {guesses[0]!r}?" if guesses else "remove it;"
+
+
+def _inner(owner: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in owner.model_fields.items():
+        if (model := _model_in(field.annotation)) is not None:
+            yield name, model
+
+
+def _names_of(model: type[BaseModel]) -> set[str]:
+    """Every word that is understood for a field, other spellings too."""
+    aliases = [field.validation_alias for field in model.model_fields.values()]
+    spelled = [each.choices for each in aliases if isinstance(each, AliasChoices)]
+    return {*model.model_fields, *(str(word) for words in spelled for word in words)}
 
 
 def _owner(parents: list[str], model: type[BaseModel]) -> type[BaseModel]:

@@ -226,12 +226,15 @@ def awaited_alarms(timeline: Sequence[Stored[Message]]) -> tuple[AlarmRaised, ..
 
 
 def curl_line(openai_url: str, model: str) -> str:
-    """What to paste into a shell to talk to the model. The key stays out: a card is made to be shared."""
+    """What to paste into bash to talk to the model.
+
+    The key stays out of it, since a card is made to be shared, and out of curl's arguments, which everybody can read.
+    """
     body = f'{{"model": "{model}", "prompt": "{_PROMPT}", "max_tokens": 32}}'
     return (
         f"curl {openai_url}/completions -H 'Content-Type: application/json'"
-        f" -H \"Authorization: Bearer $(ropewalk status --json | python3 -c 'import json,sys;"
-        f"print(json.load(sys.stdin)[\"demo_key\"])')\" -d '{body}'"
+        f" -H @<(ropewalk status --json | python3 -c 'import json,sys;"
+        f'print("Authorization: Bearer", json.load(sys.stdin)["demo_key"])\') -d \'{body}\''
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ropewalk.events.consumers import deadline_of, stall_of
+from ropewalk.events.moments import moment_of
 from ropewalk.events.run import StageState
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.schedules import arm, disarm
@@ -28,7 +29,7 @@ class StageTimers:
     def arm_deadline(self, run_id: str, at_unix: float) -> None:
         """Fail the run at a time in seconds since 1970, if it has one."""
         if at_unix:
-            self._beside(arm(self._bus, deadline_of(self._spec.name), run_id, datetime.fromtimestamp(at_unix, UTC)))
+            self._beside(arm(self._bus, deadline_of(self._spec.name), run_id, moment_of(at_unix)))
 
     async def watch(self, work: StageWork) -> None:
         """Put off the watchdog as long as the work gets on. Never ends."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from ropewalk.corpus.preflight import data_violations, recipe_violations
+from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.reading.survey import SurveyLimits, survey
 from ropewalk.events.base import Message
@@ -20,7 +20,6 @@ from ropewalk.events.run import (
     SubmitRun,
 )
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
-from ropewalk.ingest.domain.capacity import TRAINING, worker_violations
 from ropewalk.ingest.ports import Timeline
 from ropewalk.ingest.settings import Settings
 from ropewalk.recipes.builtin import resolve_recipe
@@ -42,7 +41,7 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     """
     recipe, violations = await asyncio.to_thread(_checked, request, settings)
     if recipe is not None:
-        violations = bounded(violations + worker_violations(recipe, await timeline.last(StageCapacity, TRAINING)))
+        violations = bounded(violations + worker_violations(recipe, await _pools(timeline)))
     rejected = await timeline.last(RunRejected, request.run_id)
     accepted = await timeline.last(RunAccepted, request.run_id)
     if rejected is not None and violations != rejected.violations:
@@ -69,6 +68,11 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
             ),
         )
     )
+
+
+async def _pools(timeline: Timeline) -> dict[str, float]:
+    declared = await timeline.last(StageCapacity, "train")
+    return declared.pools if declared is not None else {}
 
 
 def _checked(request: SubmitRun, settings: Settings) -> tuple[Recipe | None, tuple[str, ...]]:

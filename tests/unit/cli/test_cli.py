@@ -109,6 +109,7 @@ def test_dry_run_looks_at_the_data_and_says_what_the_run_will_take(ropewalk, tmp
     ("content", "sentence"),
     [
         ("{path: nowhere, licence: MIT}", "there is no such file or folder"),
+        ("{path: /etc, licence: MIT, include: hostname}\nnum_workers: 999", "field 'num_workers' has the value 999"),
         ("{path: ., licence: MIT, include: ['*.none']}", "no document is left of 0 files"),
         ("/etc/hostname", "field 'sources.0.licence' is missing"),
     ],
@@ -249,7 +250,7 @@ def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> N
     assert seconds_of(text, "--deadline") == seconds
 
 
-@pytest.mark.parametrize("text", ["2", "0s", "-1h", "two hours", "2 weeks"])
+@pytest.mark.parametrize("text", ["99999999999h", "2", "0s", "-1h", "two hours", "2 weeks"])
 def test_a_duration_that_is_none_is_named_with_the_remedy(text: str, ropewalk) -> None:
     code, _, error = ropewalk("submit", "python-stdlib", "--deadline", text)
     assert code == 2

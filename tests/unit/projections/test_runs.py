@@ -117,3 +117,9 @@ def test_a_run_in_line_says_what_it_waits_for_until_it_begins(log, cpus, capacit
     assert (waiting.status, waiting.detail[: len(words)]) == ("queued", words)
     begun = summary_after(log, SUBMITTED, ACCEPTED, queued, StageStarted(run_id="a", stage="train", epoch=1))
     assert (begun.status, begun.detail) == ("running", "")
+
+
+@pytest.mark.parametrize("deadline_unix", [1e300, float("inf"), float("nan"), -5.0])
+def test_a_deadline_beyond_the_calendar_ends_no_projection(log, deadline_unix):
+    accepted = ACCEPTED.model_copy(update={"deadline_unix": deadline_unix})
+    assert summary_after(log, SUBMITTED, accepted).deadline_at is not None

@@ -1,3 +1,4 @@
+import math
 import os
 
 import pytest
@@ -6,6 +7,7 @@ from ropewalk.recipes.builtin import BUILTIN, load_recipe, resolve_recipe
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
 
+A_PLAN = resolve_recipe({"base": "python-stdlib"}).derived.model_dump()
 SOURCE = {"path": "/data", "licence": "MIT"}
 
 
@@ -44,6 +46,21 @@ def test_the_budget_sets_the_steps_and_an_accepted_plan_stays() -> None:
         ({"sources": [{"path": "/d", "licens": "MIT"}]}, "did you mean 'licence'?"),
         ({"sources": ["/data"]}, "field 'sources.0.licence' is missing: say under which licence"),
         ({"sources": [{**SOURCE, "include": 7}]}, "field 'sources.0.include' has the value 7"),
+        ({"sources": [SOURCE], "license": "MIT"}, "unknown field 'license' (value 'MIT'): it belongs to 'sources';"),
+        ({"base": "python-stdlib", "plan": {**A_PLAN, "num_layers": -5}}, "field 'plan.num_layers' has the value -5"),
+        ({"base": "python-stdlib", "plan": {**A_PLAN, "num_heads": 0}}, "field 'plan.num_heads' has the value 0"),
+        ({"base": "python-stdlib", "plan": {**A_PLAN, "hidden_size": 10**9}}, "field 'plan.hidden_size' has the value"),
+        (
+            {"base": "python-stdlib", "plan": {**A_PLAN, "matrix_lr": math.nan}},
+            "field 'plan.matrix_lr' has the value nan",
+        ),
+        (
+            {"base": "python-stdlib", "plan": {**A_PLAN, "total_steps": 10**15}},
+            "field 'plan.total_steps' has the value",
+        ),
+        ({"base": "python-stdlib", "plan": {**A_PLAN, "usd_per_cpu_hour": -1e300}}, "field 'plan.usd_per_cpu_hour'"),
+        ({"base": "python-stdlib", "plan": {**A_PLAN, "num_kv_heads": 3}}, "is no multiple of num_kv_heads 3"),
+        ({"base": "python-stdlib", "plan": {**A_PLAN, "decay_start": 10**6}}, "may not be beyond total_steps"),
         ({"sources": "/data"}, "field 'sources.0.licence' is missing"),
         ({"sources": [{"path": "x" * 10**5, "licence": "MIT"}]}, "field 'sources.0.path' has the value 'xxx"),
         ({"sources": [SOURCE], "x" * 10**6: 1}, "the recipe is larger than 128 kB"),
@@ -72,6 +89,12 @@ def test_what_is_said_of_a_recipe_is_bounded_whatever_was_sent() -> None:
     assert len(caught.value.violations) == 21
     assert caught.value.violations[-1] == "and 980 more of this kind"
     assert max(len(violation) for violation in caught.value.violations) < 900
+
+
+def test_a_fault_inside_a_source_is_said_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({"sources": [{"path": "/data"}]})
+    assert len(caught.value.violations) == 1
 
 
 def test_all_violations_are_named_at_once() -> None:
@@ -107,6 +130,8 @@ def test_a_recipe_file_is_read_and_a_bad_one_named(tmp_path) -> None:
         ("seed: " + "9" * 100_000, "100,000 characters that begin like a number"),
         ("seed: " + "1:" * 50_000 + "1", "characters that begin like a number"),
         ("name: one\nname: two\n", "the key 'name' stands twice"),
+        ("num_workers: 010\n", "YAML reads 010 in another base than ten"),
+        ("minutes: 1:30\n", "YAML reads 1:30 in another base than ten"),
         ("on: 1\n", "the key 'on' is no text: quote it"),
         ("? [a, b]\n: 1\n", "is no text: quote it"),
         ("!!binary aGVsbG8=: 1\n", "is no text: quote it"),

@@ -133,3 +133,14 @@ def test_a_checkpoint_that_lies_in_anothers_place_is_set_aside(tmp_path: Path) -
     assert newest is not None
     assert newest.step == 20
     assert [(item.checkpoint_id, item.file) for item in broken] == [("r-1-30", MANIFEST)]
+
+
+def test_a_circle_of_parents_ends(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    write_checkpoint(objects, 10, parent="r-1-20")
+    write_checkpoint(objects, 20, parent="r-1-10")
+    checkpoints = RunCheckpoints(objects, "r", 2)
+    newest = checkpoints.newest_whole(lambda _: None)
+    assert newest is not None
+    found = checkpoints.ancestry(newest, lambda _: None)
+    assert [item.saved.checkpoint_id for item in found] == ["r-1-10", "r-1-20"]

@@ -81,7 +81,7 @@ class RunCheckpoints:
         while key is not None:
             try:
                 folder = self._objects.fetch(key)
-                parent = self._parent(folder)
+                parent = self._parent(key, folder)
             except ObjectNotFoundError:
                 break
             except ManifestError as error:
@@ -94,11 +94,12 @@ class RunCheckpoints:
             key = parent
         return found[::-1]
 
-    def _parent(self, folder: Path) -> str | None:
-        """The key of the checkpoint that this one continued. Raises ManifestError."""
+    def _parent(self, key: str, folder: Path) -> str | None:
+        """The key of the checkpoint that this one continued, if it is of an earlier step. Raises ManifestError."""
         parent_id = str(read_manifest(folder).meta.get("parent_id") or "")
-        place = parent_id.removeprefix(f"{self._run_id}-")
-        return f"{self._prefix}{place}" if _PLACE.fullmatch(place) else None
+        parent = f"{self._prefix}{parent_id.removeprefix(f'{self._run_id}-')}"
+        is_ours = _PLACE.fullmatch(parent.removeprefix(self._prefix))
+        return parent if is_ours and _place(parent)[0] < _place(key)[0] else None
 
     def _found(self, key: str, folder: Path) -> CheckpointFound:
         """The events of a checkpoint whose ledger is whole. Raises ManifestError."""
