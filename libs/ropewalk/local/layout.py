@@ -1,17 +1,13 @@
 """Where the embedded stack keeps its files, all below one state folder."""
 
-import hashlib
-import os
-import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from ropewalk.events.foreign import quoted
 from ropewalk.local.errors import LocalError
+from ropewalk.runtime.plain_folder import plain_folder, remove_plain_folder
 
 _LONGEST_RAY_TEMP = 38  # bytes: what Ray adds for its Unix sockets is 62 more, and these may have 107
-_PLAIN = re.compile(r"[A-Za-z0-9_./-]+", re.ASCII)  # Ray pastes the path into command lines
 
 
 class StatePathError(LocalError):
@@ -20,7 +16,7 @@ class StatePathError(LocalError):
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths below an absolute state folder. Nothing is created by looking."""
+    """Paths below an absolute state folder. Nothing is created by looking, but Ray's folder if it lies outside."""
 
     state_dir: Path
 
@@ -76,12 +72,12 @@ class Layout:
 
     @property
     def ray_home(self) -> Path:
-        """Closed to others: here if the path is short and plain, else a short one of this user's for this folder."""
-        here = self.state_dir / "ray"
-        if len(os.fsencode(here)) <= _LONGEST_RAY_TEMP and _PLAIN.fullmatch(str(here)):
-            return here
-        digest = hashlib.sha256(f"{os.geteuid()}:{self.state_dir}".encode(errors="surrogateescape")).hexdigest()[:10]
-        return Path(tempfile.gettempdir()) / f"ropewalk-ray-{digest}"
+        """Closed to others: here if the path is short and plain, else a short one of ours. Raises OSError."""
+        return plain_folder(self.state_dir, "ray", _LONGEST_RAY_TEMP)
+
+    def remove_ray(self) -> None:
+        """Ray's files are of no use once it has ended. Raises OSError."""
+        remove_plain_folder(self.state_dir, "ray")
 
     def log_of(self, process: str) -> Path:
         """The log file of a process."""

@@ -1,7 +1,6 @@
 """What the command line does with the embedded stack: bring it up, look at it, take it down."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, Seen, problems_of
 from ropewalk.local.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
 from ropewalk.local.state import Endpoints, ProcessState, StackState, read_state, write_state
+from ropewalk.runtime.plain_folder import remove_plain_folder
 from ropewalk.runtime.wire import Address
 
 _POLL_S = 0.1
@@ -105,7 +105,8 @@ def take_down(layout: Layout) -> int:
         os.kill(pid, signal.SIGTERM)
         _wait_until_released(layout, pid)
     leftovers = kill_leftovers(layout.state_dir)
-    shutil.rmtree(layout.ray_home, ignore_errors=True)
+    layout.remove_ray()
+    remove_plain_folder(layout.state_dir, "triton")
     return leftovers
 
 

@@ -7,7 +7,6 @@ Run as `python -m ropewalk.local.supervisor STATE_DIR`.
 import asyncio
 import logging
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -29,7 +28,7 @@ from ropewalk.local.processes import kill_leftovers
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
 from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
-from ropewalk.runtime.plain_folder import plain_folder
+from ropewalk.runtime.plain_folder import remove_plain_folder
 from ropewalk.runtime.settings import StorageSettings
 from ropewalk.runtime.shared_memory import shared_memory_prefix, sweep_shared_memory
 from ropewalk.runtime.topology import apply_topology
@@ -104,8 +103,8 @@ class Supervisor:
             await asyncio.gather(*(process.stop() for process in group))
         kill_leftovers(self._plan.layout.state_dir)
         sweep_shared_memory(shared_memory_prefix(self._plan.layout.state_dir))
-        shutil.rmtree(self._plan.layout.ray_home, ignore_errors=True)
-        shutil.rmtree(plain_folder(self._plan.layout.state_dir, "triton"), ignore_errors=True)  # made at every start
+        self._plan.layout.remove_ray()
+        remove_plain_folder(self._plan.layout.state_dir, "triton")  # made at every start
         if problem:
             self._write(phase="failed")
         else:
@@ -123,7 +122,7 @@ class Supervisor:
 def prepare(layout: Layout) -> Plan:
     """Repair what a killed stack left, then choose ports and secrets. Raises LocalError, OSError."""
     kill_leftovers(layout.state_dir)
-    shutil.rmtree(layout.ray_home, ignore_errors=True)
+    layout.remove_ray()
     credentials = ensure_credentials(layout.credentials_file)
     previous = read_state(layout.stack_file)
     claims = PortClaims()

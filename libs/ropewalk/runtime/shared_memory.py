@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
-_FOLDER = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")
 
 
 def shared_memory_prefix(state_dir: Path) -> str:
@@ -12,9 +13,20 @@ def shared_memory_prefix(state_dir: Path) -> str:
     return f"ropewalk-{hashlib.sha256(os.fsencode(state_dir / 'triton')).hexdigest()[:10]}-"
 
 
-def sweep_shared_memory(prefix: str) -> int:
-    """Delete the regions with this prefix; a killed process never does. Returns how many."""
-    stale = list(_FOLDER.glob(f"{prefix}*"))
+def sweep_shared_memory(prefix: str, folder: Path = SHARED_MEMORY) -> int:
+    """Delete our regions with this prefix; a killed process never does. Returns how many.
+
+    Everybody may make files and folders there, under any name: those of others are not ours to remove.
+    """
+    stale = [region for region in folder.glob(f"{prefix}*") if _is_ours(region)]
     for region in stale:
         region.unlink(missing_ok=True)
     return len(stale)
+
+
+def _is_ours(region: Path) -> bool:
+    try:
+        found = region.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()

@@ -207,5 +207,5 @@ def _cluster(settings: Settings, num_workers: int) -> ClusterSpec:
     return ClusterSpec(
         address=settings.training.ray_address,
         num_cpus=max(2, num_workers),
-        temporary=settings.training.ray_tmp,
+        temporary=settings.ray_tmp,
     )
