@@ -83,6 +83,7 @@ def test_triton_does_not_listen_in_a_folder_that_somebody_else_made_first(tmp_pa
 def test_odd_letters_in_the_state_folder_do_not_reach_the_address(tmp_path: Path, odd: str) -> None:
     folder = plain_folder(tmp_path / odd, "triton")
     assert odd not in str(folder)
+    remove_plain_folder(tmp_path / odd, "triton")
     assert plain_folder(tmp_path / "plain", "triton") == tmp_path / "plain" / "triton"
 
 

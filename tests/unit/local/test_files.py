@@ -75,10 +75,14 @@ def test_ray_folder_leaves_room_for_the_paths_of_its_sockets(tmp_path):
     socket = deep.ray_temp / "session_2026-11-23_04-26-04_875516_4194304/sockets/plasma_store"
 
     assert len(str(socket)) < 107
+    deep.remove_ray()
 
 
 def test_two_state_folders_have_two_ray_folders(tmp_path):
-    assert layout_of(tmp_path / "a").ray_temp != layout_of(tmp_path / "b").ray_temp
+    one, two = layout_of(tmp_path / "a"), layout_of(tmp_path / "b")
+    assert one.ray_temp != two.ray_temp
+    one.remove_ray()
+    two.remove_ray()
 
 
 def test_log_beyond_the_cap_is_rotated_at_the_next_start(tmp_path):
