@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from ropewalk.corpus.reading.files import SourceFile
-from ropewalk.corpus.reading.kinds import JSON, kind_by_name
+from ropewalk.corpus.reading.kinds import JSON, kind_by_magic, kind_by_name
 from ropewalk.corpus.reading.lines import read_lines
 from ropewalk.corpus.reading.places import ANYWHERE, Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits, cut_text, parse_line, split_text
@@ -56,6 +56,9 @@ def _records(file: SourceFile, source: SourceRecipe, limits: Limits, reach: Reac
             yield (file.path if file.closed else place), line
         elif num_records == 1 and (line == b"{" or line.startswith(b"[")):
             yield file.path, Flaw(JSON.reason, JSON.sentence, _size(file))
+            return
+        elif num_records == 1 and (kind := kind_by_magic(line)):
+            yield file.path, Flaw(kind.reason, kind.sentence, _size(file))
             return
         else:
             content = parse_line(line, text_field=source.text_field, chat=chat, key_field=source.key_field)

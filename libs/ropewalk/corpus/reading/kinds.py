@@ -1,15 +1,16 @@
-"""What a file holds, by its name and its first bytes, as far as it is not text or JSON lines.
+"""What a file holds, by its name and its beginning, as far as it is not text or JSON lines.
 
 A table, a web page or an archive is UTF-8 too, more often than not, and a model that learns its markup learns nothing
-else. What no reader here understands is named and set aside; nothing is guessed. `format: text` takes every file as
+else. What no reader here understands is named and set aside. `format: text` takes every file as
 the text it is.
 """
 
-import json
 import re
 from dataclasses import dataclass
 
+from ropewalk.corpus.reading.jsonlike import json_form
 from ropewalk.corpus.reading.records import Reason
+from ropewalk.corpus.reading.structure import structure
 
 _AS_TEXT = "convert it to text or to JSON lines, or take it as it is with `format: text`"
 _AS_LINES = "write one object per line (`jq -c '.[]' in.json > out.jsonl`), or take it as it is with `format: text`"
@@ -38,12 +39,21 @@ JSON_LINES = Kind(
     title="JSON lines under another name",
     remedy="read it with `format: jsonl`, or take it as it is with `format: text`",
 )
+_JSON_VALUES = Kind(
+    reason="unsupported_json",
+    title="JSON values one after the other",
+    remedy="write one object per line (`jq -c . in.json > out.jsonl`, of a sequence `jq --seq -c .`), or take it as it "
+    "is with `format: text`",
+)
+_SETTINGS = Kind(reason="unsupported_settings", title="settings or data (YAML or TOML)")
 _NOTEBOOK = Kind(reason="unsupported_notebook", title="a notebook (Jupyter)")
-_WARC = Kind(reason="unsupported_warc", title="a web archive (WARC)")
+_WARC = Kind(reason="unsupported_warc", title="a web archive (WARC or ARC)")
 _TABLE = Kind(reason="unsupported_table", title="a table or database in a binary form")
 _PAPER = Kind(reason="unsupported_document", title="a document of an office or e-book program")
 _MAIL = Kind(reason="unsupported_mail", title="a mailbox")
 _SUBTITLES = Kind(reason="unsupported_subtitles", title="subtitles")
+_GZIP = Kind(reason="unsupported_archive", title="a gzip archive", remedy="add .gz to its name, or unpack it")
+_ZSTANDARD = Kind(reason="unsupported_archive", title="a zstandard archive", remedy="add .zst to its name or unpack it")
 _ARCHIVE = Kind(reason="unsupported_archive", title="an archive", remedy="unpack it; single files may be .gz or .zst")
 
 _BY_SUFFIX = {
@@ -53,6 +63,7 @@ _BY_SUFFIX = {
         _HTML: "html htm xhtml shtml mhtml mht",
         _XML: "xml svg rss atom xsl xslt kml gpx dbk",
         JSON: "json geojson topojson har json5",
+        _SETTINGS: "yaml yml toml",
         _NOTEBOOK: "ipynb",
         _WARC: "warc arc wet wat",
         _TABLE: "parquet pq arrow feather orc avro xls xlsx xlsm ods sqlite sqlite3 db dbf mdb hdf5 h5 npy npz pkl",
@@ -63,59 +74,82 @@ _BY_SUFFIX = {
     }.items()
     for suffix in suffixes.split()
 }
-_BEGINNING_BYTES = 10_000
-_COMMENTS = re.compile(rb"(?:<!--.*?-->\s*)+(?=<)", re.DOTALL)  # browsers write one before a page they save
-_MOST_BYTES = 1_000_000  # a value becomes up to thirty times as large when it is read
-_LIKE_JSON = re.compile(rb'\[?\s*\{\s*"[^"\n]{1,200}"\s*:|\[\s*("[^"\n]{0,200}"|-?\d{1,40}|\[)\s*,')
-_BY_BEGINNING = (
-    (b"<!doctype html", _HTML),
-    (b"<html", _HTML),
-    (b"<!doctype", _XML),
-    (b"<head>", _HTML),
-    (b"<body", _HTML),
-    (b"<?xml", _XML),
-    (b"<svg", _XML),
-    (b"<rss", _XML),
-    (b"<mediawiki", _XML),
-    (b"warc/1.", _WARC),
-    (b"webvtt", _SUBTITLES),
-    (b"%pdf-", _PAPER),
-    (b"{\\rtf", _PAPER),
-    (b"pk\x03\x04", _ARCHIVE),
-    (b"par1", _TABLE),
-    (b"sqlite format 3\0", _TABLE),
+_SOURCE_CODE = frozenset(
+    suffix
+    for languages in (
+        "py pyi pyx js mjs cjs jsx ts tsx vue svelte c h cc cpp cxx hpp hh m mm java kt scala go rs rb php pl pm lua r",
+        "sh bash zsh fish ps1 bat sql css scss less swift dart cs fs ex exs erl hs ml mli clj lisp el vim tcl f f90",
+        "s jl proto thrift graphql cmake mk make gradle tf nix diff patch jinja j2 tmpl erb ejs hbs mustache",
+        "po pot ini cfg asm",
+    )
+    for suffix in languages.split()
 )
+_BEGINNING_BYTES = 64_000
+_ENDING_BYTES = 200
+_FIRST_WORDS_CHARS = 40
+# Possessive and atomic: comments without what follows them are no trap. Browsers write one before a page they save.
+_COMMENTS = re.compile(r"(?:(?><!--.*?-->)\s*+)++(?=<)", re.DOTALL)
+_BY_MAGIC = (
+    (b"\x1f\x8b", _GZIP),
+    (b"\x28\xb5\x2f\xfd", _ZSTANDARD),
+    (b"BZh91AY&SY", _ARCHIVE),
+    (b"\xfd7zXZ\0", _ARCHIVE),
+    (b"7z\xbc\xaf\x27\x1c", _ARCHIVE),
+    (b"PK\x03\x04", _ARCHIVE),
+    (b"PAR1", _TABLE),
+    (b"SQLite format 3\0", _TABLE),
+    (b"%PDF-", _PAPER),
+)
+_BY_FIRST_WORDS = (
+    ("<!doctype html", _HTML),
+    ("<html", _HTML),
+    ("<!doctype", _XML),
+    ("<head>", _HTML),
+    ("<body", _HTML),
+    ("<?xml", _XML),
+    ("<svg", _XML),
+    ("<rss", _XML),
+    ("<mediawiki", _XML),
+    ("warc/0.", _WARC),
+    ("warc/1.", _WARC),
+    ("filedesc://", _WARC),
+    ("webvtt", _SUBTITLES),
+    ("{\\rtf", _PAPER),
+    ("%pdf-", _PAPER),
+)
+_BY_FORM = {"value": JSON, "lines": JSON_LINES, "values": _JSON_VALUES}
+_BY_STRUCTURE = {"table": _CSV, "mail": _MAIL, "subtitles": _SUBTITLES, "html": _HTML, "xml": _XML}
 
 
 def kind_by_name(name: str) -> Kind | None:
     """The kind that a file's name says, without the suffix of its compression; None: it may be text."""
+    return _BY_SUFFIX.get(_suffix(name))
+
+
+def kind_by_magic(raw: bytes) -> Kind | None:
+    """The kind of a binary form that the first bytes of a file say."""
+    return next((kind for magic, kind in _BY_MAGIC if raw.startswith(magic)), None)
+
+
+def kind_by_beginning(raw: bytes, name: str = "") -> Kind | None:
+    """The kind that the content of a text says; `raw` is its beginning, or all of it.
+
+    What its `name` says to be source code is known by its first words only, and not by its structure.
+    """
+    if (kind := kind_by_magic(raw)) is not None:
+        return kind
+    text = raw[:_BEGINNING_BYTES].decode(errors="replace").lstrip("\ufeff \t\r\n\v\f")
+    text = text[comments.end() :] if (comments := _COMMENTS.match(text)) else text
+    first_words = text[:_FIRST_WORDS_CHARS].lower()
+    kind = next((kind for words, kind in _BY_FIRST_WORDS if first_words.startswith(words)), None)
+    if kind is not None or _suffix(name) in _SOURCE_CODE:
+        return kind
+    is_whole = len(raw) <= _BEGINNING_BYTES
+    if form := json_form(text, is_whole=is_whole):
+        return _BY_FORM[form]
+    return _BY_STRUCTURE.get(structure(text, raw[-_ENDING_BYTES:].decode(errors="replace"), is_whole=is_whole))
+
+
+def _suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
-    return _BY_SUFFIX.get(suffix.lower()) if stem and dot else None
-
-
-def kind_by_beginning(raw: bytes) -> Kind | None:
-    """The kind that the content of a text says; `raw` is its beginning, or all of it."""
-    start = _COMMENTS.sub(b"", raw.removeprefix(b"\xef\xbb\xbf")[:_BEGINNING_BYTES].lstrip(), count=1)
-    for beginning, kind in _BY_BEGINNING:
-        if start[: len(beginning)].lower() == beginning:
-            return kind
-    start = raw.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return _json_kind(start) if start[:1] in (b"{", b"[") else None
-
-
-def _json_kind(start: bytes) -> Kind | None:
-    """JSON lines if the first line is an object; a JSON value if the whole is one."""
-    first_line, _, rest = start.partition(b"\n")
-    if first_line[:1] == b"{" and rest.lstrip()[:1] == b"{" and _is_json(first_line):
-        return JSON_LINES
-    return JSON if _is_json(start) else None
-
-
-def _is_json(raw: bytes) -> bool:
-    """Of what is too large to be read for this, whether it begins like JSON that programs write."""
-    if len(raw) > _MOST_BYTES:
-        return _LIKE_JSON.match(raw) is not None
-    try:
-        return isinstance(json.loads(raw), dict | list)
-    except (ValueError, RecursionError):
-        return False
+    return suffix.lower() if stem and dot else ""

@@ -35,6 +35,7 @@ Reason = Literal[
     "unsupported_json",
     "unsupported_mail",
     "unsupported_notebook",
+    "unsupported_settings",
     "unsupported_subtitles",
     "unsupported_table",
     "unsupported_warc",

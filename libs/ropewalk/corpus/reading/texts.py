@@ -10,6 +10,7 @@ from ropewalk.corpus.reading.files import SourceFile
 from ropewalk.corpus.reading.kinds import kind_by_beginning
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Content, Flaw, cut_point, parse_text
+from ropewalk.corpus.reading.selection import unpacked_name
 from ropewalk.corpus.reading.unpacking import Meter
 
 
@@ -26,7 +27,7 @@ def read_text(
     except FAULTS as error:
         yield 0, fault(error)
         return
-    kind = None if is_taken_as_text else kind_by_beginning(raw)
+    kind = None if is_taken_as_text else kind_by_beginning(raw, unpacked_name(file.path))
     if kind is not None:
         yield 0, Flaw(kind.reason, kind.sentence, len(raw))
         return

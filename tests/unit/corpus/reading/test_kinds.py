@@ -1,7 +1,10 @@
 """What no reader understands is set aside under its own name, and never trained on as raw markup."""
 
+import csv
 import gzip
+import io
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,3 +132,165 @@ def test_a_json_without_end_is_no_trap() -> None:
 def test_a_large_json_is_known_by_its_beginning(start: bytes, item: bytes, end: bytes, name: str) -> None:
     kind = kind_by_beginning(start + item * (3_000_000 // len(item)) + end)
     assert (kind.reason if kind else "") == name
+
+
+ROWS = [("id", "name", "comment"), *((str(n), f"Ann {n}", "ropes, and sails") for n in range(9))]
+PARAGRAPHS = "".join(f"<p>Ropes and sails of the harbour {n}.</p>\n" for n in range(9))
+MAIL = "Received: from x by y\nFrom: a@b.c\nTo: d@e.f\nSubject: hi\n there\n\nWords.\n"
+PLAIN_MAIL = "From: Ann <a@b.c>\r\nTo: d@e.f\r\nSubject: hi\r\nDate: Mon, 1 Jan 2024\r\n\r\nWords.\r\n"
+
+
+def table(delimiter: str) -> str:
+    lines = io.StringIO()
+    csv.writer(lines, delimiter=delimiter).writerows(ROWS)
+    return lines.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a", "a.txt.gz"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (table(","), "unsupported_csv"),
+        (table("\t"), "unsupported_csv"),
+        (table("|"), "unsupported_csv"),
+        (table(";"), "unsupported_csv"),
+        ('"q","a"\n"Where, oh where?","There."\n"Who?","You."\n', "unsupported_csv"),
+        ("1,2,3\n4,5,6\n7,8,9\n", "unsupported_csv"),
+        ("a, b, c\n" * 6, "unsupported_csv"),
+        ("word\tmeaning\nfox\tan animal\nsea\tmuch water\n", "unsupported_csv"),
+        ("Prices of the year\n\n" + "2020-01-01,1,2,3\n" * 20 + "sum,60\n", "unsupported_csv"),
+        ("From a@b.c Thu Jan  1 00:00:00 2020\n" + MAIL, "unsupported_mail"),
+        (MAIL, "unsupported_mail"),
+        (PLAIN_MAIL, "unsupported_mail"),
+        ("WARC/0.17\r\nWARC-Type: response\r\n", "unsupported_warc"),
+        ("filedesc://x.arc 0.0.0.0 20200101000000 text/plain 76\n1 0 InternetArchive\n", "unsupported_warc"),
+        ('{"text": "one"}{"text": "two"}', "unsupported_json"),
+        ('{"text": "one"} {"text": "two"}', "unsupported_json"),
+        ('\x1e{"text": "one"}\n\x1e{"text": "two"}\n', "unsupported_json"),
+        ('[0, "one"]\n[1, "two"]\n', "unsupported_json"),
+        ('{\n "text": "one"\n}\n{\n "text": "two"\n}\n', "unsupported_json"),
+        ('[{"text": "one", "x": NaN},]', "unsupported_json"),
+        (json.dumps(['ropes "and" sails ' * 100] * 100), "unsupported_json"),
+        ("[[[1, 2.5, -3e7], [true, null]]]", "unsupported_json"),
+        ("1\n00:00:01,000 --> 00:00:02,000\nwords\n", "unsupported_subtitles"),
+        ("0:00:01.000,0:00:02.000\nwords\n", "unsupported_subtitles"),
+        ("[Script Info]\nTitle: x\n", "unsupported_subtitles"),
+        ("<feed xmlns='http://www.w3.org/2005/Atom'><entry/></feed>", "unsupported_xml"),
+        ("<channel>\n<item>words</item>\n</channel>\n", "unsupported_xml"),
+        ("<rdf:RDF xmlns:rdf='http://x'>" + "<a/>words" * 9000, "unsupported_xml"),
+        ("<div class='post'><p>Words.</p></div>", "unsupported_html"),
+        (PARAGRAPHS, "unsupported_html"),
+        ("<table><tr><td>Words</td></tr></table>", "unsupported_html"),
+        ("<title>x</title>\nWords", "unsupported_html"),
+        ("<meta charset=utf-8>Words", "unsupported_html"),
+        ("<!-- made by a program -->\n<div>Words.</div>", "unsupported_html"),
+        ("Ropes and sails\n" + PARAGRAPHS.replace("<p>", "<p class='of the harbour'>") * 9, "unsupported_html"),
+    ],
+)
+def test_markup_and_tables_are_known_by_their_content(
+    source: Path, name: str, content: str, reason: str, read: Read
+) -> None:
+    raw = content.encode()
+    (source / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    (source / "good.txt").write_text("good")
+    found = read(source)
+    assert found.texts == {"good.txt": "good"}
+    assert found.reasons == {name: reason}
+    assert read(source, format="text").texts[name] == content
+
+
+def test_a_table_in_utf16_is_a_table(source: Path, read: Read) -> None:
+    (source / "a.txt").write_bytes(table(";").encode("utf-16"))
+    assert read(source).reasons == {"a.txt": "unsupported_csv"}
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.YML", "a.toml", "a.toml.gz"])
+def test_settings_are_no_prose(source: Path, name: str, read: Read) -> None:
+    raw = b"[section]\nkey = 1\n"
+    (source / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    assert read(source).reasons == {name: "unsupported_settings"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ropes, and sails.\nStars, and seas.\nFoxes, and dogs.\nMen, and women.\n",
+        "Ann, Bob and Cleo came.\nThey sang, and left, and slept.\nNobody knew.\n",
+        "From here to there: a way.\nTo: the sea.\n",
+        "From: Ann\n\nDear Bob, words.\n",
+        "Name: Ann\nAge: 7\nFrom: Rome\n\nA card.\n",
+        "a = 1;\nb = 2;\nc = 3;\nd = 4;\ne = 5;\nf = 6;\n",
+        "\tan indented\n\ttext of\n\ta few lines\n\tis no table\n",
+        "# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n",
+        "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n",
+        "<div align='center'>\n<img src=x>\n</div>\n\nA readme.\n",
+        "<div id=top></div>\n\n# Title\n\n<p>Words</p>\n",
+        "<a@b.c> wrote: words",
+        "<http://example.org/> is a page.",
+        "[1]: a reference\n[2]: another\n",
+        '"Hello," she said.\n"Who, me?" he asked.\n"Yes," she said.\n',
+        "1\n2\n3\n",
+        "At 00:01:02 it began.\n00:01:03, and 00:01:04, words.\n",
+        "---\ntitle: A page\n---\n\nWords.\n",
+        "# Versions\n\n" + "<tr><td class='of the harbour'>1.2</td></tr>\n" * 30,
+        "<script setup>\nimport a from 'a'\n</script>\n\n# Title\n\nWords.\n",
+        "<table><tr><td>1</td></tr></table>\n\n[a page](of.html)\n",
+        ".. |agr| unicode:: U+003B1 .. GREEK\n.. |bgr| unicode:: U+003B2 .. GREEK\n" * 5,
+    ],
+)
+def test_prose_and_code_are_not_taken_for_markup(source: Path, text: str, read: Read) -> None:
+    for name in ("a.txt", "a.md", "a"):
+        (source / name).write_text(text)
+    assert set(read(source).texts.values()) == {text}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.vue", "<table><tr/></table>"), ("a.c", "1,2,3,\n" * 9), ("a.py", '[{"a": 1}]')]
+)
+def test_the_structure_of_source_code_says_nothing(source: Path, name: str, text: str, read: Read) -> None:
+    (source / name).write_text(text)
+    assert list(read(source).texts.values()) == [text]
+
+
+@pytest.mark.parametrize(
+    ("raw", "remedy"),
+    [
+        (gzip.compress(bytes(range(256)) * 50, 0), "a gzip archive: add .gz to its name"),
+        (zstandard.compress(b"\n" * 99), "a zstandard archive: add .zst to its name"),
+        (b"PAR1\n\n\n", "a table or database"),
+        (b"%PDF-1.7\n\n", "a document"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a"])
+def test_an_archive_under_another_name_is_one_flaw(
+    source: Path, raw: bytes, remedy: str, name: str, read: Read
+) -> None:
+    (source / name).write_bytes(raw)
+    ((place, flaw),) = read(source).flaws
+    assert place == name
+    assert flaw.detail.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"<!-- -->" * 8000 + b"x",
+        b"<p " * 20_000,
+        b'{"' * 30_000,
+        b'["' + b"\\" * 60_000,
+        b"<a " + b" xmlns" * 10_000,
+        b'"' * 64_000,
+        b",\n" * 30_000,
+        b"|" * 64_000,
+        b"From: a\n" * 8000,
+        b"](" * 32_000,
+        b"<p>" + b"<" * 64_000,
+        b"1" + b" " * 64_000,
+        b"0:00.0" + b" " * 64_000,
+        b'"' + b",\n" * 32_000,
+    ],
+)
+def test_no_beginning_takes_long_to_look_at(raw: bytes) -> None:
+    began = time.process_time()
+    kind_by_beginning(raw)
+    assert time.process_time() - began < 2
