@@ -1,6 +1,7 @@
 """Word and n-gram hashes agree with the plain definition, whatever documents lie side by side."""
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from ropewalk.preprocessing.domain.normalise import normalise
 from ropewalk.preprocessing.domain.scripts import fold, fold_whole
-from ropewalk.preprocessing.domain.words import batches, hash_words, ngrams
+from ropewalk.preprocessing.domain.words import batches, hash_words, ngrams, passages
 
 texts = st.lists(st.text(alphabet="aAbZ_09 .,\n\tüß中文é\u2019\u200bб", max_size=30), min_size=1, max_size=6)
 
@@ -106,3 +107,27 @@ def test_marks_never_begin_a_word_and_a_change_of_script_always_does() -> None:
     assert len(hashes_of("日本abc")) == 3
     assert hashes_of("abc日") == hashes_of("abc 日")
     assert len(hashes_of("안녕 세상")) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts, st.integers(1, 9))
+def test_passages_are_alike_wherever_they_stand_and_stay_within_their_document(
+    documents: list[str], halves: int
+) -> None:
+    together = passages(hash_words(documents), halves)
+    names: dict[tuple[str, ...], int] = {}
+    for place, text in enumerate(documents):
+        own = together.hashes[together.offsets[place] : together.offsets[place + 1]].tolist()
+        expected = list(runs_worth(words_of(text), halves))
+        assert len(own) == len(expected)
+        assert [names.setdefault(run, value) for run, value in zip(expected, own, strict=True)] == own
+    assert len(set(names.values())) == len(names)
+
+
+def runs_worth(words: list[str], halves: int) -> Iterator[tuple[str, ...]]:
+    """The plain definition: an ideograph is worth one half, any other word two."""
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            if sum(1 if "\u4e00" <= word <= "\u9fff" else 2 for word in words[start:end]) >= halves:
+                yield tuple(words[start:end])
+                break

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ropewalk.corpus.document import Document
 from ropewalk.corpus.trained import KEPT
@@ -18,8 +19,15 @@ from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.evalset import publish_evalset
 from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
-from ropewalk.preprocessing.adapters.sketching import plain_text
-from ropewalk.preprocessing.adapters.tasks import GRAMS, Encoded, clean_segment, encode_segment, left_out, match_grams
+from ropewalk.preprocessing.adapters.sketching import plain_text, told_turns
+from ropewalk.preprocessing.adapters.tasks import (
+    PASSAGES,
+    Encoded,
+    clean_segment,
+    encode_segment,
+    left_out,
+    match_items,
+)
 from ropewalk.preprocessing.adapters.tokenizer import (
     TokenizerFacts,
     adopt_tokenizer,
@@ -29,11 +37,11 @@ from ropewalk.preprocessing.adapters.tokenizer import (
     train_tokenizer,
 )
 from ropewalk.preprocessing.adapters.workers import Workers
-from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, contaminated, distinct, find_pairs
+from ropewalk.preprocessing.domain.contamination import Pairs, contaminated, distinct, find_pairs, in_corpus
+from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
 from ropewalk.preprocessing.domain.states import HELD_OUT, count_states, first_states
-from ropewalk.preprocessing.domain.words import ngrams_of
 from ropewalk.runtime.outcome import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
@@ -91,23 +99,28 @@ class _Driver:
         present = {corpus.entries[at].content for at in corpus.in_state(HELD_OUT)}
         absent = (document for content, document in before.documents() if content not in present)
         held_out = chain((document for _, document in corpus.documents(HELD_OUT)), absent)
-        documents = ngrams_of(map(plain_text, held_out), GRAM_WORDS)
-        grams = distinct(documents.hashes)
-        if not len(grams):
+        items = held_items((plain_text(document), told_turns(document)) for document in held_out)
+        wanted = distinct(items.passages.hashes)
+        if not len(wanted):
             return
-        folder = self._job.scratch / "grams"
-        folder.mkdir()
-        np.save(folder / GRAMS, grams)
-        uri = f"{self._work}/grams-{file_sha256(folder / GRAMS)}"
-        self._objects.publish(folder, uri, {})
-        found = self._workers.all(match_grams, [(self._job.store, cleaned, uri) for cleaned in corpus.uris])
-        firsts = [corpus.of_segment(segment)[0] for segment in range(len(corpus.uris))]
-        pairs = np.concatenate([part + np.array([first, 0]) for part, first in zip(found, firsts, strict=True)])
-        training = pairs[np.isin(pairs[:, 0], corpus.in_state(KEPT))]
-        own = find_pairs(documents, grams)
-        for at in contaminated(training, own, len(corpus.in_state(KEPT)) + len(documents.lengths)):
+        training = self._find(corpus, wanted, items.halves)
+        own = find_pairs(items.passages, wanted)
+        num_documents = len(corpus.in_state(KEPT)) + items.num_documents
+        for at in contaminated(training, own, num_documents, items.phrases):
             corpus.states[at] = "contaminated"
+
+    def _find(self, corpus: CleanedCorpus, wanted: NDArray[np.uint64], halves: tuple[int, ...]) -> Pairs:
+        """The documents to learn from that hold one of the passages."""
+        folder = self._job.scratch / "passages"
+        folder.mkdir()
+        np.save(folder / PASSAGES, wanted)
+        uri = f"{self._work}/passages-{file_sha256(folder / PASSAGES)}"
+        self._objects.publish(folder, uri, {})
+        found = self._workers.all(match_items, [(self._job.store, cleaned, uri, halves) for cleaned in corpus.uris])
         self._objects.delete(uri)
+        firsts = [corpus.of_segment(segment)[0] for segment in range(len(corpus.uris))]
+        pairs = np.concatenate([in_corpus(part, first) for part, first in zip(found, firsts, strict=True)])
+        return pairs[np.isin(pairs[:, 0], corpus.in_state(KEPT))]
 
     def _make_tokenizer(self, corpus: CleanedCorpus) -> TokenizerFacts:
         recipe = self._job.recipe

@@ -21,7 +21,12 @@ def plain_text(document: Document) -> str:
     """What words are counted in: the text, or every turn but the system's, which many conversations share."""
     if not document.messages:
         return document.text
-    return "\n".join(turn.content for turn in document.messages if turn.role != "system")
+    return "\n".join(told_turns(document))
+
+
+def told_turns(document: Document) -> list[str]:
+    """Every turn but the system's; none of a text."""
+    return [turn.content for turn in document.messages if turn.role != "system"]
 
 
 def content_of(document: Document) -> str:

@@ -26,17 +26,17 @@ from ropewalk.corpus.document import (
 from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
 from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
-from ropewalk.preprocessing.domain.contamination import GRAM_WORDS, Pairs, find_pairs
+from ropewalk.preprocessing.domain.contamination import Pairs
+from ropewalk.preprocessing.domain.held_items import find_items
 from ropewalk.preprocessing.domain.normalise import Profile, normalise
 from ropewalk.preprocessing.domain.quality import score
-from ropewalk.preprocessing.domain.words import batches, hash_words, ngrams
 from ropewalk.storage.connect import StoreAddress
 
 CLEANING = 2  # part of every key below: raise it when a rule of cleaning changes
 SCORES = "scores.jsonl.zst"
 SIGNATURES = "signatures.npy"
 CONTENT = "content.json"
-GRAMS = "grams.npy"
+PASSAGES = "passages.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,17 +76,13 @@ def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> tuple[str,
     return key, time.process_time() - began
 
 
-def match_grams(store: StoreAddress, uri: str, grams_uri: str) -> tuple[Pairs, float]:
-    """Which documents of a cleaned segment hold which held-out 13-grams."""
+def match_items(store: StoreAddress, uri: str, wanted_uri: str, halves: tuple[int, ...]) -> tuple[Pairs, float]:
+    """Which documents of a cleaned segment hold which passages, of so many halves of a word, of held-out items."""
     began = time.process_time()
     objects = store.connect()
-    grams = np.load(objects.fetch(grams_uri) / GRAMS)
+    wanted = np.load(objects.fetch(wanted_uri) / PASSAGES)
     texts = (plain_text(document) for document in read_documents(objects.fetch(uri) / DOCUMENTS))
-    found, first = [np.zeros((0, 2), dtype=np.int64)], 0
-    for group in batches(texts):
-        found.append(find_pairs(ngrams(hash_words(group), GRAM_WORDS), grams) + np.array([first, 0]))
-        first += len(group)
-    return np.concatenate(found), time.process_time() - began
+    return find_items(texts, wanted, halves), time.process_time() - began
 
 
 def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[Encoded, float]:

@@ -1,74 +1,135 @@
 """Which training documents give held-out ones away.
 
-A training document is dropped when more than two distinct 13-grams of its words occur in held-out documents
-(n-gram length as in GPT-3, arXiv 2005.14165, appendix C). 13-grams found in many documents (more than 10 and more
-than 1 %) are boilerplate such as licence headers, give nothing away, and do not count.
+A training document is dropped when more than two distinct passages of 13 words occur in held-out documents (length as
+in GPT-3, arXiv 2005.14165, appendix C; see `held_items` for scripts without words). Passages found in more than 10
+documents and more than 1 % are common, such as licence headers, and do not count by themselves. But repetition alone
+saves no leak: a document is dropped, too, when it holds
 
-That alone would take an item that is quoted ten times for boilerplate. So a document that holds an item as a whole
-(nine tenths of its 13-grams) is dropped, too, however many others do; a licence header is only a part of the item.
-What more than a quarter of all documents hold is a template of the corpus and nobody's secret.
+- three tenths of an item in common passages that do not frame it, or
+- eight tenths of an item, framed or not.
+
+A passage frames documents when what is shared begins (ends) near the beginning (end) of the document, and the passage
+stands about as many words from there as in the item, as licence headers and page frames do and quotes do not. A frame
+of more than a quarter of all documents, and whatever more than three quarters hold, is a template of the corpus and
+nobody's secret.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ropewalk.preprocessing.domain.words import Ragged
 
-GRAM_WORDS = 13
 _ALLOWED_HITS = 2
-_BOILERPLATE_DOCUMENTS = 10
-_BOILERPLATE_SHARE = 0.01
-_TEMPLATE_SHARE = 0.25
-_WHOLE = 0.9
+_COMMON_DOCUMENTS = 10
+_COMMON_SHARE = 0.01
+_FRAME_SHARE = 0.25
+_TEMPLATE_SHARE = 0.75
+_FRAME_SLACK_WORDS = 30  # a line or two of names and years, or a docstring, may stand before a header
+_PART = 0.3
+_WHOLE = 0.8
 _EDGE_WORDS = 2  # in a script without spaces the first and the last word of a quote may melt into what is around it
 
-Pairs = NDArray[np.int64]  # (k, 2): place of a document, place of a gram; each pair once
+# (k, 4): place of a document, place of a passage, its first start in the document, passages that start after that;
+# each document and passage once
+Pairs = NDArray[np.int64]
 
 
-def distinct(grams: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The grams to look for, sorted."""
-    return np.unique(grams)
+def no_pairs() -> Pairs:
+    """Of no document."""
+    return np.zeros((0, 4), dtype=np.int64)
 
 
-def find_pairs(documents: Ragged, grams: NDArray[np.uint64]) -> Pairs:
-    """Which documents hold which of the sorted grams."""
-    if not len(grams) or not len(documents.hashes):
-        return np.zeros((0, 2), dtype=np.int64)
-    places = np.minimum(np.searchsorted(grams, documents.hashes), len(grams) - 1)
-    hits = grams[places] == documents.hashes
-    owners = np.repeat(np.arange(len(documents.offsets) - 1), documents.lengths)
-    return np.unique(np.stack([owners[hits], places[hits]], axis=1), axis=0)
+def distinct(passages: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The passages to look for, sorted."""
+    return np.unique(passages)
 
 
-def contaminated(training: Pairs, held_out: Pairs, num_documents: int) -> set[int]:
-    """Training documents to drop. `num_documents` counts both sides."""
-    spread = np.bincount(np.concatenate([training[:, 1], held_out[:, 1]]))
-    boilerplate = spread > max(_BOILERPLATE_DOCUMENTS, _BOILERPLATE_SHARE * num_documents)
-    template = spread > max(_BOILERPLATE_DOCUMENTS, _TEMPLATE_SHARE * num_documents)
-    telling = training[~boilerplate[training[:, 1]], 0]
+def find_pairs(documents: Ragged, passages: NDArray[np.uint64]) -> Pairs:
+    """Which documents hold which of the sorted passages, and where."""
+    if not len(passages) or not len(documents.hashes):
+        return no_pairs()
+    places = np.minimum(np.searchsorted(passages, documents.hashes), len(passages) - 1)
+    hits = np.flatnonzero(passages[places] == documents.hashes)
+    owners = np.repeat(np.arange(len(documents.offsets) - 1), documents.lengths)[hits]
+    _, firsts = np.unique(owners * len(passages) + places[hits], return_index=True)
+    hits, owners = hits[firsts], owners[firsts]
+    starts = hits - documents.offsets[owners]
+    return np.stack([owners, places[hits], starts, documents.lengths[owners] - 1 - starts], axis=1)
+
+
+def in_corpus(pairs: Pairs, first: int) -> Pairs:
+    """The same with places that count from the first document of the corpus."""
+    return pairs + np.array([first, 0, 0, 0])
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """What the number of documents that hold a passage makes of it, by its place."""
+
+    common: NDArray[np.bool_]
+    frame: NDArray[np.bool_]
+    template: NDArray[np.bool_]
+
+
+def contaminated(
+    training: Pairs, held_out: Pairs, num_documents: int, phrases: frozenset[int] = frozenset()
+) -> set[int]:
+    """Training documents to drop. `num_documents` counts both sides.
+
+    `phrases` are held-out items that give nothing away when they are common: single turns of conversations.
+    """
+    spread = _judge(np.bincount(np.concatenate([training[:, 1], held_out[:, 1]])), num_documents)
+    telling = training[~spread.common[training[:, 1]], 0]
     documents, hits = np.unique(telling, return_counts=True)
     found = {int(place) for place in documents[hits > _ALLOWED_HITS]}
-    return found.union(*_whole_copies(training[~template[training[:, 1]]], held_out, boilerplate & ~template))
+    possible = training[~spread.template[training[:, 1]]]
+    by_passage = possible[np.argsort(possible[:, 1], kind="stable")]
+    for item in np.split(held_out, np.flatnonzero(np.diff(held_out[:, 0])) + 1):
+        if len(item) and not (int(item[0, 0]) in phrases and spread.common[item[:, 1]].any()):
+            found.update(_holders(item, by_passage, spread))
+    return found
 
 
-def _whole_copies(training: Pairs, held_out: Pairs, boilerplate: NDArray[np.bool_]) -> list[set[int]]:
-    """For each held-out document the training documents that hold it as a whole.
+def _judge(spread: NDArray[np.int64], num_documents: int) -> _Spread:
+    return _Spread(
+        *(
+            spread > max(_COMMON_DOCUMENTS, share * num_documents)
+            for share in (_COMMON_SHARE, _FRAME_SHARE, _TEMPLATE_SHARE)
+        )
+    )
 
-    Only items that consist of boilerplate, up to the hits that are allowed anyway, can have copies that were not found
-    yet: so the join is small even where a header is in every tenth document.
+
+def _holders(item: Pairs, by_passage: Pairs, spread: _Spread) -> list[int]:
+    """The training documents that hold a large part of an item.
+
+    Rare passages were counted already, so only items with enough common ones can have more holders: the join is small.
     """
-    by_gram = training[np.argsort(training[:, 1], kind="stable")]
-    items: list[NDArray[np.int64]] = np.split(held_out[:, 1], np.flatnonzero(np.diff(held_out[:, 0])) + 1)
-    copies = []
-    for grams in items:
-        needed = max(1, math.ceil(_WHOLE * len(grams)) - _EDGE_WORDS)
-        if not len(grams) or int(boilerplate[grams].sum()) + _ALLOWED_HITS < needed:
-            continue
-        first = np.searchsorted(by_gram[:, 1], grams, "left")
-        last = np.searchsorted(by_gram[:, 1], grams, "right")
-        holders = np.concatenate([by_gram[first[at] : last[at], 0] for at in range(len(grams))])
-        documents, hits = np.unique(holders, return_counts=True)
-        copies.append({int(place) for place in documents[hits >= needed]})
-    return copies
+    whole = max(1, math.ceil(_WHOLE * len(item)) - _EDGE_WORDS)
+    part = min(whole, max(_ALLOWED_HITS + 1, math.ceil(_PART * len(item))))
+    passages = item[:, 1]
+    if int(spread.common[passages].sum()) + _ALLOWED_HITS < part:
+        return []
+    first = np.searchsorted(by_passage[:, 1], passages, "left")
+    last = np.searchsorted(by_passage[:, 1], passages, "right")
+    rows = np.concatenate([by_passage[begin:end] for begin, end in zip(first, last, strict=True)])
+    framed = spread.common[rows[:, 1]] & _framed(rows, np.repeat(item[:, 2:], last - first, axis=0))
+    quoted = np.bincount(rows[~framed, 0], minlength=1)
+    held = np.bincount(rows[~(framed & spread.frame[rows[:, 1]]), 0], minlength=len(quoted))
+    quoted = np.pad(quoted, (0, len(held) - len(quoted)))
+    leaks: list[int] = np.flatnonzero((quoted >= part) | (held >= whole)).tolist()
+    return leaks
+
+
+def _framed(rows: Pairs, in_item: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether passages stand at the head or foot alike. `in_item` (k, 2): where they stand in the item."""
+    framed = np.zeros(len(rows), dtype=np.bool_)
+    for side in (0, 1):
+        distance = rows[:, 2 + side]
+        nearest = np.full(int(rows[:, 0].max(initial=0)) + 1, _FRAME_SLACK_WORDS + 1)
+        np.minimum.at(nearest, rows[:, 0], distance)
+        alike = np.abs(distance - in_item[:, side]) <= _FRAME_SLACK_WORDS
+        framed |= alike & (nearest[rows[:, 0]] <= _FRAME_SLACK_WORDS)
+    return framed

@@ -1,8 +1,9 @@
 """Scores of a document, and the bounds of each profile.
 
 Scores are stored beside the documents and bounds applied afterwards, so that another threshold is not another pass
-over the text. Prose follows Gopher (arXiv 2112.11446, table A1) without its English word list and its limits on
-length, which would refuse other languages, notes and books; code follows StarCoder (arXiv 2305.06161, section 3).
+over the text. Prose follows Gopher (arXiv 2112.11446, table A1) without its English word list, its limit of 10 letters
+a word and its limits on length, which would refuse other languages, notes and books; code follows StarCoder (arXiv
+2305.06161, section 3).
 """
 
 from collections import Counter
@@ -17,6 +18,9 @@ _LETTERS = np.array([(chr(byte).isalpha() and byte < 0x80) or byte >= 0xC0 for b
 _DIGITS = np.array([0x30 <= byte <= 0x39 for byte in range(256)])
 _SPACES = np.array([byte in b" \t\n" for byte in range(256)])
 _CONTINUATIONS = np.array([0x80 <= byte < 0xC0 for byte in range(256)])
+
+
+_LONGEST_WORDS = 17  # on average: German and Greenlandic compounds come to 15, lines of base64 to 20 and more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ _BOUNDS: dict[Profile, tuple[_Bound, ...]] = {
     ),
     "prose": (
         _Bound("too_short", "num_words", low=10),
-        _Bound("long_words", "mean_word_chars", high=10),
+        _Bound("long_words", "mean_word_chars", high=_LONGEST_WORDS),
         _Bound("few_letters", "letter_share", low=0.6),
         _Bound("symbols", "hash_or_ellipsis_per_word", high=0.1),
         _Bound("bullets", "bullet_line_share", high=0.9),

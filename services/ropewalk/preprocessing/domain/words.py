@@ -35,6 +35,13 @@ class Ragged:
         return np.diff(self.offsets)
 
 
+@dataclass(frozen=True)
+class Words(Ragged):
+    """The words of several documents, and what each is worth in halves of a word: an ideograph or kana says half."""
+
+    halves: NDArray[np.int64]
+
+
 def batches(texts: Iterable[str]) -> Iterator[list[str]]:
     """Group texts so that the arrays of a group stay small."""
     group: list[str] = []
@@ -49,7 +56,7 @@ def batches(texts: Iterable[str]) -> Iterator[list[str]]:
         yield group
 
 
-def hash_words(texts: list[str]) -> Ragged:
+def hash_words(texts: list[str]) -> Words:
     """The word hashes of texts: polynomials over the characters of each word, modulo 2**64."""
     folded = [fold(text) for text in texts]
     codes = code_points(" ".join([*folded, ""]))
@@ -58,12 +65,13 @@ def hash_words(texts: list[str]) -> Ragged:
     starts = np.flatnonzero(begins)
     offsets = np.concatenate(([0], np.searchsorted(starts, ends))).astype(np.int64)
     if not len(starts):
-        return Ragged(np.zeros(0, dtype=np.uint64), offsets)
+        return Words(np.zeros(0, dtype=np.uint64), offsets, np.zeros(0, dtype=np.int64))
     spans = np.diff(np.append(starts, len(codes)))
     place: NDArray[np.int64] = np.arange(starts[0], len(codes)) - np.repeat(starts, spans)
     powers = np.cumprod(np.full(int(spans.max()), _BASE, dtype=np.uint64))
     terms = (codes[starts[0] :].astype(np.uint64) + np.uint64(1)) * powers[place] * inside[starts[0] :]
-    return Ragged(_mix(np.add.reduceat(terms, starts - starts[0])), offsets)
+    halves = np.where(kinds()[codes[starts]] == SINGLE, 1, 2).astype(np.int64)
+    return Words(_mix(np.add.reduceat(terms, starts - starts[0])), offsets, halves)
 
 
 def ngrams(words: Ragged, n: int) -> Ragged:
@@ -81,12 +89,15 @@ def ngrams(words: Ragged, n: int) -> Ragged:
     return Ragged(_mix(grams[whole]), offsets)
 
 
-def ngrams_of(texts: Iterable[str], n: int) -> Ragged:
-    """The same of any number of texts, in bounded memory beside the result."""
-    found = [ngrams(hash_words(group), n) for group in batches(texts)]
-    hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *(part.hashes for part in found)])
-    lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(part.lengths for part in found)])
-    return Ragged(hashes, np.cumsum(lengths))
+def passages(words: Words, halves: int) -> Ragged:
+    """From every word on, the hash of the shortest run of words worth so many halves; where too few follow, none."""
+    worth = np.concatenate(([0], np.cumsum(words.halves)))
+    ends = np.searchsorted(worth, worth[:-1] + halves)
+    fits = ends <= np.repeat(words.offsets[1:], words.lengths)
+    sums, powers = _running_sums(words.hashes)
+    starts = np.flatnonzero(fits)
+    hashes = (sums[ends[starts]] - sums[starts]) * powers[starts]
+    return Ragged(_mix(hashes), np.searchsorted(starts, words.offsets))
 
 
 def _boundaries(codes: NDArray[np.uint8] | NDArray[np.uint32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -108,6 +119,20 @@ def _divides(codes: NDArray[np.uint8] | NDArray[np.uint32], kind: NDArray[np.uin
     other_script = kind != kind[before]
     pairs = _mix(codes[before].astype(np.uint64) * _BASE + codes.astype(np.uint64))
     return other_script | (kind == SINGLE) | ((kind == UNSPACED) & (pairs % _LETTERS_PER_WORD == 0))
+
+
+def _running_sums(hashes: _Hashes) -> tuple[_Hashes, _Hashes]:
+    """Sums of hashes times falling powers of a base, and rising powers that make a difference of two placeless."""
+    inverse = np.uint64(pow(int(_BASE), -1, 2**64))
+    falling = _powers(inverse, len(hashes))
+    return np.concatenate((np.zeros(1, dtype=np.uint64), np.cumsum(hashes * falling))), _powers(_BASE, len(hashes))
+
+
+def _powers(base: np.uint64, number: int) -> _Hashes:
+    """1, base, base**2, … modulo 2**64."""
+    powers: _Hashes = np.full(number, base, dtype=np.uint64)
+    powers[:1] = 1
+    return np.cumprod(powers, dtype=np.uint64)
 
 
 def _mix(values: _Hashes) -> _Hashes:
