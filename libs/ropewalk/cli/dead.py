@@ -214,7 +214,7 @@ def _cells(letter: DeadLetter) -> tuple[str, ...]:
 
 
 def _print_field(name: str, value: object) -> None:
-    line = Text.assemble((one_line(name).ljust(14), "dim"), one_line(str(value), MOST_IN_A_LINE))
+    line = Text.assemble((f"{one_line(name):<18} ", "dim"), one_line(str(value), MOST_IN_A_LINE))
     console.print(line, soft_wrap=True)
 
 

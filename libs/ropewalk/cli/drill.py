@@ -177,7 +177,7 @@ def list_drills(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     for each in DRILLS:
         card = last.get(each.name)
         told = "never played" if card is None else f"{'passed' if card['passed'] else 'failed'} {card['began_at'][:16]}"
-        line = Text.assemble((f"{each.name:<21}", "bold"), each.summary, "  ", (one_line(told), "dim"))
+        line = Text.assemble((f"{each.name:<22}", "bold"), each.summary, "  ", (one_line(told), "dim"))
         console.print(line, soft_wrap=True)
 
 

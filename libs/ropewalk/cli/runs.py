@@ -14,6 +14,7 @@ from ropewalk.cli.durations import seconds_of
 from ropewalk.cli.terminal import complain, print_json, print_json_line, say
 from ropewalk.cli.timeline import RunId
 from ropewalk.cli.watching import watch_until_over, watching
+from ropewalk.client import Client
 from ropewalk.events.run import RunAccepted, RunRejected
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
@@ -50,24 +51,34 @@ def submit(
     if dry_run:
         raise typer.Exit(0 if show_dry_run(complete, as_json=as_json) else 2)
     deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
-    submitted = with_client(
-        lambda client: client.submit(
+
+    async def ask(client: Client) -> tuple[str, bool]:
+        is_there = bool(run_id) and await client.accepted(run_id or "") is not None
+        asked = await client.submit(
             fields, run_id, priority=priority, owner=owner or user_name(), deadline_s=deadline_s
-        ),
-        state_dir,
-    )
+        )
+        return asked, is_there
+
+    submitted, is_there = with_client(ask, state_dir)
     if as_json:
         (print_json_line if follow else print_json)({"run_id": submitted})
     else:
         say(submitted)  # alone on standard output, for scripts
+    if is_there:
+        complain(f"nothing new was started: run {submitted} was accepted with this recipe before", style="dim")
     if follow:
         raise typer.Exit(
             watching(
                 submitted,
-                lambda: with_client(lambda client: watch_until_over(client, submitted, as_json=as_json), state_dir),
+                lambda: with_client(
+                    lambda client: watch_until_over(client, submitted, state_dir, as_json=as_json), state_dir
+                ),
                 as_json=as_json,
             )
         )
+    if is_there:
+        complain(f"`ropewalk watch {submitted}` shows it", style="dim")
+        return
     raise typer.Exit(_say_answer(submitted, with_client(lambda client: client.answer(submitted), state_dir)))
 
 

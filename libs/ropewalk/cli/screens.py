@@ -160,8 +160,10 @@ class PlainScreen:
 
 
 @contextmanager
-def live_screen() -> Iterator[LiveScreen]:
-    """A live display while inside; its last state stays on the terminal."""
+def live_screen(board: Board | None = None) -> Iterator[LiveScreen]:
+    """A live display while inside; its last state stays on the terminal. Without a board the stack is starting."""
     screen = LiveScreen()
+    if board is not None:
+        screen.board(board)
     with Live(screen, console=console, refresh_per_second=8):
         yield screen

@@ -1,19 +1,22 @@
-"""`watch`, and what `submit --follow` shows: a run until it is over, with a sign of life every two seconds.
+"""`watch`, and what `submit --follow` shows: a run until it is over, every two seconds a sign of life while it works.
 
 On a terminal that is the board, elsewhere a line per event and, when there was none for a while, where the run stands.
+While a run only waits, a pipe is told so once and then every half minute.
 For programs there is one JSON object per event and nothing else.
 """
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, with_client
+from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
 from ropewalk.cli.screens import live_screen
 from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, mark, print_json_line, say
 from ropewalk.cli.timeline import RunId, event_json, event_line
@@ -23,12 +26,18 @@ from ropewalk.events.base import Message
 from ropewalk.events.foreign import one_line
 from ropewalk.events.run import RunCompleted, RunRejected
 from ropewalk.events.training import StepMetricsBatch
+from ropewalk.local.errors import StackNotRunningError
 from ropewalk.report.board import Board, after, where
 from ropewalk.runtime.codec import Stored
 
 SIGN_S = 2.0
+WAITING_S = 30.0  # between two signs of life of a run that only waits
 _TICK_S = 0.25
 INTERRUPTED = 130
+
+
+class StackGoneError(Exception):
+    """The stack whose run is followed ended, or was started again at another address. The text is for the user."""
 
 
 class View(Protocol):
@@ -52,25 +61,29 @@ def watch(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> No
 
     async def known_and_over(client: Client) -> int:
         await client.timeline(run)  # a run that does not exist would be waited for, for ever
-        return await watch_until_over(client, run, as_json=as_json)
+        return await watch_until_over(client, run, state_dir, as_json=as_json)
 
     raise typer.Exit(watching(run, lambda: with_client(known_and_over, state_dir), as_json=as_json))
 
 
 def watching(run_id: str, follow: Callable[[], int], *, as_json: bool) -> int:
     """The exit code of `follow`; Ctrl-C ends the watching and says that the run goes on."""
+    logging.getLogger("ropewalk.runtime").setLevel(logging.ERROR)  # a bus that is away is said in our words
     try:
         return follow()
+    except StackGoneError as gone:
+        complain(f"{gone}", style="yellow")
+        return 1
     except KeyboardInterrupt:
         if not as_json:
             say(f"the run goes on; `ropewalk watch {run_id}` shows it again, `ropewalk cancel {run_id}` stops it")
         return INTERRUPTED
 
 
-async def watch_until_over(client: Client, run_id: str, *, as_json: bool) -> int:
-    """Show a run until it is over. 0 promoted, 1 ended otherwise, 2 refused."""
+async def watch_until_over(client: Client, run_id: str, state_dir: Path | None, *, as_json: bool) -> int:
+    """Show a run until it is over. 0 promoted, 1 ended otherwise, 2 refused. Raises StackGoneError."""
     with _view(as_json=as_json) as view:
-        ending = await _shown(client, run_id, view)
+        ending = await _shown(_signs(client, run_id, state_dir), view)
     if not as_json:
         _print_ending(run_id, ending)
     if isinstance(ending, RunRejected):
@@ -78,9 +91,8 @@ async def watch_until_over(client: Client, run_id: str, *, as_json: bool) -> int
     return 0 if isinstance(ending, RunCompleted) and ending.outcome == "promoted" else 1
 
 
-async def _shown(client: Client, run_id: str, view: View) -> Message:
+async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View) -> Message:
     board = Board.of_a_run()
-    signs = _signs(client, run_id)
     async with contextlib.aclosing(signs):
         async for stored in signs:
             if stored is None:
@@ -93,7 +105,7 @@ async def _shown(client: Client, run_id: str, view: View) -> Message:
     raise AssertionError("a followed run ends with its ending")
 
 
-async def _signs(client: Client, run_id: str) -> AsyncGenerator[Stored[Message] | None, None]:
+async def _signs(client: Client, run_id: str, state_dir: Path | None) -> AsyncGenerator[Stored[Message] | None, None]:
     """The facts of a run, the steps of its training from now on, and None several times a second."""
     news: asyncio.Queue[Stored[Message]] = asyncio.Queue(maxsize=1000)
 
@@ -115,6 +127,7 @@ async def _signs(client: Client, run_id: str) -> AsyncGenerator[Stored[Message] 
                 for task in listening:
                     if task.done() and (error := task.exception()):
                         raise error from None
+                _check_stack(client, run_id, state_dir)
                 yield None
     finally:
         for task in listening:
@@ -122,12 +135,24 @@ async def _signs(client: Client, run_id: str) -> AsyncGenerator[Stored[Message] 
         await asyncio.gather(*listening, return_exceptions=True)
 
 
+def _check_stack(client: Client, run_id: str, state_dir: Path | None) -> None:
+    """A bus that is away comes back by itself, unless its stack ended. Raises StackGoneError."""
+    if client.bus.connection.is_connected:
+        return
+    try:
+        url = settings_of(state_dir).nats.url
+    except StackNotRunningError:
+        raise StackGoneError("the stack is down; `ropewalk up` continues the run") from None
+    if url != client.settings.nats.url:
+        raise StackGoneError(f"the stack was started again at another address; `ropewalk watch {run_id}` goes on there")
+
+
 @contextlib.contextmanager
 def _view(*, as_json: bool) -> Iterator[View]:
     if as_json:
         yield JsonView()
     elif console.is_terminal:
-        with live_screen() as screen:
+        with live_screen(Board.of_a_run()) as screen:
             yield BoardView(screen.board)
     else:
         yield LineView()
@@ -138,7 +163,6 @@ class BoardView:
 
     def __init__(self, show: Callable[[Board], None]) -> None:
         self._show = show
-        show(Board.of_a_run())
 
     def event(self, stored: Stored[Message], board: Board) -> None:
         """See View."""
@@ -149,12 +173,16 @@ class BoardView:
 
 
 class LineView:
-    """A line per fact; a line on where the run stands when nothing was printed for nearly two seconds."""
+    """A line per fact; a line on where the run stands when nothing was printed for nearly two seconds.
+
+    Whether it was refused, and why, is said when all is over.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._first: Stored[Message] | None = None
         self._clock = clock
         self._printed = clock()
+        self._waits_at: Board | None = None
 
     def event(self, stored: Stored[Message], board: Board) -> None:
         """See View."""
@@ -162,11 +190,15 @@ class LineView:
             self.tick(board)
             return
         self._first = self._first or stored
-        self._print(event_line(stored, since=self._first))
+        if not isinstance(stored.message, RunRejected):
+            self._print(event_line(stored, since=self._first))
 
     def tick(self, board: Board) -> None:
         """See View."""
-        if self._clock() - self._printed >= SIGN_S - 2 * _TICK_S:
+        works = any(row.status == "running" for row in board.rows.values())
+        said_s = SIGN_S if works or board != self._waits_at else WAITING_S
+        if self._clock() - self._printed >= said_s - 2 * _TICK_S:
+            self._waits_at = board
             self._print(f"{'':13}{where(board, time.time())}")
 
     def _print(self, line: str) -> None:

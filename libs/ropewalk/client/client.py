@@ -18,8 +18,9 @@ from ropewalk.client.settings import ClientSettings, find_settings
 from ropewalk.events.base import Message
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
 from ropewalk.projections.runs import RunSummary
+from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
-from ropewalk.recipes.recipe import Recipe
+from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.codec import Stored
 
@@ -72,17 +73,26 @@ class Client:
         """Ask for a run and return its id. Whether the recipe is sound is decided by ingest, in the log.
 
         A higher `priority` is served first; `deadline_s` seconds from now the run fails (0: never). Raises
-        ClientError if `run_id` is not valid or that of a run that was rejected. Relative paths are meant from the
-        working folder of this process.
+        ClientError if `run_id` is not valid, that of a run that was rejected, or that of one that was accepted with
+        another recipe; with the same recipe nothing new is started. Relative paths are meant from the working folder
+        of this process.
         """
         fields = with_absolute_paths(recipe.as_json() if isinstance(recipe, Recipe) else recipe, Path.cwd())
         chosen = check_run_id(run_id or self.new_run_id(fields))
         if run_id and (rejected := await self.bus.last(RunRejected, run_id)) is not None:
             reason = rejected.violations[0]
             raise ClientError(f"run {run_id} was rejected and its id is taken ({reason}): submit under a new run id")
+        if run_id and (accepted := await self.accepted(run_id)) is not None:
+            if not _is_of(accepted, fields):
+                raise ClientError(f"run {run_id} was accepted with another recipe: submit this one under a new run id")
+            return run_id
         request = SubmitRun(run_id=chosen, recipe=fields, priority=priority, owner=owner, deadline_s=deadline_s)
         await self.bus.publish(request)
         return chosen
+
+    async def accepted(self, run_id: str) -> RunAccepted | None:
+        """The acceptance of a run, however the run got on since; None if there is none."""
+        return await self.bus.last(RunAccepted, check_run_id(run_id))
 
     async def answer(self, run_id: str, within_s: float = 15.0) -> RunAccepted | RunRejected | None:
         """Whether a run that was submitted is accepted or rejected; None if nobody says so in time."""
@@ -125,6 +135,14 @@ class Client:
     async def query(self, sql: str) -> Table:
         """Ask the analytics database. Raises RefusedError, UnreachableError."""
         return await query(self.settings, sql)
+
+
+def _is_of(accepted: RunAccepted, fields: dict[str, JsonValue]) -> bool:
+    """Whether a run was accepted with the recipe that these fields mean."""
+    try:
+        return resolve_recipe(fields).sha256() == accepted.recipe_sha256
+    except RecipeError:
+        return False
 
 
 def _for_people(stored: Stored[Message]) -> bool:

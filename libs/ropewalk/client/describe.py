@@ -48,7 +48,7 @@ def _(message: run.StageStarted) -> str:
 
 @describe.register
 def _(message: run.StageQueued) -> str:
-    return f"{message.stage} waits for {message.cpus:g} CPUs of pool {message.pool}"
+    return f"{message.stage} waits for {message.cpus:g} {'CPU' if message.cpus == 1 else 'CPUs'} of pool {message.pool}"
 
 
 @describe.register

@@ -100,7 +100,7 @@ def _queued(record: Record, stored: Stored[StageQueued]) -> None:
 
 
 def _what_it_waits_for(queued: StageQueued) -> str:
-    wish = f"{queued.stage} needs {queued.cpus:g} CPUs"
+    wish = f"{queued.stage} needs {queued.cpus:g} {'CPU' if queued.cpus == 1 else 'CPUs'}"
     if not queued.capacity:
         return f"{wish} of pool {queued.pool}"
     if queued.cpus > queued.capacity:

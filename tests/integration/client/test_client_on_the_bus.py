@@ -8,7 +8,7 @@ from ropewalk.client import Client, ClientSettings
 from ropewalk.client.errors import ClientError, NotMeasurableError, UnknownRunError, UnreachableError
 from ropewalk.client.ledgers import verify_ledger_of
 from ropewalk.events.run import CancelRun, RunAccepted, RunCompleted, RunRejected, StageStarted, SubmitRun
-from ropewalk.recipes.builtin import python_stdlib
+from ropewalk.recipes.builtin import python_stdlib, resolve_recipe
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.storage.local import LocalObjects
 
@@ -43,6 +43,18 @@ async def test_the_id_of_a_rejected_run_is_taken_and_the_same_request_again_is_n
     assert await client.bus.last(SubmitRun, "r") is None
     for _ in range(2):
         assert await client.submit({"base": "python-stdlib"}, "other") == "other"
+
+
+async def test_the_id_of_an_accepted_run_is_taken_for_every_other_recipe_and_for_the_same_nothing_is_sent(client):
+    recipe = python_stdlib()
+    sha256 = resolve_recipe(recipe.as_json()).sha256()
+    await client.bus.publish(RunAccepted(run_id="r", recipe=recipe.as_json(), recipe_sha256=sha256))
+    for other in ({"base": "python-stdlib", "minutes": 1.0}, {"base": "python-stdlib-tiny"}, {"nonsense": 1}):
+        with pytest.raises(ClientError, match="run r was accepted with another recipe: submit this one under a new"):
+            await client.submit(other, "r")
+    await client.bus.publish(RunCompleted(run_id="r", outcome="promoted"))
+    assert await client.submit({"base": "python-stdlib"}, "r") == "r"
+    assert await client.bus.last(SubmitRun, "r") is None
 
 
 async def test_a_run_that_ended_cannot_be_cancelled_and_that_is_said(client):
