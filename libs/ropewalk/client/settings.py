@@ -46,6 +46,9 @@ def find_settings(state_dir: Path | None = None, user: str = OPERATOR) -> Client
         "objects_url": StorageSettings().url or (folder / "objects").as_uri(),
     }
     given = ClientSettings()
+    operator_token = secrets.get("clickhouse_operator_token")
+    if operator_token and not given.model_fields_set & {"clickhouse_user", "clickhouse_token"}:
+        found |= {"clickhouse_user": "ropewalk_operator", "clickhouse_token": operator_token}
     updates = {name: value for name, value in found.items() if value and name not in given.model_fields_set}
     return given.model_copy(
         update={**updates, "nats": _nats_of(given.nats, endpoints.get("nats", ""), folder / "keys" / f"{user}.seed")}

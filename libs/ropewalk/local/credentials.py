@@ -22,7 +22,8 @@ class Credentials(BaseModel):
     system_password: str = Field(default_factory=_secret, repr=False, description="of the server's own account")
     demo_key: str = Field(default_factory=lambda: f"rw-demo-{_secret()}", repr=False)
     internal_key: str = Field(default_factory=lambda: f"rw-internal-{_secret()}", repr=False)
-    clickhouse_token: str = Field(default_factory=_secret, repr=False)
+    clickhouse_token: str = Field(default_factory=_secret, repr=False, description="to hand to people")
+    clickhouse_operator_token: str = Field(default_factory=_secret, repr=False, description="of the command line")
     ray_token: str = Field(default_factory=_secret, repr=False)
 
 

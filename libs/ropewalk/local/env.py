@@ -43,6 +43,7 @@ def stack_environment(layout: Layout, ports: Ports, credentials: Credentials) ->
         "ROPEWALK_MONITOR_HOST": LOOPBACK,
         "ROPEWALK_MONITOR_PORT": str(ports.clickhouse_http),
         "ROPEWALK_MONITOR_TOKEN": credentials.clickhouse_token,
+        "ROPEWALK_MONITOR_OPERATOR_TOKEN": credentials.clickhouse_operator_token,
         "ROPEWALK_SERVING_HOST": LOOPBACK,
         "ROPEWALK_SERVING_PORT": str(ports.openai),
         "ROPEWALK_SERVING_DEMO_KEY": credentials.demo_key,

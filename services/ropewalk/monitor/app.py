@@ -87,6 +87,8 @@ def accounts(monitor: MonitorSettings) -> tuple[Account, ...]:
     found = []
     if monitor.token:
         found.append(Account(user=monitor.user, password=monitor.token))
+    if monitor.operator_token:
+        found.append(Account(user=f"{monitor.user}_operator", password=monitor.operator_token, operator=True))
     if monitor.writer_token:
         found.append(Account(user=f"{monitor.user}_writer", password=monitor.writer_token, read_only=False))
     if monitor.anonymous:

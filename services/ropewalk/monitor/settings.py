@@ -21,6 +21,11 @@ class MonitorSettings(BaseSettings):
     port: int = Field(default=8123, ge=1, le=65_535, description="port of the ClickHouse HTTP interface")
     user: str = Field(default="ropewalk", description="the user who may read")
     token: str = Field(default="", repr=False, description="password of that user; empty: nobody gets in as them")
+    operator_token: str = Field(
+        default="",
+        repr=False,
+        description="password of `<user>_operator`, who may read even when others hold all slots; empty: no such user",
+    )
     writer_token: str = Field(default="", repr=False, description="password of `<user>_writer`; empty: no such user")
     anonymous: bool = Field(default=False, description="may `default` read with an empty password")
     data_dir: Path | None = Field(default=None, description="folder of the tables; default <state_dir>/clickhouse")

@@ -27,6 +27,7 @@ class Interface:
     folder: Path
     memory_mb: int = MEMORY_MB
     reader: tuple[str, str] = ("ropewalk", "reader-secret")
+    operator: tuple[str, str] = ("ropewalk_operator", "operator-secret")
     writer: tuple[str, str] = ("ropewalk_writer", "writer-secret")
 
     @property
@@ -50,6 +51,7 @@ def interface(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> Ite
     engine = Engine(engine_address(folder, MEMORY_MB), query_seconds=5)
     accounts = (
         Account(user=found.reader[0], password=found.reader[1]),
+        Account(user=found.operator[0], password=found.operator[1], operator=True),
         Account(user=found.writer[0], password=found.writer[1], read_only=False),
     )
     ready: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []

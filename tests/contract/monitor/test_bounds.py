@@ -305,7 +305,7 @@ def test_a_body_announced_too_long_is_refused_before_it_comes(interface, as_who)
 
 def running(interface):
     sql = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number)%' AND query NOT LIKE '%processes%'"
-    answer = ask(interface, sql)
+    answer = ask(interface, sql, auth=interface.operator)
     return int(answer.text) if answer.status_code == 200 else -1
 
 
@@ -339,6 +339,11 @@ def test_when_everything_is_taken_others_get_in_after_the_limit(interface):
     ]
     for thread in endless:
         thread.start()
+    assert wait_until(lambda: running(interface) == 3, 8)
+    for account in (interface.operator, interface.writer):
+        began = time.monotonic()
+        assert ask(interface, "SELECT 1", auth=account).text == "1\n"
+        assert time.monotonic() - began < 3
     assert ask(interface, "SELECT 1").text == "1\n"
     for thread in endless:
         thread.join(60)

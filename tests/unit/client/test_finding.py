@@ -38,6 +38,16 @@ def test_files_of_the_embedded_stack_say_where_everything_is(stack):
     assert settings.objects_url == (stack / "objects").as_uri()
 
 
+def test_the_command_line_has_a_user_of_its_own_unless_the_environment_names_one(stack, monkeypatch):
+    secrets = {"clickhouse_token": "handed around", "clickhouse_operator_token": "mine"}
+    (stack / "credentials.json").write_text(json.dumps(secrets))
+    settings = find_settings(stack)
+    assert (settings.clickhouse_user, settings.clickhouse_token) == ("ropewalk_operator", "mine")
+    monkeypatch.setenv("ROPEWALK_CLIENT_CLICKHOUSE_USER", "ropewalk")
+    settings = find_settings(stack)
+    assert (settings.clickhouse_user, settings.clickhouse_token) == ("ropewalk", "handed around")
+
+
 @pytest.mark.parametrize(
     ("url", "where"),
     [

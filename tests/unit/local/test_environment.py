@@ -54,6 +54,7 @@ def test_monitor_serves_on_its_port_with_its_password(told):
     monitor = MonitorSettings().monitor
 
     assert (monitor.port, monitor.token, monitor.anonymous) == (6, CREDENTIALS.clickhouse_token, False)
+    assert monitor.operator_token == CREDENTIALS.clickhouse_operator_token
 
 
 @pytest.mark.parametrize("settings", [PreprocessingSettings, TrainerSettings])

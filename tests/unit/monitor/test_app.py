@@ -32,6 +32,16 @@ async def test_anonymous_reading_is_for_default_without_a_password_only():
     assert all(account.read_only for account in accounts(settings))
 
 
+async def test_the_operator_is_a_reader_of_its_own():
+    settings = MonitorSettings(token="secret", operator_token="mine")
+    assert await login(settings, auth=("ropewalk_operator", "mine")) == 200
+    assert await login(settings, auth=("ropewalk_operator", "secret")) == 403
+    assert await login(settings, auth=("ropewalk", "mine")) == 403
+    assert await login(MonitorSettings(token="secret"), auth=("ropewalk_operator", "")) == 403
+    assert [account.operator for account in accounts(settings)] == [False, True]
+    assert all(account.read_only for account in accounts(settings))
+
+
 async def test_a_web_page_under_another_name_cannot_read_anonymously():
     rebound = {"headers": {"Host": "evil.example:8123"}}
     assert await login(MonitorSettings(anonymous=True), **rebound) == 400

@@ -19,6 +19,7 @@ class Account:
     user: str
     password: str
     read_only: bool = True
+    operator: bool = False  # has a slot that nobody else can take
 
     @property
     def anonymous(self) -> bool:

@@ -91,7 +91,7 @@ class Facade:
             query_id = query_id_of(request) or query_id
             account = account_of(request, self._accounts)
             heard = await asked(request, READER_BYTES if account.read_only else WRITER_BYTES)
-            async with self.slots.taken(anonymous=account.anonymous):
+            async with self.slots.taken(account):
                 result = await self._result(heard, account, receive)
                 await _sent(_answered(result, query_id), scope, receive, send)
         except ForbiddenError as error:
