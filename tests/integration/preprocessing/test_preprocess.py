@@ -277,6 +277,22 @@ def test_conversations_count_only_the_answers_and_can_be_fine_tuned_on(tmp_path:
         assert np.all(window.inputs[document.length :] == 0)
 
 
+def test_a_template_that_refuses_every_conversation_is_named_as_the_cause(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    base = tmp_path / "base"
+    base.mkdir()
+    train_tokenizer([a_text(number) for number in range(30)], 512, base)
+    (base / "chat_template.jinja").write_text("{{ raise_exception('only on Mondays') }}")
+    chats = [
+        a_document(f"c.jsonl#{number}", messages=(ChatMessage(role="user", content=f"say {VOCABULARY[number]}"), reply))
+        for number in range(30)
+        for reply in [ChatMessage(role="assistant", content=f"{VOCABULARY[number]} it is")]
+    ]
+    with pytest.raises(StageError, match=r"nothing is left to learn from: .* template_refused \(.*only on Mondays"):
+        store.preprocess((store.a_segment("chat", chats),), mode="finetune", base_model=str(base), trials=0)
+    assert store.objects.list("datasets") == []
+
+
 def test_a_corpus_without_two_good_documents_says_what_was_dropped(tmp_path: Path) -> None:
     store = Store(tmp_path)
     segment = store.a_segment("s", [a_document("a.txt", a_text(1)), a_document("b.txt", "short")])

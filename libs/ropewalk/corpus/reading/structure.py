@@ -127,8 +127,9 @@ def _is_in_columns(lines: list[str], delimiter: str) -> bool:
     if width < 2 or count < (_ALIKE if len(rows) >= 10 else 1) * len(rows):
         return False
     rows = [row for row in rows if len(row) == width]
-    if not any(row[0].strip() for row in rows) or not any(row[-1].strip() for row in rows):
-        return False  # the ends of statements, or the frame of a table in Markdown
+    num_ended = sum(bool(row[-1].strip()) for row in rows)
+    if not any(row[0].strip() for row in rows) or num_ended < (0.5 if width == 2 else 1 - _ALIKE) * len(rows):
+        return False  # the ends of statements and of lists in code, or the frame of a table in Markdown
     return delimiter == "\t" or _is_exported(rows, lines, delimiter)
 
 

@@ -220,6 +220,7 @@ def test_settings_are_no_prose(source: Path, name: str, read: Read) -> None:
         "From: Ann\n\nDear Bob, words.\n",
         "Name: Ann\nAge: 7\nFrom: Rome\n\nA card.\n",
         "a = 1;\nb = 2;\nc = 3;\nd = 4;\ne = 5;\nf = 6;\n",
+        "words = [\n" + '    "rope",\n    "sail",\n' * 9 + "]\n",
         "\tan indented\n\ttext of\n\ta few lines\n\tis no table\n",
         "# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n",
         "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n",
