@@ -130,6 +130,19 @@ def test_short_texts_are_found_as_a_whole_however_often(number: int, times: int)
     assert leaks([some_words(1, number)], UNRELATED + quotes) == set(range(len(UNRELATED), len(UNRELATED) + times))
 
 
+@pytest.mark.parametrize("times", [11, 40, 120])
+def test_a_conversation_of_short_turns_is_found_however_often(times: int) -> None:
+    quotes = [f"{some_words(at, 30)} {CHAT[0]}? {some_words(3000 + at, 20)} {CHAT[1]}" for at in range(times)]
+    assert leaks([CHAT], UNRELATED + quotes) == set(range(len(UNRELATED), len(UNRELATED) + times))
+
+
+def test_common_short_turns_beside_a_long_one_give_nothing_away() -> None:
+    greeting = ["Good morning, how are you today?", "I am fine, what can I do for you?"]
+    training = [f"{greeting[0]} {greeting[1]} {text}" for text in UNRELATED[:40]] + UNRELATED[40:]
+    assert leaks([[*greeting, some_words(1)]], training) == set()
+    assert leaks([[greeting[0], greeting[0]]], training) == set()
+
+
 def test_a_part_of_a_short_turn_and_what_everybody_says_give_nothing_away() -> None:
     polite = "I am sorry but I cannot help you with that"
     assert leaks([CHAT], [f"name the capital of the northern coast {UNRELATED[0]}"]) == set()

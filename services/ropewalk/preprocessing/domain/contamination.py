@@ -15,6 +15,7 @@ nobody's secret.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,11 +76,12 @@ class _Spread:
 
 
 def contaminated(
-    training: Pairs, held_out: Pairs, num_documents: int, phrases: frozenset[int] = frozenset()
+    training: Pairs, held_out: Pairs, num_documents: int, phrases: Sequence[frozenset[int]] = ()
 ) -> set[int]:
     """Training documents to drop. `num_documents` counts both sides.
 
-    `phrases` are held-out items that give nothing away when they are common: single turns of conversations.
+    `phrases` are sets of held-out items that say little each: the short turns of a conversation. When they are common,
+    only a document with all of a set, and of two at least, gives it away.
     """
     spread = _judge(np.bincount(np.concatenate([training[:, 1], held_out[:, 1]])), num_documents)
     telling = training[~spread.common[training[:, 1]], 0]
@@ -87,10 +89,15 @@ def contaminated(
     found = {int(place) for place in documents[hits > _ALLOWED_HITS]}
     possible = training[~spread.template[training[:, 1]]]
     by_passage = possible[np.argsort(possible[:, 1], kind="stable")]
-    for item in np.split(held_out, np.flatnonzero(np.diff(held_out[:, 0])) + 1):
-        if len(item) and not (int(item[0, 0]) in phrases and spread.common[item[:, 1]].any()):
-            found.update(_holders(item, by_passage, spread))
-    return found
+    said = {item: set[int]() for turns in phrases for item in turns}
+    for item in np.split(held_out, np.flatnonzero(np.diff(held_out[:, 0])) + 1) if len(held_out) else ():
+        holders = _holders(item, by_passage, spread)
+        number = int(item[0, 0])
+        if number in said:
+            said[number].update(holders)
+        if number not in said or not spread.common[item[:, 1]].any():
+            found.update(holders)
+    return found.union(*(set.intersection(*(said[item] for item in turns)) for turns in phrases if len(turns) > 1))
 
 
 def _judge(spread: NDArray[np.int64], num_documents: int) -> _Spread:

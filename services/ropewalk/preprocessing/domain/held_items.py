@@ -21,34 +21,46 @@ _SHORT_TURN_HALVES = 32  # of longer turns a quote holds enough passages to be f
 
 @dataclass(frozen=True)
 class HeldItems:
-    """Passages of every item, and how long they are. `phrases` are the places of items that are single turns."""
+    """Passages of every item, and how long they are.
+
+    `phrases` has the places of the items that are short turns: a set for a conversation of short turns, and a set for
+    each where there are longer ones, too.
+    """
 
     num_documents: int
     passages: Ragged
     halves: tuple[int, ...]
-    phrases: frozenset[int]
+    phrases: tuple[frozenset[int], ...]
 
 
 def held_items(documents: Iterable[tuple[str, Sequence[str]]]) -> HeldItems:
     """The items of held-out documents, each given as its whole text and the turns that it consists of, if any."""
     found: list[NDArray[np.uint64]] = []
     halves: set[int] = set()
-    phrases: set[int] = set()
+    phrases: list[frozenset[int]] = []
     num_documents = 0
     for whole, turns in documents:
         num_documents += 1
-        for number, text in enumerate((whole, *turns)):
-            words = hash_words([text])
-            worth = int(words.halves.sum())
-            if worth < _SHORTEST_HALVES or (number and worth >= _SHORT_TURN_HALVES):
-                continue
-            if number:
-                phrases.add(len(found))
-            halves.add(min(worth, PASSAGE_HALVES))
-            found.append(passages(words, min(worth, PASSAGE_HALVES)).hashes)
+        spoken = _long_enough(dict.fromkeys(turns))
+        short = [words for words in spoken if _worth(words) < _SHORT_TURN_HALVES]
+        items = _long_enough([whole])
+        places = range(len(found) + len(items), len(found) + len(items) + len(short))
+        phrases.extend([frozenset(places)] if len(short) == len(spoken) else [frozenset({at}) for at in places])
+        for words in (*items, *short):
+            length = min(_worth(words), PASSAGE_HALVES)
+            halves.add(length)
+            found.append(passages(words, length).hashes)
     hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *found])
     offsets = np.cumsum([0, *map(len, found)])
-    return HeldItems(num_documents, Ragged(hashes, offsets), tuple(sorted(halves)), frozenset(phrases))
+    return HeldItems(num_documents, Ragged(hashes, offsets), tuple(sorted(halves)), tuple(phrases))
+
+
+def _long_enough(texts: Iterable[str]) -> list[Words]:
+    return [words for words in (hash_words([text]) for text in texts) if _worth(words) >= _SHORTEST_HALVES]
+
+
+def _worth(words: Words) -> int:
+    return int(words.halves.sum())
 
 
 def find_items(texts: Iterable[str], wanted: NDArray[np.uint64], halves: Iterable[int]) -> Pairs:
