@@ -28,7 +28,10 @@ RUN_STAGES = STAGES[1:9]  # what every run goes through; the others are the demo
 
 @dataclass(frozen=True, kw_only=True)
 class StageLine:
-    """One stage. `begin_s` counts from the first event of the run; `usd` is None until it was priced."""
+    """One stage. `begin_s` counts from the first event of the run; `usd` is None until it was priced.
+
+    `seconds` are those of its completed attempts; of a stage that none completed, those until the run ended.
+    """
 
     name: str
     begin_s: float
@@ -166,6 +169,11 @@ class ReportCard:
         """A loss in nats per token, in bits per byte of the text; None where the tokenizer's rate is not known."""
         rate = self.data.bytes_per_token if self.data else 0.0
         return loss / math.log(2) / rate if rate else None
+
+    @property
+    def waiting_s(self) -> float:
+        """What no stage accounts for: waiting between stages, and attempts that were taken again."""
+        return max(0.0, self.seconds - sum(stage.seconds for stage in self.stages))
 
     @property
     def cpu_seconds(self) -> float:

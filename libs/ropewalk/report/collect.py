@@ -8,6 +8,7 @@ from typing import TypeVar
 import yaml
 from pydantic import JsonValue
 
+from ropewalk.client.client import ENDINGS
 from ropewalk.client.describe import describe
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.events.base import Message
@@ -36,6 +37,7 @@ from ropewalk.events.training import (
     TrialCompleted,
 )
 from ropewalk.report.card import (
+    RUN_STAGES,
     STAGES,
     DataLine,
     Interruption,
@@ -86,7 +88,7 @@ def collect(evidence: Evidence) -> ReportCard:
         model=model,
         model_version=completed.model_version if completed else 0,
         began_at=began_at,
-        seconds=(timeline[-1].time - began_at).total_seconds(),
+        seconds=(_ended_at(timeline) - began_at).total_seconds(),
         stages=stage_lines(timeline),
         data=data_line(timeline),
         trials=trial_lines(timeline),
@@ -138,7 +140,7 @@ def _stage_line(timeline: Sequence[Stored[Message]], name: str) -> StageLine:
     return StageLine(
         name=name,
         begin_s=(_stage_begin(timeline, name) - _began_at(timeline)).total_seconds(),
-        seconds=sum(each.seconds for each in completed),
+        seconds=sum(each.seconds for each in completed) if completed else _unfinished_s(timeline, name),
         cpu_seconds=sum(each.cpu_seconds for each in completed),
         usd=sum(costs) if costs else None,
         num_completed=len(completed),
@@ -159,6 +161,23 @@ def _began_at(timeline: Sequence[Stored[Message]]) -> datetime:
         _stage_begin(timeline, name) for name in STAGES if any(_is_stage(each.message, name) for each in timeline)
     ]
     return min([timeline[0].time, *begins])
+
+
+def _unfinished_s(timeline: Sequence[Stored[Message]], name: str) -> float:
+    return max(0.0, (_ended_at(timeline) - _stage_begin(timeline, name)).total_seconds())
+
+
+def _ended_at(timeline: Sequence[Stored[Message]]) -> datetime:
+    """The run's ending, or the last of the demo's own stages, which follow it; what comes later tells nothing of it."""
+    endings = [stored.time for stored in timeline if isinstance(stored.message, ENDINGS)]
+    if not endings:
+        return timeline[-1].time
+    own = [stored.time for stored in timeline if _is_of_the_demo(stored.message)]
+    return max([endings[0], *own])
+
+
+def _is_of_the_demo(message: Message) -> bool:
+    return isinstance(message, StageStarted | StageCompleted) and message.stage not in RUN_STAGES
 
 
 def data_line(timeline: Sequence[Stored[Message]]) -> DataLine | None:

@@ -5,6 +5,7 @@ from ropewalk.report.card import ReportCard
 from ropewalk.report.traffic import MOST_REQUESTS
 
 NOT_IN_LOG = "not in the log"
+LEAST_WAITING_S = 0.05  # less is shown as nothing
 _COMPARED = (
     ("bits_per_byte", "this model"),
     ("production_bits_per_byte", "in production before"),
@@ -22,19 +23,20 @@ def headline(card: ReportCard) -> str:
 
 
 def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
-    """(name, value, remark) of the numbers that matter most."""
-    return [
+    """(name, value, remark) of the numbers that matter most; of a run that ended badly, of those there are."""
+    facts = [
         _bits(card),
         _loss(card),
         *_parse_rate(card),
-        _recovery(card),
+        *_recovery(card),
         _ledger(card),
         ("gate", card.gate.decision if card.gate else NOT_IN_LOG, "; ".join(card.gate.reasons) if card.gate else ""),
         _parity(card),
-        *_traffic(card),
-        _alarm(card),
+        *(_traffic(card) if card.traffic or not card.reason else []),
+        *([_alarm(card)] if card.alarms or not card.reason else []),
         _cost(card),
     ]
+    return [fact for fact in facts if not card.reason or fact[1] != NOT_IN_LOG]
 
 
 def comparison(card: ReportCard) -> list[tuple[str, Estimate]]:
@@ -113,15 +115,16 @@ def _parse_rate(card: ReportCard) -> list[tuple[str, str, str]]:
     return [("completions that parse", f"{estimate.value:.0%}", f"{bounds}, {estimate.num_items} completions")]
 
 
-def _recovery(card: ReportCard) -> tuple[str, str, str]:
+def _recovery(card: ReportCard) -> list[tuple[str, str, str]]:
+    """Nothing for a run that has not come to training."""
     if not card.interruptions:
-        return ("recovery", "no loss", "no worker died")
+        return [("recovery", "no loss", "no worker died")] if card.training or card.losses else []
     last = card.interruptions[-1]
     if last.seconds_lost is None:
-        return ("recovery", "not recovered", f"{last.cause} at step {last.last_step}")
+        return [("recovery", "not recovered", f"{last.cause} at step {last.last_step}")]
     total = sum(each.seconds_lost or 0.0 for each in card.interruptions)
     remark = f"{last.cause} at step {last.last_step}, resumed from step {last.resume_step}"
-    return ("recovery", f"{total:.1f} s", remark)
+    return [("recovery", f"{total:.1f} s", remark)]
 
 
 def _ledger(card: ReportCard) -> tuple[str, str, str]:

@@ -6,7 +6,16 @@ from html import escape
 from ropewalk.events.foreign import one_line, several_lines
 from ropewalk.report.card import ReportCard
 from ropewalk.report.charts import interval_chart, loss_chart, stage_chart
-from ropewalk.report.facts import comparison, data_sentence, duration, headline, key_facts, money, training_sentence
+from ropewalk.report.facts import (
+    LEAST_WAITING_S,
+    comparison,
+    data_sentence,
+    duration,
+    headline,
+    key_facts,
+    money,
+    training_sentence,
+)
 from ropewalk.report.page import Page, facts_grid, render_page, section
 from ropewalk.report.words import WORDS
 
@@ -19,7 +28,7 @@ def render_html(card: ReportCard) -> str:
         _why(card),
         section("Training loss", loss_chart(card.losses, card.interruptions, card.bits_per_byte) + _trained(card)),
         '<div class="two">',
-        section("Bits per byte on held-out files", interval_chart(comparison(card)) + _note(_lower_is_better(card))),
+        _compared(card),
         section("Time per stage", stage_chart(card.stages)),
         "</div>",
         section("What it says", _samples(card)),
@@ -49,6 +58,13 @@ def render_html(card: ReportCard) -> str:
 
 def _why(card: ReportCard) -> str:
     return f'<p class="bad">{escape(one_line(card.reason, _MOST_REASON))}</p>' if card.reason else ""
+
+
+def _compared(card: ReportCard) -> str:
+    """Nothing for a model that was not judged."""
+    rows = comparison(card)
+    note = _note(_lower_is_better(card))
+    return section("Bits per byte on held-out files", interval_chart(rows) + note) if rows else ""
 
 
 def _trained(card: ReportCard) -> str:
@@ -108,7 +124,9 @@ def _costs(card: ReportCard) -> str:
         ("", (stage.name, duration(stage.seconds), f"{stage.cpu_seconds:,.1f}", money(stage.usd)))
         for stage in card.stages
     ]
-    total = ("all", duration(card.seconds), f"{card.cpu_seconds:,.1f}", money(card.usd))
+    if card.waiting_s >= LEAST_WAITING_S:
+        rows.append(("", ("waiting and retries", duration(card.waiting_s), "", "")))
+    total = ("start to end", duration(card.seconds), f"{card.cpu_seconds:,.1f}", money(card.usd))
     return _table(("stage", "time", "CPU-seconds", "cost"), [*rows, ("total", total)])
 
 

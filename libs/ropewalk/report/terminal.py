@@ -7,20 +7,20 @@ from rich.text import Text
 
 from ropewalk.events.foreign import one_line
 from ropewalk.report.card import ReportCard
-from ropewalk.report.facts import comparison, duration, headline, interval, key_facts, money
+from ropewalk.report.facts import LEAST_WAITING_S, comparison, duration, headline, interval, key_facts, money
 
 _MOST_REMARK = 1000  # characters
 
 
 def terminal_card(card: ReportCard) -> Group:
-    """Headline, stages, comparison, key facts."""
+    """Headline, why it ended badly, stages, comparison, key facts; what the run did not come to is left out."""
     head = Text(one_line(headline(card)), style="bold")
     return Group(
         Panel(head, title="report card", title_align="left", border_style="cyan"),
+        *([Text(one_line(card.reason, _MOST_REMARK), style="red"), Text()] if card.reason else []),
         _stages(card),
         Text(),
-        _comparison(card),
-        Text(),
+        *([_comparison(card), Text()] if comparison(card) else []),
         _facts(card),
     )
 
@@ -32,6 +32,9 @@ def _stages(card: ReportCard) -> Table:
         table.add_column(heading, justify="right")
     for stage in card.stages:
         table.add_row(stage.name, duration(stage.seconds), f"{stage.cpu_seconds:.1f}", money(stage.usd))
+    if card.waiting_s >= LEAST_WAITING_S:
+        table.add_row("waiting and retries", duration(card.waiting_s), "", "", style="dim")
+    table.add_row("start to end", duration(card.seconds), f"{card.cpu_seconds:.1f}", money(card.usd), style="bold")
     return table
 
 

@@ -1,14 +1,17 @@
 """The card's numbers follow from the log, and from nothing else."""
 
 import pytest
+from rich.console import Console
 
 from ropewalk.events.monitoring import AlarmCleared
-from ropewalk.events.run import StageCompleted
+from ropewalk.events.run import CancelRun, RunCompleted, RunFailed, StageCompleted, StageStarted, SubmitRun
 from ropewalk.events.training import TrainingInterrupted, TrainingResumed, TrialCompleted
 from ropewalk.report.card import STAGES, LossPoint
 from ropewalk.report.collect import Evidence, collect
 from ropewalk.report.curve import curve_of
 from ropewalk.report.facts import key_facts
+from ropewalk.report.html import render_html
+from ropewalk.report.terminal import terminal_card
 from ropewalk.report.traffic import percentile, traffic_line
 
 RUN = "python-stdlib-261123-101500-1a2b"
@@ -160,3 +163,42 @@ def test_the_alarm_of_a_card_says_how_many_there_were_and_whether_they_are_over(
     assert "over" not in row()[2]
     assert row(cleared(alarm))[2].endswith("(it is over)")
     assert row(second, cleared(alarm))[2].endswith("(2 alarms in all; 1 of them are over)")
+
+
+def test_time_of_a_run_ends_with_its_ending_whatever_is_asked_under_its_id_later(demo_evidence, at):
+    ended = next(place for place, item in enumerate(demo_evidence.timeline) if isinstance(item.message, RunCompleted))
+    over = demo_evidence.timeline[: ended + 1]
+    late = [at(900.0, SubmitRun(run_id=RUN, recipe={})), at(901.0, CancelRun(run_id=RUN))]
+
+    card = collect(Evidence(timeline=[*over, *late]))
+
+    assert card.seconds == collect(Evidence(timeline=over)).seconds
+    assert collect(demo_evidence).seconds > card.seconds + 24  # the demo's own stages follow the ending
+
+
+def test_stages_and_waiting_together_are_the_time_of_the_run(demo_evidence):
+    card = collect(demo_evidence)
+
+    assert sum(stage.seconds for stage in card.stages) + card.waiting_s == pytest.approx(card.seconds)
+    assert card.waiting_s > 0
+
+
+def test_failed_run_has_its_reason_the_time_of_the_stage_and_nothing_of_what_it_did_not_come_to(demo_evidence, at):
+    reason = "the documents are smaller than one batch: add data"
+    failed = [
+        *demo_evidence.timeline[:2],
+        at(2.0, StageStarted(run_id=RUN, stage="preprocess", epoch=1)),
+        at(9.0, RunFailed(run_id=RUN, stage="preprocess", message=reason)),
+        at(60.0, SubmitRun(run_id=RUN, recipe={})),
+    ]
+
+    card = collect(Evidence(timeline=failed))
+
+    assert [(stage.name, stage.seconds) for stage in card.stages] == [("preprocess", 7.0)]
+    assert [name for name, _, _ in key_facts(card)] == ["cost"]
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(terminal_card(card))
+    assert f"preprocess: {reason}" in captured.get()
+    assert "bits per byte" not in captured.get()
+    assert "Bits per byte on held-out files" not in render_html(card)
