@@ -12,6 +12,7 @@ from ropewalk.cli.terminal import console, print_json, say
 from ropewalk.local.demo.flow import DemoOptions, DemoResult, run_demo
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import is_up, take_down
+from ropewalk.report.card import ReportCard
 from ropewalk.report.terminal import terminal_card
 
 INTERRUPTED = 130
@@ -76,6 +77,15 @@ def _print_result(result: DemoResult, *, keep: bool, as_json: bool) -> None:
         console.print(f"scorecard of the killed worker: {result.drill.written.html}", soft_wrap=True)
     for problem in result.problems:
         say(f"✗ {problem}", style="red")
-    if keep and result.card.curl:
-        console.print('\nThe stack is up. Talk to the model:\n  ropewalk complete "def add("', style="bold")
-        console.print(f"  {result.card.curl}\n`ropewalk down` stops it.", soft_wrap=True)
+    _print_next(result.card, keep=keep)
+
+
+def _print_next(card: ReportCard, *, keep: bool) -> None:
+    """How to talk to the model, now or after `up`."""
+    complete = f'ropewalk complete "{card.prompt}"'
+    if keep and card.curl:
+        console.print(f"\nThe stack is up. Talk to the model:\n  {complete}", style="bold")
+        console.print(f"  {card.curl}\n`ropewalk down` stops it.", soft_wrap=True)
+    elif not keep:
+        model = f" and the model back, then `{complete}`" if card.curl else " back"
+        console.print(f"\nThe stack was stopped; `ropewalk up` brings it{model}.", style="bold", soft_wrap=True)

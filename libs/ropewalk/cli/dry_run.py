@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ropewalk.cli.terminal import MOST_IN_A_LINE, Listing, complain, console, print_json, titled
 from ropewalk.corpus.forecast import Forecast, forecast
+from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.events.foreign import one_line
@@ -35,7 +36,15 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
     console.print(titled("this run, about", _forecast_view(expected)))
     for violation in violations:
         complain(violation)
+    for warning in _warnings(recipe, found):
+        complain(warning, style="yellow")
     return not violations
+
+
+def _warnings(recipe: Recipe, found: Survey) -> tuple[str, ...]:
+    """What keeps no run from being accepted, and will disappoint its owner."""
+    warning = too_few_to_judge(found.num_documents, recipe.evaluation.held_out_fraction)
+    return (warning,) if warning and found.num_documents else ()
 
 
 def _pools() -> dict[str, float]:
@@ -111,6 +120,11 @@ def _forecast_rows(expected: Forecast) -> Iterator[tuple[str, str]]:
     often = f"{expected.epochs:.2g} times" if expected.num_tokens else "never: there is no data"
     yield "tokens read by training", f"{expected.tokens_read:,}: the data is read {often} (epochs)"
     yield (
+        "not foreseen",
+        "duplicates and documents that quote held-out ones are dropped later: data that repeats itself gives fewer "
+        "tokens, which are read more often",
+    )
+    yield (
         "time",
         (
             f"{expected.minutes:.0f} minutes: data {expected.data_minutes:.1f}, search {expected.search_minutes:.1f}, "
@@ -127,6 +141,7 @@ def _as_json(recipe: Recipe, found: Survey, expected: Forecast, violations: tupl
         "data": {**asdict(found), "num_files": found.num_files, "num_bytes": found.num_bytes},
         "forecast": {**asdict(expected), "minutes": expected.minutes},
         "violations": list(violations),
+        "warnings": list(_warnings(recipe, found)),
     }
 
 

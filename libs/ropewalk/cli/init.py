@@ -37,11 +37,13 @@ def init(
         raise ClientError(f"{quoted(str(file))} exists already: choose another name with --out")
     file.write_text(draft.text, encoding="utf-8")
     if as_json:
-        print_json({"file": str(file), "recipe": draft.fields, "why": draft.why})
+        print_json({"file": str(file), "recipe": draft.fields, "why": draft.why, "warning": draft.warning})
         return
     _show_found(draft, as_json=False)
     for shortfall in draft.shortfalls:
         complain(shortfall, style="yellow")
+    if draft.warning:
+        complain(draft.warning, style="yellow")
     done(f"{file} is the recipe")
     if draft.fields.get("base_model") == "":
         say("  name in it the model to begin with (base_model), for example a folder that an earlier run exported")

@@ -137,7 +137,7 @@ class PlainScreen:
     def board(self, board: Board) -> None:
         """See Screen."""
         for name, row in board.rows.items():
-            if row.status == "waiting":
+            if row.status == "waiting" or not row.is_whole:
                 continue
             moving = row.share is not None and row.status == "running"
             progress = int((row.share or 0) * _PLAIN_SHARES) if moving else row.note

@@ -83,15 +83,16 @@ def watching(run_id: str, follow: Callable[[], int], *, as_json: bool) -> int:
 async def watch_until_over(client: Client, run_id: str, state_dir: Path | None, *, as_json: bool) -> int:
     """Show a run until it is over. 0 promoted, 1 ended otherwise, 2 refused. Raises StackGoneError."""
     with _view(as_json=as_json) as view:
-        ending = await _shown(_signs(client, run_id, state_dir), view)
+        ending, what = await _shown(_signs(client, run_id, state_dir), view)
     if not as_json:
-        _print_ending(run_id, ending)
+        _print_ending(run_id, ending, what)
     if isinstance(ending, RunRejected):
         return 2
     return 0 if isinstance(ending, RunCompleted) and ending.outcome == "promoted" else 1
 
 
-async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View) -> Message:
+async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View) -> tuple[Message, str]:
+    """The ending, and what is to be said of it."""
     board = Board.of_a_run()
     async with contextlib.aclosing(signs):
         async for stored in signs:
@@ -101,7 +102,7 @@ async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View
             board = after(board, stored.message, stored.time.timestamp())
             view.event(stored, board)
             if isinstance(stored.message, ENDINGS):
-                return stored.message
+                return stored.message, board.ending
     raise AssertionError("a followed run ends with its ending")
 
 
@@ -219,14 +220,13 @@ class JsonView:
         """See View."""
 
 
-def _print_ending(run_id: str, ending: Message) -> None:
+def _print_ending(run_id: str, ending: Message, what: str) -> None:
     """What came out, and what to do next."""
     if isinstance(ending, RunRejected):
         for violation in ending.violations:
             complain(violation)
         return
     good = isinstance(ending, RunCompleted) and ending.outcome == "promoted"
-    what = after(Board.of_a_run(), ending).ending
     console.print(mark(good), one_line(what, MOST_IN_A_LINE), soft_wrap=True)
     if good:
         say('  talk to it: `ropewalk complete "Once upon"`, or `ropewalk chat` if it learned conversations')

@@ -6,6 +6,13 @@ from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run
 from ropewalk.events.base import Message
 from ropewalk.events.foreign import one_line
 
+_DROPPED = {
+    "contaminated": "because they quote held-out ones",
+    "near_duplicate": "because they nearly repeat others",
+    "exact_duplicate": "because they repeat others",
+}
+_MOST_REASONS = 3
+
 
 @singledispatch
 def describe(message: Message) -> str:
@@ -89,7 +96,8 @@ def _(message: data.CorpusIngested) -> str:
 
 @describe.register
 def _(message: data.SegmentCleaned) -> str:
-    return f"{message.num_kept:,} of {message.num_inputs:,} documents kept, {message.num_held_out} held out"
+    kept = f"{message.num_kept:,} of {message.num_inputs:,} documents kept"
+    return f"{kept}, {message.num_held_out} held out{_dropped(message.dropped)}"
 
 
 @describe.register
@@ -99,7 +107,16 @@ def _(message: data.TokenizerTrained) -> str:
 
 @describe.register
 def _(message: data.DatasetPublished) -> str:
-    return f"{message.num_tokens:,} tokens from {message.num_kept:,} of {message.num_inputs:,} documents"
+    kept = f"{message.num_kept:,} of {message.num_inputs:,} documents"
+    return f"{message.num_tokens:,} tokens from {kept}{_dropped(message.dropped)}"
+
+
+def _dropped(dropped: dict[str, int]) -> str:
+    """The main reasons, the commonest first, after what was said before."""
+    main = sorted(dropped.items(), key=lambda item: -item[1])[:_MOST_REASONS]
+    parts = [f"{count:,} {_DROPPED.get(reason) or one_line(reason.replace('_', ' '))}" for reason, count in main]
+    rest = sum(dropped.values()) - sum(count for _, count in main)
+    return f"; dropped: {', '.join([*parts, *([f'{rest:,} for other reasons'] if rest else [])])}" if parts else ""
 
 
 @describe.register

@@ -15,6 +15,7 @@ import yaml
 from pydantic import JsonValue
 
 from ropewalk.corpus.forecast import forecast
+from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE, too_few_to_judge
 from ropewalk.corpus.preflight import data_violations
 from ropewalk.corpus.reading.files import walk_files
 from ropewalk.corpus.reading.lines import read_lines
@@ -35,7 +36,7 @@ _BUILT = ("node_modules", "venv", "__pycache__", "dist", "build", "target", "sit
 _SIZES = ((20_000, "tiny"), (5_000_000, "nano"))  # below so many tokens; above: micro, what ten minutes can teach
 _PASSES = 4.0  # over the data; more teach a model little (Muennighoff et al. 2023)
 _MINUTES = (0.5, 10.0)  # a first try
-_FILES_TO_JUDGE = 25  # the gate needs 20
+_FILES_TO_JUDGE = 1.25 * DOCUMENTS_TO_JUDGE  # some more, as some are dropped
 _HELD_OUT = (0.03, 0.2)
 _LINES, _LINE_BYTES = 20, 1_000_000
 
@@ -54,6 +55,13 @@ class Draft:
         if self.fields.get("base_model") == "":
             return ()
         return data_violations(complete(parse_recipe(self.fields)), self.found)
+
+    @property
+    def warning(self) -> str:
+        """What will keep a model of it from being judged; empty if nothing will."""
+        wanted = self.fields.get("evaluation")
+        share = wanted["held_out_fraction"] if isinstance(wanted, dict) else _HELD_OUT[0]
+        return too_few_to_judge(self.found.num_documents, float(str(share)))
 
     @property
     def text(self) -> str:

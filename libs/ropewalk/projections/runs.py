@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.events.moments import moment_of
 from ropewalk.events.run import (
@@ -29,6 +30,7 @@ RunStatus = Literal[
 ]
 STATUSES: tuple[str, ...] = get_args(RunStatus)
 _MAX_NAME, _MAX_DETAIL = 100, 2000  # characters of what somebody else wrote
+_NOT_PROMOTED = frozenset({"rejected", "need_more"})  # the gate knows why
 LIVE: frozenset[str] = frozenset({"submitted", "queued", "running"})
 
 
@@ -148,6 +150,11 @@ def _not_saved(record: Record, stored: Stored[CheckpointSaveFailed]) -> None:
     keep_latest(record, "trouble", stored, f"step {stored.message.step} not saved: {reason}")
 
 
+def _judged(record: Record, stored: Stored[GateDecided]) -> None:
+    _seen(record, stored)
+    keep_latest(record, "gate", stored, cut("; ".join(stored.message.reasons), _MAX_DETAIL))
+
+
 def _ended(record: Record, stored: Stored[Any]) -> None:
     """A run ends once; were there two endings, the later one counts."""
     _seen(record, stored)
@@ -171,6 +178,9 @@ def _ending(message: Message) -> Json:
 def _view(_: str, record: Record) -> Json:
     accepted = held(record, "accepted")
     stage = held(record, "stage", {"stage": "", "status": "running" if accepted else "submitted"})
+    ending = held(record, "ending", {})
+    if ending.get("status") in _NOT_PROMOTED:
+        ending = {**ending, "detail": held(record, "gate", "")}
     return {
         "status": stage["status"],
         "stage": stage["stage"],
@@ -187,13 +197,13 @@ def _view(_: str, record: Record) -> Json:
         "deadline_at": None,
         **held(record, "asked", {}),
         **(accepted or {}),
-        **held(record, "ending", {}),
+        **ending,
     }
 
 
 RUNS = Fold(
     name="runs",
-    version=3,
+    version=4,
     key_of=run_of,
     view=_view,
     steps={
@@ -206,6 +216,7 @@ RUNS = Fold(
         StageStalled: _stalled,
         CheckpointSaved: _saved,
         CheckpointSaveFailed: _not_saved,
+        GateDecided: _judged,
         RunRejected: _ended,
         RunCompleted: _ended,
         RunFailed: _ended,

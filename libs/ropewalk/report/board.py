@@ -61,6 +61,12 @@ _STAGE_OF: Mapping[type[Message], str] = {
     BaselineSealed: "traffic",
     AlarmRaised: "watch",
 }
+_WHOLES: Mapping[str, type[Message]] = {  # what follows the end of a stage and sums it up
+    "ingest": CorpusIngested,
+    "preprocess": DatasetPublished,
+    "search": SearchCompleted,
+    "train": TrainingCompleted,
+}
 _ENDING_OF: Mapping[type[Message], str] = {
     RunRejected: "the recipe was refused: ",
     RunCompleted: "",
@@ -73,7 +79,8 @@ _ENDING_OF: Mapping[type[Message], str] = {
 class Row:
     """One stage on the screen. `share` is what is done of it, None if that cannot be said.
 
-    `began` is when it was started, in seconds since 1970, 0 where the log does not say.
+    `began` is when it was started, in seconds since 1970, 0 where the log does not say. `is_whole`: nothing that sums
+    the stage up is still to come.
     """
 
     status: RowStatus = "waiting"
@@ -81,11 +88,12 @@ class Row:
     share: float | None = None
     seconds: float = 0.0
     began: float = 0.0
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
 class Board:
-    """All rows, what happened to the workers, how the run ended, and the counts that progress is measured by.
+    """All rows, what happened to the workers, how the run ended, the gate's reasons, and the counts of the progress.
 
     `is_recovered`: the run goes on since the incident. `news` is when the last sign of life was stored, in seconds
     since 1970.
@@ -95,6 +103,7 @@ class Board:
     incident: str = ""
     is_recovered: bool = True
     ending: str = ""
+    verdict: str = ""
     news: float = 0.0
     is_accepted: bool = False
     num_checkpoints: int = 0
@@ -126,9 +135,11 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
         case StageStarted(stage=stage) if stage in board.rows:
             row = board.rows[stage]
             note = "" if row.status == "queued" else row.note
+            board = _all_whole(board)
             return board.update(stage, status="running", began=row.began or at, note=note)
         case StageCompleted(stage=stage, seconds=seconds) if stage in board.rows:
-            return board.update(stage, status="done", seconds=seconds, share=1.0)
+            part = {"note": "", "is_whole": False} if stage in _WHOLES else {}
+            return board.update(stage, status="done", seconds=seconds, share=1.0, **part)
         case StageInterrupted(stage=stage, cause=cause) if stage in board.rows:
             return board.update(stage, note=f"{cause}; it is tried again by itself")
         case StageStalled(stage=stage) if stage in board.rows:
@@ -159,12 +170,19 @@ def where(board: Board, now: float) -> str:
 
 def _ended(board: Board, message: Message) -> Board:
     """A stage that was under way when the run ended badly is where it ended."""
-    board = replace(board, ending=f"{_ENDING_OF[type(message)]}{describe(message)}")
+    not_promoted = isinstance(message, RunCompleted) and message.outcome != "promoted"
+    why = f": {board.verdict}" if not_promoted and board.verdict else ""
+    board = replace(_all_whole(board), ending=f"{_ENDING_OF[type(message)]}{describe(message)}{why}")
     if isinstance(message, RunFailed) and message.stage in board.rows:
         return board.update(message.stage, status="failed", note=message.message)
     for stage in [name for name, row in board.rows.items() if row.status in ("queued", "running")]:
         board = board.update(stage, status="failed" if not isinstance(message, RunCompleted) else "done")
     return board
+
+
+def _all_whole(board: Board) -> Board:
+    """Where the log goes on, no stage before is waited for."""
+    return replace(board, rows={name: replace(row, is_whole=True) for name, row in board.rows.items()})
 
 
 def _stepped(board: Board, message: StepMetricsBatch) -> Board:
@@ -193,6 +211,8 @@ def _noted(board: Board, message: Message) -> Board:
         board = replace(board, num_tried=board.num_tried + 1)
     if isinstance(message, TrainingStarted | TrainingProgressed):
         board = replace(board, total_steps=message.total_steps)
+    if isinstance(message, GateDecided):
+        board = replace(board, verdict="; ".join(message.reasons))
     if isinstance(message, CorpusIngested):
         board = replace(board, num_segments=len(message.segments))
     if isinstance(message, SegmentCleaned):
@@ -200,7 +220,8 @@ def _noted(board: Board, message: Message) -> Board:
     note = describe(message)
     if isinstance(message, TrainingProgressed):
         note = _with_time_left(note, message.seconds_left)
-    return board.update(stage, note=note, share=_share(board, stage, message))
+    whole = {"is_whole": True} if isinstance(message, _WHOLES.get(stage, ())) else {}
+    return board.update(stage, note=note, share=_share(board, stage, message), **whole)
 
 
 def _share(board: Board, stage: str, message: Message) -> float | None:

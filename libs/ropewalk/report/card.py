@@ -126,7 +126,10 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportCard:
-    """One page about one run. `reason` says why it ended badly; `recipe_text` is what was asked for, as YAML."""
+    """One page about one run. `reason` says why it ended badly; `recipe_text` is what was asked for, as YAML.
+
+    `prompt` is a beginning that the model can go on.
+    """
 
     run_id: str
     recipe: str
@@ -152,6 +155,7 @@ class ReportCard:
     reason: str = ""
     recipe_text: str = ""
     samples: tuple[Sample, ...] = ()
+    prompt: str = ""
     curl: str = field(default="", repr=False)
 
     def estimate(self, metric: str) -> Estimate | None:

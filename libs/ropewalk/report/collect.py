@@ -52,7 +52,8 @@ from ropewalk.report.traffic import traffic_line
 from ropewalk.runtime.codec import Stored
 
 M = TypeVar("M", bound=Message)
-_PROMPT = "def add("
+_PROMPTS = {"code": "def add("}  # by profile
+_PROSE = "Once upon a time"
 _BADLY: dict[type[Message], str] = {RunFailed: "failed", RunCancelled: "cancelled", RunRejected: "refused"}
 _MOST_RECIPE = 8000  # characters
 
@@ -102,7 +103,8 @@ def collect(evidence: Evidence) -> ReportCard:
         traffic=traffic_line(evidence.requests),
         alarms=alarms,
         num_alarms_over=_num_over(timeline, alarms),
-        curl=curl_line(evidence.openai_url, model) if model else "",
+        prompt=_prompt(accepted),
+        curl=curl_line(evidence.openai_url, model, _prompt(accepted)) if model else "",
     )
 
 
@@ -244,12 +246,18 @@ def awaited_alarms(timeline: Sequence[Stored[Message]]) -> tuple[AlarmRaised, ..
     return tuple(sorted(after or _all(timeline, AlarmRaised), key=lambda alarm: not alarm.signal.startswith("prompt")))
 
 
-def curl_line(openai_url: str, model: str) -> str:
+def _prompt(accepted: RunAccepted | None) -> str:
+    """How a text of the run's kind may begin."""
+    profile = accepted.recipe.get("profile") if accepted else None
+    return _PROMPTS.get(str(profile), _PROSE)
+
+
+def curl_line(openai_url: str, model: str, prompt: str) -> str:
     """What to paste into bash to talk to the model.
 
     The key stays out of it, since a card is made to be shared, and out of curl's arguments, which everybody can read.
     """
-    body = f'{{"model": "{model}", "prompt": "{_PROMPT}", "max_tokens": 32}}'
+    body = f'{{"model": "{model}", "prompt": "{prompt}", "max_tokens": 32}}'
     return (
         f"curl {openai_url}/completions -H 'Content-Type: application/json'"
         f" -H @<(ropewalk status --json | python3 -c 'import json,sys;"

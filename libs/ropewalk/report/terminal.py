@@ -1,6 +1,6 @@
 """The card's summary for a terminal."""
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -15,14 +15,13 @@ _MOST_REMARK = 1000  # characters
 def terminal_card(card: ReportCard) -> Group:
     """Headline, why it ended badly, stages, comparison, key facts; what the run did not come to is left out."""
     head = Text(one_line(headline(card)), style="bold")
-    return Group(
-        Panel(head, title="report card", title_align="left", border_style="cyan"),
-        *([Text(one_line(card.reason, _MOST_REMARK), style="red"), Text()] if card.reason else []),
-        _stages(card),
-        Text(),
-        *([_comparison(card), Text()] if comparison(card) else []),
-        _facts(card),
-    )
+    parts: list[RenderableType] = [Panel(head, title="report card", title_align="left", border_style="cyan")]
+    if card.reason:
+        parts += [Text(one_line(card.reason, _MOST_REMARK), style="red"), Text()]
+    parts += [_stages(card), Text()]
+    if comparison(card):
+        parts += [_comparison(card), Text()]
+    return Group(*parts, _facts(card))
 
 
 def _stages(card: ReportCard) -> Table:

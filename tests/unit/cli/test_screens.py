@@ -123,3 +123,12 @@ def test_where_nothing_runs_it_is_said_what_is_waited_for(is_accepted, words):
         console.print(screen)
 
     assert words in captured.get()
+
+
+def test_plain_screen_sums_a_stage_up_once_when_its_whole_is_known(lines):
+    screen = PlainScreen(quiet=False)
+
+    screen.board(Board().update("ingest", status="done", seconds=4.0, is_whole=False))
+    screen.board(Board().update("ingest", status="done", seconds=4.0, note="475 documents, 9.6 MB"))
+
+    assert [line.partition("] ")[2] for line in lines()] == ["ingest: done in 4.0 s: 475 documents, 9.6 MB"]

@@ -1,7 +1,7 @@
 """What an event says to a person, on one line."""
 
 from ropewalk.client.describe import describe
-from ropewalk.events.data import RecordQuarantined
+from ropewalk.events.data import RecordQuarantined, SegmentCleaned
 from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, Rebaseline
 
 
@@ -18,3 +18,15 @@ def test_alarms_are_told_by_their_ids() -> None:
     cleared = AlarmCleared(run_id="r", alarm_id="code-1-latency-2", model="code", reason="it returned")
     assert describe(cleared) == "code-1-latency-2: it returned"
     assert describe(Rebaseline(run_id="r", model="code", model_version=1, reason="why")) == "code@1: why"
+
+
+def test_why_documents_were_dropped_is_said_in_plain_words_the_commonest_first() -> None:
+    dropped = {"contaminated": 158, "exact_duplicate": 12, "near_duplicate": 3, "too_short": 2, "too_long": 1}
+    cleaned = SegmentCleaned(run_id="r", segment_id="s", num_inputs=241, num_kept=55, num_held_out=10, dropped=dropped)
+    assert describe(cleaned) == (
+        "55 of 241 documents kept, 10 held out; dropped: 158 because they quote held-out ones, "
+        "12 because they repeat others, 3 because they nearly repeat others, 3 for other reasons"
+    )
+    assert describe(cleaned.model_copy(update={"dropped": {}})) == "55 of 241 documents kept, 10 held out"
+    odd = describe(cleaned.model_copy(update={"dropped": {"too_short": 2, "a\nb": 1}}))
+    assert odd.endswith("held out; dropped: 2 too short, 1 a\\nb")

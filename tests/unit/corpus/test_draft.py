@@ -110,3 +110,28 @@ def test_a_file_is_as_good_as_a_folder_and_names_are_those_of_recipes(data: Path
     (data / "a.txt").write_text(WORDS * 400)
     assert draft_recipe(data / "a.txt").found.num_documents == 1
     assert [name_of(Path(name)) for name in ("Größe", "漢字", "a" * 99)] == ["gr-e", "custom", "a" * 40]
+
+
+def test_too_few_documents_to_be_judged_are_named_by_init_and_by_the_dry_run(
+    data: Path, init: Callable[..., Result]
+) -> None:
+    for number in range(25):
+        (data / f"{number}.md").write_text(f"# {number}\n" + WORDS * 200)
+
+    done = init(data)
+    dry = CliRunner().invoke(app, ["submit", "my-notes-2026.yaml", "--dry-run"])
+
+    for answer in (done, dry):
+        words = " ".join(answer.output.split())
+        assert answer.exit_code == 0, words
+        assert "of 25 about 5 will be held out and the gate needs 20" in words
+        assert "have at least 100 documents" in words
+    assert "data that repeats itself gives fewer" in " ".join(dry.output.split())
+
+
+def test_enough_documents_are_not_warned_of(data: Path, init: Callable[..., Result]) -> None:
+    for number in range(120):
+        (data / f"{number}.md").write_text(f"# {number}\n" + WORDS * 40)
+
+    assert "too few documents" not in init(data).output
+    assert "too few documents" not in CliRunner().invoke(app, ["submit", "my-notes-2026.yaml", "--dry-run"]).output

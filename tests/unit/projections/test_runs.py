@@ -3,6 +3,7 @@
 import pytest
 
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -123,3 +124,35 @@ def test_a_run_in_line_says_what_it_waits_for_until_it_begins(log, cpus, capacit
 def test_a_deadline_beyond_the_calendar_ends_no_projection(log, deadline_unix):
     accepted = ACCEPTED.model_copy(update={"deadline_unix": deadline_unix})
     assert summary_after(log, SUBMITTED, accepted).deadline_at is not None
+
+
+@pytest.mark.parametrize("outcome", ["need_more", "rejected"])
+def test_run_that_was_not_promoted_has_the_reasons_of_the_gate(log, outcome):
+    reason = "only 5 held-out files were scored and the gate needs 20, so 15 are missing: add sources"
+    completed = RunCompleted(run_id="a", outcome=outcome)
+
+    assert summary_after(log, SUBMITTED, ACCEPTED, gate(reason), completed).detail == reason
+    assert summary_after(log, SUBMITTED, ACCEPTED, completed).detail == ""
+    assert summary_after(log, SUBMITTED, ACCEPTED, gate("x" * 9999), completed).detail.startswith("xxx")
+    assert len(summary_after(log, SUBMITTED, ACCEPTED, gate("x" * 9999), completed).detail) < 2100
+
+
+def test_promoted_run_and_a_running_one_need_no_reasons(log):
+    promoted = RunCompleted(run_id="a", outcome="promoted", model="m", model_version=1)
+
+    assert summary_after(log, SUBMITTED, ACCEPTED, gate("it is better"), promoted).detail == ""
+    assert summary_after(log, SUBMITTED, ACCEPTED, gate("it is better")).detail == ""
+
+
+def gate(reason):
+    gain = Estimate(metric="m", value=0.1, lower=0.0, upper=0.2, level=0.95, num_items=5, method="bootstrap")
+    return GateDecided(
+        run_id="a",
+        checkpoint_id="c",
+        export_uri="e",
+        evaluation_uri="v",
+        decision="need_more",
+        reasons=(reason,),
+        baseline="unigram",
+        comparison=gain,
+    )

@@ -3,17 +3,26 @@
 import pytest
 
 from ropewalk.events.base import Message
-from ropewalk.events.data import CorpusIngested, SegmentCleaned, SegmentRef
+from ropewalk.events.data import CorpusIngested, SegmentCleaned, SegmentIngested, SegmentRef
+from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
     RunCompleted,
     RunFailed,
     RunRejected,
+    StageCompleted,
     StageQueued,
     StageStarted,
 )
-from ropewalk.events.training import StepMetrics, StepMetricsBatch, TrainingStarted
+from ropewalk.events.training import (
+    SearchCompleted,
+    StepMetrics,
+    StepMetricsBatch,
+    TrainingCompleted,
+    TrainingStarted,
+    TrialCompleted,
+)
 from ropewalk.report.board import Board, after
 
 RUN = "r"
@@ -98,3 +107,62 @@ def test_the_share_of_the_preprocessing_is_its_cleaned_segments() -> None:
     corpus = CorpusIngested(run_id=RUN, segments=(segment,) * 4, num_documents=4, num_bytes=4, num_quarantined=0)
     cleaned = SegmentCleaned(run_id=RUN, segment_id="s", num_inputs=1, num_kept=1, num_held_out=0, dropped={})
     assert board_after(corpus, began("preprocess"), cleaned).rows["preprocess"].share == 0.25
+
+
+def test_a_stage_that_is_done_says_the_whole_and_not_its_last_part() -> None:
+    segment = SegmentRef(segment_id="s", uri="u", num_documents=98, num_bytes=1_600_000)
+    part = SegmentIngested(run_id=RUN, source_id="a", segment=segment)
+    whole = CorpusIngested(run_id=RUN, segments=(segment,), num_documents=475, num_bytes=9_600_000, num_quarantined=0)
+    done = StageCompleted(run_id=RUN, stage="ingest", epoch=1, seconds=4.0)
+
+    waiting = board_after(began("ingest"), part, done).rows["ingest"]
+    row = board_after(began("ingest"), part, done, whole).rows["ingest"]
+
+    assert (waiting.status, waiting.note, waiting.is_whole) == ("done", "", False)
+    assert (row.status, row.note, row.is_whole) == ("done", "475 documents, 9.6 MB, 0 set aside", True)
+    assert board_after(began("ingest"), part, done, began("preprocess")).rows["ingest"].is_whole
+
+
+def test_a_search_and_a_training_that_are_done_say_what_came_of_them() -> None:
+    trial = TrialCompleted(
+        run_id=RUN, trial=2, status="pruned", params={"lr_scale": 4.0}, loss=4.9, num_steps=8, seconds=1.0
+    )
+    searched = SearchCompleted(run_id=RUN, num_trials=3, params={"lr_scale": 1.0}, loss=4.05)
+    over = StageCompleted(run_id=RUN, stage="search", epoch=1, seconds=4.0)
+    assert board_after(began("search"), trial, over, searched).rows["search"].note == "best of 3: lr_scale 1"
+
+    step = StepMetrics(
+        time_unix=0.0,
+        attempt=1,
+        step=1783,
+        loss=2.0,
+        grad_norm=1.0,
+        lr=0.1,
+        tokens=10,
+        step_s=0.1,
+        data_s=0.0,
+        checkpoint_s=0.0,
+    )
+    trained = TrainingCompleted(
+        run_id=RUN, checkpoint_id="c", uri="u", step=1800, loss=2.0, tokens=18_000, seconds=180.0
+    )
+    over = StageCompleted(run_id=RUN, stage="train", epoch=1, seconds=4.0)
+    late = StepMetricsBatch(run_id=RUN, rows=(step,))
+    assert board_after(began("train"), over, trained, late).rows["train"].note.startswith("step 1800, ")
+
+
+def test_a_run_that_was_not_promoted_ends_with_the_reasons_of_the_gate() -> None:
+    gain = Estimate(metric="m", value=0.1, lower=0.0, upper=0.2, level=0.95, num_items=5, method="bootstrap")
+    decided = GateDecided(
+        run_id=RUN,
+        checkpoint_id="c",
+        export_uri="e",
+        evaluation_uri="v",
+        decision="need_more",
+        reasons=("only 5 held-out files were scored",),
+        baseline="unigram",
+        comparison=gain,
+    )
+    ended = board_after(decided, RunCompleted(run_id=RUN, outcome="need_more"))
+    assert ended.ending == "need_more: only 5 held-out files were scored"
+    assert board_after(decided, RunCompleted(run_id=RUN, outcome="promoted")).ending == "promoted"

@@ -1,5 +1,7 @@
 """The card's numbers follow from the log, and from nothing else."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
@@ -202,3 +204,15 @@ def test_failed_run_has_its_reason_the_time_of_the_stage_and_nothing_of_what_it_
     assert f"preprocess: {reason}" in captured.get()
     assert "bits per byte" not in captured.get()
     assert "Bits per byte on held-out files" not in render_html(card)
+
+
+def test_prompt_of_the_curl_line_is_of_the_kind_that_the_model_learned(demo_evidence):
+    prose = [
+        replace(item, message=item.message.model_copy(update={"recipe": {**item.message.recipe, "profile": "prose"}}))
+        if item.message.name == "accepted"
+        else item
+        for item in demo_evidence.timeline
+    ]
+
+    assert '"prompt": "def add("' in collect(demo_evidence).curl
+    assert '"prompt": "Once upon a time"' in collect(replace(demo_evidence, timeline=prose)).curl

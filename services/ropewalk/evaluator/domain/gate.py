@@ -10,9 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
 from ropewalk.events.evaluation import Estimate
 
-MIN_CLUSTERS = 20
+MIN_CLUSTERS = DOCUMENTS_TO_JUDGE
 _BY_CHANCE = 0.05
 _TOY = (
     "this is the gate of a toy (evaluation.gate): a first model need only beat the token unigram, not the best n-gram, "

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE, LEAST_SHARE
 from ropewalk.corpus.sketch import NUM_HASHES, Sketches
 
 _KEY = b"ropewalk held-out split 2"
-_WANTED = 20  # fewer give no useful interval
 _LARGE_SHARE = 0.2
 
 
@@ -44,7 +44,7 @@ def choose_held_out(keys: Sequence[str], fraction: float, registered: frozenset[
     small = [key for key, size in sizes.items() if size == 1 or size <= _LARGE_SHARE * len(keys)]
     free = sorted(set(small or sizes) - chosen, key=_draw)
     below = sum(_draw(key) < fraction for key in free)
-    wanted = max(1, min(_WANTED, len(sizes) // 5)) - len(chosen)
+    wanted = max(1, min(DOCUMENTS_TO_JUDGE, int(LEAST_SHARE * len(sizes)))) - len(chosen)
     return chosen | set(free[: max(below, wanted, 0)])
 
 
