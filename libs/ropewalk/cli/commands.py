@@ -4,6 +4,7 @@ Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does n
 """
 
 import logging
+import os
 import sys
 
 from ropewalk.cli import (
@@ -34,6 +35,7 @@ from ropewalk.cli.terminal import LogLines, complain
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.ledger import LedgerError
 from ropewalk.drills.errors import DrillError
+from ropewalk.events.foreign import quoted
 from ropewalk.local.errors import LocalError
 from ropewalk.recipes.recipe import RecipeError
 from ropewalk.runtime.errors import RopewalkError
@@ -70,7 +72,6 @@ _KNOWN = (
     LocalError,
     ManifestError,
     ObjectNotFoundError,
-    OSError,
     RecipeError,
     RopewalkError,
 )
@@ -87,9 +88,19 @@ def run() -> None:
         for violation in error.violations:
             complain(f"ropewalk: {violation}")
         sys.exit(USAGE)
+    except OSError as error:
+        complain(f"ropewalk: {_of_the_system(error)}")
+        sys.exit(USAGE)
     except _KNOWN as error:
         complain(f"ropewalk: {error}")
         sys.exit(USAGE)
     except KeyboardInterrupt:
         complain("ropewalk: interrupted", style="yellow")
         sys.exit(INTERRUPTED)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system refused, without its number."""
+    if error.strerror is None or not error.filename:
+        return error.strerror or str(error)
+    return f"{quoted(os.fsdecode(error.filename))} cannot be used: {error.strerror}"

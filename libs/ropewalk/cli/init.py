@@ -11,6 +11,7 @@ from ropewalk.cli.terminal import complain, console, done, print_json, say, titl
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.draft import Draft, draft_recipe
 from ropewalk.events.foreign import quoted
+from ropewalk.recipes.recipe import RecipeError
 
 
 @app.command()
@@ -35,13 +36,14 @@ def init(
     file = out or Path(f"{draft.fields['name']}.yaml")
     if file.exists():
         raise ClientError(f"{quoted(str(file))} exists already: choose another name with --out")
+    if draft.shortfalls:
+        _show_found(draft, as_json=as_json)
+        raise RecipeError(draft.shortfalls)
     file.write_text(draft.text, encoding="utf-8")
     if as_json:
         print_json({"file": str(file), "recipe": draft.fields, "why": draft.why, "warning": draft.warning})
         return
     _show_found(draft, as_json=False)
-    for shortfall in draft.shortfalls:
-        complain(shortfall, style="yellow")
     if draft.warning:
         complain(draft.warning, style="yellow")
     done(f"{file} is the recipe")

@@ -12,9 +12,10 @@ from ropewalk.cli.app import AsJson, StateDir, app, settings_of
 from ropewalk.cli.models import known_versions
 from ropewalk.cli.terminal import complain, errors, print_json, say
 from ropewalk.client import ClientSettings
+from ropewalk.client.blocking import call
 from ropewalk.client.endpoints import stream_chat, stream_completion
 from ropewalk.client.errors import ClientError, RefusedError
-from ropewalk.client.models import newest_promoted
+from ropewalk.client.models import answering, learned_to_talk, newest_promoted
 from ropewalk.events.foreign import several_lines
 
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens to generate.")]
@@ -22,6 +23,8 @@ Temperature = Annotated[float, typer.Option(min=0.0, max=2.0, help="0 always tak
 Model = Annotated[str, typer.Option(help="Model name (default: the one promoted last).", show_default=False)]
 Pieces = AsyncIterator[str]
 _ANEW = "/new"
+_ANY = "`ropewalk submit python-stdlib` trains and promotes one"
+_TALKERS = "`ropewalk init FOLDER` writes a recipe that teaches a model the conversations of a folder"
 
 
 @app.command()
@@ -40,10 +43,12 @@ def complete(
     settings = settings_of(state_dir)
     name = model or newest_model(settings)
     request = {"model": name, "prompt": prompt, "max_tokens": max_tokens, "temperature": temperature}
-    if not as_json:
+
+    def begin() -> None:
         errors.print(f"{name} goes on:", style="dim")
         _write(prompt)
-    text = asyncio.run(_told(stream_completion(settings, request), silent=as_json))
+
+    text = asyncio.run(_told(stream_completion(settings, request), silent=as_json, begin=begin))
     if as_json:
         print_json({"model": name, "prompt": prompt, "completion": text})
 
@@ -62,9 +67,12 @@ def chat(
     Example: ropewalk chat --model assistant
     """
     settings = settings_of(state_dir)
-    name = model or newest_model(settings)
+    name = model or newest_model(settings, _TALKERS)
+    version = answering(known_versions(settings), name)
     request = {"model": name, "max_tokens": max_tokens, "temperature": temperature}
     beginning = [{"role": "system", "content": system}] if system else []
+    if not call(lambda client: learned_to_talk(client, version), settings):
+        complain(f"{name} learned no conversations, so it goes on with what you write: {_TALKERS}", style="yellow")
     if not as_json:
         say(f"talking to {name}; a line is a turn, Ctrl-D ends, {_ANEW} begins anew", style="dim")
 
@@ -93,11 +101,11 @@ def converse(
     return messages
 
 
-def newest_model(settings: ClientSettings) -> str:
-    """The version that was promoted last and answers. Raises ClientError if there is none."""
+def newest_model(settings: ClientSettings, remedy: str = _ANY) -> str:
+    """The version that was promoted last and answers. Raises ClientError with the remedy if there is none."""
     newest = newest_promoted(known_versions(settings))
     if newest is None:
-        raise ClientError("no model is in production yet: `ropewalk submit python-stdlib` trains and promotes one")
+        raise ClientError(f"no model is in production yet: {remedy}")
     return newest.full_name
 
 
@@ -116,10 +124,12 @@ def _lines(*, prompted: bool) -> Callable[[], str | None]:
     return next_line
 
 
-async def _told(pieces: Pieces, *, silent: bool) -> str:
-    """The whole text; what has come so far is on the terminal at once."""
-    parts = []
+async def _told(pieces: Pieces, *, silent: bool, begin: Callable[[], None] = lambda: None) -> str:
+    """The whole text; what has come so far is on the terminal at once, after `begin`: a refusal begins nothing."""
+    parts: list[str] = []
     async for piece in pieces:
+        if not parts and not silent:
+            begin()
         parts.append(piece)
         if not silent:
             _write(piece)

@@ -11,15 +11,18 @@ from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout
 from ropewalk.cli.status_view import endpoints_view, moved_sentence, show_status, status_mark
-from ropewalk.cli.terminal import console, done, print_json, say
+from ropewalk.cli.terminal import complain, console, done, print_json, say
 from ropewalk.events.foreign import one_line, several_lines
 from ropewalk.local.errors import UnknownProcessError
+from ropewalk.local.layout import Layout
+from ropewalk.local.lock import holder
 from ropewalk.local.logfiles import new_text, tail_lines
 from ropewalk.local.names import PROCESSES, SUPERVISOR
 from ropewalk.local.stack import bring_up, is_up, measure, running_state, take_down
 from ropewalk.local.state import StackState
 
 _FOLLOW_S = 0.25
+INTERRUPTED = 130
 
 
 @app.command()
@@ -32,12 +35,8 @@ def up(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     was_up = is_up(place)
     if was_up:
         state, note = running_state(place), "the stack is already running"
-    elif as_json or not console.is_terminal:
-        state, note = bring_up(place, lambda _: None), "the stack is ready"
     else:
-        with Live(console=console, refresh_per_second=8, transient=True) as live:
-            state = bring_up(place, lambda state: live.update(starting_view(state)))
-        note = "the stack is ready"
+        state, note = _started(place, is_shown=console.is_terminal and not as_json), "the stack is ready"
     if as_json:
         print_json(state.model_dump(mode="json"))
         return
@@ -104,6 +103,19 @@ def logs(
             sys.stdout.flush()
             position = end
         time.sleep(_FOLLOW_S)
+
+
+def _started(place: Layout, *, is_shown: bool) -> StackState:
+    """The stack that was started. Ctrl-C ends the waiting, not the start, and says so."""
+    try:
+        if not is_shown:
+            return bring_up(place, lambda _: None)
+        with Live(console=console, refresh_per_second=8, transient=True) as live:
+            return bring_up(place, lambda state: live.update(starting_view(state)))
+    except KeyboardInterrupt:
+        goes_on = "the stack goes on starting: `ropewalk status` shows it, `ropewalk down` stops it"
+        complain(goes_on if holder(place) else "interrupted before the stack began to start", style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def starting_view(state: StackState) -> Table:

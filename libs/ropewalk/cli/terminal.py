@@ -102,7 +102,8 @@ class Listing:
         self._numbers = {one_line(name) for name in numbers}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._table() if self._needs(options.max_width) <= options.max_width else self._blocks()
+        fits = not self._rows or self._needs(options.max_width) <= options.max_width
+        yield self._table() if fits else self._blocks()
 
     def _needs(self, width: int) -> int:
         """Columns of the terminal that a table takes, its last column no wider than what can still be read."""

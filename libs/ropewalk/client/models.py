@@ -56,11 +56,43 @@ def newest_promoted(versions: list[ModelVersion]) -> ModelVersion | None:
 
 def chosen(versions: list[ModelVersion], name: str) -> list[ModelVersion]:
     """The versions that a user's word means: `code@3`, an alias `code:canary`, or all of `code`. Raises ClientError."""
-    found = [each for each in versions if name in (each.full_name, each.model, *each.names)]
+    found = [each for each in versions if name in (each.full_name, each.model, *_aliases(each))]
     if not found:
-        known = ", ".join(each.full_name for each in versions[-10:]) or "none was deployed yet"
-        raise ClientError(f"there is no model {quoted(name)}: {known}")
+        raise ClientError(f"there is no model {quoted(name)}; models: {_known(versions)}")
     return found
+
+
+def answering(versions: list[ModelVersion], name: str) -> ModelVersion:
+    """The version that the endpoint takes for a name. Raises ClientError."""
+    found = next((each for each in versions if each.answers and name in (each.full_name, *_aliases(each))), None)
+    if found is None:
+        raise ClientError(f"no model answers as {quoted(name)}; models: {_known(versions)}")
+    return found
+
+
+def _aliases(version: ModelVersion) -> tuple[str, ...]:
+    """Its names besides the full one, with the long form of the one in production."""
+    long = (f"{version.model}:{PRODUCTION}",) if version.model in version.names else ()
+    return (*version.names, *long)
+
+
+def _known(versions: list[ModelVersion]) -> str:
+    """Those that answer, and that there are others."""
+    there = [each.full_name for each in versions if each.answers]
+    retired = len(versions) - len(there)
+    more = f" ({retired} retired: `ropewalk models list --all`)" if retired else ""
+    return (", ".join(there[-10:]) or "none answers") + more
+
+
+async def learned_to_talk(client: Client, version: ModelVersion) -> bool:
+    """Whether a version was trained on conversations, or began with a model of which we do not know it."""
+    accepted = await client.accepted(version.run_id)
+    if accepted is None or accepted.recipe.get("base_model"):
+        return True
+    sources = accepted.recipe.get("sources")
+    return isinstance(sources, list) and any(
+        isinstance(each, dict) and each.get("format") == "chat" for each in sources
+    )
 
 
 async def retire(client: Client, version: ModelVersion) -> None:

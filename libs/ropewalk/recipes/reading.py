@@ -25,6 +25,7 @@ MAX_DEPTH = 16  # a recipe has four levels
 MAX_VALUES = 20_000
 _TEXT = "tag:yaml.org,2002:str"
 _MAX_NUMBER = 300  # characters
+_PLACE = re.compile(r'in "<(byte|unicode) string>", ')  # what YAML calls a file that was read before it was parsed
 _OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")  # octal, and base 60 as in 1:30
 
 
@@ -52,7 +53,7 @@ def read_recipe_file(path: Path) -> dict[str, JsonValue]:
         _check_bounds(body)
         fields = yaml.load(body, Loader=_UniqueKeys)
     except (yaml.YAMLError, ValueError) as error:
-        reason = one_line(" ".join(str(error).split()), 400)
+        reason = one_line(_PLACE.sub("at ", " ".join(str(error).split())), 400)
         raise RecipeError((f"{name} is not a YAML recipe: {reason}",)) from None
     if not isinstance(fields, dict):
         kind = {list: "a list", str: "a text", type(None): "nothing"}.get(type(fields), type(fields).__name__)

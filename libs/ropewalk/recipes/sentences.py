@@ -10,6 +10,7 @@ from ropewalk.events.foreign import cut, quoted
 
 MAX_VIOLATIONS = 20
 _MAX_SENTENCE = 800
+_NAMES = "a name has 1 to 40 lower-case letters, digits, - and _, for example `my-notes`"
 _REMEDIES = {
     "licence": "say under which licence the text may be used, for example `licence: LicenseRef-private` or `MIT`",
     "path": "name a file or folder",
@@ -48,6 +49,8 @@ def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
             return _unknown(location, item["input"], model)
         case "missing":
             return f"field {field!r} is missing: {_REMEDIES.get(str(location[-1]), 'add it to the recipe')}"
+        case "string_pattern_mismatch":
+            return f"field {quoted(field)} has the value {quoted(item['input'])}: {_NAMES}"
         case "value_error":
             return f"{field}: {message}"
         case _:

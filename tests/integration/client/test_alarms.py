@@ -152,5 +152,5 @@ async def test_the_command_lists_asks_and_refuses_with_one_sentence(client, nats
     code, done, _ = await ropewalk("rebaseline", "code-1-latency-2", "--reason", "new disk")
     assert (code, "latency of code@1" in done) == (0, True)
     code, _, sentence = await ropewalk("rebaseline", "code@7")
-    assert (code, "there is no model 'code@7': code@1" in sentence) == (2, True)
+    assert (code, "there is no model 'code@7'; models: code@1" in sentence) == (2, True)
     assert "Traceback" not in sentence

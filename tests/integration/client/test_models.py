@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from ropewalk.cli.commands import app
 from ropewalk.client import Client, ClientSettings
+from ropewalk.events.run import RunAccepted
 from ropewalk.events.serving import ModelDeployed, ModelRetired, RetireModel, TrafficShifted
 
 Ropewalk = Callable[..., Result]
@@ -31,7 +32,10 @@ def endpoint() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def do_POST(self) -> None:
             asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             body = b'data: {"choices": [{"text": "a, b\\u001b[2J"}]}\n\ndata: [DONE]\n\n'
-            self.send_response(200)
+            is_known = asked[-1]["model"] != "nope"
+            if not is_known:
+                body = b'{"error": {"message": "there is no model nope"}}'
+            self.send_response(200 if is_known else 404)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -110,6 +114,37 @@ def test_complete_asks_the_model_that_was_promoted_last_and_says_which(
     assert [asked["model"] for asked in endpoint[1]] == ["ant@1", "ant@1"]
     assert "def add(a, b\\x1b[2J\n" in as_text.stdout
     assert "ant@1" in as_text.output + capfd.readouterr().err
+
+
+def test_a_refused_completion_announces_nothing(ropewalk: Ropewalk, capfd: pytest.CaptureFixture[str]) -> None:
+    refused = ropewalk("complete", "hi", "--model", "nope")
+    assert "there is no model nope" in str(refused.exception)
+    assert (refused.output, *capfd.readouterr()) == ("", "", "")
+
+
+def test_a_model_that_learned_no_conversations_is_said_to_and_what_would_help(
+    ropewalk: Ropewalk, settings: ClientSettings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = str(ropewalk("chat").exception)
+    assert "no model is in production yet" in before
+    assert "python-stdlib" not in before
+    in_production(settings, "ant", "talker")
+    recipes: dict[str, dict[str, Any]] = {
+        "run-ant": {"sources": [{"path": "/x", "format": "auto"}]},
+        "run-talker": {"sources": [{"path": "/x", "format": "chat"}]},
+    }
+
+    async def accept() -> None:
+        async with await Client.connect(settings) as client:
+            for run_id, recipe in recipes.items():
+                await client.bus.publish(RunAccepted(run_id=run_id, recipe=recipe, recipe_sha256="h"))
+
+    asyncio.run(accept())
+    capfd.readouterr()
+    said = {name: ropewalk("chat", "--model", name).output + capfd.readouterr().err for name in ("ant", "talker")}
+    assert "ant learned no conversations" in " ".join(said["ant"].split())
+    assert "learned no" not in said["talker"]
+    assert "no model answers as 'nope'; models: ant@1, talker@1" in str(ropewalk("chat", "--model", "nope").exception)
 
 
 def test_models_are_listed_shown_and_retired_when_serving_has_done_so(

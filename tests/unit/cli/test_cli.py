@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from ropewalk.cli import commands as entry
+from ropewalk.cli import stack
 from ropewalk.cli.app import app
 from ropewalk.cli.durations import seconds_of
 from ropewalk.cli.status_view import endpoints_view, moved_sentence
@@ -158,6 +159,60 @@ def test_wrong_use_ends_with_one_sentence_and_exit_code_two(ropewalk, arguments,
     assert code == entry.USAGE
     assert sentence in " ".join(error.split())
     assert "Traceback" not in output + error
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("name: [1", "at line 1, column"),
+        ("name: a: b", "at line 1, column"),
+        ("name: \x01", "at position"),
+        ("base: python-stdlib\nname: My Notes", "'My Notes': a name has 1 to 40 lower-case letters"),
+        ("base: python-stdlib\npromotion: {model: Ö}", "'Ö': a name has 1 to 40 lower-case letters"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_told_in_words(ropewalk, tmp_path, content, sentence):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(content)
+    code, _, error = ropewalk("submit", str(recipe), "--dry-run")
+    assert code == entry.USAGE
+    assert sentence in " ".join(error.split())
+    assert "string>" not in error
+    assert "[a-z" not in error
+
+
+def test_a_file_that_cannot_be_written_is_told_without_a_number(ropewalk, tmp_path):
+    for number in range(60):
+        (tmp_path / f"{number}.txt").write_text(f"document {number} has some words\n" * 200)
+    code, _, error = ropewalk("init", str(tmp_path), "--out", "/nonexistent/x.yaml")
+    assert code == entry.USAGE
+    assert "'/nonexistent/x.yaml' cannot be used: No such file or directory" in error
+    assert "Errno" not in error
+
+
+def test_names_and_what_is_said_of_them_are_apart(ropewalk):
+    _, listed, _ = ropewalk("drill", "list")
+    assert "duplicate-everything " in listed
+
+
+def test_ctrl_c_while_the_stack_starts_says_that_it_goes_on(tmp_path, monkeypatch, capsys):
+    place = layout_of(tmp_path / "state")
+    place.create()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stack, "bring_up", interrupted)
+    monkeypatch.setenv("COLUMNS", "200")
+    holding = [sys.executable, "-c", HOLD, str(place.state_dir)]
+    with subprocess.Popen(holding, stdout=subprocess.PIPE) as supervisor:
+        try:
+            assert supervisor.stdout.readline() == b"held\n"
+            outcome = CliRunner().invoke(app, ["up", "--state-dir", str(place.state_dir)])
+        finally:
+            supervisor.kill()
+    assert outcome.exit_code == 130
+    assert "goes on starting" in outcome.output + capsys.readouterr().err
 
 
 def test_a_demo_that_cannot_begin_leaves_a_running_stack_alone(ropewalk, tmp_path):

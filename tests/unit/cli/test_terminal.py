@@ -67,6 +67,11 @@ def test_what_stands_in_a_cell_cannot_begin_a_row(text: str) -> None:
     assert len(shown(Listing(("a", "b"), [(text, "1")])).splitlines()) == 2
 
 
+@pytest.mark.parametrize("width", [20, 200])
+def test_a_table_without_rows_has_its_heading(width: int) -> None:
+    assert shown(Listing(("alarm", "state", "since", "what it is about"), []), width).split()[:2] == ["alarm", "state"]
+
+
 def test_a_completion_keeps_its_lines_and_tabs() -> None:
     assert several_lines("def f():\n\treturn 1\n") == "def f():\n\treturn 1\n"
     assert several_lines("a\x1b[2Jb\r\n") == "a\\x1b[2Jb\\r\n"
@@ -165,6 +170,12 @@ def test_dead_letters_show_id_and_reason_on_every_terminal(width: int) -> None:
     assert "170142" in text
     assert "missing" in text
     assert all(len(line) <= width for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", ["id", "ce-correlationid", "retried message_time"])
+def test_a_field_and_its_value_are_apart(name: str, printed: io.StringIO) -> None:
+    dead._print_field(name, "notes1")
+    assert printed.getvalue().rstrip("\n").endswith(" notes1")
 
 
 @pytest.mark.parametrize("licence", ["[/red]", ":x:", "\x1b[31mred", "one\ntwo"])

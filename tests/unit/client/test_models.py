@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from ropewalk.client.errors import ClientError
-from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
+from ropewalk.client.models import ModelVersion, answering, chosen, newest_promoted, versions_of
 from ropewalk.events.base import Message
 from ropewalk.events.serving import ModelDeployed, ModelRetired, TrafficShifted
 from ropewalk.projections.projector import Projector
@@ -90,5 +90,15 @@ def test_a_word_means_a_version_an_alias_or_all_of_a_model(log: Log) -> None:
     assert [each.version for each in chosen(found, "ant@2")] == [2]
     assert [each.version for each in chosen(found, "ant:canary")] == [2]
     assert [each.version for each in chosen(found, "ant")] == [1, 2]
-    with pytest.raises(ClientError, match=r"there is no model 'bee\\x1b': ant@1, ant@2"):
+    assert [each.version for each in chosen(found, "ant:production")] == [1]
+    with pytest.raises(ClientError, match=r"there is no model 'bee\\x1b'; models: ant@1, ant@2$"):
         chosen(found, "bee\x1b")
+
+
+def test_one_answers_under_a_name_and_retired_ones_are_not_named_as_there(log: Log) -> None:
+    facts = [deployed("ant", 1), shifted("ant", 1), deployed("ant", 2), shifted("ant", 2), retired("ant", 1)]
+    found = versions(log, *facts)
+    assert [answering(found, name).version for name in ("ant", "ant:production", "ant@2")] == [2, 2, 2]
+    for name in ("ant@1", "ant:canary", "bee"):
+        with pytest.raises(ClientError, match=rf"as '{name}'; models: ant@2 \(1 retired: `ropewalk models list --all`"):
+            answering(found, name)

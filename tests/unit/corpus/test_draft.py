@@ -97,7 +97,10 @@ def test_nothing_to_read_a_wrong_name_and_an_existing_file_are_said_in_a_sentenc
 
 def test_too_little_data_is_said_when_the_recipe_is_written(data: Path, init: Callable[..., Result]) -> None:
     (data / "a.txt").write_text("few words")
-    assert "a single document" in " ".join(init(data).output.split())
+    refused = init(data)
+    assert "a single document" in str(refused.exception)
+    assert "is the recipe" not in refused.output
+    assert not list(Path().iterdir())
 
 
 def test_a_name_that_is_not_utf8_is_said_with_the_remedy(tmp_path: Path, init: Callable[..., Result]) -> None:
