@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import httpx
 import lz4.frame
+import psutil
 import pytest
 import zstandard
 
@@ -170,6 +171,33 @@ def test_limits_win_over_the_writer_too(interface):
 def test_an_answer_has_a_size(interface):
     answer = ask(interface, "SELECT randomString(1000) FROM numbers(1000000)", max_result_bytes="0")
     assert answer.headers["x-clickhouse-exception-code"] in ("396", "241")
+
+
+def test_clients_that_do_not_read_their_large_answers_hold_little_memory(interface):
+    query = urlencode({"query": "SELECT randomPrintableASCII(1000) FROM numbers(100000)"})  # 100 MB
+    process, peak, links = psutil.Process(), 0, []
+    before = process.memory_info().rss
+    for user, password in [interface.reader, interface.writer] * 10:
+        head = f"GET /?{query} HTTP/1.1\r\nHost: x\r\nX-ClickHouse-User: {user}\r\nX-ClickHouse-Key: {password}\r\n\r\n"
+        links.append(socket.create_connection(("127.0.0.1", interface.port), 10))
+        links[-1].sendall(head.encode())
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline:
+        peak = max(peak, process.memory_info().rss - before)
+        time.sleep(0.02)
+    for link in links:
+        link.close()
+    assert peak < 800 << 20, f"{peak >> 20} MB"
+
+
+def test_large_answers_arrive_whole_and_a_lowered_limit_still_holds(interface):
+    sql = "SELECT number, repeat('x', 1000) FROM numbers(60000)"
+    answer = ask(interface, sql)
+    assert (len(answer.content), answer.text.count("\n")) == (int(answer.headers["content-length"]), 60_000)
+    assert answer.text.splitlines()[-1] == "59999\t" + "x" * 1000
+    assert ask(interface, sql, max_result_bytes="1000").headers["x-clickhouse-exception-code"] == "396"
+    cut = ask(interface, sql, result_overflow_mode="break", max_result_bytes="40000000")
+    assert 30_000_000 < len(cut.content) < 61_000_000
 
 
 def test_errors_of_the_engine_are_cut_and_on_one_line(interface):

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import IO
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ropewalk.monitor.adapters.accounts import AUTHENTICATION_FAILED, REQUIRED_PASSWORD, Account, account_of
+from ropewalk.monitor.adapters.answers import PIECE_BYTES, Makers, kept, pieces
 from ropewalk.monitor.adapters.embedded import Answer, Engine, EngineError, Statement
 from ropewalk.monitor.adapters.http_request import (
     READER_BYTES,
@@ -47,7 +48,6 @@ _STATUS = (
 )
 _CONTENT_TYPES = {"JSON": "application/json; charset=UTF-8", "CSV": "text/csv; charset=UTF-8"}
 _OWN_NAMES = ["127.0.0.1", "localhost"]
-_PIECE_BYTES = 256 * 1024
 _TAKING_S = 60.0  # a client that has not taken its answer by then is closed: it holds memory and a slot
 
 
@@ -57,7 +57,8 @@ class _Result:
 
     statement: Statement
     answer: Answer
-    body: bytes
+    body: bytes | IO[bytes]
+    num_bytes: int
     encoding: str = ""
 
 
@@ -69,6 +70,7 @@ class Facade:
         self._engine = engine
         self._runner = Runner(engine)
         self._accounts = accounts
+        self._makers = Makers()
 
     def app(self) -> Starlette:
         """The ASGI application. Who lets anonymous readers in must be asked by its own name, or a web page whose
@@ -114,13 +116,17 @@ class Facade:
         """In a thread. Raises EngineError, ForbiddenError."""
         statement = statement_of(heard, read_only=account.read_only)
         if not statement.raw.strip():
-            return _Result(statement, Answer(), b"Ok.\n")
+            return _Result(statement, Answer(), b"Ok.\n", 4)
         if statement.read_only:
             sql = statement.raw.decode("utf-8", "replace")
             check_read(sql, statement.parameters)
             check_formats(sql, statement.default_format)
+        return self._makers.make(statement, lambda limited: self._made(limited, heard, mark))
+
+    def _made(self, statement: Statement, heard: Asked, mark: str) -> _Result:
         answer = self._engine.run(statement, mark)
-        return _Result(statement, answer, *compressed(answer.body, heard))
+        body, encoding = compressed(answer.body, heard)
+        return _Result(statement, replace(answer, body=b""), kept(body), len(body), encoding)
 
 
 class PortTakenError(OSError):
@@ -155,7 +161,7 @@ async def _sent(response: Response, scope: Scope, receive: Receive, send: Send) 
 
 def _answered(result: _Result, query_id: str) -> Response:
     answer, statement = result.answer, result.statement
-    fmt = output_format(statement.raw[-_PIECE_BYTES:].decode("utf-8", "replace"), statement.default_format)
+    fmt = output_format(statement.raw[-PIECE_BYTES:].decode("utf-8", "replace"), statement.default_format)
     summary = {
         "read_rows": str(answer.rows_read),
         "read_bytes": str(answer.bytes_read),
@@ -168,17 +174,11 @@ def _answered(result: _Result, query_id: str) -> Response:
         "X-ClickHouse-Format": fmt if fmt.isascii() else "",
         "X-ClickHouse-Timezone": "UTC",
         "X-ClickHouse-Server-Display-Name": "ropewalk",
-        "Content-Length": str(len(result.body)),
+        "Content-Length": str(result.num_bytes),
     }
     if result.encoding:
         headers["Content-Encoding"] = result.encoding
-    return StreamingResponse(_pieces(result.body), headers=headers, media_type=_content_type(fmt))
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    """A slow client holds one piece in the connection's buffer, not all of it."""
-    for start in range(0, len(body), _PIECE_BYTES):
-        yield body[start : start + _PIECE_BYTES]
+    return StreamingResponse(pieces(result.body), headers=headers, media_type=_content_type(fmt))
 
 
 def _content_type(fmt: str) -> str:

@@ -1,0 +1,82 @@
+"""Answers in the memory of this process: large ones are made one at a time, and wait for their clients in a file."""
+
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import IO, TypeVar
+
+from ropewalk.monitor.adapters.embedded import EngineError, Statement
+from ropewalk.monitor.adapters.slots import TOO_MANY_QUERIES
+
+T = TypeVar("T")
+
+PIECE_BYTES = 256 * 1024
+SMALL_BYTES = 16 * 1024**2  # of rows: an answer of this size may be made beside others
+_TOO_MANY_BYTES = 396
+_PATIENCE_S = 20.0
+_LIMIT = "max_result_bytes"
+
+
+class Makers:
+    """Who makes an answer now. Blocking; any number of threads may call it."""
+
+    def __init__(self) -> None:
+        self._large = threading.Lock()
+
+    def make(self, statement: Statement, run: Callable[[Statement], T]) -> T:
+        """Run it as one with a small answer; if that is not so, again when nobody else makes a large one."""
+        if "result_overflow_mode" not in statement.settings:  # else the small answer would be a cut one
+            try:
+                return run(_with_a_small_answer(statement))
+            except EngineError as error:
+                if error.code != _TOO_MANY_BYTES or _asks_for_little(statement):
+                    raise
+        if not self._large.acquire(timeout=_PATIENCE_S):
+            raise EngineError(
+                TOO_MANY_QUERIES,
+                f"Code: {TOO_MANY_QUERIES}. DB::Exception: others have been fetching large answers for "
+                f"{_PATIENCE_S:.0f} s: try again, or ask for less (TOO_MANY_SIMULTANEOUS_QUERIES)",
+            )
+        try:
+            return run(statement)
+        finally:
+            self._large.release()
+
+
+def _asks_for_little(statement: Statement) -> bool:
+    given = statement.settings.get(_LIMIT, "")
+    return given.isdecimal() and 0 < int(given) <= SMALL_BYTES
+
+
+def _with_a_small_answer(statement: Statement) -> Statement:
+    if _asks_for_little(statement):
+        return statement
+    return replace(statement, settings={**statement.settings, _LIMIT: str(SMALL_BYTES)})
+
+
+def kept(body: bytes) -> bytes | IO[bytes]:
+    """What is longer than a piece lies in a file without a name, if the disk takes it: a client may take its time."""
+    if len(body) <= PIECE_BYTES:
+        return body
+    file = None
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been sent
+        file.write(body)
+        file.seek(0)
+    except OSError:
+        if file is not None:
+            file.close()
+        return body
+    return file
+
+
+async def pieces(body: bytes | IO[bytes]) -> AsyncIterator[bytes]:
+    """A slow client holds one piece in the connection's buffer, not all of it."""
+    if isinstance(body, bytes):
+        for start in range(0, len(body), PIECE_BYTES):
+            yield body[start : start + PIECE_BYTES]
+        return
+    with body:
+        while piece := body.read(PIECE_BYTES):
+            yield piece
