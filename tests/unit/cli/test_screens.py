@@ -3,14 +3,28 @@
 import re
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
 
-from ropewalk.cli import terminal
+from ropewalk.cli import demo, terminal
 from ropewalk.cli.screens import LiveScreen, PlainScreen
 from ropewalk.events.training import TrainingProgressed
 from ropewalk.report.board import Board, after
+from ropewalk.report.card import ReportCard
+
+CARD = ReportCard(
+    run_id="r",
+    recipe="prose",
+    recipe_sha256="",
+    outcome="promoted",
+    model="m",
+    model_version=1,
+    began_at=datetime(2026, 11, 23, tzinfo=UTC),
+    seconds=1.0,
+    prompt="Once",
+)
 
 
 @pytest.fixture
@@ -132,3 +146,22 @@ def test_plain_screen_sums_a_stage_up_once_when_its_whole_is_known(lines):
     screen.board(Board().update("ingest", status="done", seconds=4.0, note="475 documents, 9.6 MB"))
 
     assert [line.partition("] ")[2] for line in lines()] == ["ingest: done in 4.0 s: 475 documents, 9.6 MB"]
+
+
+@pytest.mark.parametrize(
+    ("curl", "keep", "words"),
+    [
+        ("curl x", False, ("The stack was stopped; `ropewalk up` brings it and the model back", 'complete "Once"')),
+        ("", False, ("The stack was stopped; `ropewalk up` brings it back.",)),
+        ("curl x", True, ('ropewalk complete "Once"', "curl x", "`ropewalk down` stops it")),
+        ("", True, ()),
+    ],
+)
+def test_demo_ends_with_how_to_talk_to_the_model(monkeypatch, curl, keep, words):
+    console = Console(width=200)
+    monkeypatch.setattr(demo, "console", console)
+    with console.capture() as captured:
+        demo._print_next(replace(CARD, curl=curl), keep=keep)
+
+    assert all(each in captured.get() for each in words)
+    assert bool(captured.get()) == bool(words)
