@@ -83,7 +83,7 @@ class Client:
             reason = rejected.violations[0]
             raise ClientError(f"run {run_id} was rejected and its id is taken ({reason}): submit under a new run id")
         if run_id and (accepted := await self.accepted(run_id)) is not None:
-            if not _is_of(accepted, fields):
+            if not _is_of(accepted, fields) and await self._first_request(run_id) != fields:
                 raise ClientError(f"run {run_id} was accepted with another recipe: submit this one under a new run id")
             return run_id
         request = SubmitRun(run_id=chosen, recipe=fields, priority=priority, owner=owner, deadline_s=deadline_s)
@@ -93,6 +93,13 @@ class Client:
     async def accepted(self, run_id: str) -> RunAccepted | None:
         """The acceptance of a run, however the run got on since; None if there is none."""
         return await self.bus.last(RunAccepted, check_run_id(run_id))
+
+    async def _first_request(self, run_id: str) -> dict[str, JsonValue] | None:
+        """The recipe as it was first asked for: a built-in one has other paths where the services run than here."""
+        async for stored in self.bus.read(f"{SubmitRun.subject_prefix()}.{run_id}"):
+            if isinstance(stored.message, SubmitRun):
+                return stored.message.recipe
+        return None
 
     async def answer(self, run_id: str, within_s: float = 15.0) -> RunAccepted | RunRejected | None:
         """Whether a run that was submitted is accepted or rejected; None if nobody says so in time."""

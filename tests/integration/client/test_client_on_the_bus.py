@@ -57,6 +57,14 @@ async def test_the_id_of_an_accepted_run_is_taken_for_every_other_recipe_and_for
     assert await client.bus.last(SubmitRun, "r") is None
 
 
+async def test_a_recipe_that_means_other_paths_where_it_was_accepted_is_still_the_same(client):
+    await client.submit({"base": "python-stdlib"}, "r")
+    await client.bus.publish(RunAccepted(run_id="r", recipe={"name": "x"}, recipe_sha256="of another machine"))
+    assert await client.submit({"base": "python-stdlib"}, "r") == "r"
+    with pytest.raises(ClientError, match="another recipe"):
+        await client.submit({"base": "python-stdlib-tiny"}, "r")
+
+
 async def test_a_run_that_ended_cannot_be_cancelled_and_that_is_said(client):
     await client.bus.publish(RunAccepted(run_id="r", recipe={"name": "x"}, recipe_sha256="h"))
     await client.cancel("r")

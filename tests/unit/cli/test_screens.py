@@ -1,5 +1,6 @@
 """What the demo shows while it runs."""
 
+import io
 import re
 import time
 from dataclasses import replace
@@ -8,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from ropewalk.cli import demo, terminal
-from ropewalk.cli.screens import LiveScreen, PlainScreen
+from ropewalk.cli import demo, screens, terminal
+from ropewalk.cli.screens import LiveScreen, PlainScreen, live_screen
 from ropewalk.events.training import TrainingProgressed
 from ropewalk.report.board import Board, after
 from ropewalk.report.card import ReportCard
@@ -65,6 +66,15 @@ def test_quiet_screen_prints_nothing(lines):
     screen.say("killed")
 
     assert lines() == []
+
+
+def test_a_board_that_is_there_is_shown_before_anything_else(monkeypatch):
+    console = Console(width=80, force_terminal=True, color_system=None, record=True, file=io.StringIO())
+    monkeypatch.setattr(screens, "console", console)
+    with live_screen(Board.of_a_run()):
+        pass
+    assert "starting the stack" not in console.file.getvalue()
+    assert "preprocess" in console.file.getvalue()
 
 
 def test_live_screen_shows_every_stage_the_kill_and_the_incident():
