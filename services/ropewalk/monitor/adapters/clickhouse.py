@@ -25,7 +25,8 @@ T = TypeVar("T")
 DATABASE = "ropewalk"
 _LOCK_WAIT_S = 30.0
 # Parts that merges have replaced are removed by the thread that merges: 128 threads for it keep 25 MB for good.
-_UPKEEP = "concurrent_part_removal_threshold = 1000000"
+# A merge holds buffers for every column of every part that it reads: few parts at a time.
+_UPKEEP = "concurrent_part_removal_threshold = 1000000, max_parts_to_merge_at_once = 10"
 _CREATES_TABLE = re.compile(rf"CREATE TABLE IF NOT EXISTS {DATABASE}\.(\w+)")
 # codes by which a server says that it could not, not that the statement is wrong
 _PASSING_CODES = {159, 173, 202, 203, 209, 210, 241, 242, 243, 252, 425, 439, 999}
@@ -35,7 +36,7 @@ def engine_options(max_memory_mb: int) -> dict[str, str]:
     """Options that keep the engine in this process small: few background threads, bounded memory and caches."""
     return {
         "max_server_memory_usage": str(max_memory_mb * 1024**2),
-        "mark_cache_size": str(32 * 1024**2),
+        "mark_cache_size": str(8 * 1024**2),
         "uncompressed_cache_size": "0",
         "index_mark_cache_size": str(4 * 1024**2),
         "query_condition_cache_size": "0",
