@@ -123,8 +123,6 @@ class Plan(_Frozen):
     def _check_shape(self) -> Self:
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"num_heads {self.num_heads} is no multiple of num_kv_heads {self.num_kv_heads}")
-        if max(self.warmup_steps, self.decay_start) > self.total_steps:
-            raise ValueError(f"warmup_steps and decay_start may not be beyond total_steps {self.total_steps}")
         return self
 
 
