@@ -1,0 +1,1 @@
+"""One owner changes the server: topology, backup, snapshots."""
