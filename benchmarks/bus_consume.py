@@ -30,7 +30,7 @@ from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.hazards import is_suspicious
 from ropewalk.runtime.outcome import Done, Outcome
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 _SUBJECT = f"{RunFailed.subject_prefix()}.*"
 _BATCH = 256

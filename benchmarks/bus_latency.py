@@ -25,7 +25,7 @@ from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.outcome import Done, Outcome
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 _P50_MS, _P99_MS = 5, 40
 

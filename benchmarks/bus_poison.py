@@ -30,7 +30,7 @@ from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.outcome import Done, Outcome, Reject
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 _POISON_EVERY = 100
 _BAR_SHARE = 0.2

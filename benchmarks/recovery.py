@@ -27,7 +27,7 @@ from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 _SCRIPT = Path(__file__).parent / "parts" / "holding.py"
 _DEADLINE_S = 60.0

@@ -28,7 +28,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.codec import Stored
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 from ropewalk.storage.local import LocalObjects
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 _CONFIG = """
 host: 127.0.0.1

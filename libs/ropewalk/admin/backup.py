@@ -30,8 +30,8 @@ from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.errors import BackupError
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.snapshots import Progress, Snapshot, StreamPresentError, send_snapshot, take_snapshot
-from ropewalk.runtime.topology import all_consumers, apply_topology, lease_config
+from ropewalk.admin.snapshots import Progress, Snapshot, StreamPresentError, send_snapshot, take_snapshot
+from ropewalk.admin.topology import all_consumers, apply_topology, lease_config
 from ropewalk.storage.manifest import MANIFEST, read_manifest, seal, verify
 
 BACKED_UP = ("AUDIT", "CONTROL", "DLQ", SCHEDULE_STREAM)

@@ -14,10 +14,10 @@ from ropewalk.cli.terminal import errors, print_json, say
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.lock import holder
 from ropewalk.local.offline import broker_alone
-from ropewalk.runtime import backup as log_backup
+from ropewalk.admin import backup as log_backup
 from ropewalk.runtime.errors import BackupError
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.snapshots import Progress as Told
+from ropewalk.admin.snapshots import Progress as Told
 
 
 @app.command("backup")

@@ -9,8 +9,8 @@ from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
 from ropewalk.cli.terminal import Listing, console, print_json, say
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.runtime.lag import consumer_lag
-from ropewalk.runtime.topology import apply_topology
-from ropewalk.runtime.topology import drift as find_drift
+from ropewalk.admin.topology import apply_topology
+from ropewalk.admin.topology import drift as find_drift
 
 _IN_ORDER = "every stream and consumer is as it should be"
 

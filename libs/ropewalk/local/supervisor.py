@@ -31,7 +31,7 @@ from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
 from ropewalk.runtime.plain_folder import remove_plain_folder
 from ropewalk.runtime.settings import StorageSettings
 from ropewalk.runtime.shared_memory import shared_memory_prefix, sweep_shared_memory
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from nats.js.errors import NotFoundError
 
 from ropewalk.events.streams import LEASE_STREAM, STREAMS
 from ropewalk.runtime.consumer_lag import ConsumerLag
-from ropewalk.runtime.topology import all_consumers
+from ropewalk.admin.topology import all_consumers
 
 _LOOKED_AT = (*(spec.name for spec in STREAMS if not spec.mirror_of), LEASE_STREAM)
 

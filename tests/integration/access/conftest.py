@@ -21,7 +21,7 @@ from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
 from ropewalk.runtime.connection import connect
 from ropewalk.runtime.permissions import GuardedClient
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 Connector = Callable[[str], Awaitable[GuardedClient]]
 

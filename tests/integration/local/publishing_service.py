@@ -8,7 +8,7 @@ from pathlib import Path
 from ropewalk.events.run import StageInterrupted
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 CAUSE = "x" * 8000  # more than the page that a full disk may still have
 

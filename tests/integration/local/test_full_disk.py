@@ -17,7 +17,7 @@ from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import StackState, endpoints_of
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 from ropewalk.runtime.wire import Address
 
 PUBLISHING_SERVICE = Path(__file__).parent / "publishing_service.py"

@@ -17,7 +17,7 @@ from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import ProcessState, StackState, endpoints_of
 from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 from ropewalk.runtime.wire import Address
 
 SAMPLE = Path(__file__).parents[1] / "runtime" / "sample_service.py"

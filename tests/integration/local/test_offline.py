@@ -21,11 +21,11 @@ from ropewalk.local.lock import held
 from ropewalk.local.offline import broker_alone
 from ropewalk.projections.replay import rebuild
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.backup import back_up
+from ropewalk.admin.backup import back_up
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.errors import RopewalkError
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 NUM_RUNS = 20
 

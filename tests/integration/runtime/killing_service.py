@@ -13,7 +13,7 @@ from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.runtime.outcome import Done, Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 ACK_WAIT_S = 1.0
 

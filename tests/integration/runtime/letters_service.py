@@ -14,7 +14,7 @@ from ropewalk.events.run import StageCompleted, StageInterrupted, StageStarted
 from ropewalk.runtime.outcome import Done, Outcome, Reject
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 
 class Handlers:

@@ -10,7 +10,7 @@ from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)
 STALL_S = 4.0

@@ -18,11 +18,11 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from ropewalk.cli.commands import USAGE
 from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.streams import LEASE_STREAM
-from ropewalk.runtime.backup import BACKED_UP, back_up, restore
+from ropewalk.admin.backup import BACKED_UP, back_up, restore
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.errors import BackupError, BusError
-from ropewalk.runtime.snapshots import accepted
-from ropewalk.runtime.topology import drift
+from ropewalk.admin.snapshots import accepted
+from ropewalk.admin.topology import drift
 from ropewalk.storage.manifest import MANIFEST, ManifestError
 
 NUM_MESSAGES = 300
@@ -239,7 +239,7 @@ async def test_a_full_disk_is_said_in_a_sentence_and_leaves_nothing_behind(
 ) -> None:
     folder = tmp_path / "kept"
     folder.mkdir()
-    monkeypatch.setattr("ropewalk.runtime.backup._clear", lambda _: None)  # it would take the full device away
+    monkeypatch.setattr("ropewalk.admin.backup._clear", lambda _: None)  # it would take the full device away
     (folder / "CONTROL.snapshot").symlink_to("/dev/full")
     with pytest.raises(BackupError, match=r"no space is left for the backup in .*: free some and run it again"):
         await back_up(nats_server.settings, folder, silent)

@@ -17,7 +17,7 @@ from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.delivery import MAX_TRIES, Failures, deliver
 from ropewalk.runtime.outcome import Done, Outcome, Retry
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 SPEC = dataclasses.replace(handler("sample", "consumed", StageStarted), ack_wait_s=1.5)
 

@@ -19,7 +19,7 @@ from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.leases import lease_subject
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 SERVICE = Path(__file__).parent / "draining_service.py"
 GRACE_S = 4.0

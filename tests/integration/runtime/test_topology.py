@@ -17,7 +17,7 @@ from ropewalk.events.run import RunFailed, SubmitRun
 from ropewalk.runtime.bus import Bus
 from ropewalk.runtime.errors import BusError
 from ropewalk.runtime.lag import consumer_lag
-from ropewalk.runtime.topology import apply_topology, drift
+from ropewalk.admin.topology import apply_topology, drift
 
 SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint_manager", "evaluator", "monitor", "serving")
 

@@ -7,7 +7,7 @@ from ropewalk.runtime.outcome import Done, Outcome
 from ropewalk.runtime.schedules import DueTimer
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.topology import apply_topology
+from ropewalk.admin.topology import apply_topology
 
 
 async def on_watch(due: DueTimer) -> Outcome:
