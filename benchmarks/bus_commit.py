@@ -16,7 +16,7 @@ from parts.broker import running_broker
 from parts.spread import percentile, spread_ms
 
 from ropewalk.events.run import StageCompleted, StageState
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.settings import NatsSettings
 
 _MESSAGES = 3

@@ -23,8 +23,8 @@ from parts.broker import running_broker
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunFailed
-from ropewalk.runtime.batches import batches
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.batches import batches
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.hazards import is_suspicious

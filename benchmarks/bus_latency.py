@@ -20,7 +20,7 @@ from parts.spread import percentile, spread_ms
 from ropewalk.events.consumers import handler
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import CancelRun
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.outcome import Done, Outcome

@@ -25,7 +25,7 @@ from ropewalk.client.dead_letters import DeadLetter, DeadLetters
 from ropewalk.events.consumers import handler
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import StageInterrupted
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.delivery import Failures, deliver
 from ropewalk.runtime.outcome import Done, Outcome, Reject

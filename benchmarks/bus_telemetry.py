@@ -15,8 +15,8 @@ from machine import describe
 from parts.broker import running_broker
 
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.publisher import WindowPublisher
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.publisher import WindowPublisher
 from ropewalk.runtime.settings import NatsSettings
 
 _BAR = 30_000

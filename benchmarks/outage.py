@@ -36,7 +36,7 @@ from ropewalk.events.data import SegmentIngested
 from ropewalk.events.run import RunAccepted, StageInterrupted, stage_state_subject
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.leases import lease_subject
 from ropewalk.admin.topology import apply_topology
 

@@ -25,7 +25,7 @@ from parts.holding import build
 from ropewalk.events.run import RunAccepted, StageStarted
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.admin.topology import apply_topology
 

@@ -26,10 +26,10 @@ from parts.sample_log import brief_run_messages, run_messages
 from ropewalk.events.base import Message
 from ropewalk.projections.asking import ask
 from ropewalk.projections.replay import Until, rebuild
-from ropewalk.runtime.bulk import address_of, stream_ends
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.sending import Outgoing, Sender
-from ropewalk.runtime.wire import Wire, WireError, open_wire
+from ropewalk.bus.bulk import address_of, stream_ends
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.sending import Outgoing, Sender
+from ropewalk.bus.wire import Wire, WireError, open_wire
 
 _BATCH = 900  # messages; JetStream takes at most 1000 in one batch
 _LIVE = Path(__file__).parent / "parts" / "live_projector.py"

@@ -33,7 +33,7 @@ from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.app import EVENTS, REQUESTS, SIGNALS
 from ropewalk.monitor.domain.watch import WatchPolicy
 from ropewalk.monitor.settings import ENGINE_ALLOCATOR
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 _MESSAGES = REQUESTS.max_messages  # as many as the sink takes at most
 _POINTS = 20

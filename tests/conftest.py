@@ -26,7 +26,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.topology import apply_topology
 from ropewalk.storage.local import LocalObjects

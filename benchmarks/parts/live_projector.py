@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ropewalk.monitor.adapters.projections import LiveProjector
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.settings import NatsSettings
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.serving import RequestLog, RequestLogBatch
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 PER_S = 100
 ROWS = 100  # in a message

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from chaos.behaviour import WEIGHTS, behaviour_of
 
 from ropewalk.events.run import CancelRun, SubmitRun
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 
 def plan_runs(seed: int, num_runs: int) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from ropewalk.events.base import Message
-from ropewalk.runtime.codec import decode_any
-from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.bus.codec import decode_any
+from ropewalk.bus.errors import MalformedMessageError
 
 M = TypeVar("M", bound=Message)
 INJECTED = "chaos-injected"  # header of what the fault injector published: "duplicate" or "poison"

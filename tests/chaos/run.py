@@ -16,7 +16,7 @@ from chaos.injector import Broker, Injector
 from chaos.pipeline import SERVICES, build
 from chaos.stack import CAPACITY_CPUS, POOL, Stack
 
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.settings import NatsSettings, RuntimeSettings
 from ropewalk.admin.topology import apply_topology
 

@@ -27,8 +27,8 @@ from nats.js import JetStreamContext
 
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
-from ropewalk.runtime.connection import connect
-from ropewalk.runtime.errors import BackupError
+from ropewalk.bus.connection import connect
+from ropewalk.bus.errors import BackupError
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.snapshots import Progress, Snapshot, StreamPresentError, send_snapshot, take_snapshot
 from ropewalk.admin.topology import all_consumers, apply_topology, lease_config

@@ -13,7 +13,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from ropewalk.runtime.errors import BusError
+from ropewalk.bus.errors import BusError
 
 _END = "204"
 _CHUNK_BYTES = 128 * 1024

@@ -11,12 +11,12 @@ from nats.aio.msg import Msg
 
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
-from ropewalk.runtime.codec import Stored
-from ropewalk.runtime.dead_letters import is_for
-from ropewalk.runtime.errors import MalformedMessageError
-from ropewalk.runtime.permissions import GuardedClient
-from ropewalk.runtime.pull import StandingPull
-from ropewalk.runtime.reading import stored
+from ropewalk.bus.codec import Stored
+from ropewalk.bus.dead_letters import is_for
+from ropewalk.bus.errors import MalformedMessageError
+from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.pull import StandingPull
+from ropewalk.bus.reading import stored
 
 
 @dataclass(frozen=True)

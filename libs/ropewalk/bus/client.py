@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from ropewalk.runtime.errors import BusError, DeniedError
+from ropewalk.bus.errors import BusError, DeniedError
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.events.registry import UnknownMessageError, message_type, type_of_subject
 from ropewalk.events.upcasters import UPCASTERS, present_form
-from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.bus.errors import MalformedMessageError
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 _MAX_VIOLATIONS = 10

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.foreign import cut, one_line
-from ropewalk.runtime.incoming import Incoming
-from ropewalk.runtime.sending import Outgoing
+from ropewalk.bus.incoming import Incoming
+from ropewalk.bus.sending import Outgoing
 
 ERROR = "ropewalk-error"
 SUBJECT = "ropewalk-subject"

@@ -7,7 +7,7 @@ not there, whichever instance decided on it.
 from collections.abc import Sequence
 
 from ropewalk.events.run import EndingKind, RunAccepted, RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected
-from ropewalk.runtime.sending import Outgoing
+from ropewalk.bus.sending import Outgoing
 
 _KINDS: dict[str, EndingKind] = {
     RunCompleted.subject_prefix(): "completed",

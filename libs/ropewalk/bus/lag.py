@@ -8,7 +8,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from ropewalk.events.streams import LEASE_STREAM, STREAMS
-from ropewalk.runtime.consumer_lag import ConsumerLag
+from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.admin.topology import all_consumers
 
 _LOOKED_AT = (*(spec.name for spec in STREAMS if not spec.mirror_of), LEASE_STREAM)

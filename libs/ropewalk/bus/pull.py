@@ -19,8 +19,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from ropewalk.events.consumers import ConsumerSpec
-from ropewalk.runtime.errors import DeniedError
-from ropewalk.runtime.permissions import GuardedClient
+from ropewalk.bus.errors import DeniedError
+from ropewalk.bus.client import GuardedClient
 
 logger = logging.getLogger(__name__)
 

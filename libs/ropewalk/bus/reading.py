@@ -19,11 +19,11 @@ from nats.js.api import RawStreamMsg
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.upcasters import with_older_forms
-from ropewalk.runtime.cancelling import pass_on_cancellation, within
-from ropewalk.runtime.codec import Stored, decode_any
-from ropewalk.runtime.dead_letters import repeats_the_log
-from ropewalk.runtime.errors import BusError, MalformedMessageError
-from ropewalk.runtime.permissions import GuardedClient
+from ropewalk.bus.cancelling import pass_on_cancellation, within
+from ropewalk.bus.codec import Stored, decode_any
+from ropewalk.bus.dead_letters import repeats_the_log
+from ropewalk.bus.errors import BusError, MalformedMessageError
+from ropewalk.bus.client import GuardedClient
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ropewalk.events.envelope import Envelope
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.incoming import Incoming
-from ropewalk.runtime.sending import Outgoing
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.incoming import Incoming
+from ropewalk.bus.sending import Outgoing
 from ropewalk.runtime.telemetry import current_traceparent
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+").fullmatch

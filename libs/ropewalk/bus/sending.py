@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import nats.errors
 
 from ropewalk.events.foreign import one_line
-from ropewalk.runtime.cancelling import pass_on_cancellation
-from ropewalk.runtime.errors import TooLargeError
-from ropewalk.runtime.permissions import GuardedClient
-from ropewalk.runtime.waiting import WaitingSends
+from ropewalk.bus.cancelling import pass_on_cancellation
+from ropewalk.bus.errors import TooLargeError
+from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.waiting import WaitingSends
 
 logger = logging.getLogger(__name__)
 

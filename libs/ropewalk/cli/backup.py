@@ -15,7 +15,7 @@ from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.lock import holder
 from ropewalk.local.offline import broker_alone
 from ropewalk.admin import backup as log_backup
-from ropewalk.runtime.errors import BackupError
+from ropewalk.bus.errors import BackupError
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.snapshots import Progress as Told
 

@@ -8,7 +8,7 @@ import typer
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
 from ropewalk.cli.terminal import Listing, console, print_json, say
 from ropewalk.events.access import SUPERVISOR
-from ropewalk.runtime.lag import consumer_lag
+from ropewalk.bus.lag import consumer_lag
 from ropewalk.admin.topology import apply_topology
 from ropewalk.admin.topology import drift as find_drift
 

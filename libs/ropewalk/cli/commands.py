@@ -38,7 +38,7 @@ from ropewalk.drills.errors import DrillError
 from ropewalk.events.foreign import quoted
 from ropewalk.local.errors import LocalError
 from ropewalk.recipes.recipe import RecipeError
-from ropewalk.runtime.errors import RopewalkError
+from ropewalk.bus.errors import RopewalkError
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError
 

@@ -14,7 +14,7 @@ from typing import Any
 from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
 from ropewalk.cli.settings import bus_environment, default_state_dir
 from ropewalk.projections.asking import ask_runs
-from ropewalk.runtime.wire import Address, WireError, open_wire
+from ropewalk.bus.wire import Address, WireError, open_wire
 
 _TIMEOUT_S = 2.0
 _USER = "operator"  # `events.access` has it, and would import every message type

@@ -13,7 +13,7 @@ from ropewalk.client.log import list_runs, open_log
 from ropewalk.events.base import Message
 from ropewalk.projections.answering import MAX_RUNS
 from ropewalk.projections.runs import STATUSES
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run id, as `ropewalk runs` lists them.")]
 _SHORT_ID = 8

@@ -28,7 +28,7 @@ from ropewalk.events.run import RunCompleted, RunRejected
 from ropewalk.events.training import StepMetricsBatch
 from ropewalk.local.errors import StackNotRunningError
 from ropewalk.report.board import Board, after, where
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 SIGN_S = 2.0
 WAITING_S = 30.0  # between two signs of life of a run that only waits

@@ -9,7 +9,7 @@ from ropewalk.client.log import alarms_in
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.foreign import quoted
 from ropewalk.events.monitoring import AcknowledgeAlarm, AlarmAcknowledged, BaselineSealed, Rebaseline
-from ropewalk.runtime.wire import Wire
+from ropewalk.bus.wire import Wire
 
 _NOTED_S = 20.0
 

@@ -12,7 +12,7 @@ from ropewalk.client.settings import ClientSettings
 from ropewalk.events.base import Message
 from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 Result = TypeVar("Result")
 

@@ -21,8 +21,8 @@ from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe, RecipeError
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 
 _CONNECT_TIMEOUT_S = 10.0
 ENDINGS = (RunRejected, RunCompleted, RunFailed, RunCancelled)

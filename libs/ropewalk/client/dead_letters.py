@@ -17,11 +17,11 @@ import nats.errors
 import nats.js.errors
 
 from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
-from ropewalk.runtime import dead_letters as wire
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.codec import decode_any, in_present_form
-from ropewalk.runtime.errors import BusError, MalformedMessageError
-from ropewalk.runtime.reading import RawMessage, StreamReader
+from ropewalk.bus import dead_letters as wire
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import decode_any, in_present_form
+from ropewalk.bus.errors import BusError, MalformedMessageError
+from ropewalk.bus.reading import RawMessage, StreamReader
 
 DLQ = "DLQ"
 _TIMEOUT_S = 10.0

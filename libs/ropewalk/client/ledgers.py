@@ -9,7 +9,7 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.events.training import StepsCommitted
 from ropewalk.recipes.recipe import parse_recipe
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.storage.objects import ObjectStore
 

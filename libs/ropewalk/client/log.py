@@ -12,8 +12,8 @@ from ropewalk.projections.check import LogRules, missing_from_audit
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, advance, rebuild
 from ropewalk.projections.runs import RunSummary, summary_of
-from ropewalk.runtime.bulk import address_of, stream_ends
-from ropewalk.runtime.wire import NoResponderError, SilenceError, Wire, open_wire
+from ropewalk.bus.bulk import address_of, stream_ends
+from ropewalk.bus.wire import NoResponderError, SilenceError, Wire, open_wire
 
 _NO_ANSWER = (NoResponderError, SilenceError, ProjectorError)
 _MIRROR_PATIENCE_S = 2.0

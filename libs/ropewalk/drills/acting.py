@@ -19,8 +19,8 @@ from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillCompleted, DrillStarted
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import running_state
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 
 KILL_WORKER = kill_worker.DRILL.name
 

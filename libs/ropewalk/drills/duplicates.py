@@ -19,8 +19,8 @@ from ropewalk.drills.scoring import Timeline, reactions
 from ropewalk.drills.traffic import letters_about
 from ropewalk.events.drill import DrillStarted
 from ropewalk.projections.projector import FOLDS, Projector
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.cancelling import pass_on_cancellation
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.cancelling import pass_on_cancellation
 
 _DRILLS = f"evt.{DrillStarted.family}."
 _NOT_OF_THE_RUN = frozenset({"drill", "monitoring"})  # go on after a run is over, whatever is repeated

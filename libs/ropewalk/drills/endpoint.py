@@ -20,7 +20,7 @@ from ropewalk.drills.tasks import end
 from ropewalk.events.drill import DrillCheck
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.local.credentials import read_credentials
-from ropewalk.runtime.cancelling import pass_on_cancellation
+from ropewalk.bus.cancelling import pass_on_cancellation
 
 _PACE_S = 0.2
 _TIMEOUT = httpx.Timeout(30.0, connect=2.0)

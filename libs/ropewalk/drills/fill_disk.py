@@ -19,7 +19,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import measure
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 _MOST_BYTES = 1024**3
 _MIB = 1024**2

@@ -12,8 +12,8 @@ from ropewalk.drills.scoring import doubled_probes, missing_probes
 from ropewalk.drills.stackview import BROKER, answers, ready_process, restarted, send, services
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 
 _NUM_PROBES = 20  # acknowledged before the kill, and again after it
 _NUM_COMPARED = 500

@@ -12,7 +12,7 @@ from ropewalk.drills.stackview import instance, send
 from ropewalk.events.base import Message
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.local.processes import stack_processes
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 from ropewalk.storage.connect import connect_objects
 
 TRAIN = "train"

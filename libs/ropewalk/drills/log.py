@@ -16,9 +16,9 @@ from nats.js.api import RawStreamMsg
 from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
 from ropewalk.events.streams import LEASE_STREAM
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.cancelling import pass_on_cancellation
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.cancelling import pass_on_cancellation
+from ropewalk.bus.codec import Stored
 from ropewalk.runtime.leases import MARKER
 
 Found = TypeVar("Found")

@@ -18,7 +18,7 @@ from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline
 from ropewalk.drills.traffic import Readers, letters_wrong, poisons, readers_of, slower
 from ropewalk.events.run import RunRejected, SubmitRun
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 _NUM_HEALTHY = 20
 _NUM_POISON = 24

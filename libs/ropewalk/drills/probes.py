@@ -11,9 +11,9 @@ from ropewalk.drills.log import timeline_of
 from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.cancelling import pass_on_cancellation
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.cancelling import pass_on_cancellation
+from ropewalk.bus.codec import Stored
 
 _PACE_S = 0.05
 _TIMEOUT_S = 0.5

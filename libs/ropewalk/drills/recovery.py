@@ -13,7 +13,7 @@ from ropewalk.drills.scoring import HeldStage, Timeline, first_sign, stage_ended
 from ropewalk.drills.tasks import end
 from ropewalk.events.drill import DrillCheck
 from ropewalk.events.run import StageStarted
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 
 class StageWatch:

@@ -12,8 +12,8 @@ from ropewalk.drills.scoring import HeldStage, held_stages
 from ropewalk.drills.stackview import Instance, process, ready_process, services
 from ropewalk.events.base import Message
 from ropewalk.local.layout import Layout
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from ropewalk.events.training import (
     TrainingResumed,
     TrainingStarted,
 )
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 Timeline = Sequence[Stored[Message]]
 ENDINGS = (RunCompleted, RunFailed, RunCancelled, RunRejected)

@@ -21,7 +21,7 @@ from ropewalk.local.names import PROCESS_MARKER
 from ropewalk.local.processes import die_with_parent
 from ropewalk.local.stack import running_state
 from ropewalk.local.state import ProcessState
-from ropewalk.runtime.cancelling import pass_on_cancellation
+from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.runtime.settings import RuntimeSettings
 
 BROKER = "nats-server"

@@ -9,7 +9,7 @@ from statistics import median
 
 from nats.js.api import RawStreamMsg
 
-from ropewalk.runtime.dead_letters import CONSUMER, SEQUENCE
+from ropewalk.bus.dead_letters import CONSUMER, SEQUENCE
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Reference: system events, https://docs.nats.io/running-a-nats-service/configurat
 import json
 from typing import Any
 
-from ropewalk.runtime.wire import Address, WireError, open_wire
+from ropewalk.bus.wire import Address, WireError, open_wire
 
 HEALTH = "$SYS.REQ.SERVER.PING.HEALTHZ"
 STREAMS = "$SYS.REQ.SERVER.PING.JSZ"

@@ -11,7 +11,7 @@ from ropewalk.local.ports import LOOPBACK, Ports
 from ropewalk.local.settings import inherited_environment
 from ropewalk.local.state import endpoints_of
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.wire import Address
+from ropewalk.bus.wire import Address
 
 _BUS_SETTINGS = "ROPEWALK_NATS_"
 

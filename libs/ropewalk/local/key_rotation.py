@@ -22,8 +22,8 @@ from ropewalk.local.lock import holder
 from ropewalk.local.nats_config import write_bus_config
 from ropewalk.local.ports import Ports
 from ropewalk.local.stack import running_state
-from ropewalk.runtime.connection import connect
-from ropewalk.runtime.errors import RopewalkError
+from ropewalk.bus.connection import connect
+from ropewalk.bus.errors import RopewalkError
 
 _BROKER = "nats-server"
 _STOP_TIMEOUT_S = 15.0

@@ -19,9 +19,9 @@ from ropewalk.local.layout import Layout
 from ropewalk.local.problems import AlarmSeen, BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
 from ropewalk.local.state import StackState
 from ropewalk.projections.asking import ask, ask_runs
-from ropewalk.runtime.consumer_lag import ConsumerLag
-from ropewalk.runtime.waiting import Waiting
-from ropewalk.runtime.wire import Address, Wire, WireError, open_wire
+from ropewalk.bus.consumer_lag import ConsumerLag
+from ropewalk.bus.waiting import Waiting
+from ropewalk.bus.wire import Address, Wire, WireError, open_wire
 
 T = TypeVar("T")
 Json = dict[str, Any]

@@ -10,8 +10,8 @@ from typing import Literal
 
 from ropewalk.events.foreign import one_line
 from ropewalk.local.state import ProcessState
-from ropewalk.runtime.consumer_lag import ConsumerLag
-from ropewalk.runtime.waiting import Waiting
+from ropewalk.bus.consumer_lag import ConsumerLag
+from ropewalk.bus.waiting import Waiting
 
 EARLY = 0.8  # of a limit: worth a line while there is time
 _FULL = 0.99

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, AlarmRaised
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_latest, log_time
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 AlarmStatus = Literal["open", "acknowledged", "cleared"]
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import Any, NamedTuple
 
-from ropewalk.runtime.wire import Wire, WireError
+from ropewalk.bus.wire import Wire, WireError
 
 SUBJECT = "ctl.projection.v1"
 _PATIENCE_S = 5.0  # an answer takes milliseconds, a large projection a second

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ropewalk.events.run import RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected, StageStarted
-from ropewalk.runtime.bulk import RawStored, stream_ends
-from ropewalk.runtime.wire import Wire, header_values
+from ropewalk.bus.bulk import RawStored, stream_ends
+from ropewalk.bus.wire import Wire, header_values
 
 MAX_FINDINGS = 50
 _TICK_S = 0.02

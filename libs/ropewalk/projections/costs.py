@@ -5,7 +5,7 @@ from typing import Any
 
 from ropewalk.events.monitoring import CostRecorded
 from ropewalk.projections.fold import Fold, Json, Record, collect, collected, run_of
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 
 def _recorded(record: Record, stored: Stored[CostRecorded]) -> None:

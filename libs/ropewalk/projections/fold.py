@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from ropewalk.events.base import Message
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 Json: TypeAlias = Any
 Record: TypeAlias = dict[str, Any]

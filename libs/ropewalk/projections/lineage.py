@@ -28,7 +28,7 @@ from ropewalk.projections.fold import (
     log_time,
     run_of,
 )
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 
 def _part(record: Record, kind: str, identity: str) -> Record:

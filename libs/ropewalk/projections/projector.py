@@ -21,7 +21,7 @@ from ropewalk.projections.ledger import LEDGER
 from ropewalk.projections.lineage import LINEAGE
 from ropewalk.projections.registry import REGISTRY
 from ropewalk.projections.runs import RUNS
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER, ALARMS)}
 _FORMAT = 1

@@ -9,7 +9,7 @@ from typing import Any
 from ropewalk.events.checkpoint import ModelPromoted, ParityCertified
 from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired, ServingFailed, TrafficShifted
 from ropewalk.projections.fold import Fold, Json, Record, collect, collected, held, keep_first, keep_latest, log_time
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 PRODUCTION = "production"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ropewalk.projections.projector import Projector
-from ropewalk.runtime.bulk import RawStored, decoded, read_raw, stream_ends
-from ropewalk.runtime.wire import Wire
+from ropewalk.bus.bulk import RawStored, decoded, read_raw, stream_ends
+from ropewalk.bus.wire import Wire
 
 LOG = "AUDIT"
 

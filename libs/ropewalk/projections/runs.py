@@ -23,7 +23,7 @@ from ropewalk.events.run import (
     SubmitRun,
 )
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep_latest, log_time, run_of
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 RunStatus = Literal[
     "submitted", "queued", "running", "promoted", "rejected", "need_more", "refused", "failed", "cancelled"

@@ -49,7 +49,7 @@ from ropewalk.report.card import (
     TrialLine,
 )
 from ropewalk.report.traffic import traffic_line
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 M = TypeVar("M", bound=Message)
 _PROMPTS = {"code": "def add("}  # by profile

@@ -15,7 +15,7 @@ from ropewalk.events.training import StepMetrics, StepMetricsBatch
 from ropewalk.report.collect import Evidence
 from ropewalk.report.samples import samples_of
 from ropewalk.report.traffic import MOST_REQUESTS
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
 _POLL_S = 0.3

@@ -8,7 +8,7 @@ from typing import Any
 from ropewalk.events.base import Message
 from ropewalk.events.evaluation import EvaluationCompleted
 from ropewalk.report.card import Sample
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from ropewalk.runtime.errors import ChildDiedError, WorkRaisedError
+from ropewalk.bus.errors import ChildDiedError, WorkRaisedError
 from ropewalk.runtime.faults import in_one_line, is_of_the_work
 from ropewalk.runtime.outcome import StageError
 

@@ -19,8 +19,8 @@ from nats.aio.msg import Msg
 
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.runtime.delivery import outcome_or_error
-from ropewalk.runtime.permissions import GuardedClient
-from ropewalk.runtime.pull import StandingPull
+from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.pull import StandingPull
 
 logger = logging.getLogger(__name__)
 

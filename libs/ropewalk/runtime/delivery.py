@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.foreign import cut, one_line
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.codec import decode
-from ropewalk.runtime.dead_letters import is_for
-from ropewalk.runtime.errors import BusError, ConflictError, DeniedError, MalformedMessageError, TooLargeError
-from ropewalk.runtime.incoming import Incoming
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import decode
+from ropewalk.bus.dead_letters import is_for
+from ropewalk.bus.errors import BusError, ConflictError, DeniedError, MalformedMessageError, TooLargeError
+from ropewalk.bus.incoming import Incoming
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
-from ropewalk.runtime.schedules import DueTimer, due_timer
+from ropewalk.bus.schedules import DueTimer, due_timer
 from ropewalk.runtime.telemetry import is_exporting, record, span
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.runtime.health import Pulse
-from ropewalk.runtime.lag import lag_of
+from ropewalk.bus.lag import lag_of
 from ropewalk.runtime.telemetry import gauge
 
 INTERVAL_S = 15.0  # as often as metrics are sent

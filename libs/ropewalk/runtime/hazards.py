@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ropewalk.runtime.incoming import Incoming
+from ropewalk.bus.incoming import Incoming
 
 logger = logging.getLogger(__name__)
 

@@ -26,12 +26,12 @@ import nats.js.errors
 from nats.js.api import RawStreamMsg
 
 from ropewalk.events.streams import LEASE_STREAM
-from ropewalk.runtime.cancelling import pass_on_cancellation
-from ropewalk.runtime.connection import connect
+from ropewalk.bus.cancelling import pass_on_cancellation
+from ropewalk.bus.connection import connect
 from ropewalk.runtime.delivery import outcome_or_error
-from ropewalk.runtime.errors import BusError, LeaseLostError
-from ropewalk.runtime.permissions import GuardedClient
-from ropewalk.runtime.sending import WRONG_SEQUENCE
+from ropewalk.bus.errors import BusError, LeaseLostError
+from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.sending import WRONG_SEQUENCE
 from ropewalk.runtime.settings import NatsSettings
 
 logger = logging.getLogger(__name__)

@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from ropewalk.events.run import PoolEntry, PoolState, StageCapacity
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.cancelling import within
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.cancelling import within
 from ropewalk.runtime.delivery import outcome_or_error
-from ropewalk.runtime.errors import ConflictError
+from ropewalk.bus.errors import ConflictError
 from ropewalk.runtime.pool_policy import next_in_line
-from ropewalk.runtime.sending import Outgoing
+from ropewalk.bus.sending import Outgoing
 
 logger = logging.getLogger(__name__)
 

@@ -23,13 +23,13 @@ from ropewalk.events.run import (
     stage_state_subject,
 )
 from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.errors import ConflictError
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import ConflictError
 from ropewalk.runtime.leases import Lease, LeaseKeeper
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.pool_policy import MAX_WAITING, enter, find, num_waiting, start
-from ropewalk.runtime.schedules import DueTimer
+from ropewalk.bus.schedules import DueTimer
 from ropewalk.runtime.stage import StageContext, StageSpec, remove_scratch, scratch_folder
 from ropewalk.runtime.stage_commit import PoolChanges, StageCommitter, renewed
 from ropewalk.runtime.stage_policy import RETRIES, Cause, is_exhausted, may_begin, tried_again

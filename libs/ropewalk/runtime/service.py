@@ -25,15 +25,15 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.consumer import WORKERS, Consumer
 from ropewalk.runtime.delivery import Failures, Handler, TimerHandler, deliver, deliver_due, outcome_or_error, set_aside
 from ropewalk.runtime.draining import Draining
-from ropewalk.runtime.errors import ListenError
+from ropewalk.bus.errors import ListenError
 from ropewalk.runtime.gauges import export_gauges
 from ropewalk.runtime.hazards import Hazards, is_suspicious
 from ropewalk.runtime.health import Health, HealthServer
-from ropewalk.runtime.incoming import Incoming
+from ropewalk.bus.incoming import Incoming
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.outcome import Done, Outcome, Retry

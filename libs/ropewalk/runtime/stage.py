@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ropewalk.events.base import Message
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.child import Report, run_child
 from ropewalk.runtime.leases import Lease
 from ropewalk.storage.objects import ObjectStore

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from ropewalk.events.base import Message
 from ropewalk.events.run import PoolState, StageState
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.errors import ConflictError
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import ConflictError
 from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.pool_policy import enter, find, leave, start
-from ropewalk.runtime.sending import Outgoing
+from ropewalk.bus.sending import Outgoing
 
 PoolChanges = Sequence[tuple[PoolState, int]]
 

@@ -9,8 +9,8 @@ from typing import Any
 from ropewalk.events.consumers import deadline_of, stall_of
 from ropewalk.events.moments import moment_of
 from ropewalk.events.run import StageState
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.schedules import arm, disarm
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.schedules import arm, disarm
 from ropewalk.runtime.stage import StageSpec
 from ropewalk.runtime.stage_work import StageWork
 

@@ -22,7 +22,7 @@ from ropewalk.events.run import (
     StageState,
 )
 from ropewalk.runtime.delivery import outcome_or_error
-from ropewalk.runtime.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
+from ropewalk.bus.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
 from ropewalk.runtime.faults import in_one_line
 from ropewalk.runtime.leases import Lease
 from ropewalk.runtime.outcome import StageError

@@ -33,7 +33,7 @@ from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.recipes.recipe import parse_recipe
-from ropewalk.runtime.once import once
+from ropewalk.bus.once import once
 from ropewalk.runtime.outcome import Done, Outcome, StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.storage.manifest import Manifest

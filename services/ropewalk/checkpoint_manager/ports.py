@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol, TypeVar
 
 from ropewalk.events.base import Message
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 M = TypeVar("M", bound=Message)
 

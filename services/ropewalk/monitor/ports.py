@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from ropewalk.events.base import Message
 from ropewalk.events.monitoring import Rebaseline
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 M = TypeVar("M", bound=Message)
 Row = dict[str, Any]

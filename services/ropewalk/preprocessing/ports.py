@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 
 class Log(Protocol):

@@ -19,8 +19,8 @@ from ropewalk.events.serving import (
     ServingFailed,
     TrafficShifted,
 )
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.once import once
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.once import once
 from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry, StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.serving.adapters.fleet import Fleet

@@ -19,7 +19,7 @@ from ropewalk.events.training import (
     TrainingStarted,
     TrialCompleted,
 )
-from ropewalk.runtime.once import once
+from ropewalk.bus.once import once
 from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.trainer.adapters import entry

@@ -15,9 +15,9 @@ from ropewalk.events.registry import BY_TYPE_NAME, MESSAGE_TYPES
 from ropewalk.events.run import CancelRun, RunCompleted, StageState
 from ropewalk.events.training import TrialCompleted
 from ropewalk.events.upcasters import UPCASTERS, Fields, Upcaster, older_types, present_form, with_older_forms
-from ropewalk.runtime.bulk import RawStored, decoded
-from ropewalk.runtime.codec import decode, decode_any, in_present_form
-from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.bus.bulk import RawStored, decoded
+from ropewalk.bus.codec import decode, decode_any, in_present_form
+from ropewalk.bus.errors import MalformedMessageError
 
 
 @pytest.fixture(scope="session")

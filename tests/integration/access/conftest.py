@@ -18,8 +18,8 @@ from ropewalk.local.layout import layout_of
 from ropewalk.local.nats_config import BusAccounts, BusServer, nats_config
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
-from ropewalk.runtime.connection import connect
-from ropewalk.runtime.permissions import GuardedClient
+from ropewalk.bus.connection import connect
+from ropewalk.bus.client import GuardedClient
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.topology import apply_topology
 

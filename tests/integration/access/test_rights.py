@@ -13,10 +13,10 @@ from ropewalk.events.consumers import CONSUMERS
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.run import RunAccepted, RunFailed, stage_state_subject
-from ropewalk.runtime import permissions
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus import client as permissions
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.consumer import Consumer
-from ropewalk.runtime.errors import BusError, DeniedError
+from ropewalk.bus.errors import BusError, DeniedError
 
 AT_ONCE_S = 1.0
 CHANGES = (

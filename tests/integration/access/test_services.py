@@ -12,7 +12,7 @@ from pathlib import Path
 import nats.errors
 import pytest
 
-from ropewalk.runtime.connection import connect
+from ropewalk.bus.connection import connect
 
 LIGHT = ("ingest", "evaluator")  # the others need Ray, Triton or a database: tests/e2e runs all seven together
 

@@ -17,7 +17,7 @@ from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointExported, 
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted, RunFailed
 from ropewalk.events.training import TrainingCompleted
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 DEADLINE_S = 90.0
 

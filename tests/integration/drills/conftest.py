@@ -30,7 +30,7 @@ from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, write_state
 from ropewalk.local.supervisor import prepare
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.admin.topology import apply_topology
 
 SERVICE = Path(__file__).parent / "drilled_service.py"

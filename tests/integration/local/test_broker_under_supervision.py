@@ -10,7 +10,7 @@ import time
 from ropewalk.events.access import USERS
 from ropewalk.events.run import StageStarted
 from ropewalk.local.supervisor import prepare
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.admin.topology import apply_topology
 
 

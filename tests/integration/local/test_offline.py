@@ -22,8 +22,8 @@ from ropewalk.local.offline import broker_alone
 from ropewalk.projections.replay import rebuild
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.admin.backup import back_up
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.errors import RopewalkError
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import RopewalkError
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.topology import apply_topology
 

@@ -27,7 +27,7 @@ from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.streams import stream_of
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 TOKEN = "test-reader"
 

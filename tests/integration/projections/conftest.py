@@ -13,11 +13,11 @@ import pytest
 
 from ropewalk.events.base import Message
 from ropewalk.projections.asking import ask
-from ropewalk.runtime.bulk import address_of, stream_ends
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.sending import Sender
+from ropewalk.bus.bulk import address_of, stream_ends
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.sending import Sender
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.wire import NoResponderError, Wire, WireError, open_wire
+from ropewalk.bus.wire import NoResponderError, Wire, WireError, open_wire
 
 ROOT = Path(__file__).parents[3]
 

@@ -14,7 +14,7 @@ from ropewalk.projections.asking import ProjectorError, ask, fetch
 from ropewalk.projections.live_at import live_at
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Until, rebuild
-from ropewalk.runtime.wire import NoResponderError
+from ropewalk.bus.wire import NoResponderError
 
 
 def test_a_killed_projector_continues_from_its_snapshot_and_equals_a_rebuild(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 
 @pytest.fixture

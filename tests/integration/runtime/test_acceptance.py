@@ -7,7 +7,7 @@ import pytest
 from ropewalk.events.run import RunAccepted, RunEnding, RunRejected, SubmitRun
 from ropewalk.ingest.handlers import submit_run
 from ropewalk.ingest.settings import Settings
-from ropewalk.runtime.errors import ConflictError
+from ropewalk.bus.errors import ConflictError
 from ropewalk.runtime.outcome import Done, Reject
 
 

@@ -19,8 +19,8 @@ from ropewalk.cli.commands import USAGE
 from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.admin.backup import BACKED_UP, back_up, restore
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.errors import BackupError, BusError
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import BackupError, BusError
 from ropewalk.admin.snapshots import accepted
 from ropewalk.admin.topology import drift
 from ropewalk.storage.manifest import MANIFEST, ManifestError

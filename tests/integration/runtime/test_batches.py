@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 from ropewalk.events.run import RunFailed, StageCompleted
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.connection import connect_options
-from ropewalk.runtime.permissions import GuardedClient
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.connection import connect_options
+from ropewalk.bus.client import GuardedClient
 
 NUM_BATCHES = 80  # the server keeps 50 unfinished ones of a stream
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from ropewalk.runtime.child import run_child
-from ropewalk.runtime.errors import ChildDiedError, WorkRaisedError
+from ropewalk.bus.errors import ChildDiedError, WorkRaisedError
 from ropewalk.runtime.outcome import StageError
 
 FOLDER = Path(__file__).parent

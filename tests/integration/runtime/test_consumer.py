@@ -12,8 +12,8 @@ from ropewalk.events.consumers import ConsumerSpec, handler
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunFailed, StageStarted
 from ropewalk.runtime import delivery
-from ropewalk.runtime.batches import batches
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.batches import batches
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.consumer import Consumer
 from ropewalk.runtime.delivery import MAX_TRIES, Failures, deliver
 from ropewalk.runtime.outcome import Done, Outcome, Retry

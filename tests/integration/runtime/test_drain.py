@@ -17,7 +17,7 @@ import pytest
 from ropewalk.events.run import RunAccepted, StageCompleted, StageInterrupted, StageStarted
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.leases import lease_subject
 from ropewalk.admin.topology import apply_topology
 

@@ -14,8 +14,8 @@ from ropewalk.events.run import (
     StageCompleted,
     StageState,
 )
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.errors import ConflictError
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import ConflictError
 
 TERMINAL = (RunCompleted, RunFailed, RunCancelled)
 

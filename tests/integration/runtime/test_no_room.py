@@ -8,7 +8,7 @@ import pytest
 
 from ropewalk.events.run import StageInterrupted, StageState
 from ropewalk.events.streams import LEASE_STREAM
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.leases import LeaseKeeper
 
 CAUSE = "x" * 8000

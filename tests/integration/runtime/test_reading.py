@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from ropewalk.events.run import RunCancelled, StageInterrupted
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 MANY = 700  # more than two pages
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ropewalk.events.run import StageStalled
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.schedules import arm, disarm
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.schedules import arm, disarm
 
 SERVICE = Path(__file__).parent / "timer_service.py"
 

@@ -27,7 +27,7 @@ from ropewalk.events.run import (
     stage_state_subject,
 )
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 SERVICE = Path(__file__).parent / "sample_service.py"
 DEADLINE_S = 60.0

@@ -13,13 +13,13 @@ from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunFailed, StageStarted, StageState
 from ropewalk.projections.asking import ProjectorError, ask
-from ropewalk.runtime import dead_letters as wire
-from ropewalk.runtime.bulk import address_of
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus import dead_letters as wire
+from ropewalk.bus.bulk import address_of
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.delivery import Failures, deliver
-from ropewalk.runtime.errors import TooLargeError
+from ropewalk.bus.errors import TooLargeError
 from ropewalk.runtime.outcome import Done, Outcome
-from ropewalk.runtime.wire import WireError, open_wire
+from ropewalk.bus.wire import WireError, open_wire
 
 MEGABYTE = 1 << 20
 PRUNED = CheckpointPruned(run_id="r", checkpoint_id="c", step=1, uri="u")

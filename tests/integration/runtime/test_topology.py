@@ -14,9 +14,9 @@ from nats.js.api import ConsumerConfig, StreamConfig
 
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec, handler
 from ropewalk.events.run import RunFailed, SubmitRun
-from ropewalk.runtime.bus import Bus
-from ropewalk.runtime.errors import BusError
-from ropewalk.runtime.lag import consumer_lag
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import BusError
+from ropewalk.bus.lag import consumer_lag
 from ropewalk.admin.topology import apply_topology, drift
 
 SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint_manager", "evaluator", "monitor", "serving")

@@ -12,7 +12,7 @@ import pytest
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import RunAccepted
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.telemetry import child_of, traceparent_of_run
 
 SERVICE = Path(__file__).parent / "sample_service.py"

@@ -4,7 +4,7 @@ import asyncio
 
 from ropewalk.events.run import StageStalled
 from ropewalk.runtime.outcome import Done, Outcome
-from ropewalk.runtime.schedules import DueTimer
+from ropewalk.bus.schedules import DueTimer
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.admin.topology import apply_topology

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.events.serving import RequestLogBatch
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 # Puts a row a millisecond, says its number, and publishes; a number of rows on the command line, then it only sends.
 SENDER = """
 import asyncio, sys
 from pathlib import Path
 from ropewalk.events.serving import RequestLog
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.serving.adapters.request_log import RequestLogPublisher
 from ropewalk.serving.adapters.spool import Spool

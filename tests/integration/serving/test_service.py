@@ -27,7 +27,7 @@ from ropewalk.events.serving import (
 )
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.settings import Settings
 from ropewalk.storage.connect import connect_objects

@@ -27,7 +27,7 @@ from ropewalk.events.training import (
     TrialCompleted,
 )
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.runtime.bus import Bus
+from ropewalk.bus.bus import Bus
 
 DEADLINE_S = 120.0
 

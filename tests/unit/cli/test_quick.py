@@ -10,7 +10,7 @@ import pytest
 
 from ropewalk.cli.quick import Listing, find_address, parse
 from ropewalk.cli.run_list import print_runs
-from ropewalk.runtime.wire import Address
+from ropewalk.bus.wire import Address
 
 RUN = {
     "run_id": "mine-1",

@@ -26,7 +26,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.foreign import several_lines
 from ropewalk.events.run import RunCancelled
 from ropewalk.report.board import Board
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 MARKUP = ("[/x]", "[/red]", "[link=https://example.org]click[/link]", "[bold]b[/bold]", ":x: :warning:", "\\[red]")
 ESCAPES = ("\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;https://example.org\x1b\\click", "\x9b2J", "a\rb", "\u202eabc")

@@ -11,7 +11,7 @@ import pytest
 
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 NOW = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
 

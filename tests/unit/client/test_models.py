@@ -9,7 +9,7 @@ from ropewalk.client.models import ModelVersion, answering, chosen, newest_promo
 from ropewalk.events.base import Message
 from ropewalk.events.serving import ModelDeployed, ModelRetired, TrafficShifted
 from ropewalk.projections.projector import Projector
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 Log = Callable[..., list[Stored[Message]]]
 

@@ -29,7 +29,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.monitoring import SignalComputed
 from ropewalk.events.run import RunCompleted, RunFailed, StageCompleted, StageInterrupted, StageStarted
 from ropewalk.events.training import TrainingInterrupted, TrainingProgressed, TrainingResumed, TrainingStarted
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 WHOLE = LedgerVerdict(

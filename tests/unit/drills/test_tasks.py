@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from ropewalk.drills.tasks import end
-from ropewalk.runtime.cancelling import pass_on_cancellation
+from ropewalk.bus.cancelling import pass_on_cancellation
 
 
 async def test_a_task_that_swallows_its_first_cancellation_is_ended() -> None:

@@ -14,9 +14,9 @@ from ropewalk.drills.traffic import (
     slower,
 )
 from ropewalk.events.registry import MESSAGE_TYPES
-from ropewalk.runtime.codec import decode
-from ropewalk.runtime.dead_letters import CONSUMER, SEQUENCE
-from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.bus.codec import decode
+from ropewalk.bus.dead_letters import CONSUMER, SEQUENCE
+from ropewalk.bus.errors import MalformedMessageError
 
 SUBMIT = "cmd.run.submit.v1"
 

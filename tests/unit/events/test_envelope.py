@@ -8,8 +8,8 @@ from ropewalk.events.registry import BY_TYPE_NAME, MESSAGE_TYPES, UnknownMessage
 from ropewalk.events.run import RunFailed, StageState
 from ropewalk.events.streams import STREAMS, stream_of
 from ropewalk.events.training import SearchCompleted
-from ropewalk.runtime.codec import decode, decode_any
-from ropewalk.runtime.errors import MalformedMessageError
+from ropewalk.bus.codec import decode, decode_any
+from ropewalk.bus.errors import MalformedMessageError
 
 
 def test_headers_carry_the_whole_envelope() -> None:

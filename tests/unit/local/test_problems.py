@@ -15,8 +15,8 @@ from ropewalk.local.problems import (
     what_waits,
 )
 from ropewalk.local.state import ProcessState
-from ropewalk.runtime.consumer_lag import ConsumerLag
-from ropewalk.runtime.waiting import Waiting
+from ropewalk.bus.consumer_lag import ConsumerLag
+from ropewalk.bus.waiting import Waiting
 
 NOW = 1_800_000_000.0
 GB = 1000**3

@@ -17,7 +17,7 @@ from ropewalk.monitor.domain.rows import (
     signal_rows,
     train_step_rows,
 )
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 
 def stored(message, *, sequence=7, time="2026-03-01T12:00:00.000Z"):

@@ -18,7 +18,7 @@ from ropewalk.events.run import (
 from ropewalk.projections.answering import MAX_PIECE, MAX_RUNS, Answers
 from ropewalk.projections.asking import ask, ask_runs
 from ropewalk.projections.projector import Projector
-from ropewalk.runtime.wire import Frame
+from ropewalk.bus.wire import Frame
 
 HUGE = "x" * 900_000
 

@@ -26,7 +26,7 @@ from ropewalk.events.training import (
 )
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.report.collect import Evidence
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 RUN = "python-stdlib-261123-101500-1a2b"
 BEGAN = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ropewalk.runtime.errors import BusError
+from ropewalk.bus.errors import BusError
 from ropewalk.runtime.hazards import Hazards
 
 NOBODY = 2**22  # one more than the largest process id there is

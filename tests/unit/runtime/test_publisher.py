@@ -6,7 +6,7 @@ import pytest
 
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunFailed
-from ropewalk.runtime.publisher import WindowPublisher
+from ropewalk.bus.publisher import WindowPublisher
 
 
 def fact(number: int) -> RunFailed:

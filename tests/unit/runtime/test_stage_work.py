@@ -8,7 +8,7 @@ import pytest
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted, RunFailed, StageInterrupted, StageState
 from ropewalk.recipes.builtin import python_stdlib
-from ropewalk.runtime.errors import TooLargeError, WorkRaisedError
+from ropewalk.bus.errors import TooLargeError, WorkRaisedError
 from ropewalk.runtime.leases import Lease
 from ropewalk.runtime.outcome import StageError
 from ropewalk.runtime.stage import StageContext, StageSpec

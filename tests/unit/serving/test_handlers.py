@@ -22,7 +22,7 @@ from ropewalk.events.serving import (
     TrafficShifted,
 )
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 from ropewalk.runtime.outcome import Done, Reject, Retry, StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.serving.adapters.fleet import Fleet

@@ -12,7 +12,7 @@ import pytest
 
 from ropewalk.events.base import Message
 from ropewalk.events.serving import RequestLog, RequestLogBatch
-from ropewalk.runtime.errors import BusError, DeniedError
+from ropewalk.bus.errors import BusError, DeniedError
 from ropewalk.serving.adapters import spool as spool_module
 from ropewalk.serving.adapters.request_log import MAX_ROWS, RequestLogPublisher, bounded, pack
 from ropewalk.serving.adapters.spool import Spool

@@ -22,8 +22,8 @@ from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.foreign import cut
 from ropewalk.monitor.domain.rows import MOST_BODY, RejectedRow, Row, Rows
 from ropewalk.monitor.ports import Analytics, RefusedError, UnavailableError
-from ropewalk.runtime.batches import Batch
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.batches import Batch
+from ropewalk.bus.codec import Stored
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from ropewalk.events.monitoring import SignalsComputed
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.training import StepMetricsBatch
 from ropewalk.monitor.domain.signals import Sample
-from ropewalk.runtime.codec import Stored
+from ropewalk.bus.codec import Stored
 
 Row = dict[str, Any]
 _INT64 = 2**63

@@ -14,8 +14,8 @@ from itertools import groupby
 from ropewalk.events.base import Message
 from ropewalk.events.foreign import cut, one_line
 from ropewalk.events.serving import RequestLog, RequestLogBatch
-from ropewalk.runtime.errors import BusError, DeniedError
-from ropewalk.runtime.publisher import Publisher, WindowPublisher
+from ropewalk.bus.errors import BusError, DeniedError
+from ropewalk.bus.publisher import Publisher, WindowPublisher
 from ropewalk.serving.adapters.spool import Segment, Spool
 
 logger = logging.getLogger(__name__)
