@@ -25,10 +25,10 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunFailed
 from ropewalk.bus.batches import batches
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.consumer import Consumer
-from ropewalk.runtime.delivery import Failures, deliver
-from ropewalk.runtime.hazards import is_suspicious
-from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.delivery.consumer import Consumer
+from ropewalk.delivery.delivery import Failures, deliver
+from ropewalk.delivery.hazards import is_suspicious
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.topology import apply_topology
 

@@ -26,9 +26,9 @@ from ropewalk.events.consumers import handler
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import StageInterrupted
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.consumer import Consumer
-from ropewalk.runtime.delivery import Failures, deliver
-from ropewalk.runtime.outcome import Done, Outcome, Reject
+from ropewalk.delivery.consumer import Consumer
+from ropewalk.delivery.delivery import Failures, deliver
+from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.topology import apply_topology
 

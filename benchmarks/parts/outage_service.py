@@ -15,7 +15,7 @@ from typing import TextIO
 from ropewalk.events.base import Message
 from ropewalk.events.data import SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted, StageInterrupted
-from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext

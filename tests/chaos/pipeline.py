@@ -20,7 +20,7 @@ from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import CancelRun, RunAccepted, SubmitRun
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.ingest import handlers as ingest_handlers
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext

@@ -18,7 +18,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from ropewalk.events.consumers import ConsumerSpec
-from ropewalk.runtime.delivery import outcome_or_error
+from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.pull import StandingPull
 

@@ -19,7 +19,7 @@ from ropewalk.bus.codec import decode
 from ropewalk.bus.dead_letters import is_for
 from ropewalk.bus.errors import BusError, ConflictError, DeniedError, MalformedMessageError, TooLargeError
 from ropewalk.bus.incoming import Incoming
-from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.bus.schedules import DueTimer, due_timer
 from ropewalk.runtime.telemetry import is_exporting, record, span
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from ropewalk.bus.errors import ChildDiedError, WorkRaisedError
 from ropewalk.runtime.faults import in_one_line, is_of_the_work
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 
 A = TypeVar("A")
 R = TypeVar("R")

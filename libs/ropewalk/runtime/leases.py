@@ -28,7 +28,7 @@ from nats.js.api import RawStreamMsg
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.connection import connect
-from ropewalk.runtime.delivery import outcome_or_error
+from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.bus.errors import BusError, LeaseLostError
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.sending import WRONG_SEQUENCE

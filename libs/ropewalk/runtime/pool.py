@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from ropewalk.events.run import PoolEntry, PoolState, StageCapacity
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import within
-from ropewalk.runtime.delivery import outcome_or_error
+from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.bus.errors import ConflictError
 from ropewalk.runtime.pool_policy import next_in_line
 from ropewalk.bus.sending import Outgoing

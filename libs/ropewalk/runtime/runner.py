@@ -26,7 +26,7 @@ from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import ConflictError
 from ropewalk.runtime.leases import Lease, LeaseKeeper
-from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.pool_policy import MAX_WAITING, enter, find, num_waiting, start
 from ropewalk.bus.schedules import DueTimer

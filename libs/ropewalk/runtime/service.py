@@ -26,17 +26,17 @@ from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.consumer import WORKERS, Consumer
-from ropewalk.runtime.delivery import Failures, Handler, TimerHandler, deliver, deliver_due, outcome_or_error, set_aside
+from ropewalk.delivery.consumer import WORKERS, Consumer
+from ropewalk.delivery.delivery import Failures, Handler, TimerHandler, deliver, deliver_due, outcome_or_error, set_aside
 from ropewalk.runtime.draining import Draining
 from ropewalk.bus.errors import ListenError
 from ropewalk.runtime.gauges import export_gauges
-from ropewalk.runtime.hazards import Hazards, is_suspicious
+from ropewalk.delivery.hazards import Hazards, is_suspicious
 from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.bus.incoming import Incoming
 from ropewalk.runtime.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
-from ropewalk.runtime.outcome import Done, Outcome, Retry
+from ropewalk.delivery.outcome import Done, Outcome, Retry
 from ropewalk.runtime.pool import Pool
 from ropewalk.runtime.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings

@@ -7,7 +7,7 @@ from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
-from ropewalk.runtime.outcome import Outcome
+from ropewalk.delivery.outcome import Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.stage import StageContext
 

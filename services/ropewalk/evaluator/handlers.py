@@ -16,7 +16,7 @@ from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.events.serving import ModelRetired
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.stage import StageContext
 
 BASE_MODEL = "the base model"

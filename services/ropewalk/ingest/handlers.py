@@ -26,7 +26,7 @@ from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.faults import OF_THE_WORK, in_one_line
-from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.runtime.stage import StageContext
 
 # Before a run is accepted its data is looked at for this long at most; what is larger is simply accepted.

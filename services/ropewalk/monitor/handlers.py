@@ -8,7 +8,7 @@ from ropewalk.events.monitoring import AcknowledgeAlarm, AlarmAcknowledged, Alar
 from ropewalk.events.run import RunAccepted, StageCompleted
 from ropewalk.monitor.ports import FactLog, Timeline, Watched
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
-from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 
 USD_PER_CPU_HOUR = 0.04  # for stages outside a run, such as bringing up the stack
 _NOT_YET_S = 1.0

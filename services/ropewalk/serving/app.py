@@ -7,7 +7,7 @@ from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.run import RunCancelled, RunFailed
 from ropewalk.events.serving import RetireModel
-from ropewalk.runtime.outcome import Outcome
+from ropewalk.delivery.outcome import Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.stage import StageContext
 from ropewalk.serving.adapters.doors.over_grpc import serve_grpc

@@ -21,7 +21,7 @@ from ropewalk.events.serving import (
 )
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.once import once
-from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry, StageError
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry, StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.admission import Admission

@@ -20,7 +20,7 @@ from ropewalk.events.training import (
     TrialCompleted,
 )
 from ropewalk.bus.once import once
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.stage import StageContext
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import (

@@ -15,7 +15,7 @@ from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.run import RunAccepted, RunFailed, stage_state_subject
 from ropewalk.bus import client as permissions
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.consumer import Consumer
+from ropewalk.delivery.consumer import Consumer
 from ropewalk.bus.errors import BusError, DeniedError
 
 AT_ONCE_S = 1.0

@@ -9,7 +9,7 @@ from ropewalk.checkpoint_manager.handlers import export_checkpoint
 from ropewalk.events.checkpoint import CheckpointExported, CheckpointQuarantined
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.model.weights import load_tensors, save_tensors
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.manifest import seal, verify
 
 FINAL = TrainingCompleted(

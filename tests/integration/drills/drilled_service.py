@@ -8,7 +8,7 @@ import asyncio
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted, RunRejected, SubmitRun
-from ropewalk.runtime.outcome import Done, Outcome, StageError
+from ropewalk.delivery.outcome import Done, Outcome, StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext

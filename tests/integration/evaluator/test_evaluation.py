@@ -16,7 +16,7 @@ from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
 from ropewalk.events.serving import ModelRetired
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 
 ONE_THREAD = ComputeSettings(threads=1)
 

@@ -34,7 +34,7 @@ from ropewalk.preprocessing.adapters.sketching import content_of
 from ropewalk.preprocessing.adapters.tokenizer import train_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.runtime.child import run_child
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import file_sha256, verify

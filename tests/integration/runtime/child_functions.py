@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 
 Report = Callable[[object], None]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted, StageCompleted, StageInterrupted
-from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ropewalk.events.checkpoint import CheckpointPruned
-from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.admin.topology import apply_topology

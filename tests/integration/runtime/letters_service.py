@@ -11,7 +11,7 @@ from evolved_type import ShelfCleared, register
 
 from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.run import StageCompleted, StageInterrupted, StageStarted
-from ropewalk.runtime.outcome import Done, Outcome, Reject
+from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.admin.topology import apply_topology

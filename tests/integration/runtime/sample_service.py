@@ -6,7 +6,7 @@ import time
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.runtime.stage import StageContext

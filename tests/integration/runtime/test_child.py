@@ -12,7 +12,7 @@ import pytest
 
 from ropewalk.runtime.child import run_child
 from ropewalk.bus.errors import ChildDiedError, WorkRaisedError
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))  # spawned children import the functions by this name

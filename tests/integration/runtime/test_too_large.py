@@ -16,9 +16,9 @@ from ropewalk.projections.asking import ProjectorError, ask
 from ropewalk.bus import dead_letters as wire
 from ropewalk.bus.bulk import address_of
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.delivery import Failures, deliver
+from ropewalk.delivery.delivery import Failures, deliver
 from ropewalk.bus.errors import TooLargeError
-from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.bus.wire import WireError, open_wire
 
 MEGABYTE = 1 << 20

@@ -3,7 +3,7 @@
 import asyncio
 
 from ropewalk.events.run import StageStalled
-from ropewalk.runtime.outcome import Done, Outcome
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.bus.schedules import DueTimer
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings

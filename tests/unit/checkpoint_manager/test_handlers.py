@@ -13,7 +13,7 @@ from ropewalk.events.checkpoint import (
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.outcome import Done
+from ropewalk.delivery.outcome import Done
 from ropewalk.storage.local import LocalObjects
 
 

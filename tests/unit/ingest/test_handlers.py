@@ -12,7 +12,7 @@ from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed,
 from ropewalk.ingest import handlers
 from ropewalk.ingest.handlers import cancel_run, submit_run
 from ropewalk.ingest.settings import Settings
-from ropewalk.runtime.outcome import Done, Outcome, Reject, Retry
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 
 M = TypeVar("M", bound=Message)
 SETTINGS = Settings()

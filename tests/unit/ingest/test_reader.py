@@ -21,7 +21,7 @@ from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentInges
 from ropewalk.ingest.adapters import quarantine, reader
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
 from ropewalk.recipes.recipe import SourceRecipe
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import verify

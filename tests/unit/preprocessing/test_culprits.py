@@ -4,7 +4,7 @@ import pytest
 
 from ropewalk.corpus.document import Document
 from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 
 
 def a_document(path: str, text: str) -> Document:

@@ -20,7 +20,7 @@ from ropewalk.preprocessing.adapters.tokenizer import (
     describe,
     train_tokenizer,
 )
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.local import LocalObjects
 
 LINES = ["def area(width, height):", "    return width * height", "for item in items:", "    total += item.price"]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ropewalk.bus.errors import BusError
-from ropewalk.runtime.hazards import Hazards
+from ropewalk.delivery.hazards import Hazards
 
 NOBODY = 2**22  # one more than the largest process id there is
 

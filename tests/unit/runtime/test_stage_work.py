@@ -10,7 +10,7 @@ from ropewalk.events.run import RunAccepted, RunFailed, StageInterrupted, StageS
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.bus.errors import TooLargeError, WorkRaisedError
 from ropewalk.runtime.leases import Lease
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.stage import StageContext, StageSpec
 from ropewalk.runtime.stage_work import StageWork
 

@@ -23,7 +23,7 @@ from ropewalk.evaluator.domain.excerpts import Item, choose
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
 from ropewalk.evaluator.domain.samples import Sample, openings
 from ropewalk.events.evaluation import Estimate
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 
 if TYPE_CHECKING:
     from ropewalk.evaluator.adapters.scoring import Continuation, ScoredModel  # torch: only in the child

@@ -6,7 +6,7 @@ from typing import TypeVar
 from ropewalk.corpus.document import Document
 from ropewalk.events.foreign import one_line
 from ropewalk.runtime.faults import in_one_line, is_of_the_work
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 
 R = TypeVar("R")
 

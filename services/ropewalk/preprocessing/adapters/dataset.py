@@ -15,7 +15,7 @@ from ropewalk.corpus.shards import MASK, TOKENS, UNIGRAM, ShardMeta, TokenWriter
 from ropewalk.corpus.sketch import Sketches
 from ropewalk.corpus.trained import SKETCHES, STATES
 from ropewalk.preprocessing.adapters.tokenizer import TokenizerFacts
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 

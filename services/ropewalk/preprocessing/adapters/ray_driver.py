@@ -42,7 +42,7 @@ from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
 from ropewalk.preprocessing.domain.states import HELD_OUT, count_states, first_states
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 

@@ -19,7 +19,7 @@ from ropewalk.corpus.document import (
 from ropewalk.corpus.sketch import lowest_bytes
 from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
 from ropewalk.preprocessing.domain.held_out import Registry
-from ropewalk.runtime.outcome import StageError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.manifest import ManifestError, file_sha256
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 

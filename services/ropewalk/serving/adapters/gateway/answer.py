@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ropewalk.events.serving import RequestLog
-from ropewalk.runtime.delivery import outcome_or_error
+from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.runtime.telemetry import AttributeValue, Span, current_traceparent, record, span
 from ropewalk.serving.adapters.gateway.errors import CLIENT_GONE, ApiError, api_error
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange

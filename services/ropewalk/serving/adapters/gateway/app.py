@@ -14,7 +14,7 @@ from starlette.routing import Route
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.task import Prompt
-from ropewalk.runtime.delivery import outcome_or_error
+from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.runtime.telemetry import current_traceparent, span
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.answer import Answer, Backend, Order
