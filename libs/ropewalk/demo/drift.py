@@ -8,10 +8,10 @@ from typing import Any
 from ropewalk.client.client import Client
 from ropewalk.events.base import Message
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
-from ropewalk.local.demo.load import send_all
-from ropewalk.local.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
-from ropewalk.local.demo.screen import Screen
-from ropewalk.local.demo.stages import DemoStages
+from ropewalk.demo.load import send_all
+from ropewalk.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
+from ropewalk.demo.screen import Screen
+from ropewalk.demo.stages import DemoStages
 from ropewalk.report.board import Board, after
 
 NUM_ORDINARY = 160

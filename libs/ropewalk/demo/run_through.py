@@ -9,8 +9,8 @@ from ropewalk.client.client import Client
 from ropewalk.drills.acting import KILL_WORKER, begin, new_drill
 from ropewalk.drills.stackview import send
 from ropewalk.events.run import RunCancelled, RunFailed, RunRejected
-from ropewalk.local.demo.kill import KillPlan, observe
-from ropewalk.local.demo.screen import Screen
+from ropewalk.demo.kill import KillPlan, observe
+from ropewalk.demo.screen import Screen
 from ropewalk.local.processes import stack_processes
 from ropewalk.report.board import Board, after
 

@@ -15,10 +15,10 @@ from ropewalk.events.training import (
     TrainingStarted,
     TrialCompleted,
 )
-from ropewalk.local.demo.choice import demo_fields, free_model_name, unfinished_run
-from ropewalk.local.demo.kill import KillPlan, observe
-from ropewalk.local.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
-from ropewalk.local.demo.verdict import failed_drill, problems
+from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
+from ropewalk.demo.kill import KillPlan, observe
+from ropewalk.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
+from ropewalk.demo.verdict import failed_drill, problems
 from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.report.board import Board, after
