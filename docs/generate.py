@@ -14,7 +14,7 @@ from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run
 from ropewalk.events.base import Message, Value
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.streams import stream_of
-from ropewalk.runtime.asyncapi import address, document
+from ropewalk.events.asyncapi import address, document
 
 DOCS = Path(__file__).parent
 FAMILIES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill)

@@ -12,7 +12,7 @@ def contracts(as_json: AsJson = False) -> None:
 
     Example: ropewalk contracts --json > asyncapi.json
     """
-    from ropewalk.runtime.asyncapi import (
+    from ropewalk.events.asyncapi import (
         document,  # builds schemas of all types, which other commands need not wait for
     )
 

@@ -12,7 +12,7 @@ from referencing.jsonschema import DRAFT202012
 
 from ropewalk.events.base import Message
 from ropewalk.events.registry import MESSAGE_TYPES
-from ropewalk.runtime.asyncapi import address, document
+from ropewalk.events.asyncapi import address, document
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "events"
 
