@@ -37,7 +37,7 @@ from ropewalk.events.run import RunAccepted, StageInterrupted, stage_state_subje
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.leases import lease_subject
+from ropewalk.stages.leases import lease_subject
 from ropewalk.admin.topology import apply_topology
 
 _SCRIPT = Path(__file__).parent / "parts" / "outage_service.py"

@@ -7,7 +7,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 
 async def hold(context: StageContext, event: RunAccepted) -> tuple[Message, ...]:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from functools import partial
 
-from ropewalk.runtime.leases import LeaseKeeper
+from ropewalk.stages.leases import LeaseKeeper
 from ropewalk.runtime.settings import RuntimeSettings
 
 

@@ -18,7 +18,7 @@ from ropewalk.events.run import RunAccepted, StageInterrupted
 from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 STEP_S = 0.1
 _SAMPLE_S = 0.005

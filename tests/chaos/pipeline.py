@@ -23,7 +23,7 @@ from ropewalk.ingest import handlers as ingest_handlers
 from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 _PAUSE_S = 0.06
 _CHILD_S = 0.8

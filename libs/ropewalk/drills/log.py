@@ -19,7 +19,7 @@ from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.codec import Stored
-from ropewalk.runtime.leases import MARKER
+from ropewalk.stages.leases import MARKER
 
 Found = TypeVar("Found")
 _LOOK_S = 0.2

@@ -34,13 +34,13 @@ from ropewalk.runtime.gauges import export_gauges
 from ropewalk.delivery.hazards import Hazards, is_suspicious
 from ropewalk.runtime.health import Health, HealthServer
 from ropewalk.bus.incoming import Incoming
-from ropewalk.runtime.leases import MARKER, LeaseKeeper
+from ropewalk.stages.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.delivery.outcome import Done, Outcome, Retry
-from ropewalk.runtime.pool import Pool
-from ropewalk.runtime.runner import StageRunner, Surroundings
+from ropewalk.stages.pool import Pool
+from ropewalk.stages.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.stage import StageContext, StageSpec
+from ropewalk.stages.context import StageContext, StageSpec
 from ropewalk.runtime.telemetry import configure, is_exporting
 from ropewalk.runtime.telemetry import shutdown as shut_down_telemetry
 from ropewalk.storage.objects import ObjectStore

@@ -12,8 +12,8 @@ from ropewalk.events.base import Message
 from ropewalk.events.run import PoolState, StageState
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import ConflictError
-from ropewalk.runtime.pool import Pool
-from ropewalk.runtime.pool_policy import enter, find, leave, start
+from ropewalk.stages.pool import Pool
+from ropewalk.stages.pool_policy import enter, find, leave, start
 from ropewalk.bus.sending import Outgoing
 
 PoolChanges = Sequence[tuple[PoolState, int]]

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from ropewalk.events.base import Message
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.child import Report, run_child
-from ropewalk.runtime.leases import Lease
+from ropewalk.stages.child import Report, run_child
+from ropewalk.stages.leases import Lease
 from ropewalk.storage.objects import ObjectStore
 
 A = TypeVar("A")

@@ -15,7 +15,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import within
 from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.bus.errors import ConflictError
-from ropewalk.runtime.pool_policy import next_in_line
+from ropewalk.stages.pool_policy import next_in_line
 from ropewalk.bus.sending import Outgoing
 
 logger = logging.getLogger(__name__)

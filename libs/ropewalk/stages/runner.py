@@ -25,16 +25,16 @@ from ropewalk.events.run import (
 from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import ConflictError
-from ropewalk.runtime.leases import Lease, LeaseKeeper
+from ropewalk.stages.leases import Lease, LeaseKeeper
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
-from ropewalk.runtime.pool import Pool
-from ropewalk.runtime.pool_policy import MAX_WAITING, enter, find, num_waiting, start
+from ropewalk.stages.pool import Pool
+from ropewalk.stages.pool_policy import MAX_WAITING, enter, find, num_waiting, start
 from ropewalk.bus.schedules import DueTimer
-from ropewalk.runtime.stage import StageContext, StageSpec, remove_scratch, scratch_folder
-from ropewalk.runtime.stage_commit import PoolChanges, StageCommitter, renewed
-from ropewalk.runtime.stage_policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
-from ropewalk.runtime.stage_timers import StageTimers
-from ropewalk.runtime.stage_work import StageWork, Stop, beginning, interruption, stalled
+from ropewalk.stages.context import StageContext, StageSpec, remove_scratch, scratch_folder
+from ropewalk.stages.commit import PoolChanges, StageCommitter, renewed
+from ropewalk.stages.policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
+from ropewalk.stages.timers import StageTimers
+from ropewalk.stages.work import StageWork, Stop, beginning, interruption, stalled
 from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from ropewalk.events.moments import moment_of
 from ropewalk.events.run import StageState
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.schedules import arm, disarm
-from ropewalk.runtime.stage import StageSpec
-from ropewalk.runtime.stage_work import StageWork
+from ropewalk.stages.context import StageSpec
+from ropewalk.stages.work import StageWork
 
 _ARMED_PER_STALL = 4
 _SILENT = 0.75  # of `stall_s`: a watchdog that fires earlier was overtaken by a sign of progress

@@ -24,11 +24,11 @@ from ropewalk.events.run import (
 from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.bus.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
 from ropewalk.runtime.faults import in_one_line
-from ropewalk.runtime.leases import Lease
+from ropewalk.stages.leases import Lease
 from ropewalk.delivery.outcome import StageError
-from ropewalk.runtime.stage import StageContext, StageSpec
-from ropewalk.runtime.stage_commit import StageCommitter, renewed
-from ropewalk.runtime.stage_policy import Cause, Ending, Verdict, judge, tried_again
+from ropewalk.stages.context import StageContext, StageSpec
+from ropewalk.stages.commit import StageCommitter, renewed
+from ropewalk.stages.policy import Cause, Ending, Verdict, judge, tried_again
 from ropewalk.runtime.telemetry import record, span
 
 logger = logging.getLogger(__name__)

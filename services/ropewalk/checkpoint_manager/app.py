@@ -9,7 +9,7 @@ from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.delivery.outcome import Outcome
 from ropewalk.runtime.service import Service
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 
 def build(settings: Settings) -> Service:

@@ -35,7 +35,7 @@ from ropewalk.events.training import TrainingCompleted
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.bus.once import once
 from ropewalk.delivery.outcome import Done, Outcome, StageError
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 from ropewalk.storage.manifest import Manifest
 from ropewalk.storage.objects import ObjectStore
 

@@ -5,7 +5,7 @@ from ropewalk.evaluator.settings import Settings
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported
 from ropewalk.runtime.service import Service
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 
 def build(settings: Settings) -> Service:

@@ -17,7 +17,7 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.events.serving import ModelRetired
 from ropewalk.delivery.outcome import StageError
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 BASE_MODEL = "the base model"
 

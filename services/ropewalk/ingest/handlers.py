@@ -27,7 +27,7 @@ from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.faults import OF_THE_WORK, in_one_line
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 # Before a run is accepted its data is looked at for this long at most; what is larger is simply accepted.
 _FIRST_LOOK = SurveyLimits(seconds=2.0, num_bytes=8_000_000, num_files=20_000)

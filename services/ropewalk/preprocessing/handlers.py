@@ -7,7 +7,7 @@ from ropewalk.preprocessing.adapters.child import preprocess
 from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
 from ropewalk.preprocessing.ports import Log
 from ropewalk.preprocessing.settings import Settings
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 
 async def preprocess_corpus(ctx: StageContext, corpus: CorpusIngested, *, settings: Settings) -> tuple[Message, ...]:

@@ -9,7 +9,7 @@ from ropewalk.events.run import RunCancelled, RunFailed
 from ropewalk.events.serving import RetireModel
 from ropewalk.delivery.outcome import Outcome
 from ropewalk.runtime.service import Service
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 from ropewalk.serving.adapters.doors.over_grpc import serve_grpc
 from ropewalk.serving.adapters.doors.over_http import HttpDoor
 from ropewalk.serving.adapters.fleet import Fleet

@@ -22,7 +22,7 @@ from ropewalk.events.serving import (
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.once import once
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry, StageError
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation

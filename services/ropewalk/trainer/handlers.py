@@ -21,7 +21,7 @@ from ropewalk.events.training import (
 )
 from ropewalk.bus.once import once
 from ropewalk.delivery.outcome import StageError
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import (
     CheckpointBroken,

@@ -11,7 +11,7 @@ from ropewalk.events.run import RunAccepted, RunRejected, SubmitRun
 from ropewalk.delivery.outcome import Done, Outcome, StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)
 

@@ -33,7 +33,7 @@ from ropewalk.preprocessing.adapters.registry import publish_held_out
 from ropewalk.preprocessing.adapters.sketching import content_of
 from ropewalk.preprocessing.adapters.tokenizer import train_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.child import run_child
+from ropewalk.stages.child import run_child
 from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects

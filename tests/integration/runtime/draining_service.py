@@ -9,7 +9,7 @@ from ropewalk.events.run import RunAccepted, StageCompleted, StageInterrupted
 from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 
 
 def build(seconds: float, begun: Path) -> Service:

@@ -9,7 +9,7 @@ from ropewalk.events.run import RunAccepted
 from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 from ropewalk.admin.topology import apply_topology
 
 SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)

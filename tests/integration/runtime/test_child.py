@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ropewalk.runtime.child import run_child
+from ropewalk.stages.child import run_child
 from ropewalk.bus.errors import ChildDiedError, WorkRaisedError
 from ropewalk.delivery.outcome import StageError
 
@@ -94,7 +94,7 @@ async def test_a_child_dies_with_its_killed_parent(tmp_path: Path) -> None:
         "import asyncio, sys\n"
         f"sys.path.insert(0, {str(FOLDER)!r})\n"
         "import child_functions\n"
-        "from ropewalk.runtime.child import run_child\n"
+        "from ropewalk.stages.child import run_child\n"
         "async def note(pids):\n"
         "    print(*pids, flush=True)\n"
         "if __name__ == '__main__':\n"

@@ -18,7 +18,7 @@ from ropewalk.events.run import RunAccepted, StageCompleted, StageInterrupted, S
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.leases import lease_subject
+from ropewalk.stages.leases import lease_subject
 from ropewalk.admin.topology import apply_topology
 
 SERVICE = Path(__file__).parent / "draining_service.py"

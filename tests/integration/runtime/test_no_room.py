@@ -9,7 +9,7 @@ import pytest
 from ropewalk.events.run import StageInterrupted, StageState
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.leases import LeaseKeeper
+from ropewalk.stages.leases import LeaseKeeper
 
 CAUSE = "x" * 8000
 DEADLINE_S = 20.0

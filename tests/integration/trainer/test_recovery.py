@@ -15,7 +15,7 @@ from ropewalk.events.training import (
     TrainingResumed,
     TrainingStarted,
 )
-from ropewalk.runtime.child import run_child
+from ropewalk.stages.child import run_child
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import CpuUsed, TrainingReport
 from ropewalk.trainer.domain.story import Past, Story

@@ -3,7 +3,7 @@
 import math
 
 from ropewalk.events.training import TrialCompleted
-from ropewalk.runtime.child import run_child
+from ropewalk.stages.child import run_child
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.domain.search import search_completed
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ropewalk.events.run import PoolState, StageState
-from ropewalk.runtime.pool_policy import enter, find, leave, next_in_line, num_waiting, start
+from ropewalk.stages.pool_policy import enter, find, leave, next_in_line, num_waiting, start
 
 
 def a_stage(run_id: str, cpus: float = 1.0, priority: int = 0, owner: str = "", stage: str = "train") -> StageState:

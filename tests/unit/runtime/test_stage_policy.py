@@ -1,7 +1,7 @@
 import pytest
 
 from ropewalk.events.run import StageState
-from ropewalk.runtime.stage_policy import RETRIES, Cause, Ending, is_exhausted, judge, may_begin, tried_again
+from ropewalk.stages.policy import RETRIES, Cause, Ending, is_exhausted, judge, may_begin, tried_again
 
 
 def a_state(**changes: object) -> StageState:

@@ -9,10 +9,10 @@ from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted, RunFailed, StageInterrupted, StageState
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.bus.errors import TooLargeError, WorkRaisedError
-from ropewalk.runtime.leases import Lease
+from ropewalk.stages.leases import Lease
 from ropewalk.delivery.outcome import StageError
-from ropewalk.runtime.stage import StageContext, StageSpec
-from ropewalk.runtime.stage_work import StageWork
+from ropewalk.stages.context import StageContext, StageSpec
+from ropewalk.stages.work import StageWork
 
 
 class LookedUpInVain:

@@ -24,7 +24,7 @@ from ropewalk.events.serving import (
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
 from ropewalk.bus.codec import Stored
 from ropewalk.delivery.outcome import Done, Reject, Retry, StageError
-from ropewalk.runtime.stage import StageContext
+from ropewalk.stages.context import StageContext
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.admission import Admission
