@@ -1,0 +1,1 @@
+"""Spans and metrics, and the trace context that travels with every message."""
