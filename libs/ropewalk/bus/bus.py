@@ -32,7 +32,7 @@ from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.reading import StreamReader
 from ropewalk.bus.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.runtime.telemetry import current_traceparent
+from ropewalk.telemetry.spans import current_traceparent
 
 logger = logging.getLogger(__name__)
 

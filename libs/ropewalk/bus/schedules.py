@@ -14,7 +14,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.incoming import Incoming
 from ropewalk.bus.sending import Outgoing
-from ropewalk.runtime.telemetry import current_traceparent
+from ropewalk.telemetry.spans import current_traceparent
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _NOT_DELIVERED = "due.none"  # one token more than any timer has, so no consumer gets it

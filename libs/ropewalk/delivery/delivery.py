@@ -21,7 +21,7 @@ from ropewalk.bus.errors import BusError, ConflictError, DeniedError, MalformedM
 from ropewalk.bus.incoming import Incoming
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.bus.schedules import DueTimer, due_timer
-from ropewalk.runtime.telemetry import is_exporting, record, span
+from ropewalk.telemetry.spans import is_exporting, record, span
 
 logger = logging.getLogger(__name__)
 

@@ -41,8 +41,8 @@ from ropewalk.stages.pool import Pool
 from ropewalk.stages.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext, StageSpec
-from ropewalk.runtime.telemetry import configure, is_exporting
-from ropewalk.runtime.telemetry import shutdown as shut_down_telemetry
+from ropewalk.telemetry.spans import configure, is_exporting
+from ropewalk.telemetry.spans import shutdown as shut_down_telemetry
 from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)

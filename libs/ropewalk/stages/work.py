@@ -29,7 +29,7 @@ from ropewalk.delivery.outcome import StageError
 from ropewalk.stages.context import StageContext, StageSpec
 from ropewalk.stages.commit import StageCommitter, renewed
 from ropewalk.stages.policy import Cause, Ending, Verdict, judge, tried_again
-from ropewalk.runtime.telemetry import record, span
+from ropewalk.telemetry.spans import record, span
 
 logger = logging.getLogger(__name__)
 

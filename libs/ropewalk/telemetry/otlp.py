@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
-from ropewalk.runtime.telemetry import AttributeValue, SpanKind
+from ropewalk.telemetry.spans import AttributeValue, SpanKind
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 METRIC_INTERVAL_S = 15.0

@@ -13,7 +13,7 @@ from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import RunAccepted
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.telemetry import child_of, traceparent_of_run
+from ropewalk.telemetry.spans import child_of, traceparent_of_run
 
 SERVICE = Path(__file__).parent / "sample_service.py"
 SOMEBODY_ELSES = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

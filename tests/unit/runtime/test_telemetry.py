@@ -14,10 +14,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-from ropewalk.runtime import telemetry
-from ropewalk.runtime.otlp import OtlpExporter
+from ropewalk.telemetry import spans as telemetry
+from ropewalk.telemetry.otlp import OtlpExporter
 from ropewalk.runtime.settings import TelemetrySettings
-from ropewalk.runtime.telemetry import (
+from ropewalk.telemetry.spans import (
     child_of,
     count,
     current_traceparent,
@@ -76,7 +76,7 @@ def test_a_context_crosses_services_that_export_nothing() -> None:
 
 
 def test_a_run_has_the_same_trace_id_in_every_process() -> None:
-    code = "from ropewalk.runtime.telemetry import traceparent_of_run; print(traceparent_of_run('run-1'))"
+    code = "from ropewalk.telemetry.spans import traceparent_of_run; print(traceparent_of_run('run-1'))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert other == traceparent_of_run("run-1") != traceparent_of_run("run-2")
 
@@ -91,7 +91,7 @@ def test_the_context_of_a_run_is_what_the_w3c_asks_for() -> None:
 def test_without_an_endpoint_the_sdk_is_not_imported_and_no_thread_runs() -> None:
     code = (
         "import sys, threading\n"
-        "from ropewalk.runtime import telemetry\n"
+        "from ropewalk.telemetry import spans as telemetry\n"
         "from ropewalk.runtime.settings import TelemetrySettings\n"
         "telemetry.configure('trainer', TelemetrySettings.model_validate({'OTEL_EXPORTER_OTLP_ENDPOINT': ''}))\n"
         "with telemetry.span('x', run_id='r'): telemetry.count('y')\n"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ropewalk.runtime import telemetry
+from ropewalk.telemetry import spans as telemetry
 from ropewalk.runtime.settings import TelemetrySettings
 
 ASK = {"model": "demo", "prompt": "abc", "max_tokens": 5, "temperature": 0.5}

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from ropewalk.events.serving import RequestLog
 from ropewalk.delivery.delivery import outcome_or_error
-from ropewalk.runtime.telemetry import AttributeValue, Span, current_traceparent, record, span
+from ropewalk.telemetry.spans import AttributeValue, Span, current_traceparent, record, span
 from ropewalk.serving.adapters.gateway.errors import CLIENT_GONE, ApiError, api_error
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
 from ropewalk.serving.adapters.gateway.frames import DONE, Frames, event

@@ -15,7 +15,7 @@ from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.task import Prompt
 from ropewalk.delivery.delivery import outcome_or_error
-from ropewalk.runtime.telemetry import current_traceparent, span
+from ropewalk.telemetry.spans import current_traceparent, span
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.answer import Answer, Backend, Order
 from ropewalk.serving.adapters.gateway.body import Bodies
