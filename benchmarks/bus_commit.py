@@ -15,8 +15,8 @@ from machine import describe
 from parts.broker import running_broker
 from parts.spread import percentile, spread_ms
 
-from ropewalk.events.run import StageCompleted, StageState
 from ropewalk.bus.bus import Bus
+from ropewalk.events.run import StageCompleted, StageState
 from ropewalk.runtime.settings import NatsSettings
 
 _MESSAGES = 3

@@ -20,17 +20,17 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 from parts.broker import running_broker
 
-from ropewalk.events.consumers import ConsumerSpec
-from ropewalk.events.envelope import Envelope
-from ropewalk.events.run import RunFailed
+from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.batches import batches
 from ropewalk.bus.bus import Bus
 from ropewalk.delivery.consumer import Consumer
 from ropewalk.delivery.delivery import Failures, deliver
 from ropewalk.delivery.hazards import is_suspicious
 from ropewalk.delivery.outcome import Done, Outcome
+from ropewalk.events.consumers import ConsumerSpec
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.run import RunFailed
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.admin.topology import apply_topology
 
 _SUBJECT = f"{RunFailed.subject_prefix()}.*"
 _BATCH = 256

@@ -21,16 +21,16 @@ from machine import describe
 from parts.broker import running_broker
 from parts.spread import percentile, spread_ms
 
-from ropewalk.client.dead_letters import DeadLetter, DeadLetters
-from ropewalk.events.consumers import handler
-from ropewalk.events.envelope import Envelope
-from ropewalk.events.run import StageInterrupted
+from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
+from ropewalk.client.dead_letters import DeadLetter, DeadLetters
 from ropewalk.delivery.consumer import Consumer
 from ropewalk.delivery.delivery import Failures, deliver
 from ropewalk.delivery.outcome import Done, Outcome, Reject
+from ropewalk.events.consumers import handler
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.run import StageInterrupted
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.admin.topology import apply_topology
 
 _POISON_EVERY = 100
 _BAR_SHARE = 0.2

@@ -14,9 +14,9 @@ import time
 from machine import describe
 from parts.broker import running_broker
 
-from ropewalk.events.training import StepMetrics, StepMetricsBatch
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.publisher import WindowPublisher
+from ropewalk.events.training import StepMetrics, StepMetricsBatch
 from ropewalk.runtime.settings import NatsSettings
 
 _BAR = 30_000

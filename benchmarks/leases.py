@@ -22,11 +22,11 @@ from machine import describe
 from parts.broker import Broker, running_broker
 from parts.sample_log import brief_run_messages
 
-from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.sending import Sender
 from ropewalk.bus.wire import open_wire
+from ropewalk.events.streams import LEASE_STREAM
 
 _SCRIPT = Path(__file__).parent / "parts" / "lease_holder.py"
 _RUNS_PER_BATCH = 300  # of three messages; JetStream takes at most 1000 messages in one batch

@@ -30,15 +30,15 @@ from typing import Any
 from machine import describe
 from parts.broker import Broker, running_broker
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.bus.bus import Bus
 from ropewalk.drills.proxy import CutProxy
 from ropewalk.events.consumers import handler, stage
 from ropewalk.events.data import SegmentIngested
 from ropewalk.events.run import RunAccepted, StageInterrupted, stage_state_subject
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.bus.bus import Bus
 from ropewalk.stages.leases import lease_subject
-from ropewalk.admin.topology import apply_topology
 
 _SCRIPT = Path(__file__).parent / "parts" / "outage_service.py"
 _RUN = "outage"

@@ -22,12 +22,12 @@ from machine import describe
 from parts.broker import Broker, running_broker
 from parts.holding import build
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.bus.bus import Bus
 from ropewalk.events.run import RunAccepted, StageStarted
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.bus.bus import Bus
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.admin.topology import apply_topology
 
 _SCRIPT = Path(__file__).parent / "parts" / "holding.py"
 _DEADLINE_S = 60.0

@@ -23,13 +23,13 @@ from machine import describe
 from parts.broker import Broker, running_broker
 from parts.sample_log import brief_run_messages, run_messages
 
-from ropewalk.events.base import Message
-from ropewalk.projections.asking import ask
-from ropewalk.projections.replay import Until, rebuild
 from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.sending import Outgoing, Sender
 from ropewalk.bus.wire import Wire, WireError, open_wire
+from ropewalk.events.base import Message
+from ropewalk.projections.asking import ask
+from ropewalk.projections.replay import Until, rebuild
 
 _BATCH = 900  # messages; JetStream takes at most 1000 in one batch
 _LIVE = Path(__file__).parent / "parts" / "live_projector.py"

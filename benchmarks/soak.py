@@ -25,6 +25,7 @@ from machine import describe
 from parts.broker import Broker, running_broker
 from parts.traffic import PER_S, ROWS, Traffic
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.streams import STREAMS
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, open_embedded
 from ropewalk.monitor.adapters.projections import LiveProjector
@@ -33,7 +34,6 @@ from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.app import EVENTS, REQUESTS, SIGNALS
 from ropewalk.monitor.domain.watch import WatchPolicy
 from ropewalk.monitor.settings import ENGINE_ALLOCATOR
-from ropewalk.bus.bus import Bus
 
 _MESSAGES = REQUESTS.max_messages  # as many as the sink takes at most
 _POINTS = 20

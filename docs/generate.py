@@ -11,10 +11,10 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
+from ropewalk.events.asyncapi import address, document
 from ropewalk.events.base import Message, Value
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.streams import stream_of
-from ropewalk.events.asyncapi import address, document
 
 DOCS = Path(__file__).parent
 FAMILIES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill)

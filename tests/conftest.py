@@ -23,12 +23,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.bus.codec import Stored
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.admin.topology import apply_topology
 from ropewalk.storage.local import LocalObjects
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

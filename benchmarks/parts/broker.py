@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.topology import apply_topology
+from ropewalk.runtime.settings import NatsSettings
 
 _CONFIG = """
 host: 127.0.0.1

@@ -4,8 +4,8 @@ import asyncio
 import sys
 from functools import partial
 
-from ropewalk.stages.leases import LeaseKeeper
 from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.stages.leases import LeaseKeeper
 
 
 async def hold(name: str, number: int) -> None:

@@ -8,8 +8,8 @@ import logging
 import sys
 from pathlib import Path
 
-from ropewalk.monitor.adapters.projections import LiveProjector
 from ropewalk.bus.bus import Bus
+from ropewalk.monitor.adapters.projections import LiveProjector
 from ropewalk.runtime.settings import NatsSettings
 
 

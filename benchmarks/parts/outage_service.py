@@ -12,10 +12,10 @@ from itertools import count
 from pathlib import Path
 from typing import TextIO
 
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message
 from ropewalk.events.data import SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted, StageInterrupted
-from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.serving import RequestLog, RequestLogBatch
-from ropewalk.bus.codec import Stored
 
 PER_S = 100
 ROWS = 100  # in a message

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from chaos.behaviour import WEIGHTS, behaviour_of
 
-from ropewalk.events.run import CancelRun, SubmitRun
 from ropewalk.bus.bus import Bus
+from ropewalk.events.run import CancelRun, SubmitRun
 
 
 def plan_runs(seed: int, num_runs: int) -> tuple[str, ...]:

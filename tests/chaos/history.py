@@ -13,9 +13,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from ropewalk.events.base import Message
 from ropewalk.bus.codec import decode_any
 from ropewalk.bus.errors import MalformedMessageError
+from ropewalk.events.base import Message
 
 M = TypeVar("M", bound=Message)
 INJECTED = "chaos-injected"  # header of what the fault injector published: "duplicate" or "poison"

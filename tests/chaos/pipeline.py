@@ -14,13 +14,13 @@ from chaos.effects import apply_effect, effect_of
 from chaos.workers import add_up, work_as_group
 
 from ropewalk.checkpoint_manager import handlers as checkpoint_handlers
+from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentIngested, SegmentRef
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import CancelRun, RunAccepted, SubmitRun
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.ingest import handlers as ingest_handlers
-from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext

@@ -16,9 +16,9 @@ from chaos.injector import Broker, Injector
 from chaos.pipeline import SERVICES, build
 from chaos.stack import CAPACITY_CPUS, POOL, Stack
 
+from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
 from ropewalk.runtime.settings import NatsSettings, RuntimeSettings
-from ropewalk.admin.topology import apply_topology
 
 LEASE_TTL_S = 2.0
 _STUCK_AFTER_S = 60.0  # without a new message: longer than any lease, back-off or redelivery takes

@@ -25,13 +25,13 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
-from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
-from ropewalk.bus.connection import connect
-from ropewalk.bus.errors import BackupError
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.admin.snapshots import Progress, Snapshot, StreamPresentError, send_snapshot, take_snapshot
 from ropewalk.admin.topology import all_consumers, apply_topology, lease_config
+from ropewalk.bus.connection import connect
+from ropewalk.bus.errors import BackupError
+from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
+from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
+from ropewalk.runtime.settings import NatsSettings
 from ropewalk.storage.manifest import MANIFEST, read_manifest, seal, verify
 
 BACKED_UP = ("AUDIT", "CONTROL", "DLQ", SCHEDULE_STREAM)

@@ -23,10 +23,10 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
-from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
-from ropewalk.events.streams import DAY_S, LEASE_STREAM, STREAMS, StreamSpec
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
+from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
+from ropewalk.events.streams import DAY_S, LEASE_STREAM, STREAMS, StreamSpec
 from ropewalk.runtime.settings import NatsSettings
 
 _CONTROL_EXTRAS = {"allow_direct": True}

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import nats.errors
 from nats.aio.msg import Msg
 
-from ropewalk.events.base import Message
-from ropewalk.events.consumers import ConsumerSpec
+from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.codec import Stored
 from ropewalk.bus.dead_letters import is_for
 from ropewalk.bus.errors import MalformedMessageError
-from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.pull import StandingPull
 from ropewalk.bus.reading import stored
+from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
 
 
 @dataclass(frozen=True)

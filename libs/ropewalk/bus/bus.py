@@ -15,22 +15,22 @@ from typing import Self, TypeVar
 import nats.errors
 from nats.aio.msg import Msg
 
-from ropewalk.events.base import Message
-from ropewalk.events.consumers import ConsumerSpec
-from ropewalk.events.envelope import Envelope, derived_id
-from ropewalk.events.run import RunEnding, StageState
-from ropewalk.events.streams import stream_of
-from ropewalk.events.upcasters import with_older_forms
 from ropewalk.bus.batches import Batch, batches
+from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.codec import Stored, decode, now_rfc3339
 from ropewalk.bus.connection import connect
 from ropewalk.bus.dead_letters import EXPECTED_ON, EXPECTED_SEQUENCE, dead_letter
 from ropewalk.bus.endings import ending_of, endings_of, excluded_by, with_first_endings
 from ropewalk.bus.errors import BusError, ConflictError, MalformedMessageError
 from ropewalk.bus.incoming import Incoming
-from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.reading import StreamReader
 from ropewalk.bus.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
+from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
+from ropewalk.events.envelope import Envelope, derived_id
+from ropewalk.events.run import RunEnding, StageState
+from ropewalk.events.streams import stream_of
+from ropewalk.events.upcasters import with_older_forms
 from ropewalk.runtime.settings import NatsSettings
 from ropewalk.telemetry.spans import current_traceparent
 

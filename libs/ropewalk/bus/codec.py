@@ -8,12 +8,12 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
+from ropewalk.bus.errors import MalformedMessageError
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.events.registry import UnknownMessageError, message_type, type_of_subject
 from ropewalk.events.upcasters import UPCASTERS, present_form
-from ropewalk.bus.errors import MalformedMessageError
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 _MAX_VIOLATIONS = 10

@@ -6,8 +6,8 @@ Reconnecting for ever matters: after nats-py gives up, pull loops spin and block
 import ssl
 from typing import Any
 
-from ropewalk.bus.errors import BusError
 from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.errors import BusError
 from ropewalk.runtime.settings import NatsSettings
 
 

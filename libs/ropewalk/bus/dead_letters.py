@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ropewalk.events.envelope import Envelope
-from ropewalk.events.foreign import cut, one_line
 from ropewalk.bus.incoming import Incoming
 from ropewalk.bus.sending import Outgoing
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.foreign import cut, one_line
 
 ERROR = "ropewalk-error"
 SUBJECT = "ropewalk-subject"

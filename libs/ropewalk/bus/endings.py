@@ -6,8 +6,8 @@ not there, whichever instance decided on it.
 
 from collections.abc import Sequence
 
-from ropewalk.events.run import EndingKind, RunAccepted, RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected
 from ropewalk.bus.sending import Outgoing
+from ropewalk.events.run import EndingKind, RunAccepted, RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected
 
 _KINDS: dict[str, EndingKind] = {
     RunCompleted.subject_prefix(): "completed",

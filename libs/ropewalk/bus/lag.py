@@ -7,9 +7,9 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from ropewalk.events.streams import LEASE_STREAM, STREAMS
-from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.admin.topology import all_consumers
+from ropewalk.bus.consumer_lag import ConsumerLag
+from ropewalk.events.streams import LEASE_STREAM, STREAMS
 
 _LOOKED_AT = (*(spec.name for spec in STREAMS if not spec.mirror_of), LEASE_STREAM)
 

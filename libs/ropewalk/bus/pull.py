@@ -18,9 +18,9 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from ropewalk.events.consumers import ConsumerSpec
-from ropewalk.bus.errors import DeniedError
 from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.errors import DeniedError
+from ropewalk.events.consumers import ConsumerSpec
 
 logger = logging.getLogger(__name__)
 

@@ -16,14 +16,14 @@ from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 
-from ropewalk.events.base import Message
-from ropewalk.events.envelope import Envelope
-from ropewalk.events.upcasters import with_older_forms
 from ropewalk.bus.cancelling import pass_on_cancellation, within
+from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.codec import Stored, decode_any
 from ropewalk.bus.dead_letters import repeats_the_log
 from ropewalk.bus.errors import BusError, MalformedMessageError
-from ropewalk.bus.client import GuardedClient
+from ropewalk.events.base import Message
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.upcasters import with_older_forms
 
 logger = logging.getLogger(__name__)
 

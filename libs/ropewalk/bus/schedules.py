@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ropewalk.events.envelope import Envelope
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.incoming import Incoming
 from ropewalk.bus.sending import Outgoing
+from ropewalk.events.envelope import Envelope
 from ropewalk.telemetry.spans import current_traceparent
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+").fullmatch

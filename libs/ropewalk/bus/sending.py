@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import nats.errors
 
-from ropewalk.events.foreign import one_line
 from ropewalk.bus.cancelling import pass_on_cancellation
-from ropewalk.bus.errors import TooLargeError
 from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.errors import TooLargeError
 from ropewalk.bus.waiting import WaitingSends
+from ropewalk.events.foreign import one_line
 
 logger = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 import typer
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from ropewalk.admin import backup as log_backup
+from ropewalk.admin.snapshots import Progress as Told
+from ropewalk.bus.errors import BackupError
 from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
 from ropewalk.cli.terminal import errors, print_json, say
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.lock import holder
 from ropewalk.local.offline import broker_alone
-from ropewalk.admin import backup as log_backup
-from ropewalk.bus.errors import BackupError
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.admin.snapshots import Progress as Told
 
 
 @app.command("backup")

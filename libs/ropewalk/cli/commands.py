@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 
+from ropewalk.bus.errors import RopewalkError
 from ropewalk.cli import (
     alarms,
     backup,
@@ -38,7 +39,6 @@ from ropewalk.drills.errors import DrillError
 from ropewalk.events.foreign import quoted
 from ropewalk.local.errors import LocalError
 from ropewalk.recipes.recipe import RecipeError
-from ropewalk.bus.errors import RopewalkError
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ropewalk.bus.wire import Address, WireError, open_wire
 from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
 from ropewalk.cli.settings import bus_environment, default_state_dir
 from ropewalk.projections.asking import ask_runs
-from ropewalk.bus.wire import Address, WireError, open_wire
 
 _TIMEOUT_S = 2.0
 _USER = "operator"  # `events.access` has it, and would import every message type

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ropewalk.bus.codec import Stored
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
 from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
 from ropewalk.cli.terminal import console, print_json, say
@@ -13,7 +14,6 @@ from ropewalk.client.log import list_runs, open_log
 from ropewalk.events.base import Message
 from ropewalk.projections.answering import MAX_RUNS
 from ropewalk.projections.runs import STATUSES
-from ropewalk.bus.codec import Stored
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run id, as `ropewalk runs` lists them.")]
 _SHORT_ID = 8

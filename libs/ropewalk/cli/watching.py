@@ -16,6 +16,7 @@ from typing import Protocol
 
 import typer
 
+from ropewalk.bus.codec import Stored
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
 from ropewalk.cli.screens import live_screen
 from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, mark, print_json_line, say
@@ -28,7 +29,6 @@ from ropewalk.events.run import RunCompleted, RunRejected
 from ropewalk.events.training import StepMetricsBatch
 from ropewalk.local.errors import StackNotRunningError
 from ropewalk.report.board import Board, after, where
-from ropewalk.bus.codec import Stored
 
 SIGN_S = 2.0
 WAITING_S = 30.0  # between two signs of life of a run that only waits

@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
+from ropewalk.bus.wire import Wire
 from ropewalk.client.client import Client
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import alarms_in
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.foreign import quoted
 from ropewalk.events.monitoring import AcknowledgeAlarm, AlarmAcknowledged, BaselineSealed, Rebaseline
-from ropewalk.bus.wire import Wire
 
 _NOTED_S = 20.0
 

@@ -6,13 +6,13 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
 from ropewalk.client.endpoints import Table
 from ropewalk.client.settings import ClientSettings
 from ropewalk.events.base import Message
 from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.bus.codec import Stored
 
 Result = TypeVar("Result")
 

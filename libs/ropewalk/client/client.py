@@ -10,6 +10,8 @@ from typing import Literal, Self
 
 from pydantic import JsonValue
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 from ropewalk.client.endpoints import Table, query
 from ropewalk.client.errors import ClientError, UnknownRunError, UnreachableError
 from ropewalk.client.log import all_runs
@@ -21,8 +23,6 @@ from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe, RecipeError
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.codec import Stored
 
 _CONNECT_TIMEOUT_S = 10.0
 ENDINGS = (RunRejected, RunCompleted, RunFailed, RunCancelled)

@@ -16,12 +16,12 @@ from typing import Any, Literal
 import nats.errors
 import nats.js.errors
 
-from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
 from ropewalk.bus import dead_letters as wire
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import decode_any, in_present_form
 from ropewalk.bus.errors import BusError, MalformedMessageError
 from ropewalk.bus.reading import RawMessage, StreamReader
+from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
 
 DLQ = "DLQ"
 _TIMEOUT_S = 10.0

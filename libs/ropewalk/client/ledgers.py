@@ -1,5 +1,6 @@
 """Proving a run's ledger from the log and the object store, as any outsider could."""
 
+from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
 from ropewalk.client.errors import NotMeasurableError
 from ropewalk.corpus.ledger import LedgerVerdict, verify_run
@@ -9,7 +10,6 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.events.training import StepsCommitted
 from ropewalk.recipes.recipe import parse_recipe
-from ropewalk.bus.codec import Stored
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.storage.objects import ObjectStore
 

@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ropewalk.bus.bulk import address_of, stream_ends
+from ropewalk.bus.wire import NoResponderError, SilenceError, Wire, open_wire
 from ropewalk.client.settings import ClientSettings
 from ropewalk.projections.alarm_list import MOST_ALARMS, alarm_list
 from ropewalk.projections.answering import run_list
@@ -12,8 +14,6 @@ from ropewalk.projections.check import LogRules, missing_from_audit
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, advance, rebuild
 from ropewalk.projections.runs import RunSummary, summary_of
-from ropewalk.bus.bulk import address_of, stream_ends
-from ropewalk.bus.wire import NoResponderError, SilenceError, Wire, open_wire
 
 _NO_ANSWER = (NoResponderError, SilenceError, ProjectorError)
 _MIRROR_PATIENCE_S = 2.0

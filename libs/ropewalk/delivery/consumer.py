@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import nats.errors
 from nats.aio.msg import Msg
 
-from ropewalk.events.consumers import ConsumerSpec
-from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.pull import StandingPull
+from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.events.consumers import ConsumerSpec
 
 logger = logging.getLogger(__name__)
 

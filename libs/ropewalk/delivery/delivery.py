@@ -11,16 +11,16 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ropewalk.events.base import Message
-from ropewalk.events.envelope import Envelope
-from ropewalk.events.foreign import cut, one_line
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import decode
 from ropewalk.bus.dead_letters import is_for
 from ropewalk.bus.errors import BusError, ConflictError, DeniedError, MalformedMessageError, TooLargeError
 from ropewalk.bus.incoming import Incoming
-from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.bus.schedules import DueTimer, due_timer
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
+from ropewalk.events.base import Message
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.foreign import cut, one_line
 from ropewalk.telemetry.spans import is_exporting, record, span
 
 logger = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropewalk.client.client import Client
-from ropewalk.events.base import Message
-from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
 from ropewalk.demo.load import send_all
 from ropewalk.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
 from ropewalk.demo.screen import Screen
 from ropewalk.demo.stages import DemoStages
+from ropewalk.events.base import Message
+from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
 from ropewalk.report.board import Board, after
 
 NUM_ORDINARY = 160

@@ -6,11 +6,11 @@ from pathlib import Path
 import psutil
 
 from ropewalk.client.client import Client
+from ropewalk.demo.kill import KillPlan, observe
+from ropewalk.demo.screen import Screen
 from ropewalk.drills.acting import KILL_WORKER, begin, new_drill
 from ropewalk.drills.stackview import send
 from ropewalk.events.run import RunCancelled, RunFailed, RunRejected
-from ropewalk.demo.kill import KillPlan, observe
-from ropewalk.demo.screen import Screen
 from ropewalk.local.processes import stack_processes
 from ropewalk.report.board import Board, after
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.drills import kill_worker
@@ -19,8 +21,6 @@ from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillCompleted, DrillStarted
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import running_state
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.codec import Stored
 
 KILL_WORKER = kill_worker.DRILL.name
 

@@ -11,6 +11,8 @@ import random
 import nats.errors
 from nats.js.api import RawStreamMsg
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import last_sequence, raw_messages, timeline_of
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
@@ -19,8 +21,6 @@ from ropewalk.drills.scoring import Timeline, reactions
 from ropewalk.drills.traffic import letters_about
 from ropewalk.events.drill import DrillStarted
 from ropewalk.projections.projector import FOLDS, Projector
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.cancelling import pass_on_cancellation
 
 _DRILLS = f"evt.{DrillStarted.family}."
 _NOT_OF_THE_RUN = frozenset({"drill", "monitoring"})  # go on after a run is over, whatever is repeated

@@ -13,6 +13,7 @@ from typing import Self
 
 import httpx
 
+from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.drills.log import last_sequence
 from ropewalk.drills.scene import Ground
 from ropewalk.drills.scorecard import check
@@ -20,7 +21,6 @@ from ropewalk.drills.tasks import end
 from ropewalk.events.drill import DrillCheck
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.local.credentials import read_credentials
-from ropewalk.bus.cancelling import pass_on_cancellation
 
 _PACE_S = 0.2
 _TIMEOUT = httpx.Timeout(30.0, connect=2.0)

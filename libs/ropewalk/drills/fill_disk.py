@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
+from ropewalk.bus.codec import Stored
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.probes import Prober, first_after
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
@@ -19,7 +20,6 @@ from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import measure
-from ropewalk.bus.codec import Stored
 
 _MOST_BYTES = 1024**3
 _MIB = 1024**2

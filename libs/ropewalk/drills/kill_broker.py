@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import signal
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 from ropewalk.drills.log import last_sequence, raw_messages
 from ropewalk.drills.probes import Prober, first_after
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
@@ -12,8 +14,6 @@ from ropewalk.drills.scoring import doubled_probes, missing_probes
 from ropewalk.drills.stackview import BROKER, answers, ready_process, restarted, send, services
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.codec import Stored
 
 _NUM_PROBES = 20  # acknowledged before the kill, and again after it
 _NUM_COMPARED = 500

@@ -2,6 +2,7 @@
 
 import signal
 
+from ropewalk.bus.codec import Stored
 from ropewalk.client.ledgers import ledger_verdict
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import Watch, timeline_of
@@ -12,7 +13,6 @@ from ropewalk.drills.stackview import instance, send
 from ropewalk.events.base import Message
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.local.processes import stack_processes
-from ropewalk.bus.codec import Stored
 from ropewalk.storage.connect import connect_objects
 
 TRAIN = "train"

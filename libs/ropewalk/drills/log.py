@@ -13,12 +13,12 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 
-from ropewalk.drills.tasks import end
-from ropewalk.events.base import Message
-from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.codec import Stored
+from ropewalk.drills.tasks import end
+from ropewalk.events.base import Message
+from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.stages.leases import MARKER
 
 Found = TypeVar("Found")

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import nats.errors
 
+from ropewalk.bus.bus import Bus
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import Watch, last_sequence, raw_messages
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
@@ -18,7 +19,6 @@ from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline
 from ropewalk.drills.traffic import Readers, letters_wrong, poisons, readers_of, slower
 from ropewalk.events.run import RunRejected, SubmitRun
-from ropewalk.bus.bus import Bus
 
 _NUM_HEALTHY = 20
 _NUM_POISON = 24

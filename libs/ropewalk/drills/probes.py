@@ -7,13 +7,13 @@ from typing import Self
 
 import nats.errors
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.cancelling import pass_on_cancellation
+from ropewalk.bus.codec import Stored
 from ropewalk.drills.log import timeline_of
 from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.cancelling import pass_on_cancellation
-from ropewalk.bus.codec import Stored
 
 _PACE_S = 0.05
 _TIMEOUT_S = 0.5

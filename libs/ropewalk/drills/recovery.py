@@ -6,6 +6,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from ropewalk.bus.bus import Bus
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import Watch, lease_gone
 from ropewalk.drills.scorecard import check
@@ -13,7 +14,6 @@ from ropewalk.drills.scoring import HeldStage, Timeline, first_sign, stage_ended
 from ropewalk.drills.tasks import end
 from ropewalk.events.drill import DrillCheck
 from ropewalk.events.run import StageStarted
-from ropewalk.bus.bus import Bus
 
 
 class StageWatch:

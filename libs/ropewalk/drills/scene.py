@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import server_time, timeline_of
@@ -12,8 +14,6 @@ from ropewalk.drills.scoring import HeldStage, held_stages
 from ropewalk.drills.stackview import Instance, process, ready_process, services
 from ropewalk.events.base import Message
 from ropewalk.local.layout import Layout
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.codec import Stored
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
+from ropewalk.bus.codec import Stored
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.events.base import Message
@@ -25,7 +26,6 @@ from ropewalk.events.training import (
     TrainingResumed,
     TrainingStarted,
 )
-from ropewalk.bus.codec import Stored
 
 Timeline = Sequence[Stored[Message]]
 ENDINGS = (RunCompleted, RunFailed, RunCancelled, RunRejected)

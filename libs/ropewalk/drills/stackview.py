@@ -14,6 +14,7 @@ import psutil
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log
@@ -21,7 +22,6 @@ from ropewalk.local.names import PROCESS_MARKER
 from ropewalk.local.processes import die_with_parent
 from ropewalk.local.stack import running_state
 from ropewalk.local.state import ProcessState
-from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.runtime.settings import RuntimeSettings
 
 BROKER = "nats-server"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ropewalk.bus.wire import Address
 from ropewalk.events.access import SERVICE_USERS
 from ropewalk.local.credentials import Credentials
 from ropewalk.local.keys import seed_file
@@ -11,7 +12,6 @@ from ropewalk.local.ports import LOOPBACK, Ports
 from ropewalk.local.settings import inherited_environment
 from ropewalk.local.state import endpoints_of
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.bus.wire import Address
 
 _BUS_SETTINGS = "ROPEWALK_NATS_"
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from ropewalk.bus.connection import connect
+from ropewalk.bus.errors import RopewalkError
 from ropewalk.events.access import OPERATOR, SERVICE_USERS
 from ropewalk.local.credentials import Credentials, ensure_credentials, write_private
 from ropewalk.local.env import bus_settings
@@ -22,8 +24,6 @@ from ropewalk.local.lock import holder
 from ropewalk.local.nats_config import write_bus_config
 from ropewalk.local.ports import Ports
 from ropewalk.local.stack import running_state
-from ropewalk.bus.connection import connect
-from ropewalk.bus.errors import RopewalkError
 
 _BROKER = "nats-server"
 _STOP_TIMEOUT_S = 15.0

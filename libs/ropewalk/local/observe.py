@@ -11,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ropewalk.bus.consumer_lag import ConsumerLag
+from ropewalk.bus.waiting import Waiting
+from ropewalk.bus.wire import Address, Wire, WireError, open_wire
 from ropewalk.events.foreign import one_line
 from ropewalk.local.broker_health import health
 from ropewalk.local.broker_health import streams as streams_of
@@ -19,9 +22,6 @@ from ropewalk.local.layout import Layout
 from ropewalk.local.problems import AlarmSeen, BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
 from ropewalk.local.state import StackState
 from ropewalk.projections.asking import ask, ask_runs
-from ropewalk.bus.consumer_lag import ConsumerLag
-from ropewalk.bus.waiting import Waiting
-from ropewalk.bus.wire import Address, Wire, WireError, open_wire
 
 T = TypeVar("T")
 Json = dict[str, Any]

@@ -8,13 +8,13 @@ import httpx
 import nats.errors
 from nats.aio.client import Client as NatsClient
 
+from ropewalk.bus.connection import connect
+from ropewalk.bus.errors import RopewalkError
+from ropewalk.bus.wire import Address
 from ropewalk.local import broker_health
 from ropewalk.local.disks import has_room
 from ropewalk.local.spec import Probe
-from ropewalk.bus.connection import connect
-from ropewalk.bus.errors import RopewalkError
 from ropewalk.runtime.settings import NatsSettings
-from ropewalk.bus.wire import Address
 
 _TIMEOUT_S = 2.0
 # Only loopback is asked, without TLS: reading the authorities (`verify`) would take 36 ms of CPU for every question.

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from ropewalk.events.foreign import one_line
-from ropewalk.local.state import ProcessState
 from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.bus.waiting import Waiting
+from ropewalk.events.foreign import one_line
+from ropewalk.local.state import ProcessState
 
 EARLY = 0.8  # of a limit: worth a line while there is time
 _FULL = 0.99

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from ropewalk.bus.wire import Address
 from ropewalk.local.credentials import Credentials, read_credentials
 from ropewalk.local.curl import curl_command
 from ropewalk.local.errors import StackNotRunningError, StackStartError
@@ -22,7 +23,6 @@ from ropewalk.local.problems import Problem, Seen, problems_of
 from ropewalk.local.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
 from ropewalk.local.state import Endpoints, ProcessState, StackState, read_state, write_state
 from ropewalk.runtime.plain_folder import remove_plain_folder
-from ropewalk.bus.wire import Address
 
 _POLL_S = 0.1
 _LAUNCH_TIMEOUT_S = 10.0

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from ropewalk.admin.topology import apply_topology
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.commands import Plan, broker, engines_and_services, with_free_ports
 from ropewalk.local.credentials import ensure_credentials
@@ -31,7 +32,6 @@ from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
 from ropewalk.runtime.plain_folder import remove_plain_folder
 from ropewalk.runtime.settings import StorageSettings
 from ropewalk.runtime.shared_memory import shared_memory_prefix, sweep_shared_memory
-from ropewalk.admin.topology import apply_topology
 
 logger = logging.getLogger(__name__)
 

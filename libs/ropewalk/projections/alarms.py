@@ -6,9 +6,9 @@ one that there is.
 
 from typing import Any, Literal
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, AlarmRaised
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_latest, log_time
-from ropewalk.bus.codec import Stored
 
 AlarmStatus = Literal["open", "acknowledged", "cleared"]
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ropewalk.events.run import RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected, StageStarted
 from ropewalk.bus.bulk import RawStored, stream_ends
 from ropewalk.bus.wire import Wire, header_values
+from ropewalk.events.run import RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected, StageStarted
 
 MAX_FINDINGS = 50
 _TICK_S = 0.02

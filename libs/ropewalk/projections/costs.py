@@ -3,9 +3,9 @@
 from math import fsum
 from typing import Any
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.monitoring import CostRecorded
 from ropewalk.projections.fold import Fold, Json, Record, collect, collected, run_of
-from ropewalk.bus.codec import Stored
 
 
 def _recorded(record: Record, stored: Stored[CostRecorded]) -> None:

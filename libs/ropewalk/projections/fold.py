@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from ropewalk.events.base import Message
 from ropewalk.bus.codec import Stored
+from ropewalk.events.base import Message
 
 Json: TypeAlias = Any
 Record: TypeAlias = dict[str, Any]

@@ -3,10 +3,10 @@
 The samples themselves are proved by `ropewalk ledger verify`; this is what the log alone says.
 """
 
+from ropewalk.bus.codec import Stored
 from ropewalk.corpus.ledger import LedgerEntry, lineage
 from ropewalk.events.training import StepsCommitted
 from ropewalk.projections.fold import Fold, Json, Record, collect, collected, run_of
-from ropewalk.bus.codec import Stored
 
 
 def _committed(record: Record, stored: Stored[StepsCommitted]) -> None:

@@ -5,6 +5,7 @@ One record per run; `graph` joins them, since runs share sources, segments and d
 
 from typing import Any
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
     CheckpointExported,
@@ -28,7 +29,6 @@ from ropewalk.projections.fold import (
     log_time,
     run_of,
 )
-from ropewalk.bus.codec import Stored
 
 
 def _part(record: Record, kind: str, identity: str) -> Record:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import orjson
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.projections.alarms import ALARMS
 from ropewalk.projections.costs import COSTS
@@ -21,7 +22,6 @@ from ropewalk.projections.ledger import LEDGER
 from ropewalk.projections.lineage import LINEAGE
 from ropewalk.projections.registry import REGISTRY
 from ropewalk.projections.runs import RUNS
-from ropewalk.bus.codec import Stored
 
 FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER, ALARMS)}
 _FORMAT = 1

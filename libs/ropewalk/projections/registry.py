@@ -6,10 +6,10 @@ alias points to a version from one TrafficShifted to the next.
 
 from typing import Any
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.checkpoint import ModelPromoted, ParityCertified
 from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired, ServingFailed, TrafficShifted
 from ropewalk.projections.fold import Fold, Json, Record, collect, collected, held, keep_first, keep_latest, log_time
-from ropewalk.bus.codec import Stored
 
 PRODUCTION = "production"
 

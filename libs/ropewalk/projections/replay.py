@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from ropewalk.projections.projector import Projector
 from ropewalk.bus.bulk import RawStored, decoded, read_raw, stream_ends
 from ropewalk.bus.wire import Wire
+from ropewalk.projections.projector import Projector
 
 LOG = "AUDIT"
 

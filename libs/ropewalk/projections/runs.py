@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.evaluation import GateDecided
@@ -23,7 +24,6 @@ from ropewalk.events.run import (
     SubmitRun,
 )
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep_latest, log_time, run_of
-from ropewalk.bus.codec import Stored
 
 RunStatus = Literal[
     "submitted", "queued", "running", "promoted", "rejected", "need_more", "refused", "failed", "cancelled"

@@ -8,6 +8,7 @@ from typing import TypeVar
 import yaml
 from pydantic import JsonValue
 
+from ropewalk.bus.codec import Stored
 from ropewalk.client.client import ENDINGS
 from ropewalk.client.describe import describe
 from ropewalk.corpus.ledger import LedgerVerdict
@@ -49,7 +50,6 @@ from ropewalk.report.card import (
     TrialLine,
 )
 from ropewalk.report.traffic import traffic_line
-from ropewalk.bus.codec import Stored
 
 M = TypeVar("M", bound=Message)
 _PROMPTS = {"code": "def add("}  # by profile

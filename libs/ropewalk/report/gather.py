@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
 from ropewalk.client.errors import NotMeasurableError
 from ropewalk.client.ledgers import ledger_verdict
@@ -15,7 +16,6 @@ from ropewalk.events.training import StepMetrics, StepMetricsBatch
 from ropewalk.report.collect import Evidence
 from ropewalk.report.samples import samples_of
 from ropewalk.report.traffic import MOST_REQUESTS
-from ropewalk.bus.codec import Stored
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
 _POLL_S = 0.3

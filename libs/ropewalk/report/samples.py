@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.evaluation import EvaluationCompleted
 from ropewalk.report.card import Sample
-from ropewalk.bus.codec import Stored
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 

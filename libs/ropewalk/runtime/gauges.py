@@ -10,9 +10,9 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
+from ropewalk.bus.lag import lag_of
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.runtime.health import Pulse
-from ropewalk.bus.lag import lag_of
 from ropewalk.telemetry.spans import gauge
 
 INTERVAL_S = 15.0  # as often as metrics are sent

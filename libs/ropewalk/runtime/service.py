@@ -18,6 +18,21 @@ from typing import Any, TypeVar
 
 from faststream import FastStream
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import ListenError
+from ropewalk.bus.incoming import Incoming
+from ropewalk.delivery.consumer import WORKERS, Consumer
+from ropewalk.delivery.delivery import (
+    Failures,
+    Handler,
+    TimerHandler,
+    deliver,
+    deliver_due,
+    outcome_or_error,
+    set_aside,
+)
+from ropewalk.delivery.hazards import Hazards, is_suspicious
+from ropewalk.delivery.outcome import Done, Outcome, Retry
 from ropewalk.events import consumers
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
@@ -25,25 +40,18 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
-from ropewalk.bus.bus import Bus
-from ropewalk.delivery.consumer import WORKERS, Consumer
-from ropewalk.delivery.delivery import Failures, Handler, TimerHandler, deliver, deliver_due, outcome_or_error, set_aside
 from ropewalk.runtime.draining import Draining
-from ropewalk.bus.errors import ListenError
 from ropewalk.runtime.gauges import export_gauges
-from ropewalk.delivery.hazards import Hazards, is_suspicious
 from ropewalk.runtime.health import Health, HealthServer
-from ropewalk.bus.incoming import Incoming
-from ropewalk.stages.leases import MARKER, LeaseKeeper
 from ropewalk.runtime.logs import configure_logs
-from ropewalk.delivery.outcome import Done, Outcome, Retry
-from ropewalk.stages.pool import Pool
-from ropewalk.stages.runner import StageRunner, Surroundings
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext, StageSpec
+from ropewalk.stages.leases import MARKER, LeaseKeeper
+from ropewalk.stages.pool import Pool
+from ropewalk.stages.runner import StageRunner, Surroundings
+from ropewalk.storage.objects import ObjectStore
 from ropewalk.telemetry.spans import configure, is_exporting
 from ropewalk.telemetry.spans import shutdown as shut_down_telemetry
-from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from ropewalk.bus.errors import ChildDiedError, WorkRaisedError
-from ropewalk.runtime.faults import in_one_line, is_of_the_work
 from ropewalk.delivery.outcome import StageError
+from ropewalk.runtime.faults import in_one_line, is_of_the_work
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -8,13 +8,13 @@ import contextlib
 import uuid
 from collections.abc import Sequence
 
-from ropewalk.events.base import Message
-from ropewalk.events.run import PoolState, StageState
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import ConflictError
+from ropewalk.bus.sending import Outgoing
+from ropewalk.events.base import Message
+from ropewalk.events.run import PoolState, StageState
 from ropewalk.stages.pool import Pool
 from ropewalk.stages.pool_policy import enter, find, leave, start
-from ropewalk.bus.sending import Outgoing
 
 PoolChanges = Sequence[tuple[PoolState, int]]
 

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.bus.bus import Bus
 from ropewalk.stages.child import Report, run_child
 from ropewalk.stages.leases import Lease
 from ropewalk.storage.objects import ObjectStore

@@ -25,13 +25,13 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import RawStreamMsg
 
-from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.bus.cancelling import pass_on_cancellation
-from ropewalk.bus.connection import connect
-from ropewalk.delivery.delivery import outcome_or_error
-from ropewalk.bus.errors import BusError, LeaseLostError
 from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.connection import connect
+from ropewalk.bus.errors import BusError, LeaseLostError
 from ropewalk.bus.sending import WRONG_SEQUENCE
+from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.runtime.settings import NatsSettings
 
 logger = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ropewalk.events.run import PoolEntry, PoolState, StageCapacity
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import within
-from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.bus.errors import ConflictError
-from ropewalk.stages.pool_policy import next_in_line
 from ropewalk.bus.sending import Outgoing
+from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.events.run import PoolEntry, PoolState, StageCapacity
+from ropewalk.stages.pool_policy import next_in_line
 
 logger = logging.getLogger(__name__)
 

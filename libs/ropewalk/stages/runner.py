@@ -11,6 +11,10 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import ConflictError
+from ropewalk.bus.schedules import DueTimer
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import (
@@ -23,16 +27,12 @@ from ropewalk.events.run import (
     stage_state_subject,
 )
 from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.errors import ConflictError
+from ropewalk.stages.commit import PoolChanges, StageCommitter, renewed
+from ropewalk.stages.context import StageContext, StageSpec, remove_scratch, scratch_folder
 from ropewalk.stages.leases import Lease, LeaseKeeper
-from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
+from ropewalk.stages.policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
 from ropewalk.stages.pool import Pool
 from ropewalk.stages.pool_policy import MAX_WAITING, enter, find, num_waiting, start
-from ropewalk.bus.schedules import DueTimer
-from ropewalk.stages.context import StageContext, StageSpec, remove_scratch, scratch_folder
-from ropewalk.stages.commit import PoolChanges, StageCommitter, renewed
-from ropewalk.stages.policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
 from ropewalk.stages.timers import StageTimers
 from ropewalk.stages.work import StageWork, Stop, beginning, interruption, stalled
 from ropewalk.storage.objects import ObjectStore

@@ -6,11 +6,11 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.schedules import arm, disarm
 from ropewalk.events.consumers import deadline_of, stall_of
 from ropewalk.events.moments import moment_of
 from ropewalk.events.run import StageState
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.schedules import arm, disarm
 from ropewalk.stages.context import StageSpec
 from ropewalk.stages.work import StageWork
 

@@ -10,6 +10,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ropewalk.bus.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
+from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.registry import message_type
 from ropewalk.events.run import (
@@ -21,13 +24,10 @@ from ropewalk.events.run import (
     StageStarted,
     StageState,
 )
-from ropewalk.delivery.delivery import outcome_or_error
-from ropewalk.bus.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
 from ropewalk.runtime.faults import in_one_line
-from ropewalk.stages.leases import Lease
-from ropewalk.delivery.outcome import StageError
-from ropewalk.stages.context import StageContext, StageSpec
 from ropewalk.stages.commit import StageCommitter, renewed
+from ropewalk.stages.context import StageContext, StageSpec
+from ropewalk.stages.leases import Lease
 from ropewalk.stages.policy import Cause, Ending, Verdict, judge, tried_again
 from ropewalk.telemetry.spans import record, span
 

@@ -2,12 +2,12 @@
 
 from ropewalk.checkpoint_manager.handlers import conclude, export_checkpoint, promote_model, verify_checkpoint
 from ropewalk.checkpoint_manager.settings import Settings
+from ropewalk.delivery.outcome import Outcome
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
-from ropewalk.delivery.outcome import Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.stages.context import StageContext
 

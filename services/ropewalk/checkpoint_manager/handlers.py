@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 from pydantic import JsonValue
 
+from ropewalk.bus.once import once
 from ropewalk.checkpoint_manager.adapters.checkpoints import Broken, inspect, keep_ledger, set_aside
 from ropewalk.checkpoint_manager.adapters.export import ExportJob, build_export
 from ropewalk.checkpoint_manager.adapters.greedy import GreedyJob, complete_locally
@@ -17,6 +18,7 @@ from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion, fi
 from ropewalk.checkpoint_manager.domain.retention import Holdings, fold, to_prune
 from ropewalk.checkpoint_manager.ports import Timeline
 from ropewalk.checkpoint_manager.settings import EndpointSettings
+from ropewalk.delivery.outcome import Done, Outcome, StageError
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
@@ -33,8 +35,6 @@ from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.recipes.recipe import parse_recipe
-from ropewalk.bus.once import once
-from ropewalk.delivery.outcome import Done, Outcome, StageError
 from ropewalk.stages.context import StageContext
 from ropewalk.storage.manifest import Manifest
 from ropewalk.storage.objects import ObjectStore

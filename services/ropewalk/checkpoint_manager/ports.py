@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Protocol, TypeVar
 
-from ropewalk.events.base import Message
 from ropewalk.bus.codec import Stored
+from ropewalk.events.base import Message
 
 M = TypeVar("M", bound=Message)
 

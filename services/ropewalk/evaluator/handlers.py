@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from ropewalk.delivery.outcome import StageError
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, CompletionScore
@@ -16,7 +17,6 @@ from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.events.serving import ModelRetired
-from ropewalk.delivery.outcome import StageError
 from ropewalk.stages.context import StageContext
 
 BASE_MODEL = "the base model"

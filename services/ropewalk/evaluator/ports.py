@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from ropewalk.events.base import Message
 from ropewalk.bus.codec import Stored
+from ropewalk.events.base import Message
 
 
 class Log(Protocol):

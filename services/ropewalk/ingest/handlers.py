@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.reading.survey import SurveyLimits, survey
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import (
@@ -26,7 +27,6 @@ from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.faults import OF_THE_WORK, in_one_line
-from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.stages.context import StageContext
 
 # Before a run is accepted its data is looked at for this long at most; what is larger is simply accepted.

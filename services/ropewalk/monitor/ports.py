@@ -8,9 +8,9 @@ AnalyticsError
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.monitoring import Rebaseline
-from ropewalk.bus.codec import Stored
 
 M = TypeVar("M", bound=Message)
 Row = dict[str, Any]

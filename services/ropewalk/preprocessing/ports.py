@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted
-from ropewalk.bus.codec import Stored
 
 
 class Log(Protocol):

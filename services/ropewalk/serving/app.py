@@ -2,14 +2,13 @@
 
 import asyncio
 
+from ropewalk.delivery.outcome import Outcome
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.run import RunCancelled, RunFailed
 from ropewalk.events.serving import RetireModel
-from ropewalk.delivery.outcome import Outcome
 from ropewalk.runtime.service import Service
-from ropewalk.stages.context import StageContext
 from ropewalk.serving.adapters.doors.over_grpc import serve_grpc
 from ropewalk.serving.adapters.doors.over_http import HttpDoor
 from ropewalk.serving.adapters.fleet import Fleet
@@ -22,6 +21,7 @@ from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.keys import KeyRing
 from ropewalk.serving.handlers import Handlers
 from ropewalk.serving.settings import GatewaySettings, Settings
+from ropewalk.stages.context import StageContext
 
 
 def build(settings: Settings) -> Service:

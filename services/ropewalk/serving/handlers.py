@@ -5,6 +5,9 @@ import time
 from collections.abc import Iterable
 from contextlib import aclosing
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.once import once
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry, StageError
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import GateDecided
@@ -19,10 +22,6 @@ from ropewalk.events.serving import (
     ServingFailed,
     TrafficShifted,
 )
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.once import once
-from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry, StageError
-from ropewalk.stages.context import StageContext
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
@@ -30,6 +29,7 @@ from ropewalk.serving.domain.routes import Routes, Version, fold, target_name, v
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestFailedError, RequestRefusedError
 from ropewalk.serving.ports import Inference
 from ropewalk.serving.settings import Settings
+from ropewalk.stages.context import StageContext
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError
 

@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ropewalk.bus.once import once
+from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.data import DatasetPublished
@@ -19,8 +21,6 @@ from ropewalk.events.training import (
     TrainingStarted,
     TrialCompleted,
 )
-from ropewalk.bus.once import once
-from ropewalk.delivery.outcome import StageError
 from ropewalk.stages.context import StageContext
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import (

@@ -10,14 +10,14 @@ from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 from pydantic import ValidationError
 
+from ropewalk.bus.bulk import RawStored, decoded
+from ropewalk.bus.codec import decode, decode_any, in_present_form
+from ropewalk.bus.errors import MalformedMessageError
 from ropewalk.events.base import Event, Message
 from ropewalk.events.registry import BY_TYPE_NAME, MESSAGE_TYPES
 from ropewalk.events.run import CancelRun, RunCompleted, StageState
 from ropewalk.events.training import TrialCompleted
 from ropewalk.events.upcasters import UPCASTERS, Fields, Upcaster, older_types, present_form, with_older_forms
-from ropewalk.bus.bulk import RawStored, decoded
-from ropewalk.bus.codec import decode, decode_any, in_present_form
-from ropewalk.bus.errors import MalformedMessageError
 
 
 @pytest.fixture(scope="session")

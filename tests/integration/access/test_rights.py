@@ -8,15 +8,15 @@ import nats
 import nats.errors
 import pytest
 
+from ropewalk.bus import client as permissions
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import BusError, DeniedError
+from ropewalk.delivery.consumer import Consumer
 from ropewalk.events.access import SERVICE_USERS, STAGE_EMITS, consumers_of, emitted_by, rights_of, stages_of
 from ropewalk.events.consumers import CONSUMERS
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.run import RunAccepted, RunFailed, stage_state_subject
-from ropewalk.bus import client as permissions
-from ropewalk.bus.bus import Bus
-from ropewalk.delivery.consumer import Consumer
-from ropewalk.bus.errors import BusError, DeniedError
 
 AT_ONCE_S = 1.0
 CHANGES = (

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from ropewalk.events.run import RunFailed, StageCompleted
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.connection import connect_options
 from ropewalk.bus.client import GuardedClient
+from ropewalk.bus.connection import connect_options
+from ropewalk.events.run import RunFailed, StageCompleted
 
 NUM_BATCHES = 80  # the server keeps 50 unfinished ones of a stream
 

@@ -5,6 +5,8 @@ import uuid
 
 import pytest
 
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import ConflictError
 from ropewalk.events.base import Message
 from ropewalk.events.run import (
     RunCancelled,
@@ -14,8 +16,6 @@ from ropewalk.events.run import (
     StageCompleted,
     StageState,
 )
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.errors import ConflictError
 
 TERMINAL = (RunCompleted, RunFailed, RunCancelled)
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.run import StageInterrupted, StageState
 from ropewalk.events.streams import LEASE_STREAM
-from ropewalk.bus.bus import Bus
 from ropewalk.stages.leases import LeaseKeeper
 
 CAUSE = "x" * 8000

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from ropewalk.events.run import RunCancelled, StageInterrupted
 from ropewalk.bus.bus import Bus
+from ropewalk.events.run import RunCancelled, StageInterrupted
 
 MANY = 700  # more than two pages
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.events.run import StageStalled
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.schedules import arm, disarm
+from ropewalk.events.run import StageStalled
 
 SERVICE = Path(__file__).parent / "timer_service.py"
 

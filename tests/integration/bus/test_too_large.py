@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
+from ropewalk.bus import dead_letters as wire
+from ropewalk.bus.bulk import address_of
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.errors import TooLargeError
+from ropewalk.bus.wire import WireError, open_wire
 from ropewalk.client.dead_letters import DeadLetters
+from ropewalk.delivery.delivery import Failures, deliver
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunFailed, StageStarted, StageState
 from ropewalk.projections.asking import ProjectorError, ask
-from ropewalk.bus import dead_letters as wire
-from ropewalk.bus.bulk import address_of
-from ropewalk.bus.bus import Bus
-from ropewalk.delivery.delivery import Failures, deliver
-from ropewalk.bus.errors import TooLargeError
-from ropewalk.delivery.outcome import Done, Outcome
-from ropewalk.bus.wire import WireError, open_wire
 
 MEGABYTE = 1 << 20
 PRUNED = CheckpointPruned(run_id="r", checkpoint_id="c", step=1, uri="u")

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from ropewalk.events.run import StageStalled
-from ropewalk.delivery.outcome import Done, Outcome
+from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.schedules import DueTimer
+from ropewalk.delivery.outcome import Done, Outcome
+from ropewalk.events.run import StageStalled
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.admin.topology import apply_topology
 
 
 async def on_watch(due: DueTimer) -> Outcome:

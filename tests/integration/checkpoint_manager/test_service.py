@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ropewalk.bus.bus import Bus
 from ropewalk.checkpoint_manager.domain.keys import ledger_key
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointExported, CheckpointQuarantined, CheckpointSaved
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted, RunFailed
 from ropewalk.events.training import TrainingCompleted
-from ropewalk.bus.bus import Bus
 
 DEADLINE_S = 90.0
 

@@ -9,11 +9,11 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-from ropewalk.events.checkpoint import CheckpointPruned
+from ropewalk.admin.topology import apply_topology
 from ropewalk.delivery.outcome import Done, Outcome
+from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.admin.topology import apply_topology
 
 ACK_WAIT_S = 1.0
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from evolved_type import ShelfCleared, register
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.run import StageCompleted, StageInterrupted, StageStarted
-from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.admin.topology import apply_topology
 
 
 class Handlers:

@@ -8,16 +8,16 @@ from collections import Counter
 import pytest
 from nats.aio.msg import Msg
 
-from ropewalk.events.consumers import ConsumerSpec, handler
-from ropewalk.events.envelope import Envelope
-from ropewalk.events.run import RunFailed, StageStarted
-from ropewalk.delivery import delivery
+from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.batches import batches
 from ropewalk.bus.bus import Bus
+from ropewalk.delivery import delivery
 from ropewalk.delivery.consumer import Consumer
 from ropewalk.delivery.delivery import MAX_TRIES, Failures, deliver
 from ropewalk.delivery.outcome import Done, Outcome, Retry
-from ropewalk.admin.topology import apply_topology
+from ropewalk.events.consumers import ConsumerSpec, handler
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.run import RunFailed, StageStarted
 
 SPEC = dataclasses.replace(handler("sample", "consumed", StageStarted), ack_wait_s=1.5)
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from integration.runtime.evolved_type import OLD_SUBJECT, ShelfCleared, register
 
+from ropewalk.bus import dead_letters as wire
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.reading import StreamReader
 from ropewalk.cli.commands import USAGE
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, matching
 from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
 from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.run import StageInterrupted, StageStarted
-from ropewalk.bus import dead_letters as wire
-from ropewalk.bus.bus import Bus
-from ropewalk.bus.reading import StreamReader
 
 SERVICE = Path(__file__).parent / "letters_service.py"
 DEADLINE_S = 40.0

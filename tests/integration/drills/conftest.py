@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.bus.bus import Bus
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.drills.acting import DrillResult, run_drill
@@ -30,8 +32,6 @@ from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, write_state
 from ropewalk.local.supervisor import prepare
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.bus.bus import Bus
-from ropewalk.admin.topology import apply_topology
 
 SERVICE = Path(__file__).parent / "drilled_service.py"
 DEADLINE_S = 60.0

@@ -5,10 +5,10 @@ It has the name, the consumers and the rights of ingest, and nothing else of it.
 
 import asyncio
 
+from ropewalk.delivery.outcome import Done, Outcome, StageError
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted, RunRejected, SubmitRun
-from ropewalk.delivery.outcome import Done, Outcome, StageError
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from ropewalk.bus.errors import ConflictError
+from ropewalk.delivery.outcome import Done, Reject
 from ropewalk.events.run import RunAccepted, RunEnding, RunRejected, SubmitRun
 from ropewalk.ingest.handlers import submit_run
 from ropewalk.ingest.settings import Settings
-from ropewalk.bus.errors import ConflictError
-from ropewalk.delivery.outcome import Done, Reject
 
 
 async def test_two_requests_at_once_accept_the_run_once(bus) -> None:

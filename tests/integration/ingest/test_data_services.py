@@ -13,10 +13,10 @@ from typing import TypeVar
 import psutil
 import pytest_asyncio
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished, RecordQuarantined, SegmentCleaned, TokenizerTrained
 from ropewalk.events.run import RunRejected, StageCompleted, StageInterrupted, StageStarted, SubmitRun
-from ropewalk.bus.bus import Bus
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import verify
 

@@ -5,10 +5,10 @@ import sys
 from itertools import count
 from pathlib import Path
 
+from ropewalk.admin.topology import apply_topology
 from ropewalk.events.run import StageInterrupted
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
-from ropewalk.admin.topology import apply_topology
 
 CAUSE = "x" * 8000  # more than the page that a full disk may still have
 

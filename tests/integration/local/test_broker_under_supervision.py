@@ -7,11 +7,11 @@ import signal
 import stat
 import time
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.bus.bus import Bus
 from ropewalk.events.access import USERS
 from ropewalk.events.run import StageStarted
 from ropewalk.local.supervisor import prepare
-from ropewalk.bus.bus import Bus
-from ropewalk.admin.topology import apply_topology
 
 
 async def test_configuration_and_state_folder_are_private(plan):

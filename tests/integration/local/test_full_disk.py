@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.wire import Address
 from ropewalk.events.run import StageInterrupted
 from ropewalk.local.env import system_address
 from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import StackState, endpoints_of
-from ropewalk.bus.bus import Bus
-from ropewalk.admin.topology import apply_topology
-from ropewalk.bus.wire import Address
 
 PUBLISHING_SERVICE = Path(__file__).parent / "publishing_service.py"
 NAMED_WITHIN_S = 10.0

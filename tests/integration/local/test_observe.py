@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.wire import Address
 from ropewalk.client.dead_letters import DeadLetters
 from ropewalk.local.env import system_address
 from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import ProcessState, StackState, endpoints_of
-from ropewalk.bus.bus import Bus
-from ropewalk.admin.topology import apply_topology
-from ropewalk.bus.wire import Address
 
 SAMPLE = Path(__file__).parents[1] / "runtime" / "sample_service.py"
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from ropewalk.bus.batches import Batch
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.monitor.adapters.clickhouse import open_embedded
-from ropewalk.bus.batches import Batch
-from ropewalk.bus.codec import Stored
 
 _START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # old rows would be dropped by their age
 _CODE = (

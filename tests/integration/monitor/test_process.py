@@ -12,6 +12,7 @@ import clickhouse_connect
 import httpx
 import pytest
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.monitoring import (
     AcknowledgeAlarm,
     AlarmAcknowledged,
@@ -27,7 +28,6 @@ from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.streams import stream_of
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
-from ropewalk.bus.bus import Bus
 
 TOKEN = "test-reader"
 

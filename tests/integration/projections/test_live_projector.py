@@ -8,13 +8,13 @@ from datetime import datetime
 
 import pytest
 
+from ropewalk.bus.wire import NoResponderError
 from ropewalk.client.log import check_log, list_runs, projections
 from ropewalk.events.run import RunCancelled, RunCompleted, StageState, SubmitRun
 from ropewalk.projections.asking import ProjectorError, ask, fetch
 from ropewalk.projections.live_at import live_at
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Until, rebuild
-from ropewalk.bus.wire import NoResponderError
 
 
 def test_a_killed_projector_continues_from_its_snapshot_and_equals_a_rebuild(

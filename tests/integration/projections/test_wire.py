@@ -2,11 +2,11 @@
 
 import pytest
 
-from ropewalk.events.run import CancelRun, RunFailed, SubmitRun
-from ropewalk.events.upcasters import UPCASTERS, Upcaster
 from ropewalk.bus.bulk import RawStored, address_of, decoded, read_raw, stream_ends
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.wire import Address, NoResponderError, WireError, open_wire
+from ropewalk.events.run import CancelRun, RunFailed, SubmitRun
+from ropewalk.events.upcasters import UPCASTERS, Upcaster
 
 
 def test_a_wrong_password_is_refused_at_once_with_the_servers_words(nats_server):

@@ -4,9 +4,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted, StageCompleted, StageInterrupted
-from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext

@@ -14,12 +14,12 @@ from pathlib import Path
 import nats.errors
 import pytest
 
+from ropewalk.admin.topology import apply_topology
+from ropewalk.bus.bus import Bus
 from ropewalk.events.run import RunAccepted, StageCompleted, StageInterrupted, StageStarted
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.bus.bus import Bus
 from ropewalk.stages.leases import lease_subject
-from ropewalk.admin.topology import apply_topology
 
 SERVICE = Path(__file__).parent / "draining_service.py"
 GRACE_S = 4.0

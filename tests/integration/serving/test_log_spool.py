@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ropewalk.events.serving import RequestLogBatch
 from ropewalk.bus.bus import Bus
+from ropewalk.events.serving import RequestLogBatch
 
 # Puts a row a millisecond, says its number, and publishes; a number of rows on the command line, then it only sends.
 SENDER = """

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import openai
 import pytest
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import Estimate, GateDecided
@@ -27,7 +28,6 @@ from ropewalk.events.serving import (
 )
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
-from ropewalk.bus.bus import Bus
 from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.settings import Settings
 from ropewalk.storage.connect import connect_objects

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import (
@@ -27,7 +28,6 @@ from ropewalk.events.run import (
     stage_state_subject,
 )
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.bus.bus import Bus
 
 SERVICE = Path(__file__).parent / "sample_service.py"
 DEADLINE_S = 60.0

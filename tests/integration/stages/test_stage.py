@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nats.js.api import RawStreamMsg
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import (
@@ -22,7 +23,6 @@ from ropewalk.events.run import (
     stage_state_subject,
 )
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.bus.bus import Bus
 
 SERVICE = Path(__file__).parent / "sample_service.py"
 DEADLINE_S = 40.0

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.bus.bus import Bus
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import RunAccepted
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.bus.bus import Bus
 from ropewalk.telemetry.spans import child_of, traceparent_of_run
 
 SERVICE = Path(__file__).parent / "sample_service.py"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.bus.bus import Bus
 from ropewalk.corpus.ledger import verify_run
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
@@ -27,7 +28,6 @@ from ropewalk.events.training import (
     TrialCompleted,
 )
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.bus.bus import Bus
 
 DEADLINE_S = 120.0
 

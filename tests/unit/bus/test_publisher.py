@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from ropewalk.bus.publisher import WindowPublisher
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunFailed
-from ropewalk.bus.publisher import WindowPublisher
 
 
 def fact(number: int) -> RunFailed:

@@ -4,6 +4,7 @@ import pytest
 
 from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
 from ropewalk.checkpoint_manager.handlers import conclude, verify_checkpoint
+from ropewalk.delivery.outcome import Done
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
     CheckpointPruned,
@@ -13,7 +14,6 @@ from ropewalk.events.checkpoint import (
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.delivery.outcome import Done
 from ropewalk.storage.local import LocalObjects
 
 

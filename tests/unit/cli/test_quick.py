@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.bus.wire import Address
 from ropewalk.cli.quick import Listing, find_address, parse
 from ropewalk.cli.run_list import print_runs
-from ropewalk.bus.wire import Address
 
 RUN = {
     "run_id": "mine-1",

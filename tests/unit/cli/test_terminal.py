@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.testing import CliRunner
 
+from ropewalk.bus.codec import Stored
 from ropewalk.cli import commands, dead, questions, terminal
 from ropewalk.cli.app import app
 from ropewalk.cli.run_list import print_runs
@@ -26,7 +27,6 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.foreign import several_lines
 from ropewalk.events.run import RunCancelled
 from ropewalk.report.board import Board
-from ropewalk.bus.codec import Stored
 
 MARKUP = ("[/x]", "[/red]", "[link=https://example.org]click[/link]", "[bold]b[/bold]", ":x: :warning:", "\\[red]")
 ESCAPES = ("\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;https://example.org\x1b\\click", "\x9b2J", "a\rb", "\u202eabc")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
-from ropewalk.bus.codec import Stored
 
 NOW = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
 

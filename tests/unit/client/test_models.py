@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from ropewalk.bus.codec import Stored
 from ropewalk.client.errors import ClientError
 from ropewalk.client.models import ModelVersion, answering, chosen, newest_promoted, versions_of
 from ropewalk.events.base import Message
 from ropewalk.events.serving import ModelDeployed, ModelRetired, TrafficShifted
 from ropewalk.projections.projector import Projector
-from ropewalk.bus.codec import Stored
 
 Log = Callable[..., list[Stored[Message]]]
 

@@ -5,6 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
+from ropewalk.demo.kill import KillPlan, observe
+from ropewalk.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
+from ropewalk.demo.verdict import failed_drill, problems
 from ropewalk.drills.scorecard import Fault, Observed, conclude
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointSaved
 from ropewalk.events.run import RunAccepted, RunFailed, StageCompleted, StageStarted
@@ -15,10 +19,6 @@ from ropewalk.events.training import (
     TrainingStarted,
     TrialCompleted,
 )
-from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
-from ropewalk.demo.kill import KillPlan, observe
-from ropewalk.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
-from ropewalk.demo.verdict import failed_drill, problems
 from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.report.board import Board, after

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ropewalk.bus.codec import Stored
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.drills.scorecard import Fault, Observed, check, conclude, seconds
 from ropewalk.drills.scoring import (
@@ -29,7 +30,6 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.monitoring import SignalComputed
 from ropewalk.events.run import RunCompleted, RunFailed, StageCompleted, StageInterrupted, StageStarted
 from ropewalk.events.training import TrainingInterrupted, TrainingProgressed, TrainingResumed, TrainingStarted
-from ropewalk.bus.codec import Stored
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 WHOLE = LedgerVerdict(

@@ -5,8 +5,8 @@ import contextlib
 
 import pytest
 
-from ropewalk.drills.tasks import end
 from ropewalk.bus.cancelling import pass_on_cancellation
+from ropewalk.drills.tasks import end
 
 
 async def test_a_task_that_swallows_its_first_cancellation_is_ended() -> None:

@@ -3,6 +3,9 @@
 import pytest
 from nats.js.api import RawStreamMsg
 
+from ropewalk.bus.codec import decode
+from ropewalk.bus.dead_letters import CONSUMER, SEQUENCE
+from ropewalk.bus.errors import MalformedMessageError
 from ropewalk.drills.traffic import (
     Readers,
     bad_bodies,
@@ -14,9 +17,6 @@ from ropewalk.drills.traffic import (
     slower,
 )
 from ropewalk.events.registry import MESSAGE_TYPES
-from ropewalk.bus.codec import decode
-from ropewalk.bus.dead_letters import CONSUMER, SEQUENCE
-from ropewalk.bus.errors import MalformedMessageError
 
 SUBMIT = "cmd.run.submit.v1"
 

@@ -10,9 +10,9 @@ from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from ropewalk.events.asyncapi import address, document
 from ropewalk.events.base import Message
 from ropewalk.events.registry import MESSAGE_TYPES
-from ropewalk.events.asyncapi import address, document
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "events"
 

@@ -3,13 +3,13 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from ropewalk.bus.codec import decode, decode_any
+from ropewalk.bus.errors import MalformedMessageError
 from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.registry import BY_TYPE_NAME, MESSAGE_TYPES, UnknownMessageError, message_type, type_of_subject
 from ropewalk.events.run import RunFailed, StageState
 from ropewalk.events.streams import STREAMS, stream_of
 from ropewalk.events.training import SearchCompleted
-from ropewalk.bus.codec import decode, decode_any
-from ropewalk.bus.errors import MalformedMessageError
 
 
 def test_headers_carry_the_whole_envelope() -> None:

@@ -7,12 +7,12 @@ from typing import TypeVar
 import pytest
 from pydantic import ValidationError
 
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, RunRejected, StageCapacity, SubmitRun
 from ropewalk.ingest import handlers
 from ropewalk.ingest.handlers import cancel_run, submit_run
 from ropewalk.ingest.settings import Settings
-from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 
 M = TypeVar("M", bound=Message)
 SETTINGS = Settings()

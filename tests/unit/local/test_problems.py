@@ -2,6 +2,8 @@
 
 import pytest
 
+from ropewalk.bus.consumer_lag import ConsumerLag
+from ropewalk.bus.waiting import Waiting
 from ropewalk.local.problems import (
     AlarmSeen,
     BrokerView,
@@ -15,8 +17,6 @@ from ropewalk.local.problems import (
     what_waits,
 )
 from ropewalk.local.state import ProcessState
-from ropewalk.bus.consumer_lag import ConsumerLag
-from ropewalk.bus.waiting import Waiting
 
 NOW = 1_800_000_000.0
 GB = 1000**3

@@ -1,11 +1,11 @@
 import pytest
 
+from ropewalk.delivery.outcome import Done
 from ropewalk.events.monitoring import CostRecorded
 from ropewalk.events.run import RunAccepted, StageCompleted
 from ropewalk.monitor.handlers import USD_PER_CPU_HOUR, price_stage
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.recipes.dial import complete
-from ropewalk.delivery.outcome import Done
 
 STAGE = StageCompleted(run_id="run-1", stage="train", epoch=3, seconds=90.0, cpu_seconds=180.0)
 

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.monitoring import SignalsComputed, SignalState
 from ropewalk.events.run import StageCompleted
@@ -17,7 +18,6 @@ from ropewalk.monitor.domain.rows import (
     signal_rows,
     train_step_rows,
 )
-from ropewalk.bus.codec import Stored
 
 
 def stored(message, *, sequence=7, time="2026-03-01T12:00:00.000Z"):

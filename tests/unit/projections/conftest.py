@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
-from ropewalk.bus.codec import Stored
 
 BEGAN = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
 Log = list[Stored[Message]]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ropewalk.bus.wire import Frame
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -18,7 +19,6 @@ from ropewalk.events.run import (
 from ropewalk.projections.answering import MAX_PIECE, MAX_RUNS, Answers
 from ropewalk.projections.asking import ask, ask_runs
 from ropewalk.projections.projector import Projector
-from ropewalk.bus.wire import Frame
 
 HUGE = "x" * 900_000
 

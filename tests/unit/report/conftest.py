@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ropewalk.bus.codec import Stored
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ParityCertified
@@ -26,7 +27,6 @@ from ropewalk.events.training import (
 )
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.report.collect import Evidence
-from ropewalk.bus.codec import Stored
 
 RUN = "python-stdlib-261123-101500-1a2b"
 BEGAN = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)

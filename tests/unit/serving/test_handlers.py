@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ropewalk.bus.codec import Stored
+from ropewalk.delivery.outcome import Done, Reject, Retry, StageError
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.envelope import Envelope
@@ -22,9 +24,6 @@ from ropewalk.events.serving import (
     TrafficShifted,
 )
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
-from ropewalk.bus.codec import Stored
-from ropewalk.delivery.outcome import Done, Reject, Retry, StageError
-from ropewalk.stages.context import StageContext
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.admission import Admission
@@ -33,6 +32,7 @@ from ropewalk.serving.errors import BackendGoneError
 from ropewalk.serving.handlers import Handlers
 from ropewalk.serving.ports import Entry
 from ropewalk.serving.settings import Settings
+from ropewalk.stages.context import StageContext
 
 _ESTIMATE = Estimate(metric="m", value=0, lower=0, upper=0, level=0.95, num_items=1, method="none")
 _RECIPE = Recipe(sources=(SourceRecipe(path="/", licence="CC0-1.0"),), promotion=PromotionRecipe(model="demo"))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.bus.errors import BusError, DeniedError
 from ropewalk.events.base import Message
 from ropewalk.events.serving import RequestLog, RequestLogBatch
-from ropewalk.bus.errors import BusError, DeniedError
 from ropewalk.serving.adapters import spool as spool_module
 from ropewalk.serving.adapters.request_log import MAX_ROWS, RequestLogPublisher, bounded, pack
 from ropewalk.serving.adapters.spool import Spool

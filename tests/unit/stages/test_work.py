@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from ropewalk.bus.errors import TooLargeError, WorkRaisedError
+from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted, RunFailed, StageInterrupted, StageState
 from ropewalk.recipes.builtin import python_stdlib
-from ropewalk.bus.errors import TooLargeError, WorkRaisedError
-from ropewalk.stages.leases import Lease
-from ropewalk.delivery.outcome import StageError
 from ropewalk.stages.context import StageContext, StageSpec
+from ropewalk.stages.leases import Lease
 from ropewalk.stages.work import StageWork
 
 

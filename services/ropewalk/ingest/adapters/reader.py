@@ -18,6 +18,7 @@ from ropewalk.corpus.reading.files import SourceFile, list_files
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
 from ropewalk.corpus.reading.unpacking import Meter
+from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
 from ropewalk.events.foreign import one_line
@@ -25,7 +26,6 @@ from ropewalk.ingest.adapters.quarantine import Quarantine
 from ropewalk.ingest.domain.segments import batches, segment_identity
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.runtime.faults import in_one_line, is_of_the_work
-from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 

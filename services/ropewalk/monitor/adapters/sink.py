@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 import orjson
 
+from ropewalk.bus.batches import Batch
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.foreign import cut
 from ropewalk.monitor.domain.rows import MOST_BODY, RejectedRow, Row, Rows
 from ropewalk.monitor.ports import Analytics, RefusedError, UnavailableError
-from ropewalk.bus.batches import Batch
-from ropewalk.bus.codec import Stored
 
 logger = logging.getLogger(__name__)
 

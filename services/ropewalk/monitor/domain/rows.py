@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message, Value
 from ropewalk.events.foreign import LIMIT, cut, one_line, quoted
 from ropewalk.events.monitoring import SignalsComputed
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.training import StepMetricsBatch
 from ropewalk.monitor.domain.signals import Sample
-from ropewalk.bus.codec import Stored
 
 Row = dict[str, Any]
 _INT64 = 2**63

@@ -17,9 +17,9 @@ from ropewalk.corpus.document import (
     write_documents,
 )
 from ropewalk.corpus.sketch import lowest_bytes
+from ropewalk.delivery.outcome import StageError
 from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
 from ropewalk.preprocessing.domain.held_out import Registry
-from ropewalk.delivery.outcome import StageError
 from ropewalk.storage.manifest import ManifestError, file_sha256
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 

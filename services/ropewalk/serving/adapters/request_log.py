@@ -11,11 +11,11 @@ import logging
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from ropewalk.bus.errors import BusError, DeniedError
+from ropewalk.bus.publisher import Publisher, WindowPublisher
 from ropewalk.events.base import Message
 from ropewalk.events.foreign import cut, one_line
 from ropewalk.events.serving import RequestLog, RequestLogBatch
-from ropewalk.bus.errors import BusError, DeniedError
-from ropewalk.bus.publisher import Publisher, WindowPublisher
 from ropewalk.serving.adapters.spool import Segment, Spool
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ropewalk.events.serving import RequestLog
 from ropewalk.delivery.delivery import outcome_or_error
-from ropewalk.telemetry.spans import AttributeValue, Span, current_traceparent, record, span
+from ropewalk.events.serving import RequestLog
 from ropewalk.serving.adapters.gateway.errors import CLIENT_GONE, ApiError, api_error
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
 from ropewalk.serving.adapters.gateway.frames import DONE, Frames, event
@@ -25,6 +24,7 @@ from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.domain.routes import Version
 from ropewalk.serving.domain.vitals import Vitals
 from ropewalk.serving.ports import Inference, RequestLogSink
+from ropewalk.telemetry.spans import AttributeValue, Span, current_traceparent, record, span
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.task import Prompt
-from ropewalk.delivery.delivery import outcome_or_error
-from ropewalk.telemetry.spans import current_traceparent, span
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.answer import Answer, Backend, Order
 from ropewalk.serving.adapters.gateway.body import Bodies
@@ -28,6 +27,7 @@ from ropewalk.serving.domain.neutral import RequestError
 from ropewalk.serving.domain.openai import ChatRequest, CompletionRequest, parse
 from ropewalk.serving.domain.routes import Version
 from ropewalk.serving.ports import Inference, RequestLogSink
+from ropewalk.telemetry.spans import current_traceparent, span
 
 logger = logging.getLogger(__name__)
 
