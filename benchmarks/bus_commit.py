@@ -16,8 +16,8 @@ from parts.broker import running_broker
 from parts.spread import percentile, spread_ms
 
 from ropewalk.bus.bus import Bus
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.run import StageCompleted, StageState
-from ropewalk.runtime.settings import NatsSettings
 
 _MESSAGES = 3
 _BAR_MS = 40

@@ -23,6 +23,7 @@ from parts.broker import running_broker
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.batches import batches
 from ropewalk.bus.bus import Bus
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.delivery.consumer import Consumer
 from ropewalk.delivery.delivery import Failures, deliver
 from ropewalk.delivery.hazards import is_suspicious
@@ -30,7 +31,6 @@ from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunFailed
-from ropewalk.runtime.settings import NatsSettings
 
 _SUBJECT = f"{RunFailed.subject_prefix()}.*"
 _BATCH = 256

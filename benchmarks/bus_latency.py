@@ -19,13 +19,13 @@ from parts.spread import percentile, spread_ms
 
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.delivery.consumer import Consumer
 from ropewalk.delivery.delivery import Failures, deliver
 from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.consumers import handler
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import CancelRun
-from ropewalk.runtime.settings import NatsSettings
 
 _P50_MS, _P99_MS = 5, 40
 

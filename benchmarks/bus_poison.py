@@ -23,6 +23,7 @@ from parts.spread import percentile, spread_ms
 
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters
 from ropewalk.delivery.consumer import Consumer
 from ropewalk.delivery.delivery import Failures, deliver
@@ -30,7 +31,6 @@ from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.events.consumers import handler
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import StageInterrupted
-from ropewalk.runtime.settings import NatsSettings
 
 _POISON_EVERY = 100
 _BAR_SHARE = 0.2

@@ -16,8 +16,8 @@ from parts.broker import running_broker
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.publisher import WindowPublisher
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
-from ropewalk.runtime.settings import NatsSettings
 
 _BAR = 30_000
 _WINDOWS = (1, 4, 16)

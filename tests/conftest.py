@@ -25,10 +25,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.codec import Stored
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.storage.local import LocalObjects
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

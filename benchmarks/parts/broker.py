@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ropewalk.admin.topology import apply_topology
-from ropewalk.runtime.settings import NatsSettings
+from ropewalk.bus.settings import NatsSettings
 
 _CONFIG = """
 host: 127.0.0.1

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from ropewalk.bus.bus import Bus
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.monitor.adapters.projections import LiveProjector
-from ropewalk.runtime.settings import NatsSettings
 
 
 async def main() -> None:

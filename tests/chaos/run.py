@@ -18,7 +18,8 @@ from chaos.stack import CAPACITY_CPUS, POOL, Stack
 
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
-from ropewalk.runtime.settings import NatsSettings, RuntimeSettings
+from ropewalk.bus.settings import NatsSettings
+from ropewalk.runtime.settings import RuntimeSettings
 
 LEASE_TTL_S = 2.0
 _STUCK_AFTER_S = 60.0  # without a new message: longer than any lease, back-off or redelivery takes

@@ -13,7 +13,7 @@ import psutil
 from chaos.pipeline import SERVICES
 from chaos.proxy import Networks
 
-from ropewalk.runtime.settings import NatsSettings
+from ropewalk.bus.settings import NatsSettings
 
 TESTS = Path(__file__).parents[1]
 POOL = "chaos"

@@ -29,9 +29,9 @@ from ropewalk.admin.snapshots import Progress, Snapshot, StreamPresentError, sen
 from ropewalk.admin.topology import all_consumers, apply_topology, lease_config
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BackupError
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.storage.manifest import MANIFEST, read_manifest, seal, verify
 
 BACKED_UP = ("AUDIT", "CONTROL", "DLQ", SCHEDULE_STREAM)

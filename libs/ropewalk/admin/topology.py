@@ -25,9 +25,9 @@ from nats.js.errors import APIError, NotFoundError
 
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
 from ropewalk.events.streams import DAY_S, LEASE_STREAM, STREAMS, StreamSpec
-from ropewalk.runtime.settings import NatsSettings
 
 _CONTROL_EXTRAS = {"allow_direct": True}
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from ropewalk.bus.codec import Stored, decode_any
 from ropewalk.bus.errors import BusError, MalformedMessageError
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address, Frame, Wire, header_values
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.registry import BY_TYPE_NAME
 from ropewalk.events.upcasters import newest_type
-from ropewalk.runtime.settings import NatsSettings
 
 _BATCH = 10_000
 _PLACE = b"\r\nNats-Stream: "

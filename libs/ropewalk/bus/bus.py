@@ -25,13 +25,13 @@ from ropewalk.bus.errors import BusError, ConflictError, MalformedMessageError
 from ropewalk.bus.incoming import Incoming
 from ropewalk.bus.reading import StreamReader
 from ropewalk.bus.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.run import RunEnding, StageState
 from ropewalk.events.streams import stream_of
 from ropewalk.events.upcasters import with_older_forms
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.telemetry.spans import current_traceparent
 
 logger = logging.getLogger(__name__)

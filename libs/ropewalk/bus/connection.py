@@ -8,7 +8,7 @@ from typing import Any
 
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.errors import BusError
-from ropewalk.runtime.settings import NatsSettings
+from ropewalk.bus.settings import NatsSettings
 
 
 async def connect(settings: NatsSettings, name: str, **changes: Any) -> GuardedClient:

@@ -12,12 +12,12 @@ from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedCol
 from ropewalk.admin import backup as log_backup
 from ropewalk.admin.snapshots import Progress as Told
 from ropewalk.bus.errors import BackupError
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
 from ropewalk.cli.terminal import errors, print_json, say
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.lock import holder
 from ropewalk.local.offline import broker_alone
-from ropewalk.runtime.settings import NatsSettings
 
 
 @app.command("backup")

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pydantic import JsonValue
 from rich.table import Table
 
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.terminal import MOST_IN_A_LINE, Listing, complain, console, print_json, titled
 from ropewalk.corpus.forecast import Forecast, forecast
 from ropewalk.corpus.judging import too_few_to_judge
@@ -14,7 +15,7 @@ from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.events.foreign import one_line
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
-from ropewalk.runtime.settings import NatsSettings, RuntimeSettings
+from ropewalk.runtime.settings import RuntimeSettings
 
 _LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)
 _MOST_KINDS = 12

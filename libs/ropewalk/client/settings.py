@@ -6,8 +6,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ropewalk.bus.settings import ExpandedPath, NatsSettings
 from ropewalk.events.access import OPERATOR
-from ropewalk.runtime.settings import ExpandedPath, NatsSettings, StorageSettings
+from ropewalk.runtime.settings import StorageSettings
 
 
 class ClientSettings(BaseSettings):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address
 from ropewalk.events.access import SERVICE_USERS
 from ropewalk.local.credentials import Credentials
@@ -11,7 +12,6 @@ from ropewalk.local.names import MARKER, PROCESS_MARKER, SYSTEM_USER
 from ropewalk.local.ports import LOOPBACK, Ports
 from ropewalk.local.settings import inherited_environment
 from ropewalk.local.state import endpoints_of
-from ropewalk.runtime.settings import NatsSettings
 
 _BUS_SETTINGS = "ROPEWALK_NATS_"
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.local.commands import program
 from ropewalk.local.credentials import write_private
 from ropewalk.local.errors import StackStartError
@@ -19,7 +20,6 @@ from ropewalk.local.nats_config import quoted_path
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
 from ropewalk.local.processes import die_with_parent, kill_leftovers
-from ropewalk.runtime.settings import NatsSettings
 
 _START_S = 60.0
 _STOP_S = 120.0

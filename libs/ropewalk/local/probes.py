@@ -10,11 +10,11 @@ from nats.aio.client import Client as NatsClient
 
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import RopewalkError
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address
 from ropewalk.local import broker_health
 from ropewalk.local.disks import has_room
 from ropewalk.local.spec import Probe
-from ropewalk.runtime.settings import NatsSettings
 
 _TIMEOUT_S = 2.0
 # Only loopback is asked, without TLS: reading the authorities (`verify`) would take 36 ms of CPU for every question.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ropewalk.runtime.settings import ExpandedPath
+from ropewalk.bus.settings import ExpandedPath
 
 
 class LocalSettings(BaseSettings):

@@ -30,9 +30,9 @@ from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError, LeaseLostError
 from ropewalk.bus.sending import WRONG_SEQUENCE
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.delivery.delivery import outcome_or_error
 from ropewalk.events.streams import LEASE_STREAM
-from ropewalk.runtime.settings import NatsSettings
 
 logger = logging.getLogger(__name__)
 

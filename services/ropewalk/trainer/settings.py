@@ -5,8 +5,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ropewalk.bus.settings import ExpandedPath
 from ropewalk.runtime.plain_folder import plain_folder
-from ropewalk.runtime.settings import ExpandedPath, RuntimeSettings
+from ropewalk.runtime.settings import RuntimeSettings
 
 _LONGEST_RAY_TEMP = 36  # bytes: Ray adds 62 to a process's own folder in it, and a Unix socket's path may have 107
 

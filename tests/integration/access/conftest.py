@@ -14,6 +14,7 @@ import pytest
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.connection import connect
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.access import SUPERVISOR, USERS
 from ropewalk.local.env import bus_settings
 from ropewalk.local.keys import ensure_keys
@@ -21,7 +22,6 @@ from ropewalk.local.layout import layout_of
 from ropewalk.local.nats_config import BusAccounts, BusServer, nats_config
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
-from ropewalk.runtime.settings import NatsSettings
 
 Connector = Callable[[str], Awaitable[GuardedClient]]
 

@@ -13,13 +13,13 @@ import pytest
 
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.access import USERS
 from ropewalk.local.deployment import CertificateError, Deployment, create_deployment
 from ropewalk.local.keys import ensure_keys, seed_file
 from ropewalk.local.nats_config import BusAccounts, BusServer, ServerCertificate, nats_config
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
-from ropewalk.runtime.settings import NatsSettings
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on this machine")
 PROGRAM = Path(sysconfig.get_path("scripts")) / "nats-server"

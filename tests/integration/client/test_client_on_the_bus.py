@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.client import Client, ClientSettings
 from ropewalk.client.errors import ClientError, NotMeasurableError, UnknownRunError, UnreachableError
 from ropewalk.client.ledgers import verify_ledger_of
 from ropewalk.events.run import CancelRun, RunAccepted, RunCompleted, RunRejected, StageStarted, SubmitRun
 from ropewalk.recipes.builtin import python_stdlib, resolve_recipe
-from ropewalk.runtime.settings import NatsSettings
 from ropewalk.storage.local import LocalObjects
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.local.commands import Plan, broker
 from ropewalk.local.layout import layout_of
 from ropewalk.local.port_claims import PortClaims
@@ -13,7 +14,6 @@ from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.state import endpoints_of
 from ropewalk.local.supervisor import prepare
-from ropewalk.runtime.settings import NatsSettings
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from ropewalk.admin.backup import back_up
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import RopewalkError
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.commands import USAGE
 from ropewalk.client.log import open_log
 from ropewalk.client.settings import ClientSettings
@@ -25,7 +26,6 @@ from ropewalk.local.lock import held
 from ropewalk.local.offline import broker_alone
 from ropewalk.projections.replay import rebuild
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.runtime.settings import NatsSettings
 
 NUM_RUNS = 20
 

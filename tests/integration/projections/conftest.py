@@ -14,10 +14,10 @@ import pytest
 from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.sending import Sender
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import NoResponderError, Wire, WireError, open_wire
 from ropewalk.events.base import Message
 from ropewalk.projections.asking import ask
-from ropewalk.runtime.settings import NatsSettings
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import BusError
+from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Wire, WireError, open_wire
 from ropewalk.projections.answering import Answers
 from ropewalk.projections.asking import SUBJECT
 from ropewalk.projections.projector import Projector, SnapshotError
 from ropewalk.projections.replay import Until, advance, fits
-from ropewalk.runtime.settings import NatsSettings
 
 logger = logging.getLogger(__name__)
 
