@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ropewalk.bus.settings import ExpandedPath, NatsSettings
 from ropewalk.storage.connect import StoreAddress
+from ropewalk.telemetry.settings import TelemetrySettings
 
 
 class StorageSettings(BaseSettings):
@@ -21,14 +22,6 @@ class StorageSettings(BaseSettings):
 
     url: str = ""
     endpoint: str = Field(default="", description="URL of an S3-compatible server; empty: the provider's own")
-
-
-class TelemetrySettings(BaseSettings):
-    """OpenTelemetry export; without an endpoint it costs nothing."""
-
-    model_config = SettingsConfigDict(frozen=True)
-
-    otlp_endpoint: str = Field(default="", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 class HealthSettings(BaseSettings):

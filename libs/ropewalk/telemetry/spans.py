@@ -12,8 +12,6 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from ropewalk.runtime.settings import TelemetrySettings
-
 AttributeValue = str | int | float | bool
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 
@@ -82,14 +80,6 @@ class Exporter(Protocol):
 
 
 _exporter: Exporter | None = None
-
-
-def configure(service_name: str, settings: TelemetrySettings) -> None:
-    """Export to `settings.otlp_endpoint` (OTLP over HTTP, for example http://127.0.0.1:4318) if it is set."""
-    if settings.otlp_endpoint:
-        from ropewalk.telemetry.otlp import otlp_exporter  # the SDK costs 20 MB and threads; most runs do without
-
-        install(otlp_exporter(service_name, settings.otlp_endpoint))
 
 
 def install(exporter: Exporter | None) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ropewalk.runtime.settings import TelemetrySettings
 from ropewalk.telemetry import spans as telemetry
+from ropewalk.telemetry.settings import TelemetrySettings
 
 ASK = {"model": "demo", "prompt": "abc", "max_tokens": 5, "temperature": 0.5}
 CLIENTS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

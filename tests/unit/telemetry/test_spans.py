@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-from ropewalk.runtime.settings import TelemetrySettings
 from ropewalk.telemetry import spans as telemetry
 from ropewalk.telemetry.otlp import OtlpExporter
+from ropewalk.telemetry.settings import TelemetrySettings
 from ropewalk.telemetry.spans import (
     child_of,
     count,
