@@ -26,9 +26,10 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from ropewalk.admin.snapshots import Progress, Snapshot, StreamPresentError, send_snapshot, take_snapshot
-from ropewalk.admin.topology import all_consumers, apply_topology, lease_config
+from ropewalk.admin.topology import apply_topology, lease_config
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BackupError
+from ropewalk.bus.lag import all_consumers
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM

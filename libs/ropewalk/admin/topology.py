@@ -25,6 +25,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
+from ropewalk.bus.lag import all_consumers
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
 from ropewalk.events.streams import DAY_S, LEASE_STREAM, STREAMS, StreamSpec
@@ -76,14 +77,6 @@ async def drift(settings: NatsSettings, consumers: Sequence[ConsumerSpec] = CONS
                 found += _consumer_differences(spec, present.get(durable))
             strangers = sorted(durable for durable in present if durable and durable not in wanted)
             found += [Difference("consumer", f"{name}/{durable}", "", "absent", "unknown") for durable in strangers]
-    return found
-
-
-async def all_consumers(context: JetStreamContext, stream: str) -> list[Any]:
-    """Every consumer of a stream, however many pages they take."""
-    found: list[Any] = []
-    while page := await context.consumers_info(stream, offset=len(found)):
-        found += page
     return found
 
 

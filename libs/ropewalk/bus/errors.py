@@ -46,13 +46,5 @@ class LeaseLostError(RopewalkError):
     """The lease was not renewed in time or belongs to somebody else."""
 
 
-class ChildDiedError(RopewalkError):
-    """A child process ended without a result; the text has its exit status and last words."""
-
-
 class WorkRaisedError(RopewalkError):
     """The work raised an error that it will raise again; the text has its type, words and place in one line."""
-
-
-class ListenError(RopewalkError):
-    """A port cannot be listened on. The text names it and the setting."""

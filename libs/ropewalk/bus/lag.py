@@ -7,7 +7,6 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from ropewalk.admin.topology import all_consumers
 from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.events.streams import LEASE_STREAM, STREAMS
 
@@ -57,3 +56,11 @@ async def _oldest_s(context: JetStreamContext, info: Any) -> float:
         if first.time is not None:
             ages.append((datetime.now(UTC) - first.time).total_seconds())
     return max(ages)
+
+
+async def all_consumers(context: JetStreamContext, stream: str) -> list[Any]:
+    """Every consumer of a stream, however many pages they take."""
+    found: list[Any] = []
+    while page := await context.consumers_info(stream, offset=len(found)):
+        found += page
+    return found

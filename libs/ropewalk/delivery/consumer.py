@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.pull import StandingPull
-from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.consumers import ConsumerSpec
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import decode
@@ -17,7 +17,7 @@ from ropewalk.bus.dead_letters import is_for
 from ropewalk.bus.errors import BusError, ConflictError, DeniedError, MalformedMessageError, TooLargeError
 from ropewalk.bus.incoming import Incoming
 from ropewalk.bus.schedules import DueTimer, due_timer
-from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry, outcome_or_error
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.foreign import cut, one_line
@@ -25,7 +25,6 @@ from ropewalk.telemetry.spans import is_exporting, record, span
 
 logger = logging.getLogger(__name__)
 
-R = TypeVar("R")
 Handler = Callable[[Any, Envelope], Awaitable[Outcome]]
 TimerHandler = Callable[[DueTimer], Awaitable[Outcome]]
 
@@ -33,14 +32,6 @@ MAX_TRIES = 8
 _RACE_DELAY_S = 0.1
 _MAX_REASON = 1000
 _BACK_OFF_S = (0.2, 1.0, 5.0, 30.0)
-
-
-async def outcome_or_error(work: Awaitable[R]) -> R | Exception:
-    """The result, or whatever was raised. Cancellation passes through."""
-    try:
-        return await work
-    except Exception as error:  # noqa: BLE001
-        return error
 
 
 class Failures:

@@ -1,6 +1,8 @@
 """How a handler ends: three disjoint values, not booleans or None."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ropewalk.events.base import Message
 
@@ -32,3 +34,14 @@ Outcome = Done | Retry | Reject
 
 class StageError(Exception):
     """A stage cannot succeed however often it is tried. The text is one clear sentence for the run's owner."""
+
+
+R = TypeVar("R")
+
+
+async def outcome_or_error(work: Awaitable[R]) -> R | Exception:
+    """The result, or whatever was raised. Cancellation passes through."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001
+        return error

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from ropewalk.bus.errors import ListenError
+from ropewalk.bus.errors import RopewalkError
 from ropewalk.runtime.settings import HealthSettings
 
 BLOCKED_S = 30.0  # a loop that has not turned for this long will not turn again
@@ -145,3 +145,7 @@ class HealthServer:
 def _hang_up(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it has ended by itself
         connection.shutdown(socket.SHUT_RDWR)
+
+
+class ListenError(RopewalkError):
+    """A port cannot be listened on. The text names it and the setting."""

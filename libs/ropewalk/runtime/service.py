@@ -19,20 +19,11 @@ from typing import Any, TypeVar
 from faststream import FastStream
 
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.errors import ListenError
 from ropewalk.bus.incoming import Incoming
 from ropewalk.delivery.consumer import WORKERS, Consumer
-from ropewalk.delivery.delivery import (
-    Failures,
-    Handler,
-    TimerHandler,
-    deliver,
-    deliver_due,
-    outcome_or_error,
-    set_aside,
-)
+from ropewalk.delivery.delivery import Failures, Handler, TimerHandler, deliver, deliver_due, set_aside
 from ropewalk.delivery.hazards import Hazards, is_suspicious
-from ropewalk.delivery.outcome import Done, Outcome, Retry
+from ropewalk.delivery.outcome import Done, Outcome, Retry, outcome_or_error
 from ropewalk.events import consumers
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
@@ -42,7 +33,7 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.gauges import export_gauges
-from ropewalk.runtime.health import Health, HealthServer
+from ropewalk.runtime.health import Health, HealthServer, ListenError
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext, StageSpec

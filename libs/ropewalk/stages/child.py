@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from ropewalk.bus.errors import ChildDiedError, WorkRaisedError
+from ropewalk.bus.errors import RopewalkError, WorkRaisedError
 from ropewalk.delivery.outcome import StageError
 from ropewalk.runtime.faults import in_one_line, is_of_the_work
 
@@ -162,3 +162,7 @@ def _main(pipe: Connection, parent: int, function: Callable[[A, Report], R], arg
 def _cpu_seconds() -> float:
     usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+class ChildDiedError(RopewalkError):
+    """A child process ended without a result; the text has its exit status and last words."""

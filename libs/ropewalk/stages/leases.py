@@ -31,7 +31,7 @@ from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError, LeaseLostError
 from ropewalk.bus.sending import WRONG_SEQUENCE
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.streams import LEASE_STREAM
 
 logger = logging.getLogger(__name__)

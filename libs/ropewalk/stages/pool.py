@@ -14,7 +14,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import within
 from ropewalk.bus.errors import ConflictError
 from ropewalk.bus.sending import Outgoing
-from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.run import PoolEntry, PoolState, StageCapacity
 from ropewalk.stages.pool_policy import next_in_line
 

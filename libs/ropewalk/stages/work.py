@@ -10,9 +10,8 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ropewalk.bus.errors import ChildDiedError, ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
-from ropewalk.delivery.delivery import outcome_or_error
-from ropewalk.delivery.outcome import StageError
+from ropewalk.bus.errors import ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
+from ropewalk.delivery.outcome import StageError, outcome_or_error
 from ropewalk.events.base import Message
 from ropewalk.events.registry import message_type
 from ropewalk.events.run import (
@@ -25,6 +24,7 @@ from ropewalk.events.run import (
     StageState,
 )
 from ropewalk.runtime.faults import in_one_line
+from ropewalk.stages.child import ChildDiedError
 from ropewalk.stages.commit import StageCommitter, renewed
 from ropewalk.stages.context import StageContext, StageSpec
 from ropewalk.stages.leases import Lease

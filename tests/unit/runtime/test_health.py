@@ -12,9 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ropewalk.bus.errors import ListenError
 from ropewalk.runtime import health as module
-from ropewalk.runtime.health import Health, HealthServer
+from ropewalk.runtime.health import Health, HealthServer, ListenError
 from ropewalk.runtime.settings import HealthSettings
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.serving import RequestLog
 from ropewalk.serving.adapters.gateway.errors import CLIENT_GONE, ApiError, api_error
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange

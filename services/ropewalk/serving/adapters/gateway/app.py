@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ropewalk.delivery.delivery import outcome_or_error
+from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.task import Prompt
