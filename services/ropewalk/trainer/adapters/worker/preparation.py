@@ -25,7 +25,8 @@ from ropewalk.trainer.adapters.worker.checkpoint import (
     read_state,
 )
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
-from ropewalk.trainer.adapters.worker.strategy import Strategy, make_strategy
+from ropewalk.trainer.adapters.worker.strategies import make_strategy
+from ropewalk.trainer.adapters.worker.strategy import Strategy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from transformers import PreTrainedModel
-
-from ropewalk.model.muon import Rates
 
 
 @dataclass(frozen=True)
@@ -49,21 +46,6 @@ class Strategy(Protocol):
     def load_optimizer(self, tensors: Mapping[str, torch.Tensor], num_updates: int) -> None:
         """Take over whole optimizer tensors of any strategy and world size. Raises KeyError for a missing one."""
         ...
-
-
-def make_strategy(name: str, model: PreTrainedModel, rates: Rates, *, adapters: bool) -> Strategy:
-    """Spread `model`, which is equal on every rank. Each strategy's library is imported only when asked for."""
-    if name == "fsdp":
-        from ropewalk.trainer.adapters.worker.fsdp import Fsdp
-
-        return Fsdp(model, rates, use_muon=not adapters)
-    if name == "deepspeed":
-        from ropewalk.trainer.adapters.worker.zero import Zero
-
-        return Zero(model, rates)
-    from ropewalk.trainer.adapters.worker.ddp import Ddp
-
-    return Ddp(model, rates, use_muon=not adapters)
 
 
 def squared_norm(tensors: list[torch.Tensor]) -> float:
