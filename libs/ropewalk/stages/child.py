@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from ropewalk.bus.errors import RopewalkError, WorkRaisedError
 from ropewalk.delivery.outcome import StageError
-from ropewalk.runtime.faults import in_one_line, is_of_the_work
+from ropewalk.stages.faults import in_one_line, is_of_the_work
 
 A = TypeVar("A")
 R = TypeVar("R")

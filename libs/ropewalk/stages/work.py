@@ -23,10 +23,10 @@ from ropewalk.events.run import (
     StageStarted,
     StageState,
 )
-from ropewalk.runtime.faults import in_one_line
 from ropewalk.stages.child import ChildDiedError
 from ropewalk.stages.commit import StageCommitter, renewed
 from ropewalk.stages.context import StageContext, StageSpec
+from ropewalk.stages.faults import in_one_line
 from ropewalk.stages.leases import Lease
 from ropewalk.stages.policy import Cause, Ending, Verdict, judge, tried_again
 from ropewalk.telemetry.spans import record, span

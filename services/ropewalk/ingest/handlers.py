@@ -26,8 +26,8 @@ from ropewalk.ingest.settings import Settings
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.recipes.sentences import bounded
-from ropewalk.runtime.faults import OF_THE_WORK, in_one_line
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.faults import OF_THE_WORK, in_one_line
 
 # Before a run is accepted its data is looked at for this long at most; what is larger is simply accepted.
 _FIRST_LOOK = SurveyLimits(seconds=2.0, num_bytes=8_000_000, num_files=20_000)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from integration.runtime.evolved_type import OLD_SUBJECT, ShelfCleared, register
+from integration.delivery.evolved_type import OLD_SUBJECT, ShelfCleared, register
 
 from ropewalk.bus import dead_letters as wire
 from ropewalk.bus.bus import Bus

@@ -20,7 +20,7 @@ from ropewalk.local.observe import observe
 from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import ProcessState, StackState, endpoints_of
 
-SAMPLE = Path(__file__).parents[1] / "runtime" / "sample_service.py"
+SAMPLE = Path(__file__).parents[1] / "stages" / "sample_service.py"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ropewalk.events.run import StageState
 
 ROOT = Path(__file__).parents[3]
 SERVICES = ROOT / "services" / "ropewalk"
-RUNTIME = ROOT / "libs" / "ropewalk" / "runtime"
+STAGES = ROOT / "libs" / "ropewalk" / "stages"
 NAMES = {kind.__name__ for kind in MESSAGE_TYPES}
 
 
@@ -63,7 +63,7 @@ def test_a_service_may_publish_what_its_code_makes(service: str) -> None:
 
 def test_what_the_stage_runner_makes_is_what_every_stage_may_publish() -> None:
     facts = {kind.__name__ for kind in MESSAGE_TYPES if kind.plane == "evt"}
-    assert made_in(RUNTIME) & facts == names(STAGE_EMITS)
+    assert made_in(STAGES) & facts == names(STAGE_EMITS)
 
 
 def test_every_consumer_belongs_to_a_user() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ropewalk.telemetry import spans as telemetry
 from ropewalk.telemetry.settings import TelemetrySettings
+from ropewalk.telemetry.setup import configure
 
 ASK = {"model": "demo", "prompt": "abc", "max_tokens": 5, "temperature": 0.5}
 CLIENTS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -16,9 +17,7 @@ CLIENTS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 @pytest.fixture
 def received(collector: Any) -> Iterator[Any]:
     """The collector; calling `received()` sends what is left and returns it."""
-    telemetry.configure(
-        "serving", TelemetrySettings.model_validate({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint})
-    )
+    configure("serving", TelemetrySettings.model_validate({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}))
 
     def flushed() -> Any:
         telemetry.shutdown()

@@ -17,6 +17,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from ropewalk.telemetry import spans as telemetry
 from ropewalk.telemetry.otlp import OtlpExporter
 from ropewalk.telemetry.settings import TelemetrySettings
+from ropewalk.telemetry.setup import configure
 from ropewalk.telemetry.spans import (
     child_of,
     count,
@@ -92,8 +93,9 @@ def test_without_an_endpoint_the_sdk_is_not_imported_and_no_thread_runs() -> Non
     code = (
         "import sys, threading\n"
         "from ropewalk.telemetry import spans as telemetry\n"
-        "from ropewalk.runtime.settings import TelemetrySettings\n"
-        "telemetry.configure('trainer', TelemetrySettings.model_validate({'OTEL_EXPORTER_OTLP_ENDPOINT': ''}))\n"
+        "from ropewalk.telemetry.settings import TelemetrySettings\n"
+        "from ropewalk.telemetry.setup import configure\n"
+        "configure('trainer', TelemetrySettings.model_validate({'OTEL_EXPORTER_OTLP_ENDPOINT': ''}))\n"
         "with telemetry.span('x', run_id='r'): telemetry.count('y')\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')], threading.active_count())\n"
     )
@@ -220,7 +222,7 @@ def test_counts_add_up_and_durations_fall_into_the_buckets_of_the_conventions(re
 
 
 def test_real_otlp_reaches_a_collector_with_one_trace_per_run(collector) -> None:
-    telemetry.configure("ingest", settings_for(collector.endpoint))
+    configure("ingest", settings_for(collector.endpoint))
     sent, _ = publish_then_consume("run-1")
     count("ropewalk.events", 4)
     telemetry.shutdown()
@@ -230,7 +232,7 @@ def test_real_otlp_reaches_a_collector_with_one_trace_per_run(collector) -> None
 
 
 def test_a_collector_that_is_away_neither_blocks_work_nor_the_end() -> None:
-    telemetry.configure("ingest", settings_for("http://127.0.0.1:9"))
+    configure("ingest", settings_for("http://127.0.0.1:9"))
     started = time.monotonic()
     for _ in range(100):
         publish_then_consume("run-1")

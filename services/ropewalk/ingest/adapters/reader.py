@@ -25,7 +25,7 @@ from ropewalk.events.foreign import one_line
 from ropewalk.ingest.adapters.quarantine import Quarantine
 from ropewalk.ingest.domain.segments import batches, segment_identity
 from ropewalk.recipes.recipe import SourceRecipe
-from ropewalk.runtime.faults import in_one_line, is_of_the_work
+from ropewalk.stages.faults import in_one_line, is_of_the_work
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 

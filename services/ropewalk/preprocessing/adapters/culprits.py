@@ -6,7 +6,7 @@ from typing import TypeVar
 from ropewalk.corpus.document import Document
 from ropewalk.delivery.outcome import StageError
 from ropewalk.events.foreign import one_line
-from ropewalk.runtime.faults import in_one_line, is_of_the_work
+from ropewalk.stages.faults import in_one_line, is_of_the_work
 
 R = TypeVar("R")
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from ropewalk.runtime.faults import in_one_line, is_of_the_work
+from ropewalk.stages.faults import in_one_line, is_of_the_work
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError
 
