@@ -1,6 +1,7 @@
 """The rules that keep the code base one: direction, the same files everywhere, sizes, where the environment is read."""
 
 import ast
+import builtins
 import importlib
 import inspect
 import re
@@ -103,6 +104,23 @@ def catch_alls(module: ast.Module) -> list[int]:
             if (node.type is None or broad) and not raises:
                 found.append(node.lineno)
     return found
+
+
+def exceptions() -> dict[str, list[str]]:
+    """Every public exception class with the names of its bases. Class names are unique, so names are enough."""
+    bases = {
+        node.name: [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+        for path in SOURCES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef)
+    }
+    builtin = {name for name, value in vars(builtins).items() if isinstance(value, type(Exception))}
+    raised = {name for name in builtin if issubclass(getattr(builtins, name), BaseException)}
+    before = -1
+    while len(raised) > before:
+        before = len(raised)
+        raised |= {name for name, above in bases.items() if raised & set(above)}
+    return {name: above for name, above in bases.items() if name in raised and not name.startswith("_")}
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +291,18 @@ def test_a_catch_all_is_found() -> None:
     for handler in ("except:", "except Exception:", "except (ValueError, BaseException) as e:"):
         assert catch_alls(ast.parse(f"try:\n  x()\n{handler}\n  pass"))
     assert not catch_alls(ast.parse("try:\n  x()\nexcept BaseException:\n  y()\n  raise"))
+
+
+def test_every_error_hangs_below_the_one_root_and_every_branch_is_drawn_there() -> None:
+    found = exceptions()
+    assert len(found) > 50
+    drawn = ast.get_docstring(tree(LIBS / "errors.py")) or ""
+    hanging = {"RopewalkError"}
+    for _ in found:
+        hanging |= {name for name, above in found.items() if hanging & set(above)}
+    assert set(found) - hanging == set()
+    branches = [name for name, above in found.items() if "RopewalkError" in above]
+    assert [name for name in branches if not re.search(rf"\b{name}\b", drawn)] == []
 
 
 def test_files_and_functions_are_short() -> None:

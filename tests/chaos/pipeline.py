@@ -14,7 +14,6 @@ from chaos.effects import apply_effect, effect_of
 from chaos.workers import add_up, work_as_group
 
 from ropewalk.checkpoint_manager import handlers as checkpoint_handlers
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentIngested, SegmentRef
 from ropewalk.events.evaluation import Estimate, GateDecided
@@ -24,6 +23,7 @@ from ropewalk.ingest import handlers as ingest_handlers
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.errors import StageError
 
 _PAUSE_S = 0.06
 _CHILD_S = 0.8

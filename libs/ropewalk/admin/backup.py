@@ -28,9 +28,9 @@ from nats.js import JetStreamContext
 from ropewalk.admin.snapshots import Progress, Snapshot, StreamPresentError, send_snapshot, take_snapshot
 from ropewalk.admin.topology import apply_topology, lease_config
 from ropewalk.bus.connection import connect
-from ropewalk.bus.errors import BackupError
 from ropewalk.bus.lag import all_consumers
 from ropewalk.bus.settings import NatsSettings
+from ropewalk.errors import RopewalkError
 from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
 from ropewalk.storage.manifest import MANIFEST, read_manifest, seal, verify
@@ -43,6 +43,10 @@ _REVISIONS_PER_S = 1000  # more than any number of leases is renewed; epochs giv
 _SETTLING_S = 0.5
 _STANDSTILL_S = 60.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class BackupError(RopewalkError):
+    """A backup or a restore cannot be done like this. The text is one sentence with the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)

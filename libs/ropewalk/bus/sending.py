@@ -13,6 +13,7 @@ from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.errors import TooLargeError
 from ropewalk.bus.waiting import WaitingSends
+from ropewalk.errors import RopewalkError
 from ropewalk.events.foreign import one_line
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ _NOT_NOW = {
 }
 
 
-class NotNow(Exception):
+class NotNow(RopewalkError):
     """JetStream cannot take a message now: there may be room again, or the batch arrives whole the next time."""
 
 
@@ -60,7 +61,7 @@ class Outgoing:
         return len(self.body) + sum(len(line.encode()) for line in lines)
 
 
-class Refusal(Exception):
+class Refusal(RopewalkError):
     """JetStream's error answer to one send."""
 
     def __init__(self, code: int, description: str) -> None:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ropewalk.errors import RopewalkError
+
 _CRLF = b"\r\n"
 _CHUNK = 1 << 18
 _DEFAULT_PORT = 4222
 
 
-class WireError(OSError):
+class WireError(RopewalkError, OSError):
     """The server cannot be reached or refused something; the text is a sentence with the address."""
 
 

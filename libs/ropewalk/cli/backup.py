@@ -11,7 +11,6 @@ from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedCol
 
 from ropewalk.admin import backup as log_backup
 from ropewalk.admin.snapshots import Progress as Told
-from ropewalk.bus.errors import BackupError
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
 from ropewalk.cli.terminal import errors, print_json, say
@@ -48,7 +47,7 @@ def restore_command(
     """
     place = layout(state_dir)
     if not _elsewhere() and holder(place):
-        raise BackupError("the stack is running: `ropewalk down` first, then restore")
+        raise log_backup.BackupError("the stack is running: `ropewalk down` first, then restore")
     log_backup.read_backup(folder)  # before a server is started for nothing
     with _bus(state_dir) as settings, _progress(as_json) as told:
         kept = asyncio.run(log_backup.restore(settings, folder, told, replace=replace))

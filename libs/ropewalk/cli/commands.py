@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 
-from ropewalk.bus.errors import RopewalkError
 from ropewalk.cli import (
     alarms,
     backup,
@@ -33,14 +32,9 @@ from ropewalk.cli import (
 from ropewalk.cli.app import app
 from ropewalk.cli.panels import arrange
 from ropewalk.cli.terminal import LogLines, complain
-from ropewalk.client.errors import ClientError
-from ropewalk.corpus.ledger import LedgerError
-from ropewalk.drills.errors import DrillError
+from ropewalk.errors import RopewalkError
 from ropewalk.events.foreign import quoted
-from ropewalk.local.errors import LocalError
 from ropewalk.recipes.recipe import RecipeError
-from ropewalk.storage.manifest import ManifestError
-from ropewalk.storage.objects import ObjectNotFoundError
 
 COMMANDS = (
     demo,
@@ -65,16 +59,6 @@ COMMANDS = (
     keys,
 )
 arrange(app)
-_KNOWN = (
-    ClientError,
-    DrillError,
-    LedgerError,
-    LocalError,
-    ManifestError,
-    ObjectNotFoundError,
-    RecipeError,
-    RopewalkError,
-)
 USAGE = 2
 INTERRUPTED = 130
 
@@ -88,11 +72,11 @@ def run() -> None:
         for violation in error.violations:
             complain(f"ropewalk: {violation}")
         sys.exit(USAGE)
+    except RopewalkError as error:  # before OSError, which some of ours are as well
+        complain(f"ropewalk: {error}")
+        sys.exit(USAGE)
     except OSError as error:
         complain(f"ropewalk: {_of_the_system(error)}")
-        sys.exit(USAGE)
-    except _KNOWN as error:
-        complain(f"ropewalk: {error}")
         sys.exit(USAGE)
     except KeyboardInterrupt:
         complain("ropewalk: interrupted", style="yellow")

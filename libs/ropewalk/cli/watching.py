@@ -23,6 +23,7 @@ from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, mark, print
 from ropewalk.cli.timeline import RunId, event_json, event_line
 from ropewalk.client import Client
 from ropewalk.client.client import ENDINGS
+from ropewalk.errors import RopewalkError
 from ropewalk.events.base import Message
 from ropewalk.events.foreign import one_line
 from ropewalk.events.run import RunCompleted, RunRejected
@@ -36,7 +37,7 @@ _TICK_S = 0.25
 INTERRUPTED = 130
 
 
-class StackGoneError(Exception):
+class StackGoneError(RopewalkError):
     """The stack whose run is followed ended, or was started again at another address. The text is for the user."""
 
 

@@ -9,8 +9,10 @@ ClientError
 └── NotMeasurableError  the log does not hold what the question needs, yet
 """
 
+from ropewalk.errors import RopewalkError
 
-class ClientError(Exception):
+
+class ClientError(RopewalkError):
     """The text is a sentence for the user."""
 
 

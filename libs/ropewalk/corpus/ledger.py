@@ -16,18 +16,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ropewalk.corpus.errors import CorpusError
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import ShardMeta
 from ropewalk.events.training import StepsCommitted
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.storage.manifest import ManifestError
-from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+from ropewalk.storage.errors import StorageError
+from ropewalk.storage.objects import ObjectStore
 
 LEDGER = "ledger.jsonl"
 _MAX_SENTENCES = 20
 
 
-class LedgerError(ValueError):
+class LedgerError(CorpusError, ValueError):
     """A ledger file cannot be read. The text names the file and the line."""
 
 
@@ -187,7 +188,7 @@ def _entry(event: StepsCommitted, objects: ObjectStore) -> LedgerEntry:
         try:
             rows = read_ledger(objects.fetch(key))
             break
-        except (ObjectNotFoundError, ManifestError, LedgerError):
+        except (StorageError, LedgerError):
             continue
     return LedgerEntry(
         epoch=event.epoch,

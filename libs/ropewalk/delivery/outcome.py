@@ -32,10 +32,6 @@ class Reject:
 Outcome = Done | Retry | Reject
 
 
-class StageError(Exception):
-    """A stage cannot succeed however often it is tried. The text is one clear sentence for the run's owner."""
-
-
 R = TypeVar("R")
 
 

@@ -5,8 +5,10 @@ DrillError
 └── NotPreparedError    a precondition is missing; the text says how to prepare it
 """
 
+from ropewalk.errors import RopewalkError
 
-class DrillError(Exception):
+
+class DrillError(RopewalkError):
     """The text is a sentence for the user."""
 
 

@@ -1,5 +1,6 @@
 """Every message type there is. A type that is not here does not exist on the bus."""
 
+from ropewalk.errors import RopewalkError
 from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
 from ropewalk.events.base import Message
 
@@ -18,7 +19,7 @@ MESSAGE_TYPES: tuple[type[Message], ...] = tuple(kind for module in _MODULES for
 BY_TYPE_NAME: dict[str, type[Message]] = {kind.type_name(): kind for kind in MESSAGE_TYPES}
 
 
-class UnknownMessageError(ValueError):
+class UnknownMessageError(RopewalkError, ValueError):
     """The CloudEvents type of a message is not one of ours."""
 
 

@@ -6,8 +6,10 @@ LocalError
 └── UnknownProcessError     a process name that the stack does not have
 """
 
+from ropewalk.errors import RopewalkError
 
-class LocalError(Exception):
+
+class LocalError(RopewalkError):
     """The embedded stack cannot do what was asked. The text is a sentence for the user."""
 
 

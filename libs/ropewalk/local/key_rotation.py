@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psutil
 
 from ropewalk.bus.connection import connect
-from ropewalk.bus.errors import RopewalkError
+from ropewalk.errors import RopewalkError
 from ropewalk.events.access import OPERATOR, SERVICE_USERS
 from ropewalk.local.credentials import Credentials, ensure_credentials, write_private
 from ropewalk.local.env import bus_settings

@@ -9,9 +9,9 @@ import nats.errors
 from nats.aio.client import Client as NatsClient
 
 from ropewalk.bus.connection import connect
-from ropewalk.bus.errors import RopewalkError
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address
+from ropewalk.errors import RopewalkError
 from ropewalk.local import broker_health
 from ropewalk.local.disks import has_room
 from ropewalk.local.spec import Probe

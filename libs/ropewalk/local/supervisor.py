@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 from ropewalk.admin.topology import apply_topology
+from ropewalk.errors import RopewalkError
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.commands import Plan, broker, engines_and_services, with_free_ports
 from ropewalk.local.credentials import ensure_credentials
 from ropewalk.local.curl import write_curl_config
 from ropewalk.local.env import bus_settings
-from ropewalk.local.errors import LocalError
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import READY_TIMEOUT_S, held
 from ropewalk.local.nats_config import write_bus_config
@@ -28,7 +28,7 @@ from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.processes import kill_leftovers
 from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
-from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
+from ropewalk.runtime.own_folder import make_own_folder
 from ropewalk.runtime.plain_folder import remove_plain_folder
 from ropewalk.runtime.settings import StorageSettings
 from ropewalk.runtime.shared_memory import shared_memory_prefix, sweep_shared_memory
@@ -139,7 +139,7 @@ def _problem_of(starting: asyncio.Task[None]) -> str:
     match starting.exception():
         case None:
             return ""
-        case LocalError() | ForeignFolderError() as error:
+        case RopewalkError() as error:
             return str(error)
         case error:
             return f"the stack could not start: {type(error).__name__}: {error}"

@@ -23,16 +23,17 @@ from ropewalk.model.engine_forward import SlotDecoder
 from ropewalk.model.engine_sampling import Sampling, choose
 from ropewalk.model.engine_text import TextStream
 from ropewalk.model.engine_weights import read_architecture, read_weights
+from ropewalk.model.errors import ModelError
 
 _SLACK = 4  # a text may become shorter before it is cut into tokens (Unicode normalisation, spaces)
 _PREFILL_TOKENS = 512  # prompt tokens read between two decoding steps, so that running streams keep flowing
 
 
-class RequestError(ValueError):
+class RequestError(ModelError, ValueError):
     """The request can never succeed as it is. The text names the field, the value and the limit."""
 
 
-class EngineStoppedError(RuntimeError):
+class EngineStoppedError(ModelError, RuntimeError):
     """The engine was stopped or broke; it takes no requests."""
 
 

@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ropewalk.model.errors import ModelError
 from ropewalk.model.families import rope_of, why_not_served
 
 
-class UnsupportedModelError(ValueError):
+class UnsupportedModelError(ModelError, ValueError):
     """The folder holds a model that this decoder cannot run faithfully. The text says what and why."""
 
 

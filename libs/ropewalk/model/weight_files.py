@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from ropewalk.model.errors import ModelError
+
 _SAFETENSORS, _BIN = "model.safetensors", "pytorch_model.bin"
 _MAX_INDEX_BYTES = 50_000_000
 _MAX_HEADER_BYTES = 100_000_000  # the bound of the safetensors library itself
@@ -11,7 +13,7 @@ _MIN_BYTES = 1024  # a pointer of Git LFS has about 130
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 
 
-class MissingShardError(ValueError):
+class MissingShardError(ModelError, ValueError):
     """Weights in several files lack their index or one of the files."""
 
 

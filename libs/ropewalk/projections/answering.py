@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from ropewalk.errors import RopewalkError
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.projections.alarm_list import MOST_ALARMS, alarm_list
 from ropewalk.projections.projector import FOLDS, Projector
@@ -15,7 +16,7 @@ MAX_RUNS = 1000
 _KEPT = 4
 
 
-class QuestionError(ValueError):
+class QuestionError(RopewalkError, ValueError):
     """The question cannot be answered; the text says why and what to do."""
 
 

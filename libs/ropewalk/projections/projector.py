@@ -14,6 +14,7 @@ from typing import Any, Self
 import orjson
 
 from ropewalk.bus.codec import Stored
+from ropewalk.errors import RopewalkError
 from ropewalk.events.base import Message
 from ropewalk.projections.alarms import ALARMS
 from ropewalk.projections.costs import COSTS
@@ -27,7 +28,7 @@ FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, 
 _FORMAT = 1
 
 
-class SnapshotError(ValueError):
+class SnapshotError(RopewalkError, ValueError):
     """A snapshot was written by another version, or is none."""
 
 

@@ -16,12 +16,13 @@ from pydantic import (
     model_validator,
 )
 
+from ropewalk.errors import RopewalkError
 from ropewalk.recipes.sentences import sentences_of
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class RecipeError(ValueError):
+class RecipeError(RopewalkError, ValueError):
     """A recipe cannot be run. `violations` are sentences that name the field, the value and the remedy."""
 
     def __init__(self, violations: tuple[str, ...]) -> None:

@@ -9,8 +9,8 @@ from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.evaluation import EvaluationCompleted
 from ropewalk.report.card import Sample
-from ropewalk.storage.manifest import ManifestError
-from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+from ropewalk.storage.errors import StorageError
+from ropewalk.storage.objects import ObjectStore
 
 NUM_SAMPLES = 6
 _FILES = ("samples.jsonl", "completions.jsonl")  # the first that has lines counts
@@ -26,7 +26,7 @@ def samples_of(timeline: Sequence[Stored[Message]], objects: ObjectStore) -> tup
     try:
         folder = objects.fetch(evaluated[-1].uri)
         return next((found for name in _FILES if (found := _read(folder / name))), ())
-    except (ObjectNotFoundError, ManifestError, OSError, ValueError):
+    except (StorageError, OSError, ValueError):
         return ()
 
 

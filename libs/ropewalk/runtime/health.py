@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from ropewalk.bus.errors import RopewalkError
+from ropewalk.errors import RopewalkError
 from ropewalk.runtime.settings import HealthSettings
 
 BLOCKED_S = 30.0  # a loop that has not turned for this long will not turn again

@@ -4,8 +4,10 @@ import os
 import stat
 from pathlib import Path
 
+from ropewalk.errors import RopewalkError
 
-class ForeignFolderError(OSError):
+
+class ForeignFolderError(RopewalkError, OSError):
     """Somebody else made the folder first. The text is a sentence for the user."""
 
 

@@ -20,8 +20,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from ropewalk.bus.errors import RopewalkError, WorkRaisedError
-from ropewalk.delivery.outcome import StageError
+from ropewalk.stages.errors import ChildDiedError, StageError, WorkRaisedError
 from ropewalk.stages.faults import in_one_line, is_of_the_work
 
 A = TypeVar("A")
@@ -162,7 +161,3 @@ def _main(pipe: Connection, parent: int, function: Callable[[A, Report], R], arg
 def _cpu_seconds() -> float:
     usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-class ChildDiedError(RopewalkError):
-    """A child process ended without a result; the text has its exit status and last words."""

@@ -3,8 +3,7 @@
 import traceback
 
 from ropewalk.events.foreign import one_line
-from ropewalk.storage.manifest import ManifestError
-from ropewalk.storage.objects import ObjectNotFoundError
+from ropewalk.storage.errors import StorageError
 
 # What the same input and the same code bring about every time. Machines and vendors raise others: OSError (disk,
 # network), MemoryError, RuntimeError, and errors of their own.
@@ -18,12 +17,12 @@ OF_THE_WORK = (
     TypeError,
     ValueError,
 )
-_OF_THE_STORE = (ManifestError, ObjectNotFoundError)  # a folder that is damaged or gone may be whole on the next try
 
 
 def is_of_the_work(error: BaseException) -> bool:
     """Whether another attempt at the same work would end in the same error."""
-    return isinstance(error, OF_THE_WORK) and not isinstance(error, _OF_THE_STORE)
+    # A folder that is damaged or gone may be whole on the next try.
+    return isinstance(error, OF_THE_WORK) and not isinstance(error, StorageError)
 
 
 def in_one_line(error: BaseException) -> str:

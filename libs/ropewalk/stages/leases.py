@@ -28,11 +28,12 @@ from nats.js.api import RawStreamMsg
 from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.connection import connect
-from ropewalk.bus.errors import BusError, LeaseLostError
+from ropewalk.bus.errors import BusError
 from ropewalk.bus.sending import WRONG_SEQUENCE
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.streams import LEASE_STREAM
+from ropewalk.stages.errors import LeaseLostError
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ropewalk.bus.errors import ConflictError, LeaseLostError, TooLargeError, WorkRaisedError
-from ropewalk.delivery.outcome import StageError, outcome_or_error
+from ropewalk.bus.errors import ConflictError, TooLargeError
+from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.base import Message
 from ropewalk.events.registry import message_type
 from ropewalk.events.run import (
@@ -23,9 +23,9 @@ from ropewalk.events.run import (
     StageStarted,
     StageState,
 )
-from ropewalk.stages.child import ChildDiedError
 from ropewalk.stages.commit import StageCommitter, renewed
 from ropewalk.stages.context import StageContext, StageSpec
+from ropewalk.stages.errors import ChildDiedError, LeaseLostError, StageError, WorkRaisedError
 from ropewalk.stages.faults import in_one_line
 from ropewalk.stages.leases import Lease
 from ropewalk.stages.policy import Cause, Ending, Verdict, judge, tried_again

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from ropewalk.storage.errors import StorageError
+
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
 
 
-class ManifestError(ValueError):
+class ManifestError(StorageError, ValueError):
     """A folder is not what its manifest promises. `file` is the first file that differs."""
 
     def __init__(self, file: str, reason: str) -> None:

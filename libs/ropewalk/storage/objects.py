@@ -9,10 +9,11 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from ropewalk.storage.errors import StorageError
 from ropewalk.storage.manifest import Manifest
 
 
-class ObjectNotFoundError(LookupError):
+class ObjectNotFoundError(StorageError, LookupError):
     """There is no complete folder under the key."""
 
 

@@ -18,7 +18,7 @@ from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion, fi
 from ropewalk.checkpoint_manager.domain.retention import Holdings, fold, to_prune
 from ropewalk.checkpoint_manager.ports import Timeline
 from ropewalk.checkpoint_manager.settings import EndpointSettings
-from ropewalk.delivery.outcome import Done, Outcome, StageError
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
@@ -36,6 +36,7 @@ from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import Manifest
 from ropewalk.storage.objects import ObjectStore
 

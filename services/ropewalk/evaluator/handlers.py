@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from ropewalk.delivery.outcome import StageError
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, CompletionScore
@@ -18,6 +17,7 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.events.serving import ModelRetired
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.errors import StageError
 
 BASE_MODEL = "the base model"
 

@@ -15,8 +15,8 @@ from ropewalk.monitor.adapters.projections import LiveProjector
 from ropewalk.monitor.adapters.sink import Feed, Sink
 from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.domain.rows import event_rows, request_rows, signal_rows, train_step_rows
+from ropewalk.monitor.errors import UnavailableError
 from ropewalk.monitor.handlers import acknowledge, price_stage, rebaseline
-from ropewalk.monitor.ports import UnavailableError
 from ropewalk.monitor.settings import MonitorSettings, Settings
 from ropewalk.runtime.service import Service
 

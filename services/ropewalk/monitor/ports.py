@@ -1,9 +1,4 @@
-"""What the monitor needs of a column store, and how that can fail.
-
-AnalyticsError
-├── UnavailableError   the store did not answer: the same insert may be repeated with its token
-└── RefusedError       the store read the statement or the rows and will refuse them again
-"""
+"""What the monitor needs of a column store. How that can fail is in `errors`."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -14,18 +9,6 @@ from ropewalk.events.monitoring import Rebaseline
 
 M = TypeVar("M", bound=Message)
 Row = dict[str, Any]
-
-
-class AnalyticsError(Exception):
-    """The family of errors of the store."""
-
-
-class UnavailableError(AnalyticsError):
-    """The store did not answer, so the outcome is unknown."""
-
-
-class RefusedError(AnalyticsError):
-    """The store refused; the text is its own."""
 
 
 class Analytics(Protocol):

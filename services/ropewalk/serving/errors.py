@@ -11,8 +11,10 @@ ServingError
 └── ApiError                 an answer to an OpenAI client (`adapters/http`)
 """
 
+from ropewalk.errors import RopewalkError
 
-class ServingError(Exception):
+
+class ServingError(RopewalkError):
     """The family of errors of this service."""
 
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.once import once
-from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry, StageError
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import GateDecided
@@ -30,8 +30,8 @@ from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestFa
 from ropewalk.serving.ports import Inference
 from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
-from ropewalk.storage.manifest import ManifestError
-from ropewalk.storage.objects import ObjectNotFoundError
+from ropewalk.stages.errors import StageError
+from ropewalk.storage.errors import StorageError
 
 FACTS = "evt.serving.*.v1.*"
 _DRAIN_S = 10.0
@@ -66,7 +66,7 @@ class Handlers:
         started = time.monotonic()
         try:
             await self._load_patiently(version)
-        except (LoadFailedError, RequestFailedError, RequestRefusedError, ObjectNotFoundError, ManifestError) as error:
+        except (LoadFailedError, RequestFailedError, RequestRefusedError, StorageError) as error:
             message = f"{version.model}@{version.number} could not be loaded: {cut(str(error), _MAX_REASON)}"
             failed = ServingFailed(
                 run_id=ctx.run_id, model=version.model, model_version=version.number, message=message

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ropewalk.bus.once import once
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.data import DatasetPublished
@@ -22,6 +21,7 @@ from ropewalk.events.training import (
     TrialCompleted,
 )
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.errors import StageError
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import (
     CheckpointBroken,

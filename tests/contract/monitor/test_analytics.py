@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ropewalk.monitor.adapters.clickhouse import open_embedded, open_server
-from ropewalk.monitor.ports import RefusedError, UnavailableError
+from ropewalk.monitor.errors import RefusedError, UnavailableError
 
 
 @pytest.fixture(params=["embedded", "server"])

@@ -15,11 +15,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from ropewalk.admin.backup import BACKED_UP, back_up, restore
+from ropewalk.admin.backup import BACKED_UP, BackupError, back_up, restore
 from ropewalk.admin.snapshots import accepted
 from ropewalk.admin.topology import drift
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.errors import BackupError, BusError
+from ropewalk.bus.errors import BusError
 from ropewalk.cli.commands import USAGE
 from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.streams import LEASE_STREAM

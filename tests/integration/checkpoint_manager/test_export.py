@@ -6,10 +6,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ropewalk.checkpoint_manager.adapters.export import load_strictly
 from ropewalk.checkpoint_manager.handlers import export_checkpoint
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.checkpoint import CheckpointExported, CheckpointQuarantined
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.model.weights import load_tensors, save_tensors
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import seal, verify
 
 FINAL = TrainingCompleted(

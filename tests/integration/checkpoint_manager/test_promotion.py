@@ -2,12 +2,12 @@ import pytest
 
 from ropewalk.checkpoint_manager.handlers import export_checkpoint, promote_model
 from ropewalk.checkpoint_manager.settings import EndpointSettings
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.checkpoint import ModelPromoted, ParityCertified
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.model.weights import load_tensors, save_tensors
+from ropewalk.stages.errors import StageError
 
 FINAL = TrainingCompleted(
     run_id="r", checkpoint_id="r-7-40", uri="runs/r/checkpoints/7-40", step=40, loss=1.0, tokens=1, seconds=1.0

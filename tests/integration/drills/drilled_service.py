@@ -5,13 +5,14 @@ It has the name, the consumers and the rights of ingest, and nothing else of it.
 
 import asyncio
 
-from ropewalk.delivery.outcome import Done, Outcome, StageError
+from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted, RunRejected, SubmitRun
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.errors import StageError
 
 SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)
 

@@ -8,7 +8,6 @@ import pytest
 
 from ropewalk.corpus.document import write_records
 from ropewalk.corpus.trained import STATES
-from ropewalk.delivery.outcome import StageError
 from ropewalk.evaluator.adapters.corpus import read_items
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.domain.excerpts import Item, Turn
@@ -17,6 +16,7 @@ from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
 from ropewalk.events.serving import ModelRetired
+from ropewalk.stages.errors import StageError
 
 ONE_THREAD = ComputeSettings(threads=1)
 

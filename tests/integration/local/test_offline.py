@@ -12,11 +12,11 @@ import pytest
 from ropewalk.admin.backup import back_up
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.errors import RopewalkError
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.commands import USAGE
 from ropewalk.client.log import open_log
 from ropewalk.client.settings import ClientSettings
+from ropewalk.errors import RopewalkError
 from ropewalk.events.access import OPERATOR, SUPERVISOR
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.run import RunAccepted, RunCompleted, SubmitRun

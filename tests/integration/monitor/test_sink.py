@@ -8,7 +8,7 @@ from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.monitor.adapters.sink import Sink
 from ropewalk.monitor.app import EVENTS, REQUESTS
-from ropewalk.monitor.ports import RefusedError, UnavailableError
+from ropewalk.monitor.errors import RefusedError, UnavailableError
 
 
 class KilledError(Exception):

@@ -7,7 +7,7 @@ from ropewalk.monitor.adapters.sink import Sink
 from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.app import REQUESTS
 from ropewalk.monitor.domain.watch import Watch, WatchPolicy
-from ropewalk.monitor.ports import UnavailableError
+from ropewalk.monitor.errors import UnavailableError
 
 POLICY = WatchPolicy()
 

@@ -1,7 +1,7 @@
 """Tasks that fail, under a Ray of their own; prints what arrives of each. Run as a script: Ray takes its token once."""
 
-from ropewalk.delivery.outcome import StageError
 from ropewalk.preprocessing.adapters.workers import Workers
+from ropewalk.stages.errors import StageError
 
 
 def refuse() -> tuple[int, float]:

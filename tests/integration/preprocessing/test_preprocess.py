@@ -24,7 +24,6 @@ from ropewalk.corpus.document import (
 )
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.corpus.trained import SKETCHES, STATES, Identity, trained_on
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.model.chat.encoder import Encoder
@@ -35,6 +34,7 @@ from ropewalk.preprocessing.adapters.sketching import content_of
 from ropewalk.preprocessing.adapters.tokenizer import train_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.stages.child import run_child
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import file_sha256, verify

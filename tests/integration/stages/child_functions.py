@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from ropewalk.delivery.outcome import StageError
+from ropewalk.stages.errors import StageError
 
 Report = Callable[[object], None]
 

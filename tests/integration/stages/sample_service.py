@@ -4,13 +4,13 @@ import asyncio
 import time
 
 from ropewalk.admin.topology import apply_topology
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.errors import StageError
 
 SEGMENT = SegmentRef(segment_id="s", uri="segments/s", num_documents=1, num_bytes=1)
 STALL_S = 4.0

@@ -10,9 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ropewalk.bus.errors import WorkRaisedError
-from ropewalk.delivery.outcome import StageError
-from ropewalk.stages.child import ChildDiedError, run_child
+from ropewalk.stages.child import run_child
+from ropewalk.stages.errors import ChildDiedError, StageError, WorkRaisedError
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))  # spawned children import the functions by this name

@@ -16,12 +16,12 @@ from ropewalk.corpus.document import DOCUMENTS, Document, read_documents
 from ropewalk.corpus.reading import files, unpacking
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Limits
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SourceRegistered
 from ropewalk.ingest.adapters import quarantine, reader
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
 from ropewalk.recipes.recipe import SourceRecipe
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import verify

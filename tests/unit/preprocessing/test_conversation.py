@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, write_documents
-from ropewalk.delivery.outcome import StageError
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
 from ropewalk.preprocessing.adapters.tasks import Encoded, left_out
 from ropewalk.preprocessing.adapters.tokenizer import CHAT_TEMPLATE, TokenizerFacts, adopt_tokenizer, train_tokenizer
+from ropewalk.stages.errors import StageError
 
 STRICT = (
     "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('alternate') }}"

@@ -3,8 +3,8 @@
 import pytest
 
 from ropewalk.corpus.document import Document
-from ropewalk.delivery.outcome import StageError
 from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
+from ropewalk.stages.errors import StageError
 
 
 def a_document(path: str, text: str) -> Document:

@@ -9,7 +9,6 @@ import pytest
 from ropewalk.corpus.document import EVAL_ITEMS, Document, write_records
 from ropewalk.corpus.sketch import lowest_bytes
 from ropewalk.corpus.trained import KEPT
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
@@ -17,6 +16,7 @@ from ropewalk.preprocessing.adapters.sketching import content_of, sketch
 from ropewalk.preprocessing.domain.held_out import Registry, choose_held_out
 from ropewalk.preprocessing.domain.states import HELD_OUT, Entry, first_states
 from ropewalk.preprocessing.handlers import held_out_before
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.local import LocalObjects
 
 SOUND = {"num_words": 200.0, "max_line_bytes": 80.0, "mean_line_bytes": 40.0, "letter_share": 0.8}

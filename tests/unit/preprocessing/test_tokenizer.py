@@ -11,7 +11,6 @@ from ropewalk.corpus.document import DOCUMENTS, write_records
 from ropewalk.corpus.packing import pack_text
 from ropewalk.corpus.shards import TokenWriter
 from ropewalk.corpus.sketch import NUM_HASHES
-from ropewalk.delivery.outcome import StageError
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.tokenizer import (
@@ -21,6 +20,7 @@ from ropewalk.preprocessing.adapters.tokenizer import (
     describe,
     train_tokenizer,
 )
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.local import LocalObjects
 
 LINES = ["def area(width, height):", "    return width * height", "for item in items:", "    total += item.price"]

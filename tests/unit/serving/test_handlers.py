@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ropewalk.bus.codec import Stored
-from ropewalk.delivery.outcome import Done, Reject, Retry, StageError
+from ropewalk.delivery.outcome import Done, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.envelope import Envelope
@@ -33,6 +33,7 @@ from ropewalk.serving.handlers import Handlers
 from ropewalk.serving.ports import Entry
 from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.errors import StageError
 
 _ESTIMATE = Estimate(metric="m", value=0, lower=0, upper=0, level=0.95, num_items=1, method="none")
 _RECIPE = Recipe(sources=(SourceRecipe(path="/", licence="CC0-1.0"),), promotion=PromotionRecipe(model="demo"))

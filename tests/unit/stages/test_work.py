@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from ropewalk.bus.errors import TooLargeError, WorkRaisedError
-from ropewalk.delivery.outcome import StageError
+from ropewalk.bus.errors import TooLargeError
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted, RunFailed, StageInterrupted, StageState
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.stages.context import StageContext, StageSpec
+from ropewalk.stages.errors import StageError, WorkRaisedError
 from ropewalk.stages.leases import Lease
 from ropewalk.stages.work import StageWork
 

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator
 
+from ropewalk.corpus.errors import CorpusError
 from ropewalk.corpus.reading.files import SourceFile
 from ropewalk.corpus.reading.places import ClosedError, Reach, open_inside
 from ropewalk.corpus.reading.records import Flaw, Reason
@@ -17,7 +18,7 @@ from ropewalk.corpus.reading.unpacking import (
 )
 from ropewalk.events.foreign import one_line
 
-FAULTS = (ClosedError, BombError, DamagedError, EncodingError, TrailingError, OSError)
+FAULTS = (CorpusError, OSError)
 _REASONS: dict[type[Exception], Reason] = {
     BombError: "decompression_bomb",
     DamagedError: "corrupt_archive",

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO
 
+from ropewalk.corpus.errors import CorpusError
 from ropewalk.corpus.reading.records import Reason
 
 # They hold no data but the kernel's and the secrets of processes.
@@ -19,7 +20,7 @@ _NEVER = ("/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets")
 _LINK_DEPTH = 2  # below the stack's folder: its secrets, not its objects
 
 
-class ClosedError(Exception):
+class ClosedError(CorpusError):
     """A place that is not read. `reason` is the word it is counted under; the text says why."""
 
     def __init__(self, reason: Reason, text: str) -> None:

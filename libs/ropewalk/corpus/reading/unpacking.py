@@ -12,6 +12,8 @@ from typing import IO, Any
 
 import zstandard
 
+from ropewalk.corpus.errors import CorpusError
+
 CHUNK_BYTES = 1 << 16
 # What one call may give: deflate grows at most 1,032-fold, and 4 bytes of zstandard become a block of 128 kB.
 _PIECE_BYTES = 1 << 10
@@ -26,19 +28,19 @@ _MARKS = (
 )
 
 
-class DamagedError(Exception):
+class DamagedError(CorpusError):
     """An archive that is not whole. The text says how."""
 
 
-class BombError(Exception):
+class BombError(CorpusError):
     """An archive grows beyond any text."""
 
 
-class EncodingError(Exception):
+class EncodingError(CorpusError):
     """A file with the mark of UTF-16 or UTF-32 that is not written in it. The text says where."""
 
 
-class TrailingError(Exception):
+class TrailingError(CorpusError):
     """Behind a whole archive, all of which was handed out, is something else."""
 
 

@@ -5,8 +5,10 @@ ChatTemplateError        a ValueError: one clear sentence
 └── SpelledMarkError     a message spells a mark, and this tokenizer cannot tell it from a real one
 """
 
+from ropewalk.model.errors import ModelError
 
-class ChatTemplateError(ValueError):
+
+class ChatTemplateError(ModelError, ValueError):
     """The model has no chat template, or it refuses these messages, or it cannot be run within its bounds."""
 
 

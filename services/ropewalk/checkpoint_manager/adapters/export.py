@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ropewalk.delivery.outcome import StageError
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import MANIFEST
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import httpx
 
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion
-from ropewalk.delivery.outcome import StageError
+from ropewalk.stages.errors import StageError
 
 
 async def complete_on_endpoint(

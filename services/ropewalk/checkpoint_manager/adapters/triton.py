@@ -10,7 +10,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion
-from ropewalk.delivery.outcome import StageError
+from ropewalk.stages.errors import StageError
 
 SAMPLING = {"temperature": 0, "max_tokens": NUM_TOKENS, "return_token_ids": True}
 

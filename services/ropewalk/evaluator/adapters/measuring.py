@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ropewalk.delivery.outcome import StageError
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
 from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, Prompt, cut_prompts, parses
 from ropewalk.evaluator.domain.estimates import (
@@ -24,6 +23,7 @@ from ropewalk.evaluator.domain.excerpts import Item, choose
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
 from ropewalk.evaluator.domain.samples import Sample, openings
 from ropewalk.events.evaluation import Estimate
+from ropewalk.stages.errors import StageError
 
 if TYPE_CHECKING:
     from ropewalk.evaluator.adapters.scoring import Continuation, ScoredModel  # torch: only in the child

@@ -18,13 +18,13 @@ from ropewalk.corpus.reading.files import SourceFile, list_files
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
 from ropewalk.corpus.reading.unpacking import Meter
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
 from ropewalk.events.foreign import one_line
 from ropewalk.ingest.adapters.quarantine import Quarantine
 from ropewalk.ingest.domain.segments import batches, segment_identity
 from ropewalk.recipes.recipe import SourceRecipe
+from ropewalk.stages.errors import StageError
 from ropewalk.stages.faults import in_one_line, is_of_the_work
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore

@@ -18,7 +18,8 @@ import clickhouse_connect
 import orjson
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError, ProgrammingError
 
-from ropewalk.monitor.ports import RefusedError, Row, UnavailableError
+from ropewalk.monitor.errors import RefusedError, UnavailableError
+from ropewalk.monitor.ports import Row
 from ropewalk.monitor.schema import statements
 
 T = TypeVar("T")

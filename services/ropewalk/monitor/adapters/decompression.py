@@ -7,10 +7,12 @@ from typing import Protocol
 import lz4.frame  # type: ignore[import-untyped]  # the package has no types
 import zstandard
 
+from ropewalk.monitor.errors import AnalyticsError
+
 _MAX_WINDOW_BYTES = 16 * 1024**2  # a zstd frame may claim gigabytes, which would be reserved at once
 
 
-class CodingError(ValueError):
+class CodingError(AnalyticsError, ValueError):
     """The body is not what its encoding says, or too long. The text is a sentence."""
 
 

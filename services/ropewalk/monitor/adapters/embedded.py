@@ -14,6 +14,7 @@ import chdb
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.monitor.domain.allowed import limited
 from ropewalk.monitor.domain.statements import split_insert
+from ropewalk.monitor.errors import AnalyticsError
 
 _CODE = re.compile(r"Code: (\d+)\.")
 _KIND = re.compile(r"\(([A-Z_]{3,64})\)")
@@ -25,7 +26,7 @@ _TEXT_LIMIT = 600  # an error of the engine may quote what it has read, at any l
 _SLOT_SHARE = 4  # of the engine's memory: what one statement may use
 
 
-class EngineError(Exception):
+class EngineError(AnalyticsError):
     """The engine refused a statement. `code` is ClickHouse's number; the text is cut, and on one line."""
 
     def __init__(self, code: int, text: str) -> None:

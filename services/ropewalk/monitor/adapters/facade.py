@@ -36,6 +36,7 @@ from ropewalk.monitor.adapters.running import GoneError, Runner
 from ropewalk.monitor.adapters.slots import TOO_MANY_QUERIES, Slots
 from ropewalk.monitor.domain.allowed import check_formats
 from ropewalk.monitor.domain.statements import ForbiddenError, check_read, output_format
+from ropewalk.monitor.errors import AnalyticsError
 from ropewalk.runtime.http_server import listen, serve_http
 
 READONLY = 164
@@ -129,7 +130,7 @@ class Facade:
         return _Result(statement, replace(answer, body=b""), kept(body), len(body), encoding)
 
 
-class PortTakenError(OSError):
+class PortTakenError(AnalyticsError, OSError):
     """Somebody else listens where the interface should."""
 
 

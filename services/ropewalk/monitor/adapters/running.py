@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ropewalk.monitor.adapters.embedded import Engine, EngineError
 from ropewalk.monitor.adapters.slots import NUM_SLOTS
+from ropewalk.monitor.errors import AnalyticsError
 
 T = TypeVar("T")
 
@@ -16,7 +17,7 @@ _GRACE_S = 5.0  # the engine looks at its own clock now and then only
 _KILL_EVERY_S = 0.2
 
 
-class GoneError(Exception):
+class GoneError(AnalyticsError):
     """Nobody waits for the answer."""
 
 

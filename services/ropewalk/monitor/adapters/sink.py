@@ -23,7 +23,8 @@ from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.foreign import cut
 from ropewalk.monitor.domain.rows import MOST_BODY, RejectedRow, Row, Rows
-from ropewalk.monitor.ports import Analytics, RefusedError, UnavailableError
+from ropewalk.monitor.errors import RefusedError, UnavailableError
+from ropewalk.monitor.ports import Analytics
 
 logger = logging.getLogger(__name__)
 

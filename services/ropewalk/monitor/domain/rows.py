@@ -16,6 +16,7 @@ from ropewalk.events.monitoring import SignalsComputed
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.training import StepMetricsBatch
 from ropewalk.monitor.domain.signals import Sample
+from ropewalk.monitor.errors import AnalyticsError
 
 Row = dict[str, Any]
 _INT64 = 2**63
@@ -23,7 +24,7 @@ _MOST_TEXT = {"prompt": 32_000, "completion": 32_000, "error": 2_000}  # charact
 MOST_BODY = 100_000  # of what is set aside
 
 
-class RowError(ValueError):
+class RowError(AnalyticsError, ValueError):
     """A row cannot be stored. The text names the field and the value."""
 
 

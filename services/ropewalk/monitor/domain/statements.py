@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from ropewalk.events.foreign import quoted
+from ropewalk.monitor.errors import AnalyticsError
 
 _READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
 # Possessive, and with an end for what does not end: whatever comes is read once, in linear time.
@@ -43,7 +44,7 @@ _KEYWORD = re.compile(
 )
 
 
-class ForbiddenError(ValueError):
+class ForbiddenError(AnalyticsError, ValueError):
     """A reader may not run this statement."""
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ropewalk.corpus.document import Document
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.foreign import one_line
+from ropewalk.stages.errors import StageError
 from ropewalk.stages.faults import in_one_line, is_of_the_work
 
 R = TypeVar("R")

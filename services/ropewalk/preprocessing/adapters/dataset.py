@@ -14,8 +14,8 @@ from ropewalk.corpus.packing import count_windows
 from ropewalk.corpus.shards import MASK, TOKENS, UNIGRAM, ShardMeta, TokenWriter, token_dtype
 from ropewalk.corpus.sketch import Sketches
 from ropewalk.corpus.trained import SKETCHES, STATES
-from ropewalk.delivery.outcome import StageError
 from ropewalk.preprocessing.adapters.tokenizer import TokenizerFacts
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ropewalk.corpus.document import Document
 from ropewalk.corpus.trained import KEPT
-from ropewalk.delivery.outcome import StageError
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
@@ -43,6 +42,7 @@ from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
 from ropewalk.preprocessing.domain.states import HELD_OUT, count_states, first_states
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 

@@ -17,11 +17,12 @@ from ropewalk.corpus.document import (
     write_documents,
 )
 from ropewalk.corpus.sketch import lowest_bytes
-from ropewalk.delivery.outcome import StageError
 from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
 from ropewalk.preprocessing.domain.held_out import Registry
-from ropewalk.storage.manifest import ManifestError, file_sha256
-from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+from ropewalk.stages.errors import StageError
+from ropewalk.storage.errors import StorageError
+from ropewalk.storage.manifest import file_sha256
+from ropewalk.storage.objects import ObjectStore
 
 
 class HeldOutBefore:
@@ -86,7 +87,7 @@ def _documents_of(folder: Path) -> Iterator[Document]:
 def _fetch(objects: ObjectStore, uri: str, model: str) -> Path:
     try:
         return objects.fetch(uri)
-    except (ObjectNotFoundError, ManifestError) as error:
+    except StorageError as error:
         raise StageError(
             f"what earlier runs of model {model} held out can no longer be read, so it cannot be kept from training "
             f"({error}): restore {uri} from a backup, or give promotion.model another name"

@@ -13,11 +13,11 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ropewalk.delivery.outcome import StageError
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.folder import default_template, read_chat_folder
 from ropewalk.model.chat.renderer import check_template
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 

@@ -15,8 +15,8 @@ from ropewalk.serving.domain.routes import Routes, Version
 from ropewalk.serving.domain.vitals import Vitals
 from ropewalk.serving.errors import BackendError, BackendGoneError, ModelNotLoadedError
 from ropewalk.serving.ports import Entry, Inference
-from ropewalk.storage.manifest import ManifestError
-from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+from ropewalk.storage.errors import StorageError
+from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Fleet:
             self._failures.pop(target, None)
         except BackendGoneError:
             raise
-        except (BackendError, ObjectNotFoundError, ManifestError) as error:
+        except (BackendError, StorageError) as error:
             self._report_broken(target, error)
 
     def _report_broken(self, target: str, error: Exception) -> None:

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ropewalk.serving.errors import ServingError
 
-class FullError(Exception):
+
+class FullError(ServingError):
     """No more requests now. `limit` says how many there are."""
 
     def __init__(self, limit: int) -> None:

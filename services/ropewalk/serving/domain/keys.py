@@ -4,8 +4,10 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+from ropewalk.serving.errors import ServingError
 
-class KeyFileError(ValueError):
+
+class KeyFileError(ServingError, ValueError):
     """A line of the keys file is not `<key id> <sha256>`."""
 
 

@@ -10,9 +10,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ropewalk.events.foreign import cut, quoted
+from ropewalk.serving.errors import ServingError
 
 
-class RequestError(ValueError):
+class RequestError(ServingError, ValueError):
     """The body is not a request we can honour. `param` is the field."""
 
     def __init__(self, message: str, param: str) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from ropewalk.events.training import SearchCompleted, TrialCompleted
 from ropewalk.recipes.recipe import Plan, Recipe
+from ropewalk.trainer.errors import TrainingError
 
 LR_FACTOR = "lr_factor"
 LOWEST_FACTOR, HIGHEST_FACTOR = 0.25, 4.0
 _TAIL = 0.2  # of a trial's steps score it
 
 
-class NoTrialSucceededError(ValueError):
+class NoTrialSucceededError(TrainingError, ValueError):
     """Every trial failed. The text is one sentence with the first reason."""
 
 

@@ -26,6 +26,7 @@ from ropewalk.model.weights import load_tensors, not_finite, save_tensors, save_
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
 from ropewalk.trainer.adapters.worker.strategy import Snapshot
+from ropewalk.trainer.errors import TrainingError
 
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
@@ -65,7 +66,7 @@ class CheckpointContent:
     adapters: LoraConfig | None
 
 
-class NotFiniteError(ArithmeticError):
+class NotFiniteError(TrainingError, ArithmeticError):
     """A number in the state of a training is NaN or infinite, so it must not become a checkpoint."""
 
 

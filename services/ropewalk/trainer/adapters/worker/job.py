@@ -7,6 +7,7 @@ from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import StepMetrics, StepsCommitted
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
+from ropewalk.trainer.errors import TrainingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,5 +134,5 @@ class Finished:
 WorkerReport = Started | StepsDone | StepLoss | StepSkippedReport | CheckpointWritten | CheckpointFailed | Finished
 
 
-class WorkerError(RuntimeError):
+class WorkerError(TrainingError, RuntimeError):
     """Training cannot go on and repeating the attempt would not help. The text is one sentence for the user."""

@@ -1,0 +1,30 @@
+"""The root of every error that Ropewalk raises, and the tree that hangs below it.
+
+An error is defined in the room that raises it; whoever shows errors to people catches the root or one branch. An
+error that stands for one of Python's has that as a second base, so `except ValueError` and `except OSError` see it.
+
+RopewalkError
+├── BusError, ConflictError, MalformedMessageError   the bus refused a send, a state or a body    bus
+├── WireError                     the server cannot be reached; also an OSError                   bus
+├── NotNow, Refusal   what the server answers to one send; never leave the room       bus
+├── UnknownMessageError           a message type that is not ours                                 events
+├── StageError, LeaseLostError, WorkRaisedError, ChildDiedError   how the work of a stage ends    stages
+├── BackupError                   a folder or a server is not fit for a backup or a restore       admin
+├── StorageError                  a folder of objects is missing or not as it was written         storage
+├── ModelError                    a model, its tokenizer or a request to it                       model
+├── RecipeError                   a recipe cannot be run                                          recipes
+├── CorpusError                   a source, a file or a ledger cannot be read                     corpus
+├── QuestionError, SnapshotError  a projection cannot answer, or not go on from its file          projections
+├── ListenError, ForeignFolderError   the surroundings of a service                               runtime
+├── ClientError                   what a user of the SDK or the command line can mend             client
+├── LocalError                    the embedded stack                                              local
+├── DrillError                    a drill cannot be played                                        drills
+├── StackGoneError                the stack whose run is watched ended                            cli
+├── AnalyticsError                the column store and its door                                   monitor
+├── ServingError                  the endpoint and its backend                                    serving
+└── TrainingError                 a training or a search cannot go on                             trainer
+"""
+
+
+class RopewalkError(Exception):
+    """The root. The text is a sentence that says what is wrong, and where it can what to do about it."""

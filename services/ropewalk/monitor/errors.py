@@ -1,0 +1,26 @@
+"""How the column store and its door can fail.
+
+AnalyticsError
+├── UnavailableError   the store did not answer: the same insert may be repeated with its token
+├── RefusedError       the store read the statement or the rows and will refuse them again
+├── EngineError        what the embedded engine says of a statement
+├── RowError           a row that cannot be stored
+├── ForbiddenError     a statement or a setting that a reader may not use
+├── CodingError        a body that is not what its encoding says
+├── GoneError          nobody waits for the answer
+└── PortTakenError     the door cannot be opened
+"""
+
+from ropewalk.errors import RopewalkError
+
+
+class AnalyticsError(RopewalkError):
+    """The family of errors of the store."""
+
+
+class UnavailableError(AnalyticsError):
+    """The store did not answer, so the outcome is unknown."""
+
+
+class RefusedError(AnalyticsError):
+    """The store refused; the text is its own."""
