@@ -72,7 +72,7 @@ def own_settings() -> list[Setting]:
 
 def cli_options() -> list[str]:
     """`ropewalk <command> <option>` for every option and argument, except --help."""
-    from ropewalk.cli.commands import app
+    from ropewalk.cli.tree import app
 
     return sorted(_options(typer.main.get_command(app), "ropewalk"))
 

@@ -9,7 +9,7 @@ def main() -> None:
     """Run `ropewalk`."""
     if quick.answer(sys.argv[1:]) or quick_status.answer(sys.argv[1:]):
         return
-    from ropewalk.cli.commands import run
+    from ropewalk.cli.tree import run
 
     run()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.bus.wire import Address, WireError, open_wire
-from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
+from ropewalk.cli.screens.run_list import DEFAULT_LIMIT, print_runs
 from ropewalk.cli.settings import bus_environment, default_state_dir
 from ropewalk.projections.asking import ask_runs
 

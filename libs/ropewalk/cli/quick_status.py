@@ -26,7 +26,7 @@ def answer(arguments: list[str]) -> bool:
 
 
 def _show(state_dir: Path, as_json: bool) -> bool:
-    from ropewalk.cli.status_view import show_status
+    from ropewalk.cli.screens.status import show_status
     from ropewalk.local.errors import StackNotRunningError
     from ropewalk.local.layout import layout_of
     from ropewalk.local.stack import measure

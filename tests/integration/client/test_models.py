@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ropewalk.cli.commands import app
+from ropewalk.cli.tree import app
 from ropewalk.client import Client, ClientSettings
 from ropewalk.events.run import RunAccepted
 from ropewalk.events.serving import ModelDeployed, ModelRetired, RetireModel, TrafficShifted

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ropewalk.cli.commands import app
+from ropewalk.cli.tree import app
 from ropewalk.client import Client, ClientSettings
 from ropewalk.events.base import Message
 from ropewalk.events.evaluation import EvaluationCompleted

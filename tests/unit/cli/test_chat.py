@@ -1,6 +1,6 @@
 """A conversation on the command line."""
 
-from ropewalk.cli.model import converse
+from ropewalk.cli.commands.complete import converse
 from ropewalk.client.errors import RefusedError
 
 

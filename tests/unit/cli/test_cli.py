@@ -12,12 +12,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ropewalk.cli import commands as entry
-from ropewalk.cli import stack
+from ropewalk.cli import tree as entry
 from ropewalk.cli.app import app
+from ropewalk.cli.commands import stack
 from ropewalk.cli.durations import seconds_of
-from ropewalk.cli.status_view import endpoints_view, moved_sentence
-from ropewalk.cli.terminal import Terminal
+from ropewalk.cli.screens.status import endpoints_view, moved_sentence
+from ropewalk.cli.screens.terminal import Terminal
 from ropewalk.local.layout import layout_of
 from ropewalk.local.ports import Ports
 from ropewalk.local.state import StackState, endpoints_of, write_state

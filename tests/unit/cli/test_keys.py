@@ -6,9 +6,9 @@ import stat
 import pytest
 from typer.testing import CliRunner
 
-from ropewalk.cli import commands
+from ropewalk.cli import tree
 from ropewalk.cli.app import app
-from ropewalk.cli.keys import NoKeysError, UnknownUserError
+from ropewalk.cli.commands.keys import NoKeysError, UnknownUserError
 from ropewalk.events.access import USERS
 from ropewalk.local.keys import KeyFileError, ensure_keys
 
@@ -16,7 +16,7 @@ from ropewalk.local.keys import KeyFileError, ensure_keys
 @pytest.fixture
 def run_cli():
     """Runs a command and returns what it prints; raises what it raises."""
-    assert commands.COMMANDS
+    assert tree.COMMANDS
 
     def run(*arguments) -> str:
         done = CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -10,7 +10,7 @@ import pytest
 
 from ropewalk.bus.wire import Address
 from ropewalk.cli.quick import Listing, find_address, parse
-from ropewalk.cli.run_list import print_runs
+from ropewalk.cli.screens.run_list import print_runs
 
 RUN = {
     "run_id": "mine-1",

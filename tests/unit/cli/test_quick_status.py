@@ -73,7 +73,7 @@ def test_everything_else_is_left_to_the_command_proper(arguments: list[str]) -> 
 
 def test_it_imports_none_of_the_libraries_that_take_long() -> None:
     code = (
-        "import sys, ropewalk.cli.main, ropewalk.cli.status_view\n"
+        "import sys, ropewalk.cli.main, ropewalk.cli.screens.status\n"
         "heavy = {'nats', 'faststream', 'httpx', 'aiohttp', 'pydantic_settings', 'typer', 'numpy', 'ray', 'torch'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from ropewalk.cli import demo, screens, terminal
-from ropewalk.cli.screens import LiveScreen, PlainScreen, live_screen
+from ropewalk.cli.commands import demo
+from ropewalk.cli.screens import live, terminal
+from ropewalk.cli.screens.live import LiveScreen, PlainScreen, live_screen
 from ropewalk.events.training import TrainingProgressed
 from ropewalk.report.board import Board, after
 from ropewalk.report.card import ReportCard
@@ -70,7 +71,7 @@ def test_quiet_screen_prints_nothing(lines):
 
 def test_a_board_that_is_there_is_shown_before_anything_else(monkeypatch):
     console = Console(width=80, force_terminal=True, color_system=None, record=True, file=io.StringIO())
-    monkeypatch.setattr(screens, "console", console)
+    monkeypatch.setattr(live, "console", console)
     with live_screen(Board.of_a_run()):
         pass
     assert "starting the stack" not in console.file.getvalue()

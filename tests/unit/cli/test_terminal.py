@@ -15,12 +15,14 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from ropewalk.bus.codec import Stored
-from ropewalk.cli import commands, dead, questions, terminal
+from ropewalk.cli import tree
 from ropewalk.cli.app import app
-from ropewalk.cli.run_list import print_runs
-from ropewalk.cli.screens import LiveScreen
-from ropewalk.cli.terminal import Listing, Terminal, print_json
-from ropewalk.cli.timeline import event_line
+from ropewalk.cli.commands import dead, query
+from ropewalk.cli.commands.runs import event_line
+from ropewalk.cli.screens import terminal
+from ropewalk.cli.screens.live import LiveScreen
+from ropewalk.cli.screens.run_list import print_runs
+from ropewalk.cli.screens.terminal import Listing, Terminal, print_json
 from ropewalk.client.dead_letters import DeadLetter
 from ropewalk.client.endpoints import Table as Answer
 from ropewalk.events.envelope import Envelope
@@ -91,7 +93,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What commands print on a terminal of 80 columns."""
     out = io.StringIO()
     console = Terminal(file=out, width=80)
-    for module in (terminal, questions, dead):
+    for module in (terminal, query, dead):
         monkeypatch.setattr(module, "console", console)
     return out
 
@@ -101,8 +103,8 @@ def test_query_shows_prompts_of_strangers(text: str, printed: io.StringIO, monke
     async def answered(*_: object) -> Answer:
         return Answer(columns=("model", text), rows=(("code", text),))
 
-    monkeypatch.setattr(questions, "query", answered)
-    monkeypatch.setattr(questions, "settings_of", lambda _: None)
+    monkeypatch.setattr(query, "query", answered)
+    monkeypatch.setattr(query, "settings_of", lambda _: None)
     result = CliRunner().invoke(app, ["query", "SELECT model, prompt"])
     assert result.exit_code == 0, result.exception
     assert HARMLESS.fullmatch(printed.getvalue())
@@ -196,7 +198,7 @@ def test_errors_are_one_line_each(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr(terminal.errors, "_width", 4000)
     monkeypatch.setattr("sys.argv", ["ropewalk", "submit", "no\x1b[31m[/red]\nropewalk: all is well", "--dry-run"])
     with pytest.raises(SystemExit):
-        commands.run()
+        tree.run()
     error = capsys.readouterr().err
     assert HARMLESS.fullmatch(error)
     assert "[/red]" in error
@@ -213,7 +215,7 @@ def test_what_libraries_log_is_written_out_too(capsys: pytest.CaptureFixture[str
 
 
 def test_only_the_terminal_makes_consoles_and_nothing_writes_markup() -> None:
-    for path in Path(terminal.__file__).parent.glob("*.py"):
+    for path in Path(terminal.__file__).parents[1].rglob("*.py"):
         source = path.read_text()
         assert not re.search(r"\bConsole\(", source) or path.name == "terminal.py", path
         assert not re.search(r"\[/\]|\[(bold|dim|red|green|yellow|cyan)\]", source), path

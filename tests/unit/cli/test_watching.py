@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ropewalk.cli.watching import LineView
+from ropewalk.cli.commands.watch import LineView
 from ropewalk.events.run import StageQueued, StageStarted
 from ropewalk.report.board import Board, after
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from ropewalk.cli.commands import app
+from ropewalk.cli.tree import app
 from ropewalk.corpus.draft import draft_recipe, name_of
 from ropewalk.recipes.builtin import resolve_recipe
 

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, with_client
-from ropewalk.cli.dry_run import show_dry_run
+from ropewalk.cli.commands.runs import RunId
+from ropewalk.cli.commands.watch import watch_until_over, watching
 from ropewalk.cli.durations import seconds_of
-from ropewalk.cli.terminal import complain, print_json, print_json_line, say
-from ropewalk.cli.timeline import RunId
-from ropewalk.cli.watching import watch_until_over, watching
+from ropewalk.cli.screens.dry_run import show_dry_run
+from ropewalk.cli.screens.terminal import complain, print_json, print_json_line, say
 from ropewalk.client import Client
 from ropewalk.events.run import RunAccepted, RunRejected
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe

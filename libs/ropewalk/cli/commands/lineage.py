@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.terminal import console, print_json, say
+from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
 from ropewalk.events.foreign import quoted

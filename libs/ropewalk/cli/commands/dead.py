@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, with_client
-from ropewalk.cli.terminal import MOST_IN_A_LINE, Listing, console, print_json, say
+from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, Listing, console, print_json, say
 from ropewalk.client import Client
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, Retried, matching
 from ropewalk.client.errors import ClientError

@@ -11,8 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ropewalk.cli.stack import starting_view
-from ropewalk.cli.terminal import console, say
+from ropewalk.cli.commands.stack import starting_view
+from ropewalk.cli.screens.terminal import console, say
 from ropewalk.events.foreign import one_line
 from ropewalk.local.state import StackState
 from ropewalk.report.board import Board, Row, where

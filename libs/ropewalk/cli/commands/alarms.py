@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.models import known_versions
-from ropewalk.cli.runs import user_name
-from ropewalk.cli.terminal import Listing, console, done, print_json, say
+from ropewalk.cli.commands.models import known_versions
+from ropewalk.cli.commands.submit import user_name
+from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
 from ropewalk.client import ClientSettings
 from ropewalk.client.alarms import acknowledge, find_alarm
 from ropewalk.client.alarms import rebaseline as ask_for_baseline

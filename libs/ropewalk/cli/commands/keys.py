@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout
-from ropewalk.cli.terminal import Listing, console, done, print_json, say
+from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
 from ropewalk.events.access import OPERATOR, USERS, rights_of
 from ropewalk.local.deployment import create_deployment
 from ropewalk.local.errors import LocalError

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ropewalk.cli.terminal import MOST_IN_A_LINE, console, done, print_json, say
+from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, console, done, print_json, say
 from ropewalk.events.foreign import one_line
 from ropewalk.local.curl import SQL_USER
 from ropewalk.local.ports import Ports, moved_ports

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.terminal import Listing, console, done, print_json, say
+from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
 from ropewalk.client import Client, ClientSettings
 from ropewalk.client.blocking import call
 from ropewalk.client.errors import ClientError

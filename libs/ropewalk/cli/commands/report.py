@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
-from ropewalk.cli.terminal import console, print_json, say
-from ropewalk.cli.timeline import RunId
+from ropewalk.cli.commands.runs import RunId
+from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.client import Client
 from ropewalk.client.blocking import call
 from ropewalk.report.card import ReportCard

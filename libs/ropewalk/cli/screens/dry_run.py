@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from rich.table import Table
 
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.cli.terminal import MOST_IN_A_LINE, Listing, complain, console, print_json, titled
+from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, Listing, complain, console, print_json, titled
 from ropewalk.corpus.forecast import Forecast, forecast
 from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations

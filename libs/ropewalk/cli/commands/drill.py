@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout
-from ropewalk.cli.terminal import console, mark, print_json, say
+from ropewalk.cli.screens.terminal import console, mark, print_json, say
 from ropewalk.drills.acting import DrillResult, run_drill
 from ropewalk.drills.catalogue import DRILLS
 from ropewalk.drills.errors import NotPreparedError

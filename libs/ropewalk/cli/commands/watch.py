@@ -18,9 +18,9 @@ import typer
 
 from ropewalk.bus.codec import Stored
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
-from ropewalk.cli.screens import live_screen
-from ropewalk.cli.terminal import MOST_IN_A_LINE, complain, console, mark, print_json_line, say
-from ropewalk.cli.timeline import RunId, event_json, event_line
+from ropewalk.cli.commands.runs import RunId, event_json, event_line
+from ropewalk.cli.screens.live import live_screen
+from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, complain, console, mark, print_json_line, say
 from ropewalk.client import Client
 from ropewalk.client.client import ENDINGS
 from ropewalk.errors import RopewalkError

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.terminal import Listing, console, print_json
+from ropewalk.cli.screens.terminal import Listing, console, print_json
 from ropewalk.client.endpoints import query
 from ropewalk.client.errors import ClientError
 from ropewalk.client.queries import NamedQuery, named_queries

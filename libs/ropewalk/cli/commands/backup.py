@@ -13,7 +13,7 @@ from ropewalk.admin import backup as log_backup
 from ropewalk.admin.snapshots import Progress as Told
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
-from ropewalk.cli.terminal import errors, print_json, say
+from ropewalk.cli.screens.terminal import errors, print_json, say
 from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.lock import holder
 from ropewalk.local.offline import broker_alone

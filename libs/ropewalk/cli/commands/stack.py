@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout
-from ropewalk.cli.status_view import endpoints_view, moved_sentence, show_status, status_mark
-from ropewalk.cli.terminal import complain, console, done, print_json, say
+from ropewalk.cli.screens.status import endpoints_view, moved_sentence, show_status, status_mark
+from ropewalk.cli.screens.terminal import complain, console, done, print_json, say
 from ropewalk.events.foreign import one_line, several_lines
 from ropewalk.local.errors import UnknownProcessError
 from ropewalk.local.layout import Layout

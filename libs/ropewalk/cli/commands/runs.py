@@ -6,8 +6,8 @@ import typer
 
 from ropewalk.bus.codec import Stored
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
-from ropewalk.cli.run_list import DEFAULT_LIMIT, print_runs
-from ropewalk.cli.terminal import console, print_json, say
+from ropewalk.cli.screens.run_list import DEFAULT_LIMIT, print_runs
+from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.client.describe import describe
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import list_runs, open_log

@@ -5,8 +5,8 @@ from dataclasses import asdict
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.terminal import console, mark, print_json, say
-from ropewalk.cli.timeline import RunId
+from ropewalk.cli.commands.runs import RunId
+from ropewalk.cli.screens.terminal import console, mark, print_json, say
 from ropewalk.client.blocking import call
 from ropewalk.client.ledgers import verify_ledger_of
 from ropewalk.corpus.ledger import LedgerVerdict

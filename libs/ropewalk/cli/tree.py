@@ -7,10 +7,12 @@ import logging
 import os
 import sys
 
-from ropewalk.cli import (
+from ropewalk.cli.app import app
+from ropewalk.cli.commands import (
     alarms,
     backup,
     bus,
+    complete,
     contracts,
     dead,
     demo,
@@ -19,19 +21,17 @@ from ropewalk.cli import (
     keys,
     ledger,
     lineage,
-    model,
     models,
-    questions,
+    query,
     replay,
     report,
     runs,
     stack,
-    timeline,
-    watching,
+    submit,
+    watch,
 )
-from ropewalk.cli.app import app
 from ropewalk.cli.panels import arrange
-from ropewalk.cli.terminal import LogLines, complain
+from ropewalk.cli.screens.terminal import LogLines, complain
 from ropewalk.errors import RopewalkError
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.recipe import RecipeError
@@ -39,19 +39,20 @@ from ropewalk.recipes.recipe import RecipeError
 COMMANDS = (
     demo,
     stack,
+    submit,
+    watch,
     runs,
-    watching,
-    timeline,
-    questions,
+    query,
     lineage,
     replay,
     report,
     ledger,
-    model,
+    complete,
     models,
     alarms,
     contracts,
     bus,
+    complete,
     dead,
     backup,
     drill,

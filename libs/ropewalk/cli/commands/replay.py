@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.terminal import MOST_IN_A_LINE, console, done, mark, print_json, say
+from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, console, done, mark, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import Comparison, Verdict, check_log, open_log, projections
 from ropewalk.client.moments import parse_moment

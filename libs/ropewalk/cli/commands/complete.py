@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.models import known_versions
-from ropewalk.cli.terminal import complain, errors, print_json, say
+from ropewalk.cli.commands.models import known_versions
+from ropewalk.cli.screens.terminal import complain, errors, print_json, say
 from ropewalk.client import ClientSettings
 from ropewalk.client.blocking import call
 from ropewalk.client.endpoints import stream_chat, stream_completion

@@ -3,7 +3,7 @@
 import yaml
 
 from ropewalk.cli.app import AsJson, app
-from ropewalk.cli.terminal import console, print_json
+from ropewalk.cli.screens.terminal import console, print_json
 
 
 @app.command()

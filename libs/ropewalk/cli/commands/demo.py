@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.app import AsJson, StateDir, app, layout
-from ropewalk.cli.screens import PlainScreen, live_screen
-from ropewalk.cli.terminal import console, print_json, say
+from ropewalk.cli.screens.live import PlainScreen, live_screen
+from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.demo.flow import DemoOptions, DemoResult, run_demo
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import is_up, take_down

@@ -1,0 +1,1 @@
+"""What commands print: the terminal itself, tables, the live board."""
