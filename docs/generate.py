@@ -1,8 +1,13 @@
-"""Write the pages that follow from the code: docs/events.md, docs/settings.md and docs/asyncapi.json (`make docs`)."""
+"""Write the pages that follow from the code and from the measurements (`make docs`).
+
+docs/events.md, docs/settings.md, docs/asyncapi.json, docs/measured.md, the picture docs/images/house.svg, and the
+figures of README.md.
+"""
 
 import importlib.util
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,15 +23,21 @@ from ropewalk.events.streams import stream_of
 
 DOCS = Path(__file__).parent
 FAMILIES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill)
+_FIGURES = re.compile(r"(<!-- figures: `make docs` -->).*?(<!-- end -->)", re.DOTALL)
 _HEAD = "<!-- Written by `make docs`; edit the docstrings instead. -->\n\n"
 
 
 def pages() -> dict[str, str]:
-    """File name -> text of every generated page."""
+    """File name below docs/ -> text of every generated page."""
+    measured = _script(DOCS / "measured.py")
+    readme = (DOCS.parent / "README.md").read_text()
     return {
+        "../README.md": re.sub(_FIGURES, lambda found: f"{found[1]}\n{measured.figures()}\n{found[2]}", readme),
         "events.md": _HEAD + "\n".join(_events()),
         "settings.md": _HEAD + "\n".join(_settings()),
         "asyncapi.json": json.dumps(document(), indent=1) + "\n",
+        "measured.md": _HEAD.replace("docstrings", "benchmarks") + measured.page(),
+        "images/house.svg": _script(DOCS / "house.py").picture(),
     }
 
 
@@ -87,7 +98,7 @@ def _settings() -> Iterator[str]:
     yield "# Settings\n"
     yield "Where things are, read from the environment once at the start of a process. What to do is a recipe, not a"
     yield "setting. The embedded stack sets all of these itself.\n"
-    interface = _interface()
+    interface = _script(DOCS.parent / "tests" / "interface.py")
     by_module: dict[str, dict[str, str]] = {"runtime": {}}
     seen: set[str] = set()
     for setting in sorted(interface.own_settings(), key=lambda each: ".runtime." not in each.owner.__module__):
@@ -116,8 +127,8 @@ def _default(field: FieldInfo) -> str:
     return f"`{shown}`"
 
 
-def _interface() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("interface", DOCS.parent / "tests" / "interface.py")
+def _script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
