@@ -203,13 +203,13 @@ def _publish(root: Path, plan: Plan, tokens: "np.ndarray[tuple[int], np.dtype[np
 def _bits_per_byte(root: Path, plan: Plan, steps: int, held_out: list[str]) -> float:
     from tokenizers import Tokenizer
 
-    from ropewalk.model.nll import Document, bits_per_byte, score_documents
+    from ropewalk.model.nll import ScoredTokens, bits_per_byte, score_documents
     from ropewalk.model.weights import load_model
 
     started = time.monotonic()
     tokenizer = Tokenizer.from_file(str(root / "tokenizer.json"))
     model = load_model(root / "objects" / "runs" / f"bench-{steps}" / "checkpoints" / f"1-{steps}")
-    documents = [Document(tokens=tokenizer.encode(text).ids, num_bytes=len(text.encode())) for text in held_out]
+    documents = [ScoredTokens(tokens=tokenizer.encode(text).ids, num_bytes=len(text.encode())) for text in held_out]
     scores = score_documents(model, documents, context_length=plan.context_length, start_id=0)
     total = sum(score.num_bytes for score in scores)
     print(json.dumps({"scored_files": len(scores), "bytes": total, "score_s": round(time.monotonic() - started, 1)}))

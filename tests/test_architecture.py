@@ -51,6 +51,8 @@ ALSO_KNOW_THE_NATS_CLIENT = {
     "libs/ropewalk/runtime/gauges.py",
     "libs/ropewalk/stages/leases.py",
 }
+# Class names that several services have, because each says it of itself: what it is told, what it asks of the log.
+ONE_PER_SERVICE = {"Settings", "Timeline", "Log"}
 WORKSHOP_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError")
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 
@@ -291,6 +293,15 @@ def test_a_catch_all_is_found() -> None:
     for handler in ("except:", "except Exception:", "except (ValueError, BaseException) as e:"):
         assert catch_alls(ast.parse(f"try:\n  x()\n{handler}\n  pass"))
     assert not catch_alls(ast.parse("try:\n  x()\nexcept BaseException:\n  y()\n  raise"))
+
+
+def test_a_public_class_name_means_one_thing() -> None:
+    places = defaultdict(list)
+    for path in SOURCES:
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(relative(path))
+    assert {name for name, files in places.items() if len(files) > 1} == ONE_PER_SERVICE
 
 
 def test_every_error_hangs_below_the_one_root_and_every_branch_is_drawn_there() -> None:

@@ -6,7 +6,7 @@ error that stands for one of Python's has that as a second base, so `except Valu
 RopewalkError
 ├── BusError, ConflictError, MalformedMessageError   the bus refused a send, a state or a body    bus
 ├── WireError                     the server cannot be reached; also an OSError                   bus
-├── NotNow, Refusal   what the server answers to one send; never leave the room       bus
+├── NotNowError, RefusedSendError   what the server answers to one send; never leave the room       bus
 ├── UnknownMessageError           a message type that is not ours                                 events
 ├── StageError, LeaseLostError, WorkRaisedError, ChildDiedError   how the work of a stage ends    stages
 ├── BackupError                   a folder or a server is not fit for a backup or a restore       admin

@@ -25,7 +25,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from ropewalk.admin.snapshots import Progress, Snapshot, StreamPresentError, send_snapshot, take_snapshot
+from ropewalk.admin.snapshots import OnProgress, StreamPresentError, StreamSnapshot, send_snapshot, take_snapshot
 from ropewalk.admin.topology import apply_topology, lease_config
 from ropewalk.bus.connection import connect
 from ropewalk.bus.lag import all_consumers
@@ -54,7 +54,7 @@ class StreamBackup:
     """One stream of a backup."""
 
     name: str
-    snapshot: Snapshot
+    snapshot: StreamSnapshot
     num_bytes: int
 
     @property
@@ -73,7 +73,7 @@ class Backup:
     streams: tuple[StreamBackup, ...]
 
 
-async def back_up(settings: NatsSettings, folder: Path, progress: Progress) -> Backup:
+async def back_up(settings: NatsSettings, folder: Path, progress: OnProgress) -> Backup:
     """Fill a folder. An interrupted backup has no manifest and is begun again. Raises BackupError, BusError."""
     _claim(folder)
     try:
@@ -107,7 +107,7 @@ def read_backup(folder: Path) -> Backup:
     if meta.get("kind") != _KIND:
         raise BackupError(f"{folder} holds no backup of the log: name a folder that `ropewalk backup` wrote")
     streams = [
-        StreamBackup(name=name, snapshot=Snapshot(**kept), num_bytes=manifest.files[f"{name}{_SUFFIX}"][1])
+        StreamBackup(name=name, snapshot=StreamSnapshot(**kept), num_bytes=manifest.files[f"{name}{_SUFFIX}"][1])
         for name, kept in meta["streams"].items()
     ]
     return Backup(
@@ -121,7 +121,7 @@ def read_backup(folder: Path) -> Backup:
 async def restore(
     settings: NatsSettings,
     folder: Path,
-    progress: Progress,
+    progress: OnProgress,
     *,
     replace: bool = False,
     consumers: Sequence[ConsumerSpec] = CONSUMERS,
@@ -158,7 +158,7 @@ async def _connected(settings: NatsSettings, name: str) -> AsyncIterator[Client]
             await connection.close()
 
 
-async def _keep(connection: Client, name: str, folder: Path, progress: Progress) -> StreamBackup:
+async def _keep(connection: Client, name: str, folder: Path, progress: OnProgress) -> StreamBackup:
     path = folder / f"{name}{_SUFFIX}"
     with path.open("wb") as file:
         snapshot = await take_snapshot(connection, name, file, progress)
@@ -235,9 +235,11 @@ async def _place_of(context: JetStreamContext, name: str) -> tuple[int, int, int
         return 0, 0, 0
 
 
-async def _bring_back(connection: Client, kept: StreamBackup, folder: Path, replicas: int, progress: Progress) -> None:
+async def _bring_back(
+    connection: Client, kept: StreamBackup, folder: Path, replicas: int, progress: OnProgress
+) -> None:
     config = {name: value for name, value in kept.snapshot.config.items() if name != "placement"}
-    snapshot = Snapshot(config={**config, "num_replicas": replicas}, state=kept.snapshot.state)
+    snapshot = StreamSnapshot(config={**config, "num_replicas": replicas}, state=kept.snapshot.state)
     with (folder / f"{kept.name}{_SUFFIX}").open("rb") as file:
         try:
             place = _place(await send_snapshot(connection, snapshot, file, progress))

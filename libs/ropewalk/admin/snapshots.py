@@ -20,7 +20,7 @@ _CHUNK_BYTES = 128 * 1024
 _ANSWER_S = 15.0
 _STANDSTILL_S = 60.0
 
-Progress = Callable[[str, int], None]
+OnProgress = Callable[[str, int], None]
 """Called with the name of a stream and the bytes of it that have passed."""
 
 
@@ -29,14 +29,14 @@ class StreamPresentError(BusError):
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class StreamSnapshot:
     """What the server says about a stream as it was; both go back to it with a restore."""
 
     config: dict[str, Any]
     state: dict[str, Any]
 
 
-async def take_snapshot(connection: Client, stream: str, file: BinaryIO, progress: Progress) -> Snapshot:
+async def take_snapshot(connection: Client, stream: str, file: BinaryIO, progress: OnProgress) -> StreamSnapshot:
     """Write a stream with its consumers to a file. Raises BusError, OSError (a full disk)."""
     inbox = connection.new_inbox()
     try:
@@ -52,7 +52,7 @@ async def take_snapshot(connection: Client, stream: str, file: BinaryIO, progres
                 raise BusError(f"the server broke off the snapshot of {stream}: {reason}")
             if not chunk.data:
                 await chunks.unsubscribe()
-                return Snapshot(config=answer["config"], state=answer["state"])
+                return StreamSnapshot(config=answer["config"], state=answer["state"])
             file.write(chunk.data)
             num_bytes += len(chunk.data)
             progress(stream, num_bytes)
@@ -62,7 +62,9 @@ async def take_snapshot(connection: Client, stream: str, file: BinaryIO, progres
         raise BusError(f"the bus stopped answering during the snapshot of {stream} ({_name(error)})") from None
 
 
-async def send_snapshot(connection: Client, snapshot: Snapshot, file: BinaryIO, progress: Progress) -> dict[str, Any]:
+async def send_snapshot(
+    connection: Client, snapshot: StreamSnapshot, file: BinaryIO, progress: OnProgress
+) -> dict[str, Any]:
     """Make a stream from a file; the server shows it only when it is whole. Returns its state. Raises BusError."""
     stream = snapshot.config["name"]
     request = json.dumps({"config": snapshot.config, "state": snapshot.state}).encode()

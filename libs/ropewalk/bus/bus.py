@@ -24,7 +24,7 @@ from ropewalk.bus.endings import ending_of, endings_of, excluded_by, with_first_
 from ropewalk.bus.errors import BusError, ConflictError, MalformedMessageError
 from ropewalk.bus.incoming import Incoming
 from ropewalk.bus.reading import StreamReader
-from ropewalk.bus.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, Refusal, Sender
+from ropewalk.bus.sending import DUPLICATE_ID, WRONG_SEQUENCE, Outgoing, RefusedSendError, Sender
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
@@ -103,7 +103,7 @@ class Bus:
             endings = self._endings(batch)
             try:
                 return await self._sender.send([*batch, *endings]) - len(batch) - len(endings) + 1
-            except Refusal as refusal:
+            except RefusedSendError as refusal:
                 if refusal.code not in WRONG_SEQUENCE | {DUPLICATE_ID}:
                     raise BusError(str(refusal)) from None
             current, current_revision = await self.read_state(state.subject)
@@ -118,7 +118,7 @@ class Bus:
         """Write a snapshot of its own, without a stage. Raises ConflictError if the one at `revision` was replaced."""
         try:
             await self._sender.send([self.prepare_snapshot(message, revision, operation_id)])
-        except Refusal as refusal:
+        except RefusedSendError as refusal:
             if refusal.code not in WRONG_SEQUENCE:
                 raise BusError(str(refusal)) from None
             raise ConflictError(f"{message.subject} has moved on from revision {revision}") from None
@@ -219,7 +219,7 @@ class Bus:
         most_bytes = self.connection.max_payload
         try:
             await self._sender.send([dead_letter(raw, stored_in, consumer, error, most_bytes)])
-        except Refusal as refusal:
+        except RefusedSendError as refusal:
             if refusal.code not in WRONG_SEQUENCE:  # the letter is there already
                 raise BusError(f"the bus refused a dead letter from {consumer}: {refusal}") from None
 
@@ -231,7 +231,7 @@ class Bus:
             try:
                 await self._sender.send([*batch, *endings])
                 return
-            except Refusal as refusal:
+            except RefusedSendError as refusal:
                 if refusal.code == DUPLICATE_ID:
                     return
                 if refusal.code not in WRONG_SEQUENCE:

@@ -33,7 +33,7 @@ _CERTAIN_AT = 2  # a server that just reads its users anew knows nobody for a mo
 _UNKNOWN_USER = ("authorization violation", "authentication revoked")
 
 
-class Refusals:
+class DeniedSubjects:
     """What the server has refused to one connection of `user`, by subject."""
 
     def __init__(self, user: str) -> None:
@@ -87,7 +87,7 @@ class GuardedClient(Client):
     def __init__(self, user: str) -> None:
         super().__init__()
         self.user = user
-        self.refusals = Refusals(user)
+        self.denied = DeniedSubjects(user)
         self._hopeless = asyncio.Event()
         self._why_hopeless = ""
         self._not_known = 0
@@ -122,21 +122,21 @@ class GuardedClient(Client):
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, Any] | None = None
     ) -> None:
         """As nats-py does. Raises DeniedError for a subject that was refused before."""
-        self.refusals.raise_for(subject)
+        self.denied.raise_for(subject)
         if reply and self._resp_sub_prefix and (waiting := self._resp_map.get(reply[len(self._resp_sub_prefix) :])):
             self._asked[waiting] = _key(subject)
         await super().publish(subject, payload, reply, headers)
 
     async def subscribe(self, subject: str, *arguments: Any, **options: Any) -> Subscription:
         """As nats-py does, and waits for the server's word. Raises DeniedError."""
-        self.refusals.raise_for(subject)
+        self.denied.raise_for(subject)
         subscription = await super().subscribe(subject, *arguments, **options)
         if self.is_connected and not subject.startswith(self.inbox):
             with contextlib.suppress(nats.errors.Error):  # away: it is subscribed when the server is back
                 await self._flush_pending(force_flush=True)  # or the ping of `flush` overtakes the subscription
                 await self.flush()
             try:
-                self.refusals.raise_for(subject)
+                self.denied.raise_for(subject)
             except DeniedError:
                 await subscription.unsubscribe()
                 raise
@@ -152,7 +152,7 @@ class GuardedClient(Client):
             await callback()
 
     async def _on_error(self, error: Exception) -> None:
-        if refusal := self.refusals.read(error):
+        if refusal := self.denied.read(error):
             self._fail(*refusal)
         elif any(words in str(error).lower() for words in _UNKNOWN_USER):
             self._not_known += 1
@@ -176,7 +176,7 @@ class GuardedClient(Client):
             waiting.set_exception(error)
 
     def _connect_command(self) -> bytes:
-        self.refusals = Refusals(self.user)
+        self.denied = DeniedSubjects(self.user)
         if self._nkeys_seed is not None:
             self._setup_nkeys_connect()  # the key may have been replaced since the last connection
         return super()._connect_command()

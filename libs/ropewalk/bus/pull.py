@@ -147,7 +147,7 @@ class StandingPull:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            if self._connection.refusals.holds(self._subject):  # said some time after the request was sent
+            if self._connection.denied.holds(self._subject):  # said some time after the request was sent
                 self._asked, self._waits = 0, False
                 self.answered.set()
             elif self._asked and time.monotonic() - self._heard > _SILENCE_S:

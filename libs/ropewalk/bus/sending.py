@@ -31,12 +31,12 @@ _NOT_NOW = {
 }
 
 
-class NotNow(RopewalkError):
+class NotNowError(RopewalkError):
     """JetStream cannot take a message now: there may be room again, or the batch arrives whole the next time."""
 
 
 PASSING = (
-    NotNow,
+    NotNowError,
     TimeoutError,
     nats.errors.TimeoutError,
     nats.errors.NoRespondersError,
@@ -61,7 +61,7 @@ class Outgoing:
         return len(self.body) + sum(len(line.encode()) for line in lines)
 
 
-class Refusal(RopewalkError):
+class RefusedSendError(RopewalkError):
     """JetStream's error answer to one send."""
 
     def __init__(self, code: int, description: str) -> None:
@@ -79,8 +79,8 @@ class Sender:
     async def send(self, batch: Sequence[Outgoing]) -> int:
         """Store all messages or none, however long the server is away. Returns the stream sequence of the last.
 
-        Raises Refusal for an answer that will not change, TooLargeError for what the server would not even read: it
-        breaks the connection over such a message, and would do so again.
+        Raises RefusedSendError for an answer that will not change, and TooLargeError before anything is sent: the
+        server breaks the connection over a message that is too large, and would do so again.
         """
         for outgoing in batch:
             check_size(outgoing, self._connection.max_payload)
@@ -103,9 +103,9 @@ class Sender:
         """As `try_once`; a batch of which one message was refused says which, whatever became of the rest."""
         try:
             return await self.try_once(batch)
-        except (Refusal, *PASSING):
+        except (RefusedSendError, *PASSING):
             for outgoing in batch:
-                self._connection.refusals.raise_for(outgoing.subject)
+                self._connection.denied.raise_for(outgoing.subject)
             raise
 
     async def try_once(self, batch: Sequence[Outgoing]) -> int:
@@ -130,7 +130,7 @@ class Sender:
         answer = json.loads(reply.data) if reply.data else {}
         if error := answer.get("error"):
             code, description = error.get("err_code", 0), error.get("description", "")
-            raise NotNow(description) if code in _NOT_NOW else Refusal(code, description)
+            raise NotNowError(description) if code in _NOT_NOW else RefusedSendError(code, description)
         return int(answer.get("seq", 0))
 
 

@@ -22,7 +22,7 @@ _IDENTITY = ("user", "password", "nkey_file", "tls_ca")
 
 
 @dataclass(frozen=True)
-class Listing:
+class QuickListing:
     """What was asked for."""
 
     limit: int = DEFAULT_LIMIT
@@ -48,7 +48,7 @@ def answer(arguments: list[str]) -> bool:
     return True
 
 
-def parse(arguments: list[str]) -> Listing | None:
+def parse(arguments: list[str]) -> QuickListing | None:
     """The options of `runs`, or None for everything else."""
     if arguments[:1] != ["runs"]:
         return None
@@ -68,7 +68,7 @@ def parse(arguments: list[str]) -> Listing | None:
             found["state_dir"] = Path(value).expanduser()
         else:
             return None
-    return Listing(**found)
+    return QuickListing(**found)
 
 
 def find_address(environment: dict[str, str], state_dir: Path) -> Address | None:

@@ -140,7 +140,7 @@ class Client:
         await self.bus.publish(CancelRun(run_id=run_id, mode=mode, reason=reason))
 
     async def query(self, sql: str) -> Table:
-        """Ask the analytics database. Raises RefusedError, UnreachableError."""
+        """Ask the analytics database. Raises EndpointRefusedError, UnreachableError."""
         return await query(self.settings, sql)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from ropewalk.client.errors import RefusedError, UnreachableError
+from ropewalk.client.errors import EndpointRefusedError, UnreachableError
 from ropewalk.client.settings import ClientSettings
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -26,7 +26,7 @@ class Table:
 
 
 async def query(settings: ClientSettings, sql: str) -> Table:
-    """Ask ClickHouse. Raises RefusedError with the server's words, UnreachableError."""
+    """Ask ClickHouse. Raises EndpointRefusedError with the server's words, UnreachableError."""
     headers = {"X-ClickHouse-User": settings.clickhouse_user, "X-ClickHouse-Key": settings.clickhouse_token}
     url = f"{settings.clickhouse_url}/?default_format=JSONCompact"
     try:
@@ -37,20 +37,20 @@ async def query(settings: ClientSettings, sql: str) -> Table:
             f"the ClickHouse interface at {settings.clickhouse_url} does not answer ({error})"
         ) from None
     if response.status_code != httpx.codes.OK:
-        raise RefusedError(response.text.strip() or f"the ClickHouse interface answered {response.status_code}")
+        raise EndpointRefusedError(response.text.strip() or f"the ClickHouse interface answered {response.status_code}")
     body = response.json()
     columns = tuple(column["name"] for column in body["meta"])
     return Table(columns=columns, rows=tuple(tuple(row) for row in body["data"]))
 
 
 async def stream_completion(settings: ClientSettings, body: dict[str, Any]) -> AsyncIterator[str]:
-    """Text as it is generated. Raises RefusedError with the endpoint's words, UnreachableError."""
+    """Text as it is generated. Raises EndpointRefusedError with the endpoint's words, UnreachableError."""
     async for choice in _choices(settings, "completions", body):
         yield str(choice.get("text") or "")
 
 
 async def stream_chat(settings: ClientSettings, body: dict[str, Any]) -> AsyncIterator[str]:
-    """The answer to a conversation as it is generated. Raises RefusedError, UnreachableError."""
+    """The answer to a conversation as it is generated. Raises EndpointRefusedError, UnreachableError."""
     async for choice in _choices(settings, "chat/completions", body):
         yield str((choice.get("delta") or {}).get("content") or "")
 
@@ -67,7 +67,7 @@ async def _choices(settings: ClientSettings, path: str, body: dict[str, Any]) ->
         ):
             if response.status_code != httpx.codes.OK:
                 await response.aread()
-                raise RefusedError(_error_text(response))
+                raise EndpointRefusedError(_error_text(response))
             async for line in response.aiter_lines():
                 for choice in _choices_in(line):
                     yield choice
@@ -76,13 +76,13 @@ async def _choices(settings: ClientSettings, path: str, body: dict[str, Any]) ->
 
 
 def _choices_in(line: str) -> list[dict[str, Any]]:
-    """The choices in one line of a server-sent event stream. Raises RefusedError."""
+    """The choices in one line of a server-sent event stream. Raises EndpointRefusedError."""
     data = line.removeprefix("data:").strip()
     if not line.startswith("data:") or data == "[DONE]":
         return []
     event = json.loads(data)
     if "error" in event:
-        raise RefusedError(str(event["error"].get("message", event["error"])))
+        raise EndpointRefusedError(str(event["error"].get("message", event["error"])))
     return list(event.get("choices", []))
 
 

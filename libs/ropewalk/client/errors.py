@@ -5,7 +5,7 @@ ClientError
 ├── UnknownRunError     no such run in the log
 ├── UnknownLetterError  no such dead letter
 ├── NotDeliverableError a dead letter cannot be delivered again as it is; the text says what to do
-├── RefusedError        an endpoint answered with an error; its words are in the text
+├── EndpointRefusedError        an endpoint answered with an error; its words are in the text
 └── NotMeasurableError  the log does not hold what the question needs, yet
 """
 
@@ -38,7 +38,7 @@ class NotDeliverableError(ClientError):
     """A dead letter would be rejected again, or nobody is there to take it."""
 
 
-class RefusedError(ClientError):
+class EndpointRefusedError(ClientError):
     """An endpoint refused a request."""
 
 

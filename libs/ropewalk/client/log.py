@@ -9,7 +9,7 @@ from ropewalk.bus.wire import NoResponderError, SilenceError, Wire, open_wire
 from ropewalk.client.settings import ClientSettings
 from ropewalk.projections.alarm_list import MOST_ALARMS, alarm_list
 from ropewalk.projections.answering import run_list
-from ropewalk.projections.asking import ProjectorError, Rendered, ask, ask_runs, fetch
+from ropewalk.projections.asking import ProjectorError, RenderedProjection, ask, ask_runs, fetch
 from ropewalk.projections.check import LogRules, missing_from_audit
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, advance, rebuild
@@ -36,7 +36,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class LogVerdict:
     """What `fsck` found. `comparisons` is empty if only the log was read; `findings` are sentences."""
 
     sequence: int
@@ -88,7 +88,7 @@ def projections(wire: Wire, *names: str) -> dict[str, dict[str, Any]]:
         return {name: {key: projector.view(name, key) for key in projector.keys(name)} for name in names}
 
 
-def check_log(wire: Wire, *, compare: bool) -> Verdict:
+def check_log(wire: Wire, *, compare: bool) -> LogVerdict:
     """Rebuild everything, apply the rules of the log, and compare with the live projections at their sequence.
 
     Raises NoResponderError if `compare` and nobody answers for the live ones.
@@ -98,7 +98,7 @@ def check_log(wire: Wire, *, compare: bool) -> Verdict:
     projector, progress = rebuild(wire, Until(sequence=live["sequence"]), rules.look)
     findings = [*rules.findings, *missing_from_audit(wire, rules)]
     sequence = projector.sequence
-    return Verdict(
+    return LogVerdict(
         sequence=sequence,
         progress=progress,
         comparisons=tuple(_compared(wire, projector, name, sha256) for name, sha256 in live["hashes"].items()),
@@ -118,7 +118,7 @@ def _compared(wire: Wire, rebuilt: Projector, name: str, live_sha256: str) -> Co
     )
 
 
-def first_difference(live: Rendered, rebuilt: Projector) -> str:
+def first_difference(live: RenderedProjection, rebuilt: Projector) -> str:
     """A sentence about the first key of a projection, and the first field in it, that is not the same."""
     found = live.items()
     keys = rebuilt.keys(live.name)

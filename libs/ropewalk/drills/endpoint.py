@@ -29,7 +29,7 @@ _BODY = {"prompt": "def ", "max_tokens": 4, "temperature": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class RequestOutcome:
     """How one request went. Times in seconds since the first; `error` is empty if it was answered."""
 
     request_id: str
@@ -44,7 +44,7 @@ class EndpointUsers:
     def __init__(self, ground: Ground, *, hit: bool) -> None:
         self._ground = ground
         self._hit = hit
-        self._answers: list[Answer] = []
+        self._answers: list[RequestOutcome] = []
         self._task: asyncio.Task[None] | None = None
         credentials = read_credentials(ground.layout.credentials_file)
         self._client = httpx.AsyncClient(
@@ -91,7 +91,7 @@ class EndpointUsers:
             request_id, error = await self._completion(model)
             pass_on_cancellation()
             took_s = asyncio.get_running_loop().time() - began
-            answer = Answer(request_id=request_id, began_s=began - self._began, took_s=took_s, error=error)
+            answer = RequestOutcome(request_id=request_id, began_s=began - self._began, took_s=took_s, error=error)
             self._answers.append(answer)
             await asyncio.sleep(_PACE_S)
 
@@ -136,7 +136,7 @@ class EndpointUsers:
         return found
 
 
-def judge(answers: Sequence[Answer], *, hit: bool, back: bool) -> DrillCheck:
+def judge(answers: Sequence[RequestOutcome], *, hit: bool, back: bool) -> DrillCheck:
     """Requests may fail only if the fault is aimed at the endpoint, and must be answered again in any case."""
     failed = [answer for answer in answers if answer.error]
     slowest_s = max((answer.took_s for answer in answers if not answer.error), default=0.0)

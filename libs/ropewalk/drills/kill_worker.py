@@ -5,7 +5,7 @@ import signal
 from ropewalk.bus.codec import Stored
 from ropewalk.client.ledgers import ledger_verdict
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.log import Watch, timeline_of
+from ropewalk.drills.log import LogWatch, timeline_of
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed
 from ropewalk.drills.scoring import Timeline, held_stages, score_worker, stage_ended, worker_loss, worker_to_kill
@@ -31,7 +31,7 @@ async def prepare(ground: Ground) -> Target:
         )
     held = training[-1]
     ground.say(f"waiting until run {held.run_id} has a checkpoint")
-    async with Watch(ground.bus, f"evt.*.*.*.{held.run_id}") as watch:
+    async with LogWatch(ground.bus, f"evt.*.*.*.{held.run_id}") as watch:
         pid = await watch.until(lambda seen: worker_to_kill(seen) or _over(seen), ground.options.patience_s)
     if not pid or pid not in {each.pid for each in stack_processes(ground.layout.state_dir)}:
         raise NotPreparedError(
@@ -46,7 +46,7 @@ async def play(scene: Scene) -> Observed:
     held, patience_s = scene.target.held, scene.ground.options.patience_s
     assert held is not None
     send(scene.instance.pid, signal.SIGKILL)
-    async with Watch(scene.ground.bus, f"evt.*.*.*.{held.run_id}") as watch:
+    async with LogWatch(scene.ground.bus, f"evt.*.*.*.{held.run_id}") as watch:
         await watch.until(lambda seen: worker_loss(seen, scene.mark).recover_s, patience_s)
         await watch.until(lambda seen: stage_ended(seen, held), patience_s)
         return score(watch.timeline, scene.mark, scene.ground.client.settings.objects_url)

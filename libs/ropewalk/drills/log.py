@@ -27,7 +27,7 @@ _OPERATION = "KV-Operation"
 _AWAY = (nats.errors.Error, nats.js.errors.ServiceUnavailableError, nats.js.errors.ServerError, TimeoutError)
 
 
-class Watch:
+class LogWatch:
     """Everything on a subject, from the beginning of the log and as it comes. Use it as a context manager."""
 
     def __init__(self, bus: Bus, subject: str) -> None:

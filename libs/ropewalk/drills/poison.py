@@ -13,7 +13,7 @@ import nats.errors
 
 from ropewalk.bus.bus import Bus
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.log import Watch, last_sequence, raw_messages
+from ropewalk.drills.log import LogWatch, last_sequence, raw_messages
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline
@@ -42,7 +42,7 @@ async def play(scene: Scene) -> Observed:
     """Healthy traffic alone, then among poison."""
     bus, patience_s = scene.ground.bus, scene.ground.options.patience_s
     readers = await _readers(bus)
-    async with Watch(bus, f"{SubmitRun.subject_prefix()}.*") as asked, Watch(bus, _ANSWERS) as told:
+    async with LogWatch(bus, f"{SubmitRun.subject_prefix()}.*") as asked, LogWatch(bus, _ANSWERS) as told:
         healthy = _Healthy(bus, asked, told, patience_s)
         before = await healthy.latencies(f"{scene.drill_id}-a")
         letters_from, began = await last_sequence(bus, "DLQ") + 1, await scene.ground.now()
@@ -70,8 +70,8 @@ class _Healthy:
     """Sends submissions and measures, in the server's clock, how long their answers took."""
 
     bus: Bus
-    asked: Watch
-    told: Watch
+    asked: LogWatch
+    told: LogWatch
     patience_s: float
 
     async def latencies(self, name: str) -> list[float]:

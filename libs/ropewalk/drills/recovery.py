@@ -8,7 +8,7 @@ from typing import Self
 
 from ropewalk.bus.bus import Bus
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.log import Watch, lease_gone
+from ropewalk.drills.log import LogWatch, lease_gone
 from ropewalk.drills.scorecard import check
 from ropewalk.drills.scoring import HeldStage, Timeline, first_sign, stage_ended, taken_over, zombie_endings
 from ropewalk.drills.tasks import end
@@ -22,7 +22,7 @@ class StageWatch:
     def __init__(self, bus: Bus, held: HeldStage) -> None:
         self._bus = bus
         self._held = held
-        self._watch = Watch(bus, f"evt.*.*.*.{held.run_id}")
+        self._watch = LogWatch(bus, f"evt.*.*.*.{held.run_id}")
         self._gone: asyncio.Task[datetime] | None = None
 
     async def __aenter__(self) -> Self:

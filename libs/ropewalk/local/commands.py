@@ -32,7 +32,7 @@ MOVABLE_PORTS = {"serving": ("openai", "triton_http", "triton_grpc"), "monitor":
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackPlan:
     """Everything chosen for one start of the stack."""
 
     layout: Layout
@@ -45,7 +45,7 @@ class Plan:
         return process_environment(process, self.layout, self.ports, self.credentials)
 
 
-def broker(plan: Plan) -> ProcessSpec:
+def broker(plan: StackPlan) -> ProcessSpec:
     """nats-server, which everything else needs."""
     address = system_address(plan.ports, plan.credentials)
     return ProcessSpec(
@@ -58,17 +58,17 @@ def broker(plan: Plan) -> ProcessSpec:
     )
 
 
-def engines_and_services(plan: Plan, pings: ServicePings) -> tuple[ProcessSpec, ...]:
+def engines_and_services(plan: StackPlan, pings: ServicePings) -> tuple[ProcessSpec, ...]:
     """Ray, Triton and the seven services; they find each other in any order."""
     return (_ray(plan), _triton(plan), *(_service(plan, name, pings) for name in SERVICES))
 
 
-def with_free_ports(plan: Plan, process: str) -> Plan:
+def with_free_ports(plan: StackPlan, process: str) -> StackPlan:
     """The plan with other ports for a process whose own ones somebody else has taken meanwhile."""
     return replace(plan, ports=choose_again(plan.ports, MOVABLE_PORTS.get(process, ()), plan.claims))
 
 
-def _ray(plan: Plan) -> ProcessSpec:
+def _ray(plan: StackPlan) -> ProcessSpec:
     options = {
         "--node-ip-address": LOOPBACK,
         "--port": plan.ports.ray,
@@ -92,7 +92,7 @@ def _ray(plan: Plan) -> ProcessSpec:
     )
 
 
-def _triton(plan: Plan) -> ProcessSpec:
+def _triton(plan: StackPlan) -> ProcessSpec:
     socket = plain_folder(plan.layout.state_dir, "triton") / "sockets" / "http"
     live = http_answers("http://triton/v2/health/live", socket=socket)
     return ProcessSpec(
@@ -105,7 +105,7 @@ def _triton(plan: Plan) -> ProcessSpec:
     )
 
 
-def _service(plan: Plan, name: str, pings: ServicePings) -> ProcessSpec:
+def _service(plan: StackPlan, name: str, pings: ServicePings) -> ProcessSpec:
     ready: Probe = pings.answers(name)
     if name == "monitor":
         ready = all_ready(ready, http_answers(f"{endpoints_of(plan.ports).clickhouse_http}/ping"))

@@ -14,7 +14,7 @@ from ropewalk.local.errors import LocalError
 _SEED_BYTES = 32
 
 
-class KeyFileError(LocalError):
+class SeedFileError(LocalError):
     """A file does not hold the seed of a user."""
 
 
@@ -24,7 +24,7 @@ def seed_file(folder: Path, user: str) -> Path:
 
 
 def ensure_keys(folder: Path, users: tuple[str, ...]) -> dict[str, str]:
-    """Make the keys that are missing. Returns the public key of every user. Raises OSError, KeyFileError."""
+    """Make the keys that are missing. Returns the public key of every user. Raises OSError, SeedFileError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for user in users:
         if not seed_file(folder, user).exists():
@@ -40,19 +40,19 @@ def replace_key(folder: Path, user: str) -> str:
 
 
 def export_key(folder: Path, user: str, file: Path) -> None:
-    """Copy a seed to a new file, for its owner only. Raises KeyFileError if the file exists, OSError."""
+    """Copy a seed to a new file, for its owner only. Raises SeedFileError if the file exists, OSError."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise KeyFileError(f"{file} exists: choose a file that does not, no seed is written over") from None
+        raise SeedFileError(f"{file} exists: choose a file that does not, no seed is written over") from None
     with os.fdopen(descriptor, "wb") as copy:
         copy.write(seed_file(folder, user).read_bytes())
 
 
 def public_key(path: Path) -> str:
-    """The public half of a seed. Raises OSError, KeyFileError."""
+    """The public half of a seed. Raises OSError, SeedFileError."""
     try:
         key: str = nkeys.from_seed(bytearray(path.read_bytes().strip())).public_key.decode()
     except (nkeys.NkeysError, ValueError) as error:
-        raise KeyFileError(f"{path} holds no seed ({type(error).__name__}): remove it, a new one is made") from None
+        raise SeedFileError(f"{path} holds no seed ({type(error).__name__}): remove it, a new one is made") from None
     return key

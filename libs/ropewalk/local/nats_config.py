@@ -54,7 +54,7 @@ class BusServer:
 
 
 def write_bus_config(layout: Layout, ports: Ports, credentials: Credentials) -> None:
-    """Make the keys that are missing and tell the embedded server its users. Raises OSError, KeyFileError."""
+    """Make the keys that are missing and tell the embedded server its users. Raises OSError, SeedFileError."""
     keys, passwords = ensure_keys(layout.keys, USERS), {OPERATOR: credentials.nats_password}
     accounts = BusAccounts(keys, passwords, credentials.system_password)
     server = BusServer(store=layout.nats_store, port=ports.nats)

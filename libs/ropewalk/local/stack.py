@@ -28,7 +28,7 @@ _POLL_S = 0.1
 _LAUNCH_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 60.0
 
-Watcher = Callable[[StackState], None]
+OnState = Callable[[StackState], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def is_up(layout: Layout) -> bool:
     return state is not None and state.phase == "ready" and state.supervisor_pid == holder(layout)
 
 
-def bring_up(layout: Layout, watch: Watcher) -> StackState:
+def bring_up(layout: Layout, watch: OnState) -> StackState:
     """Start the stack if nothing supervises the folder, and wait until all of it is ready.
 
     `watch` sees the state several times a second. Raises StackStartError.

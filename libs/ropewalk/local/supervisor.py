@@ -14,7 +14,7 @@ from pathlib import Path
 from ropewalk.admin.topology import apply_topology
 from ropewalk.errors import RopewalkError
 from ropewalk.events.access import SUPERVISOR
-from ropewalk.local.commands import Plan, broker, engines_and_services, with_free_ports
+from ropewalk.local.commands import StackPlan, broker, engines_and_services, with_free_ports
 from ropewalk.local.credentials import ensure_credentials
 from ropewalk.local.curl import write_curl_config
 from ropewalk.local.env import bus_settings
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 class Supervisor:
     """Starts the groups in order, restarts what dies, stops everything in reverse."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: StackPlan) -> None:
         self._plan = plan
         self._pings = ServicePings(bus_settings(SUPERVISOR, plan.layout, plan.ports))
         self._groups: list[list[SupervisedProcess]] = []
@@ -119,7 +119,7 @@ class Supervisor:
             logger.warning("the state of the stack is not written: %s", error)
 
 
-def prepare(layout: Layout) -> Plan:
+def prepare(layout: Layout) -> StackPlan:
     """Repair what a killed stack left, then choose ports and secrets. Raises LocalError, OSError."""
     kill_leftovers(layout.state_dir)
     layout.remove_ray()
@@ -129,7 +129,7 @@ def prepare(layout: Layout) -> Plan:
     ports = choose_ports(previous.ports if previous else Ports(), claims)
     write_bus_config(layout, ports, credentials)
     write_curl_config(layout, ports, credentials)
-    return Plan(layout=layout, ports=ports, credentials=credentials, claims=claims)
+    return StackPlan(layout=layout, ports=ports, credentials=credentials, claims=claims)
 
 
 def _problem_of(starting: asyncio.Task[None]) -> str:

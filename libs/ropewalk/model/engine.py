@@ -29,7 +29,7 @@ _SLACK = 4  # a text may become shorter before it is cut into tokens (Unicode no
 _PREFILL_TOKENS = 512  # prompt tokens read between two decoding steps, so that running streams keep flowing
 
 
-class RequestError(ModelError, ValueError):
+class EngineRequestError(ModelError, ValueError):
     """The request can never succeed as it is. The text names the field, the value and the limit."""
 
 
@@ -134,22 +134,22 @@ class Engine:
     def encode(self, prompt: str, marks: Sequence[tuple[int, int]] = ()) -> list[int]:
         """Token ids of a text, as training encodes it; special tokens are at `marks` only. No text begins a document.
 
-        May take a second for a megabyte, in which other threads go on. Raises RequestError for a text that no
+        May take a second for a megabyte, in which other threads go on. Raises EngineRequestError for a text that no
         tokenizer could fit into the context: its length is looked at first.
         """
         if len(prompt) > self._max_chars:
-            raise RequestError(
+            raise EngineRequestError(
                 f"the prompt has {len(prompt)} characters, but this model's context is {self.shape.context_length} "
                 f"tokens, which is never more than {self._max_chars} characters: shorten it"
             )
         try:
             ids = self._encoder.marked(prompt, marks).ids if marks else self._encoder.text(prompt)
         except SpelledMarkError as error:
-            raise RequestError(str(error)) from None
+            raise EngineRequestError(str(error)) from None
         return list(ids or self.shape.beginning)
 
     def submit(self, prompt: list[int], sampling: Sampling, on_update: Callable[[Update], None]) -> int:
-        """Queue a request and return its number for `cancel`. Raises RequestError, EngineStoppedError."""
+        """Queue a request and return its number for `cancel`. Raises EngineRequestError, EngineStoppedError."""
         self._check(prompt, sampling)
         text = TextStream(self._encoder.tokenizer, sampling.stop)
         run = _Run(prompt, sampling, text, on_update, sampling.generator(), self._encoder.special_ids(sampling.stop))
@@ -171,16 +171,16 @@ class Engine:
     def _check(self, prompt: list[int], sampling: Sampling) -> None:
         context = self.shape.context_length
         if len(prompt) >= context:
-            raise RequestError(
+            raise EngineRequestError(
                 f"the prompt has {len(prompt)} tokens, but this model's context is {context} tokens, prompt and "
                 f"completion together: shorten it to at most {context - 1}"
             )
         if not prompt:
-            raise RequestError("the prompt is empty: give at least one token")
+            raise EngineRequestError("the prompt is empty: give at least one token")
         if not all(0 <= token < self.shape.vocab_size for token in prompt):
-            raise RequestError(f"prompt token ids must be between 0 and {self.shape.vocab_size - 1}")
+            raise EngineRequestError(f"prompt token ids must be between 0 and {self.shape.vocab_size - 1}")
         if violation := sampling.violation():
-            raise RequestError(violation)
+            raise EngineRequestError(violation)
 
     def _serve(self) -> None:
         try:

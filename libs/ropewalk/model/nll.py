@@ -14,7 +14,7 @@ _IGNORED = -100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
+class ScoredTokens:
     """Tokens to score and the bytes they stand for. `counted` limits the score to some tokens (chat answers)."""
 
     tokens: Sequence[int]
@@ -51,7 +51,7 @@ def bits_per_byte(scores: Sequence[Score]) -> float:
 @torch.inference_mode()
 def score_documents(
     model: PreTrainedModel,
-    documents: Sequence[Document],
+    documents: Sequence[ScoredTokens],
     *,
     context_length: int,
     start_id: int,
@@ -80,7 +80,7 @@ def score_documents(
     ]
 
 
-def _windows(index: int, document: Document, context_length: int, start_id: int) -> Iterator[_Window]:
+def _windows(index: int, document: ScoredTokens, context_length: int, start_id: int) -> Iterator[_Window]:
     inputs = [start_id, *document.tokens][:-1] if document.tokens else []
     counted = document.counted if document.counted is not None else [True] * len(document.tokens)
     targets = [token if counts else _IGNORED for token, counts in zip(document.tokens, counted, strict=True)]

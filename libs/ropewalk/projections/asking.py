@@ -18,7 +18,7 @@ class ProjectorError(WireError):
     """The projector answered that it cannot; its sentence is the text."""
 
 
-class Rendered(NamedTuple):
+class RenderedProjection(NamedTuple):
     """A projection as of a sequence of the log, in canonical bytes."""
 
     name: str
@@ -49,7 +49,7 @@ def ask_runs(wire: Wire, limit: int, status: str = "") -> dict[str, Any]:
     return found
 
 
-def fetch(wire: Wire, name: str) -> Rendered:
+def fetch(wire: Wire, name: str) -> RenderedProjection:
     """A whole projection as it stands now. Raises NoResponderError, ProjectorError, WireError."""
     head, body = _head(wire, name, {})
     while len(body) < head["size"]:
@@ -57,7 +57,7 @@ def fetch(wire: Wire, name: str) -> Rendered:
         body += piece
     if hashlib.sha256(body).hexdigest() != head["sha256"]:
         raise ProjectorError(f"the pieces of projection {name} do not fit together; ask again")
-    return Rendered(name, head["sequence"], head["time"], head["sha256"], body)
+    return RenderedProjection(name, head["sequence"], head["time"], head["sha256"], body)
 
 
 def _head(wire: Wire, question: str, details: dict[str, object]) -> tuple[dict[str, Any], bytes]:

@@ -6,16 +6,16 @@ from typing import Literal, get_args
 
 from ropewalk.projections.fold import Json
 
-Kind = Literal["source", "segment", "dataset", "run", "checkpoint", "model", "endpoint"]
+NodeKind = Literal["source", "segment", "dataset", "run", "checkpoint", "model", "endpoint"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[NodeKind, ...] = get_args(NodeKind)
 
 
 @dataclass(frozen=True)
 class Node:
     """Something with an id. Runs share sources, segments and dataset versions."""
 
-    kind: Kind
+    kind: NodeKind
     identity: str
 
 

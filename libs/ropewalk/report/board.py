@@ -76,7 +76,7 @@ _ENDING_OF: Mapping[type[Message], str] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class StageRow:
     """One stage on the screen. `share` is what is done of it, None if that cannot be said.
 
     `began` is when it was started, in seconds since 1970, 0 where the log does not say. `is_whole`: nothing that sums
@@ -99,7 +99,7 @@ class Board:
     since 1970.
     """
 
-    rows: Mapping[str, Row] = field(default_factory=lambda: {name: Row() for name in STAGES})
+    rows: Mapping[str, StageRow] = field(default_factory=lambda: {name: StageRow() for name in STAGES})
     incident: str = ""
     is_recovered: bool = True
     ending: str = ""
@@ -116,11 +116,11 @@ class Board:
     @classmethod
     def of_a_run(cls) -> "Board":
         """The stages that every run has; the others are the demo's own."""
-        return cls(rows={name: Row() for name in RUN_STAGES})
+        return cls(rows={name: StageRow() for name in RUN_STAGES})
 
     def update(self, stage: str, **changes: object) -> "Board":
         """A board with one row changed."""
-        row = replace(self.rows[stage], **changes)  # type: ignore[arg-type]  # names are those of Row
+        row = replace(self.rows[stage], **changes)  # type: ignore[arg-type]  # names are those of StageRow
         return replace(self, rows={**self.rows, stage: row})
 
 

@@ -116,7 +116,7 @@ class TrafficLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class CardSample:
     """What the model said. `prompt` is the end of a held-out text, `source` the file that it is from."""
 
     source: str
@@ -154,7 +154,7 @@ class ReportCard:
     num_alarms_over: int = 0  # of those
     reason: str = ""
     recipe_text: str = ""
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[CardSample, ...] = ()
     prompt: str = ""
     curl: str = field(default="", repr=False)
 

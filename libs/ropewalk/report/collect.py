@@ -40,11 +40,11 @@ from ropewalk.events.training import (
 from ropewalk.report.card import (
     RUN_STAGES,
     STAGES,
+    CardSample,
     DataLine,
     Interruption,
     LossPoint,
     ReportCard,
-    Sample,
     StageLine,
     TrainingLine,
     TrialLine,
@@ -59,18 +59,18 @@ _MOST_RECIPE = 8000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class CardEvidence:
     """Everything a card is computed from."""
 
     timeline: Sequence[Stored[Message]]
     steps: Sequence[StepMetrics] = ()
     requests: Sequence[RequestLog] = ()
     ledger: LedgerVerdict | None = None
-    samples: Sequence[Sample] = ()
+    samples: Sequence[CardSample] = ()
     openai_url: str = ""
 
 
-def collect(evidence: Evidence) -> ReportCard:
+def collect(evidence: CardEvidence) -> ReportCard:
     """The card of the run whose timeline is given; the timeline must not be empty."""
     timeline = evidence.timeline
     began_at = _began_at(timeline)

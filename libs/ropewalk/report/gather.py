@@ -13,7 +13,7 @@ from ropewalk.events.monitoring import CostRecorded
 from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
-from ropewalk.report.collect import Evidence
+from ropewalk.report.collect import CardEvidence
 from ropewalk.report.samples import samples_of
 from ropewalk.report.traffic import MOST_REQUESTS
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
@@ -21,10 +21,10 @@ from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 _POLL_S = 0.3
 
 
-async def gather(client: Client, run_id: str, objects: ObjectStore) -> Evidence:
+async def gather(client: Client, run_id: str, objects: ObjectStore) -> CardEvidence:
     """The evidence about a run as it is now. Raises UnknownRunError."""
     timeline = await client.timeline(run_id)
-    return Evidence(
+    return CardEvidence(
         timeline=timeline,
         steps=await _steps(client, run_id),
         requests=await _requests(client, run_id),

@@ -8,7 +8,7 @@ from typing import Any
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.evaluation import EvaluationCompleted
-from ropewalk.report.card import Sample
+from ropewalk.report.card import CardSample
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
 
@@ -18,7 +18,7 @@ _MOST_LINES = 64
 _MOST_CHARACTERS = 600
 
 
-def samples_of(timeline: Sequence[Stored[Message]], objects: ObjectStore) -> tuple[Sample, ...]:
+def samples_of(timeline: Sequence[Stored[Message]], objects: ObjectStore) -> tuple[CardSample, ...]:
     """Some of the completions of the run's last evaluation; none where there was none or it cannot be read."""
     evaluated = [stored.message for stored in timeline if isinstance(stored.message, EvaluationCompleted)]
     if not evaluated:
@@ -30,25 +30,25 @@ def samples_of(timeline: Sequence[Stored[Message]], objects: ObjectStore) -> tup
         return ()
 
 
-def _read(path: Path) -> tuple[Sample, ...]:
+def _read(path: Path) -> tuple[CardSample, ...]:
     """Of different files where there are several, so that the samples show more than one."""
     if not path.is_file():
         return ()
-    by_source: dict[str, Sample] = {}
+    by_source: dict[str, CardSample] = {}
     for sample in _lines(path):
         by_source.setdefault(sample.source, sample)
     return tuple(by_source.values())[:NUM_SAMPLES]
 
 
-def _lines(path: Path) -> Iterator[Sample]:
+def _lines(path: Path) -> Iterator[CardSample]:
     with path.open(encoding="utf-8") as lines:
         for line, _ in zip(lines, range(_MOST_LINES), strict=False):
             yield _sample(json.loads(line))
 
 
-def _sample(record: Mapping[str, Any]) -> Sample:
+def _sample(record: Mapping[str, Any]) -> CardSample:
     prompt, completion = str(record.get("prompt_end", "")), str(record.get("completion", ""))
-    return Sample(
+    return CardSample(
         source=str(record.get("path", "")),
         prompt=prompt[-_MOST_CHARACTERS:],
         completion=completion[:_MOST_CHARACTERS],

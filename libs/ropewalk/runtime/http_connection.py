@@ -21,7 +21,7 @@ READ_S = 30.0  # a client that takes nothing of its answer for so long has left
 _LINGER_S = 1.0  # for a client that still sends while its answer is on the way: closed at once, it would not see it
 
 _Phase = Literal["head", "body", "whole", "closed"]
-Refusal = Callable[[int, str], tuple[str, bytes]]  # status and sentence: content type and body
+RefusalBody = Callable[[int, str], tuple[str, bytes]]  # status and sentence: content type and body
 
 
 def plain(_status: int, sentence: str) -> tuple[str, bytes]:
@@ -33,7 +33,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. A request is whole when its last byte is here; until then a timer runs."""
 
     most_connections = 512
-    refusal: Refusal = staticmethod(plain)
+    refusal: RefusalBody = staticmethod(plain)
     waiting_since = 0.0
     _phase: _Phase = "head"
     _alarm: asyncio.TimerHandle | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from ropewalk.runtime.http_connection import BoundedProtocol, Refusal, plain
+from ropewalk.runtime.http_connection import BoundedProtocol, RefusalBody, plain
 
 MAX_CONNECTIONS = 512
 
@@ -49,7 +49,7 @@ async def serve_http(
     *,
     grace_s: int,
     most_connections: int = MAX_CONNECTIONS,
-    refusal: Refusal = plain,
+    refusal: RefusalBody = plain,
 ) -> None:
     """Serve an ASGI application until cancelled; requests that run then get `grace_s` to end.
 
@@ -76,7 +76,7 @@ async def serve_http(
         await task
 
 
-def _connections(most: int, words: Refusal) -> type[BoundedProtocol]:
+def _connections(most: int, words: RefusalBody) -> type[BoundedProtocol]:
     class Connection(BoundedProtocol):
         most_connections = most
         refusal = staticmethod(words)

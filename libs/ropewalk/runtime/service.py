@@ -180,7 +180,7 @@ class Service:
         return "" if connected else f"it has no connection to the bus at {self.settings.nats.address}"
 
     def _not_permitted(self) -> str:
-        ours = self._bus.connection.refusals.reason() if self._bus is not None else ""
+        ours = self._bus.connection.denied.reason() if self._bus is not None else ""
         return ours or self.leases.why_refused()
 
     def _not_bound(self) -> str:

@@ -25,7 +25,7 @@ from ropewalk.stages.faults import in_one_line, is_of_the_work
 
 A = TypeVar("A")
 R = TypeVar("R")
-Report = Callable[[object], None]
+OnReport = Callable[[object], None]
 
 _PR_SET_PDEATHSIG = 1
 _KILL_GRACE_S = 5.0
@@ -52,7 +52,7 @@ class _Failure:
 
 
 async def run_child(
-    function: Callable[[A, Report], R],
+    function: Callable[[A, OnReport], R],
     argument: A,
     on_message: Callable[[Any], Awaitable[None]] | None = None,
     on_cpu: Callable[[float], None] | None = None,
@@ -135,7 +135,7 @@ def _exit(process: BaseProcess) -> str:
     return f"ended with status {code} and no result"
 
 
-def _main(pipe: Connection, parent: int, function: Callable[[A, Report], R], argument: A) -> None:
+def _main(pipe: Connection, parent: int, function: Callable[[A, OnReport], R], argument: A) -> None:
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

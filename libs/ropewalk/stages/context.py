@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.stages.child import Report, run_child
+from ropewalk.stages.child import OnReport, run_child
 from ropewalk.stages.leases import Lease
 from ropewalk.storage.objects import ObjectStore
 
@@ -58,7 +58,7 @@ class StageContext:
 
     async def in_child(
         self,
-        function: Callable[[A, Report], R],
+        function: Callable[[A, OnReport], R],
         argument: A,
         on_message: Callable[[Any], Awaitable[None]] | None = None,
     ) -> R:

@@ -125,7 +125,7 @@ class LeaseKeeper:
 
     def why_refused(self) -> str:
         """What the bus does not permit this keeper; empty if nothing. A reason for `/ready`."""
-        return "" if self._connection is None else self._connection.refusals.reason()
+        return "" if self._connection is None else self._connection.denied.reason()
 
     async def acquire(
         self, stage: str, run_id: str, on_lost: Callable[[], None], *, by_force: bool = False

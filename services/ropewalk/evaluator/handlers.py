@@ -8,7 +8,7 @@ from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Oppone
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, CompletionScore
 from ropewalk.evaluator.domain.gate import Evidence, Parsing, decide
-from ropewalk.evaluator.domain.report import Report
+from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.evaluator.ports import Log
 from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.base import Message
@@ -115,7 +115,7 @@ def _report(
     dataset: DatasetPublished,
     opponent: Opponent | None,
     measured: Measured,
-) -> Report:
+) -> EvaluationReport:
     evidence = Evidence(
         gain=measured.gain,
         margin=ctx.recipe.evaluation.margin,
@@ -127,7 +127,7 @@ def _report(
         parsing=_parsing(measured.completions),
     )
     decision = decide(evidence)
-    return Report(
+    return EvaluationReport(
         run_id=ctx.run_id,
         checkpoint_id=event.checkpoint_id,
         export_uri=event.uri,

@@ -9,13 +9,13 @@ from ropewalk.events.monitoring import AcknowledgeAlarm, Rebaseline
 from ropewalk.events.run import StageCompleted
 from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
-from ropewalk.monitor.adapters.embedded import Engine
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine
 from ropewalk.monitor.adapters.facade import Facade, serve
 from ropewalk.monitor.adapters.projections import LiveProjector
 from ropewalk.monitor.adapters.sink import Feed, Sink
 from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.domain.rows import event_rows, request_rows, signal_rows, train_step_rows
-from ropewalk.monitor.errors import UnavailableError
+from ropewalk.monitor.errors import StoreUnavailableError
 from ropewalk.monitor.handlers import acknowledge, price_stage, rebaseline
 from ropewalk.monitor.settings import MonitorSettings, Settings
 from ropewalk.runtime.service import Service
@@ -101,7 +101,7 @@ def _facade(settings: Settings) -> Facade:
     if not found:
         logger.warning("nobody may use the ClickHouse interface: set ROPEWALK_MONITOR_TOKEN")
     memory_mb = settings.monitor.max_memory_mb
-    engine = Engine(engine_address(settings.data_dir, memory_mb), settings.monitor.query_seconds, memory_mb)
+    engine = EmbeddedEngine(engine_address(settings.data_dir, memory_mb), settings.monitor.query_seconds, memory_mb)
     return Facade(engine, found)
 
 
@@ -111,6 +111,6 @@ async def _opened_store(settings: Settings) -> ClickHouse:
     while True:
         try:
             return await open_server(settings.monitor.clickhouse_url)
-        except UnavailableError as error:
+        except StoreUnavailableError as error:
             logger.warning("waiting for the ClickHouse server: %s", error)
             await asyncio.sleep(2.0)

@@ -1,8 +1,8 @@
 """How the column store and its door can fail.
 
 AnalyticsError
-├── UnavailableError   the store did not answer: the same insert may be repeated with its token
-├── RefusedError       the store read the statement or the rows and will refuse them again
+├── StoreUnavailableError   the store did not answer: the same insert may be repeated with its token
+├── StoreRefusedError       the store read the statement or the rows and will refuse them again
 ├── EngineError        what the embedded engine says of a statement
 ├── RowError           a row that cannot be stored
 ├── ForbiddenError     a statement or a setting that a reader may not use
@@ -18,9 +18,9 @@ class AnalyticsError(RopewalkError):
     """The family of errors of the store."""
 
 
-class UnavailableError(AnalyticsError):
+class StoreUnavailableError(AnalyticsError):
     """The store did not answer, so the outcome is unknown."""
 
 
-class RefusedError(AnalyticsError):
+class StoreRefusedError(AnalyticsError):
     """The store refused; the text is its own."""

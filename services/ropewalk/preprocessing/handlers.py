@@ -4,7 +4,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.preprocessing.adapters.child import preprocess
-from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
+from ropewalk.preprocessing.adapters.job import DriverResult, PreprocessJob
 from ropewalk.preprocessing.ports import Log
 from ropewalk.preprocessing.settings import Settings
 from ropewalk.stages.context import StageContext
@@ -27,7 +27,7 @@ async def preprocess_corpus(ctx: StageContext, corpus: CorpusIngested, *, settin
         num_workers=settings.preprocessing_workers,
         held_out_before=await held_out_before(ctx.bus, ctx.recipe.model, corpus.run_id),
     )
-    finished: Finished = await ctx.in_child(preprocess, job, on_message=emit)
+    finished: DriverResult = await ctx.in_child(preprocess, job, on_message=emit)
     ctx.add_cpu_seconds(finished.worker_cpu_seconds)
     return (finished.dataset,)
 

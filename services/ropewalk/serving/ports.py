@@ -10,7 +10,7 @@ from ropewalk.serving.domain.generation import Generation, Piece
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ModelToLoad:
     """A model version to load. `target` is its name in the backend, `weights` a Hugging Face folder."""
 
     target: str
@@ -28,7 +28,7 @@ class Inference(Protocol):
         """
         ...
 
-    async def load(self, entry: Entry) -> None:
+    async def load(self, entry: ModelToLoad) -> None:
         """Make a model version answer. Raises LoadFailedError."""
         ...
 

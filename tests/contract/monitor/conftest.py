@@ -13,7 +13,7 @@ import pytest
 
 from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded
-from ropewalk.monitor.adapters.embedded import Engine
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine
 from ropewalk.monitor.adapters.facade import Facade, serve
 
 MEMORY_MB = 1024
@@ -48,7 +48,7 @@ def interface(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> Ite
     """One engine per module: chDB allows one folder per process at a time."""
     folder = tmp_path_factory.mktemp("engine")
     found = Interface(unused_port, folder)
-    engine = Engine(engine_address(folder, MEMORY_MB), query_seconds=5)
+    engine = EmbeddedEngine(engine_address(folder, MEMORY_MB), query_seconds=5)
     accounts = (
         Account(user=found.reader[0], password=found.reader[1]),
         Account(user=found.operator[0], password=found.operator[1], operator=True),

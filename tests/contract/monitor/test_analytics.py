@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ropewalk.monitor.adapters.clickhouse import open_embedded, open_server
-from ropewalk.monitor.errors import RefusedError, UnavailableError
+from ropewalk.monitor.errors import StoreRefusedError, StoreUnavailableError
 
 
 @pytest.fixture(params=["embedded", "server"])
@@ -63,13 +63,13 @@ async def test_parameters_are_bound_and_not_pasted(store):
 
 
 async def test_a_row_that_cannot_be_read_is_refused_and_the_whole_block_with_it(store):
-    with pytest.raises(RefusedError):
+    with pytest.raises(StoreRefusedError):
         await store.insert("train_step", [a_step(1), a_step(2, time="yesterday")])
     assert await steps(store) == []
 
 
 async def test_a_statement_that_is_wrong_is_refused(store):
-    with pytest.raises(RefusedError, match="nowhere"):
+    with pytest.raises(StoreRefusedError, match="nowhere"):
         await store.query("SELECT * FROM ropewalk.nowhere")
 
 
@@ -80,5 +80,5 @@ async def test_the_schema_may_be_applied_again(store):
 
 
 async def test_a_server_that_is_not_there_is_unavailable(unused_port):
-    with pytest.raises(UnavailableError):
+    with pytest.raises(StoreUnavailableError):
         await open_server(f"http://ropewalk:x@127.0.0.1:{unused_port + 1 if unused_port < 65_000 else 1}")

@@ -8,7 +8,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from ropewalk.client.queries import named_queries
-from ropewalk.monitor.adapters.embedded import Engine
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine
 from ropewalk.monitor.adapters.facade import Facade, PortTakenError, serve
 
 
@@ -261,4 +261,4 @@ def test_each_query_that_ships_runs_on_the_monitors_tables(interface):
 
 async def test_a_port_that_is_taken_is_said_in_one_sentence(interface):
     with pytest.raises(PortTakenError, match="ROPEWALK_MONITOR_PORT"):
-        await serve(Facade(Engine("unused", 1), ()), "127.0.0.1", interface.port)
+        await serve(Facade(EmbeddedEngine("unused", 1), ()), "127.0.0.1", interface.port)

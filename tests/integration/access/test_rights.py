@@ -101,7 +101,7 @@ async def test_a_service_can_publish_what_it_emits_hold_its_leases_and_fetch_its
         await client.publish(fetch, b'{"batch": 1, "no_wait": true}', reply=inbox.subject)
         await inbox.next_msg(timeout=10)
         await inbox.unsubscribe()
-    assert client.refusals.reason() == ""
+    assert client.denied.reason() == ""
 
 
 async def test_a_service_answers_who_asks_it_and_nobody_else(as_user) -> None:
@@ -152,7 +152,7 @@ async def test_a_bus_says_at_once_what_it_may_not_publish(guarded) -> None:
         with pytest.raises(BusError, match=sentence):
             await bus.publish(RunAccepted(run_id="r", recipe={}, recipe_sha256="0"))
         assert time.monotonic() - began < AT_ONCE_S
-        assert "evt.run.accepted.v1.r" in bus.connection.refusals.reason()
+        assert "evt.run.accepted.v1.r" in bus.connection.denied.reason()
     finally:
         await bus.close()
 

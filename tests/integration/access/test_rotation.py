@@ -74,7 +74,7 @@ async def test_rights_that_a_reload_gives_are_used_without_a_new_process(guarded
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     assert client.stats["reconnects"] == 0
-    assert client.refusals.reason() == ""
+    assert client.denied.reason() == ""
 
 
 async def test_a_server_that_knows_us_at_the_second_try_is_no_stranger(guarded, tmp_path) -> None:

@@ -20,7 +20,7 @@ from ropewalk.drills.scene import DrillOptions
 from ropewalk.events.access import MAINTAINER, SUPERVISOR
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.run import RunAccepted, StageStarted
-from ropewalk.local.commands import Plan, broker
+from ropewalk.local.commands import StackPlan, broker
 from ropewalk.local.env import bus_settings
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import held
@@ -40,7 +40,7 @@ DEADLINE_S = 60.0
 class SmallStack:
     """Supervises a broker and the service as the supervisor does, and says so in the state folder."""
 
-    def __init__(self, plan: Plan, consumers: Sequence[ConsumerSpec]) -> None:
+    def __init__(self, plan: StackPlan, consumers: Sequence[ConsumerSpec]) -> None:
         self.layout: Layout = plan.layout
         self._plan = plan
         self._consumers = consumers

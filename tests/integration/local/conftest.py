@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.local.commands import Plan, broker
+from ropewalk.local.commands import StackPlan, broker
 from ropewalk.local.layout import layout_of
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
@@ -17,7 +17,7 @@ from ropewalk.local.supervisor import prepare
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackPlan:
     """A prepared stack on free ports."""
     monkeypatch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1), PortClaims()))
     layout = layout_of(tmp_path / "state")
@@ -29,13 +29,13 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 @pytest.fixture
-def settings(plan: Plan) -> NatsSettings:
+def settings(plan: StackPlan) -> NatsSettings:
     """A user of that stack who may do everything."""
     return NatsSettings(url=endpoints_of(plan.ports).nats, user="test", password="test-password")
 
 
 @pytest.fixture
-def operator_url(plan: Plan) -> str:
+def operator_url(plan: StackPlan) -> str:
     """The address that `ropewalk status` looks at."""
     credentials = plan.credentials
     return endpoints_of(plan.ports).nats.replace("nats://", f"nats://operator:{credentials.nats_password}@")
@@ -54,7 +54,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-async def running(plan: Plan) -> AsyncIterator[SupervisedProcess]:
+async def running(plan: StackPlan) -> AsyncIterator[SupervisedProcess]:
     process = SupervisedProcess(broker(plan), plan.layout, lambda: None)
     process.start()
     await process.wait_ready(20)

@@ -8,7 +8,7 @@ from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.monitor.adapters.sink import Sink
 from ropewalk.monitor.app import EVENTS, REQUESTS
-from ropewalk.monitor.errors import RefusedError, UnavailableError
+from ropewalk.monitor.errors import StoreRefusedError, StoreUnavailableError
 
 
 class KilledError(Exception):
@@ -117,7 +117,7 @@ class PickyStore:
 
     async def insert(self, table, rows, *, token=""):
         if any(row.get("request_id") in self._refused for row in rows):
-            raise RefusedError("Code: 27. Cannot parse input")
+            raise StoreRefusedError("Code: 27. Cannot parse input")
         await self._store.insert(table, rows, token=token)
 
     async def query(self, statement, parameters=None):
@@ -142,7 +142,7 @@ class FlakyStore:
         await self._store.insert(table, rows, token=token)
         if self._times > 0:
             self._times -= 1
-            raise UnavailableError("timed out")
+            raise StoreUnavailableError("timed out")
 
     async def query(self, statement, parameters=None):
         return await self._store.query(statement, parameters)
@@ -160,7 +160,7 @@ async def test_a_missing_table_is_not_taken_for_a_bad_message(store, make):
     sink = Sink(store, REQUESTS)
     await sink.take(items[:1])
     await store.command("RENAME TABLE ropewalk.request TO ropewalk.away")
-    with pytest.raises(UnavailableError):
+    with pytest.raises(StoreUnavailableError):
         await sink._store_messages(items[1:])
     await store.command("RENAME TABLE ropewalk.away TO ropewalk.request")
     await sink.take(items[1:])

@@ -7,7 +7,7 @@ from ropewalk.monitor.adapters.sink import Sink
 from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.app import REQUESTS
 from ropewalk.monitor.domain.watch import Watch, WatchPolicy
-from ropewalk.monitor.errors import UnavailableError
+from ropewalk.monitor.errors import StoreUnavailableError
 
 POLICY = WatchPolicy()
 
@@ -149,7 +149,7 @@ async def test_a_store_that_fails_while_a_snapshot_is_written_counts_no_request_
         async def insert(self, table, rows, *, token=""):
             if table == "watch_state" and self.failures:
                 self.failures -= 1
-                raise UnavailableError("busy")
+                raise StoreUnavailableError("busy")
             await store.insert(table, rows, token=token)
 
         def __getattr__(self, name):

@@ -28,7 +28,7 @@ from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.domain.keys import KeyRing
 from ropewalk.serving.errors import ServingError
-from ropewalk.serving.ports import Entry
+from ropewalk.serving.ports import ModelToLoad
 from ropewalk.serving.settings import Settings
 
 KEY = {"authorization": "Bearer rw-demo"}
@@ -59,7 +59,7 @@ async def doors(triton: TritonServer, settings: Settings, export: Path) -> Async
     ]
     async with http_door, TritonInference(settings, _nobody) as inference:
         if TARGET not in await inference.loaded():
-            await inference.load(Entry(target=TARGET, weights=export, lineage={}))
+            await inference.load(ModelToLoad(target=TARGET, weights=export, lineage={}))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.triton.http}", timeout=20) as client:
             yield Doors(address, client)
     for task in serving:

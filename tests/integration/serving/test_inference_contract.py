@@ -15,7 +15,7 @@ from ropewalk.serving.errors import (
     ModelNotLoadedError,
     RequestRefusedError,
 )
-from ropewalk.serving.ports import Entry, Inference
+from ropewalk.serving.ports import Inference, ModelToLoad
 
 TARGET = "demo-v1"
 
@@ -26,7 +26,7 @@ async def _nobody(target: str, cause: str, seconds: float) -> None:
 
 @pytest.fixture(params=["memory", "triton"])
 async def inference(request: pytest.FixtureRequest, export: Path) -> AsyncIterator[Inference]:
-    entry = Entry(target=TARGET, weights=export, lineage={"run_id": "r1"})
+    entry = ModelToLoad(target=TARGET, weights=export, lineage={"run_id": "r1"})
     if request.param == "memory":
         memory = MemoryInference()
         await memory.load(entry)
@@ -123,7 +123,7 @@ async def test_a_prompt_longer_than_the_context_is_refused_with_sizes(inference:
 
 async def test_what_cannot_be_loaded_is_refused_and_the_rest_serves_on(inference: Inference, tmp_path: Path) -> None:
     with pytest.raises(LoadFailedError):
-        await inference.load(Entry(target="broken-v1", weights=tmp_path, lineage={}))
+        await inference.load(ModelToLoad(target="broken-v1", weights=tmp_path, lineage={}))
     assert await complete(inference, greedy("x"))
     assert "broken-v1" not in await inference.loaded()
 
@@ -131,7 +131,7 @@ async def test_what_cannot_be_loaded_is_refused_and_the_rest_serves_on(inference
 async def test_a_cancelled_completion_leaves_nothing_behind_and_the_model_can_go(
     inference: Inference, export: Path
 ) -> None:
-    await inference.load(Entry(target="second-v1", weights=export, lineage={}))
+    await inference.load(ModelToLoad(target="second-v1", weights=export, lineage={}))
     for index in range(6):
         pieces = inference.generate("second-v1", greedy("a", 100))
         await anext(pieces)

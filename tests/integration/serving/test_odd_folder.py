@@ -7,7 +7,7 @@ from pathlib import Path
 from ropewalk.serving.adapters.triton_client import TritonInference
 from ropewalk.serving.adapters.triton_server import running
 from ropewalk.serving.domain.generation import Generation
-from ropewalk.serving.ports import Entry
+from ropewalk.serving.ports import ModelToLoad
 from ropewalk.serving.settings import Settings
 
 
@@ -22,7 +22,7 @@ async def test_a_model_answers_from_a_state_folder_with_odd_letters(tmp_path: Pa
     settings = Settings(state_dir=state)
     with running(settings, tmp_path / "triton.log"):
         async with TritonInference(settings, _nobody) as inference:
-            await inference.load(Entry(target="odd-v1", weights=weights, lineage={}))
+            await inference.load(ModelToLoad(target="odd-v1", weights=weights, lineage={}))
             asked = Generation(prompt="def", max_tokens=4, ignore_eos=True)
             async with aclosing(inference.generate("odd-v1", asked)) as pieces:
                 assert sum([piece.num_output_tokens async for piece in pieces]) == 4

@@ -18,7 +18,7 @@ from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.adapters.triton_stream import CompletionStream
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.errors import BackendError, BackendGoneError, LoadFailedError, RequestRefusedError
-from ropewalk.serving.ports import Entry
+from ropewalk.serving.ports import ModelToLoad
 from ropewalk.serving.settings import Settings
 
 TARGET = "shared-v1"
@@ -38,7 +38,7 @@ async def inference(
 
     async with TritonInference(settings, on_repaired) as inference:
         if TARGET not in await inference.loaded():
-            await inference.load(Entry(target=TARGET, weights=export, lineage={}))
+            await inference.load(ModelToLoad(target=TARGET, weights=export, lineage={}))
         yield inference
 
 
@@ -154,7 +154,7 @@ def kill_stub(triton: TritonServer, target: str, number: signal.Signals = signal
 async def test_all_streams_hear_at_once_that_the_stub_was_killed_and_one_repair_follows(
     inference: TritonInference, triton: TritonServer, settings: Settings, export: Path, repaired: "asyncio.Queue[str]"
 ) -> None:
-    await inference.load(Entry(target="victim-v1", weights=export, lineage={}))
+    await inference.load(ModelToLoad(target="victim-v1", weights=export, lineage={}))
     kill_stub(triton, "victim-v1", signal.SIGSTOP)  # so that all are open when it dies
     streams = [asyncio.create_task(completed(inference, asked(), "victim-v1")) for _ in range(24)]
     await asyncio.sleep(0.1)
@@ -211,7 +211,7 @@ async def test_a_load_has_no_deadline_and_a_restarted_service_waits_for_the_one_
             while not counter.exists():
                 await asyncio.sleep(0.02)
         assert "slow-v1" not in await second.loaded()  # asked and answered meanwhile
-        await second.load(Entry(target="slow-v1", weights=Path("/w"), lineage={}))
+        await second.load(ModelToLoad(target="slow-v1", weights=Path("/w"), lineage={}))
         await loading
         assert "slow-v1" in await second.loaded()
         await second.unload("slow-v1")
@@ -221,13 +221,13 @@ async def test_a_load_has_no_deadline_and_a_restarted_service_waits_for_the_one_
 async def test_a_load_that_fails_says_why(inference: TritonInference, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
     with pytest.raises(LoadFailedError, match="model_type is 'mamba'"):
-        await inference.load(Entry(target="mamba-v1", weights=tmp_path, lineage={}))
+        await inference.load(ModelToLoad(target="mamba-v1", weights=tmp_path, lineage={}))
 
 
 async def test_a_stub_that_hangs_is_found_out_and_repaired(
     inference: TritonInference, triton: TritonServer, export: Path, repaired: "asyncio.Queue[str]"
 ) -> None:
-    await inference.load(Entry(target="hung-v1", weights=export, lineage={}))
+    await inference.load(ModelToLoad(target="hung-v1", weights=export, lineage={}))
     kill_stub(triton, "hung-v1", signal.SIGSTOP)
     with pytest.raises(BackendError, match="Stub process"):
         await completed(inference, asked(), "hung-v1")
@@ -245,7 +245,7 @@ async def test_a_stub_that_is_killed_while_nobody_uses_it_is_repaired_before_it_
     repaired: "asyncio.Queue[str]",
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await inference.load(Entry(target="idle-v1", weights=export, lineage={}))
+    await inference.load(ModelToLoad(target="idle-v1", weights=export, lineage={}))
     kill_stub(triton, "idle-v1")
     monkeypatch.setattr("ropewalk.serving.adapters.triton_pulse._IDLE_S", 0.0)
     async with asyncio.timeout(30):

@@ -1,7 +1,7 @@
 """A conversation on the command line."""
 
 from ropewalk.cli.commands.complete import converse
-from ropewalk.client.errors import RefusedError
+from ropewalk.client.errors import EndpointRefusedError
 
 
 def typed(*lines: str):  # type: ignore[no-untyped-def]
@@ -24,7 +24,7 @@ def test_every_turn_is_asked_with_all_that_was_said_before() -> None:
 def test_a_refused_turn_is_said_and_taken_back(capsys) -> None:  # type: ignore[no-untyped-def]
     def answer(messages: list[dict[str, str]]) -> str:
         if messages[-1]["content"] == "too long":
-            raise RefusedError("the prompt has 900 tokens, the context 256")
+            raise EndpointRefusedError("the prompt has 900 tokens, the context 256")
         return "yes"
 
     messages = converse(typed("one", "too long", "two"), [], answer)

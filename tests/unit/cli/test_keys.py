@@ -10,7 +10,7 @@ from ropewalk.cli import tree
 from ropewalk.cli.app import app
 from ropewalk.cli.commands.keys import NoKeysError, UnknownUserError
 from ropewalk.events.access import USERS
-from ropewalk.local.keys import KeyFileError, ensure_keys
+from ropewalk.local.keys import SeedFileError, ensure_keys
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_seed_is_exported_for_its_owner_only_and_never_over_a_file(run_cli, st
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert exported["environment"] == {"ROPEWALK_NATS_USER": "operator", "ROPEWALK_NATS_NKEY_FILE": str(file)}
-    with pytest.raises(KeyFileError, match="no seed is written over"):
+    with pytest.raises(SeedFileError, match="no seed is written over"):
         run_cli("keys", "export", file, "--state-dir", state_dir)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ropewalk.bus.wire import Address
-from ropewalk.cli.quick import Listing, find_address, parse
+from ropewalk.cli.quick import QuickListing, find_address, parse
 from ropewalk.cli.screens.run_list import print_runs
 
 RUN = {
@@ -26,10 +26,10 @@ RUN = {
 @pytest.mark.parametrize(
     ("line", "listing"),
     [
-        ("runs", Listing()),
-        ("runs --json", Listing(as_json=True)),
-        ("runs --limit 5 --status=failed", Listing(limit=5, status="failed")),
-        ("runs --state-dir /tmp/x --limit=7", Listing(limit=7, state_dir=Path("/tmp/x"))),
+        ("runs", QuickListing()),
+        ("runs --json", QuickListing(as_json=True)),
+        ("runs --limit 5 --status=failed", QuickListing(limit=5, status="failed")),
+        ("runs --state-dir /tmp/x --limit=7", QuickListing(limit=7, state_dir=Path("/tmp/x"))),
     ],
 )
 def test_plain_lists_are_taken_on(line, listing):

@@ -3,7 +3,7 @@
 import pytest
 
 from ropewalk.client.endpoints import query, stream_chat, stream_completion
-from ropewalk.client.errors import RefusedError, UnreachableError
+from ropewalk.client.errors import EndpointRefusedError, UnreachableError
 from ropewalk.client.settings import ClientSettings
 
 META = [{"name": "n", "type": "UInt8"}, {"name": "s", "type": "String"}]
@@ -30,7 +30,7 @@ async def test_query_gives_columns_and_rows_and_sends_user_and_password(endpoint
 async def test_refused_query_shows_the_servers_words(endpoint):
     endpoint.answers(b"Code: 60. DB::Exception: Unknown table 'nope'", status=404)
 
-    with pytest.raises(RefusedError, match="Unknown table 'nope'"):
+    with pytest.raises(EndpointRefusedError, match="Unknown table 'nope'"):
         await query(settings_for(endpoint), "SELECT * FROM nope")
 
 
@@ -49,14 +49,14 @@ async def test_completion_arrives_piece_by_piece(endpoint):
 async def test_refused_completion_shows_the_endpoints_message(endpoint):
     endpoint.answers({"error": {"message": "the prompt has 900 tokens, the context 256"}}, status=400)
 
-    with pytest.raises(RefusedError, match="900 tokens"):
+    with pytest.raises(EndpointRefusedError, match="900 tokens"):
         _ = [piece async for piece in stream_completion(settings_for(endpoint), {"prompt": "x"})]
 
 
 async def test_error_in_the_middle_of_a_stream_is_no_silent_end(endpoint):
     endpoint.answers(b'data: {"choices": [{"text": "a"}]}\n\ndata: {"error": {"message": "the model died"}}\n\n')
 
-    with pytest.raises(RefusedError, match="the model died"):
+    with pytest.raises(EndpointRefusedError, match="the model died"):
         _ = [piece async for piece in stream_completion(settings_for(endpoint), {"prompt": "x"})]
 
 

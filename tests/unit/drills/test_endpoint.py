@@ -2,12 +2,12 @@
 
 from collections import Counter
 
-from ropewalk.drills.endpoint import Answer, judge, judge_log
+from ropewalk.drills.endpoint import RequestOutcome, judge, judge_log
 
 
-def answers(*errors: str) -> list[Answer]:
+def answers(*errors: str) -> list[RequestOutcome]:
     return [
-        Answer(request_id=f"cmpl-{number}", began_s=float(number), took_s=0.5, error=error)
+        RequestOutcome(request_id=f"cmpl-{number}", began_s=float(number), took_s=0.5, error=error)
         for number, error in enumerate(errors)
     ]
 

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from ropewalk.local.credentials import ensure_credentials, read_credentials
-from ropewalk.local.keys import KeyFileError, ensure_keys, replace_key
+from ropewalk.local.keys import SeedFileError, ensure_keys, replace_key
 from ropewalk.local.layout import layout_of
 from ropewalk.local.logfiles import MAX_LOG_BYTES, new_text, open_log, tail_lines
 from ropewalk.local.nats_config import BusAccounts, BusServer, PlainServerError, ServerCertificate, nats_config
@@ -141,7 +141,7 @@ def test_a_replaced_key_changes_that_user_only(tmp_path):
 def test_a_file_that_is_no_seed_is_named(tmp_path, content):
     (tmp_path / "trainer.seed").write_text(content)
 
-    with pytest.raises(KeyFileError, match=r"trainer\.seed holds no seed"):
+    with pytest.raises(SeedFileError, match=r"trainer\.seed holds no seed"):
         ensure_keys(tmp_path, ("trainer",))
 
 

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
-from ropewalk.model.engine import Engine, EngineStoppedError, RequestError, Update
+from ropewalk.model.engine import Engine, EngineRequestError, EngineStoppedError, Update
 from ropewalk.model.engine_forward import SlotDecoder
 from ropewalk.model.engine_sampling import Sampling, choose
 from ropewalk.model.engine_text import TextStream
@@ -234,7 +234,7 @@ def test_an_empty_prompt_begins_a_document(engine: Engine) -> None:
 
 
 def test_a_prompt_longer_than_the_context_is_refused_with_both_sizes(engine: Engine) -> None:
-    with pytest.raises(RequestError, match=r"prompt has 128 tokens.*context is 128 tokens"):
+    with pytest.raises(EngineRequestError, match=r"prompt has 128 tokens.*context is 128 tokens"):
         complete(engine, [1] * 128)
 
 
@@ -255,7 +255,7 @@ def test_an_empty_prompt_is_the_token_that_stands_before_a_document(
 
 @pytest.mark.parametrize(("field", "value"), [("max_tokens", 0), ("temperature", -1.0), ("top_p", 0.0), ("top_k", -2)])
 def test_an_impossible_wish_is_refused_by_name_and_value(engine: Engine, field: str, value: float) -> None:
-    with pytest.raises(RequestError, match=rf"{field} is {value}"):
+    with pytest.raises(EngineRequestError, match=rf"{field} is {value}"):
         complete(engine, [1], **{field: value})
 
 
@@ -319,12 +319,12 @@ def test_a_temperature_near_zero_and_a_top_p_near_zero_are_greedy(engine: Engine
     ],
 )
 def test_more_or_longer_stop_strings_than_are_looked_for_are_refused(engine: Engine, stop: tuple, named: str) -> None:
-    with pytest.raises(RequestError, match=named):
+    with pytest.raises(EngineRequestError, match=named):
         engine.submit([5], Sampling(stop=stop), lambda update: None)
 
 
 def test_a_text_no_tokenizer_could_fit_is_refused_by_its_length_alone(engine: Engine) -> None:
-    with pytest.raises(RequestError, match=r"has 10000000 characters, but this model's context is 128 tokens"):
+    with pytest.raises(EngineRequestError, match=r"has 10000000 characters, but this model's context is 128 tokens"):
         engine.encode("x" * 10_000_000)
 
 

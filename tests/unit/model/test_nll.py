@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ropewalk.model.nll import Document, bits_per_byte, score_documents
+from ropewalk.model.nll import ScoredTokens, bits_per_byte, score_documents
 
 
 def plain_nats(model, tokens):
@@ -19,7 +19,7 @@ def plain_nats(model, tokens):
 def test_documents_that_fit_score_as_in_one_plain_pass(lively_model):
     documents = [[5, 9, 9, 4], [1], list(range(20, 36)), [7, 7]]
     scores = score_documents(
-        lively_model, [Document(tokens=d, num_bytes=len(d)) for d in documents], context_length=16, start_id=0
+        lively_model, [ScoredTokens(tokens=d, num_bytes=len(d)) for d in documents], context_length=16, start_id=0
     )
     assert [score.nats for score in scores] == pytest.approx([plain_nats(lively_model, d) for d in documents], rel=1e-4)
 
@@ -28,7 +28,7 @@ def test_documents_that_fit_score_as_in_one_plain_pass(lively_model):
 @given(lengths=st.lists(st.integers(0, 70), min_size=1, max_size=5), batch_size=st.integers(1, 7))
 def test_every_token_counts_exactly_once_at_any_length(model, lengths, batch_size):
     """A fresh model gives every token about ln(97) nats, so the sum counts the tokens."""
-    documents = [Document(tokens=[3] * length, num_bytes=length) for length in lengths]
+    documents = [ScoredTokens(tokens=[3] * length, num_bytes=length) for length in lengths]
     scores = score_documents(model, documents, context_length=16, start_id=0, batch_size=batch_size)
     assert [score.num_tokens for score in scores] == lengths
     for score, length in zip(scores, lengths, strict=True):
@@ -37,7 +37,7 @@ def test_every_token_counts_exactly_once_at_any_length(model, lengths, batch_siz
 
 def test_a_token_far_into_a_document_is_predicted_from_at_least_half_a_context(lively_model):
     tokens = torch.randint(1, 97, (40,), generator=torch.Generator().manual_seed(1)).tolist()
-    (score,) = score_documents(lively_model, [Document(tokens=tokens, num_bytes=40)], context_length=16, start_id=0)
+    (score,) = score_documents(lively_model, [ScoredTokens(tokens=tokens, num_bytes=40)], context_length=16, start_id=0)
     with_start = [0, *tokens]
     expected = plain_nats(lively_model, tokens[:16])
     for first in (16, 24, 32):  # eight new tokens per window of sixteen
@@ -52,7 +52,7 @@ def test_a_token_far_into_a_document_is_predicted_from_at_least_half_a_context(l
 def test_only_counted_tokens_score(lively_model):
     tokens, counted = [5, 9, 9, 4], [False, True, False, True]
     (some,) = score_documents(
-        lively_model, [Document(tokens=tokens, num_bytes=4, counted=counted)], context_length=16, start_id=0
+        lively_model, [ScoredTokens(tokens=tokens, num_bytes=4, counted=counted)], context_length=16, start_id=0
     )
     logits = lively_model(input_ids=torch.tensor([[0, *tokens[:-1]]])).logits[0]
     losses = torch.nn.functional.cross_entropy(logits, torch.tensor(tokens), reduction="none")
@@ -63,7 +63,7 @@ def test_only_counted_tokens_score(lively_model):
 def test_bits_per_byte_weighs_documents_by_their_bytes(model):
     scores = score_documents(
         model,
-        [Document(tokens=[1, 2], num_bytes=8), Document(tokens=[1] * 10, num_bytes=8)],
+        [ScoredTokens(tokens=[1, 2], num_bytes=8), ScoredTokens(tokens=[1] * 10, num_bytes=8)],
         context_length=16,
         start_id=0,
     )

@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from ropewalk.monitor.adapters.embedded import Engine
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine
 from ropewalk.monitor.adapters.facade import Facade
 from ropewalk.monitor.app import accounts
 from ropewalk.monitor.settings import MonitorSettings, Settings
@@ -9,7 +9,7 @@ from ropewalk.monitor.settings import MonitorSettings, Settings
 
 async def login(settings, **options):
     """The status of a request that needs a login and no engine."""
-    app = Facade(Engine("unused", 1), accounts(settings)).app()
+    app = Facade(EmbeddedEngine("unused", 1), accounts(settings)).app()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:8123") as client:
         return (await client.get("/", **options)).status_code
 

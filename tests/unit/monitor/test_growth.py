@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ropewalk.events.streams import STREAMS, stream_of
-from ropewalk.monitor.domain.signals import Sample
+from ropewalk.monitor.domain.signals import MeasuredRequest
 from ropewalk.monitor.domain.watch import Watch, WatchPolicy
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -18,8 +18,8 @@ def a_day_of(requests, count, change=lambda number, sample: {}):
     for number in range(count):
         like = requests[number * 7919 % len(requests)]
         time = (START + timedelta(seconds=number / PER_S)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fields = {name: getattr(like, name) for name in Sample.__slots__}
-        yield Sample(**fields | {"time": time, "request_id": str(number)} | change(number, like))
+        fields = {name: getattr(like, name) for name in MeasuredRequest.__slots__}
+        yield MeasuredRequest(**fields | {"time": time, "request_id": str(number)} | change(number, like))
 
 
 def flapping(number, like):

@@ -10,7 +10,7 @@ from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, write_doc
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
-from ropewalk.preprocessing.adapters.tasks import Encoded, left_out
+from ropewalk.preprocessing.adapters.tasks import EncodedSegment, left_out
 from ropewalk.preprocessing.adapters.tokenizer import CHAT_TEMPLATE, TokenizerFacts, adopt_tokenizer, train_tokenizer
 from ropewalk.stages.errors import StageError
 
@@ -151,6 +151,8 @@ def test_a_segment_whose_conversations_are_all_refused_says_how_many_and_why(bas
     result = json.loads((folder / RESULT).read_text())
     assert result["num_tokens"] == 0
     assert "nope" in result["refusal"]
-    encoded = Encoded(uri="", num_tokens=0, refused=tuple(map(tuple, result["refused"])), refusal=result["refusal"])
+    encoded = EncodedSegment(
+        uri="", num_tokens=0, refused=tuple(map(tuple, result["refused"])), refusal=result["refusal"]
+    )
     assert left_out([encoded]) == f"3 template_refused ({result['refusal']})"
     assert left_out([]) == ""

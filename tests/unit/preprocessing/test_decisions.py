@@ -14,7 +14,7 @@ from ropewalk.preprocessing.domain.dedup import exact_repeats, near_repeats
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.quality import fault, score
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
-from ropewalk.preprocessing.domain.states import HELD_OUT, Entry, count_states, first_states
+from ropewalk.preprocessing.domain.states import HELD_OUT, DocumentFacts, count_states, first_states
 from ropewalk.preprocessing.domain.words import hash_words
 
 PROSE = "It was a bright cold day in April, and the clocks were striking thirteen. " * 3
@@ -161,8 +161,8 @@ def test_a_small_corpus_is_the_tokenizers_sample_as_a_whole() -> None:
 
 
 def test_every_document_ends_in_one_state_and_precedence_is_by_segment_and_id() -> None:
-    def entry(segment: int, place: int, doc_id: str, text: str) -> Entry:
-        return Entry(
+    def entry(segment: int, place: int, doc_id: str, text: str) -> DocumentFacts:
+        return DocumentFacts(
             segment=segment,
             place=place,
             doc_id=doc_id,

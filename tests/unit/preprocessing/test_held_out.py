@@ -14,7 +14,7 @@ from ropewalk.events.run import RunAccepted
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
 from ropewalk.preprocessing.adapters.sketching import content_of, sketch
 from ropewalk.preprocessing.domain.held_out import Registry, choose_held_out
-from ropewalk.preprocessing.domain.states import HELD_OUT, Entry, first_states
+from ropewalk.preprocessing.domain.states import HELD_OUT, DocumentFacts, first_states
 from ropewalk.preprocessing.handlers import held_out_before
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.local import LocalObjects
@@ -27,8 +27,8 @@ def a_text(seed: int) -> str:
     return " ".join(f"w{chooser.randrange(5000)}" for _ in range(200))
 
 
-def an_entry(number: int, split_key: str = "") -> Entry:
-    return Entry(
+def an_entry(number: int, split_key: str = "") -> DocumentFacts:
+    return DocumentFacts(
         segment=0,
         place=number,
         doc_id=f"{number:04}",
@@ -41,7 +41,7 @@ def an_entry(number: int, split_key: str = "") -> Entry:
     )
 
 
-def held_out(entries: list[Entry], fraction: float = 0.05, registry: Registry | None = None) -> set[str]:
+def held_out(entries: list[DocumentFacts], fraction: float = 0.05, registry: Registry | None = None) -> set[str]:
     """The contents that are held out; every entry has a text of its own."""
     signatures = sketch(a_text(int(entry.content.split()[1])) for entry in entries).signatures
     states = first_states(entries, signatures, "code", fraction, registry or Registry())

@@ -26,7 +26,7 @@ from ropewalk.events.training import (
     TrialCompleted,
 )
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.report.collect import Evidence
+from ropewalk.report.collect import CardEvidence
 
 RUN = "python-stdlib-261123-101500-1a2b"
 BEGAN = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
@@ -90,7 +90,7 @@ def demo_timeline(at: Callable[[float, Message], Stored[Message]]) -> list[Store
 
 
 @pytest.fixture
-def demo_evidence(demo_timeline: list[Stored[Message]]) -> Evidence:
+def demo_evidence(demo_timeline: list[Stored[Message]]) -> CardEvidence:
     """The timeline with step metrics (the second attempt repeats steps 351 to 364) and request logs."""
     verdict = LedgerVerdict(
         ok=True,
@@ -106,7 +106,7 @@ def demo_evidence(demo_timeline: list[Stored[Message]]) -> Evidence:
     )
     steps = [*_steps(range(365), 1), *_steps(range(351, 810), 2)]
     url = "http://127.0.0.1:8080/v1"
-    return Evidence(timeline=demo_timeline, steps=steps, requests=_requests(), ledger=verdict, openai_url=url)
+    return CardEvidence(timeline=demo_timeline, steps=steps, requests=_requests(), ledger=verdict, openai_url=url)
 
 
 def _ingest() -> Sequence[Message]:

@@ -9,7 +9,7 @@ from ropewalk.events.monitoring import AlarmCleared
 from ropewalk.events.run import CancelRun, RunCompleted, RunFailed, StageCompleted, StageStarted, SubmitRun
 from ropewalk.events.training import TrainingInterrupted, TrainingResumed, TrialCompleted
 from ropewalk.report.card import STAGES, LossPoint
-from ropewalk.report.collect import Evidence, collect
+from ropewalk.report.collect import CardEvidence, collect
 from ropewalk.report.curve import curve_of
 from ropewalk.report.facts import key_facts
 from ropewalk.report.html import render_html
@@ -39,7 +39,7 @@ def test_stages_come_in_the_order_of_the_chain_with_time_and_recorded_cost(demo_
 def test_stage_without_a_recorded_cost_is_not_priced(demo_evidence):
     unpriced = [item for item in demo_evidence.timeline if item.message.family != "monitoring"]
 
-    card = collect(Evidence(timeline=unpriced))
+    card = collect(CardEvidence(timeline=unpriced))
 
     assert card.usd is None
 
@@ -48,7 +48,7 @@ def test_stage_completed_twice_is_noticed(demo_evidence, at):
     again = at(900.0, StageCompleted(run_id=RUN, stage="train", epoch=2, seconds=1.0))
 
     assert collect(demo_evidence).stages_once
-    assert not collect(Evidence(timeline=[*demo_evidence.timeline, again])).stages_once
+    assert not collect(CardEvidence(timeline=[*demo_evidence.timeline, again])).stages_once
 
 
 def test_documents_of_the_data_line_add_up(demo_evidence):
@@ -67,7 +67,7 @@ def test_redone_trial_counts_once_with_its_last_result(demo_evidence, at):
     params = {"lr_scale": 0.5}
     redone = TrialCompleted(run_id=RUN, trial=0, status="complete", params=params, loss=4.0, num_steps=81, seconds=1.0)
 
-    trials = collect(Evidence(timeline=[*demo_evidence.timeline, at(900.0, redone)])).trials
+    trials = collect(CardEvidence(timeline=[*demo_evidence.timeline, at(900.0, redone)])).trials
 
     assert [trial.loss for trial in trials if trial.trial == 0] == [4.0]
 
@@ -85,7 +85,7 @@ def test_two_losses_keep_their_own_recovery_times(at):
         at(3, TrainingInterrupted(run_id=RUN, epoch=1, attempt=2, cause="b", last_step=20, detail="")),
     ]
 
-    first, second = collect(Evidence(timeline=timeline)).interruptions
+    first, second = collect(CardEvidence(timeline=timeline)).interruptions
 
     assert first.seconds_lost == 3.0
     assert second.seconds_lost is None
@@ -130,7 +130,7 @@ def test_long_curve_is_thinned_to_means():
 
 
 def test_card_of_a_run_that_only_began_says_what_is_missing(demo_evidence):
-    card = collect(Evidence(timeline=demo_evidence.timeline[:2]))
+    card = collect(CardEvidence(timeline=demo_evidence.timeline[:2]))
 
     assert card.outcome == "unfinished"
     assert (card.data, card.training, card.ledger, card.gate) == (None,) * 4
@@ -148,7 +148,7 @@ def test_alarm_about_prompts_comes_before_its_effects_and_false_alarms_before_th
     timeline.insert(begin + 1, at(370, latency))
     timeline.insert(begin, at(360, alarm.model_copy(update={"signal": "error_rate"})))
 
-    assert [alarm.signal for alarm in collect(Evidence(timeline=timeline)).alarms] == ["prompt_novelty", "latency"]
+    assert [alarm.signal for alarm in collect(CardEvidence(timeline=timeline)).alarms] == ["prompt_novelty", "latency"]
 
 
 def test_the_alarm_of_a_card_says_how_many_there_were_and_whether_they_are_over(demo_evidence, at):
@@ -157,7 +157,7 @@ def test_the_alarm_of_a_card_says_how_many_there_were_and_whether_they_are_over(
 
     def row(*messages):
         timeline = [*demo_evidence.timeline, *(at(500 + place, message) for place, message in enumerate(messages))]
-        return next(row for row in key_facts(collect(Evidence(timeline=timeline))) if row[0] == "drift alarm")
+        return next(row for row in key_facts(collect(CardEvidence(timeline=timeline))) if row[0] == "drift alarm")
 
     def cleared(of):
         return AlarmCleared(run_id=of.run_id, alarm_id=of.alarm_id, model=of.model, reason="it returned")
@@ -172,9 +172,9 @@ def test_time_of_a_run_ends_with_its_ending_whatever_is_asked_under_its_id_later
     over = demo_evidence.timeline[: ended + 1]
     late = [at(900.0, SubmitRun(run_id=RUN, recipe={})), at(901.0, CancelRun(run_id=RUN))]
 
-    card = collect(Evidence(timeline=[*over, *late]))
+    card = collect(CardEvidence(timeline=[*over, *late]))
 
-    assert card.seconds == collect(Evidence(timeline=over)).seconds
+    assert card.seconds == collect(CardEvidence(timeline=over)).seconds
     assert collect(demo_evidence).seconds > card.seconds + 24  # the demo's own stages follow the ending
 
 
@@ -194,7 +194,7 @@ def test_failed_run_has_its_reason_the_time_of_the_stage_and_nothing_of_what_it_
         at(60.0, SubmitRun(run_id=RUN, recipe={})),
     ]
 
-    card = collect(Evidence(timeline=failed))
+    card = collect(CardEvidence(timeline=failed))
 
     assert [(stage.name, stage.seconds) for stage in card.stages] == [("preprocess", 7.0)]
     assert [name for name, _, _ in key_facts(card)] == ["cost"]

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ropewalk.report.axes import ticks
-from ropewalk.report.collect import Evidence, collect
+from ropewalk.report.collect import CardEvidence, collect
 from ropewalk.report.facts import comparison, key_facts
 from ropewalk.report.files import write_card
 from ropewalk.report.html import render_html
@@ -61,7 +61,7 @@ def test_html_escapes_what_the_log_says(demo_evidence, at):
         for stored in demo_evidence.timeline
     ]
 
-    assert "<script>" not in render_html(collect(Evidence(timeline=timeline)))
+    assert "<script>" not in render_html(collect(CardEvidence(timeline=timeline)))
 
 
 def test_html_marks_the_kill_in_the_loss_chart(demo_evidence):
@@ -96,7 +96,7 @@ def test_written_card_lies_in_the_archive_and_in_the_folder(demo_evidence, tmp_p
 
 
 def test_card_of_a_failed_run_can_still_be_drawn(demo_evidence, tmp_path):
-    card = collect(Evidence(timeline=demo_evidence.timeline[:3]))
+    card = collect(CardEvidence(timeline=demo_evidence.timeline[:3]))
 
     write_card(card, tmp_path / "archive", tmp_path)
 

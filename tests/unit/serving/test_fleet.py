@@ -10,7 +10,7 @@ from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.routes import Routes
 from ropewalk.serving.errors import LoadFailedError
-from ropewalk.serving.ports import Entry
+from ropewalk.serving.ports import ModelToLoad
 
 
 class SlowInference(MemoryInference):
@@ -22,7 +22,7 @@ class SlowInference(MemoryInference):
         self.loads: list[str] = []
         self._slow, self._broken_target = slow, broken
 
-    async def load(self, entry: Entry) -> None:
+    async def load(self, entry: ModelToLoad) -> None:
         self.loads.append(entry.target)
         if entry.target == self._slow:
             await self.go.wait()

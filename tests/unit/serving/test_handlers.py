@@ -30,7 +30,7 @@ from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.routes import fold
 from ropewalk.serving.errors import BackendGoneError
 from ropewalk.serving.handlers import Handlers
-from ropewalk.serving.ports import Entry
+from ropewalk.serving.ports import ModelToLoad
 from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
@@ -147,7 +147,7 @@ async def test_a_load_that_takes_long_is_no_absence_and_an_absence_is_waited_out
     monkeypatch.setattr("ropewalk.serving.handlers._AGAIN_S", 0.01)
     load, tries = served.inference.load, iter([True, True])
 
-    async def slow(entry: Entry) -> None:
+    async def slow(entry: ModelToLoad) -> None:
         await asyncio.sleep(0.1)  # longer than the patience
         if next(tries, False):
             raise BackendGoneError("restarted in the middle")

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from ropewalk.serving.adapters import triton_pulse
-from ropewalk.serving.adapters.triton_pulse import UNANSWERED, Pulse
+from ropewalk.serving.adapters.triton_pulse import UNANSWERED, ModelPulse
 
 pytestmark = pytest.mark.usefixtures("_quick")
 BUSY = '{"silent_s": 0.2, "num_waiting": 900}'
@@ -29,8 +29,8 @@ class Model:
         self.asked += 1
         return self.answer
 
-    def pulse(self, silence_s: float = 0.1) -> Pulse:
-        return Pulse(self.ask, 1, silence_s, self.ends.append)
+    def pulse(self, silence_s: float = 0.1) -> ModelPulse:
+        return ModelPulse(self.ask, 1, silence_s, self.ends.append)
 
 
 class Listener:
@@ -43,7 +43,7 @@ class Listener:
         self.causes.append(cause)
 
 
-async def until_over(pulse: Pulse) -> None:
+async def until_over(pulse: ModelPulse) -> None:
     async with asyncio.timeout(5):
         while not pulse.is_over:
             await asyncio.sleep(0.005)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from ropewalk.trainer.domain.recovery import Cause, GiveUp, Loss, Symptom, TryAgain, decide, diagnose
+from ropewalk.trainer.domain.recovery import AttemptCause, GiveUp, Loss, Symptom, TryAgain, decide, diagnose
 
 
-def a_loss(*, cause: Cause = "worker_lost", start: int = 0, done: int = 10, attempt: int = 1) -> Loss:
+def a_loss(*, cause: AttemptCause = "worker_lost", start: int = 0, done: int = 10, attempt: int = 1) -> Loss:
     return Loss(attempt=attempt, cause=cause, detail="because", start_step=start, steps_done=done)
 
 
@@ -34,7 +34,7 @@ def test_a_killed_worker_is_the_cause_and_its_peers_complaint_is_not() -> None:
         ("KeyError: 'lm_head.weight'", "error"),
     ],
 )
-def test_what_a_rank_raised_is_classified(text: str, cause: Cause) -> None:
+def test_what_a_rank_raised_is_classified(text: str, cause: AttemptCause) -> None:
     assert diagnose([raised(text)]).cause == cause
 
 

@@ -14,7 +14,7 @@ from ropewalk.cli.screens.terminal import complain, errors, print_json, say
 from ropewalk.client import ClientSettings
 from ropewalk.client.blocking import call
 from ropewalk.client.endpoints import stream_chat, stream_completion
-from ropewalk.client.errors import ClientError, RefusedError
+from ropewalk.client.errors import ClientError, EndpointRefusedError
 from ropewalk.client.models import answering, learned_to_talk, newest_promoted
 from ropewalk.events.foreign import several_lines
 
@@ -96,7 +96,7 @@ def converse(
             asked = [*messages, {"role": "user", "content": line}]
             try:
                 messages = [*asked, {"role": "assistant", "content": answer(asked)}]
-            except RefusedError as refusal:
+            except EndpointRefusedError as refusal:
                 complain(f"{refusal} (that turn is forgotten; {_ANEW} begins anew)")
     return messages
 

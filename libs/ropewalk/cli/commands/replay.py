@@ -12,7 +12,7 @@ from rich.text import Text
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of
 from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, console, done, mark, print_json, say
 from ropewalk.client.errors import ClientError
-from ropewalk.client.log import Comparison, Verdict, check_log, open_log, projections
+from ropewalk.client.log import Comparison, LogVerdict, check_log, open_log, projections
 from ropewalk.client.moments import parse_moment
 from ropewalk.events.foreign import one_line
 from ropewalk.projections.live_at import LiveName, live_at
@@ -122,7 +122,7 @@ def _written(projector: Projector, progress: Progress, until: str, into: Path) -
     return facts
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _verdict_json(verdict: LogVerdict) -> dict[str, Any]:
     return {
         "ok": verdict.ok,
         "sequence": verdict.sequence,
@@ -134,7 +134,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _print_verdict(verdict: Verdict) -> None:
+def _print_verdict(verdict: LogVerdict) -> None:
     for each in verdict.comparisons:
         console.print(mark(each.equal), f"{each.name:10}", _comparison_words(each), soft_wrap=True)
     for sentence in verdict.findings:

@@ -15,7 +15,7 @@ from ropewalk.cli.commands.stack import starting_view
 from ropewalk.cli.screens.terminal import console, say
 from ropewalk.events.foreign import one_line
 from ropewalk.local.state import StackState
-from ropewalk.report.board import Board, Row, where
+from ropewalk.report.board import Board, StageRow, where
 from ropewalk.report.facts import duration
 
 _MARKS = {"waiting": ("·", "dim"), "queued": ("◌", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
@@ -76,7 +76,7 @@ class LiveScreen:
         line.add_row(self._spinner, Text(where(board, time.time()), "dim"))
         return [line]
 
-    def _line(self, name: str, row: Row, *, is_wide: bool) -> Table:
+    def _line(self, name: str, row: StageRow, *, is_wide: bool) -> Table:
         """Mark, name, time and note. Each row is a grid of its own: no note, however long, moves another row."""
         line = Table.grid(padding=(0, 2, 0, 0), expand=True)
         for width, justify in _COLUMNS:
@@ -88,7 +88,7 @@ class LiveScreen:
         line.add_row(*(self._moving(name, row, is_wide) if row.status == "running" else _still(name, row)))
         return line
 
-    def _moving(self, name: str, row: Row, is_wide: bool) -> tuple[RenderableType, ...]:
+    def _moving(self, name: str, row: StageRow, is_wide: bool) -> tuple[RenderableType, ...]:
         seconds = max(0.0, time.time() - (row.began or self._began.get(name, time.time())))
         bar = ProgressBar(total=1.0, completed=row.share or 0.0, width=_BAR_WIDTH, pulse=row.share is None)
         share = "" if row.share is None else f"{row.share:.0%}"
@@ -102,7 +102,7 @@ class LiveScreen:
         )
 
 
-def _detail(row: Row) -> Text:
+def _detail(row: StageRow) -> Text:
     return Text(f"  {one_line(row.note)}", no_wrap=True, overflow="ellipsis")
 
 
@@ -114,7 +114,7 @@ def _silence(board: Board) -> list[Text]:
     return [Text(f"no news for {duration(quiet_s)}; `ropewalk status` says whether something is wrong", style="dim")]
 
 
-def _still(name: str, row: Row) -> tuple[RenderableType, ...]:
+def _still(name: str, row: StageRow) -> tuple[RenderableType, ...]:
     mark, colour = _MARKS[row.status]
     took = duration(row.seconds) if row.status == "done" and row.seconds else ""
     note = Text(one_line(row.note), "red" if row.status == "failed" else "dim")

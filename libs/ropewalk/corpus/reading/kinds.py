@@ -17,7 +17,7 @@ _AS_LINES = "write one object per line (`jq -c '.[]' in.json > out.jsonl`), or t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class FileKind:
     """A kind of file that is not read. `reason` is the word it is counted under."""
 
     reason: Reason
@@ -30,31 +30,35 @@ class Kind:
         return f"{self.title}: {self.remedy}"
 
 
-_CSV = Kind(reason="unsupported_csv", title="a table (CSV)", remedy=f"it has columns and is no text; {_AS_TEXT}")
-_HTML = Kind(reason="unsupported_html", title="a web page (HTML)")
-_XML = Kind(reason="unsupported_xml", title="XML")
-JSON = Kind(reason="unsupported_json", title="a JSON array or object", remedy=_AS_LINES)
-JSON_LINES = Kind(
+_CSV = FileKind(reason="unsupported_csv", title="a table (CSV)", remedy=f"it has columns and is no text; {_AS_TEXT}")
+_HTML = FileKind(reason="unsupported_html", title="a web page (HTML)")
+_XML = FileKind(reason="unsupported_xml", title="XML")
+JSON = FileKind(reason="unsupported_json", title="a JSON array or object", remedy=_AS_LINES)
+JSON_LINES = FileKind(
     reason="unsupported_json",
     title="JSON lines under another name",
     remedy="read it with `format: jsonl`, or take it as it is with `format: text`",
 )
-_JSON_VALUES = Kind(
+_JSON_VALUES = FileKind(
     reason="unsupported_json",
     title="JSON values one after the other",
     remedy="write one object per line (`jq -c . in.json > out.jsonl`, of a sequence `jq --seq -c .`), or take it as it "
     "is with `format: text`",
 )
-_SETTINGS = Kind(reason="unsupported_settings", title="settings or data (YAML or TOML)")
-_NOTEBOOK = Kind(reason="unsupported_notebook", title="a notebook (Jupyter)")
-_WARC = Kind(reason="unsupported_warc", title="a web archive (WARC or ARC)")
-_TABLE = Kind(reason="unsupported_table", title="a table or database in a binary form")
-_PAPER = Kind(reason="unsupported_document", title="a document of an office or e-book program")
-_MAIL = Kind(reason="unsupported_mail", title="a mailbox")
-_SUBTITLES = Kind(reason="unsupported_subtitles", title="subtitles")
-_GZIP = Kind(reason="unsupported_archive", title="a gzip archive", remedy="add .gz to its name, or unpack it")
-_ZSTANDARD = Kind(reason="unsupported_archive", title="a zstandard archive", remedy="add .zst to its name or unpack it")
-_ARCHIVE = Kind(reason="unsupported_archive", title="an archive", remedy="unpack it; single files may be .gz or .zst")
+_SETTINGS = FileKind(reason="unsupported_settings", title="settings or data (YAML or TOML)")
+_NOTEBOOK = FileKind(reason="unsupported_notebook", title="a notebook (Jupyter)")
+_WARC = FileKind(reason="unsupported_warc", title="a web archive (WARC or ARC)")
+_TABLE = FileKind(reason="unsupported_table", title="a table or database in a binary form")
+_PAPER = FileKind(reason="unsupported_document", title="a document of an office or e-book program")
+_MAIL = FileKind(reason="unsupported_mail", title="a mailbox")
+_SUBTITLES = FileKind(reason="unsupported_subtitles", title="subtitles")
+_GZIP = FileKind(reason="unsupported_archive", title="a gzip archive", remedy="add .gz to its name, or unpack it")
+_ZSTANDARD = FileKind(
+    reason="unsupported_archive", title="a zstandard archive", remedy="add .zst to its name or unpack it"
+)
+_ARCHIVE = FileKind(
+    reason="unsupported_archive", title="an archive", remedy="unpack it; single files may be .gz or .zst"
+)
 
 _BY_SUFFIX = {
     suffix: kind
@@ -121,17 +125,17 @@ _BY_FORM = {"value": JSON, "lines": JSON_LINES, "values": _JSON_VALUES}
 _BY_STRUCTURE = {"table": _CSV, "mail": _MAIL, "subtitles": _SUBTITLES, "html": _HTML, "xml": _XML}
 
 
-def kind_by_name(name: str) -> Kind | None:
+def kind_by_name(name: str) -> FileKind | None:
     """The kind that a file's name says, without the suffix of its compression; None: it may be text."""
     return _BY_SUFFIX.get(_suffix(name))
 
 
-def kind_by_magic(raw: bytes) -> Kind | None:
+def kind_by_magic(raw: bytes) -> FileKind | None:
     """The kind of a binary form that the first bytes of a file say."""
     return next((kind for magic, kind in _BY_MAGIC if raw.startswith(magic)), None)
 
 
-def kind_by_beginning(raw: bytes, name: str = "") -> Kind | None:
+def kind_by_beginning(raw: bytes, name: str = "") -> FileKind | None:
     """The kind that the content of a text says; `raw` is its beginning, or all of it.
 
     What its `name` says to be source code is known by its first words only, and not by its structure.

@@ -8,13 +8,12 @@ where the generation prompt ends (a think block that the template adds belongs t
 from collections.abc import Sequence
 from typing import Any
 
-from ropewalk.model.chat.environment import ChatTemplate, Span
+from ropewalk.model.chat.environment import ChatTemplate
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.marks import Marked, MarkFinder
+from ropewalk.model.chat.task import CharSpan, Messages
 
 _STRANGE = "\u2400\u2401\u2402\u2403\u2404\u2405\u2406\u2407\u2408\u2409\u240a\u240b\u240c\u240d\u240e"
-
-Messages = Sequence[dict[str, Any]]
 
 
 class AnswerFinder:
@@ -24,11 +23,11 @@ class AnswerFinder:
         self._template = template
         self._marks = marks
 
-    def learnt(self, messages: Messages, marked: Marked) -> tuple[Span, ...]:
+    def learnt(self, messages: Messages, marked: Marked) -> tuple[CharSpan, ...]:
         """What counts in training: answers with their end tokens. Raises NoAnswerFoundError, ChatTemplateError."""
         places = [place for place, message in enumerate(messages) if message.get("role") == "assistant"]
         if self._template.has_generation:
-            found: Sequence[Span | None] = marked.rendered.generated
+            found: Sequence[CharSpan | None] = marked.rendered.generated
             if len(found) != len(places) and not all(_weight(messages[place]) for place in places):
                 raise NoAnswerFoundError("which of the template's generations is an answer of weight 0 is not clear")
             places = places if len(found) == len(places) else []
@@ -40,7 +39,7 @@ class AnswerFinder:
             raise NoAnswerFoundError("the chat template shows none of the assistant's answers")
         return tuple(spans)
 
-    def content(self, messages: Messages, place: int, text: str) -> Span | None:
+    def content(self, messages: Messages, place: int, text: str) -> CharSpan | None:
         """Where the content of a message is shown; nothing, if it is not shown. Raises NoAnswerFoundError."""
         strange = next((one for one in _STRANGE if one not in text), None)
         if strange is None:
@@ -55,11 +54,11 @@ class AnswerFinder:
             raise NoAnswerFoundError(f"the chat template does not show turn {place} as one piece")
         return begin, end
 
-    def _by_difference(self, messages: Messages, places: Sequence[int], text: str) -> list[Span | None]:
+    def _by_difference(self, messages: Messages, places: Sequence[int], text: str) -> list[CharSpan | None]:
         if not places:
             return []
         opening, closing = self._opening(messages, places[0]), self._closing(messages, places[0])
-        spans: list[Span | None] = []
+        spans: list[CharSpan | None] = []
         floor = 0  # an answer begins after the one before
         for place in places:
             span = self.content(messages, place, text)

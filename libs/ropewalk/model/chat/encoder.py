@@ -17,9 +17,8 @@ from tokenizers import AddedToken, Tokenizer
 
 from ropewalk.model.chat.errors import SpelledMarkError
 from ropewalk.model.chat.folder import named_tokens
-from ropewalk.model.chat.task import Prompt
+from ropewalk.model.chat.task import CharSpan, Prompt
 
-Span = tuple[int, int]  # characters [begin, end)
 _FIRST_ALIAS = 0x100000  # private use, plane 16: one character for each mark
 
 
@@ -28,10 +27,10 @@ class Encoded:
     """Token ids and, for each, the characters of the text that it stands for. `special` are ids."""
 
     ids: list[int]
-    offsets: list[Span]
+    offsets: list[CharSpan]
     special: Set[int] = frozenset()
 
-    def mask(self, spans: Sequence[Span]) -> list[int]:
+    def mask(self, spans: Sequence[CharSpan]) -> list[int]:
         """1 from the token with the first character of each span to the one with its last, else 0.
 
         A special token may swallow the white space behind it; if that is the beginning of a span, it does not count.
@@ -86,7 +85,7 @@ class Encoder:
                 ids[place] = encoding.ids
         return ids
 
-    def marked(self, text: str, marks: Sequence[Span]) -> Encoded:
+    def marked(self, text: str, marks: Sequence[CharSpan]) -> Encoded:
         """A text in which tokens are meant at `marks` (in order) and nowhere else. Raises SpelledMarkError."""
         meant = [(begin, end) for begin, end in marks if text[begin:end] in self._ids]
         wanted = [number for number in (self._ids[text[begin:end]] for begin, end in meant) if number in self._marks]
@@ -144,7 +143,7 @@ class _AliasedTokenizer:
             assert own is not None, "it was just added"
             self._ids[own] = number
 
-    def encode(self, text: str, marks: Sequence[Span]) -> Encoded:
+    def encode(self, text: str, marks: Sequence[CharSpan]) -> Encoded:
         pieces, end = [], 0
         for begin, stop in marks:
             pieces += [text[end:begin], self._aliases[text[begin:stop]]]

@@ -18,8 +18,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 from ropewalk.model.chat.errors import ChatTemplateError
+from ropewalk.model.chat.task import CharSpan
 
-Span = tuple[int, int]  # characters [begin, end)
 MAX_OUTPUT = 16_000_000  # characters
 _REASONING = ("reasoning_content", "thinking", "reasoning")  # the first is what templates read
 
@@ -29,7 +29,7 @@ class Rendered:
     """A text, and where in it the template said `{% generation %}`."""
 
     text: str = ""
-    generated: list[Span] = field(default_factory=list)
+    generated: list[CharSpan] = field(default_factory=list)
 
 
 class ChatTemplate:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ropewalk.model.chat.environment import ChatTemplate, Rendered, Span
+from ropewalk.model.chat.environment import ChatTemplate, Rendered
 from ropewalk.model.chat.errors import ChatTemplateError
+from ropewalk.model.chat.task import CharSpan
 
 _HARMLESS = "~^_=`;aeiou"  # the first of these that is in no mark stands for the hidden characters
 _WORD = 3  # characters; shorter constants of a template are no words to look for
@@ -23,7 +24,7 @@ class Marked:
     """A rendered text with the places of the tokens that are meant; `spelled` are marks that are only written."""
 
     rendered: Rendered
-    marks: tuple[Span, ...]
+    marks: tuple[CharSpan, ...]
     spelled: tuple[str, ...]
 
 
@@ -95,7 +96,7 @@ class MarkFinder:
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         return next((typed for part in parts if (typed := self._typed(part))), "")
 
-    def _between(self, text: str, marks: Sequence[Span]) -> Iterator[Span]:
+    def _between(self, text: str, marks: Sequence[CharSpan]) -> Iterator[CharSpan]:
         """Added tokens that are no marks are tokens wherever they stand."""
         begin = 0
         for mark in [*marks, (len(text), len(text))]:

@@ -7,18 +7,15 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.folder import ChatFolder, read_chat_folder
-from ropewalk.model.chat.task import CPU_S, Kind, Prompt, read_message, write_message
+from ropewalk.model.chat.task import CPU_S, Kind, Messages, Prompt, read_message, write_message
 
 _PATIENCE_S = 60.0  # by the clock, for a process that is stopped or starved; it has CPU_S to compute
-
-Messages = Sequence[dict[str, Any]]
 
 
 class ChatRenderer:

@@ -1,12 +1,15 @@
 """What is asked of the process of a template, within which bounds, what it answers, and how that travels."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
 CPU_S = 2.0  # for one task; a megabyte of messages needs some 0.1
 MAX_MEMORY = 1 << 30  # bytes of address space
 
+CharSpan = tuple[int, int]  # characters [begin, end)
+Messages = Sequence[dict[str, Any]]
 Kind = Literal["prompt", "conversation", "last_answer"]
 
 
@@ -19,8 +22,8 @@ class Prompt:
     """
 
     text: str
-    marks: tuple[tuple[int, int], ...] = ()
-    answers: tuple[tuple[int, int], ...] = ()
+    marks: tuple[CharSpan, ...] = ()
+    answers: tuple[CharSpan, ...] = ()
     spelled: tuple[str, ...] = ()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
-from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, Prompt, cut_prompts, parses
+from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, CompletionPrompt, cut_prompts, parses
 from ropewalk.evaluator.domain.estimates import (
     BASE,
     CANDIDATE,
@@ -212,5 +212,5 @@ def _complete(
     )
 
 
-def _parses(prompt: Prompt, continuation: "Continuation") -> bool:
+def _parses(prompt: CompletionPrompt, continuation: "Continuation") -> bool:
     return parses(prompt.statement, continuation.text, ended=continuation.ended)

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from ropewalk.evaluator.domain.estimates import CompletionScore, ItemScore
-from ropewalk.evaluator.domain.report import Report
+from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.evaluator.domain.samples import Sample
 from ropewalk.storage.objects import ObjectStore
 
@@ -19,17 +19,17 @@ def report_key(checkpoint_id: str) -> str:
     return f"evaluations/{checkpoint_id}"
 
 
-def read_report(objects: ObjectStore, key: str) -> Report | None:
+def read_report(objects: ObjectStore, key: str) -> EvaluationReport | None:
     """The report under a key, if a whole one is there."""
     if not objects.exists(key):
         return None
-    return Report.model_validate_json((objects.fetch(key) / REPORT).read_bytes())
+    return EvaluationReport.model_validate_json((objects.fetch(key) / REPORT).read_bytes())
 
 
 def publish_report(
     objects: ObjectStore,
     folder: Path,
-    report: Report,
+    report: EvaluationReport,
     items: Sequence[ItemScore],
     completions: Sequence[CompletionScore],
     samples: Sequence[Sample] = (),

@@ -13,7 +13,7 @@ from ropewalk.evaluator.domain.samples import Opening
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.renderer import ChatRenderer
-from ropewalk.model.nll import Document, score_documents
+from ropewalk.model.nll import ScoredTokens, score_documents
 from ropewalk.model.tokenizer import decode, load_tokenizer
 from ropewalk.model.weights import load_model
 
@@ -40,7 +40,7 @@ class ScoredModel:
         self.tokenizer = load_tokenizer(tokenizer or folder)
         self._encoder = Encoder(Path(tokenizer or folder))
         self._chats = ChatRenderer(Path(tokenizer or folder))
-        self._documents: dict[str, list[Document]] = {}  # by item
+        self._documents: dict[str, list[ScoredTokens]] = {}  # by item
         self.model = load_model(folder)
         self.eos_id = int(self.tokenizer.eos_token_id)
         self.context_length = min(_MAX_CONTEXT, int(self.model.config.max_position_embeddings))
@@ -54,20 +54,20 @@ class ScoredModel:
             return False
         return True
 
-    def documents(self, item: Item) -> list[Document]:
+    def documents(self, item: Item) -> list[ScoredTokens]:
         """What is scored of an item: its text, or each answer given the turns before it. Raises ChatTemplateError."""
         if item.item_id not in self._documents:
             self._documents[item.item_id] = self._answers(item) if item.turns else [self._text(item)]
         return self._documents[item.item_id]
 
-    def _text(self, item: Item) -> Document:
-        return Document(tokens=self._encoder.text(item.text), num_bytes=item.num_bytes)
+    def _text(self, item: Item) -> ScoredTokens:
+        return ScoredTokens(tokens=self._encoder.text(item.text), num_bytes=item.num_bytes)
 
-    def _answers(self, item: Item) -> list[Document]:
+    def _answers(self, item: Item) -> list[ScoredTokens]:
         places = [place for place, turn in enumerate(item.turns) if turn.role == "assistant" and turn.content]
         return [self._answer([turn.as_message() for turn in item.turns[: place + 1]]) for place in places]
 
-    def _answer(self, messages: list[dict[str, str]]) -> Document:
+    def _answer(self, messages: list[dict[str, str]]) -> ScoredTokens:
         """The last turn, as it is encoded in training; what the template adds to it does not count."""
         prompt = self._chats.last_answer(messages)
         encoded = self._encoder.prompt(prompt)
@@ -75,7 +75,7 @@ class ScoredModel:
         if not any(mask):
             raise NoAnswerFoundError("the chat template shows nothing of the answer")
         length = len(mask) - mask[::-1].index(1)
-        return Document(
+        return ScoredTokens(
             tokens=encoded.ids[:length],
             num_bytes=len(messages[-1]["content"].encode()),
             counted=[bool(counts) for counts in mask[:length]],

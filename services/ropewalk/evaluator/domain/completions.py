@@ -22,7 +22,7 @@ _UNPARSABLE = (SyntaxError, ValueError, MemoryError, RecursionError)
 
 
 @dataclass(frozen=True)
-class Prompt:
+class CompletionPrompt:
     """A file up to a statement's end. `statement` is that last statement, `text` everything including it."""
 
     path: str
@@ -30,7 +30,7 @@ class Prompt:
     statement: str
 
 
-def cut_prompts(items: Sequence[Item], count: int, seed: int) -> tuple[Prompt, ...]:
+def cut_prompts(items: Sequence[Item], count: int, seed: int) -> tuple[CompletionPrompt, ...]:
     """At most `count` prompts: one of every file in hash order, then a second one, and so on."""
     cuts = [_shuffled(item, seed) for item in sorted(items, key=lambda item: place(f"prompt/{item.item_id}", seed))]
     rounds = range(max((len(found) for found in cuts), default=0))
@@ -60,7 +60,7 @@ def _is_code(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
-def _shuffled(item: Item, seed: int) -> list[Prompt]:
+def _shuffled(item: Item, seed: int) -> list[CompletionPrompt]:
     """The prompts of a file in hash order; none if the file itself does not parse."""
     text = item.text.replace("\r\n", "\n")
     try:
@@ -69,7 +69,7 @@ def _shuffled(item: Item, seed: int) -> list[Prompt]:
         return []
     lines = text.split("\n")
     prompts = [
-        Prompt(
+        CompletionPrompt(
             path=item.path,
             text="\n".join(lines[: node.end_lineno]) + "\n",
             statement="\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n",

@@ -45,7 +45,7 @@ DEFINITIONS: dict[str, str] = {
 }
 
 
-class Report(Value):
+class EvaluationReport(Value):
     """`report.json`. It has no times in it, so the same evaluation gives the same file."""
 
     run_id: str

@@ -18,7 +18,7 @@ import clickhouse_connect
 import orjson
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError, ProgrammingError
 
-from ropewalk.monitor.errors import RefusedError, UnavailableError
+from ropewalk.monitor.errors import StoreRefusedError, StoreUnavailableError
 from ropewalk.monitor.ports import Row
 from ropewalk.monitor.schema import statements
 
@@ -163,10 +163,10 @@ async def _in_thread(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, work)
     except OperationalError as error:
-        raise UnavailableError(_first_line(error)) from error
+        raise StoreUnavailableError(_first_line(error)) from error
     except ClickHouseError as error:
         passing = getattr(error, "code", None) in _PASSING_CODES
-        raise (UnavailableError if passing else RefusedError)(_first_line(error)) from error
+        raise (StoreUnavailableError if passing else StoreRefusedError)(_first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -49,7 +49,7 @@ class Statement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class StatementResult:
     """What came of it."""
 
     body: bytes = b""
@@ -59,7 +59,7 @@ class Answer:
     elapsed_s: float = 0.0
 
 
-class Engine:
+class EmbeddedEngine:
     """Runs statements on the engine that `open_embedded` has opened. Blocking; any number of threads may call it."""
 
     def __init__(self, address: str, query_seconds: float, memory_mb: int = 1024) -> None:
@@ -71,7 +71,7 @@ class Engine:
             "max_memory_usage": memory_mb * 1024**2 // _SLOT_SHARE,
         }
 
-    def run(self, statement: Statement, mark: str = "") -> Answer:
+    def run(self, statement: Statement, mark: str = "") -> StatementResult:
         """`kill(mark)` ends it from another thread. Raises EngineError, ForbiddenError."""
         settings = limited(statement.settings, self._ceilings, reader=statement.read_only)
         try:
@@ -105,7 +105,7 @@ def _prepare(handle: Any, statement: Statement, settings: Mapping[str, str]) -> 
         handle.query("SET readonly = 1")  # last, as nothing can be set after it
 
 
-def _insert(handle: Any, statement: Statement) -> Answer | None:
+def _insert(handle: Any, statement: Statement) -> StatementResult | None:
     parts = split_insert(statement.raw)
     if parts is None or statement.read_only:
         return None
@@ -113,13 +113,13 @@ def _insert(handle: Any, statement: Statement) -> Answer | None:
     inserter = handle.send_insert(sql, data_format)
     if data:
         inserter.append(data)
-    return Answer(rows_written=inserter.finish().rows_written)
+    return StatementResult(rows_written=inserter.finish().rows_written)
 
 
-def _query(handle: Any, statement: Statement) -> Answer:
+def _query(handle: Any, statement: Statement) -> StatementResult:
     sql = statement.raw.decode("utf-8", "replace")
     result = handle.query(sql, statement.default_format, params=dict(statement.parameters))
-    return Answer(
+    return StatementResult(
         body=result.bytes(),
         rows_read=result.rows_read(),
         rows_written=result.rows_written(),

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from ropewalk.monitor.adapters.accounts import AUTHENTICATION_FAILED, REQUIRED_PASSWORD, Account, account_of
 from ropewalk.monitor.adapters.answers import PIECE_BYTES, Makers, kept, pieces
-from ropewalk.monitor.adapters.embedded import Answer, Engine, EngineError, Statement
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine, EngineError, Statement, StatementResult
 from ropewalk.monitor.adapters.http_request import (
     READER_BYTES,
     WRITER_BYTES,
@@ -57,7 +57,7 @@ class _Result:
     """What goes back: the answer, encoded as the client wants it."""
 
     statement: Statement
-    answer: Answer
+    answer: StatementResult
     body: bytes | IO[bytes]
     num_bytes: int
     encoding: str = ""
@@ -66,7 +66,7 @@ class _Result:
 class Facade:
     """The routes."""
 
-    def __init__(self, engine: Engine, accounts: tuple[Account, ...]) -> None:
+    def __init__(self, engine: EmbeddedEngine, accounts: tuple[Account, ...]) -> None:
         self.slots = Slots()
         self._engine = engine
         self._runner = Runner(engine)
@@ -117,7 +117,7 @@ class Facade:
         """In a thread. Raises EngineError, ForbiddenError."""
         statement = statement_of(heard, read_only=account.read_only)
         if not statement.raw.strip():
-            return _Result(statement, Answer(), b"Ok.\n", 4)
+            return _Result(statement, StatementResult(), b"Ok.\n", 4)
         if statement.read_only:
             sql = statement.raw.decode("utf-8", "replace")
             check_read(sql, statement.parameters)

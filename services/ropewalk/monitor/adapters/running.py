@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ropewalk.monitor.adapters.embedded import Engine, EngineError
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine, EngineError
 from ropewalk.monitor.adapters.slots import NUM_SLOTS
 from ropewalk.monitor.errors import AnalyticsError
 
@@ -24,7 +24,7 @@ class GoneError(AnalyticsError):
 class Runner:
     """Threads for as many statements as there are slots, and one more that ends them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EmbeddedEngine) -> None:
         self._engine = engine
         self._threads = ThreadPoolExecutor(NUM_SLOTS, thread_name_prefix="sql")
         self._killer = ThreadPoolExecutor(1, thread_name_prefix="sql-kill")

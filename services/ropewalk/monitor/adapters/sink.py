@@ -23,7 +23,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.foreign import cut
 from ropewalk.monitor.domain.rows import MOST_BODY, RejectedRow, Row, Rows
-from ropewalk.monitor.errors import RefusedError, UnavailableError
+from ropewalk.monitor.errors import StoreRefusedError, StoreUnavailableError
 from ropewalk.monitor.ports import Analytics
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Sink:
         while True:
             try:
                 return await work()
-            except UnavailableError as error:
+            except StoreUnavailableError as error:
                 logger.warning("store away, the sink of %s waits: %s", self._feed.consumer.stream, error)
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, 5.0)
@@ -124,7 +124,7 @@ class Sink:
         stored = [row for rows in converted for row in rows.stored]
         try:
             await self._insert(stored)
-        except RefusedError as error:
+        except StoreRefusedError as error:
             if len(items) == 1:
                 await self._check_table()
                 body = cut(items[0].message.model_dump_json(), MOST_BODY)
@@ -139,8 +139,8 @@ class Sink:
         """A message is only at fault if the table itself answers."""
         try:
             await self._store.query(f"SELECT sequence FROM ropewalk.{self._feed.table} WHERE 0")
-        except RefusedError as error:
-            raise UnavailableError(str(error)) from error
+        except StoreRefusedError as error:
+            raise StoreUnavailableError(str(error)) from error
 
     async def _insert(self, rows: list[Row]) -> None:
         if not rows:

@@ -21,12 +21,12 @@ from ropewalk.events.envelope import derived_id
 from ropewalk.events.foreign import one_line
 from ropewalk.events.monitoring import AlarmCleared, AlarmRaised, BaselineSealed, Rebaseline
 from ropewalk.monitor.domain.rows import sample_of
-from ropewalk.monitor.domain.watch import Told, Watch, WatchPolicy
+from ropewalk.monitor.domain.watch import Watch, WatchNotice, WatchPolicy
 from ropewalk.monitor.ports import Analytics, FactLog, Row
 
 logger = logging.getLogger(__name__)
 
-Version = tuple[str, int]
+WatchedVersion = tuple[str, int]
 
 _BATCHES_PER_READ = 8
 _MOST_WATCHES = 64  # in memory; half a megabyte each
@@ -65,7 +65,7 @@ class Watcher:
         self._store = store
         self._facts = facts
         self._policy = policy
-        self._places: dict[Version, _Place] = {}  # the one used last is the last
+        self._places: dict[WatchedVersion, _Place] = {}  # the one used last is the last
         self._said: set[str] = set()
         self._arrival = 0
         self._turn = asyncio.Lock()
@@ -111,7 +111,7 @@ class Watcher:
         """The state of every watch in memory, by `model@version`."""
         return {f"{name}@{version}": place.watch.state() for (name, version), place in self._places.items()}
 
-    async def _place(self, version: Version) -> _Place:
+    async def _place(self, version: WatchedVersion) -> _Place:
         """The watch of a version, from memory or from its snapshot, up to the rows that all others have seen."""
         place = self._places.pop(version, None)
         if place is None:
@@ -121,7 +121,7 @@ class Watcher:
         self._places[version] = place
         return place
 
-    async def _loaded(self, version: Version) -> _Place:
+    async def _loaded(self, version: WatchedVersion) -> _Place:
         name, number = version
         found = await self._store.query(
             "SELECT arrival, body FROM ropewalk.watch_state FINAL "
@@ -158,7 +158,7 @@ class Watcher:
         if place.num_unsaved >= _ROWS_PER_SNAPSHOT or any(isinstance(each.message, _SAYS) for each in told):
             await self._save(place)
 
-    async def _say(self, watch: Watch, told: Told, cause_id: str) -> None:
+    async def _say(self, watch: Watch, told: WatchNotice, cause_id: str) -> None:
         """The key is what tells the events of one message of request logs apart."""
         signal = getattr(told.message, "signal", "")
         key = f"{watch.model}@{watch.model_version}/{told.number}" + (f"/{signal}" if signal else "")
@@ -185,9 +185,9 @@ class Watcher:
         place.num_unsaved = 0
 
 
-def _by_version(rows: list[Row]) -> dict[Version, list[Row]]:
+def _by_version(rows: list[Row]) -> dict[WatchedVersion, list[Row]]:
     """The rows of each version that can be watched, in their order."""
-    found: dict[Version, list[Row]] = defaultdict(list)
+    found: dict[WatchedVersion, list[Row]] = defaultdict(list)
     for row in rows:
         if _is_sound(row):
             found[row["model"], int(row["model_version"])].append(row)

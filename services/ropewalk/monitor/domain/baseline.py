@@ -11,7 +11,7 @@ from itertools import dropwhile
 from typing import Any, Self, TypeVar
 
 from ropewalk.monitor.domain.novelty import MAX_BYTES
-from ropewalk.monitor.domain.signals import MEASURES, Sample, measured, succeeded
+from ropewalk.monitor.domain.signals import MEASURES, MeasuredRequest, measured, succeeded
 
 T = TypeVar("T")
 _KEPT_PER_SUCCESS = 4
@@ -38,7 +38,7 @@ class Baseline:
     num_good: int = 0  # of those seen
     began_at: str = ""
 
-    def add(self, request: Sample) -> None:
+    def add(self, request: MeasuredRequest) -> None:
         """Take one more request."""
         good = succeeded(request)
         self.began_at = self.began_at or request.time

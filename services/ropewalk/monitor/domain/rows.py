@@ -15,7 +15,7 @@ from ropewalk.events.foreign import LIMIT, cut, one_line, quoted
 from ropewalk.events.monitoring import SignalsComputed
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.training import StepMetricsBatch
-from ropewalk.monitor.domain.signals import Sample
+from ropewalk.monitor.domain.signals import MeasuredRequest
 from ropewalk.monitor.errors import AnalyticsError
 
 Row = dict[str, Any]
@@ -103,10 +103,10 @@ def event_rows(item: Stored[Message]) -> Rows:
     )
 
 
-def sample_of(row: Mapping[str, Any]) -> Sample:
+def sample_of(row: Mapping[str, Any]) -> MeasuredRequest:
     """What is measured of the request that a row of the table `request` holds."""
     time = row["time"].replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-    return Sample(
+    return MeasuredRequest(
         time=time,
         request_id=row["request_id"],
         key_id=row["key_id"],

@@ -20,7 +20,7 @@ _NO_LETTERS = bytes(byte for byte in range(0xC0) if byte not in _LETTERS)  # wha
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MeasuredRequest:
     """The part of a request log that is measured."""
 
     time: str
@@ -34,36 +34,36 @@ class Sample:
     prompt: str
 
 
-Measure = Callable[[Sample], float | None]
+Measure = Callable[[MeasuredRequest], float | None]
 
 
-def succeeded(request: Sample) -> bool:
+def succeeded(request: MeasuredRequest) -> bool:
     """Did the request get its completion?"""
     return 200 <= request.status < 300
 
 
-def _prompt_length(request: Sample) -> float | None:
+def _prompt_length(request: MeasuredRequest) -> float | None:
     return math.log2(1 + len(request.prompt.encode("utf-8", "replace")))
 
 
-def _prompt_letters(request: Sample) -> float | None:
+def _prompt_letters(request: MeasuredRequest) -> float | None:
     """Letters of ASCII, and every character beyond it, by its first byte in UTF-8."""
     if not request.prompt:
         return None
     return len(request.prompt.encode("utf-8", "replace").translate(None, _NO_LETTERS)) / len(request.prompt)
 
 
-def _completion_logprob(request: Sample) -> float | None:
+def _completion_logprob(request: MeasuredRequest) -> float | None:
     return request.logprob_mean if succeeded(request) and request.completion_tokens > 0 else None
 
 
-def _latency(request: Sample) -> float | None:
+def _latency(request: MeasuredRequest) -> float | None:
     if not succeeded(request) or request.completion_tokens <= 0:
         return None
     return math.log2(1 + max(request.latency_ms, 0.0) / request.completion_tokens)
 
 
-def _error_rate(request: Sample) -> float | None:
+def _error_rate(request: MeasuredRequest) -> float | None:
     return None if request.status == CLIENT_CLOSED else float(request.status >= 400)
 
 
@@ -108,7 +108,7 @@ _LARGEST = 1e6  # stands for infinity, which has no quantiles
 _MOST_SIGNALS = 8  # a digest of BLAKE2b has 64 bytes
 
 
-def measured(name: str, request: Sample) -> float:
+def measured(name: str, request: MeasuredRequest) -> float:
     """A signal of a request; NaN if the request does not show it, or shows no number."""
     value = MEASURES[name](request)
     return math.nan if value is None else bounded(value)
@@ -124,7 +124,7 @@ def bounded(value: float) -> float:
     return min(max(value, -_LARGEST), _LARGEST) if value == value else value  # NaN is not equal to itself
 
 
-def tie_breakers(requests: Sequence[Sample]) -> NDArray[np.float64]:
+def tie_breakers(requests: Sequence[MeasuredRequest]) -> NDArray[np.float64]:
     """Numbers in [0, 1), a row per request and a column per signal, that are a function of the requests' ids, so that
     a replay breaks ties the same way."""
     digests = b"".join(

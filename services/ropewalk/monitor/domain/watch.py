@@ -20,7 +20,7 @@ from ropewalk.monitor.domain.alarms import NO_BASELINE, Place
 from ropewalk.monitor.domain.baseline import LEAST_VALUES, Baseline, two_halves
 from ropewalk.monitor.domain.novelty import ByteBigrams
 from ropewalk.monitor.domain.rearming import Moved, Returned, Signal
-from ropewalk.monitor.domain.signals import MEASURES, NOVELTY, SIGNALS, Sample, measured, novelty, tie_breakers
+from ropewalk.monitor.domain.signals import MEASURES, NOVELTY, SIGNALS, MeasuredRequest, measured, novelty, tie_breakers
 
 INTERNAL_KEY = "internal"  # the stack's own requests (parity checks) are no traffic
 _FORMAT = 2
@@ -39,7 +39,7 @@ class WatchPolicy:
 
 
 @dataclass(frozen=True)
-class Told:
+class WatchNotice:
     """Something to say because of a request: its index among those given, and its number in the life of the watch."""
 
     index: int
@@ -67,14 +67,14 @@ class Watch:
         if self.baseline is None and self.prompts is None:
             self.baseline = Baseline(self.policy.baseline_requests)
 
-    def observe(self, request: Sample) -> tuple[Message, ...]:
+    def observe(self, request: MeasuredRequest) -> tuple[Message, ...]:
         """Take the next request; returns what is to be said because of it."""
         return tuple(told.message for told in self.observe_all([request]))
 
-    def observe_all(self, requests: Sequence[Sample]) -> list[Told]:
+    def observe_all(self, requests: Sequence[MeasuredRequest]) -> list[WatchNotice]:
         """Take the next requests; returns what is to be said, in their order."""
         people = [place for place, request in enumerate(requests) if request.key_id != INTERNAL_KEY]
-        told: list[Told] = []
+        told: list[WatchNotice] = []
         at = 0
         while at < len(people):
             size = self._up_to_the_window() if self.baseline is None else 1
@@ -83,7 +83,7 @@ class Watch:
             first = self.num_requests + 1
             self.num_requests += len(block)
             found = self._take([requests[place] for place in block])
-            told += (Told(block[row], first + row, message) for row, message in found)
+            told += (WatchNotice(block[row], first + row, message) for row, message in found)
         return told
 
     def rebaseline(self, run_id: str, signal: str, reason: str, time: str) -> list[AlarmCleared]:
@@ -132,7 +132,7 @@ class Watch:
         window = self.policy.window_requests
         return window - (self.num_requests - self.num_baseline) % window
 
-    def _take(self, block: list[Sample]) -> list[tuple[int, Message]]:
+    def _take(self, block: list[MeasuredRequest]) -> list[tuple[int, Message]]:
         if self.baseline is not None:
             return [(0, message) for message in self._gather(self.baseline, block[0])]
         assert self.prompts is not None, "no baseline is gathered, so there is one"
@@ -141,7 +141,7 @@ class Watch:
             found += ((len(block) - 1, message) for message in self._states(block[-1]))
         return found
 
-    def _gather(self, baseline: Baseline, request: Sample) -> Iterator[Message]:
+    def _gather(self, baseline: Baseline, request: MeasuredRequest) -> Iterator[Message]:
         baseline.add(request)
         place = self._place(request)
         if baseline.is_complete:
@@ -153,7 +153,7 @@ class Watch:
             self.fails = True
             yield alarms.no_baseline(place, self._next_number(NO_BASELINE), baseline)
 
-    def _seal(self, baseline: Baseline, request: Sample) -> BaselineSealed:
+    def _seal(self, baseline: Baseline, request: MeasuredRequest) -> BaselineSealed:
         """The older half of the prompts gives the text model, each signal's own halves its bins and ranks."""
         older, newer = two_halves([row.prompt for row in baseline.kept])
         self.prompts = ByteBigrams.of(older)
@@ -172,7 +172,7 @@ class Watch:
             signals=tuple(watched),
         )
 
-    def _measure(self, block: list[Sample], prompts: ByteBigrams) -> Iterator[tuple[int, Message]]:
+    def _measure(self, block: list[MeasuredRequest], prompts: ByteBigrams) -> Iterator[tuple[int, Message]]:
         uniforms = tie_breakers(block)
         for column, name in enumerate(SIGNALS):
             signal = self.signals.get(name)
@@ -195,7 +195,7 @@ class Watch:
             yield alarms.cleared(place, name, number, f"alarm {number + 1} of {name} takes its place")
         yield alarms.raised(place, name, self._next_number(name), signal, finding)
 
-    def _states(self, request: Sample) -> Iterator[SignalsComputed]:
+    def _states(self, request: MeasuredRequest) -> Iterator[SignalsComputed]:
         """How far the signals are from their alarms, not oftener than people read."""
         if self.told_at and abs(_seconds(self.told_at) - _seconds(request.time)) < _TOLD_EVERY_S:
             return
@@ -212,7 +212,7 @@ class Watch:
             ),
         )
 
-    def _place(self, request: Sample, before_last: int = 0) -> Place:
+    def _place(self, request: MeasuredRequest, before_last: int = 0) -> Place:
         number = self.num_requests - before_last
         return Place(request.run_id, self.model, self.model_version, request.time, number)
 
@@ -221,7 +221,7 @@ class Watch:
         return self.numbers[name]
 
 
-def _values(name: str, block: list[Sample], prompts: ByteBigrams) -> Floats:
+def _values(name: str, block: list[MeasuredRequest], prompts: ByteBigrams) -> Floats:
     if name == NOVELTY:
         return np.array([novelty(request.prompt, prompts) for request in block])
     return np.array([measured(name, request) for request in block])

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
+from ropewalk.preprocessing.adapters.job import DriverResult, PreprocessJob
 
 
-def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> Finished:
+def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> DriverResult:
     """See `ray_driver.preprocess`."""
     from ropewalk.preprocessing.adapters import ray_driver  # seconds and 200 MB that the idle service must not pay
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, read_records
 from ropewalk.corpus.sketch import NUM_HASHES, Sketches, lowest_bytes
 from ropewalk.preprocessing.adapters.tasks import CONTENT, SCORES, SIGNATURES
-from ropewalk.preprocessing.domain.states import Entry
+from ropewalk.preprocessing.domain.states import DocumentFacts
 from ropewalk.storage.objects import ObjectStore
 
 
@@ -24,7 +24,7 @@ class CleanedCorpus:
 
     objects: ObjectStore
     uris: list[str]
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[DocumentFacts] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     sketches: Sketches = field(default_factory=lambda: np.zeros((0, NUM_HASHES), dtype=np.uint8))
 
@@ -37,7 +37,7 @@ class CleanedCorpus:
             content = json.loads((folder / CONTENT).read_text())
             rows = zip(read_documents(folder / DOCUMENTS), read_records(folder / SCORES), content, strict=True)
             self.entries += [
-                Entry(
+                DocumentFacts(
                     segment=segment,
                     place=place,
                     doc_id=document.doc_id,

@@ -9,7 +9,7 @@ from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError, SpelledMarkError
 from ropewalk.model.chat.renderer import ChatRenderer
 
-Fault = Literal["special_token_in_text", "template_mismatch", "template_refused"]
+ConversationFault = Literal["special_token_in_text", "template_mismatch", "template_refused"]
 
 
 class ConversationEncoder:
@@ -20,7 +20,7 @@ class ConversationEncoder:
         self._encoder = encoder
         self.refusal = ""  # what the template said to the first conversation that it refused
 
-    def encode(self, messages: tuple[ChatMessage, ...]) -> tuple[list[int], list[int]] | Fault:
+    def encode(self, messages: tuple[ChatMessage, ...]) -> tuple[list[int], list[int]] | ConversationFault:
         """The endpoint reads a special token in a turn as text; nothing shall be learnt from such a turn."""
         spelled = (
             special in turn.content + turn.name for turn in messages for special in self._renderer.special_tokens

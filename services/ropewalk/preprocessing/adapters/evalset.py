@@ -8,7 +8,7 @@ import numpy as np
 from ropewalk.corpus.document import EVAL_ITEMS, Document, message_records, write_records
 from ropewalk.corpus.trained import SKETCHES
 from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
-from ropewalk.preprocessing.domain.states import HELD_OUT, Entry
+from ropewalk.preprocessing.domain.states import HELD_OUT, DocumentFacts
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 
@@ -25,7 +25,7 @@ def publish_evalset(objects: ObjectStore, folder: Path, corpus: CleanedCorpus) -
     return uri
 
 
-def _item(entry: Entry, document: Document) -> dict[str, object]:
+def _item(entry: DocumentFacts, document: Document) -> dict[str, object]:
     """What an item is called depends on its content alone, so that another path is not another choice of excerpts."""
     body: dict[str, object] = (
         {"messages": message_records(document.messages)} if document.messages else {"text": document.text}

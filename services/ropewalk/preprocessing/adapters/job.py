@@ -23,7 +23,7 @@ class PreprocessJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class DriverResult:
     """What the driver gives back. The CPU time is that of the Ray tasks, without Ray itself."""
 
     dataset: DatasetPublished

@@ -17,12 +17,12 @@ from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.evalset import publish_evalset
-from ropewalk.preprocessing.adapters.job import Finished, PreprocessJob
+from ropewalk.preprocessing.adapters.job import DriverResult, PreprocessJob
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
 from ropewalk.preprocessing.adapters.sketching import plain_text, told_turns
 from ropewalk.preprocessing.adapters.tasks import (
     PASSAGES,
-    Encoded,
+    EncodedSegment,
     clean_segment,
     encode_segment,
     left_out,
@@ -49,11 +49,11 @@ from ropewalk.storage.objects import ObjectStore
 _RATE_SAMPLE_BYTES = 300_000
 
 
-def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> Finished:
+def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> DriverResult:
     """Make a dataset version from segments, reporting (fact, key). Raises StageError when nothing can be learnt."""
     with Workers(job.ray_address, job.num_workers) as workers:
         dataset = _Driver(job, workers, report).run()
-    return Finished(dataset=dataset, worker_cpu_seconds=workers.cpu_seconds)
+    return DriverResult(dataset=dataset, worker_cpu_seconds=workers.cpu_seconds)
 
 
 class _Driver:
@@ -150,7 +150,7 @@ class _Driver:
         self._report((event, facts.sha256))
         return facts
 
-    def _encode(self, corpus: CleanedCorpus, tokenizer: TokenizerFacts) -> list[Encoded]:
+    def _encode(self, corpus: CleanedCorpus, tokenizer: TokenizerFacts) -> list[EncodedSegment]:
         """Encode what is kept; each segment's count is final, and reported, when it is encoded."""
         has_mask = any(corpus.entries[at].is_conversation for at in corpus.in_state(KEPT))
         orders = [
@@ -164,7 +164,7 @@ class _Driver:
             )
             for segment, uri in enumerate(corpus.uris)
         ]
-        results: dict[int, Encoded] = {}
+        results: dict[int, EncodedSegment] = {}
         for segment, encoded in self._workers.each(encode_segment, [(self._job.store, order) for order in orders]):
             places = corpus.of_segment(segment)
             for place, reason in encoded.refused:
@@ -187,7 +187,7 @@ class _Driver:
         self._report((event, segment.segment_id))
 
     def _assemble(
-        self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, encoded: list[Encoded], registry: Registry
+        self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, encoded: list[EncodedSegment], registry: Registry
     ) -> DatasetPublished:
         plan = self._job.recipe.derived
         evalset_uri = publish_evalset(self._objects, self._job.scratch / "evalset", corpus)

@@ -40,7 +40,7 @@ PASSAGES = "passages.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoded:
+class EncodedSegment:
     """The tokens of a segment. `refused` are documents (places in the segment) that do not fit, with the reason."""
 
     uri: str
@@ -49,7 +49,7 @@ class Encoded:
     refusal: str = ""  # what the chat template said to the first that it refused
 
 
-def left_out(parts: Iterable[Encoded]) -> str:
+def left_out(parts: Iterable[EncodedSegment]) -> str:
     """How many documents were not encoded, by reason, and what the template said; nothing if all were."""
     parts = list(parts)
     counts = Counter(reason for part in parts for _, reason in part.refused)
@@ -85,7 +85,7 @@ def match_items(store: StoreAddress, uri: str, wanted_uri: str, halves: tuple[in
     return find_items(texts, wanted, halves), time.process_time() - began
 
 
-def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[Encoded, float]:
+def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[EncodedSegment, float]:
     """Encode and pack the documents to keep."""
     began = time.process_time()
     objects = store.connect()
@@ -99,7 +99,9 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[Encoded, fl
             objects.publish(folder, key, meta)
     result = json.loads((objects.fetch(key) / RESULT).read_text())
     refused = tuple((place, reason) for place, reason in result["refused"])
-    encoded = Encoded(uri=key, num_tokens=result["num_tokens"], refused=refused, refusal=result.get("refusal", ""))
+    encoded = EncodedSegment(
+        uri=key, num_tokens=result["num_tokens"], refused=refused, refusal=result.get("refusal", "")
+    )
     return encoded, time.process_time() - began
 
 

@@ -18,7 +18,7 @@ HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class DocumentFacts:
     """What is known of a document before any decision. `place` is its place in its segment.
 
     `content` is the hash of its folded content; documents with the same `split_key` belong together.
@@ -41,7 +41,7 @@ class Entry:
 
 
 def first_states(
-    entries: Sequence[Entry],
+    entries: Sequence[DocumentFacts],
     signatures: NDArray[np.uint32],
     profile: Profile,
     held_out_fraction: float,
@@ -65,7 +65,7 @@ def first_states(
     return states
 
 
-def _registered(entries: Sequence[Entry], signatures: NDArray[np.uint32], registry: Registry) -> frozenset[str]:
+def _registered(entries: Sequence[DocumentFacts], signatures: NDArray[np.uint32], registry: Registry) -> frozenset[str]:
     """The keys of documents that an earlier run held out, or that nearly repeat such a one."""
     near = near_any(lowest_bytes(signatures), registry.sketches)
     return frozenset(
@@ -83,7 +83,7 @@ def count_states(states: Sequence[str]) -> tuple[int, int, dict[str, int]]:
     return kept, held_out, dict(sorted(counts.items()))
 
 
-def _fault(entry: Entry, profile: Profile) -> str | None:
+def _fault(entry: DocumentFacts, profile: Profile) -> str | None:
     """Conversations are judged by their form alone, which ingest did."""
     return None if entry.is_conversation else fault(entry.scores, profile)
 

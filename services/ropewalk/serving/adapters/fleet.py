@@ -14,7 +14,7 @@ from ropewalk.serving.adapters.chats import Chats
 from ropewalk.serving.domain.routes import Routes, Version
 from ropewalk.serving.domain.vitals import Vitals
 from ropewalk.serving.errors import BackendError, BackendGoneError, ModelNotLoadedError
-from ropewalk.serving.ports import Entry, Inference
+from ropewalk.serving.ports import Inference, ModelToLoad
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
 
@@ -59,7 +59,7 @@ class Fleet:
             "checkpoint_id": version.checkpoint_id,
             "export_uri": version.export_uri,
         }
-        await self._inference.load(Entry(target=version.target, weights=Path(folder), lineage=lineage))
+        await self._inference.load(ModelToLoad(target=version.target, weights=Path(folder), lineage=lineage))
         self._loaded |= {version.target}
         self.vitals.answered(version.target)
         await self._open_chats(version, folder)

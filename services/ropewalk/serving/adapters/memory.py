@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError, ModelNotLoadedError, RequestRefusedError
-from ropewalk.serving.ports import Entry
+from ropewalk.serving.ports import ModelToLoad
 
 _BEGINNING = "\n"  # what an empty prompt stands for: where a document begins
 
@@ -22,7 +22,7 @@ class MemoryInference:
         self.is_away = False
         self.num_running = 0
         self.num_pieces = 0
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, ModelToLoad] = {}
 
     async def generate(self, target: str, generation: Generation) -> AsyncGenerator[Piece, None]:
         """See Inference.generate."""
@@ -53,7 +53,7 @@ class MemoryInference:
         finally:
             self.num_running -= 1
 
-    async def load(self, entry: Entry) -> None:
+    async def load(self, entry: ModelToLoad) -> None:
         """See Inference.load."""
         self._check_here()
         if not (entry.weights / "config.json").is_file():

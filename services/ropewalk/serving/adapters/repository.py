@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from ropewalk.serving.adapters.triton_backend.contract import INPUTS, OUTPUTS
-from ropewalk.serving.ports import Entry
+from ropewalk.serving.ports import ModelToLoad
 
 _CPU = """backend: "ropewalk"
 max_batch_size: 0
@@ -39,7 +39,7 @@ class ModelRepository:
         self._folder = folder
         self._num_slots = num_slots
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: ModelToLoad) -> None:
         """Create or replace an entry. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / f".{entry.target}.tmp"
@@ -56,12 +56,12 @@ class ModelRepository:
         self.remove(entry.target)
         temporary.rename(self._folder / entry.target)
 
-    def holds(self, entry: Entry) -> bool:
+    def holds(self, entry: ModelToLoad) -> bool:
         """Whether this very entry is there already."""
         written = self._folder / entry.target / "1" / "model.json"
         return written.is_file() and written.read_text() == self._arguments(entry)
 
-    def _arguments(self, entry: Entry) -> str:
+    def _arguments(self, entry: ModelToLoad) -> str:
         link = self._folder / entry.target / "1" / _LINK
         weights = entry.weights if _is_plain(entry.weights) else link
         return json.dumps({"model": str(weights), "max_num_seqs": self._num_slots}, indent=1)

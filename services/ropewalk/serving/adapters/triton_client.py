@@ -12,13 +12,13 @@ from tritonclient.grpc import service_pb2_grpc
 from ropewalk.runtime.own_folder import make_own_folder
 from ropewalk.serving.adapters.repository import ModelRepository
 from ropewalk.serving.adapters.triton_control import ModelControl
-from ropewalk.serving.adapters.triton_pulse import Pulse, means_dead
+from ropewalk.serving.adapters.triton_pulse import ModelPulse, means_dead
 from ropewalk.serving.adapters.triton_repair import Repaired, Repairs
 from ropewalk.serving.adapters.triton_stream import CompletionStream
 from ropewalk.serving.adapters.triton_wire import pulse_of, request_of
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import BackendGoneError
-from ropewalk.serving.ports import Entry
+from ropewalk.serving.ports import ModelToLoad
 from ropewalk.serving.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class TritonInference:
         self._repository = ModelRepository(settings.repository, settings.triton.num_slots)
         self._on_repaired = on_repaired
         self._ours = not settings.triton.variant  # our own backend, which knows our extensions
-        self._pulses: dict[str, Pulse] = {}
+        self._pulses: dict[str, ModelPulse] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "TritonInference":
@@ -74,7 +74,7 @@ class TritonInference:
             if not stream.ended:
                 self._later(stream.wind_down(ask=self._ours))
 
-    async def load(self, entry: Entry) -> None:
+    async def load(self, entry: ModelToLoad) -> None:
         """See Inference.load."""
         self._repairs.forget(entry.target)
         if await self._control.finished(entry.target) and await asyncio.to_thread(self._repository.holds, entry):
@@ -94,7 +94,7 @@ class TritonInference:
             self._later(self._pulse(target).look_if_idle())
         return ready | self._repairs.targets
 
-    def _pulse(self, target: str) -> Pulse:
+    def _pulse(self, target: str) -> ModelPulse:
         """That of the present load."""
         number = self._control.num_loads[target]
         pulse = self._pulses.get(target)
@@ -103,7 +103,7 @@ class TritonInference:
             def on_end(cause: str) -> None:
                 self._repairs.needed(target, cause, number)
 
-            pulse = Pulse(lambda: self._ask(target), number, self._settings.triton.idle_s, on_end)
+            pulse = ModelPulse(lambda: self._ask(target), number, self._settings.triton.idle_s, on_end)
             self._pulses[target] = pulse
         return pulse
 

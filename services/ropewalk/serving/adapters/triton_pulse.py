@@ -29,7 +29,7 @@ class Listener(Protocol):
         ...
 
 
-class Pulse:
+class ModelPulse:
     """The streams of one loaded model. `number` says which load that was, `on_end` is told the cause."""
 
     def __init__(self, ask: Ask, number: int, silence_s: float, on_end: Callable[[str], None]) -> None:

@@ -109,7 +109,7 @@ class _Part(_Frozen):
     text: str
 
 
-class ChatMessage(_Frozen):
+class RequestMessage(_Frozen):
     """One turn; content parts must be text."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -126,7 +126,7 @@ class ChatRequest(_Common):
 
     neutral: ClassVar[Neutral] = CHAT
 
-    messages: tuple[ChatMessage, ...] = Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)
+    messages: tuple[RequestMessage, ...] = Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=_LARGEST)
 
     def to_generation(self, prompt: str) -> Generation:
@@ -168,7 +168,7 @@ def _turns(turns: list[Any]) -> Iterator[Any]:
             yield turn
             continue
         place = f"messages.{index}."
-        said = without_neutral(turn, ChatMessage.model_fields, MESSAGE, place)
+        said = without_neutral(turn, RequestMessage.model_fields, MESSAGE, place)
         if said.get("role") == "assistant":
             said.setdefault("content", "")
         if isinstance(parts := said.get("content"), list):

@@ -20,7 +20,7 @@ from ropewalk.trainer.adapters.worker.job import Finished, Origin, Started, Step
 from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, TryAgain, decide, diagnose
 
 logger = logging.getLogger(__name__)
-Report = Callable[[TrainingReport], None]
+OnTrainingReport = Callable[[TrainingReport], None]
 
 
 @dataclass(kw_only=True)
@@ -49,7 +49,7 @@ class _Attempt:
 class Attempts:
     """The attempts of one training job on one cluster."""
 
-    def __init__(self, job: TrainingJob, report: Report, storage: Path) -> None:
+    def __init__(self, job: TrainingJob, report: OnTrainingReport, storage: Path) -> None:
         self._job = job
         self._report = report
         self._storage = storage

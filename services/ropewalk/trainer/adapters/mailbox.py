@@ -37,7 +37,7 @@ class Beat:
 
 
 @dataclass(frozen=True)
-class Letter:
+class SentReport:
     """A report with its sender: the attempt of a group, or the number of a trial."""
 
     sender: int
@@ -48,13 +48,13 @@ class Mailbox:
     """The actor's class: keeps letters in the order they came."""
 
     def __init__(self) -> None:
-        self._letters: list[Hello | Beat | Letter] = []
+        self._letters: list[Hello | Beat | SentReport] = []
 
-    def put(self, letter: Hello | Beat | Letter) -> None:
+    def put(self, letter: Hello | Beat | SentReport) -> None:
         """Add a letter."""
         self._letters.append(letter)
 
-    def drain(self) -> list[Hello | Beat | Letter]:
+    def drain(self) -> list[Hello | Beat | SentReport]:
         """Take all letters out."""
         letters, self._letters = self._letters, []
         return letters
@@ -65,7 +65,7 @@ def open_mailbox() -> Any:
     return ray.remote(num_cpus=0)(Mailbox).remote()
 
 
-class Sender:
+class MailboxSender:
     """A worker's side of the mailbox. Use as a context manager: while it is open, CPU time is reported."""
 
     def __init__(self, box: Any, sender: int) -> None:
@@ -86,7 +86,7 @@ class Sender:
 
     def report(self, content: WorkerReport) -> None:
         """Send a report; all but frequent ones are in the mailbox when this returns."""
-        letter = Letter(self._sender, content)
+        letter = SentReport(self._sender, content)
         if isinstance(content, StepsDone | StepLoss):
             self._box.put.remote(letter)
         else:
@@ -96,7 +96,7 @@ class Sender:
         """Say that this worker is there."""
         self._deliver(Hello(sender=self._sender, rank=rank, actor=actor))
 
-    def _deliver(self, letter: Hello | Beat | Letter) -> None:
+    def _deliver(self, letter: Hello | Beat | SentReport) -> None:
         ray.get(self._box.put.remote(letter), timeout=_PUT_TIMEOUT_S)
 
     def _beat(self) -> None:

@@ -16,7 +16,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
-from ropewalk.trainer.adapters.mailbox import Beat, Hello, Letter, Sender
+from ropewalk.trainer.adapters.mailbox import Beat, Hello, MailboxSender, SentReport
 from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob, WorkerReport
 from ropewalk.trainer.domain.recovery import Symptom
@@ -36,7 +36,7 @@ class GroupWatch:
     actors: list[Any] = field(default_factory=list)
     stalled: bool = False
 
-    def take(self, letters: list[Hello | Beat | Letter]) -> bool:
+    def take(self, letters: list[Hello | Beat | SentReport]) -> bool:
         """Sort the mail. True if a worker reported something."""
         reported = False
         for letter in letters:
@@ -45,7 +45,7 @@ class GroupWatch:
                     self.actors.append(actor)
                 case Beat():
                     self.meter.note(letter)
-                case Letter(content=content):
+                case SentReport(content=content):
                     self.on_report(content)
                     reported = True
         return reported
@@ -103,7 +103,7 @@ def _work(config: dict[str, Any]) -> None:
 
     job: WorkerJob = config["job"].localized()
     context = ray.train.get_context()
-    sender = Sender(config["box"], job.attempt)
+    sender = MailboxSender(config["box"], job.attempt)
     sender.hello(context.get_world_rank(), ray.get_runtime_context().current_actor)
     with sender as report:
         run_worker(job, context.get_world_rank(), context.get_world_size(), report)

@@ -19,7 +19,7 @@ from ray.exceptions import RayError, WorkerCrashedError
 
 from ropewalk.events.training import TrialCompleted
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
-from ropewalk.trainer.adapters.mailbox import Beat, Letter, Sender, open_mailbox
+from ropewalk.trainer.adapters.mailbox import Beat, MailboxSender, SentReport, open_mailbox
 from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult
 from ropewalk.trainer.adapters.worker.job import Finished, Origin, StepLoss, WorkerError, WorkerJob
@@ -101,9 +101,9 @@ class Trials:
             match letter:
                 case Beat():
                     self._meter.note(letter)
-                case Letter(sender=number, content=StepLoss() as step) if number in self._running:
+                case SentReport(sender=number, content=StepLoss() as step) if number in self._running:
                     self._note_step(self._running[number], step)
-                case Letter(sender=number, content=Finished()) if number in self._running:
+                case SentReport(sender=number, content=Finished()) if number in self._running:
                     self._running[number].finished = True
 
     def _note_step(self, running: _Running, step: StepLoss) -> None:
@@ -169,7 +169,7 @@ def _run_trial(job: WorkerJob, box: Any) -> str:
     from ropewalk.trainer.adapters.worker.loop import run_worker
 
     try:
-        with Sender(box, job.attempt) as report:
+        with MailboxSender(box, job.attempt) as report:
             run_worker(job.localized(), 0, 1, report)
     except WorkerError as error:
         return str(error)

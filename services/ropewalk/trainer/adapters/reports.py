@@ -8,7 +8,7 @@ from ropewalk.events.training import StepsCommitted, TrialCompleted
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.job import WorkerReport
-from ropewalk.trainer.domain.recovery import Cause
+from ropewalk.trainer.domain.recovery import AttemptCause
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class GroupLost:
     """A worker group ended before the last step. `last_step` is the last step it took, -1 if none."""
 
     attempt: int
-    cause: Cause
+    cause: AttemptCause
     detail: str
     last_step: int
     time_unix: float  # its last sign of life

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Cause = Literal["worker_lost", "out_of_memory", "disk_full", "not_finite", "stalled", "cluster", "error", "user_error"]
+AttemptCause = Literal[
+    "worker_lost", "out_of_memory", "disk_full", "not_finite", "stalled", "cluster", "error", "user_error"
+]
 
 MAX_FRUITLESS = 3  # attempts in a row without a new step; the figure of NVIDIA's resiliency extension
 _MAX_DELAY_S = 60.0
@@ -26,7 +28,7 @@ class Symptom:
 class Diagnosis:
     """The one cause of a loss, with the words that led to it."""
 
-    cause: Cause
+    cause: AttemptCause
     detail: str
 
 
@@ -35,7 +37,7 @@ class Loss:
     """One attempt that did not reach the end: it began at `start_step` and would have taken `steps_done` next."""
 
     attempt: int
-    cause: Cause
+    cause: AttemptCause
     detail: str
     start_step: int
     steps_done: int
@@ -62,7 +64,7 @@ class _Budget:
     remedy: str
 
 
-_BUDGETS: dict[Cause, _Budget] = {
+_BUDGETS: dict[AttemptCause, _Budget] = {
     "worker_lost": _Budget(50, 0.0, "look for what kills the workers"),
     "out_of_memory": _Budget(2, 5.0, "choose a smaller size or fewer workers, or add memory"),
     "disk_full": _Budget(2, 5.0, "free disk space and submit the run again"),
@@ -74,7 +76,7 @@ _BUDGETS: dict[Cause, _Budget] = {
 }
 
 # The first that applies is the cause; what comes later may be its consequence.
-_ORDER: tuple[Cause, ...] = (
+_ORDER: tuple[AttemptCause, ...] = (
     "user_error",
     "disk_full",
     "out_of_memory",
@@ -85,7 +87,7 @@ _ORDER: tuple[Cause, ...] = (
     "cluster",
 )
 _DISK_MARKS = ("no space left on device", "disk quota exceeded", "disk is full")
-_MARKS: tuple[tuple[Cause, tuple[str, ...]], ...] = (
+_MARKS: tuple[tuple[AttemptCause, tuple[str, ...]], ...] = (
     ("disk_full", _DISK_MARKS),
     ("out_of_memory", ("out of memory", "can't allocate memory", "cannot allocate memory", "memoryerror")),
     ("not_finite", ("not finite", "non-finite", "loss is nan")),
@@ -103,7 +105,7 @@ def diagnose(symptoms: Sequence[Symptom]) -> Diagnosis:
     return Diagnosis(cause="cluster", detail="the worker group ended without a word")
 
 
-def _cause_of(symptom: Symptom) -> Cause:
+def _cause_of(symptom: Symptom) -> AttemptCause:
     match symptom.kind:
         case "died":
             return "worker_lost"

@@ -21,7 +21,7 @@ import torch  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
 
 from ropewalk.events.foreign import one_line  # noqa: E402
-from ropewalk.model.engine import Engine, EngineStoppedError, RequestError, Update  # noqa: E402
+from ropewalk.model.engine import Engine, EngineRequestError, EngineStoppedError, Update  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.contract import FAILED, INPUTS, OUTPUTS, REFUSED  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.outbox import Outbox, Stream  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.parsing import Wanted, parse, read_engine_arguments  # noqa: E402
@@ -128,7 +128,7 @@ class _Channel:
         """Whatever goes wrong in this block is told to this client, and the others never notice."""
         try:
             yield
-        except (RequestError, UnicodeDecodeError) as error:
+        except (EngineRequestError, UnicodeDecodeError) as error:
             self.fail(f"{REFUSED}{one_line(str(error), 600)}")
         except EngineStoppedError as error:
             self.fail(str(error))

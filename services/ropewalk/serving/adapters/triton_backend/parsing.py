@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ropewalk.events.foreign import one_line, quoted
-from ropewalk.model.engine import RequestError
+from ropewalk.model.engine import EngineRequestError
 from ropewalk.model.engine_sampling import Sampling
 
 
@@ -49,13 +49,15 @@ class Wanted:
 
 
 def parse(values: dict[str, Any]) -> Wanted:
-    """Read the inputs that are present (str or bool). Raises RequestError naming the field and the value."""
+    """Read the inputs that are present (str or bool). Raises EngineRequestError naming the field and the value."""
     parameters = _parameters(str(values.get("sampling_parameters") or "{}"))
     text = str(values["text_input"])
     stream = bool(values.get("stream", False))
     prepend = not values.get("exclude_input_in_output", stream)
     if stream and prepend:
-        raise RequestError("exclude_input_in_output is false and stream is true: a stream cannot repeat its prompt")
+        raise EngineRequestError(
+            "exclude_input_in_output is false and stream is true: a stream cannot repeat its prompt"
+        )
     optional = {
         "finish_reason": values.get("return_finish_reason"),
         "num_input_tokens": values.get("return_num_input_tokens"),
@@ -77,10 +79,10 @@ def parse(values: dict[str, Any]) -> Wanted:
 
 
 def _marks(marks: list[tuple[int, int]], length: int) -> tuple[tuple[int, int], ...]:
-    """Where special tokens are meant, in order. Raises RequestError for places that the text does not have."""
+    """Where special tokens are meant, in order. Raises EngineRequestError for places that the text does not have."""
     places = [place for mark in marks for place in mark]
     if places != sorted(places) or (places and not 0 <= places[0] <= places[-1] <= length):
-        raise RequestError(f"marks are not in order, or not within the {length} characters of text_input")
+        raise EngineRequestError(f"marks are not in order, or not within the {length} characters of text_input")
     return tuple(marks)
 
 
@@ -90,7 +92,9 @@ def _parameters(text: str) -> _Parameters:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "sampling_parameters"
-        raise RequestError(one_line(f"{one_line(field)} is {quoted(first['input'])}: {first['msg']}", 600)) from None
+        raise EngineRequestError(
+            one_line(f"{one_line(field)} is {quoted(first['input'])}: {first['msg']}", 600)
+        ) from None
 
 
 def _sampling(parameters: _Parameters) -> Sampling:

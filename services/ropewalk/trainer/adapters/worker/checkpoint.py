@@ -20,7 +20,7 @@ from peft import LoraConfig
 from pydantic import JsonValue
 from transformers import PretrainedConfig
 
-from ropewalk.corpus.ledger import LEDGER
+from ropewalk.corpus.ledger import LEDGER, LedgerRow
 from ropewalk.model.lora import merged, save_adapter
 from ropewalk.model.weights import load_tensors, not_finite, save_tensors, save_weights
 from ropewalk.storage.manifest import read_manifest
@@ -45,14 +45,6 @@ class RunState:
     recent_losses: tuple[float, ...]
     skipped_steps: tuple[int, ...]
     environment: dict[str, JsonValue]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LedgerRow:
-    """The samples that a step consumed, in the order of the global batch."""
-
-    step: int
-    samples: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

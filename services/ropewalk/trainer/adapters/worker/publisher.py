@@ -26,7 +26,7 @@ from ropewalk.trainer.adapters.worker.checkpoint import (
 )
 from ropewalk.trainer.adapters.worker.job import CheckpointFailed, CheckpointWritten, WorkerJob
 
-Outcome = CheckpointWritten | CheckpointFailed
+SaveOutcome = CheckpointWritten | CheckpointFailed
 
 
 class CheckpointPublisher:
@@ -36,7 +36,7 @@ class CheckpointPublisher:
         self._job = job
         self._objects = job.store.connect()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._flight: Future[Outcome] | None = None
+        self._flight: Future[SaveOutcome] | None = None
         self.parent_id = parent_id  # the last checkpoint that was written
 
     def start(self, content: CheckpointContent, started: float) -> None:
@@ -45,7 +45,7 @@ class CheckpointPublisher:
         blocked_s = time.monotonic() - started
         self._flight = self._thread.submit(self._write, content, blocked_s)
 
-    def landed(self, *, wait: bool) -> Outcome | None:
+    def landed(self, *, wait: bool) -> SaveOutcome | None:
         """How the checkpoint in flight ended; None if there is none or, without `wait`, it is still flying.
 
         Raises NotFiniteError.
@@ -62,7 +62,7 @@ class CheckpointPublisher:
         """Wait for the thread."""
         self._thread.shutdown(wait=True)
 
-    def _write(self, content: CheckpointContent, blocked_s: float) -> Outcome:
+    def _write(self, content: CheckpointContent, blocked_s: float) -> SaveOutcome:
         try:
             return self._publish(content, blocked_s)
         except OSError as error:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import torch.distributed as dist
 
+from ropewalk.corpus.ledger import LedgerRow
 from ropewalk.trainer.adapters.worker.batches import StepBatch
-from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, LedgerRow, RunState, in_order
+from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, RunState, in_order
 from ropewalk.trainer.adapters.worker.guard import StepGuard
 from ropewalk.trainer.adapters.worker.job import (
     CheckpointFailed,
@@ -17,7 +18,7 @@ from ropewalk.trainer.adapters.worker.job import (
     WorkerReport,
 )
 from ropewalk.trainer.adapters.worker.preparation import Prepared, environment
-from ropewalk.trainer.adapters.worker.publisher import CheckpointPublisher, Outcome
+from ropewalk.trainer.adapters.worker.publisher import CheckpointPublisher, SaveOutcome
 
 _FIRST_DELAY_S = 1.0
 _LONGEST_DELAY_S = 15.0
@@ -85,7 +86,7 @@ class Saving:
             outcome = self._insist(content, outcome)
         return (outcome.saved.checkpoint_id, outcome.saved.uri) if isinstance(outcome, CheckpointWritten) else ("", "")
 
-    def report_landed(self, *, wait: bool = False) -> Outcome | None:
+    def report_landed(self, *, wait: bool = False) -> SaveOutcome | None:
         """Report the checkpoint in flight if it landed; the steps of one that failed stay for the next."""
         outcome = self._publisher.landed(wait=wait) if self._publisher is not None else None
         if outcome is None:
@@ -100,7 +101,7 @@ class Saving:
         if self._publisher is not None:
             self._publisher.close()
 
-    def _insist(self, content: CheckpointContent, outcome: Outcome | None) -> Outcome | None:
+    def _insist(self, content: CheckpointContent, outcome: SaveOutcome | None) -> SaveOutcome | None:
         """Write again, more and more seldom, until it succeeds, the job is stopped or patience ends (WorkerError)."""
         assert self._publisher is not None, "rank 0 writes"
         patience_s, stop_file = self._job.patience_s, self._job.stop_file
