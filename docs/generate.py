@@ -1,13 +1,14 @@
-"""Write the pages that follow from the code and from the measurements (`make docs`).
+"""Write what follows from the code (`make docs`).
 
-docs/events.md, docs/settings.md, docs/asyncapi.json, docs/measured.md, the picture docs/images/house.svg, and the
-figures of README.md.
+The pages docs/events.md, docs/settings.md and docs/asyncapi.json, and in the docstring of every service the lists of
+what it listens to and what it emits, which follow from its contract.
 """
 
 import importlib.util
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,30 +16,42 @@ from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from ropewalk.admin.contracts import CONTRACTS
 from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
 from ropewalk.events.asyncapi import address, document
 from ropewalk.events.base import Message, Value
+from ropewalk.events.contract import Contract, Stage
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.streams import stream_of
 
 DOCS = Path(__file__).parent
+SERVICES = DOCS.parent / "services" / "ropewalk"
+_LISTS = re.compile(r"^Listens: .*?^Emits: .*?(?=^$|\"\"\")", re.DOTALL | re.MULTILINE)
 FAMILIES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill)
-_FIGURES = re.compile(r"(<!-- figures: `make docs` -->).*?(<!-- end -->)", re.DOTALL)
 _HEAD = "<!-- Written by `make docs`; edit the docstrings instead. -->\n\n"
 
 
 def pages() -> dict[str, str]:
-    """File name below docs/ -> text of every generated page."""
-    measured = _script(DOCS / "measured.py")
-    readme = (DOCS.parent / "README.md").read_text()
+    """File name, seen from here, -> text of everything that is written."""
+    services = {SERVICES / name.replace("-", "_") / "__init__.py": contract for name, contract in CONTRACTS.items()}
     return {
-        "../README.md": re.sub(_FIGURES, lambda found: f"{found[1]}\n{measured.figures()}\n{found[2]}", readme),
         "events.md": _HEAD + "\n".join(_events()),
         "settings.md": _HEAD + "\n".join(_settings()),
         "asyncapi.json": json.dumps(document(), indent=1) + "\n",
-        "measured.md": _HEAD.replace("docstrings", "benchmarks") + measured.page(),
-        "images/house.svg": _script(DOCS / "house.py").picture(),
+        **{f"../{path.relative_to(DOCS.parent)}": _with_lists(path, each) for path, each in services.items()},
     }
+
+
+def _with_lists(path: Path, contract: Contract) -> str:
+    """The text of a service's package with the lists that its contract says."""
+    heard = [
+        f"{row.kind.__name__} (stage `{row.name}`)" if isinstance(row, Stage) else row.kind.__name__
+        for row in contract.listens
+    ]
+    heard += [f"`{subject}` (table)" for spec in contract.tables for subject in spec.subjects]
+    lists = (("Listens", heard), ("Emits", [kind.__name__ for kind in contract.emits]))
+    lines = [textwrap.fill(f"{heading}: {', '.join(names)}.", 120) + "\n" for heading, names in lists]
+    return _LISTS.sub(lambda _: "".join(lines), path.read_text())
 
 
 def _events() -> Iterator[str]:
@@ -98,7 +111,7 @@ def _settings() -> Iterator[str]:
     yield "# Settings\n"
     yield "Where things are, read from the environment once at the start of a process. What to do is a recipe, not a"
     yield "setting. The embedded stack sets all of these itself.\n"
-    interface = _script(DOCS.parent / "tests" / "interface.py")
+    interface = _interface()
     by_module: dict[str, dict[str, str]] = {"runtime": {}}
     seen: set[str] = set()
     for setting in sorted(interface.own_settings(), key=lambda each: ".runtime." not in each.owner.__module__):
@@ -127,8 +140,8 @@ def _default(field: FieldInfo) -> str:
     return f"`{shown}`"
 
 
-def _script(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+def _interface() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("interface", DOCS.parent / "tests" / "interface.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from ropewalk.events.base import Message
+from ropewalk.events.contract import Stage
 from ropewalk.events.run import RunAccepted
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
@@ -19,7 +20,7 @@ async def hold(context: StageContext, event: RunAccepted) -> tuple[Message, ...]
 def build(name: str, settings: RuntimeSettings) -> Service:
     """The service, whose only stage bears its name, and so does the run that it holds."""
     service = Service(name, settings)
-    service.stage(name, RunAccepted, hold, when=lambda event: event.run_id == name)
+    service.stage(Stage(name, RunAccepted), hold, when=lambda event: event.run_id == name)
     return service
 
 

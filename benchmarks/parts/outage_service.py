@@ -14,6 +14,7 @@ from typing import TextIO
 
 from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message
+from ropewalk.events.contract import Reaction, Stage
 from ropewalk.events.data import SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted, StageInterrupted
 from ropewalk.runtime.service import Service
@@ -44,8 +45,8 @@ class Working:
         self._notes = notes
         self._facts: asyncio.Queue[int] = asyncio.Queue()
         self.service = service = Service("outage", RuntimeSettings())
-        service.stage("steps", RunAccepted, self._steps)
-        service.on(StageInterrupted, self._handle, purpose="notice")
+        service.stage(Stage("steps", RunAccepted), self._steps)
+        service.on(Reaction("notice", StageInterrupted), self._handle)
         for task in (self._publish, self._follow, self._sample):
             service.background(task)
 

@@ -15,6 +15,7 @@ from chaos.workers import add_up, work_as_group
 
 from ropewalk.checkpoint_manager import handlers as checkpoint_handlers
 from ropewalk.events.base import Message
+from ropewalk.events.contract import Reaction, Stage
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentIngested, SegmentRef
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import CancelRun, RunAccepted, SubmitRun
@@ -41,17 +42,17 @@ def build(name: str, settings: RuntimeSettings) -> Service:
     stage = partial(_stage, effects=settings.state_dir / "effects")
     match name:
         case "quick-ingest":
-            service.on(SubmitRun, lambda request: ingest_handlers.submit_run(request, service.bus), purpose="submit")
-            service.on(CancelRun, lambda request: ingest_handlers.cancel_run(request, service.bus), purpose="cancel")
-            service.stage("ingest", RunAccepted, stage(_ingested), cpus=lambda _: 1.0)
+            service.on(Reaction("submit", SubmitRun), lambda request: ingest_handlers.submit_run(request, service.bus))
+            service.on(Reaction("cancel", CancelRun), lambda request: ingest_handlers.cancel_run(request, service.bus))
+            service.stage(Stage("ingest", RunAccepted), stage(_ingested), cpus=lambda _: 1.0)
         case "quick-preprocessing":
-            service.stage("preprocess", CorpusIngested, stage(_published), cpus=lambda _: 0.5)
+            service.stage(Stage("preprocess", CorpusIngested), stage(_published), cpus=lambda _: 0.5)
         case "quick-trainer":
-            service.stage("train", DatasetPublished, stage(_trained), cpus=lambda _: 2.0, stall_s=_STALL_S)
+            service.stage(Stage("train", DatasetPublished), stage(_trained), cpus=lambda _: 2.0, stall_s=_STALL_S)
         case "quick-evaluator":
-            service.stage("evaluate", TrainingCompleted, stage(_decided), cpus=lambda _: 0.0)
+            service.stage(Stage("evaluate", TrainingCompleted), stage(_decided), cpus=lambda _: 0.0)
             conclude = checkpoint_handlers.conclude
-            service.on(GateDecided, lambda event: conclude(event, service.bus), purpose="conclude")
+            service.on(Reaction("conclude", GateDecided), lambda event: conclude(event, service.bus))
     return service
 
 

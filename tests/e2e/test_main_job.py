@@ -13,8 +13,9 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 
+from ropewalk.admin.access import emitted_by
+from ropewalk.admin.contracts import SERVICE_USERS
 from ropewalk.client import Client, blocking, clickhouse
-from ropewalk.events.access import SERVICE_USERS, emitted_by
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import DatasetPublished

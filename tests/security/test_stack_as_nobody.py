@@ -25,8 +25,8 @@ import grpc
 import psutil
 import pytest
 
+from ropewalk.admin.access import MAINTAINER
 from ropewalk.client import Client, clickhouse, find_settings
-from ropewalk.events.access import MAINTAINER
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.processes import stack_processes

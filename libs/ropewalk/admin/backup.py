@@ -25,13 +25,14 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from ropewalk.admin.contracts import CONSUMERS
 from ropewalk.admin.snapshots import OnProgress, StreamPresentError, StreamSnapshot, send_snapshot, take_snapshot
 from ropewalk.admin.topology import apply_topology, lease_config
 from ropewalk.bus.connection import connect
 from ropewalk.bus.lag import all_consumers
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.errors import RopewalkError
-from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
 from ropewalk.storage.manifest import MANIFEST, read_manifest, seal, verify
 

@@ -1,4 +1,4 @@
-"""Brings a server in line with `events.streams` and `events.consumers`, and tells where it is not.
+"""Brings a server in line with `events.streams` and the contracts of the services, and tells where it is not.
 
 One owner runs this; services only bind. Nothing is ever deleted here: what is unknown is reported, because it may
 hold facts.
@@ -23,11 +23,12 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
+from ropewalk.admin.contracts import CONSUMERS
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.lag import all_consumers
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.streams import DAY_S, LEASE_STREAM, STREAMS, StreamSpec
 
 _CONTROL_EXTRAS = {"allow_direct": True}

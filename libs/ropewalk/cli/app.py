@@ -7,10 +7,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from ropewalk.admin.access import OPERATOR
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.client import Client, ClientSettings, find_settings
 from ropewalk.client.blocking import call
-from ropewalk.events.access import OPERATOR
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.settings import LocalSettings
 from ropewalk.local.stack import running_state

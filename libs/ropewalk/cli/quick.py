@@ -17,7 +17,7 @@ from ropewalk.cli.settings import bus_environment, default_state_dir
 from ropewalk.projections.asking import ask_runs
 
 _TIMEOUT_S = 2.0
-_USER = "operator"  # `events.access` has it, and would import every message type
+_USER = "operator"  # `admin.access` has it, and would import every message type
 _IDENTITY = ("user", "password", "nkey_file", "tls_ca")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ropewalk.admin.access import OPERATOR
 from ropewalk.bus.settings import ExpandedPath, NatsSettings
-from ropewalk.events.access import OPERATOR
 from ropewalk.runtime.settings import StorageSettings
 
 
@@ -34,7 +34,7 @@ class _StateSettings(BaseSettings):
 def find_settings(state_dir: Path | None = None, user: str = OPERATOR) -> ClientSettings:
     """Settings for the stack of a state folder (default: the user's); environment variables win over its files.
 
-    `user` is who its owner wants to be on the bus: see `events.access`.
+    `user` is who its owner wants to be on the bus: see `admin.access`.
     """
     folder = (state_dir or _StateSettings().state_dir).expanduser().absolute()
     stack, secrets = _read(folder / "stack.json"), _read(folder / "credentials.json")

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ropewalk.admin.access import MAINTAINER
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
@@ -14,7 +15,6 @@ from ropewalk.demo.screen import Screen
 from ropewalk.demo.stages import DemoStages
 from ropewalk.demo.verdict import failed_drill, problems
 from ropewalk.drills.acting import DrillResult, score_kill_of_worker
-from ropewalk.events.access import MAINTAINER
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.local.layout import Layout
 from ropewalk.local.processes import cpu_seconds, stack_processes

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from ropewalk.admin.access import MAINTAINER
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
@@ -16,7 +17,6 @@ from ropewalk.drills.files import WrittenDrill, write_drill
 from ropewalk.drills.log import last_sequence, timeline_of
 from ropewalk.drills.scene import DrillOptions, Ground, Scene
 from ropewalk.drills.scorecard import Fault, Observed, conclude
-from ropewalk.events.access import MAINTAINER
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillCompleted, DrillStarted
 from ropewalk.local.layout import Layout

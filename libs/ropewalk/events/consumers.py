@@ -1,20 +1,10 @@
-"""Every durable consumer of the seven services. The owner of the topology creates them; services only bind.
-
-A consumer that a service declares and this table lacks would never be created: a test compares both.
-"""
+"""What a durable consumer is, and the kinds there are. Which ones a service has follows from its contract."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointExported, CheckpointSaved, ModelPromoted
-from ropewalk.events.data import CorpusIngested, DatasetPublished
-from ropewalk.events.evaluation import GateDecided
-from ropewalk.events.monitoring import AcknowledgeAlarm, Rebaseline
-from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, StageCompleted, SubmitRun
-from ropewalk.events.serving import ModelDeployed, RetireModel
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM, stream_of
-from ropewalk.events.training import SearchCompleted, TrainingCompleted
 from ropewalk.events.upcasters import with_older_forms
 
 # A hint that a holder is lost may be handed to that very holder, frozen or hanging: then it must come again soon.
@@ -90,30 +80,3 @@ def sink(service: str, purpose: str, stream: str, subject: str, max_messages: in
         ack_wait_s=60.0,
         max_ack_pending=4 * max_messages,
     )
-
-
-CONSUMERS: tuple[ConsumerSpec, ...] = (
-    handler("ingest", "submit", SubmitRun),
-    handler("ingest", "cancel", CancelRun),
-    *stage("ingest", "ingest", RunAccepted),
-    *stage("preprocessing", "preprocess", CorpusIngested),
-    *stage("trainer", "search", DatasetPublished),
-    *stage("trainer", "train", SearchCompleted),
-    handler("checkpoint-manager", "verify", CheckpointSaved),
-    handler("checkpoint-manager", "conclude", GateDecided),
-    *stage("checkpoint-manager", "export", TrainingCompleted),
-    *stage("checkpoint-manager", "promote", ModelDeployed),
-    *stage("evaluator", "evaluate", CheckpointExported),
-    *stage("serving", "deploy", GateDecided),
-    handler("serving", "promote", ModelPromoted),
-    handler("serving", "retire", RetireModel),
-    handler("serving", "abandon", RunFailed),
-    handler("serving", "abandon_cancelled", RunCancelled),
-    handler("monitor", "price", StageCompleted),
-    handler("monitor", "acknowledge", AcknowledgeAlarm),
-    handler("monitor", "rebaseline", Rebaseline),
-    sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 20),
-    sink("monitor", "steps", "TEL", "tel.training.steps.v1.*", 200),
-    sink("monitor", "signals", "TEL", "tel.monitoring.signals.v1.*", 200),
-    sink("monitor", "events", "CONTROL", "evt.>", 200),
-)

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ropewalk.events.access import USERS
+from ropewalk.admin.access import USERS
 from ropewalk.local.credentials import write_private
 from ropewalk.local.errors import LocalError
 from ropewalk.local.keys import ensure_keys, seed_file

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from ropewalk.admin.contracts import SERVICE_USERS
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address
-from ropewalk.events.access import SERVICE_USERS
 from ropewalk.local.credentials import Credentials
 from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import Layout

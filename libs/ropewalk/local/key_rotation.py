@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import psutil
 
+from ropewalk.admin.access import OPERATOR
+from ropewalk.admin.contracts import SERVICE_USERS
 from ropewalk.bus.connection import connect
 from ropewalk.errors import RopewalkError
-from ropewalk.events.access import OPERATOR, SERVICE_USERS
 from ropewalk.local.credentials import Credentials, ensure_credentials, write_private
 from ropewalk.local.env import bus_settings
 from ropewalk.local.errors import LocalError

@@ -4,7 +4,7 @@ SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint-manager", "evaluat
 PROCESSES = ("nats-server", "ray", "triton", *SERVICES)
 SUPERVISOR = "supervisor"
 SYSTEM_USER = "system"  # of nats-server's own account, who may ask it how it is
-OPERATOR = "operator"  # a user of the bus: `events.access` has it, and would import every message type
+OPERATOR = "operator"  # a user of the bus: `admin.access` has it, and would import every message type
 
 # What marks the processes of a stack in their environment.
 MARKER = "ROPEWALK_STACK_STATE"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ropewalk.events.access import OPERATOR, USERS, rights_of
+from ropewalk.admin.access import OPERATOR, USERS, rights_of
 from ropewalk.local.broker_health import HEALTH, STREAMS
 from ropewalk.local.credentials import Credentials, write_private
 from ropewalk.local.errors import LocalError

@@ -11,9 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
+from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.topology import apply_topology
 from ropewalk.errors import RopewalkError
-from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.commands import StackPlan, broker, engines_and_services, with_free_ports
 from ropewalk.local.credentials import ensure_credentials
 from ropewalk.local.curl import write_curl_config

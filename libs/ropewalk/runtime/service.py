@@ -27,6 +27,7 @@ from ropewalk.delivery.outcome import Done, Outcome, Retry, outcome_or_error
 from ropewalk.events import consumers
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
+from ropewalk.events.contract import Reaction, Stage
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
@@ -86,38 +87,35 @@ class Service:
         assert self._leases is not None, "the service is not running"
         return self._leases
 
-    def on(
-        self, kind: type[M], handler: Callable[[M], Awaitable[Outcome]], *, purpose: str, workers: int = WORKERS
-    ) -> None:
-        """React to a message. The handler takes at most 20 s; longer work is a stage. `purpose`: one word.
+    def on(self, row: Reaction[M], handler: Callable[[M], Awaitable[Outcome]], *, workers: int = WORKERS) -> None:
+        """React to a message. The handler takes at most 20 s; longer work is a stage.
 
         Messages of one run come one after the other, those of `workers` runs at the same time.
         """
-        assert purpose.isidentifier(), f"{purpose!r} becomes part of a consumer's name"
 
         async def with_envelope(message: M, _: Envelope) -> Outcome:
             return await handler(message)
 
-        spec = consumers.handler(self.name, purpose, kind)
+        (spec,) = row.consumers(self.name)
         self._declared.append(spec)
-        self._subscribe(kind, with_envelope, spec, workers)
+        self._subscribe(row.kind, with_envelope, spec, workers)
 
     def stage(
         self,
-        name: str,
-        trigger: type[M],
+        row: Stage[M],
         work: Callable[[StageContext, M], Awaitable[tuple[Message, ...]]],
         *,
         when: Callable[[M], bool] = lambda _: True,
         cpus: Callable[[Recipe], float] = lambda _: 1.0,
         stall_s: float = 1800.0,
     ) -> None:
-        """Run `work` under a lease for every `trigger` that satisfies `when`, once the pool has room for `cpus`.
+        """Run `work` under a lease for every message of the row that satisfies `when`, once the pool has the `cpus`.
 
         What the work returns is committed together with the stage's end. A stage that needs no CPUs never waits.
         """
-        self._specs.append(StageSpec(name=name, trigger=trigger, work=work, when=when, cpus=cpus, stall_s=stall_s))
-        self._declared += consumers.stage(self.name, name, trigger)
+        spec = StageSpec(name=row.name, trigger=row.kind, work=work, when=when, cpus=cpus, stall_s=stall_s)
+        self._specs.append(spec)
+        self._declared += row.consumers(self.name)
 
     def on_due(self, name: str, handler: TimerHandler) -> None:
         """React to timers that `schedules.arm` armed under `name`. The handler looks whether they still matter."""

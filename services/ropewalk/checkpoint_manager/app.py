@@ -1,5 +1,6 @@
 """The composition root of the checkpoint-manager."""
 
+from ropewalk.checkpoint_manager import contract
 from ropewalk.checkpoint_manager.handlers import conclude, export_checkpoint, promote_model, verify_checkpoint
 from ropewalk.checkpoint_manager.settings import Settings
 from ropewalk.delivery.outcome import Outcome
@@ -7,14 +8,13 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.serving import ModelDeployed
-from ropewalk.events.training import TrainingCompleted
 from ropewalk.runtime.service import Service
 from ropewalk.stages.context import StageContext
 
 
 def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
-    service = Service("checkpoint-manager", settings)
+    service = Service(contract.CONTRACT.service, settings)
 
     async def on_saved(event: CheckpointSaved) -> Outcome:
         return await verify_checkpoint(event, service.bus, service.objects)
@@ -25,8 +25,8 @@ def build(settings: Settings) -> Service:
     async def promote(ctx: StageContext, event: ModelDeployed) -> tuple[Message, ...]:
         return await promote_model(ctx, event, settings.endpoint)
 
-    service.on(CheckpointSaved, on_saved, purpose="verify")
-    service.on(GateDecided, on_gate, purpose="conclude")
-    service.stage("export", TrainingCompleted, export_checkpoint)
-    service.stage("promote", ModelDeployed, promote)
+    service.on(contract.VERIFY, on_saved)
+    service.on(contract.CONCLUDE, on_gate)
+    service.stage(contract.EXPORT, export_checkpoint)
+    service.stage(contract.PROMOTE, promote)
     return service

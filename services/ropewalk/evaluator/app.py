@@ -1,5 +1,6 @@
 """The composition root of the evaluator."""
 
+from ropewalk.evaluator import contract
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.evaluator.settings import Settings
 from ropewalk.events.base import Message
@@ -10,10 +11,10 @@ from ropewalk.stages.context import StageContext
 
 def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
-    service = Service("evaluator", settings)
+    service = Service(contract.CONTRACT.service, settings)
 
     async def evaluate(ctx: StageContext, event: CheckpointExported) -> tuple[Message, ...]:
         return await evaluate_checkpoint(ctx, event, settings.compute)
 
-    service.stage("evaluate", CheckpointExported, evaluate)
+    service.stage(contract.EVALUATE, evaluate)
     return service

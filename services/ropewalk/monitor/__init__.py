@@ -2,8 +2,8 @@
 serves them over ClickHouse's HTTP interface, raises an alarm when the traffic of a model version leaves its baseline,
 prices every stage, and keeps the projections of the log (run states, registry, lineage, costs, ledger).
 
-Listens: `log.infer` (request logs), `tel.training.steps`, `tel.monitoring.signals`, every `evt` fact, StageCompleted,
-AcknowledgeAlarm, Rebaseline.
+Listens: StageCompleted, AcknowledgeAlarm, Rebaseline, `log.infer.batch.v1.*` (table), `tel.training.steps.v1.*`
+(table), `tel.monitoring.signals.v1.*` (table), `evt.>` (table).
 Emits: BaselineSealed, SignalsComputed, AlarmRaised, AlarmCleared, AlarmAcknowledged, CostRecorded.
 
 Answers: `ctl.projection.v1.<question>` (see `ropewalk.projections.asking`).

@@ -4,9 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from ropewalk.events.consumers import sink
-from ropewalk.events.monitoring import AcknowledgeAlarm, Rebaseline
-from ropewalk.events.run import StageCompleted
+from ropewalk.monitor import contract
 from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
 from ropewalk.monitor.adapters.embedded import EmbeddedEngine
@@ -23,20 +21,18 @@ from ropewalk.runtime.service import Service
 logger = logging.getLogger(__name__)
 
 REQUESTS = Feed(
-    consumer=sink("monitor", "requests", "INFER", "log.infer.batch.v1.*", 20),
+    consumer=contract.REQUESTS,
     table="request",
     rows=request_rows,
     max_messages=20,  # of a hundred rows each: what a batch needs in memory is many times its size
 )
-STEPS = Feed(
-    consumer=sink("monitor", "steps", "TEL", "tel.training.steps.v1.*", 200), table="train_step", rows=train_step_rows
-)
+STEPS = Feed(consumer=contract.STEPS, table="train_step", rows=train_step_rows)
 SIGNALS = Feed(
-    consumer=sink("monitor", "signals", "TEL", "tel.monitoring.signals.v1.*", 200),
+    consumer=contract.SIGNALS,
     table="signal_state",
     rows=signal_rows,
 )
-EVENTS = Feed(consumer=sink("monitor", "events", "CONTROL", "evt.>", 200), table="event", rows=event_rows)
+EVENTS = Feed(consumer=contract.EVENTS, table="event", rows=event_rows)
 
 
 @dataclass
@@ -48,12 +44,12 @@ class Watching:
 
 def build(settings: Settings) -> Service:
     """The service, ready to run."""
-    service = Service("monitor", settings)
+    service = Service(contract.CONTRACT.service, settings)
     watching = Watching()
-    service.on(StageCompleted, price_stage(lambda: service.bus), purpose="price")
-    service.on(AcknowledgeAlarm, acknowledge(lambda: service.bus), purpose="acknowledge")
-    service.on(Rebaseline, rebaseline(lambda: watching.watcher), purpose="rebaseline")
-    service.reads(REQUESTS.consumer, STEPS.consumer, SIGNALS.consumer, EVENTS.consumer)
+    service.on(contract.PRICE, price_stage(lambda: service.bus))
+    service.on(contract.ACKNOWLEDGE, acknowledge(lambda: service.bus))
+    service.on(contract.REBASELINE, rebaseline(lambda: watching.watcher))
+    service.reads(*contract.CONTRACT.tables)
     service.background(lambda: keep_tables(service, settings, watching))
     projector = LiveProjector(settings.nats, settings.state_dir / "projections")
     service.background(lambda: projector.run(service.bus))

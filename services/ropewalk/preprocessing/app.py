@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from ropewalk.events.data import CorpusIngested
+from ropewalk.preprocessing import contract
 from ropewalk.preprocessing.handlers import preprocess_corpus
 from ropewalk.preprocessing.settings import Settings
 from ropewalk.runtime.service import Service
@@ -10,10 +10,9 @@ from ropewalk.runtime.service import Service
 
 def build(settings: Settings) -> Service:
     """The service, ready to run."""
-    service = Service("preprocessing", settings)
+    service = Service(contract.CONTRACT.service, settings)
     service.stage(
-        "preprocess",
-        CorpusIngested,
+        contract.PREPROCESS,
         partial(preprocess_corpus, settings=settings),
         cpus=lambda _: min(float(settings.preprocessing_workers), settings.pool_capacity),
     )

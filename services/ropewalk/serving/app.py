@@ -9,6 +9,7 @@ from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.run import RunCancelled, RunFailed
 from ropewalk.events.serving import RetireModel
 from ropewalk.runtime.service import Service
+from ropewalk.serving import contract
 from ropewalk.serving.adapters.doors.over_grpc import serve_grpc
 from ropewalk.serving.adapters.doors.over_http import HttpDoor
 from ropewalk.serving.adapters.fleet import Fleet
@@ -26,7 +27,7 @@ from ropewalk.stages.context import StageContext
 
 def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
-    service = Service("serving", settings)
+    service = Service(contract.CONTRACT.service, settings)
 
     async def on_repaired(target: str, cause: str, seconds: float) -> None:
         await handlers.report_repair(service.bus, target, cause, seconds)
@@ -77,11 +78,11 @@ def build(settings: Settings) -> Service:
         return await handlers.abandon(event.run_id)
 
     service.background(endpoint)
-    service.stage("deploy", GateDecided, deploy, when=lambda gate: gate.decision == "promote", cpus=lambda _: 0.0)
-    service.on(ModelPromoted, promote, purpose="promote", workers=1)  # one alias, one decision at a time
-    service.on(RetireModel, retire, purpose="retire", workers=1)
-    service.on(RunFailed, abandon, purpose="abandon")
-    service.on(RunCancelled, abandon, purpose="abandon_cancelled")
+    service.stage(contract.DEPLOY, deploy, when=lambda gate: gate.decision == "promote", cpus=lambda _: 0.0)
+    service.on(contract.PROMOTE, promote, workers=1)  # one alias, one decision at a time
+    service.on(contract.RETIRE, retire, workers=1)
+    service.on(contract.ABANDON, abandon)
+    service.on(contract.ABANDON_CANCELLED, abandon)
     return service
 
 

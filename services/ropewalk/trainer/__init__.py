@@ -2,6 +2,6 @@
 
 Listens: DatasetPublished (stage `search`), SearchCompleted (stage `train`).
 Emits: TrialCompleted, SearchCompleted, TrainingStarted, TrainingProgressed, StepsCommitted, StepSkipped,
-TrainingInterrupted, TrainingResumed, TrainingCompleted; CheckpointSaved, CheckpointSaveFailed, and
-CheckpointQuarantined for a broken one found while resuming; StepMetricsBatch.
+TrainingInterrupted, TrainingResumed, TrainingCompleted, StepMetricsBatch, CheckpointSaved, CheckpointSaveFailed,
+CheckpointQuarantined.
 """

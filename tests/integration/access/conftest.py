@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.admin.access import SUPERVISOR, USERS
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.connection import connect
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.events.access import SUPERVISOR, USERS
 from ropewalk.local.env import bus_settings
 from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import layout_of

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.admin.access import USERS
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.events.access import USERS
 from ropewalk.local.deployment import CertificateError, Deployment, create_deployment
 from ropewalk.local.keys import ensure_keys, seed_file
 from ropewalk.local.nats_config import BusAccounts, BusServer, ServerCertificate, nats_config

@@ -8,12 +8,12 @@ import nats
 import nats.errors
 import pytest
 
+from ropewalk.admin.access import STAGE_EMITS, emitted_by, rights_of
+from ropewalk.admin.contracts import CONSUMERS, CONTRACTS, SERVICE_USERS
 from ropewalk.bus import client as permissions
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import BusError, DeniedError
 from ropewalk.delivery.consumer import Consumer
-from ropewalk.events.access import SERVICE_USERS, STAGE_EMITS, consumers_of, emitted_by, rights_of, stages_of
-from ropewalk.events.consumers import CONSUMERS
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.run import RunAccepted, RunFailed, stage_state_subject
@@ -40,8 +40,8 @@ ONLY_MESSAGES = tuple(kind for kind in MESSAGE_TYPES if kind.plane in {"cmd", "e
 
 def forbidden_to(service: str) -> list[str]:
     """Subjects of others: their facts and requests, state, leases, consumers, streams, and every change."""
-    own_stages = set(stages_of(service))
-    stages = {stage for other in SERVICE_USERS for stage in stages_of(other)} - own_stages
+    own_stages = set(CONTRACTS[service].stages)
+    stages = {stage for other in SERVICE_USERS for stage in CONTRACTS[other].stages} - own_stages
     strangers = [spec for spec in CONSUMERS if spec.service != service]
     return [
         *(f"{kind.subject_prefix()}.r" for kind in ONLY_MESSAGES if kind not in emitted_by(service)),
@@ -86,12 +86,12 @@ async def test_a_service_can_publish_what_it_emits_hold_its_leases_and_fetch_its
 ) -> None:
     client = await as_user(service)
     subjects = [f"{kind.subject_prefix()}.mine-{service}" for kind in emitted_by(service)]
-    for stage in stages_of(service):
+    for stage in CONTRACTS[service].stages:
         subjects += [stage_state_subject(stage, f"mine-{service}"), f"$KV.lease.{stage}.mine-{service}"]
     for subject in subjects:
         answer = json.loads((await client.request(subject, b"{}", timeout=10)).data)
         assert "error" not in answer, (subject, answer)
-    for spec in consumers_of(service):
+    for spec in CONTRACTS[service].consumers:
         info = json.loads(
             (await client.request(f"$JS.API.CONSUMER.INFO.{spec.stream}.{spec.durable}", timeout=10)).data
         )
@@ -197,7 +197,7 @@ async def test_an_unknown_user_is_told_so_at_once(guarded, changes) -> None:
 
 async def test_what_every_stage_may_say_is_not_for_a_service_without_one(as_user) -> None:
     monitor = await as_user("monitor")
-    assert stages_of("monitor") == ()
+    assert CONTRACTS["monitor"].stages == ()
     assert not {f"{kind.subject_prefix()}.*" for kind in STAGE_EMITS} & set(rights_of("monitor").publish)
     with pytest.raises(DeniedError):
         await monitor.request("state.run.pool.v1.p", b"{}", timeout=10)

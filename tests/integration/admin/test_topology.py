@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from nats.js.api import ConsumerConfig, StreamConfig
 
+from ropewalk.admin.contracts import CONSUMERS
 from ropewalk.admin.topology import apply_topology, drift
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.lag import consumer_lag
-from ropewalk.events.consumers import CONSUMERS, ConsumerSpec, handler
+from ropewalk.events.consumers import ConsumerSpec, handler
 from ropewalk.events.run import RunFailed, SubmitRun
 
 SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint_manager", "evaluator", "monitor", "serving")

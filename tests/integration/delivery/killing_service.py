@@ -12,6 +12,7 @@ from pathlib import Path
 from ropewalk.admin.topology import apply_topology
 from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.checkpoint import CheckpointPruned
+from ropewalk.events.contract import Reaction
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 
@@ -30,7 +31,7 @@ async def handle(event: CheckpointPruned) -> Outcome:
 
 if __name__ == "__main__":
     service = Service("killing", RuntimeSettings())
-    service.on(CheckpointPruned, handle, purpose="pruned")
+    service.on(Reaction("pruned", CheckpointPruned), handle)
     specs = [replace(spec, ack_wait_s=ACK_WAIT_S) for spec in service.consumers()]
     asyncio.run(apply_topology(service.settings.nats, specs))
     service.run()

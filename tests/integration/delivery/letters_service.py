@@ -12,6 +12,7 @@ from evolved_type import ShelfCleared, register
 from ropewalk.admin.topology import apply_topology
 from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.events.checkpoint import CheckpointPruned
+from ropewalk.events.contract import Reaction
 from ropewalk.events.run import StageCompleted, StageInterrupted, StageStarted
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
@@ -45,9 +46,9 @@ def the_service(settings: RuntimeSettings) -> Service:
     """Both handlers get the same message."""
     service = Service("letters", settings)
     handlers = Handlers(settings.state_dir)
-    service.on(CheckpointPruned, handlers.fragile, purpose="fragile")
-    service.on(CheckpointPruned, handlers.sturdy, purpose="sturdy")
-    service.on(ShelfCleared, handlers.cleared, purpose="cleared")
+    service.on(Reaction("fragile", CheckpointPruned), handlers.fragile)
+    service.on(Reaction("sturdy", CheckpointPruned), handlers.sturdy)
+    service.on(Reaction("cleared", ShelfCleared), handlers.cleared)
     return service
 
 

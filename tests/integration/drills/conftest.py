@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from ropewalk.admin.access import MAINTAINER, SUPERVISOR
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.drills.acting import DrillResult, run_drill
 from ropewalk.drills.scene import DrillOptions
-from ropewalk.events.access import MAINTAINER, SUPERVISOR
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.run import RunAccepted, StageStarted
 from ropewalk.local.commands import StackPlan, broker

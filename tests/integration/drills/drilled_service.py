@@ -7,6 +7,7 @@ import asyncio
 
 from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message
+from ropewalk.events.contract import Reaction, Stage
 from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted, RunRejected, SubmitRun
 from ropewalk.runtime.service import Service
@@ -35,8 +36,8 @@ async def refuse(request: SubmitRun) -> Outcome:
 def build() -> Service:
     """The service, as the tests that create its consumers know it too."""
     service = Service("ingest", RuntimeSettings())
-    service.stage("ingest", RunAccepted, work)
-    service.on(SubmitRun, refuse, purpose="submit")
+    service.stage(Stage("ingest", RunAccepted), work)
+    service.on(Reaction("submit", SubmitRun), refuse)
     return service
 
 

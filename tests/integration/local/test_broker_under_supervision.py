@@ -7,9 +7,9 @@ import signal
 import stat
 import time
 
+from ropewalk.admin.access import USERS
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
-from ropewalk.events.access import USERS
 from ropewalk.events.run import StageStarted
 from ropewalk.local.supervisor import prepare
 

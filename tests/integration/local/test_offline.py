@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.admin.access import OPERATOR, SUPERVISOR
 from ropewalk.admin.backup import back_up
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
@@ -17,7 +18,6 @@ from ropewalk.cli.tree import USAGE
 from ropewalk.client.log import open_log
 from ropewalk.client.settings import ClientSettings
 from ropewalk.errors import RopewalkError
-from ropewalk.events.access import OPERATOR, SUPERVISOR
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.run import RunAccepted, RunCompleted, SubmitRun
 from ropewalk.local.keys import seed_file

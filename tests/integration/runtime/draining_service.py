@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message
+from ropewalk.events.contract import Reaction, Stage
 from ropewalk.events.run import RunAccepted, StageCompleted, StageInterrupted
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
@@ -26,8 +27,8 @@ def build(seconds: float, begun: Path) -> Service:
         await asyncio.Event().wait()
         return ()
 
-    service.on(StageInterrupted, handle, purpose="slow")
-    service.stage("endless", RunAccepted, work)
+    service.on(Reaction("slow", StageInterrupted), handle)
+    service.stage(Stage("endless", RunAccepted), work)
     return service
 
 

@@ -5,6 +5,7 @@ import time
 
 from ropewalk.admin.topology import apply_topology
 from ropewalk.events.base import Message
+from ropewalk.events.contract import Stage
 from ropewalk.events.data import CorpusIngested, SegmentIngested, SegmentRef
 from ropewalk.events.run import RunAccepted
 from ropewalk.runtime.service import Service
@@ -41,9 +42,8 @@ async def busy(context: StageContext, seconds: int) -> None:
 
 def build() -> Service:
     service = Service("sample", RuntimeSettings())
-    service.stage(
-        "sample", RunAccepted, work, when=lambda event: not event.run_id.startswith("unwanted"), stall_s=STALL_S
-    )
+    sample = Stage("sample", RunAccepted)
+    service.stage(sample, work, when=lambda event: not event.run_id.startswith("unwanted"), stall_s=STALL_S)
     return service
 
 

@@ -6,10 +6,10 @@ import stat
 import pytest
 from typer.testing import CliRunner
 
+from ropewalk.admin.access import USERS
 from ropewalk.cli import tree
 from ropewalk.cli.app import app
 from ropewalk.cli.commands.keys import NoKeysError, UnknownUserError
-from ropewalk.events.access import USERS
 from ropewalk.local.keys import SeedFileError, ensure_keys
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.admin.access import OPERATOR as USER
 from ropewalk.cli import quick_status
-from ropewalk.events.access import OPERATOR as USER
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import held
 from ropewalk.local.names import OPERATOR

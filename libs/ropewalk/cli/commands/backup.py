@@ -10,11 +10,11 @@ import typer
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from ropewalk.admin import backup as log_backup
+from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.snapshots import OnProgress as Told
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
 from ropewalk.cli.screens.terminal import errors, print_json, say
-from ropewalk.events.access import SUPERVISOR
 from ropewalk.local.lock import holder
 from ropewalk.local.offline import broker_alone
 

@@ -5,12 +5,12 @@ from dataclasses import asdict
 
 import typer
 
+from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.topology import apply_topology
 from ropewalk.admin.topology import drift as find_drift
 from ropewalk.bus.lag import consumer_lag
 from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
 from ropewalk.cli.screens.terminal import Listing, console, print_json, say
-from ropewalk.events.access import SUPERVISOR
 
 _IN_ORDER = "every stream and consumer is as it should be"
 

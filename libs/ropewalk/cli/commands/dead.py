@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from ropewalk.admin.access import MAINTAINER
 from ropewalk.cli.app import AsJson, StateDir, app, with_client
 from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, Listing, console, print_json, say
 from ropewalk.client import Client
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, Retried, matching
 from ropewalk.client.errors import ClientError
-from ropewalk.events.access import MAINTAINER
 from ropewalk.events.foreign import cut, one_line
 from ropewalk.local.credentials import write_private
 

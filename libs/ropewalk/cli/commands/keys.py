@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from ropewalk.admin.access import OPERATOR, USERS, rights_of
 from ropewalk.cli.app import AsJson, StateDir, app, layout
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
-from ropewalk.events.access import OPERATOR, USERS, rights_of
 from ropewalk.local.deployment import create_deployment
 from ropewalk.local.errors import LocalError
 from ropewalk.local.key_rotation import rotate as rotate_key

@@ -1,17 +1,18 @@
-"""Who may do what on the bus. A user has no right that does not follow from these tables.
+"""Who may do what on the bus. A user has no right that does not follow from the contracts or from here.
 
-Each of the seven services may publish what it says it emits, the state and the leases of its own stages, the timers
-and the dead letters of its own consumers. It may read the log, which is open to all of them, but neither the dead
-letters nor the requests of users, and it may change no stream and no consumer. The rights end where a subject ends:
-two services that may emit the same type are not told apart, and the envelope's source is the sender's own word.
+Each of the seven services may publish what its contract says it emits, the state and the leases of its own stages, the
+timers and the dead letters of its own consumers. It may read the log, which is open to all of them, but neither the
+dead letters nor the requests of users, and it may change no stream and no consumer. The rights end where a subject
+ends: two services that may emit the same type are not told apart, and the envelope's source is the sender's own word.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ropewalk.events import checkpoint, data, evaluation, monitoring, run, serving, training
+from ropewalk.admin.contracts import CONTRACTS, SERVICE_USERS
+from ropewalk.events import run
 from ropewalk.events.base import Message, Request
-from ropewalk.events.consumers import CONSUMERS, ConsumerSpec
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM, STREAMS
 
@@ -19,63 +20,6 @@ SUPERVISOR = "supervisor"
 OPERATOR = "operator"
 MAINTAINER = "maintainer"
 _API = "$JS.API"
-
-EMITS: dict[str, tuple[type[Message], ...]] = {
-    "ingest": (
-        run.RunAccepted,
-        run.RunRejected,
-        run.RunCancelled,
-        data.SourceRegistered,
-        data.SegmentIngested,
-        data.RecordQuarantined,
-        data.CorpusIngested,
-    ),
-    "preprocessing": (data.TokenizerTrained, data.SegmentCleaned, data.DatasetPublished),
-    "trainer": (
-        training.TrialCompleted,
-        training.SearchCompleted,
-        training.TrainingStarted,
-        training.TrainingProgressed,
-        training.StepsCommitted,
-        training.StepSkipped,
-        training.TrainingInterrupted,
-        training.TrainingResumed,
-        training.TrainingCompleted,
-        training.StepMetricsBatch,
-        checkpoint.CheckpointSaved,
-        checkpoint.CheckpointSaveFailed,
-        checkpoint.CheckpointQuarantined,
-    ),
-    "checkpoint-manager": (
-        checkpoint.CheckpointCommitted,
-        checkpoint.CheckpointQuarantined,
-        checkpoint.CheckpointPruned,
-        checkpoint.CheckpointExported,
-        checkpoint.ParityCertified,
-        checkpoint.ModelPromoted,
-        run.RunCompleted,
-    ),
-    "evaluator": (evaluation.EvaluationStarted, evaluation.EvaluationCompleted, evaluation.GateDecided),
-    "monitor": (
-        monitoring.BaselineSealed,
-        monitoring.SignalsComputed,
-        monitoring.AlarmRaised,
-        monitoring.AlarmCleared,
-        monitoring.AlarmAcknowledged,
-        monitoring.CostRecorded,
-    ),
-    "serving": (
-        serving.ModelDeploying,
-        serving.ModelDeployed,
-        serving.ServingFailed,
-        serving.TrafficShifted,
-        serving.ModelRetired,
-        serving.BackendRepaired,
-        serving.RequestLogBatch,
-        run.RunCompleted,
-    ),
-}
-"""What each service says by itself."""
 
 STAGE_EMITS: tuple[type[Message], ...] = (
     run.StageQueued,
@@ -87,13 +31,6 @@ STAGE_EMITS: tuple[type[Message], ...] = (
 )
 """What the stage runner says for every service that has a stage."""
 
-READS: dict[str, tuple[str, ...]] = {"monitor": ("AUDIT",)}
-"""Streams that a service reads besides CONTROL."""
-
-ANSWERS: dict[str, tuple[str, ...]] = {"monitor": ("ctl.projection.v1.*",)}
-"""Questions that a service answers, besides `ctl.ping.<service>`."""
-
-SERVICE_USERS = tuple(EMITS)
 USERS = (*SERVICE_USERS, SUPERVISOR, OPERATOR, MAINTAINER)
 
 _ENDINGS = {run.RunRejected, run.RunCompleted, run.RunFailed, run.RunCancelled}
@@ -125,43 +62,33 @@ def rights_of(user: str) -> Rights:
     return _service(user)
 
 
-def consumers_of(service: str) -> tuple[ConsumerSpec, ...]:
-    """The consumers that a service binds to."""
-    return tuple(spec for spec in CONSUMERS if spec.service == service)
-
-
-def stages_of(service: str) -> tuple[str, ...]:
-    """The stages of a service: it has a consumer for the leases of each."""
-    return tuple(spec.subjects[0].split(".")[2] for spec in consumers_of(service) if spec.stream == LEASE_STREAM)
-
-
 def emitted_by(service: str) -> tuple[type[Message], ...]:
     """Every type that a service publishes outside the state plane."""
-    return EMITS[service] + (STAGE_EMITS if stages_of(service) else ())
+    contract = CONTRACTS[service]
+    return contract.emits + (STAGE_EMITS if contract.stages else ())
 
 
 def _service(name: str) -> Rights:
-    stages = stages_of(name)
-    emitted = emitted_by(name)
+    contract, emitted = CONTRACTS[name], emitted_by(name)
     publish = [f"{kind.subject_prefix()}.*" for kind in emitted]
     if _ENDINGS & set(emitted):
         publish.append(f"{run.RunEnding.subject_prefix()}.*")
-    for stage in stages:
+    for stage in contract.stages:
         publish += [run.stage_state_subject(stage, "*"), f"$KV.lease.{stage}.*"]
         publish.append(f"{run.StageCapacity.subject_prefix()}.{stage}")
-    for spec in consumers_of(name):
+    for spec in contract.consumers:
         publish += _of_consumer(spec)
-    for stream in ("CONTROL", *READS.get(name, ())):
+    for stream in ("CONTROL", *contract.reads):
         publish += _reading(stream)
     follows = []
-    if stages:
+    if contract.stages:
         publish += [f"{run.PoolState.subject_prefix()}.*", f"{_API}.STREAM.MSG.GET.{LEASE_STREAM}"]
         follows = [f"{kind.subject_prefix()}.*" for kind in (run.RunCancelled, run.PoolState)]
     return Rights(
         user=name,
         purpose=f"the service {name}",
         publish=_sorted(publish),
-        subscribe=(f"_INBOX_{name}.>", f"ctl.ping.{name}", *ANSWERS.get(name, ()), *follows),
+        subscribe=(f"_INBOX_{name}.>", f"ctl.ping.{name}", *contract.answers, *follows),
         responds=True,
     )
 

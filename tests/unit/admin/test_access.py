@@ -6,17 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.events.access import (
-    EMITS,
-    SERVICE_USERS,
-    STAGE_EMITS,
-    USERS,
-    consumers_of,
-    emitted_by,
-    rights_of,
-    stages_of,
-)
-from ropewalk.events.consumers import CONSUMERS
+from ropewalk.admin.access import STAGE_EMITS, USERS, emitted_by, rights_of
+from ropewalk.admin.contracts import CONTRACTS, SERVICE_USERS
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.run import StageState
 
@@ -30,11 +21,11 @@ def names(kinds) -> set[str]:
     return {kind.__name__ for kind in kinds}
 
 
-def said_by(service: str) -> set[str]:
-    """The message types after `Emits:` in the docstring of a service."""
+def said_after(heading: str, service: str) -> set[str]:
+    """The message types after `Listens:` or `Emits:` in the docstring of a service."""
     text = (SERVICES / service.replace("-", "_") / "__init__.py").read_text()
-    emits = text.partition("Emits:")[2].partition("\n\n")[0]
-    return {word for word in re.findall(r"[A-Za-z]+", emits) if word in NAMES}
+    words = re.split(r"\n\n|\n[A-Z][a-z]+:|\"\"\"", text.partition(heading)[2])[0]
+    return {word for word in re.findall(r"[A-Za-z]+", words) if word in NAMES}
 
 
 def made_in(folder: Path) -> set[str]:
@@ -52,13 +43,14 @@ def made_in(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("service", SERVICE_USERS)
-def test_a_service_may_publish_what_its_docstring_says(service: str) -> None:
-    assert names(EMITS[service]) == said_by(service)
+def test_the_docstring_of_a_service_says_what_is_in_its_contract(service: str) -> None:
+    assert said_after("\nListens:", service) == names(row.kind for row in CONTRACTS[service].listens)
+    assert said_after("\nEmits:", service) == names(CONTRACTS[service].emits)
 
 
 @pytest.mark.parametrize("service", SERVICE_USERS)
 def test_a_service_may_publish_what_its_code_makes(service: str) -> None:
-    assert names(EMITS[service]) == made_in(SERVICES / service.replace("-", "_"))
+    assert names(CONTRACTS[service].emits) == made_in(SERVICES / service.replace("-", "_"))
 
 
 def test_what_the_stage_runner_makes_is_what_every_stage_may_publish() -> None:
@@ -66,19 +58,24 @@ def test_what_the_stage_runner_makes_is_what_every_stage_may_publish() -> None:
     assert made_in(STAGES) & facts == names(STAGE_EMITS)
 
 
-def test_every_consumer_belongs_to_a_user() -> None:
-    assert {spec.service for spec in CONSUMERS} == set(SERVICE_USERS)
+def test_a_contract_is_that_of_the_service_it_lies_in() -> None:
+    assert [contract.service for contract in CONTRACTS.values()] == list(SERVICE_USERS)
+    assert CONTRACTS["trainer"].stages == ("search", "train")
 
 
-def test_stages_are_those_whose_leases_are_watched() -> None:
-    assert stages_of("trainer") == ("search", "train")
-    assert stages_of("monitor") == ()
+@pytest.mark.parametrize("service", SERVICE_USERS)
+def test_a_contract_is_data_about_messages_and_stands_on_nothing_else(service: str) -> None:
+    contract = ast.parse((SERVICES / service.replace("-", "_") / "contract.py").read_text())
+    modules = {node.module or "" for node in ast.walk(contract) if isinstance(node, ast.ImportFrom)}
+    assert [module for module in modules if not module.startswith("ropewalk.events.")] == []
+    assert not [node for node in ast.walk(contract) if isinstance(node, ast.Import | ast.FunctionDef)]
 
 
 @pytest.mark.parametrize("service", SERVICE_USERS)
 def test_rights_of_a_service_name_whole_types_consumers_and_stages_and_nothing_wider(service: str) -> None:
     allowed = {f"{kind.subject_prefix()}.*" for kind in emitted_by(service)}
-    stages, durables = stages_of(service), {f"{spec.stream}.{spec.durable}" for spec in consumers_of(service)}
+    contract = CONTRACTS[service]
+    stages, durables = contract.stages, {f"{spec.stream}.{spec.durable}" for spec in contract.consumers}
     for subject in rights_of(service).publish:
         plane = subject.split(".")[0]
         if plane in {"evt", "cmd", "tel", "log"}:
