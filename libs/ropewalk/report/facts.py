@@ -5,7 +5,6 @@ from ropewalk.report.card import ReportCard
 from ropewalk.report.traffic import MOST_REQUESTS
 
 NOT_IN_LOG = "not in the log"
-LEAST_WAITING_S = 0.05  # less is shown as nothing
 _COMPARED = (
     ("bits_per_byte", "this model"),
     ("production_bits_per_byte", "in production before"),
@@ -20,6 +19,11 @@ def headline(card: ReportCard) -> str:
     """The result in one line."""
     model = f"{card.model}@{card.model_version}" if card.model_version else card.recipe
     return f"{model} · {card.outcome} · {duration(card.seconds)}"
+
+
+def began(card: ReportCard) -> str:
+    """Which run it was, and when."""
+    return f"{card.run_id} · began {card.began_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
@@ -43,6 +47,17 @@ def comparison(card: ReportCard) -> list[tuple[str, Estimate]]:
     """Bits per byte of the model and of what it is compared with, each on the same held-out files."""
     found = ((name, card.estimate(metric)) for metric, name in _COMPARED)
     return [(name, estimate) for name, estimate in found if estimate is not None]
+
+
+def lower_is_better(card: ReportCard) -> str:
+    """How the comparison is read, and the difference that the gate judged."""
+    gain = card.gate.comparison if card.gate else None
+    if gain is None:
+        return "lower is better"
+    return (
+        f"Lower is better. Paired difference to {gain.subject}: {interval(gain)} bits per byte over"
+        f" {gain.num_items} files."
+    )
 
 
 def interval(estimate: Estimate, digits: int = 3) -> str:

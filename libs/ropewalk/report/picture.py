@@ -1,24 +1,95 @@
-"""The card as one PNG page, drawn with matplotlib, with the content of the HTML page."""
+"""The card as one PNG page, drawn with matplotlib: the drawings, facts and tables of the HTML page."""
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ropewalk.report.card import ReportCard
-from ropewalk.report.curve import curve_of
-from ropewalk.report.facts import (
-    comparison,
-    data_sentence,
-    duration,
-    headline,
-    interval,
-    key_facts,
-    money,
-    training_sentence,
-)
+from ropewalk.report.charts import HALF, WIDE, interval_chart, loss_chart, stage_chart
+from ropewalk.report.drawing import Bar, Dot, Drawings, Label, Line, Mark
+from ropewalk.report.facts import began, comparison, data_sentence, headline, key_facts, training_sentence
+from ropewalk.report.tables import Row, Table, cost_table, trial_table
 
 _INK, _SOFT, _RULE, _ACCENT, _BAD, _GREY = "#1d2733", "#5d6b7a", "#e3e8ed", "#0b6e8f", "#b3362b", "#8d9aa6"
-_PER_ROW = 4
+_LINES = {  # kind: (colour, width in points, dashes)
+    "grid": (_RULE, 0.7, "-"),
+    "kept": (_ACCENT, 1.4, "-"),
+    "lost": (_GREY, 1.0, "-"),
+    "kill": (_BAD, 1.0, "--"),
+    "own": (_ACCENT, 2.0, "-"),
+    "other": (_GREY, 1.6, "-"),
+}
+_LETTERS = {  # kind: (size in pixels, colour, weight, family)
+    "axis": (12.0, _SOFT, "normal", "sans-serif"),
+    "name": (12.0, _INK, "normal", "sans-serif"),
+    "kill": (12.0, _BAD, "normal", "sans-serif"),
+    "note": (11.5, _SOFT, "normal", "sans-serif"),
+    "head": (28.0, _INK, "bold", "sans-serif"),
+    "value": (20.0, _INK, "bold", "sans-serif"),
+    "title": (13.5, _INK, "bold", "sans-serif"),
+    "plain": (11.0, _INK, "normal", "monospace"),
+    "dim": (11.0, _SOFT, "normal", "monospace"),
+    "chosen": (11.0, _ACCENT, "bold", "monospace"),
+    "total": (11.0, _INK, "bold", "monospace"),
+}
+_ANCHORS = {"start": "left", "middle": "center", "end": "right"}
+_PER_INCH = 100  # pixels of a drawing
+_POINTS = 72 / _PER_INCH  # of a pixel
+_EDGE, _GAP, _PER_ROW = 55, 42, 4
+_MOST_ROWS = 16  # of a table
+
+
+@dataclass
+class _Column:
+    """Marks one below the other. `y` is where the next one begins, in pixels from the top."""
+
+    x: float
+    y: float
+    marks: list[tuple[float, float, Mark]] = field(default_factory=list)
+
+    def say(self, text: str, kind: str, wrap: int = 999, most_lines: int = 99) -> None:
+        """A text in lines of at most `wrap` characters."""
+        wrapped = textwrap.wrap(text, wrap, max_lines=most_lines, placeholder=" …", break_on_hyphens=False)
+        for line in wrapped:
+            size = _LETTERS[kind][0]
+            self.marks.append((self.x, self.y + size, Label(0, 0, line, kind)))
+            self.y += 1.35 * size
+
+    def head(self, title: str) -> None:
+        """A title with room around it."""
+        self.y += 24
+        self.say(title, "title")
+        self.y += 8
+
+    def show(self, title: str, drawings: Drawings | None) -> None:
+        """A drawing below its title; only the title where there is none."""
+        self.head(title)
+        if drawings:
+            self.marks += [(self.x, self.y, mark) for mark in drawings.wide.marks]
+            self.y += drawings.wide.height
+
+    def tabulate(self, title: str, table: Table, otherwise: str = "") -> None:
+        """The first rows of a table in letters of one width."""
+        self.head(title)
+        if not table.rows:
+            return self.say(otherwise, "note")
+        rows = (Row(table.head, "dim"), *table.rows[:_MOST_ROWS])
+        widths = [max(len(row.cells[column]) for row in rows) + 2 for column in range(len(table.head))]
+        for row in rows:
+            first, *others = (cell.rjust(width) for cell, width in zip(row.cells, widths, strict=True))
+            self.say(first.strip().ljust(widths[0]) + "".join(others), row.kind or "plain")
+        return None
+
+    def split(self) -> "tuple[_Column, _Column]":
+        """Two columns of half the width that begin here."""
+        return _Column(self.x, self.y), _Column(self.x + HALF + _GAP, self.y)
+
+    def join(self, *columns: "_Column") -> None:
+        """Go on where the longest column ends."""
+        self.y = max(column.y for column in columns)
+        self.marks += [mark for column in columns for mark in column.marks]
 
 
 def write_picture(card: ReportCard, path: Path) -> None:
@@ -26,129 +97,63 @@ def write_picture(card: ReportCard, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second of imports, only when a card is drawn
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 14.6), dpi=110, facecolor="white")
+    width, page = 2 * _EDGE + WIDE, page_of(card)
+    height = page.y + _EDGE / 2
+    figure = Figure(figsize=(width / _PER_INCH, height / _PER_INCH), dpi=1.2 * _PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
-    _head(figure, card)
-    _facts(figure, card)
-    _loss(figure.add_axes((0.07, 0.47, 0.88, 0.18)), card)
-    _text(figure, 0.05, 0.438, training_sentence(card), size=9.5, colour=_SOFT)
-    _intervals(figure.add_axes((0.17, 0.27, 0.19, 0.125)), card)
-    _stages(figure.add_axes((0.60, 0.235, 0.33, 0.165)), card)
-    _trials(figure, card)
-    _costs(figure, card)
-    _foot(figure, card)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    for x, y, mark in page.marks:
+        _draw(axes, x, y, mark)
     figure.savefig(path, format="png")
 
 
-def _head(figure: Any, card: ReportCard) -> None:
-    _text(figure, 0.05, 0.973, "Ropewalk report card", size=11, colour=_SOFT)
-    _text(figure, 0.05, 0.945, headline(card), size=22, weight="bold")
-    _text(figure, 0.05, 0.929, f"{card.run_id} · began {card.began_at:%Y-%m-%d %H:%M:%S} UTC", size=10.5, colour=_SOFT)
-
-
-def _facts(figure: Any, card: ReportCard) -> None:
-    for number, (name, value, remark) in enumerate(key_facts(card)):
-        left = 0.05 + (number % _PER_ROW) * 0.235
-        top = 0.895 - (number // _PER_ROW) * 0.074
-        _text(figure, left, top, name, size=9.5, colour=_SOFT)
-        _text(figure, left, top - 0.018, value, size=15.5, weight="bold")
-        lines = textwrap.wrap(remark, 40, max_lines=3, placeholder=" …")
-        _text(figure, left, top - 0.0245, "\n".join(lines), size=8.5, colour=_SOFT, anchor="top")
-
-
-def _loss(axes: Any, card: ReportCard) -> None:
-    curve = curve_of(card.losses)
-    _plain(axes, "Training loss, nats per token, over steps")
-    axes.grid(axis="y", color=_RULE)
-    for line in curve.lost:
-        axes.plot(*zip(*line, strict=True), color=_GREY, linewidth=1)
-    if curve.kept:
-        axes.plot(*zip(*curve.kept, strict=True), color=_ACCENT, linewidth=1.4)
-        axes.set_xlim(0, curve.kept[-1][0])
-    for each in card.interruptions:
-        axes.axvline(each.last_step, color=_BAD, linestyle="--", linewidth=1)
-        lost = f", back in {each.seconds_lost:.1f} s" if each.seconds_lost is not None else ""
-        label = f" {each.cause} at step {each.last_step}{lost} "
-        late = bool(curve.kept) and each.last_step > 0.6 * curve.kept[-1][0]
-        axes.text(
-            each.last_step,
-            0.93,
-            label,
-            transform=axes.get_xaxis_transform(),
-            color=_BAD,
-            fontsize=9,
-            ha="right" if late else "left",
-        )
-
-
-def _intervals(axes: Any, card: ReportCard) -> None:
-    _plain(axes, "Bits per byte on held-out files (lower is better)", title_x=-0.63)
-    rows = comparison(card)
-    for row, (_, estimate) in enumerate(rows):
-        colour = _ACCENT if row == 0 else _GREY
-        axes.plot((estimate.lower, estimate.upper), (row, row), color=colour, linewidth=2)
-        axes.plot((estimate.value,), (row,), marker="o", color=colour, markersize=6)
-        axes.text(1.04, row, interval(estimate), transform=axes.get_yaxis_transform(), fontsize=9, va="center")
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-
-
-def _stages(axes: Any, card: ReportCard) -> None:
-    _plain(axes, "Time per stage, seconds", title_x=-0.16)
-    for row, stage in enumerate(card.stages):
-        axes.barh(row, max(stage.seconds, 0.2), left=stage.begin_s, color=_ACCENT, height=0.62)
-        axes.text(
-            stage.begin_s + stage.seconds, row, f"  {duration(stage.seconds)}", fontsize=8, va="center", color=_SOFT
-        )
-    axes.set_yticks(range(len(card.stages)), [stage.name for stage in card.stages])
-    axes.set_ylim(len(card.stages) - 0.4, -0.6)
-
-
-def _trials(figure: Any, card: ReportCard) -> None:
-    names = sorted({name for trial in card.trials for name in trial.params})
-    lines = [f"{'trial':<7}{''.join(f'{name:>11}' for name in names)}{'steps':>7}{'loss':>9}  state"]
-    for trial in card.trials:
-        params = "".join(f"{trial.params[name]:>11.3g}" if name in trial.params else " " * 11 for name in names)
-        state = "chosen" if trial.chosen else trial.status
-        lines.append(f"{trial.trial:<7}{params}{trial.num_steps:>7}{trial.loss:>9.3f}  {state}")
-    _text(figure, 0.05, 0.195, "Search", size=10.5, weight="bold")
-    shown = "\n".join(lines[:9]) if card.trials else "no trials were asked for"
-    _text(figure, 0.05, 0.187, shown, size=8.5, family="monospace", anchor="top")
-
-
-def _costs(figure: Any, card: ReportCard) -> None:
-    lines = [f"{'stage':<12}{'CPU-seconds':>12}{'cost':>12}"]
-    lines += [f"{stage.name:<12}{stage.cpu_seconds:>12,.1f}{money(stage.usd):>12}" for stage in card.stages]
-    lines.append(f"{'all':<12}{card.cpu_seconds:>12,.1f}{money(card.usd):>12}")
-    _text(figure, 0.53, 0.195, "Cost per stage", size=10.5, weight="bold")
-    _text(figure, 0.53, 0.187, "\n".join(lines), size=8.5, family="monospace", anchor="top")
-
-
-def _foot(figure: Any, card: ReportCard) -> None:
-    _text(figure, 0.05, 0.108, "Data", size=10.5, weight="bold")
-    _text(figure, 0.05, 0.1, "\n".join(textwrap.wrap(data_sentence(card), 68)), size=8.5, colour=_SOFT, anchor="top")
+def page_of(card: ReportCard) -> _Column:
+    """Everything on the page, from top to bottom."""
+    page = _Column(_EDGE, 20)
+    page.say("Ropewalk report card", "note")
+    page.say(headline(card), "head")
+    page.say(began(card), "note")
+    _facts(page, key_facts(card))
+    page.show("Training loss over steps", loss_chart(card))
+    page.say(training_sentence(card), "note")
+    left, right = page.split()
+    left.show("Bits per byte on held-out files (lower is better)", interval_chart(comparison(card)))
+    right.show("Time per stage", stage_chart(card.stages))
+    left.tabulate("Search", trial_table(card), "no trials were asked for")
+    right.tabulate("Cost per stage", cost_table(card))
+    left.head("Data")
+    left.say(data_sentence(card), "note", wrap=82)
+    page.join(left, right)
     if card.curl:
-        curl = "\n".join(textwrap.wrap(card.curl, 128, break_long_words=False, break_on_hyphens=False))
-        _text(figure, 0.05, 0.03, curl, size=7.6, family="monospace", anchor="top")
+        page.head("Talk to it")
+        page.say(card.curl, "plain", wrap=145)
+    return page
 
 
-def _plain(axes: Any, title: str, title_x: float = 0.0) -> None:
-    axes.text(title_x, 1.07, title, transform=axes.transAxes, fontsize=10.5, color=_INK, weight="bold")
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_RULE)
-    axes.tick_params(length=0, labelsize=9, labelcolor=_SOFT)
+def _facts(page: _Column, facts: Sequence[tuple[str, str, str]]) -> None:
+    """Name, value and remark in rows of four."""
+    for first in range(0, len(facts), _PER_ROW):
+        cells = [_Column(page.x + place * WIDE / _PER_ROW, page.y + 16) for place in range(_PER_ROW)]
+        for cell, (name, value, remark) in zip(cells, facts[first : first + _PER_ROW], strict=False):
+            cell.say(name, "note")
+            cell.say(value, "value")
+            cell.say(remark, "note", wrap=37, most_lines=3)
+        page.join(*cells)
 
 
-def _text(figure: Any, x: float, y: float, text: str, *, size: float, **style: str) -> None:
-    figure.text(
-        x,
-        y,
-        text.replace("$", r"\$"),
-        fontsize=size,
-        color=style.get("colour", _INK),
-        weight=style.get("weight", "normal"),
-        family=style.get("family", "sans-serif"),
-        va=style.get("anchor", "baseline"),
-        linespacing=1.35,
-    )
+def _draw(axes: Any, left: float, top: float, mark: Mark) -> None:
+    """One mark of a drawing whose upper left corner is at (left, top)."""
+    match mark:
+        case Line(points=points, kind=kind):
+            colour, width, dashes = _LINES[kind]
+            places = [(left + x, top + y) for x, y in points]
+            axes.plot(*zip(*places, strict=True), color=colour, linewidth=width, linestyle=dashes)
+        case Dot(x=x, y=y, kind=kind, radius=radius):
+            axes.plot(left + x, top + y, "o", color=_LINES[kind][0], markersize=2 * radius * _POINTS)
+        case Bar(x=x, y=y, width=width, height=height):
+            axes.barh(top + y, width, left=left + x, height=height, align="edge", color=_ACCENT)
+        case Label(x=x, y=y, text=text, kind=kind, anchor=anchor):
+            size, colour, weight, family = _LETTERS[kind]
+            style = {"color": colour, "weight": weight, "family": family, "parse_math": False}
+            axes.text(left + x, top + y, text, size=size * _POINTS, ha=_ANCHORS[anchor], **style)

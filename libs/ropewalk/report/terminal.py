@@ -7,7 +7,8 @@ from rich.text import Text
 
 from ropewalk.events.foreign import one_line
 from ropewalk.report.card import ReportCard
-from ropewalk.report.facts import LEAST_WAITING_S, comparison, duration, headline, interval, key_facts, money
+from ropewalk.report.facts import comparison, headline, interval, key_facts
+from ropewalk.report.tables import cost_table
 
 _MOST_REMARK = 1000  # characters
 
@@ -25,15 +26,12 @@ def terminal_card(card: ReportCard) -> Group:
 
 
 def _stages(card: ReportCard) -> Table:
+    costs = cost_table(card)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("stage")
-    for heading in ("time", "CPU-seconds", "cost"):
-        table.add_column(heading, justify="right")
-    for stage in card.stages:
-        table.add_row(stage.name, duration(stage.seconds), f"{stage.cpu_seconds:.1f}", money(stage.usd))
-    if card.waiting_s >= LEAST_WAITING_S:
-        table.add_row("waiting and retries", duration(card.waiting_s), "", "", style="dim")
-    table.add_row("start to end", duration(card.seconds), f"{card.cpu_seconds:.1f}", money(card.usd), style="bold")
+    for place, heading in enumerate(costs.head):
+        table.add_column(heading, justify="right" if place else "left")
+    for row in costs.rows:
+        table.add_row(*row.cells, style={"total": "bold", "dim": "dim"}.get(row.kind, ""))
     return table
 
 
