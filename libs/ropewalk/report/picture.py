@@ -10,7 +10,7 @@ from ropewalk.report.card import ReportCard
 from ropewalk.report.charts import HALF, WIDE, interval_chart, loss_chart, stage_chart
 from ropewalk.report.drawing import Bar, Dot, Drawings, Label, Line, Mark
 from ropewalk.report.facts import began, comparison, data_sentence, headline, key_facts, training_sentence
-from ropewalk.report.tables import Row, Table, cost_table, trial_table
+from ropewalk.report.tables import CardRow, CardTable, cost_table, trial_table
 
 _INK, _SOFT, _RULE, _ACCENT, _BAD, _GREY = "#1d2733", "#5d6b7a", "#e3e8ed", "#0b6e8f", "#b3362b", "#8d9aa6"
 _LINES = {  # kind: (colour, width in points, dashes)
@@ -70,12 +70,12 @@ class _Column:
             self.marks += [(self.x, self.y, mark) for mark in drawings.wide.marks]
             self.y += drawings.wide.height
 
-    def tabulate(self, title: str, table: Table, otherwise: str = "") -> None:
+    def tabulate(self, title: str, table: CardTable, otherwise: str = "") -> None:
         """The first rows of a table in letters of one width."""
         self.head(title)
         if not table.rows:
             return self.say(otherwise, "note")
-        rows = (Row(table.head, "dim"), *table.rows[:_MOST_ROWS])
+        rows = (CardRow(table.head, "dim"), *table.rows[:_MOST_ROWS])
         widths = [max(len(row.cells[column]) for row in rows) + 2 for column in range(len(table.head))]
         for row in rows:
             first, *others = (cell.rjust(width) for cell, width in zip(row.cells, widths, strict=True))

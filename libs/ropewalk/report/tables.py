@@ -9,7 +9,7 @@ _LEAST_WAITING_S = 0.05  # less is shown as nothing
 
 
 @dataclass(frozen=True)
-class Row:
+class CardRow:
     """One cell per column. `kind`: "", or what is special about it: chosen, dim, total."""
 
     cells: tuple[str, ...]
@@ -17,18 +17,18 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class CardTable:
     """The first column is words, the others are numbers."""
 
     head: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[CardRow, ...]
 
 
-def trial_table(card: ReportCard) -> Table:
+def trial_table(card: ReportCard) -> CardTable:
     """The trials of the search with all parameters that any of them had."""
     names = sorted({name for trial in card.trials for name in trial.params})
     rows = tuple(
-        Row(
+        CardRow(
             (
                 str(trial.trial),
                 *(f"{trial.params[name]:.3g}" if name in trial.params else "" for name in names),
@@ -40,16 +40,16 @@ def trial_table(card: ReportCard) -> Table:
         )
         for trial in card.trials
     )
-    return Table(("trial", *names, "steps", "loss", "state"), rows)
+    return CardTable(("trial", *names, "steps", "loss", "state"), rows)
 
 
-def cost_table(card: ReportCard) -> Table:
+def cost_table(card: ReportCard) -> CardTable:
     """Time and cost of every stage, of what lies between them, and of the whole."""
     rows = [
-        Row((stage.name, duration(stage.seconds), f"{stage.cpu_seconds:,.1f}", money(stage.usd)))
+        CardRow((stage.name, duration(stage.seconds), f"{stage.cpu_seconds:,.1f}", money(stage.usd)))
         for stage in card.stages
     ]
     if card.waiting_s >= _LEAST_WAITING_S:
-        rows.append(Row(("waiting and retries", duration(card.waiting_s), "", ""), "dim"))
+        rows.append(CardRow(("waiting and retries", duration(card.waiting_s), "", ""), "dim"))
     total = ("start to end", duration(card.seconds), f"{card.cpu_seconds:,.1f}", money(card.usd))
-    return Table(("stage", "time", "CPU-seconds", "cost"), (*rows, Row(total, "total")))
+    return CardTable(("stage", "time", "CPU-seconds", "cost"), (*rows, CardRow(total, "total")))
