@@ -240,7 +240,7 @@ def _(message: serving.ModelDeploying) -> str:
 @describe.register
 def _(message: serving.ModelDeployed) -> str:
     name = f"{message.model}@{message.model_version}"
-    return f"{name} loaded in {message.load_s:.1f} s, in Triton as {message.triton_model}"
+    return f"{name} loaded in {message.load_s:.1f} s, in {message.backend.capitalize()} as {message.backend_model}"
 
 
 @describe.register

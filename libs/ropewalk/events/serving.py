@@ -1,8 +1,8 @@
 """The serving family: model versions, traffic, and one row per request."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value
 
@@ -29,7 +29,10 @@ class ModelDeploying(_Family, Event):
 
 
 class ModelDeployed(_Family, Event):
-    """A model version answers under `<model>@<version>`, beside the one in production."""
+    """A model version answers under `<model>@<version>`, beside the one in production.
+
+    `backend` is the kind of what answers, `backend_address` where it is, `backend_model` the version's name there.
+    """
 
     name: ClassVar[str] = "deployed"
     model: str
@@ -42,6 +45,18 @@ class ModelDeployed(_Family, Event):
     triton_grpc: str
     triton_model: str
     load_s: float
+    backend: str = ""
+    backend_address: str = ""
+    backend_model: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_triton(cls, fields: Any) -> Any:
+        """Until there were kinds of backends, all was Triton; its two fields still say so to readers of that time."""
+        if not isinstance(fields, dict) or fields.get("backend"):
+            return fields
+        address, model = fields.get("triton_grpc", ""), fields.get("triton_model", "")
+        return fields | {"backend": "triton", "backend_address": address, "backend_model": model}
 
 
 class ServingFailed(_Family, Event):
@@ -53,8 +68,18 @@ class ServingFailed(_Family, Event):
     message: str
 
 
+class RouteTarget(Value):
+    """One of the model versions behind an alias, and its share of the keys: its weight out of the sum of weights."""
+
+    model_version: int
+    weight: int = Field(default=1, ge=1, le=1_000_000)
+
+
 class TrafficShifted(_Family, Event):
-    """The alias now points to `model_version` (`previous_version` 0 = none before)."""
+    """The alias now points to `targets`, of which `model_version` is the heaviest (`previous_version` 0 = none before).
+
+    A fact without targets, as they were before there were weights, has one of weight 1.
+    """
 
     name: ClassVar[str] = "traffic_shifted"
     model: str
@@ -62,6 +87,14 @@ class TrafficShifted(_Family, Event):
     model_version: int
     previous_version: int
     checkpoint_id: str
+    targets: tuple[RouteTarget, ...] = Field(default=(), max_length=16)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _to_one(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or fields.get("targets") or "model_version" not in fields:
+            return fields
+        return fields | {"targets": ({"model_version": fields["model_version"]},)}
 
 
 class ModelRetired(_Family, Event):
@@ -105,6 +138,7 @@ class RequestLog(Value):
     completion: str
     logprob_mean: float
     error: str
+    backend: str = ""  # the kind that the version is on; empty: the request reached none
 
 
 class RequestLogBatch(_Family, Message):

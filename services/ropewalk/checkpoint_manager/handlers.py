@@ -40,6 +40,8 @@ from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import Manifest
 from ropewalk.storage.objects import ObjectStore
 
+# Clients may speak to these kinds of backends directly, so that way is certified too; any other only has the endpoint.
+_PROTOCOLS = {"triton": complete_on_triton}
 _OUTCOME_OF = {"reject": "rejected", "need_more": "need_more"}
 
 
@@ -201,13 +203,11 @@ async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSe
     )
     local = await ctx.in_child(complete_locally, job)
     paths: dict[str, tuple[Completion, ...]] = {"trainer": local.trainer, "export": local.export}
-    paths["triton"] = await complete_on_triton(
-        event.triton_grpc,
-        event.triton_model,
-        local.prompts,
-        key=endpoint.internal_key,
-        timeout_s=endpoint.timeout_s,
-    )
+    if ask := _PROTOCOLS.get(event.backend):
+        key, timeout_s = endpoint.internal_key, endpoint.timeout_s
+        paths[event.backend] = await ask(
+            event.backend_address, event.backend_model, local.prompts, key=key, timeout_s=timeout_s
+        )
     headers = {"Authorization": f"Bearer {endpoint.internal_key}"}
     async with httpx.AsyncClient(headers=headers, timeout=endpoint.timeout_s) as client:
         paths["openai"] = await complete_on_endpoint(

@@ -27,13 +27,13 @@ from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.domain.routes import Routes, Version, fold, target_name, version_number
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestFailedError, RequestRefusedError
-from ropewalk.serving.ports import Inference
 from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.errors import StorageError
 
 FACTS = "evt.serving.*.v1.*"
+_DEPLOYS_ON = "triton"  # the kind of backend that a version of ours is loaded in
 _DRAIN_S = 10.0
 _MAX_REASON = 1000  # characters of what Triton says
 _PATIENCE_S = 60.0  # how long a deployment waits for a backend that is restarting
@@ -44,10 +44,9 @@ _WARM_UP = Generation(prompt="def", max_tokens=2, temperature=0.0)
 class Handlers:
     """The handlers with what they share."""
 
-    def __init__(self, settings: Settings, fleet: Fleet, inference: Inference, admission: Admission) -> None:
+    def __init__(self, settings: Settings, fleet: Fleet, admission: Admission) -> None:
         self._settings = settings
         self._fleet = fleet
-        self._inference = inference
         self._admission = admission
         self._numbering = asyncio.Lock()
 
@@ -83,8 +82,11 @@ class Handlers:
             export_uri=event.export_uri,
             evaluation_uri=event.evaluation_uri,
             openai_url=self._settings.openai_url,
-            triton_grpc=self._settings.triton_grpc,
+            triton_grpc=version.address,
             triton_model=version.target,
+            backend=version.backend,
+            backend_address=version.address,
+            backend_model=version.target,
             load_s=time.monotonic() - started,
         )
         self._fleet.routes = self._fleet.routes.after(deployed, int(time.time()))
@@ -101,7 +103,7 @@ class Handlers:
         if version is None:
             return Reject(f"{event.model}@{event.model_version} was never deployed or is retired: deploy it first")
         try:
-            if version.target not in await self._inference.loaded():
+            if not await self._fleet.is_loaded(version):
                 await self._fleet.load(version)
             shifted = _shifted(event, routes.previous(event.model, event.alias))
             self._fleet.routes = self._fleet.routes.after(shifted)
@@ -161,6 +163,8 @@ class Handlers:
         return Version(
             model=model,
             number=number,
+            backend=_DEPLOYS_ON,
+            address=self._settings.triton_grpc,
             target=target_name(model, number),
             run_id=ctx.run_id,
             checkpoint_id=event.checkpoint_id,
@@ -173,7 +177,7 @@ class Handlers:
         while True:
             try:
                 await self._fleet.load(version)
-                async with aclosing(self._inference.generate(version.target, _WARM_UP)) as pieces:
+                async with aclosing(self._fleet.generate(version, _WARM_UP)) as pieces:
                     async for _ in pieces:
                         pass
                 return
@@ -221,11 +225,9 @@ def _is_end_of(request: RetireModel, fact: Message) -> bool:
 
 
 def _superseded(before: Routes, shifted: TrafficShifted) -> list[Version]:
-    """The version that lost its last alias, if there is one."""
-    old = before.versions.get((shifted.model, shifted.previous_version))
-    if old is None or old.number == shifted.model_version or before.after(shifted).is_aliased(old):
-        return []
-    return [old]
+    """The versions that lost their last alias."""
+    after = before.after(shifted)
+    return [one for one in before.behind(shifted.model, shifted.alias) if not after.is_aliased(one)]
 
 
 async def _facts(bus: Bus) -> list[Message]:

@@ -1,6 +1,7 @@
 """What serving needs from outside."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,18 +9,27 @@ from typing import Protocol
 from ropewalk.events.serving import RequestLog
 from ropewalk.serving.domain.generation import Generation, Piece
 
+Repaired = Callable[[str, str, float], Awaitable[None]]  # a target that answers again, what was wrong, seconds it took
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelToLoad:
-    """A model version to load. `target` is its name in the backend, `weights` a Hugging Face folder."""
+    """A model version to load. `target` is its name in the backend, `weights` a Hugging Face folder.
+
+    `address` says where the version answers, for a kind of backend that has more than one place.
+    """
 
     target: str
     weights: Path
     lineage: dict[str, str]
+    address: str = ""
 
 
-class Inference(Protocol):
-    """An inference backend. Every method raises BackendGoneError when it is away."""
+class Inference(AbstractAsyncContextManager["Inference"], Protocol):
+    """A kind of inference backend; a process has one instance of each, open for as long as requests may come.
+
+    It opens while its backend is still away. Every method raises BackendGoneError when the backend is away.
+    """
 
     def generate(self, target: str, generation: Generation) -> AsyncGenerator[Piece, None]:
         """Pieces as they come. Closing the generator cancels the work.

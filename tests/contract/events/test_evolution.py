@@ -41,7 +41,16 @@ def test_every_sample_ever_written_is_read_by_the_present_code(contracts: Module
         present, converted = present_form(name, fields)
         message = BY_TYPE_NAME[present].model_validate(converted)
         said = json.loads(message.model_dump_json())
-        assert {field: said[field] for field in converted} == converted
+        assert within(converted, said) == converted
+
+
+def within(old: Any, new: Any) -> Any:
+    """What `new` says about the fields that `old` has, at any depth: a packed row may have grown, too."""
+    if isinstance(old, dict):
+        return {name: within(old[name], new[name]) for name in old}
+    if isinstance(old, list) and len(old) == len(new):
+        return [within(*pair) for pair in zip(old, new, strict=True)]
+    return new
 
 
 @pytest.mark.parametrize("kind", MESSAGE_TYPES, ids=lambda kind: kind.type_name())

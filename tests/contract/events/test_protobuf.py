@@ -83,7 +83,7 @@ def values_of_field(info: FieldInfo) -> st.SearchStrategy[Any]:
         for name in ("ge", "le", "max_length")
         if hasattr(rule, name)
     }
-    if not bounds:
+    if not bounds or get_origin(info.annotation) is tuple:  # of which three are enough
         return values_of(info.annotation)
     if info.annotation is str:
         return st.text(st.characters(exclude_categories=["Cs"]), max_size=bounds["max_length"])

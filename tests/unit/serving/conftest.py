@@ -23,6 +23,8 @@ def a_version(number: int = 1, run_id: str = "run-1") -> Version:
     return Version(
         model="demo",
         number=number,
+        backend="memory",
+        address="",
         target=f"demo-v{number}",
         run_id=run_id,
         checkpoint_id=f"{run_id}-1-9",
@@ -75,13 +77,13 @@ def objects(tmp_path: Path) -> FolderObjects:
 @pytest.fixture
 async def bench(objects: FolderObjects) -> AsyncIterator[Bench]:
     inference, admission, rows = MemoryInference(), Admission(2), Rows()
-    fleet = Fleet(inference, objects)  # type: ignore[arg-type]
+    fleet = Fleet({"memory": inference}, objects)  # type: ignore[arg-type]
     version = a_version()
     await fleet.load(version)
-    fleet.routes = Routes({("demo", 1): version}, {("demo", "production"): 1})
+    fleet.routes = Routes({("demo", 1): version}, {("demo", "production"): {1: 1}})
     fleet.ready.set()
     keys = KeyRing.of({"demo": "rw-demo"})
-    app = Gateway(fleet, inference, keys, admission, rows, max_body_bytes=20_000).app()
+    app = Gateway(fleet, keys, admission, rows, max_body_bytes=20_000).app()
     headers = {"Authorization": "Bearer rw-demo"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:

@@ -81,13 +81,13 @@ async def endpoint(objects: Any, make_version: Any, tmp_path: Path) -> AsyncIter
     (folder / "chat_template.jinja").unlink()
     (tmp_path / "exports" / "2" / "chat_template.jinja").write_text(HANGING)
     inference = Remembering()
-    fleet = Fleet(inference, objects)
+    fleet = Fleet({"memory": inference}, objects)
     versions = [make_version(1), make_version(2)]
     for version in versions:
         await fleet.load(version)
     fleet.routes = Routes({("demo", version.number): version for version in versions}, {})
     fleet.ready.set()
-    app = Gateway(fleet, inference, KeyRing.of({"demo": "rw"}), Admission(9), Nowhere(), max_body_bytes=500_000).app()
+    app = Gateway(fleet, KeyRing.of({"demo": "rw"}), Admission(9), Nowhere(), max_body_bytes=500_000).app()
     headers = {"Authorization": "Bearer rw"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://g", headers=headers) as client:
         yield Endpoint(client, inference, Encoder(folder), fleet)

@@ -1,15 +1,19 @@
 """Routes, version numbers, keys and admission, with plain values."""
 
 import hashlib
+import json
+import math
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from pydantic import ValidationError
 
 from ropewalk.events.base import Message
 from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired, TrafficShifted
 from ropewalk.serving.domain.admission import Admission, FullError
 from ropewalk.serving.domain.keys import KeyFileError, KeyRing
-from ropewalk.serving.domain.routes import fold, version_number
+from ropewalk.serving.domain.routes import Routes, fold, version_number
 
 
 def deployed(number: int, model: str = "demo") -> ModelDeployed:
@@ -34,12 +38,20 @@ def shifted(number: int, alias: str = "production", model: str = "demo") -> Traf
     )
 
 
+def split(weights: dict[int, int], model: str = "demo") -> TrafficShifted:
+    targets = [{"model_version": number, "weight": weight} for number, weight in weights.items()]
+    return TrafficShifted.model_validate(
+        shifted(max(weights, key=weights.__getitem__), model=model).model_dump() | {"targets": targets}
+    )
+
+
 def retired(number: int) -> ModelRetired:
     return ModelRetired(run_id="r", model="demo", model_version=number)
 
 
 def names(*messages: Message) -> dict[str, int]:
-    return {name: version.number for name, version in fold(messages).names().items()}
+    """Each name with the one version behind it."""
+    return {name: version.number for name, [version] in fold(messages).names().items()}
 
 
 def test_a_candidate_answers_only_under_its_number() -> None:
@@ -60,8 +72,65 @@ def test_doubled_facts_change_nothing() -> None:
 def test_models_and_aliases_do_not_mix() -> None:
     log = [deployed(1), deployed(1, "other"), shifted(1, "canary"), shifted(1, model="other")]
     assert names(*log) == {"demo@1": 1, "demo:canary": 1, "other": 1, "other@1": 1}
-    assert fold(log).resolve("demo") is None
-    assert fold(log).resolve("demo@x") is None
+    assert fold(log).resolve("demo", "k") is None
+    assert fold(log).resolve("demo@x", "k") is None
+
+
+KEYS = [f"key-{number}" for number in range(20_000)]
+
+
+def answers(routes: Routes, name: str = "demo") -> list[int]:
+    """The version that each key gets."""
+    return [version.number for key in KEYS if (version := routes.resolve(name, key))]
+
+
+@pytest.mark.parametrize("weights", [{1: 1, 2: 1}, {1: 9, 2: 1}, {1: 199, 2: 1}, {1: 5, 2: 3, 3: 2}])
+def test_keys_are_shared_out_by_weight(weights: dict[int, int]) -> None:
+    """Within five standard deviations of the binomial distribution; the keys and so the outcome are always the same."""
+    got = Counter(answers(fold([*map(deployed, weights), split(weights)])))
+    for number, weight in weights.items():
+        share = weight / sum(weights.values())
+        assert abs(got[number] - len(KEYS) * share) < 5 * math.sqrt(len(KEYS) * share * (1 - share))
+
+
+def test_a_key_always_gets_the_same_version_and_models_are_shared_out_independently() -> None:
+    versions = [deployed(1), deployed(2), deployed(1, "other"), deployed(2, "other")]
+    routes = fold([*versions, split({1: 1, 2: 1}), split({1: 1, 2: 1}, "other")])
+    assert answers(routes) == answers(fold([*versions, split({2: 1, 1: 1})]))
+    both = zip(answers(routes), answers(routes, "other"), strict=True)
+    assert 9_500 < sum(one == other for one, other in both) < 10_500
+
+
+def test_keys_only_move_to_a_version_that_gained_and_away_from_one_that_is_retired() -> None:
+    versions = [deployed(1), deployed(2), deployed(3)]
+    few, more = fold([*versions, split({1: 9, 2: 1})]), fold([*versions, split({1: 9, 2: 3})])
+    moved = {pair for pair in zip(answers(few), answers(more), strict=True) if pair[0] != pair[1]}
+    assert moved == {(1, 2)}
+    all_three = [*versions, split({1: 5, 2: 3, 3: 2})]
+    left = zip(answers(fold(all_three)), answers(fold([*all_three, retired(2)])), strict=True)
+    assert {before for before, after in left if before != after} == {2}
+
+
+def test_a_fact_of_before_there_were_weights_is_one_target_of_weight_1() -> None:
+    written = json.loads(shifted(2).model_dump_json())
+    assert written.pop("targets") == [{"model_version": 2, "weight": 1}]
+    read = TrafficShifted.model_validate(written)
+    assert set(answers(fold([deployed(1), deployed(2), read]))) == {2}
+    assert fold([deployed(2), read]).previous("demo", "production") == 2
+
+
+def test_a_deployment_of_before_there_were_kinds_is_on_triton() -> None:
+    written = json.loads(deployed(1).model_dump_json())
+    for name in ("backend", "backend_address", "backend_model"):
+        del written[name]
+    version = fold([ModelDeployed.model_validate(written | {"triton_grpc": "host:8001"})]).versions["demo", 1]
+    assert (version.backend, version.address, version.target) == ("triton", "host:8001", "demo-v1")
+
+
+def test_a_weight_must_be_a_share() -> None:
+    for weights in ({1: 0}, {1: -1}, dict.fromkeys(range(1, 18), 1)):
+        with pytest.raises(ValidationError, match="targets"):
+            split(weights)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class SlowInference(MemoryInference):
 @pytest.fixture
 def make_fleet(objects: Any, make_version: Callable[..., Any]) -> Callable[[SlowInference], Fleet]:
     def make(inference: SlowInference) -> Fleet:
-        fleet = Fleet(inference, objects)
+        fleet = Fleet({"memory": inference}, objects)
         fleet.routes = Routes({("demo", number): make_version(number) for number in (1, 2)})
         return fleet
 

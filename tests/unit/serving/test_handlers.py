@@ -60,8 +60,8 @@ class Bench:
     def __init__(self, objects: Any, folder: Path) -> None:
         self.log = Log()
         self.inference = MemoryInference()
-        self.fleet = Fleet(self.inference, objects)
-        self.handlers = Handlers(Settings(state_dir=folder), self.fleet, self.inference, Admission(8))
+        self.fleet = Fleet({"triton": self.inference}, objects)
+        self.handlers = Handlers(Settings(state_dir=folder), self.fleet, Admission(8))
         self._folder = folder
 
     async def deploy(self, run_id: str, number: int, decision: str = "promote") -> tuple[Message, ...]:

@@ -1,6 +1,6 @@
-"""The model versions that are loaded, beside the routes that name them.
+"""The model versions that are loaded, beside the routes that name them, and the backends that they are loaded in.
 
-The log says what should answer; the backend may have been restarted meanwhile. `watch` brings the two together.
+The log says what should answer; a backend may have been restarted meanwhile. `watch` brings the two together.
 """
 
 import asyncio
@@ -8,12 +8,15 @@ import contextlib
 import logging
 import time
 from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
+from ropewalk.events.foreign import quoted
 from ropewalk.serving.adapters.chats import Chats
+from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.domain.routes import Routes, Version
 from ropewalk.serving.domain.vitals import Vitals
-from ropewalk.serving.errors import BackendError, BackendGoneError, ModelNotLoadedError
+from ropewalk.serving.errors import BackendError, BackendGoneError, LoadFailedError, ModelNotLoadedError
 from ropewalk.serving.ports import Inference, ModelToLoad
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
@@ -25,24 +28,43 @@ _LONGEST_PAUSE_S = 300.0  # between two tries to load what cannot be loaded
 
 
 class Fleet:
-    """Routes and what they need. Lives on one event loop."""
+    """Routes and what they need; `backends` by their kind. Lives on one event loop."""
 
-    def __init__(self, inference: Inference, objects: ObjectStore) -> None:
+    def __init__(self, backends: Mapping[str, Inference], objects: ObjectStore) -> None:
         self.routes = Routes()
         self.ready = asyncio.Event()  # the log was folded
         self.vitals = Vitals()
         self._loaded: frozenset[str] = frozenset()  # the targets that could answer when last looked
-        self._inference = inference
+        self._backends = backends
+        self._away: set[str] = set()  # the kinds that did not answer when last looked
         self._objects = objects
         self._chats: dict[str, Chats] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._failures: Counter[str] = Counter()  # in a row
         self._not_before: dict[str, float] = {}
 
+    def _backend(self, version: Version) -> Inference:
+        """What the version is on. Raises LoadFailedError for a kind that only another release knows."""
+        if version.backend not in self._backends:
+            known = ", ".join(self._backends)
+            raise LoadFailedError(
+                f"{version.target} is on a backend of the kind {quoted(version.backend)}, and this program knows "
+                f"{known}: retire the version, or run the release that knows the kind"
+            )
+        return self._backends[version.backend]
+
+    def generate(self, version: Version, generation: Generation) -> AsyncGenerator[Piece, None]:
+        """See Inference.generate. Also raises LoadFailedError."""
+        return self._backend(version).generate(version.target, generation)
+
+    async def is_loaded(self, version: Version) -> bool:
+        """Whether its backend has the version now. Raises BackendGoneError, LoadFailedError."""
+        return version.target in await self._backend(version).loaded()
+
     async def load(self, version: Version) -> None:
         """Make a version answer; whoever asks meanwhile waits for the same load, and no other version waits.
 
-        Raises BackendError, ObjectNotFoundError, ManifestError.
+        Raises BackendError, StorageError.
         """
         task = self._loading.get(version.target)
         if task is None:
@@ -51,6 +73,7 @@ class Fleet:
         await asyncio.shield(task)
 
     async def _load(self, version: Version) -> None:
+        backend = self._backend(version)
         folder = await asyncio.to_thread(self._objects.fetch, version.export_uri)
         lineage = {
             "model": version.model,
@@ -59,25 +82,28 @@ class Fleet:
             "checkpoint_id": version.checkpoint_id,
             "export_uri": version.export_uri,
         }
-        await self._inference.load(ModelToLoad(target=version.target, weights=Path(folder), lineage=lineage))
+        await backend.load(
+            ModelToLoad(target=version.target, weights=Path(folder), lineage=lineage, address=version.address)
+        )
         self._loaded |= {version.target}
         self.vitals.answered(version.target)
         await self._open_chats(version, folder)
 
     async def unload(self, version: Version) -> None:
         """Let a version end what it answers, then forget it. Raises BackendGoneError."""
-        await self._inference.unload(version.target)
+        if version.backend in self._backends:  # else nothing of it can be loaded
+            await self._backends[version.backend].unload(version.target)
         self._loaded -= {version.target}
         if chats := self._chats.pop(version.target, None):
             await asyncio.to_thread(chats.close)
 
     def answering(self) -> tuple[list[str], list[str]]:
-        """The names that would be answered now, and those that would not."""
+        """The names that would be answered now, whoever asks, and those that would not."""
         now = time.monotonic()
         answering: list[str] = []
         away: list[str] = []
-        for name, version in self.routes.names().items():
-            sound = version.target in self._loaded and not self.vitals.is_failing(version.target, now)
+        for name, versions in self.routes.names().items():
+            sound = all(one.target in self._loaded and not self.vitals.is_failing(one.target, now) for one in versions)
             (answering if sound else away).append(name)
         return answering, away
 
@@ -98,14 +124,30 @@ class Fleet:
         return next((one for one in self.routes.versions.values() if one.target == target), None)
 
     async def reconcile(self) -> None:
-        """Load every version that should answer and does not, side by side. Raises BackendGoneError."""
+        """Load every version that should answer and does not, side by side."""
         await asyncio.gather(*(self._restore(version, loaded) for version, loaded in await self._missing()))
 
     async def _missing(self) -> list[tuple[Version, bool]]:
-        """The versions that cannot answer, and whether only their template is missing."""
-        loaded = self._loaded = await self._inference.loaded()
-        known = [(version, version.target in loaded) for version in self.routes.versions.values()]
-        return [(one, is_loaded) for one, is_loaded in known if not is_loaded or one.target not in self._chats]
+        """The versions that cannot answer although their backend is there; whether only their template is missing."""
+        self._loaded = frozenset().union(*await asyncio.gather(*map(self._look, self._backends)))
+        known = [one for one in self.routes.versions.values() if one.backend not in self._away]
+        return [
+            (one, one.target in self._loaded)
+            for one in known
+            if one.target not in self._loaded or one.target not in self._chats
+        ]
+
+    async def _look(self, kind: str) -> frozenset[str]:
+        """The targets that a backend has; none while it is away, which is said once."""
+        try:
+            loaded = await self._backends[kind].loaded()
+        except BackendGoneError as error:
+            if kind not in self._away:
+                logger.warning("the inference backend %s is away: %s", kind, error)
+            self._away.add(kind)
+            return frozenset()
+        self._away.discard(kind)
+        return loaded
 
     async def _restore(self, version: Version, loaded: bool) -> None:
         target = version.target
@@ -135,21 +177,13 @@ class Fleet:
 
     async def watch(self) -> None:
         """Reconcile for ever, so that a restarted backend gets its models back. A slow load keeps nobody waiting."""
-        away = False
         restoring: set[str] = set()
         async with asyncio.TaskGroup() as tasks:
             while True:
-                try:
-                    for version, loaded in await self._missing():
-                        if version.target not in restoring and self._may_restore(version.target):
-                            restoring.add(version.target)
-                            tasks.create_task(self._try_restore(version, loaded, restoring))
-                    away = False
-                except BackendGoneError as error:
-                    self._loaded = frozenset()
-                    if not away:
-                        logger.warning("the inference backend is away: %s", error)
-                    away = True
+                for version, loaded in await self._missing():
+                    if version.target not in restoring and self._may_restore(version.target):
+                        restoring.add(version.target)
+                        tasks.create_task(self._try_restore(version, loaded, restoring))
                 await asyncio.sleep(_WATCH_S)
 
     def _may_restore(self, target: str) -> bool:

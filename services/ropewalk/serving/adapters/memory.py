@@ -5,10 +5,12 @@ It passes the same contract suite as the real one.
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Self
 
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError, ModelNotLoadedError, RequestRefusedError
-from ropewalk.serving.ports import ModelToLoad
+from ropewalk.serving.ports import ModelToLoad, Repaired
+from ropewalk.serving.settings import Settings
 
 _BEGINNING = "\n"  # what an empty prompt stands for: where a document begins
 
@@ -23,6 +25,17 @@ class MemoryInference:
         self.num_running = 0
         self.num_pieces = 0
         self._entries: dict[str, ModelToLoad] = {}
+
+    @classmethod
+    def of(cls, _settings: Settings, _on_repaired: Repaired) -> Self:
+        """See KINDS in `backends`: there is nothing to set, and nothing that would be repaired."""
+        return cls()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is open."""
 
     async def generate(self, target: str, generation: Generation) -> AsyncGenerator[Piece, None]:
         """See Inference.generate."""

@@ -13,12 +13,12 @@ from ropewalk.runtime.own_folder import make_own_folder
 from ropewalk.serving.adapters.repository import ModelRepository
 from ropewalk.serving.adapters.triton_control import ModelControl
 from ropewalk.serving.adapters.triton_pulse import ModelPulse, means_dead
-from ropewalk.serving.adapters.triton_repair import Repaired, Repairs
+from ropewalk.serving.adapters.triton_repair import Repairs
 from ropewalk.serving.adapters.triton_stream import CompletionStream
 from ropewalk.serving.adapters.triton_wire import pulse_of, request_of
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import BackendGoneError
-from ropewalk.serving.ports import ModelToLoad
+from ropewalk.serving.ports import ModelToLoad, Repaired
 from ropewalk.serving.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ropewalk.serving.adapters.triton_control import ModelControl
 from ropewalk.serving.errors import BackendError
+from ropewalk.serving.ports import Repaired
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +16,6 @@ _LOOK_S = 0.1
 _PAUSE_S = 1.0  # between unload and load: Triton still takes down the dead stub
 _LONGEST_WAIT_S = 60.0
 _HEALED_S = 300.0  # a model that lived for so long since its last repair starts anew
-
-Repaired = Callable[[str, str, float], Awaitable[None]]  # target, cause, seconds
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """What an OpenAI client may ask for. Fields we cannot honour are refused by name, never silently ignored.
 
 Extensions to the OpenAI API: `top_k`, `ignore_eos` and `return_token_ids`. `user`, `metadata` and the like are
-labels: they are accepted, bounded, and change no answer.
+labels: they are accepted, bounded, and change no answer; but of several versions behind a name, a `user` always asks
+the same one.
 """
 
 from collections.abc import Iterator, Mapping

@@ -3,6 +3,8 @@
 Replaying the facts gives the same routes in whatever order they were doubled, so a restart needs only the log.
 """
 
+import hashlib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -16,10 +18,15 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)  # one name per version, and
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A model version that answers. `target` is its name in the backend, `created` when it was deployed (Unix)."""
+    """A model version that answers. `created` says when it was deployed (Unix).
+
+    `backend` is the kind of its backend, `address` where that is and `target` the version's name in it.
+    """
 
     model: str
     number: int
+    backend: str
+    address: str
     target: str
     run_id: str
     checkpoint_id: str
@@ -29,10 +36,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Routes:
-    """Everything that can be asked for. Versions by (model, number), aliases by (model, alias)."""
+    """Everything that can be asked for. Versions by (model, number); weights by (model, alias) and then by number."""
 
     versions: dict[tuple[str, int], Version] = field(default_factory=dict)
-    aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
 
     def after(self, message: Message, at: int = 0) -> "Routes":
         """The routes after one more fact, which is of the Unix time `at`; facts of other kinds change nothing."""
@@ -40,37 +47,54 @@ class Routes:
             case ModelDeployed():
                 return self._with(version_of(message, at))
             case TrafficShifted():
-                return replace(self, aliases=self.aliases | {(message.model, message.alias): message.model_version})
+                weights = {target.model_version: target.weight for target in message.targets}
+                return replace(self, aliases=self.aliases | {(message.model, message.alias): weights})
             case ModelRetired():
                 gone = (message.model, message.model_version)
                 return replace(self, versions={key: one for key, one in self.versions.items() if key != gone})
             case _:
                 return self
 
-    def resolve(self, name: str) -> Version | None:
-        """`<model>` (production), `<model>@<version>` or `<model>:<alias>`; None if nothing answers there."""
+    def resolve(self, name: str, key: str) -> Version | None:
+        """The version that answers `<model>` (production), `<model>@<version>` or `<model>:<alias>`; None if none does.
+
+        `key` says who asks: of several versions behind an alias, the same key always gets the same one. When weights
+        change, keys only move to a version that gained.
+        """
         model, at, number = name.partition("@")
         if at:
             return self.versions.get((model, int(number))) if _NUMBER.fullmatch(number) else None
         model, _, alias = name.partition(":")
-        current = self.aliases.get((model, alias or PRODUCTION), 0)
-        return self.versions.get((model, current))
+        alias = alias or PRODUCTION
+        weights = self.aliases.get((model, alias), {})
 
-    def names(self) -> dict[str, Version]:
-        """Every name that answers now."""
-        names = {f"{version.model}@{version.number}": version for version in self.versions.values()}
-        for (model, alias), number in self.aliases.items():
-            if version := self.versions.get((model, number)):
-                names[model if alias == PRODUCTION else f"{model}:{alias}"] = version
+        def lot(one: Version) -> float:
+            return _lot(weights[one.number], f"{model}:{alias}@{one.number}/{key}")
+
+        return max(self.behind(model, alias), key=lot, default=None)
+
+    def behind(self, model: str, alias: str) -> list[Version]:
+        """The versions that an alias points to and that are not retired, the heaviest first."""
+        weights = self.aliases.get((model, alias), {})
+        found = (self.versions.get((model, number)) for number in sorted(weights, key=lambda one: -weights[one]))
+        return [version for version in found if version]
+
+    def names(self) -> dict[str, list[Version]]:
+        """Every name that answers now, with the versions behind it."""
+        names = {f"{version.model}@{version.number}": [version] for version in self.versions.values()}
+        for model, alias in self.aliases:
+            if versions := self.behind(model, alias):
+                names[model if alias == PRODUCTION else f"{model}:{alias}"] = versions
         return dict(sorted(names.items()))
 
     def previous(self, model: str, alias: str) -> int:
-        """The version an alias points to; 0 if it is new."""
-        return self.aliases.get((model, alias), 0)
+        """The heaviest version that an alias points to; 0 if the alias is new."""
+        weights = self.aliases.get((model, alias), {})
+        return max(weights, key=lambda number: weights[number], default=0)
 
     def is_aliased(self, version: Version) -> bool:
         """Whether any alias points to the version."""
-        return any(model == version.model and number == version.number for (model, _), number in self.aliases.items())
+        return any(model == version.model and version.number in to for (model, _), to in self.aliases.items())
 
     def _with(self, version: Version) -> "Routes":
         return replace(self, versions=self.versions | {(version.model, version.number): version})
@@ -81,7 +105,9 @@ def version_of(event: ModelDeployed, at: int = 0) -> Version:
     return Version(
         model=event.model,
         number=event.model_version,
-        target=event.triton_model,
+        backend=event.backend,
+        address=event.backend_address,
+        target=event.backend_model,
         run_id=event.run_id,
         checkpoint_id=event.checkpoint_id,
         export_uri=event.export_uri,
@@ -105,6 +131,12 @@ def version_number(messages: Iterable[Message], model: str, checkpoint_id: str) 
         if isinstance(message, ModelDeploying | ModelDeployed) and message.model == model
     }
     return given.get(checkpoint_id) or max(given.values(), default=0) + 1
+
+
+def _lot(weight: int, text: str) -> float:
+    """Weighted rendezvous hashing: the largest of w / -ln(u), u uniform in (0, 1), falls to each in proportion to w."""
+    drawn = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).digest())
+    return weight / -math.log((drawn + 0.5) / 2**48)  # 48 bits and a half fit into a float: u is never 0 or 1
 
 
 def target_name(model: str, number: int) -> str:

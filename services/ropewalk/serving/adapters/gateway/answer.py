@@ -16,14 +16,14 @@ from starlette.types import Receive, Scope, Send
 
 from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.serving import RequestLog
+from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.errors import CLIENT_GONE, ApiError, api_error
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
 from ropewalk.serving.adapters.gateway.frames import DONE, Frames, event
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.domain.routes import Version
-from ropewalk.serving.domain.vitals import Vitals
-from ropewalk.serving.ports import Inference, RequestLogSink
+from ropewalk.serving.ports import RequestLogSink
 from ropewalk.telemetry.spans import AttributeValue, Span, current_traceparent, record, span
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,12 @@ _AWAY = 503
 
 
 @dataclass(frozen=True)
-class Backend:
+class Shared:
     """What every answer needs."""
 
-    inference: Inference
+    fleet: Fleet
     admission: Admission
     sink: RequestLogSink
-    vitals: Vitals
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ class Order:
 class Answer(Response):
     """The response to an order."""
 
-    def __init__(self, order: Order, frames: Frames, exchange: Exchange, backend: Backend) -> None:
+    def __init__(self, order: Order, frames: Frames, exchange: Exchange, shared: Shared) -> None:
         self._order = order
         self._frames = frames
         self._exchange = exchange
-        self._backend = backend
+        self._shared = shared
         self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,11 +80,11 @@ class Answer(Response):
             reason = await outcome_or_error(self._admitted(send))
             if reason is None:
                 status, error = 200, ""
-                self._backend.vitals.answered(target)
+                self._shared.fleet.vitals.answered(target)
                 return
             failed = api_error(reason)
             if failed.status == _AWAY:
-                self._backend.vitals.failed(target, time.monotonic())
+                self._shared.fleet.vitals.failed(target, time.monotonic())
             elif failed.code == "internal_error":
                 logger.error("request %s", self._exchange.request_id, exc_info=reason)
             status, error = failed.status, str(failed)
@@ -93,10 +92,10 @@ class Answer(Response):
         finally:
             row = self._exchange.row(status, error)
             self._measure(row)
-            self._backend.sink.put(row)
+            self._shared.sink.put(row)
 
     async def _admitted(self, send: Send) -> None:
-        with self._span() as current, self._backend.admission.admitted(self._order.version.target):
+        with self._span() as current, self._shared.admission.admitted(self._order.version.target):
             self._exchange.trace_id = current_traceparent()[3:35]
             await self._complete(send)
             current.set(
@@ -107,7 +106,7 @@ class Answer(Response):
 
     async def _complete(self, send: Send) -> None:
         exchange = self._exchange
-        pieces = self._backend.inference.generate(self._order.version.target, self._order.generation)
+        pieces = self._shared.fleet.generate(self._order.version, self._order.generation)
         async with aclosing(pieces):
             async for piece in pieces:
                 exchange.add(piece)

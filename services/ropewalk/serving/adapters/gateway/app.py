@@ -16,7 +16,7 @@ from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.task import Prompt
 from ropewalk.serving.adapters.fleet import Fleet
-from ropewalk.serving.adapters.gateway.answer import Answer, Backend, Order
+from ropewalk.serving.adapters.gateway.answer import Answer, Order, Shared
 from ropewalk.serving.adapters.gateway.body import Bodies
 from ropewalk.serving.adapters.gateway.errors import ApiError, api_error, on_api_error, on_http_exception
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
@@ -26,7 +26,7 @@ from ropewalk.serving.domain.keys import KeyRing
 from ropewalk.serving.domain.neutral import RequestError
 from ropewalk.serving.domain.openai import ChatRequest, CompletionRequest, parse
 from ropewalk.serving.domain.routes import Version
-from ropewalk.serving.ports import Inference, RequestLogSink
+from ropewalk.serving.ports import RequestLogSink
 from ropewalk.telemetry.spans import current_traceparent, span
 
 logger = logging.getLogger(__name__)
@@ -40,18 +40,12 @@ class Gateway:
     """What the routes share."""
 
     def __init__(
-        self,
-        fleet: Fleet,
-        inference: Inference,
-        keys: KeyRing,
-        admission: Admission,
-        sink: RequestLogSink,
-        max_body_bytes: int,
+        self, fleet: Fleet, keys: KeyRing, admission: Admission, sink: RequestLogSink, max_body_bytes: int
     ) -> None:
         self._fleet = fleet
         self._keys = keys
         self._sink = sink
-        self._backend = Backend(inference, admission, sink, fleet.vitals)
+        self._shared = Shared(fleet, admission, sink)
         self._bodies = Bodies(max_body_bytes)
 
     def app(self) -> Starlette:
@@ -81,13 +75,13 @@ class Gateway:
 
     async def _models(self, request: Request) -> Response:
         self._key_id(request)
-        cards = [_card(name, version) for name, version in self._fleet.routes.names().items()]
+        cards = [_card(name, heaviest) for name, (heaviest, *_) in self._fleet.routes.names().items()]
         return JSONResponse({"object": "list", "data": cards})
 
     async def _model(self, request: Request) -> Response:
-        self._key_id(request)
+        key_id = self._key_id(request)
         name = request.path_params["name"]
-        return JSONResponse(_card(name, self._resolve(name)))
+        return JSONResponse(_card(name, self._resolve(name, key_id)))
 
     async def _completions(self, request: Request) -> Response:
         return await self._order(request, "completions")
@@ -129,7 +123,7 @@ class Gateway:
             exchange.model = one_line(named if isinstance(named, str) else quoted(named), _MAX_MODEL)
         asked = parse(ChatRequest, body) if exchange.route == "chat" else parse(CompletionRequest, body)
         exchange.stream = asked.stream
-        exchange.version = version = self._resolve(asked.model)
+        exchange.version = version = self._resolve(asked.model, f"{exchange.key_id}/{asked.user}")
         if isinstance(asked, CompletionRequest):
             generation = asked.to_generation()
         else:
@@ -145,7 +139,7 @@ class Gateway:
             with_usage=asked.include_usage,
         )
         order = Order(version, generation, request.headers.get("traceparent", ""))
-        return Answer(order, frames, exchange, self._backend)
+        return Answer(order, frames, exchange, self._shared)
 
     async def _rendered(self, asked: ChatRequest, version: Version) -> Prompt:
         try:
@@ -160,8 +154,8 @@ class Gateway:
             raise ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         return key_id
 
-    def _resolve(self, name: str) -> Version:
-        version = self._fleet.routes.resolve(name)
+    def _resolve(self, name: str, key: str) -> Version:
+        version = self._fleet.routes.resolve(name, key)
         if version is None:
             names = list(self._fleet.routes.names())
             known = ", ".join(names[:_MAX_NAMES]) or "none yet"

@@ -79,6 +79,7 @@ class Exchange:
             completion=self.text,
             logprob_mean=self.logprob_mean,
             error=error,
+            backend=version.backend if version else "",
         )
 
     def _elapsed_ms(self) -> float:
