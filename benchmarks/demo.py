@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 from machine import describe
 
-from ropewalk.local.processes import stack_processes
+from ropewalk.local.supervision.processes import stack_processes
 
 _SAMPLE_S = 2.0
 

@@ -16,7 +16,7 @@ import psutil
 from machine import describe
 
 from ropewalk.local.names import PROCESS_MARKER
-from ropewalk.local.processes import cpu_seconds, stack_processes
+from ropewalk.local.supervision.processes import cpu_seconds, stack_processes
 
 _SETTLE_S = 30.0
 

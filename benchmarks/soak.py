@@ -72,7 +72,7 @@ async def _soak(broker: Broker, folder: Path, num_requests: int) -> dict[str, An
     others = [
         asyncio.create_task(Sink(store, SIGNALS).run(bus, 0.5)),
         asyncio.create_task(Sink(store, EVENTS).run(bus, 0.5)),
-        asyncio.create_task(projector.run(bus)),
+        asyncio.create_task(projector.run()),
     ]
     try:
         points = await _feed(stack, num_requests)

@@ -46,7 +46,7 @@ KNOW_THE_NATS_CLIENT = {"bus", "admin", "drills"}
 ALSO_KNOW_THE_NATS_CLIENT = {
     "libs/ropewalk/client/dead_letters.py",
     "libs/ropewalk/delivery/consumer.py",
-    "libs/ropewalk/local/probes.py",
+    "libs/ropewalk/local/supervision/probes.py",
     "libs/ropewalk/runtime/broker.py",
     "libs/ropewalk/runtime/gauges.py",
     "libs/ropewalk/stages/leases.py",

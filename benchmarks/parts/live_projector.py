@@ -8,16 +8,22 @@ import logging
 import sys
 from pathlib import Path
 
-from ropewalk.bus.bus import Bus
+from ropewalk.bus.connection import connect
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.monitor.adapters.projections import LiveProjector
+from ropewalk.projections.asking import SUBJECT
+from ropewalk.runtime.broker import SharedBroker
 
 
 async def main() -> None:
     """Run until killed."""
     settings = NatsSettings.model_validate_json(sys.argv[1])
-    bus = await Bus.connect(settings, "monitor")
-    await LiveProjector(settings, Path(sys.argv[2]), snapshot_every_s=0.2).run(bus)
+    connection = await connect(settings, "monitor")
+    broker = SharedBroker(lambda: connection)
+    projector = LiveProjector(settings, Path(sys.argv[2]), snapshot_every_s=0.2)
+    broker.subscriber(f"{SUBJECT}.{{name}}", queue="projector")(projector.answer)
+    await broker.start()
+    await projector.run()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from ropewalk.client import Client, ClientSettings, blocking, find_settings
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.run import RunCompleted, RunFailed, RunRejected
-from ropewalk.local.processes import stack_processes
+from ropewalk.local.supervision.processes import stack_processes
 
 M = TypeVar("M", bound=Message)
 RUN_DEADLINE_S = 400.0

@@ -16,7 +16,7 @@ import pytest
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointSaveFailed
 from ropewalk.events.run import RunCompleted, StageCompleted
 from ropewalk.events.training import TrainingInterrupted, TrainingProgressed
-from ropewalk.local.processes import stack_processes
+from ropewalk.local.supervision.processes import stack_processes
 
 pytestmark = pytest.mark.stack
 

@@ -22,7 +22,7 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted, StageCompleted
 from ropewalk.events.training import TrialCompleted
-from ropewalk.local.processes import stack_processes
+from ropewalk.local.supervision.processes import stack_processes
 
 pytestmark = pytest.mark.stack
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from ropewalk.local.deployment import create_deployment, seed_variable
+from ropewalk.local.broker.deployment import create_deployment, seed_variable
 from ropewalk.local.ports import Ports
 
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY")

@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from ropewalk.local.deployment import create_deployment
+from ropewalk.local.broker.deployment import create_deployment
 
 VERSION = "1.33"
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY")

@@ -29,8 +29,8 @@ from ropewalk.admin.access import MAINTAINER
 from ropewalk.client import Client, clickhouse, find_settings
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.local.layout import Layout, layout_of
-from ropewalk.local.processes import stack_processes
 from ropewalk.local.stack import running_state
+from ropewalk.local.supervision.processes import stack_processes
 from ropewalk.runtime.plain_folder import plain_folder
 
 pytestmark = [

@@ -6,14 +6,12 @@ stage by compare-and-set together with everything that follows from the change. 
 """
 
 import asyncio
-import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Self, TypeVar
 
 import nats.errors
-from nats.aio.msg import Msg
 
 from ropewalk.bus.batches import Batch, batches
 from ropewalk.bus.client import GuardedClient
@@ -168,25 +166,6 @@ class Bus:
     def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
         """Batches for a sink under a durable consumer; what is not acknowledged comes again."""
         return batches(self.connection, consumer, max_messages=max_messages, max_wait_s=max_wait_s)
-
-    async def answer(
-        self, subject: str, respond: Callable[[str, bytes], Awaitable[bytes]], *, queue: str = ""
-    ) -> Callable[[], Awaitable[None]]:
-        """Answer requests with what `respond` makes of subject and body. Call what is returned to stop.
-
-        Of those that answer under the same `queue`, each request reaches one. An answer that is too large for a
-        message becomes one that says so, `{"error": sentence}`: else the other side would wait in vain.
-        """
-
-        async def on_request(request: Msg) -> None:
-            answer = await respond(request.subject, request.data)
-            if len(answer) > self.connection.max_payload:
-                logger.error("an answer on %s has %d bytes, which is too much", request.subject, len(answer))
-                answer = json.dumps({"error": f"the answer has {len(answer):,} bytes: ask for less"}).encode()
-            await request.respond(answer)
-
-        subscription = await self.connection.subscribe(subject, queue=queue, cb=on_request)
-        return subscription.unsubscribe
 
     def prepare(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> Outgoing:
         """Give a message its envelope."""

@@ -60,7 +60,7 @@ def decode(kind: type[Message], subject: str, body: bytes) -> Message:
     try:
         message = kind.model_validate_json(body)
     except ValidationError as error:
-        violations = [_sentence(dict(item)) for item in error.errors()[:_MAX_VIOLATIONS]]
+        violations = [sentence_of(dict(item)) for item in error.errors()[:_MAX_VIOLATIONS]]
         if error.error_count() > _MAX_VIOLATIONS:
             violations.append(f"and {error.error_count() - _MAX_VIOLATIONS:,} more")
         raise MalformedMessageError("; ".join(violations)) from None
@@ -82,7 +82,8 @@ def decode_any(subject: str, headers: Mapping[str, str], body: bytes) -> Message
     return decode(kind, present, body)
 
 
-def _sentence(item: dict[str, object]) -> str:
+def sentence_of(item: dict[str, object]) -> str:
+    """One of pydantic's findings in words that name the field and its value."""
     location = item["loc"]
     assert isinstance(location, tuple)
     field = one_line(".".join(str(part) for part in location))

@@ -17,8 +17,8 @@ from ropewalk.demo.verdict import failed_drill, problems
 from ropewalk.drills.acting import DrillResult, score_kill_of_worker
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.local.layout import Layout
-from ropewalk.local.processes import cpu_seconds, stack_processes
 from ropewalk.local.stack import bring_up, is_up
+from ropewalk.local.supervision.processes import cpu_seconds, stack_processes
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.report.board import Board

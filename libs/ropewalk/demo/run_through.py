@@ -11,7 +11,7 @@ from ropewalk.demo.screen import Screen
 from ropewalk.drills.acting import KILL_WORKER, begin, new_drill
 from ropewalk.drills.stackview import send
 from ropewalk.events.run import RunCancelled, RunFailed, RunRejected
-from ropewalk.local.processes import stack_processes
+from ropewalk.local.supervision.processes import stack_processes
 from ropewalk.report.board import Board, after
 
 

@@ -12,7 +12,7 @@ from ropewalk.drills.scoring import Timeline, held_stages, score_worker, stage_e
 from ropewalk.drills.stackview import instance, send
 from ropewalk.events.base import Message
 from ropewalk.events.training import TrainingCompleted
-from ropewalk.local.processes import stack_processes
+from ropewalk.local.supervision.processes import stack_processes
 from ropewalk.storage.connect import connect_objects
 
 TRAIN = "train"

@@ -19,10 +19,10 @@ from ropewalk.drills.errors import NotPreparedError
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log
 from ropewalk.local.names import PROCESS_MARKER
-from ropewalk.local.processes import die_with_parent
 from ropewalk.local.stack import running_state
-from ropewalk.local.state import ProcessState
+from ropewalk.local.supervision.processes import die_with_parent
 from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.status.seen import ProcessState
 
 BROKER = "nats-server"
 _ENGINES = frozenset({BROKER, "ray", "triton"})
@@ -98,7 +98,8 @@ async def answering(connection: Client, service: str, wait_s: float = _ANSWER_S)
     found: set[int] = set()
 
     async def note(reply: Msg) -> None:
-        found.add(int(json.loads(reply.data or b"{}").get("pid", 0)))
+        said = json.loads(reply.data or b"{}")
+        found.add(int(said.get("pid", 0)) if said.get("bound") else 0)
 
     with contextlib.suppress(nats.errors.Error):  # the broker may be away
         inbox = connection.new_inbox()
@@ -120,9 +121,12 @@ async def answers(connection: Client, service: str, pid: int, patience_s: float)
 
 async def _anybody(connection: Client, service: str) -> bool:
     try:
-        await connection.request(f"ctl.ping.{service}", b"", timeout=_ANSWER_S)
+        reply = await connection.request(f"ctl.ping.{service}", b"", timeout=_ANSWER_S)
     except (nats.errors.Error, TimeoutError):
         pass_on_cancellation()
+        await asyncio.sleep(_LOOK_S)
+        return False
+    if not json.loads(reply.data or b"{}").get("bound"):  # it starts
         await asyncio.sleep(_LOOK_S)
         return False
     return True

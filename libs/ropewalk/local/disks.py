@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ropewalk.local.layout import Layout
-from ropewalk.local.problems import EVENT_LOG, Disk
+from ropewalk.status.problems import EVENT_LOG
+from ropewalk.status.seen import Disk
 
 ROOM_BYTES = 8 * 1024**2  # with less than this a disk counts as full
 _ROOM_FILES = 100

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from ropewalk.admin.contracts import SERVICE_USERS
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address
+from ropewalk.local.broker.keys import seed_file
 from ropewalk.local.credentials import Credentials
-from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import Layout
 from ropewalk.local.names import MARKER, PROCESS_MARKER, SYSTEM_USER
 from ropewalk.local.ports import LOOPBACK, Ports

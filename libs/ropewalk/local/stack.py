@@ -19,10 +19,11 @@ from ropewalk.local.lock import READY_TIMEOUT_S, holder
 from ropewalk.local.logfiles import open_log, tail_lines
 from ropewalk.local.names import OPERATOR, PROCESS_MARKER, SERVICES, SUPERVISOR, SYSTEM_USER
 from ropewalk.local.observe import observe
-from ropewalk.local.problems import Problem, Seen, problems_of
-from ropewalk.local.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
-from ropewalk.local.state import Endpoints, ProcessState, StackState, read_state, write_state
+from ropewalk.local.state import Endpoints, StackState, read_state, write_state
+from ropewalk.local.supervision.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
 from ropewalk.runtime.plain_folder import remove_plain_folder
+from ropewalk.status.problems import Problem, problems_of
+from ropewalk.status.seen import ProcessState, Seen
 
 _POLL_S = 0.1
 _LAUNCH_TIMEOUT_S = 10.0
@@ -119,7 +120,8 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
     before, began = _cpu_seconds(by_name), time.monotonic()
     password = credentials.system_password if credentials else ""
     system = Address(url=state.endpoints.nats, user=SYSTEM_USER, password=password)
-    seen = observe(layout, state, Address(url=endpoints.nats), system, SERVICES)
+    services = tuple(process.service for process in state.processes if process.service in SERVICES)
+    seen = observe(layout, state, Address(url=endpoints.nats), system, services)
     time.sleep(max(0.0, over_s - (time.monotonic() - began)))
     after, lasted_s = _cpu_seconds(by_name), time.monotonic() - began
     usage = tuple(
@@ -182,7 +184,7 @@ def _launch_supervisor(layout: Layout) -> None:
 
     with open_log(layout.log_of(SUPERVISOR)) as log:
         launched = subprocess.run(
-            [sys.executable, "-m", "ropewalk.local.supervisor", str(layout.state_dir)],
+            [sys.executable, "-m", "ropewalk.local.supervision.supervisor", str(layout.state_dir)],
             env=dict(inherited_environment()),
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ropewalk.local.credentials import write_private
 from ropewalk.local.ports import LOOPBACK, Ports
-
-ProcessStatus = Literal["waiting", "starting", "ready", "backing off", "stopped"]
+from ropewalk.status.seen import ProcessState
 
 
 class Endpoints(BaseModel):
@@ -21,24 +20,6 @@ class Endpoints(BaseModel):
     triton_http: str
     triton_grpc: str
     clickhouse_http: str
-
-
-class ProcessState(BaseModel):
-    """One supervised process. `pid` is 0 while it does not run; times are in seconds since 1970.
-
-    `detail` is about the present, `last_ending` stays: how it ended the last time.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    service: str
-    pid: int = 0
-    status: ProcessStatus = "waiting"
-    restarts: int = 0
-    started_at: float = 0.0
-    changed_at: float = 0.0
-    detail: str = ""
-    last_ending: str = ""
 
 
 class StackState(BaseModel):

@@ -4,10 +4,11 @@ import heapq
 from typing import Any
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field
 
 from ropewalk.errors import RopewalkError
-from ropewalk.events.foreign import one_line, quoted
-from ropewalk.projections.alarm_list import MOST_ALARMS, alarm_list
+from ropewalk.events.foreign import quoted
+from ropewalk.projections.alarm_list import alarm_list
 from ropewalk.projections.projector import FOLDS, Projector
 from ropewalk.projections.runs import STATUSES
 
@@ -20,6 +21,19 @@ class QuestionError(RopewalkError, ValueError):
     """The question cannot be answered; the text says why and what to do."""
 
 
+class Question(BaseModel):
+    """The body of a message on `ctl.projection.v1.<name>`; each question looks at the fields that concern it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    limit: int = Field(default=MAX_RUNS, description="how many runs or alarms at most; more than 1,000 count as 1,000")
+    status: str = Field(default="", description="only runs of this status")
+    before: int = Field(default=0, description="only runs that appeared before this sequence of the log")
+    every: bool = Field(default=False, description="cleared alarms, too")
+    sequence: int = Field(default=0, description="of the projection whose next piece is asked for; 0: as it is now")
+    offset: int = Field(default=0, description="byte at which the piece begins")
+
+
 class Answers:
     """Answers about one projector. What was asked for piece by piece is kept as of its sequence."""
 
@@ -27,26 +41,21 @@ class Answers:
         self.projector = projector
         self._renderings: dict[tuple[str, int], tuple[dict[str, Any], bytes]] = {}
 
-    def answer(self, question: str, body: bytes) -> bytes:
-        """The answer to a message on `ctl.projection.v1.<question>`; what is wrong with it is an answer, too."""
-        try:
-            details = orjson.loads(body or b"{}")
-            if not isinstance(details, dict):
-                raise QuestionError("the question must be a JSON object")
-            if question == "hashes":
+    def answer(self, name: str, question: Question) -> bytes:
+        """The answer to what is asked about a projection, the runs or the alarms. Raises QuestionError."""
+        limit = max(1, min(question.limit, MAX_RUNS))
+        match name:
+            case "hashes":
                 return orjson.dumps(self._hashes())
-            if question == "run_list":
-                found = run_list(self.projector, **_run_list_details(details), most_bytes=MAX_PIECE)
+            case "run_list":
+                status = _known(question.status)
+                found = run_list(self.projector, limit, status, max(0, question.before), most_bytes=MAX_PIECE)
                 return orjson.dumps(found)
-            if question == "alarm_list":
-                limit, every = int(details.get("limit", MOST_ALARMS)), bool(details.get("every", False))
-                limit = max(1, min(limit, MOST_ALARMS))
-                return orjson.dumps(alarm_list(self.projector, limit, every=every, most_bytes=MAX_PIECE))
-            if question in FOLDS:
-                return self._piece(question, int(details.get("sequence", 0)), int(details.get("offset", 0)))
-        except (QuestionError, orjson.JSONDecodeError, TypeError, ValueError) as error:
-            return orjson.dumps({"error": one_line(str(error), 1000)})
-        return orjson.dumps({"error": f"there is no projection {quoted(question)}: ask for one of {', '.join(FOLDS)}"})
+            case "alarm_list":
+                return orjson.dumps(alarm_list(self.projector, limit, every=question.every, most_bytes=MAX_PIECE))
+            case _ if name in FOLDS:
+                return self._piece(name, question.sequence, question.offset)
+        raise QuestionError(f"there is no projection {quoted(name)}: ask for one of {', '.join(FOLDS)}")
 
     def _hashes(self) -> dict[str, Any]:
         projector = self.projector
@@ -113,8 +122,7 @@ def run_list(
     }
 
 
-def _run_list_details(details: dict[str, Any]) -> dict[str, Any]:
-    limit, status = int(details.get("limit", MAX_RUNS)), str(details.get("status", ""))
+def _known(status: str) -> str:
     if status and status not in STATUSES:
         raise QuestionError(f"status {quoted(status)} is not known: choose one of {', '.join(STATUSES)}")
-    return {"limit": max(1, min(limit, MAX_RUNS)), "status": status, "before": max(0, int(details.get("before", 0)))}
+    return status

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from ropewalk.bus.waiting import Waiting
 from ropewalk.errors import RopewalkError
 from ropewalk.runtime.settings import HealthSettings
 
@@ -60,13 +61,22 @@ class Pulse:
 
 @dataclass(frozen=True, kw_only=True)
 class HealthReport:
-    """What `/live`, `/ready` and `ctl.ping` answer. `reasons` are sentences; there are some when it is not ready."""
+    """What `/live` and `/ready` answer. `reasons` are sentences; there are some when it is not ready."""
 
     service: str
     live: bool
     ready: bool
     reasons: tuple[str, ...]
     loop_blocked_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pong(HealthReport):
+    """What a service answers on `ctl.ping.<service>`. `bound`: it takes messages, so its start is over."""
+
+    pid: int
+    bound: bool
+    waiting: Waiting
 
 
 class Health:

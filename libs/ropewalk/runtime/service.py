@@ -1,13 +1,12 @@
 """The shell of a service: a FastStream app whose subscribers settle messages by our rules.
 
-FastStream gives the broker, the lifespan and the in-memory test broker. It does not consume streams: its default policy
-drops a message on any exception, and its pull loop takes one message after the other. Streams are consumed by
+FastStream gives the lifespan and answers what is asked on `ctl.*` (`broker`). It does not consume streams: its default
+policy drops a message on any exception, and its pull loop takes one message after the other. Streams are consumed by
 `consumer`, settled in `delivery`, and declared by the owner of the topology.
 """
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -34,7 +33,7 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.gauges import export_gauges
-from ropewalk.runtime.health import Health, HealthServer, ListenError
+from ropewalk.runtime.health import Health, HealthServer, ListenError, Pong
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext, StageSpec
@@ -66,6 +65,7 @@ class Service:
         self._hazards = Hazards(settings.state_dir / "in-hand" / name)
         self._exit: Callable[[], None] = lambda: None
         self.broker = SharedBroker(lambda: self.bus.connection)
+        self.broker.subscriber(f"ctl.ping.{name}")(self._pong)
         self._leases: LeaseKeeper | None = None
         self._declared: list[ConsumerSpec] = []
         self._settlers: list[tuple[ConsumerSpec, Settle, int]] = []
@@ -240,7 +240,7 @@ class Service:
         self._watchers.append(asyncio.create_task(work))
 
     async def _begin(self) -> None:
-        """Take up stages and messages. Answer pings only when every consumer is bound."""
+        """Take up stages and messages."""
         if self._runners:
             for spec in self._specs:
                 await self._pool.declare(spec.name)
@@ -250,13 +250,13 @@ class Service:
             for runner in self._runners:
                 self._watch(runner.resume_orphans())
         await asyncio.gather(*(consumer.bind() for consumer in self._consumers))
-        await self.bus.answer(f"ctl.ping.{self.name}", self._pong)
         self._bound = True
         logger.info("%s is ready", self.name)
 
-    async def _pong(self, _subject: str, _body: bytes) -> bytes:
-        answer = {"pid": os.getpid(), **asdict(self.health.report()), "waiting": asdict(self.bus.waiting.summary())}
-        return json.dumps(answer).encode()
+    async def _pong(self) -> Pong:
+        """How this instance is, and what it would have sent and could not."""
+        report, waiting = asdict(self.health.report()), self.bus.waiting.summary()
+        return Pong(**report, pid=os.getpid(), bound=self._bound, waiting=waiting)
 
     async def _guard(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A background task that dies takes the service down, so that the supervisor sees it."""

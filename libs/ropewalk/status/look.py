@@ -1,4 +1,4 @@
-"""Looks at a running stack for `ropewalk status`: its disks, its broker, its services. Bounded in time.
+"""Looks at a deployment over its bus: queues, limits, dead letters, services, runs, alarms. Bounded in time and size.
 
 Whatever does not answer is itself an answer, so nothing here raises for a part that is broken. Everything is asked
 over plain sockets from a few threads: the asynchronous libraries take longer to import than all of this to run.
@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,13 +16,8 @@ from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.bus.waiting import Waiting
 from ropewalk.bus.wire import Address, Wire, WireError, open_wire
 from ropewalk.events.foreign import one_line
-from ropewalk.local.broker_health import health
-from ropewalk.local.broker_health import streams as streams_of
-from ropewalk.local.disks import disks_of
-from ropewalk.local.layout import Layout
-from ropewalk.local.problems import AlarmSeen, BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
-from ropewalk.local.state import StackState
 from ropewalk.projections.asking import ask, ask_runs
+from ropewalk.status.seen import AlarmSeen, BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -30,70 +26,73 @@ _TIMEOUT_S = 0.7
 _MOST_RUNS = 200
 _MOST_QUEUED = 20
 _MOST_ALARMS = 100
+_MOST_LAGS = 200
+_MOST_STREAMS = 100
+_MOST_REASONS = 10
+_LONGEST = 400  # characters of a sentence that somebody else wrote
 
 
-def observe(layout: Layout, state: StackState, bus: Address, system: Address, services: tuple[str, ...]) -> Seen:
-    """Ask everything at once; takes about a second at most. `system`: as whom the server tells about itself."""
+def look(bus: Address, services: tuple[str, ...]) -> Seen:
+    """Ask everything at once; takes about a second at most. Needs the rights of `events.access` to look."""
     with ThreadPoolExecutor(max_workers=len(services) + 3) as pool:
-        looking = pool.submit(_look_at_broker, system, bus)
+        looking = pool.submit(_look_at_broker, bus)
         listing = pool.submit(_over_the_bus, bus, _runs)
         alarming = pool.submit(_over_the_bus, bus, _alarms)
         answers = tuple(pool.map(lambda service: _ask(bus, service), services))
         broker, lags = looking.result()
-        runs = listing.result() or []
-        alarms = alarming.result() or []
-    wanted = sum(stream.max_bytes - stream.num_bytes for stream in broker.streams)
-    return Seen(
-        now=time.time(),
-        broker=broker,
-        disks=tuple(disks_of(layout, state.objects_url, wanted)),
-        processes=state.processes,
-        services=answers,
-        lags=tuple(lags),
-        runs=tuple(runs),
-        alarms=tuple(alarms),
-    )
+        return Seen(
+            now=time.time(),
+            broker=broker,
+            services=answers,
+            lags=tuple(lags),
+            runs=tuple(listing.result() or ()),
+            alarms=tuple(alarming.result() or ()),
+        )
 
 
-def _look_at_broker(system: Address, bus: Address) -> tuple[BrokerView, list[ConsumerLag]]:
-    """nats-server's own words: is it well, what does it hold, which limits are near, who is behind."""
+def _look_at_broker(bus: Address) -> tuple[BrokerView, list[ConsumerLag]]:
+    """What JetStream holds, which limits are near, who is behind; the furthest behind first."""
     try:
-        ailment = health(system, _TIMEOUT_S)
-        store = streams_of(system, _TIMEOUT_S)
-    except (OSError, ValueError):
-        return BrokerView(), []
-    found = [stream for account in store.get("account_details") or [] for stream in account.get("stream_detail") or []]
-    lags = _over_the_bus(bus, lambda wire: list(_lags(wire, found)))
-    return _view(ailment, store, found), lags or []
+        with open_wire(bus, _TIMEOUT_S) as wire:
+            account = _api(wire, "INFO")
+            streams = list(_pages(wire, "STREAM.LIST", "streams"))[:_MOST_STREAMS]
+            lags = [lag for stream in streams for lag in _lags(wire, stream["config"]["name"])]
+    except (WireError, ValueError) as error:
+        return BrokerView(error=one_line(str(error), _LONGEST)), []
+    lags.sort(key=lambda lag: -lag.oldest_s)
+    return _view(account, streams), lags[:_MOST_LAGS]
 
 
-def _view(error: str, store: Json, streams: list[Json]) -> BrokerView:
+def _view(account: Json, streams: list[Json]) -> BrokerView:
     return BrokerView(
         answers=True,
-        error=error,
-        stored_bytes=store.get("storage", 0),
-        max_store_bytes=store.get("config", {}).get("max_storage", 0),
+        stored_bytes=account["storage"],
+        max_store_bytes=max(0, account["limits"]["max_storage"]),  # -1: the account has no limit of its own
         streams=tuple(
-            StreamUse(name=stream["name"], num_bytes=stream["state"]["bytes"], max_bytes=stream["config"]["max_bytes"])
+            StreamUse(
+                name=one_line(stream["config"]["name"]),
+                num_bytes=stream["state"]["bytes"],
+                max_bytes=stream["config"]["max_bytes"],
+            )
             for stream in streams
             if stream["config"]["discard"] == "new" and stream["config"]["max_bytes"] > 0
         ),
-        num_dead_letters=sum(_open_letters(stream["state"]) for stream in streams if stream["name"] == "DLQ"),
+        num_dead_letters=sum(_open_letters(stream["state"]) for stream in streams if stream["config"]["name"] == "DLQ"),
     )
 
 
 def _open_letters(state: dict[str, int]) -> int:
-    """A letter has a subject of its own; what became of it is a second message there (`runtime.dead_letters`)."""
+    """A letter has a subject of its own; what became of it is a second message there (`bus.dead_letters`)."""
     return max(0, 2 * state.get("num_subjects", 0) - state["messages"])
 
 
-def _lags(wire: Wire, streams: list[Json]) -> Iterator[ConsumerLag]:
+def _lags(wire: Wire, stream: str) -> Iterator[ConsumerLag]:
     """Of the consumers that are behind; their oldest message is looked up, the others cost nothing."""
-    for info in (info for stream in streams for info in stream.get("consumer_detail") or []):
+    for info in _pages(wire, f"CONSUMER.LIST.{stream}", "consumers"):
         if info["config"].get("durable_name") and (info["num_pending"] or info["num_ack_pending"]):
             yield ConsumerLag(
-                stream=info["stream_name"],
-                consumer=info["name"],
+                stream=one_line(info["stream_name"]),
+                consumer=one_line(info["name"]),
                 pending=info["num_pending"],
                 ack_pending=info["num_ack_pending"],
                 redelivered=info["num_redelivered"],
@@ -102,7 +101,7 @@ def _lags(wire: Wire, streams: list[Json]) -> Iterator[ConsumerLag]:
 
 
 def _oldest_s(wire: Wire, info: Json) -> float:
-    """Age of the first message behind the ack floor, as `runtime.lag` has it."""
+    """Age of the first message behind the ack floor, as `bus.lag` has it."""
     config, ages = info["config"], [0.0]
     for subject in config.get("filter_subjects") or [config.get("filter_subject") or ">"]:
         wanted = {"seq": info["ack_floor"]["stream_seq"] + 1, "next_by_subj": subject}
@@ -117,26 +116,47 @@ def _stored_at(wire: Wire, stream: str, which: Json) -> float:
     return datetime.fromisoformat(message["time"]).timestamp() if message else 0.0
 
 
+def _pages(wire: Wire, question: str, items: str) -> Iterator[Json]:
+    """The items of a list that the server tells page by page."""
+    told = 0
+    while page := _api(wire, question, {"offset": told}).get(items):
+        yield from page
+        told += len(page)
+
+
+def _api(wire: Wire, question: str, details: Json | None = None) -> Json:
+    """What JetStream answers. Raises WireError for its refusals, too."""
+    answer: Json = json.loads(wire.request(f"$JS.API.{question}", json.dumps(details or {}).encode()).body)
+    if "error" in answer:
+        raise WireError(f"JetStream says: {answer['error'].get('description')}")
+    return answer
+
+
 def _ask(bus: Address, service: str) -> ServiceAnswer:
     said = _over_the_bus(bus, lambda wire: json.loads(wire.request(f"ctl.ping.{service}", b"").body))
     if said is None:
         return ServiceAnswer(service=service, answered=False)
+    waiting = Waiting(**said.get("waiting", {}))
     return ServiceAnswer(
         service=service,
         answered=True,
-        reasons=tuple(said.get("reasons", ())),
-        waiting=Waiting(**said.get("waiting", {})),
+        reasons=tuple(one_line(reason, _LONGEST) for reason in said.get("reasons", ())[:_MOST_REASONS]),
+        waiting=replace(waiting, subject=one_line(waiting.subject), reason=one_line(waiting.reason, _LONGEST)),
     )
 
 
 def _runs(wire: Wire) -> list[RunSeen]:
     """Runs that may not get on, as the monitor's live projection has them; those in line first."""
     queued = ask_runs(wire, _MOST_QUEUED, "queued")["runs"]
-    running = ask_runs(wire, _MOST_RUNS, "running")["runs"]
+    running = [run for run in ask_runs(wire, _MOST_RUNS, "running")["runs"] if run["detail"]]
     return [
-        *(RunSeen(run_id=run["run_id"], stage=run["stage"], queued_since=_queued_at(wire, run)) for run in queued),
-        *(RunSeen(run_id=run["run_id"], stage=run["stage"], detail=run["detail"]) for run in running if run["detail"]),
+        *(RunSeen(**_place(run), queued_since=_queued_at(wire, run)) for run in queued),
+        *(RunSeen(**_place(run), detail=one_line(run["detail"], _LONGEST)) for run in running),
     ]
+
+
+def _place(run: Json) -> Json:
+    return {"run_id": one_line(run["run_id"]), "stage": one_line(run["stage"])}
 
 
 def _alarms(wire: Wire) -> list[AlarmSeen]:
@@ -145,7 +165,7 @@ def _alarms(wire: Wire) -> list[AlarmSeen]:
         AlarmSeen(
             alarm_id=one_line(alarm["alarm_id"]),
             model=f"{one_line(alarm['model'])}@{alarm['model_version']}",
-            detail=alarm["detail"],
+            detail=one_line(alarm["detail"], _LONGEST),
             since=datetime.fromisoformat(alarm["raised_at"]).timestamp(),
         )
         for alarm in ask(wire, "alarm_list", limit=_MOST_ALARMS)["alarms"]

@@ -1,17 +1,15 @@
-"""What is wrong with a stack, as whoever is woken by it wants to read it: the cause with figures, and the remedy.
+"""What is wrong with a deployment, as whoever is woken by it wants to read it: the cause with figures, and the remedy.
 
 Values only: what was seen goes in, problems come out, the worst first.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ropewalk.bus.consumer_lag import ConsumerLag
-from ropewalk.bus.waiting import Waiting
 from ropewalk.events.foreign import one_line
-from ropewalk.local.state import ProcessState
+from ropewalk.status.seen import Seen, ServiceAnswer, what_waits
 
 EARLY = 0.8  # of a limit: worth a line while there is time
 _FULL = 0.99
@@ -39,84 +37,6 @@ class Problem:
     since: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Disk:
-    """A file system that the stack writes to. `still_wanted` is what may be added to it at most, in bytes."""
-
-    holds: str
-    folder: str
-    mounted_at: str
-    total: int
-    free: int
-    full: bool
-    still_wanted: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamUse:
-    """A stream with a limit that refuses new messages when it has reached it."""
-
-    name: str
-    num_bytes: int
-    max_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class BrokerView:
-    """nats-server as it tells about itself. `error` is its own sentence, empty when it is well."""
-
-    answers: bool = False
-    error: str = ""
-    stored_bytes: int = 0
-    max_store_bytes: int = 0
-    streams: tuple[StreamUse, ...] = ()
-    num_dead_letters: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceAnswer:
-    """What a service said to a ping."""
-
-    service: str
-    answered: bool
-    reasons: tuple[str, ...] = ()
-    waiting: Waiting = field(default_factory=Waiting)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSeen:
-    """A run that is not over and may not get on: in line since then, or running with something to say about it."""
-
-    run_id: str
-    stage: str
-    queued_since: float = 0.0
-    detail: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlarmSeen:
-    """An alarm that nobody looks after yet."""
-
-    alarm_id: str
-    model: str
-    detail: str
-    since: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """Everything that was looked at, at one time."""
-
-    now: float
-    broker: BrokerView
-    disks: tuple[Disk, ...] = ()
-    processes: tuple[ProcessState, ...] = ()
-    services: tuple[ServiceAnswer, ...] = ()
-    lags: tuple[ConsumerLag, ...] = ()
-    runs: tuple[RunSeen, ...] = ()
-    alarms: tuple[AlarmSeen, ...] = ()
-
-
 def problems_of(seen: Seen) -> tuple[Problem, ...]:
     """All problems; errors before warnings, causes before what follows from them."""
     found = [*_of_disks(seen), *_of_the_broker(seen), *_of_processes(seen), *_of_services(seen)]
@@ -124,22 +44,6 @@ def problems_of(seen: Seen) -> tuple[Problem, ...]:
     if seen.broker.num_dead_letters:
         found.append(_dead_letters(seen.broker.num_dead_letters))
     return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
-
-
-def what_waits(seen: Seen) -> Waiting:
-    """The sends of all services that the broker has not accepted yet, told by the oldest."""
-    waiting = sorted(
-        (answer.waiting for answer in seen.services if answer.waiting.num_sends), key=lambda each: each.since
-    )
-    if not waiting:
-        return Waiting()
-    oldest = waiting[0]
-    return Waiting(
-        num_sends=sum(each.num_sends for each in waiting),
-        since=oldest.since,
-        subject=oldest.subject,
-        reason=oldest.reason,
-    )
 
 
 def _of_disks(seen: Seen) -> Iterator[Problem]:
@@ -168,7 +72,14 @@ def _of_disks(seen: Seen) -> Iterator[Problem]:
 def _of_the_broker(seen: Seen) -> Iterator[Problem]:
     broker = seen.broker
     if not broker.answers:
-        return  # the process table says why
+        if not seen.processes:  # of an embedded stack the process table says why
+            yield Problem(
+                kind="broker_unknown",
+                severity="error",
+                what=f"the broker does not say how it is: {broker.error}",
+                remedy="set ROPEWALK_NATS_URL and its user to one who may look, the operator for instance",
+            )
+        return
     if "no space left" in broker.error and not any(disk.full for disk in seen.disks if disk.holds == EVENT_LOG):
         yield Problem(
             kind="broker_recovering",
@@ -182,7 +93,7 @@ def _of_the_broker(seen: Seen) -> Iterator[Problem]:
             kind="broker_error",
             severity="error",
             what=f"the broker is not well: {broker.error}; {_waiting_sentence(seen)}",
-            remedy="read `ropewalk logs nats-server`",
+            remedy=f"read {_log_of(seen, 'nats-server')}",
             since=what_waits(seen).since,
         )
     for stream in broker.streams:
@@ -250,27 +161,40 @@ def _of_processes(seen: Seen) -> Iterator[Problem]:
 
 
 def _of_services(seen: Seen) -> Iterator[Problem]:
-    """Only of those whose process counts as ready: the others are named already."""
+    """Not of those whose process is down: they are named already."""
     if not seen.broker.answers:
         return  # nobody can be asked
-    ready = {process.service for process in seen.processes if process.status == "ready"}
-    for answer in seen.services:
-        if answer.service not in ready:
-            continue
-        if not answer.answered:
-            yield Problem(
-                kind="not_answering",
-                severity="error",
-                what=f"{answer.service} lives and does not answer: it hangs, is stopped or is cut off from the bus",
-                remedy=f"read `ropewalk logs {answer.service}`; a minute of silence ends it, and it starts anew",
-            )
-        for reason in answer.reasons:
-            yield Problem(
-                kind="not_ready",
-                severity="error",
-                what=f"{answer.service} is not ready: {reason}",
-                remedy=f"read `ropewalk logs {answer.service}`",
-            )
+    down = {process.service for process in seen.processes if process.status != "ready"}
+    asked = [answer for answer in seen.services if answer.service not in down]
+    if len(asked) > 1 and not any(answer.answered for answer in asked):
+        yield Problem(
+            kind="no_service_answers",
+            severity="error",
+            what=f"none of the {len(asked)} services answers on this bus: they are not started, or hang",
+            remedy="start them (`docs/profiles.md`), or set ROPEWALK_NATS_URL to the bus that they use",
+        )
+        return
+    for answer in asked:
+        yield from _of_service(answer, _log_of(seen, answer.service))
+
+
+def _of_service(answer: ServiceAnswer, log: str) -> Iterator[Problem]:
+    if not answer.answered:
+        yield Problem(
+            kind="not_answering",
+            severity="error",
+            what=f"{answer.service} lives and does not answer: it hangs, is stopped or is cut off from the bus",
+            remedy=f"read {log}; a minute of silence ends it, and it starts anew",
+        )
+    for reason in answer.reasons:
+        yield Problem(
+            kind="not_ready", severity="error", what=f"{answer.service} is not ready: {reason}", remedy=f"read {log}"
+        )
+
+
+def _log_of(seen: Seen, name: str) -> str:
+    """Where a person reads what a process said. Only an embedded stack has the files."""
+    return f"`ropewalk logs {name}`" if seen.processes else f"the log of {name}"
 
 
 def _of_lags(seen: Seen) -> Iterator[Problem]:
@@ -282,7 +206,7 @@ def _of_lags(seen: Seen) -> Iterator[Problem]:
                 severity="warning",
                 what=f"{lag.consumer} is behind: {lag.pending + lag.ack_pending} messages wait or are worked on, "
                 f"{lag.redelivered} were delivered again, the oldest is {lag.oldest_s:.0f} s old",
-                remedy=f"`ropewalk bus lag`, `ropewalk logs {service}`",
+                remedy=f"`ropewalk bus lag`, {_log_of(seen, service)}",
                 since=seen.now - lag.oldest_s,
             )
 

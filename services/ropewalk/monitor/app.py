@@ -16,6 +16,7 @@ from ropewalk.monitor.domain.rows import event_rows, request_rows, signal_rows, 
 from ropewalk.monitor.errors import StoreUnavailableError
 from ropewalk.monitor.handlers import acknowledge, price_stage, rebaseline
 from ropewalk.monitor.settings import MonitorSettings, Settings
+from ropewalk.projections.asking import SUBJECT
 from ropewalk.runtime.service import Service
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ def build(settings: Settings) -> Service:
     service.reads(*contract.CONTRACT.tables)
     service.background(lambda: keep_tables(service, settings, watching))
     projector = LiveProjector(settings.nats, settings.state_dir / "projections")
-    service.background(lambda: projector.run(service.bus))
+    service.broker.subscriber(f"{SUBJECT}.{{name}}", queue="projector")(projector.answer)
+    service.background(projector.run)
     return service
 
 

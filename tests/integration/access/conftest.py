@@ -16,10 +16,10 @@ from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.connection import connect
 from ropewalk.bus.settings import NatsSettings
+from ropewalk.local.broker.config import BusAccounts, BusServer, nats_config
+from ropewalk.local.broker.keys import ensure_keys
 from ropewalk.local.env import bus_settings
-from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import layout_of
-from ropewalk.local.nats_config import BusAccounts, BusServer, nats_config
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
 

@@ -15,9 +15,9 @@ from ropewalk.admin.access import USERS
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.local.deployment import CertificateError, Deployment, create_deployment
-from ropewalk.local.keys import ensure_keys, seed_file
-from ropewalk.local.nats_config import BusAccounts, BusServer, ServerCertificate, nats_config
+from ropewalk.local.broker.config import BusAccounts, BusServer, ServerCertificate, nats_config
+from ropewalk.local.broker.deployment import CertificateError, Deployment, create_deployment
+from ropewalk.local.broker.keys import ensure_keys, seed_file
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
 

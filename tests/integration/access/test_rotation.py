@@ -7,11 +7,12 @@ import pytest
 
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError, DeniedError
+from ropewalk.local.broker.keys import ensure_keys, export_key, public_key, replace_key, seed_file
+from ropewalk.local.broker.rotation import rotate
 from ropewalk.local.credentials import ensure_credentials
-from ropewalk.local.key_rotation import rotate
-from ropewalk.local.keys import ensure_keys, export_key, public_key, replace_key, seed_file
 from ropewalk.local.lock import held
-from ropewalk.local.state import ProcessState, StackState, endpoints_of, write_state
+from ropewalk.local.state import StackState, endpoints_of, write_state
+from ropewalk.status.seen import ProcessState
 
 
 async def until(condition) -> None:

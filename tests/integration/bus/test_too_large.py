@@ -20,6 +20,7 @@ from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunFailed, StageStarted, StageState
 from ropewalk.projections.asking import ProjectorError, ask
+from ropewalk.runtime.broker import SharedBroker
 
 MEGABYTE = 1 << 20
 PRUNED = CheckpointPruned(run_id="r", checkpoint_id="c", step=1, uri="u")
@@ -94,10 +95,12 @@ async def test_a_stranger_s_headers_make_no_letter_too_large(bus) -> None:
 
 
 async def test_an_answer_and_a_question_that_do_not_fit_are_said_so_at_once(bus, nats_server) -> None:
-    async def respond(_subject: str, _body: bytes) -> bytes:
+    async def respond() -> bytes:
         return b"x" * 2 * MEGABYTE
 
-    stop = await bus.answer("ctl.projection.v1.>", respond)
+    broker = SharedBroker(lambda: bus.connection)
+    broker.subscriber("ctl.projection.v1.*")(respond)
+    await broker.start()
 
     def ask_both() -> None:
         with open_wire(address_of(nats_server.settings), 5.0) as connection:
@@ -107,4 +110,4 @@ async def test_an_answer_and_a_question_that_do_not_fit_are_said_so_at_once(bus,
                 ask(connection, "runs", status="x" * 2 * MEGABYTE)
 
     await asyncio.to_thread(ask_both)
-    await stop()
+    await broker.stop()

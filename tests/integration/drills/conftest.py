@@ -20,17 +20,17 @@ from ropewalk.drills.acting import DrillResult, run_drill
 from ropewalk.drills.scene import DrillOptions
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.run import RunAccepted, StageStarted
-from ropewalk.local.commands import StackPlan, broker
 from ropewalk.local.env import bus_settings
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import held
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
-from ropewalk.local.probes import ServicePings
-from ropewalk.local.process import SupervisedProcess
-from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, write_state
-from ropewalk.local.supervisor import prepare
+from ropewalk.local.supervision.commands import StackPlan, broker
+from ropewalk.local.supervision.probes import ServicePings
+from ropewalk.local.supervision.process import SupervisedProcess
+from ropewalk.local.supervision.spec import ProcessSpec
+from ropewalk.local.supervision.supervisor import prepare
 from ropewalk.recipes.builtin import resolve_recipe
 
 SERVICE = Path(__file__).parent / "drilled_service.py"
@@ -89,7 +89,7 @@ async def running_in(layout: Layout, load_script: Callable) -> AsyncIterator[Sma
     """A small stack in a state folder."""
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1), PortClaims()))
+        patch.setattr("ropewalk.local.supervision.supervisor.Ports", lambda: choose_ports(Ports(nats=1), PortClaims()))
         stack.enter_context(held(layout))
         made = SmallStack(prepare(layout), load_script(SERVICE).build().consumers())
         stack.push_async_callback(made.stop)

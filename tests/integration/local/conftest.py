@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.local.commands import StackPlan, broker
 from ropewalk.local.layout import layout_of
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
-from ropewalk.local.process import SupervisedProcess
 from ropewalk.local.state import endpoints_of
-from ropewalk.local.supervisor import prepare
+from ropewalk.local.supervision.commands import StackPlan, broker
+from ropewalk.local.supervision.process import SupervisedProcess
+from ropewalk.local.supervision.supervisor import prepare
 
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackPlan:
     """A prepared stack on free ports."""
-    monkeypatch.setattr("ropewalk.local.supervisor.Ports", lambda: choose_ports(Ports(nats=1), PortClaims()))
+    monkeypatch.setattr(
+        "ropewalk.local.supervision.supervisor.Ports", lambda: choose_ports(Ports(nats=1), PortClaims())
+    )
     layout = layout_of(tmp_path / "state")
     layout.create()
     plan = prepare(layout)

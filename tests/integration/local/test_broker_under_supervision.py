@@ -11,7 +11,7 @@ from ropewalk.admin.access import USERS
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
 from ropewalk.events.run import StageStarted
-from ropewalk.local.supervisor import prepare
+from ropewalk.local.supervision.supervisor import prepare
 
 
 async def test_configuration_and_state_folder_are_private(plan):

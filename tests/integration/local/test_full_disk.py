@@ -17,8 +17,9 @@ from ropewalk.bus.wire import Address
 from ropewalk.events.run import StageInterrupted
 from ropewalk.local.env import system_address
 from ropewalk.local.observe import observe
-from ropewalk.local.problems import Problem, problems_of
 from ropewalk.local.state import StackState, endpoints_of
+from ropewalk.status.problems import Problem, problems_of
+from ropewalk.status.seen import ProcessState
 
 PUBLISHING_SERVICE = Path(__file__).parent / "publishing_service.py"
 NAMED_WITHIN_S = 10.0
@@ -44,7 +45,7 @@ async def look(small_disk: Path, plan, running, operator_url) -> Callable[[], Aw
             state_dir=str(small_disk),
             ports=plan.ports,
             endpoints=endpoints,
-            processes=(running.state,),
+            processes=(running.state, ProcessState(service="publishing", status="stopped")),
         )
         operator, system = Address(url=operator_url), system_address(plan.ports, plan.credentials)
         return problems_of(await asyncio.to_thread(observe, plan.layout, state, operator, system, ("publishing",)))

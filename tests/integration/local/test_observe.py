@@ -17,8 +17,9 @@ from ropewalk.bus.wire import Address
 from ropewalk.client.dead_letters import DeadLetters
 from ropewalk.local.env import system_address
 from ropewalk.local.observe import observe
-from ropewalk.local.problems import Problem, problems_of
-from ropewalk.local.state import ProcessState, StackState, endpoints_of
+from ropewalk.local.state import StackState, endpoints_of
+from ropewalk.status.problems import Problem, problems_of
+from ropewalk.status.seen import ProcessState
 
 SAMPLE = Path(__file__).parents[1] / "stages" / "sample_service.py"
 

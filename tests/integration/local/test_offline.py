@@ -20,10 +20,10 @@ from ropewalk.client.settings import ClientSettings
 from ropewalk.errors import RopewalkError
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.run import RunAccepted, RunCompleted, SubmitRun
-from ropewalk.local.keys import seed_file
+from ropewalk.local.broker.keys import seed_file
+from ropewalk.local.broker.offline import broker_alone
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import held
-from ropewalk.local.offline import broker_alone
 from ropewalk.projections.replay import rebuild
 from ropewalk.recipes.builtin import resolve_recipe
 

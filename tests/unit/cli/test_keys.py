@@ -10,7 +10,7 @@ from ropewalk.admin.access import USERS
 from ropewalk.cli import tree
 from ropewalk.cli.app import app
 from ropewalk.cli.commands.keys import NoKeysError, UnknownUserError
-from ropewalk.local.keys import SeedFileError, ensure_keys
+from ropewalk.local.broker.keys import SeedFileError, ensure_keys
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import held
 from ropewalk.local.names import OPERATOR
 from ropewalk.local.ports import Ports
-from ropewalk.local.state import ProcessState, StackState, endpoints_of, write_state
+from ropewalk.local.state import StackState, endpoints_of, write_state
+from ropewalk.status.seen import ProcessState
 
 NOBODY = Ports(nats=1)  # nothing listens there
 

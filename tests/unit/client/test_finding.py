@@ -12,7 +12,7 @@ from ropewalk.client.run_id import check_run_id, new_run_id
 from ropewalk.events.base import RUN_ID_PATTERN
 from ropewalk.events.monitoring import CostRecorded
 from ropewalk.events.run import RunCancelled, RunCompleted, RunEnding, SubmitRun
-from ropewalk.local.keys import ensure_keys
+from ropewalk.local.broker.keys import ensure_keys
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.names import MARKER, PROCESS_MARKER
-from ropewalk.local.process import SupervisedProcess
-from ropewalk.local.processes import kill_leftovers
-from ropewalk.local.spec import ProcessSpec, RestartPolicy
+from ropewalk.local.supervision.process import SupervisedProcess
+from ropewalk.local.supervision.processes import kill_leftovers
+from ropewalk.local.supervision.spec import ProcessSpec, RestartPolicy
 
 QUICK = RestartPolicy(first_delay_s=0.02, max_delay_s=0.1)
 

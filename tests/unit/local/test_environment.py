@@ -4,9 +4,9 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from ropewalk.checkpoint_manager.settings import Settings as CheckpointManagerSettings
+from ropewalk.local.broker.keys import seed_file
 from ropewalk.local.credentials import Credentials
 from ropewalk.local.env import bus_settings, process_environment, stack_environment
-from ropewalk.local.keys import seed_file
 from ropewalk.local.layout import layout_of
 from ropewalk.local.names import MARKER, PROCESS_MARKER
 from ropewalk.local.ports import Ports

@@ -4,13 +4,14 @@ import stat
 
 import pytest
 
+from ropewalk.local.broker.config import BusAccounts, BusServer, PlainServerError, ServerCertificate, nats_config
+from ropewalk.local.broker.keys import SeedFileError, ensure_keys, replace_key
 from ropewalk.local.credentials import ensure_credentials, read_credentials
-from ropewalk.local.keys import SeedFileError, ensure_keys, replace_key
 from ropewalk.local.layout import layout_of
 from ropewalk.local.logfiles import MAX_LOG_BYTES, new_text, open_log, tail_lines
-from ropewalk.local.nats_config import BusAccounts, BusServer, PlainServerError, ServerCertificate, nats_config
 from ropewalk.local.ports import Ports
-from ropewalk.local.state import ProcessState, StackState, endpoints_of, read_state, write_state
+from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
+from ropewalk.status.seen import ProcessState
 
 
 def mode_of(path):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.local.broker.config import BusAccounts, BusServer, nats_config
 from ropewalk.local.layout import StatePathError, layout_of
-from ropewalk.local.nats_config import BusAccounts, BusServer, nats_config
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.runtime.own_folder import ForeignFolderError, make_own_folder
 from ropewalk.runtime.plain_folder import plain_folder, remove_plain_folder

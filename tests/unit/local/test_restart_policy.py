@@ -2,7 +2,7 @@
 
 import pytest
 
-from ropewalk.local.spec import RestartPolicy
+from ropewalk.local.supervision.spec import RestartPolicy
 
 
 def test_delay_doubles_from_a_fifth_of_a_second_to_ten_seconds():

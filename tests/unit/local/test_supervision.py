@@ -12,7 +12,7 @@ import pytest
 
 from ropewalk.local.errors import StackStartError
 from ropewalk.local.logfiles import tail_lines
-from ropewalk.local.processes import kill_leftovers, stack_processes
+from ropewalk.local.supervision.processes import kill_leftovers, stack_processes
 
 FOREVER = "import time\nwhile True: time.sleep(60)"
 DEAF = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
@@ -126,7 +126,7 @@ async def test_sweep_of_one_process_leaves_the_others_alone(supervise, layout):
 def test_children_die_when_their_supervisor_is_killed(layout):
     code = (
         "import subprocess, sys, time\n"
-        "from ropewalk.local.processes import die_with_parent\n"
+        "from ropewalk.local.supervision.processes import die_with_parent\n"
         "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'],"
         " preexec_fn=die_with_parent)\n"
         "print(child.pid, flush=True)\ntime.sleep(600)"
@@ -144,7 +144,7 @@ def test_children_die_when_their_supervisor_is_killed(layout):
 
 @pytest.fixture
 def watched_often(monkeypatch):
-    monkeypatch.setattr("ropewalk.local.process._WATCH_INTERVAL_S", 0.02)
+    monkeypatch.setattr("ropewalk.local.supervision.process._WATCH_INTERVAL_S", 0.02)
 
 
 async def test_a_process_that_answers_no_more_is_killed_and_started_again(supervise, until, watched_often):

@@ -1,10 +1,13 @@
 """The live projector's answers: bounded whatever a recipe, an owner or a reason holds, and complete by pages."""
 
+import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from faststream import Path
+from faststream.nats import TestNatsBroker
 
 from ropewalk.bus.wire import Frame
 from ropewalk.events.run import (
@@ -16,9 +19,10 @@ from ropewalk.events.run import (
     StageStarted,
     SubmitRun,
 )
-from ropewalk.projections.answering import MAX_PIECE, MAX_RUNS, Answers
-from ropewalk.projections.asking import ask, ask_runs
+from ropewalk.projections.answering import MAX_PIECE, MAX_RUNS, Answers, Question
+from ropewalk.projections.asking import SUBJECT, ask, ask_runs
 from ropewalk.projections.projector import Projector
+from ropewalk.runtime.broker import SharedBroker
 
 HUGE = "x" * 900_000
 
@@ -30,6 +34,18 @@ def answers_after(stored_messages: Any) -> Answers:
     return Answers(projector)
 
 
+async def asked(answers: Answers, subject: str, body: bytes) -> bytes:
+    """What a service that has these answers says on the bus, in memory."""
+    broker = SharedBroker(lambda: None)  # type: ignore[arg-type, return-value]
+
+    @broker.subscriber(f"{SUBJECT}.{{name}}")
+    async def answer(question: Question, name: Annotated[str, Path()]) -> bytes:
+        return answers.answer(name, question)
+
+    async with TestNatsBroker(broker) as in_memory:
+        return (await in_memory.request(body, subject, timeout=10)).body
+
+
 @dataclass
 class WireTo:
     """A connection on which these answers are given, as far as they fit into a message."""
@@ -39,7 +55,7 @@ class WireTo:
 
     def request(self, subject: str, body: bytes, timeout_s: float | None = None) -> Frame:
         self.num_asked += 1
-        answer = self.answers.answer(subject.rpartition(".")[2], body)
+        answer = asyncio.run(asked(self.answers, subject, body))
         assert len(answer) < 1 << 20
         return Frame(b"", b"", answer)
 
@@ -78,7 +94,7 @@ def test_more_runs_than_a_message_holds_come_page_by_page_in_their_order(log: An
     assert (found["total"], found["matching"], found["before"]) == (800, 800, 0)
     assert wire.num_asked > 2
     assert [run["run_id"] for run in ask_runs(wire, 300)["runs"]] == [run.run_id for run in runs[-300:]]
-    assert len(answers.answer("run_list", b"{}")) < MAX_PIECE + 1000
+    assert len(answers.answer("run_list", Question())) < MAX_PIECE + 1000
 
 
 def test_pages_of_one_status_hold_only_such_runs(log: Any) -> None:
@@ -104,7 +120,8 @@ def test_pages_of_one_status_hold_only_such_runs(log: Any) -> None:
     ],
 )
 def test_a_question_that_is_none_is_answered_with_a_short_sentence(log: Any, question: str, body: bytes) -> None:
-    answer = answers_after(log(SubmitRun(run_id="a", recipe={}))).answer(question, body)
+    answers = answers_after(log(SubmitRun(run_id="a", recipe={})))
+    answer = asyncio.run(asked(answers, f"{SUBJECT}.{question}", body))
     assert len(answer) < 1500
     assert "error" in json.loads(answer)
 

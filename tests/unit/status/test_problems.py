@@ -4,19 +4,18 @@ import pytest
 
 from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.bus.waiting import Waiting
-from ropewalk.local.problems import (
+from ropewalk.status.problems import Problem, problems_of
+from ropewalk.status.seen import (
     AlarmSeen,
     BrokerView,
     Disk,
-    Problem,
+    ProcessState,
     RunSeen,
     Seen,
     ServiceAnswer,
     StreamUse,
-    problems_of,
     what_waits,
 )
-from ropewalk.local.state import ProcessState
 
 NOW = 1_800_000_000.0
 GB = 1000**3
@@ -148,7 +147,7 @@ def test_dead_letters_come_after_errors_with_the_command_that_lists_them() -> No
 def test_a_consumer_whose_oldest_message_waits_for_a_minute_is_behind() -> None:
     fields = {"stream": "CONTROL", "consumer": "trainer__train", "pending": 4, "ack_pending": 1, "redelivered": 1}
     assert problems(lags=(ConsumerLag(**fields, oldest_s=20.0),)) == ()
-    behind = the_problem(lags=(ConsumerLag(**fields, oldest_s=90.0),))
+    behind = the_problem(lags=(ConsumerLag(**fields, oldest_s=90.0),), processes=(a_process(),))
     assert (behind.kind, behind.severity, behind.since) == ("lag", "warning", NOW - 90)
     assert "trainer__train is behind: 5 messages wait or are worked on" in behind.what
     assert "`ropewalk logs trainer`" in behind.remedy

@@ -15,8 +15,8 @@ from ropewalk.admin.snapshots import OnProgress as Told
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
 from ropewalk.cli.screens.terminal import errors, print_json, say
+from ropewalk.local.broker.offline import broker_alone
 from ropewalk.local.lock import holder
-from ropewalk.local.offline import broker_alone
 
 
 @app.command("backup")

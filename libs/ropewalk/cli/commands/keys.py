@@ -8,10 +8,10 @@ import typer
 from ropewalk.admin.access import OPERATOR, USERS, rights_of
 from ropewalk.cli.app import AsJson, StateDir, app, layout
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
-from ropewalk.local.deployment import create_deployment
+from ropewalk.local.broker.deployment import create_deployment
+from ropewalk.local.broker.keys import export_key, public_key, seed_file
+from ropewalk.local.broker.rotation import rotate as rotate_key
 from ropewalk.local.errors import LocalError
-from ropewalk.local.key_rotation import rotate as rotate_key
-from ropewalk.local.keys import export_key, public_key, seed_file
 from ropewalk.local.layout import Layout
 from ropewalk.local.state import read_state
 

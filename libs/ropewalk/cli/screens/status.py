@@ -11,9 +11,10 @@ from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, console, done, print_j
 from ropewalk.events.foreign import one_line
 from ropewalk.local.curl import SQL_USER
 from ropewalk.local.ports import Ports, moved_ports
-from ropewalk.local.problems import Problem, what_waits
 from ropewalk.local.stack import StackStatus
 from ropewalk.local.state import StackState
+from ropewalk.status.problems import Problem
+from ropewalk.status.seen import what_waits
 
 _MARKS = {"ready": ("●", "green"), "starting": ("◐", "yellow"), "backing off": ("○", "red")}
 _MIB = 1024**2

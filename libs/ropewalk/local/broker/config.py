@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.admin.access import OPERATOR, USERS, rights_of
-from ropewalk.local.broker_health import HEALTH, STREAMS
+from ropewalk.local.broker.health import HEALTH, STORE
+from ropewalk.local.broker.keys import ensure_keys
 from ropewalk.local.credentials import Credentials, write_private
 from ropewalk.local.errors import LocalError
-from ropewalk.local.keys import ensure_keys
 from ropewalk.local.layout import Layout
 from ropewalk.local.names import SYSTEM_USER
 from ropewalk.local.ports import LOOPBACK, Ports
@@ -95,7 +95,7 @@ def _system_config(accounts: BusAccounts) -> str:
     """The server's own account, whose one user may ask how the server is and what it holds."""
     if not accounts.system_password:
         return ""
-    allowed = {"publish": {"allow": [HEALTH, STREAMS]}, "subscribe": {"allow": [f"_INBOX_{SYSTEM_USER}.>"]}}
+    allowed = {"publish": {"allow": [HEALTH, STORE]}, "subscribe": {"allow": [f"_INBOX_{SYSTEM_USER}.>"]}}
     user = {"user": SYSTEM_USER, "password": accounts.system_password, "permissions": allowed}
     return f"system_account: SYS\naccounts: {json.dumps({'SYS': {'users': [user]}})}\n"
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ropewalk.admin.access import USERS
+from ropewalk.local.broker.config import BusAccounts, users_config
+from ropewalk.local.broker.keys import ensure_keys, seed_file
 from ropewalk.local.credentials import write_private
 from ropewalk.local.errors import LocalError
-from ropewalk.local.keys import ensure_keys, seed_file
-from ropewalk.local.nats_config import BusAccounts, users_config
 
 _DAYS = "825"  # what clients of other makes accept at most
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")

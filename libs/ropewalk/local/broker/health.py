@@ -10,10 +10,9 @@ from typing import Any
 from ropewalk.bus.wire import Address, WireError, open_wire
 
 HEALTH = "$SYS.REQ.SERVER.PING.HEALTHZ"
-STREAMS = "$SYS.REQ.SERVER.PING.JSZ"
+STORE = "$SYS.REQ.SERVER.PING.JSZ"
 _TIMEOUT_S = 2.0
 _JETSTREAM_ONLY = b'{"js-enabled-only": true}'  # a stream on a full disk keeps nobody from connecting
-_EVERYTHING = b'{"accounts": true, "streams": true, "consumer": true, "config": true}'
 
 
 def health(address: Address, timeout_s: float = _TIMEOUT_S, *, jetstream_only: bool = False) -> str:
@@ -22,9 +21,10 @@ def health(address: Address, timeout_s: float = _TIMEOUT_S, *, jetstream_only: b
     return "" if answer.get("status") == "ok" else str(answer.get("error") or answer.get("status") or "unknown")
 
 
-def streams(address: Address, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
-    """Everything that JetStream holds, with its limits. Blocking. Raises OSError, ValueError."""
-    return _ask(address, STREAMS, _EVERYTHING, timeout_s)
+def store(address: Address, timeout_s: float = _TIMEOUT_S) -> tuple[int, int]:
+    """Bytes that JetStream has stored, and may store. Blocking. Raises OSError, ValueError."""
+    said = _ask(address, STORE, b'{"config": true}', timeout_s)
+    return said.get("storage", 0), said.get("config", {}).get("max_storage", 0)
 
 
 def _ask(address: Address, subject: str, body: bytes, timeout_s: float) -> dict[str, Any]:

@@ -10,16 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.local.commands import program
+from ropewalk.local.broker.config import quoted_path
 from ropewalk.local.credentials import write_private
 from ropewalk.local.errors import StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import held
 from ropewalk.local.logfiles import open_log
-from ropewalk.local.nats_config import quoted_path
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
-from ropewalk.local.processes import die_with_parent, kill_leftovers
+from ropewalk.local.supervision.commands import program
+from ropewalk.local.supervision.processes import die_with_parent, kill_leftovers
 
 _START_S = 60.0
 _STOP_S = 120.0

@@ -16,13 +16,13 @@ from ropewalk.admin.access import OPERATOR
 from ropewalk.admin.contracts import SERVICE_USERS
 from ropewalk.bus.connection import connect
 from ropewalk.errors import RopewalkError
+from ropewalk.local.broker.config import write_bus_config
+from ropewalk.local.broker.keys import replace_key
 from ropewalk.local.credentials import Credentials, ensure_credentials, write_private
 from ropewalk.local.env import bus_settings
 from ropewalk.local.errors import LocalError
-from ropewalk.local.keys import replace_key
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import holder
-from ropewalk.local.nats_config import write_bus_config
 from ropewalk.local.ports import Ports
 from ropewalk.local.stack import running_state
 

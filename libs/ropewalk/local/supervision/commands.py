@@ -13,7 +13,8 @@ from ropewalk.local.layout import Layout
 from ropewalk.local.names import SERVICES
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_again
-from ropewalk.local.probes import (
+from ropewalk.local.state import endpoints_of
+from ropewalk.local.supervision.probes import (
     ServicePings,
     all_ready,
     broker_serves,
@@ -22,8 +23,7 @@ from ropewalk.local.probes import (
     socket_accepts,
     stuck_after_full_disk,
 )
-from ropewalk.local.spec import Probe, ProcessSpec
-from ropewalk.local.state import endpoints_of
+from ropewalk.local.supervision.spec import Probe, ProcessSpec
 from ropewalk.runtime.plain_folder import plain_folder
 
 _OBJECT_STORE_BYTES = 200_000_000

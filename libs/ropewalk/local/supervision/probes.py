@@ -12,9 +12,9 @@ from ropewalk.bus.connection import connect
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address
 from ropewalk.errors import RopewalkError
-from ropewalk.local import broker_health
+from ropewalk.local.broker import health as broker_health
 from ropewalk.local.disks import has_room
-from ropewalk.local.spec import Probe
+from ropewalk.local.supervision.spec import Probe
 
 _TIMEOUT_S = 2.0
 # Only loopback is asked, without TLS: reading the authorities (`verify`) would take 36 ms of CPU for every question.
@@ -113,13 +113,13 @@ class ServicePings:
         self._connecting = asyncio.Lock()  # seven probes ask at once, and one connection is enough
 
     def answers(self, service: str) -> Probe:
-        """Ready when the service answers `ctl.ping.<service>`, which it does once its consumers are bound."""
+        """Ready when the service says on `ctl.ping.<service>` that its consumers are bound."""
 
         async def probe() -> bool:
             try:
                 client = await self._connected()
                 reply = await client.request(f"ctl.ping.{service}", b"", timeout=_TIMEOUT_S)
-                return json.loads(reply.data).get("service") == service
+                return bool(json.loads(reply.data).get("bound"))
             except (RopewalkError, nats.errors.Error, OSError, ValueError, TimeoutError):
                 return False
 

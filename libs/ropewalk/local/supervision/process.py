@@ -10,9 +10,9 @@ from pathlib import Path
 from ropewalk.local.errors import StackStartError
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log, tail_lines
-from ropewalk.local.processes import die_with_parent, kill_leftovers
-from ropewalk.local.spec import ProcessSpec, RestartPolicy
-from ropewalk.local.state import ProcessState
+from ropewalk.local.supervision.processes import die_with_parent, kill_leftovers
+from ropewalk.local.supervision.spec import ProcessSpec, RestartPolicy
+from ropewalk.status.seen import ProcessState
 
 _PROBE_INTERVAL_S = 0.15
 _WATCH_INTERVAL_S = 3.0

@@ -1,7 +1,7 @@
 """The supervisor: one background process per state folder that keeps all others alive.
 
 It holds no truth. Killed with -9, its direct children die with it; the next start ends what is left and goes on.
-Run as `python -m ropewalk.local.supervisor STATE_DIR`.
+Run as `python -m ropewalk.local.supervision.supervisor STATE_DIR`.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ from pathlib import Path
 from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.topology import apply_topology
 from ropewalk.errors import RopewalkError
-from ropewalk.local.commands import StackPlan, broker, engines_and_services, with_free_ports
+from ropewalk.local.broker.config import write_bus_config
 from ropewalk.local.credentials import ensure_credentials
 from ropewalk.local.curl import write_curl_config
 from ropewalk.local.env import bus_settings
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import READY_TIMEOUT_S, held
-from ropewalk.local.nats_config import write_bus_config
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
-from ropewalk.local.probes import ServicePings
-from ropewalk.local.process import SupervisedProcess
-from ropewalk.local.processes import kill_leftovers
-from ropewalk.local.spec import ProcessSpec
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
+from ropewalk.local.supervision.commands import StackPlan, broker, engines_and_services, with_free_ports
+from ropewalk.local.supervision.probes import ServicePings
+from ropewalk.local.supervision.process import SupervisedProcess
+from ropewalk.local.supervision.processes import kill_leftovers
+from ropewalk.local.supervision.spec import ProcessSpec
 from ropewalk.runtime.own_folder import make_own_folder
 from ropewalk.runtime.plain_folder import remove_plain_folder
 from ropewalk.runtime.settings import StorageSettings

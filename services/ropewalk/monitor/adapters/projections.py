@@ -12,14 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
+
+from faststream import Path as FromSubject
 
 from ropewalk.bus.bulk import address_of, stream_ends
-from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Wire, WireError, open_wire
-from ropewalk.projections.answering import Answers
-from ropewalk.projections.asking import SUBJECT
+from ropewalk.projections.answering import Answers, Question, QuestionError
 from ropewalk.projections.projector import Projector, SnapshotError
 from ropewalk.projections.replay import Until, advance, fits
 
@@ -30,7 +31,6 @@ _POLL_S = 1.0
 _TIMEOUT_S = 5.0
 _MIRROR_PATIENCE_S = 1.0
 _MIRROR_TICK_S = 0.005
-_STARTING = b'{"error": "the projector has not read the whole log yet; ask again in a moment"}'
 
 
 class LiveProjector:
@@ -52,10 +52,9 @@ class LiveProjector:
         """What it knows."""
         return self._answers.projector
 
-    async def run(self, bus: Bus) -> None:
-        """Continue from the snapshot, follow the log, answer what is asked on the bus."""
+    async def run(self) -> None:
+        """Continue from the snapshot, then follow the log."""
         await asyncio.to_thread(self._load)
-        stop_answering = await bus.answer(f"{SUBJECT}.*", self._on_question, queue="projector")
         saved_at = asyncio.get_running_loop().time()
         try:
             while True:
@@ -66,17 +65,15 @@ class LiveProjector:
                     saved_at = now
                 await asyncio.sleep(_POLL_S)
         finally:
-            await stop_answering()
             self._save()
 
-    async def _on_question(self, subject: str, body: bytes) -> bytes:
-        """Look at the log first, so that whoever just wrote something sees it."""
-        answer = _STARTING
-        if self._ready:
-            await self._look(self._follow_to_the_end)
-            async with self._turn:
-                answer = self._answers.answer(subject.rpartition(".")[2], body)
-        return answer
+    async def answer(self, question: Question, name: Annotated[str, FromSubject()]) -> bytes:
+        """Look at the log first, so that whoever just wrote something sees it. Raises QuestionError."""
+        if not self._ready:
+            raise QuestionError("the projector has not read the whole log yet; ask again in a moment")
+        await self._look(self._follow_to_the_end)
+        async with self._turn:
+            return self._answers.answer(name, question)
 
     async def _catch_up(self) -> None:
         """Fold in what is new, slice by slice, so that answers come in between."""
