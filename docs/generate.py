@@ -17,7 +17,7 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from ropewalk.admin.contracts import CONTRACTS
-from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
+from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, resources, run, serving, training
 from ropewalk.events.asyncapi import address, document
 from ropewalk.events.base import Message, Value
 from ropewalk.events.contract import Contract, Stage
@@ -27,7 +27,7 @@ from ropewalk.events.streams import stream_of
 DOCS = Path(__file__).parent
 SERVICES = DOCS.parent / "services" / "ropewalk"
 _LISTS = re.compile(r"^Listens: .*?^Emits: .*?(?=^$|\"\"\")", re.DOTALL | re.MULTILINE)
-FAMILIES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill)
+FAMILIES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill, resources)
 _HEAD = "<!-- Written by `make docs`; edit the docstrings instead. -->\n\n"
 
 
@@ -95,7 +95,8 @@ def _type(annotation: object) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         value = arguments[1]
-        return f"map of text to {_type(value)}" if value in (int, float) else "JSON object"
+        is_typed = value in (int, float) or (inspect.isclass(value) and issubclass(value, Value))
+        return f"map of text to {_type(value)}" if is_typed else "JSON object"
     plain = {str: "text", int: "integer", float: "number", bool: "true or false"}
     if annotation in plain:
         return plain[annotation]  # type: ignore[index]
@@ -103,8 +104,14 @@ def _type(annotation: object) -> str:
 
 
 def _notes(field: FieldInfo) -> str:
-    default = "" if field.is_required() else f"default `{json.dumps(field.get_default(call_default_factory=True))}`"
-    return "; ".join(part for part in (field.description or "", default) if part)
+    if field.is_required():
+        return field.description or ""
+    default = json.dumps(field.get_default(call_default_factory=True), default=_differing)
+    return "; ".join(part for part in (field.description or "", f"default `{default}`") if part)
+
+
+def _differing(value: Value) -> dict[str, object]:
+    return value.model_dump(exclude_defaults=True)
 
 
 def _settings() -> Iterator[str]:

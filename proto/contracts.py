@@ -191,8 +191,9 @@ def _sample_of(name: str, annotation: Any) -> object:
     if origin is tuple:
         return [_sample_of(name, arguments[0])]
     if origin is dict:
-        plain = arguments[1] in _SAMPLES
-        return {"exact_duplicate": _SAMPLES[arguments[1]]} if plain else {"base": "python-stdlib", "trials": 4}
+        value = arguments[1]
+        typed = value in _SAMPLES or (isinstance(value, type) and issubclass(value, Value))
+        return {"exact_duplicate": _sample_of(name, value)} if typed else {"base": "python-stdlib", "trials": 4}
     if isinstance(annotation, type) and issubclass(annotation, Value):
         return sample(annotation).model_dump(mode="json")
     if annotation in _SAMPLES:

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 
+from ropewalk.events import resources
 from ropewalk.events.base import Message
 from ropewalk.events.registry import MESSAGE_TYPES
 
@@ -216,7 +217,7 @@ def test_every_message_type_has_a_proto_message_and_the_other_way_round() -> Non
     assert kinds <= written
     nested = {
         name
-        for module in {inspect.getmodule(kind) for kind in MESSAGE_TYPES}
+        for module in {resources, *(inspect.getmodule(kind) for kind in MESSAGE_TYPES)}
         for name, member in vars(module).items()
         if inspect.isclass(member) and member.__module__ == module.__name__ and not name.startswith("_")
     }

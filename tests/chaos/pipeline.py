@@ -18,6 +18,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.contract import Reaction, Stage
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentIngested, SegmentRef
 from ropewalk.events.evaluation import Estimate, GateDecided
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import CancelRun, RunAccepted, SubmitRun
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.ingest import handlers as ingest_handlers
@@ -44,13 +45,14 @@ def build(name: str, settings: RuntimeSettings) -> Service:
         case "quick-ingest":
             service.on(Reaction("submit", SubmitRun), lambda request: ingest_handlers.submit_run(request, service.bus))
             service.on(Reaction("cancel", CancelRun), lambda request: ingest_handlers.cancel_run(request, service.bus))
-            service.stage(Stage("ingest", RunAccepted), stage(_ingested), cpus=lambda _: 1.0)
+            service.stage(Stage("ingest", RunAccepted), stage(_ingested), needs=lambda _: Resources(cpus=1.0))
         case "quick-preprocessing":
-            service.stage(Stage("preprocess", CorpusIngested), stage(_published), cpus=lambda _: 0.5)
+            service.stage(Stage("preprocess", CorpusIngested), stage(_published), needs=lambda _: Resources(cpus=0.5))
         case "quick-trainer":
-            service.stage(Stage("train", DatasetPublished), stage(_trained), cpus=lambda _: 2.0, stall_s=_STALL_S)
+            two = Resources(cpus=2.0)
+            service.stage(Stage("train", DatasetPublished), stage(_trained), needs=lambda _: two, stall_s=_STALL_S)
         case "quick-evaluator":
-            service.stage(Stage("evaluate", TrainingCompleted), stage(_decided), cpus=lambda _: 0.0)
+            service.stage(Stage("evaluate", TrainingCompleted), stage(_decided), needs=lambda _: Resources())
             conclude = checkpoint_handlers.conclude
             service.on(Reaction("conclude", GateDecided), lambda event: conclude(event, service.bus))
     return service

@@ -55,7 +55,7 @@ def _(message: run.StageStarted) -> str:
 
 @describe.register
 def _(message: run.StageQueued) -> str:
-    return f"{message.stage} waits for {message.cpus:g} {'CPU' if message.cpus == 1 else 'CPUs'} of pool {message.pool}"
+    return f"{message.stage} waits for {message.in_words} of pool {message.pool}"
 
 
 @describe.register

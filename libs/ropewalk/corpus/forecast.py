@@ -18,7 +18,7 @@ _CORES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What is to be expected. Times in minutes of wall time, `usd` at the recipe's price of a CPU-hour."""
+    """What is to be expected. Times in minutes of wall time, `usd` at the recipe's prices of an hour."""
 
     num_tokens: int
     tokens_read: int
@@ -28,6 +28,7 @@ class Forecast:
     training_minutes: float
     other_minutes: float
     cpu_hours: float
+    gpu_hours: float
     usd: float
 
     @property
@@ -49,11 +50,13 @@ def forecast(recipe: Recipe, found: Survey) -> Forecast:
         "other_minutes": _OTHER_MINUTES,
     }
     cpu_hours = _CORES * sum(times.values()) / 60
+    gpu_hours = recipe.training_needs.gpus * times["training_minutes"] / 60
     return Forecast(
         num_tokens=tokens,
         tokens_read=read,
         epochs=read / tokens if tokens else 0.0,
         cpu_hours=cpu_hours,
-        usd=cpu_hours * plan.usd_per_cpu_hour,
+        gpu_hours=gpu_hours,
+        usd=cpu_hours * plan.usd_per_cpu_hour + gpu_hours * plan.usd_per_gpu_hour,
         **times,
     )

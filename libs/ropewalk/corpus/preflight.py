@@ -12,6 +12,7 @@ from ropewalk.corpus.reading.places import ANYWHERE, ClosedError, Reach
 from ropewalk.corpus.reading.sources import source_violations
 from ropewalk.corpus.reading.survey import Survey
 from ropewalk.events.foreign import cut, quoted
+from ropewalk.events.resources import Resources
 from ropewalk.model.base_model import base_model_fault
 from ropewalk.recipes.recipe import Recipe
 
@@ -45,16 +46,22 @@ def _out_of_reach(folder: Path, reach: Reach) -> str | None:
     return None
 
 
-def worker_violations(recipe: Recipe, pools: Mapping[str, float]) -> tuple[str, ...]:
-    """One sentence if no pool for training can ever hold the workers; `pools` are the CPUs of each, none: not known."""
-    if not pools:
+def worker_violations(recipe: Recipe, pools: Mapping[str, Resources]) -> tuple[str, ...]:
+    """One sentence if no pool for training can ever hold the workers; `pools` is what each has, none: not known."""
+    needs = recipe.training_needs
+    if not pools or any(needs.fits(room) for room in pools.values()):
         return ()
-    pool, largest = max(pools.items(), key=lambda item: item[1])
-    if recipe.num_workers <= largest:
-        return ()
+    if needs.gpus:
+        pool, room = max(pools.items(), key=lambda item: (item[1].gpus, item[1].cpus))
+        return (
+            f"field 'device' has the value 'cuda': training needs {needs.in_words}, and the largest pool for it, "
+            f"{pool}, has {room.in_words}; choose fewer workers or `device: cpu`, or declare a larger pool "
+            "(ROPEWALK_CAPACITY_GPUS)",
+        )
+    pool, room = max(pools.items(), key=lambda item: item[1].cpus)
     return (
         f"field 'num_workers' has the value {recipe.num_workers}: the largest pool for training, {pool}, has "
-        f"{largest:g} CPUs; choose at most {int(largest)}, or declare a larger pool (ROPEWALK_CAPACITY_CPUS)",
+        f"{room.in_words}; choose at most {int(room.cpus)}, or declare a larger pool (ROPEWALK_CAPACITY_CPUS)",
     )
 
 

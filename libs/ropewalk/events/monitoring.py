@@ -131,3 +131,6 @@ class CostRecorded(_Family, Event):
     cpu_seconds: float
     usd: float
     usd_per_cpu_hour: float
+    gpu_seconds: float = 0.0
+    gpu_kind: str = ""
+    usd_per_gpu_hour: float = 0.0

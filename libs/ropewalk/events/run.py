@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value
+from ropewalk.events.resources import Resources
 
 MAX_DEADLINE_S = 10 * 365 * 86_400.0  # clocks, timers and the tables count in ways that end some time
 
@@ -86,14 +87,14 @@ class RunCancelled(_Family, Event):
     reason: str = ""
 
 
-class StageQueued(_Family, Event):
+class StageQueued(_Family, Resources, Event):
     """A stage waits for capacity. Its turn comes by priority, then fair share among owners, then age."""
 
     name: ClassVar[str] = "stage_queued"
     stage: str
     pool: str
-    cpus: float
     capacity: float = Field(default=0.0, description="CPUs of the whole pool; 0: not told")
+    room: Resources = Field(default=Resources(), description="the whole pool, its CPUs too")
 
 
 class StageStarted(_Family, Event):
@@ -113,6 +114,8 @@ class StageCompleted(_Family, Event):
     epoch: int
     seconds: float
     cpu_seconds: float = 0.0
+    gpu_seconds: float = Field(default=0.0, description="GPUs times the seconds that they were held")
+    gpu_kind: str = ""
 
 
 class StageInterrupted(_Family, Event):
@@ -133,7 +136,7 @@ class StageStalled(_Family, Event):
     silent_s: float
 
 
-class StageState(_Family, Message):
+class StageState(_Family, Resources, Message):
     """The compare-and-set snapshot of one stage of one run. Subject: `state.run.<stage>.v1.<run id>`."""
 
     plane: ClassVar[Plane] = "state"
@@ -150,7 +153,6 @@ class StageState(_Family, Message):
     priority: int = 0
     owner: str = ""
     pool: str = Field(default="", description="the pool whose capacity it uses or waits for; empty: it needs none")
-    cpus: float = Field(default=0.0, description="its share of the pool")
     deadline_unix: float = Field(default=0.0, description="seconds since 1970 after which the run fails; 0: never")
     retries: dict[str, int] = Field(default_factory=dict, description="attempts used up so far, by cause")
 
@@ -164,14 +166,13 @@ def stage_state_subject(stage: str, run_id: str) -> str:
     return f"state.run.{stage}.v1.{run_id}"
 
 
-class PoolEntry(Value):
+class PoolEntry(Resources):
     """A stage in a pool. `ticket` counts up with every entry, so it orders by age."""
 
     stage: str
     run_id: str
     owner: str = ""
     priority: int = 0
-    cpus: float
     ticket: int
     running: bool = False
 
@@ -186,6 +187,7 @@ class PoolState(_Family, Message):
     plane: ClassVar[Plane] = "state"
     name: ClassVar[str] = "pool"
     capacity: float = Field(description="CPUs that stages may use together, as the last writer declared it")
+    room: Resources = Field(default=Resources(), description="all that they may use together, the CPUs too")
     next_ticket: int = 1
     entries: tuple[PoolEntry, ...] = ()
     operation_id: str = Field(description="id of the commit that wrote this snapshot")
@@ -201,6 +203,12 @@ class StageCapacity(_Family, Message):
     name: ClassVar[str] = "capacity"
     pools: dict[str, float] = Field(description="CPUs of each pool, as the last service that started declared them")
     operation_id: str = Field(description="id of the change that wrote this snapshot")
+    rooms: dict[str, Resources] = Field(default_factory=dict, description="all that each has, its CPUs too")
+
+    @property
+    def sizes(self) -> dict[str, Resources]:
+        """What each pool has; of one that an older service declared only the CPUs are known."""
+        return {name: self.rooms.get(name, Resources(cpus=cpus)) for name, cpus in self.pools.items()}
 
 
 class RunEnding(_Family, Message):

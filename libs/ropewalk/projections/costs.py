@@ -7,10 +7,12 @@ from ropewalk.bus.codec import Stored
 from ropewalk.events.monitoring import CostRecorded
 from ropewalk.projections.fold import Fold, Json, Record, collect, collected, run_of
 
+_SUMMED = ("seconds", "cpu_seconds", "gpu_seconds", "usd")
+
 
 def _recorded(record: Record, stored: Stored[CostRecorded]) -> None:
     cost = stored.message
-    collect(record, cost.stage, stored, [cost.seconds, cost.cpu_seconds, cost.usd])
+    collect(record, cost.stage, stored, [getattr(cost, name) for name in _SUMMED])
 
 
 def _view(_: str, record: Record) -> Json:
@@ -22,8 +24,8 @@ def _view(_: str, record: Record) -> Json:
 
 
 def _sums(values: list[list[float]]) -> dict[str, Any]:
-    seconds, cpu_seconds, usd = (fsum(column) for column in zip(*values, strict=True))
-    return {"attempts": len(values), "seconds": seconds, "cpu_seconds": cpu_seconds, "usd": usd}
+    sums = [fsum(column) for column in zip(*values, strict=True)]
+    return {"attempts": len(values), **dict(zip(_SUMMED, sums, strict=True))}
 
 
-COSTS = Fold(name="costs", version=1, key_of=run_of, view=_view, steps={CostRecorded: _recorded})
+COSTS = Fold(name="costs", version=2, key_of=run_of, view=_view, steps={CostRecorded: _recorded})

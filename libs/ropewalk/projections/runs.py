@@ -102,15 +102,16 @@ def _queued(record: Record, stored: Stored[StageQueued]) -> None:
 
 
 def _what_it_waits_for(queued: StageQueued) -> str:
-    wish = f"{queued.stage} needs {queued.cpus:g} {'CPU' if queued.cpus == 1 else 'CPUs'}"
+    wish = f"{queued.stage} needs {queued.in_words}"
     if not queued.capacity:
         return f"{wish} of pool {queued.pool}"
-    if queued.cpus > queued.capacity:
+    room = queued.room.model_copy(update={"cpus": queued.capacity})  # older messages tell the CPUs alone
+    if not queued.fits(room):
         return (
-            f"{wish} and pool {queued.pool} has {queued.capacity:g}: cancel it and submit it with fewer workers, or "
-            "declare a larger pool (ROPEWALK_CAPACITY_CPUS)"
+            f"{wish} and pool {queued.pool} has {room.in_words}: cancel it and submit it with fewer workers, or "
+            "declare a larger pool (ROPEWALK_CAPACITY_CPUS, ROPEWALK_CAPACITY_GPUS)"
         )
-    return f"{wish} of the {queued.capacity:g} of pool {queued.pool}, and others are before it"
+    return f"{wish} of the {room.in_words} of pool {queued.pool}, and others are before it"
 
 
 def _started(record: Record, stored: Stored[StageStarted]) -> None:

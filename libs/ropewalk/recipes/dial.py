@@ -72,6 +72,7 @@ _SHAPES = {
 _SEARCH_SHARE = 0.1  # of the training steps, each trial
 _CHECKPOINTS = 30  # over a run, about
 USD_PER_CPU_HOUR = 0.04
+USD_PER_GPU_HOUR = {"": 3.0, "l4": 0.7, "a100": 1.8, "h100": 3.0, "h200": 3.8}  # by kind, rented by the hour; rough
 
 
 def complete(recipe: Recipe) -> Recipe:
@@ -83,6 +84,7 @@ def complete(recipe: Recipe) -> Recipe:
     finetune = recipe.mode == "finetune"
     batch_scale = max(1.0, shape.batch_size * shape.context_length / 2**19) ** 0.5
     rate = batch_scale * (0.05 if finetune else 1.0)
+    on_gpus = recipe.device == "cuda"  # never by itself: the plan must not depend on the machine that derives it
     plan = Plan(
         vocab_size=shape.vocab_size,
         context_length=shape.context_length,
@@ -104,5 +106,8 @@ def complete(recipe: Recipe) -> Recipe:
         keep_checkpoints=3,
         trial_steps=max(5, round(total_steps * _SEARCH_SHARE)),
         usd_per_cpu_hour=USD_PER_CPU_HOUR,
+        device="cuda" if on_gpus else "cpu",
+        precision=recipe.precision if recipe.precision != "auto" else "bf16" if on_gpus else "fp32",
+        usd_per_gpu_hour=USD_PER_GPU_HOUR.get(recipe.gpu_kind, USD_PER_GPU_HOUR[""]) if on_gpus else 0.0,
     )
     return recipe.model_copy(update={"plan": plan})

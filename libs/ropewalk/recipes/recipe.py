@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from ropewalk.errors import RopewalkError
+from ropewalk.events.resources import Resources
 from ropewalk.recipes.sentences import sentences_of
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -119,6 +120,9 @@ class Plan(_Frozen):
     keep_checkpoints: int = Field(ge=2, le=1000)
     trial_steps: int = Field(ge=1, le=100_000_000, description="steps of one search trial")
     usd_per_cpu_hour: _Number = Field(ge=0, le=1e6, description="price used for the estimate of cost")
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="of the workers")
+    precision: Literal["fp32", "bf16", "fp8"] = Field(default="fp32", description="of the products of matrices")
+    usd_per_gpu_hour: _Number = Field(default=0.0, ge=0, le=1e6, description="of the kind that is asked for")
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:
@@ -138,6 +142,9 @@ class Recipe(_Frozen):
     minutes: float = Field(default=3.0, gt=0, le=100_000, description="training time on two CPU cores, the budget")
     strategy: Literal["ddp", "fsdp", "deepspeed"] = "fsdp"
     num_workers: int = Field(default=2, ge=1, le=1024)
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="cuda: one GPU for each worker")
+    gpu_kind: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="`h100` for example; empty: any")
+    precision: Literal["auto", "fp32", "bf16", "fp8"] = Field(default="auto", description="cpu: fp32; cuda: any")
     trials: int = Field(default=4, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
     base_model: str = Field(default="", max_length=4096, description="finetune: a Hugging Face folder or hub id")
     adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
@@ -162,6 +169,14 @@ class Recipe(_Frozen):
             raise ValueError(f"base_model is {self.base_model!r} but mode is 'pretrain': set mode to 'finetune'")
         return self
 
+    @model_validator(mode="after")
+    def _check_device(self) -> Self:
+        if self.device != "cuda" and self.precision not in ("auto", "fp32"):
+            raise ValueError(f"precision is {self.precision!r} but device is {self.device!r}: set device to 'cuda'")
+        if self.device != "cuda" and self.gpu_kind:
+            raise ValueError(f"gpu_kind is {self.gpu_kind!r} but device is {self.device!r}: set device to 'cuda'")
+        return self
+
     @property
     def model(self) -> str:
         """The name under which the model serves."""
@@ -177,6 +192,12 @@ class Recipe(_Frozen):
         """The plan of a complete recipe."""
         assert self.plan is not None, "the recipe was not completed"
         return self.plan
+
+    @property
+    def training_needs(self) -> Resources:
+        """What the workers of a complete recipe take from a pool: a CPU each, and on cuda a GPU each."""
+        gpus = self.num_workers if self.derived.device == "cuda" else 0
+        return Resources(cpus=self.num_workers, gpus=gpus, gpu_kind=self.gpu_kind)
 
     def sha256(self) -> str:
         """The identity of a run: the hash of the recipe's canonical JSON."""

@@ -28,6 +28,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.contract import Reaction, Stage
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
@@ -106,14 +107,14 @@ class Service:
         work: Callable[[StageContext, M], Awaitable[tuple[Message, ...]]],
         *,
         when: Callable[[M], bool] = lambda _: True,
-        cpus: Callable[[Recipe], float] = lambda _: 1.0,
+        needs: Callable[[Recipe], Resources] = lambda _: Resources(cpus=1.0),
         stall_s: float = 1800.0,
     ) -> None:
-        """Run `work` under a lease for every message of the row that satisfies `when`, once the pool has the `cpus`.
+        """Run `work` under a lease for every message of the row that satisfies `when`, once the pool has the `needs`.
 
-        What the work returns is committed together with the stage's end. A stage that needs no CPUs never waits.
+        What the work returns is committed together with the stage's end. A stage that needs nothing never waits.
         """
-        spec = StageSpec(name=row.name, trigger=row.kind, work=work, when=when, cpus=cpus, stall_s=stall_s)
+        spec = StageSpec(name=row.name, trigger=row.kind, work=work, when=when, needs=needs, stall_s=stall_s)
         self._specs.append(spec)
         self._declared += row.consumers(self.name)
 
@@ -188,7 +189,7 @@ class Service:
         return "" if self._bound else "it does not take messages: it starts or stops"
 
     def _prepare_stages(self) -> None:
-        self._pool = Pool(self.bus, self.settings.pool_name, self.settings.pool_capacity)
+        self._pool = Pool(self.bus, self.settings.pool_name, self.settings.pool_room)
         surroundings = Surroundings(
             pool=self._pool,
             bus=self.bus,

@@ -11,6 +11,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ropewalk.bus.settings import ExpandedPath, NatsSettings
+from ropewalk.events.resources import Resources
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.telemetry.settings import TelemetrySettings
 
@@ -42,9 +43,13 @@ class RuntimeSettings(BaseSettings):
     lease_ttl_s: float = Field(default=10.0, ge=2.0, description="a stage is taken over this long after its last sign")
     stop_grace_s: float = Field(default=8.0, ge=0.0, description="what is in hand may take this long after SIGTERM")
     instance: str = Field(default_factory=lambda: f"{os.uname().nodename}-{os.getpid()}")
-    pool: str = Field(default="", description="instances of one pool share its CPUs; default: the machine's name")
+    pool: str = Field(default="", description="instances of one pool share what it has; default: the machine's name")
     capacity_cpus: float = Field(
         default=0.0, ge=0, description="CPUs that stages of the pool may use together; 0: those of the machine"
+    )
+    capacity_gpus: int = Field(default=0, ge=0, description="GPUs that stages of the pool may use together")
+    capacity_gpu_kind: str = Field(
+        default="", pattern=r"^[a-z0-9_-]{0,40}$", description="what they are, as a recipe's `gpu_kind` asks for them"
     )
     nats: NatsSettings = Field(default_factory=NatsSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
@@ -62,9 +67,10 @@ class RuntimeSettings(BaseSettings):
         return re.sub("[^a-z0-9_-]", "-", (self.pool or os.uname().nodename).lower()).strip("-_")[:63] or "local"
 
     @property
-    def pool_capacity(self) -> float:
-        """CPUs that the stages of the pool may use together."""
-        return self.capacity_cpus or float(os.cpu_count() or 1)
+    def pool_room(self) -> Resources:
+        """What the stages of the pool may use together."""
+        cpus = self.capacity_cpus or float(os.cpu_count() or 1)
+        return Resources(cpus=cpus, gpus=self.capacity_gpus, gpu_kind=self.capacity_gpu_kind)
 
     @property
     def objects_url(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
+from ropewalk.events.resources import Resources
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.stages.child import OnReport, run_child
 from ropewalk.stages.leases import Lease
@@ -91,12 +92,12 @@ def remove_scratch(folder: Path) -> None:
 class StageSpec:
     """A stage of a service: its name, the message that asks for it (if `when` agrees), and the work.
 
-    `cpus` is its share of the pool for a recipe; with 0 it never waits. `stall_s` is how long it may be silent.
+    `needs` is its share of the pool for a recipe; with nothing it never waits. `stall_s` is how long it may be silent.
     """
 
     name: str
     trigger: type[Message]
     work: Callable[[StageContext, Any], Awaitable[tuple[Message, ...]]]
     when: Callable[[Any], bool] = lambda _: True
-    cpus: Callable[[Recipe], float] = lambda _: 1.0
+    needs: Callable[[Recipe], Resources] = lambda _: Resources(cpus=1.0)
     stall_s: float = 1800.0

@@ -15,6 +15,7 @@ from ropewalk.bus.cancelling import within
 from ropewalk.bus.errors import ConflictError
 from ropewalk.bus.sending import Outgoing
 from ropewalk.delivery.outcome import outcome_or_error
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import PoolEntry, PoolState, StageCapacity
 from ropewalk.stages.pool_policy import next_in_line
 
@@ -30,9 +31,9 @@ OnTurn = Callable[[PoolEntry], Awaitable[None]]
 class Pool:
     """One pool, as one service instance sees it. `lock` keeps the stages of this instance from racing each other."""
 
-    def __init__(self, bus: Bus, name: str, capacity: float) -> None:
+    def __init__(self, bus: Bus, name: str, room: Resources) -> None:
         self.name = name
-        self.capacity = capacity
+        self.room = room
         self.lock = asyncio.Lock()
         self._bus = bus
         self._changed = asyncio.Event()
@@ -47,12 +48,12 @@ class Pool:
     async def read_of(self, name: str) -> tuple[PoolState, int]:
         """The same of any pool: a stage may have been begun in another one."""
         state, revision = await self._bus.read_snapshot(PoolState, f"{PoolState.subject_prefix()}.{name}")
-        return state or PoolState(run_id=name, capacity=self.capacity, operation_id=""), revision
+        return state or PoolState(run_id=name, capacity=self.room.cpus, room=self.room, operation_id=""), revision
 
     def change(self, pool: PoolState, revision: int, operation_id: str) -> Outgoing:
         """The message that replaces the snapshot of `revision` within a commit."""
-        capacity = self.capacity if pool.run_id == self.name else pool.capacity
-        written = pool.model_copy(update={"capacity": capacity, "operation_id": operation_id})
+        size = {"capacity": self.room.cpus, "room": self.room} if pool.run_id == self.name else {}
+        written = pool.model_copy(update={**size, "operation_id": operation_id})
         return self._bus.prepare_snapshot(written, revision, operation_id)
 
     async def declare(self, stage: str) -> None:
@@ -60,21 +61,22 @@ class Pool:
         subject = f"{StageCapacity.subject_prefix()}.{stage}"
         while True:
             known, revision = await self._bus.read_snapshot(StageCapacity, subject)
-            pools = dict(known.pools) if known else {}
-            if pools.get(self.name) == self.capacity:
+            rooms = known.sizes if known else {}
+            if rooms.get(self.name) == self.room:
                 return None
-            others = [(name, cpus) for name, cpus in pools.items() if name != self.name][1 - _MOST_POOLS :]
+            others = [(name, room) for name, room in rooms.items() if name != self.name][1 - _MOST_POOLS :]
+            rooms = dict([*others, (self.name, self.room)])
+            pools = {name: room.cpus for name, room in rooms.items()}
             operation_id = uuid.uuid4().hex
-            pools = dict([*others, (self.name, self.capacity)])
             try:
-                wanted = StageCapacity(run_id=stage, pools=pools, operation_id=operation_id)
+                wanted = StageCapacity(run_id=stage, pools=pools, rooms=rooms, operation_id=operation_id)
                 return await self._bus.replace(wanted, revision, operation_id)
             except ConflictError:
                 logger.debug("another instance declared its pool of %s first", stage)
 
     def turns(self, pool: PoolState) -> tuple[PoolEntry, ...]:
         """Those whose turn it is, except where nobody comes to start them."""
-        return next_in_line(pool, self.capacity, frozenset(self._passed_over))
+        return next_in_line(pool, self.room, frozenset(self._passed_over))
 
     async def watch(self, on_turn: OnTurn) -> None:
         """Call `on_turn` for every entry whose turn it is, whenever the pool changes. Never ends."""

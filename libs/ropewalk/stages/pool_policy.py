@@ -1,15 +1,16 @@
 """Whose turn it is in a pool. Plain values in, plain values out.
 
-A pool is what several stages share: the CPUs of one machine, or of one cluster. The order is by priority, then
-stages near the end of their run before beginnings, then by how much the owner already uses (fair share), then by age.
-Nobody is overtaken for being large: while the first in line does not fit, those behind it wait, so a large stage
-cannot starve. Only a stage that is larger than the whole pool stops nobody: it waits for a larger pool.
+A pool is what several stages share: the CPUs, GPUs and memory of one machine, or of one cluster. The order is by
+priority, then stages near the end of their run before beginnings, then by how much the owner already uses (fair
+share), then by age. Nobody is overtaken for being large: the place of a stage that does not fit yet is kept, and those
+behind it get only what it leaves over. So a large stage cannot starve, and who waits for GPUs does not keep the CPUs
+idle. Only a stage that is larger than the whole pool stops nobody: it waits for a larger pool.
 """
 
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import PoolEntry, PoolState, StageState
 
-MAX_WAITING = 500  # beyond this, requests wait in the stream: a snapshot of the pool stays below 64 kB
-_ROUNDING = 1e-9
+MAX_WAITING = 500  # beyond this, requests wait in the stream: a snapshot of the pool stays below 100 kB
 
 # Short stages that follow the training: a model that is nearly there must not wait behind the beginnings of other
 # runs. Fair share decides among beginnings, so nobody gets ahead by having many runs.
@@ -25,8 +26,8 @@ def enter(pool: PoolState, stage: StageState) -> PoolState:
         run_id=stage.run_id,
         owner=stage.owner,
         priority=stage.priority,
-        cpus=stage.cpus,
         ticket=pool.next_ticket,
+        **stage.as_fields(),
     )
     return pool.model_copy(update={"entries": (*pool.entries, entry), "next_ticket": pool.next_ticket + 1})
 
@@ -54,31 +55,28 @@ def num_waiting(pool: PoolState) -> int:
     return sum(not entry.running for entry in pool.entries)
 
 
-def next_in_line(pool: PoolState, capacity: float, absent: frozenset[str] = frozenset()) -> tuple[PoolEntry, ...]:
+def next_in_line(pool: PoolState, room: Resources, absent: frozenset[str] = frozenset()) -> tuple[PoolEntry, ...]:
     """Those whose turn it is now, in order. Stages in `absent` are passed over: nobody came to start them."""
-    waiting = [
-        entry
-        for entry in pool.entries
-        if not entry.running and entry.stage not in absent and fits(entry.cpus, capacity)
-    ]
-    used = {entry.owner: 0.0 for entry in pool.entries}
+    waiting = [entry for entry in pool.entries if not entry.running and entry.stage not in absent and entry.fits(room)]
+    used = {entry.owner: Resources() for entry in pool.entries}
+    taken = Resources()
     for entry in pool.entries:
         if entry.running:
-            used[entry.owner] += entry.cpus
+            used[entry.owner], taken = used[entry.owner].plus(entry), taken.plus(entry)
     chosen: list[PoolEntry] = []
-    while waiting:
-        first = min(waiting, key=lambda entry: (*_rank(entry), used[entry.owner], entry.ticket))
-        if sum(used.values()) + first.cpus > capacity + _ROUNDING:
-            break
-        used[first.owner] += first.cpus
+    while waiting and not _is_full(taken, room):
+        first = min(waiting, key=lambda entry: (*_rank(entry), used[entry.owner].share_of(room), entry.ticket))
         waiting.remove(first)
-        chosen.append(first)
+        if first.fits(room, taken):
+            used[first.owner] = used[first.owner].plus(first)
+            chosen.append(first)
+        taken = taken.plus(first)  # also if it has to wait: what it will need is not given to those behind it
     return tuple(chosen)
 
 
-def fits(cpus: float, capacity: float) -> bool:
-    """Whether a pool of that capacity can ever hold a stage."""
-    return cpus <= capacity + _ROUNDING
+def _is_full(taken: Resources, room: Resources) -> bool:
+    """Whether nothing at all is left, so that nobody further back needs to be looked at."""
+    return taken.cpus >= room.cpus and taken.gpus >= room.gpus
 
 
 def _rank(entry: PoolEntry) -> tuple[int, bool]:

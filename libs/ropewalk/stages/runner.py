@@ -206,7 +206,7 @@ class StageRunner:
 
     async def _wanted(self, message: Message, envelope: Envelope) -> tuple[StageState, Recipe]:
         accepted, recipe = await self._accepted(message.run_id)
-        cpus = self.spec.cpus(recipe)
+        needs = self.spec.needs(recipe)
         state = StageState(
             run_id=message.run_id,
             stage=self.spec.name,
@@ -220,9 +220,9 @@ class StageRunner:
             traceparent=envelope.traceparent,
             priority=accepted.priority,
             owner=accepted.owner,
-            pool=self._with.pool.name if cpus > 0 else "",
-            cpus=cpus,
+            pool="" if needs.is_nothing else self._with.pool.name,
             deadline_unix=accepted.deadline_unix,
+            **needs.as_fields(),
         )
         return state, recipe
 
@@ -244,8 +244,9 @@ class StageRunner:
                 run_id=wanted.run_id,
                 stage=wanted.stage,
                 pool=wanted.pool,
-                cpus=wanted.cpus,
-                capacity=self._with.pool.capacity,
+                capacity=self._with.pool.room.cpus,
+                room=self._with.pool.room,
+                **wanted.as_fields(),
             )
             await self._committer.commit(wanted, revision, [queued], [(entered, pool_revision)])
             self._timers.arm_deadline(wanted.run_id, wanted.deadline_unix)

@@ -168,6 +168,8 @@ class StageWork:
                     epoch=state.epoch,
                     seconds=seconds,
                     cpu_seconds=self.context.cpu_seconds,
+                    gpu_seconds=state.gpus * seconds,
+                    gpu_kind=state.gpu_kind,
                 )
                 last = (completed, *ending.messages)
             case "failed":

@@ -10,6 +10,7 @@ from ropewalk.corpus.reading.survey import SurveyLimits, survey
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import (
     CancelRun,
     RunAccepted,
@@ -70,9 +71,9 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     )
 
 
-async def _pools(timeline: Timeline) -> dict[str, float]:
+async def _pools(timeline: Timeline) -> dict[str, Resources]:
     declared = await timeline.last(StageCapacity, "train")
-    return declared.pools if declared is not None else {}
+    return declared.sizes if declared is not None else {}
 
 
 def _checked(request: SubmitRun, settings: Settings) -> tuple[Recipe | None, tuple[str, ...]]:

@@ -19,7 +19,7 @@ def price_stage(timeline: Callable[[], Timeline]) -> Callable[[StageCompleted], 
 
     async def handle(stage: StageCompleted) -> Outcome:
         accepted = await timeline().last(RunAccepted, stage.run_id)
-        return Done((cost_of(stage, price_of(accepted)),))
+        return Done((cost_of(stage, *prices_of(accepted)),))
 
     return handle
 
@@ -54,25 +54,26 @@ def rebaseline(watched: Callable[[], Watched | None]) -> Callable[[Rebaseline], 
     return handle
 
 
-def price_of(accepted: RunAccepted | None) -> float:
-    """USD per CPU hour."""
-    if accepted is None:
-        return USD_PER_CPU_HOUR
+def prices_of(accepted: RunAccepted | None) -> tuple[float, float]:
+    """USD per CPU-hour and per GPU-hour, as the run's plan says. Without a plan nothing can hold a GPU."""
     try:
-        plan = parse_recipe(accepted.recipe).plan
+        plan = parse_recipe(accepted.recipe).plan if accepted is not None else None
     except RecipeError:
-        return USD_PER_CPU_HOUR
-    return plan.usd_per_cpu_hour if plan else USD_PER_CPU_HOUR
+        plan = None
+    return (plan.usd_per_cpu_hour, plan.usd_per_gpu_hour) if plan else (USD_PER_CPU_HOUR, 0.0)
 
 
-def cost_of(stage: StageCompleted, usd_per_cpu_hour: float) -> CostRecorded:
-    """The price of a stage's CPU time."""
+def cost_of(stage: StageCompleted, usd_per_cpu_hour: float, usd_per_gpu_hour: float) -> CostRecorded:
+    """The price of the CPU time that a stage used and of the GPUs that it held."""
     return CostRecorded(
         run_id=stage.run_id,
         stage=stage.stage,
         epoch=stage.epoch,
         seconds=stage.seconds,
         cpu_seconds=stage.cpu_seconds,
-        usd=stage.cpu_seconds / 3600 * usd_per_cpu_hour,
+        usd=(stage.cpu_seconds * usd_per_cpu_hour + stage.gpu_seconds * usd_per_gpu_hour) / 3600,
         usd_per_cpu_hour=usd_per_cpu_hour,
+        gpu_seconds=stage.gpu_seconds,
+        gpu_kind=stage.gpu_kind,
+        usd_per_gpu_hour=usd_per_gpu_hour,
     )

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from ropewalk.events.resources import Resources
 from ropewalk.preprocessing import contract
 from ropewalk.preprocessing.handlers import preprocess_corpus
 from ropewalk.preprocessing.settings import Settings
@@ -14,6 +15,6 @@ def build(settings: Settings) -> Service:
     service.stage(
         contract.PREPROCESS,
         partial(preprocess_corpus, settings=settings),
-        cpus=lambda _: min(float(settings.preprocessing_workers), settings.pool_capacity),
+        needs=lambda _: Resources(cpus=min(settings.preprocessing_workers, settings.pool_room.cpus)),
     )
     return service

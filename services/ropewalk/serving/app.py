@@ -6,6 +6,7 @@ import contextlib
 from ropewalk.delivery.outcome import Outcome
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.evaluation import GateDecided
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import RunCancelled, RunFailed
 from ropewalk.events.serving import RetireModel
 from ropewalk.runtime.service import Service
@@ -59,7 +60,7 @@ def build(settings: Settings) -> Service:
         return await handlers.abandon(event.run_id)
 
     service.background(endpoint)
-    service.stage(contract.DEPLOY, handlers.deploy, when=_is_let_through, cpus=lambda _: 0.0)
+    service.stage(contract.DEPLOY, handlers.deploy, when=_is_let_through, needs=lambda _: Resources())
     service.on(contract.PROMOTE, promote, workers=1)  # one alias, one decision at a time
     service.on(contract.RETIRE, retire, workers=1)
     service.on(contract.ABANDON, abandon)

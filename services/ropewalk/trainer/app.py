@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from ropewalk.events.resources import Resources
 from ropewalk.runtime.service import Service
 from ropewalk.trainer import contract, handlers
 from ropewalk.trainer.domain.search import num_trials
@@ -14,12 +15,14 @@ def build(settings: Settings) -> Service:
     service.stage(
         contract.SEARCH,
         partial(handlers.search, settings=settings),
-        cpus=lambda recipe: min(float(num_trials(recipe)), settings.training.parallel_trials, settings.pool_capacity),
+        needs=lambda recipe: Resources(
+            cpus=min(num_trials(recipe), settings.training.parallel_trials, settings.pool_room.cpus)
+        ),
     )
     service.stage(
         contract.TRAIN,
         partial(handlers.train, settings=settings),
-        cpus=lambda recipe: float(recipe.num_workers),
+        needs=lambda recipe: recipe.training_needs,
         stall_s=3 * settings.training.stall_s,  # the controller of the workers notices first, and costs less
     )
     return service

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, RunRejected, StageCapacity, SubmitRun
 from ropewalk.ingest import handlers
 from ropewalk.ingest.handlers import cancel_run, submit_run
@@ -80,6 +81,22 @@ async def test_more_workers_than_any_pool_has_cpus_are_refused(tmp_path: Path) -
     assert "choose at most 16" in violation
     the_accepted(await submit_run(a_submission(tmp_path, num_workers=16), Past(capacity), SETTINGS))
     the_accepted(await submit_run(request, Past(), SETTINGS))  # no trainer has declared anything yet
+
+
+async def test_gpus_that_no_pool_has_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    rooms = {"small": Resources(cpus=8), "large": Resources(cpus=8, gpus=2, gpu_kind="h100")}
+    capacity = StageCapacity(
+        run_id="train", pools={name: room.cpus for name, room in rooms.items()}, rooms=rooms, operation_id="o"
+    )
+    request = a_submission(tmp_path, device="cuda", num_workers=4)
+    (violation,) = the_violations(await submit_run(request, Past(capacity), SETTINGS))
+    assert violation.startswith(
+        "field 'device' has the value 'cuda': training needs 4 CPUs and 4 GPUs, and the largest"
+    )
+    assert "pool for it, large, has 8 CPUs and 2 GPUs (h100); choose fewer workers" in violation
+    other = a_submission(tmp_path, device="cuda", num_workers=1, gpu_kind="a100")
+    assert "1 GPU (a100)" in the_violations(await submit_run(other, Past(capacity), SETTINGS))[0]
+    the_accepted(await submit_run(a_submission(tmp_path, device="cuda"), Past(capacity), SETTINGS))
 
 
 async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from ropewalk.delivery.outcome import Done
 from ropewalk.events.monitoring import CostRecorded
 from ropewalk.events.run import RunAccepted, StageCompleted
 from ropewalk.monitor.handlers import USD_PER_CPU_HOUR, price_stage
-from ropewalk.recipes.builtin import python_stdlib
-from ropewalk.recipes.dial import complete
+from ropewalk.recipes.builtin import python_stdlib, resolve_recipe
+from ropewalk.recipes.dial import USD_PER_GPU_HOUR, complete
 
 STAGE = StageCompleted(run_id="run-1", stage="train", epoch=3, seconds=90.0, cpu_seconds=180.0)
 
@@ -38,6 +38,17 @@ async def test_a_stage_outside_a_run_has_the_default_price():
 async def test_a_recipe_that_cannot_be_read_does_not_stop_the_accounts():
     accepted = RunAccepted(run_id="run-1", recipe={"nonsense": 1}, recipe_sha256="0")
     assert (await cost(accepted)).usd_per_cpu_hour == USD_PER_CPU_HOUR
+
+
+async def test_gpus_are_paid_for_as_long_as_they_are_held():
+    recipe = resolve_recipe({"base": "python-stdlib", "device": "cuda", "gpu_kind": "h200"})
+    accepted = RunAccepted(run_id="run-1", recipe=recipe.as_json(), recipe_sha256=recipe.sha256())
+    held = STAGE.model_copy(update={"gpu_seconds": 7200.0, "gpu_kind": "h200"})
+    outcome = await price_stage(lambda: Messages(accepted))(held)
+    assert isinstance(outcome, Done)
+    [recorded] = outcome.messages
+    assert recorded.usd == pytest.approx(180 / 3600 * USD_PER_CPU_HOUR + 2 * USD_PER_GPU_HOUR["h200"])
+    assert (recorded.gpu_seconds, recorded.gpu_kind) == (7200.0, "h200")
 
 
 async def test_the_price_is_that_of_the_runs_recipe():

@@ -4,6 +4,7 @@ import pytest
 
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.evaluation import Estimate, GateDecided
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -106,14 +107,19 @@ def test_runs_are_kept_apart_and_in_the_order_of_their_requests(log):
 
 
 @pytest.mark.parametrize(
-    ("cpus", "capacity", "words"),
+    ("needs", "room", "words"),
     [
-        (64, 2, "train needs 64 CPUs and pool p has 2: cancel it and submit it with fewer workers"),
-        (2, 2, "train needs 2 CPUs of the 2 of pool p, and others are before it"),
+        ({"cpus": 64}, {}, "train needs 64 CPUs and pool p has 2 CPUs: cancel it and submit it with fewer workers"),
+        ({"cpus": 2}, {}, "train needs 2 CPUs of the 2 CPUs of pool p, and others are before it"),
+        (
+            {"cpus": 1, "gpus": 2},
+            {"room": Resources(cpus=2, gpus=1, gpu_kind="h100")},
+            "train needs 1 CPU and 2 GPUs and pool p has 2 CPUs and 1 GPU (h100): cancel it",
+        ),
     ],
 )
-def test_a_run_in_line_says_what_it_waits_for_until_it_begins(log, cpus, capacity, words):
-    queued = StageQueued(run_id="a", stage="train", pool="p", cpus=cpus, capacity=capacity)
+def test_a_run_in_line_says_what_it_waits_for_until_it_begins(log, needs, room, words):
+    queued = StageQueued(run_id="a", stage="train", pool="p", capacity=2, **needs, **room)
     waiting = summary_after(log, SUBMITTED, ACCEPTED, queued)
     assert (waiting.status, waiting.detail[: len(words)]) == ("queued", words)
     begun = summary_after(log, SUBMITTED, ACCEPTED, queued, StageStarted(run_id="a", stage="train", epoch=1))

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from ropewalk.recipes.builtin import BUILTIN, load_recipe, resolve_recipe
-from ropewalk.recipes.dial import complete
+from ropewalk.recipes.dial import USD_PER_GPU_HOUR, complete
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
 
 A_PLAN = resolve_recipe({"base": "python-stdlib"}).derived.model_dump()
@@ -32,8 +32,35 @@ def test_the_budget_sets_the_steps_and_an_accepted_plan_stays() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "device", "precision", "num_gpus", "usd_per_gpu_hour"),
+    [
+        ({}, "cpu", "fp32", 0, 0.0),
+        ({"device": "cpu", "precision": "fp32"}, "cpu", "fp32", 0, 0.0),
+        ({"device": "cuda"}, "cuda", "bf16", 2, USD_PER_GPU_HOUR[""]),
+        ({"device": "cuda", "precision": "fp8", "gpu_kind": "h200"}, "cuda", "fp8", 2, USD_PER_GPU_HOUR["h200"]),
+        ({"device": "cuda", "gpu_kind": "tomorrows"}, "cuda", "bf16", 2, USD_PER_GPU_HOUR[""]),
+    ],
+)
+def test_device_and_precision_are_derived_where_they_are_left_out(
+    given: dict, device: str, precision: str, num_gpus: int, usd_per_gpu_hour: float
+) -> None:
+    recipe = resolve_recipe({"base": "python-stdlib", **given})
+    plan, needs = recipe.derived, recipe.training_needs
+    assert (plan.device, plan.precision, plan.usd_per_gpu_hour) == (device, precision, usd_per_gpu_hour)
+    assert (needs.cpus, needs.gpus, needs.gpu_kind) == (2, num_gpus, given.get("gpu_kind", ""))
+
+
+def test_a_plan_from_before_devices_is_read_as_one_for_the_cpu() -> None:
+    old = {name: value for name, value in A_PLAN.items() if name not in ("device", "precision", "usd_per_gpu_hour")}
+    assert resolve_recipe({"base": "python-stdlib", "plan": old}).derived.model_dump() == A_PLAN
+
+
+@pytest.mark.parametrize(
     ("fields", "sentence"),
     [
+        ({"sources": [SOURCE], "precision": "bf16"}, "precision is 'bf16' but device is 'auto': set device to 'cuda'"),
+        ({"sources": [SOURCE], "device": "cpu", "gpu_kind": "l4"}, "gpu_kind is 'l4' but device is 'cpu'"),
+        ({"sources": [SOURCE], "device": "tpu"}, "field 'device' has the value 'tpu'"),
         ({"sources": [SOURCE], "learning_rate": 1}, "unknown field 'learning_rate' (value 1): remove it"),
         ({}, "field 'sources' is missing"),
         ({"sources": [{"path": "/data"}]}, "field 'sources.0.licence' is missing"),

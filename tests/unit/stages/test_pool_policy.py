@@ -4,14 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ropewalk.events.resources import Resources
 from ropewalk.events.run import PoolState, StageState
 from ropewalk.stages.pool_policy import enter, find, leave, next_in_line, num_waiting, start
 
 
-def a_stage(run_id: str, cpus: float = 1.0, priority: int = 0, owner: str = "", stage: str = "train") -> StageState:
+def a_stage(
+    run_id: str, cpus: float = 1.0, priority: int = 0, owner: str = "", stage: str = "train", **others: int | str
+) -> StageState:
     return StageState(
         run_id=run_id, stage=stage, status="queued", epoch=0, attempt=1, operation_id="o", cause_id="c",
-        cause_type="t", cause_body="{}", pool="p", cpus=cpus, priority=priority, owner=owner,
+        cause_type="t", cause_body="{}", pool="p", cpus=cpus, priority=priority, owner=owner, **others,
     )  # fmt: skip
 
 
@@ -25,7 +28,11 @@ def a_pool(*stages: StageState, running: tuple[str, ...] = ()) -> PoolState:
 
 
 def turns(pool: PoolState, capacity: float = 2.0, absent: frozenset[str] = frozenset()) -> list[str]:
-    return [entry.run_id for entry in next_in_line(pool, capacity, absent)]
+    return turns_in(pool, Resources(cpus=capacity), absent)
+
+
+def turns_in(pool: PoolState, room: Resources, absent: frozenset[str] = frozenset()) -> list[str]:
+    return [entry.run_id for entry in next_in_line(pool, room, absent)]
 
 
 def test_as_many_start_as_fit() -> None:
@@ -80,6 +87,46 @@ def test_a_stage_that_nobody_starts_is_passed_over() -> None:
     assert turns(pool, absent=frozenset({"orphan"})) == ["b"]
 
 
+def test_a_stage_that_asks_for_gpus_waits_for_gpus_and_leaves_the_cpus_to_others() -> None:
+    room = Resources(cpus=8, gpus=2, gpu_kind="h100")
+    pool = a_pool(a_stage("runs", gpus=2), a_stage("waits", cpus=4, gpus=1), a_stage("small"), running=("runs",))
+    assert turns_in(pool, room) == ["small"]
+    assert turns_in(leave(pool, "train", "runs"), room) == ["waits", "small"]
+
+
+def test_the_cpus_that_a_stage_will_need_with_its_gpus_are_kept_for_it() -> None:
+    room = Resources(cpus=4, gpus=1)
+    pool = a_pool(a_stage("runs", gpus=1), a_stage("waits", cpus=3, gpus=1), a_stage("small"), running=("runs",))
+    assert turns_in(pool, room) == []
+    assert turns_in(leave(pool, "train", "runs"), room) == ["waits", "small"]
+
+
+@pytest.mark.parametrize(("kind", "starts"), [("", True), ("h100", True), ("a100", False)])
+def test_a_demand_for_gpus_is_met_by_their_kind_or_by_any(kind: str, starts: bool) -> None:
+    pool = a_pool(a_stage("a", gpus=1, gpu_kind=kind))
+    assert turns_in(pool, Resources(cpus=1, gpus=1, gpu_kind="h100")) == (["a"] if starts else [])
+    assert turns_in(pool, Resources(cpus=1)) == []
+
+
+def test_memory_is_counted_where_the_pool_names_it() -> None:
+    pool = a_pool(a_stage("a", memory_bytes=6), a_stage("b", memory_bytes=6))
+    assert turns_in(pool, Resources(cpus=2, memory_bytes=10)) == ["a"]
+    assert turns_in(pool, Resources(cpus=2)) == ["a", "b"]
+
+
+def test_owners_take_turns_by_the_resource_of_which_they_hold_most() -> None:
+    running = a_stage("a1", cpus=1, owner="ann", gpus=3), a_stage("b1", cpus=4, owner="bob")
+    waiting = a_stage("a2", owner="ann", gpus=1), a_stage("b2", owner="bob", gpus=1)
+    pool = a_pool(*running, *waiting, running=("a1", "b1"))
+    assert turns_in(pool, Resources(cpus=16, gpus=4)) == ["b2"]  # ann holds 3/4 of the GPUs, bob 1/4 of the CPUs
+
+
+def test_an_entry_of_an_older_service_asks_for_cpus_alone() -> None:
+    old = """{"run_id": "p", "capacity": 2, "operation_id": "o", "next_ticket": 2, "entries":
+             [{"stage": "train", "run_id": "a", "cpus": 2, "ticket": 1}]}"""
+    assert turns(PoolState.model_validate_json(old)) == ["a"]
+
+
 def test_entering_twice_changes_nothing() -> None:
     pool = a_pool(a_stage("a"))
     assert enter(pool, a_stage("a")) == pool
@@ -92,28 +139,49 @@ def test_tickets_are_never_used_twice() -> None:
     assert entry.ticket == 3
 
 
-@settings(max_examples=200, deadline=None)
+a_demand = st.builds(
+    Resources,
+    cpus=st.floats(0.1, 5),
+    gpus=st.integers(0, 3),
+    gpu_kind=st.sampled_from(["", "h100"]),
+    memory_bytes=st.integers(0, 5),
+)
+
+
+@settings(max_examples=300, deadline=None)
 @given(
-    cpus=st.lists(st.floats(0.1, 5), min_size=1, max_size=12),
+    demands=st.lists(a_demand, min_size=1, max_size=12),
     priorities=st.lists(st.integers(-2, 2), min_size=12, max_size=12),
     owners=st.lists(st.sampled_from("abc"), min_size=12, max_size=12),
-    capacity=st.floats(0.5, 6),
+    room=st.builds(
+        Resources,
+        cpus=st.floats(0.5, 6),
+        gpus=st.integers(0, 4),
+        gpu_kind=st.just("h100"),
+        memory_bytes=st.integers(0, 6),
+    ),
+    ends=st.integers(0, 99),
 )
-def test_everybody_gets_a_turn_and_the_pool_is_never_oversubscribed(
-    cpus: list[float], priorities: list[int], owners: list[str], capacity: float
+def test_everybody_gets_a_turn_and_no_resource_is_ever_given_away_twice(
+    demands: list[Resources], priorities: list[int], owners: list[str], room: Resources, ends: int
 ) -> None:
-    cpus = [min(each, capacity) for each in cpus]
-    pool = a_pool(*(a_stage(str(i), c, priorities[i], owners[i]) for i, c in enumerate(cpus)))
+    demands = [each for each in demands if each.fits(room)]
+    pool = a_pool(
+        *(a_stage(str(i), priority=priorities[i], owner=owners[i], **d.as_fields()) for i, d in enumerate(demands))
+    )
     served: list[str] = []
     while num_waiting(pool):
-        for entry in next_in_line(pool, capacity):
+        for entry in next_in_line(pool, room):
             pool = start(pool, entry.stage, entry.run_id)
         running = [entry for entry in pool.entries if entry.running]
         assert running
-        assert sum(entry.cpus for entry in running) <= capacity + 1e-6
-        served.append(running[0].run_id)
-        pool = leave(pool, running[0].stage, running[0].run_id)
-    assert len(served) + len(pool.entries) == len(cpus)
+        assert sum(entry.cpus for entry in running) <= room.cpus + 1e-6
+        assert sum(entry.gpus for entry in running) <= room.gpus
+        assert not room.memory_bytes or sum(entry.memory_bytes for entry in running) <= room.memory_bytes
+        ended = running[ends % len(running)]
+        served.append(ended.run_id)
+        pool = leave(pool, ended.stage, ended.run_id)
+    assert len(served) + len(pool.entries) == len(demands)
 
 
 @pytest.mark.parametrize("size", [500])

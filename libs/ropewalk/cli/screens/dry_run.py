@@ -13,6 +13,7 @@ from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.events.foreign import one_line
+from ropewalk.events.resources import Resources
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.settings import RuntimeSettings
@@ -48,12 +49,12 @@ def _warnings(recipe: Recipe, found: Survey) -> tuple[str, ...]:
     return (warning,) if warning and found.num_documents else ()
 
 
-def _pools() -> dict[str, float]:
+def _pools() -> dict[str, Resources]:
     """The pool of the stack on this machine; of a stack elsewhere nothing is known without asking it."""
     if "url" in NatsSettings().model_fields_set:
         return {}
     runtime = RuntimeSettings()
-    return {runtime.pool_name: runtime.pool_capacity}
+    return {runtime.pool_name: runtime.pool_room}
 
 
 def recipe_view(recipe: Recipe) -> Table:
@@ -77,7 +78,8 @@ def plan_view(recipe: Recipe) -> Table:
     table.add_column("unit")
     for name, field in type(recipe.derived).model_fields.items():
         value = getattr(recipe.derived, name)
-        table.add_row(name, f"{value:g}" if isinstance(value, float) else f"{value:,}", field.description or "")
+        shown = f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+        table.add_row(name, shown, field.description or "")
     return table
 
 
@@ -132,7 +134,8 @@ def _forecast_rows(expected: Forecast) -> Iterator[tuple[str, str]]:
             f"training {expected.training_minutes:.1f}, evaluation and deployment {expected.other_minutes:.1f}"
         ),
     )
-    yield "price", f"${expected.usd:.4f} for {expected.cpu_hours:.2f} CPU-hours"
+    gpu_hours = f" and {expected.gpu_hours:.2f} GPU-hours" if expected.gpu_hours else ""
+    yield "price", f"${expected.usd:.4f} for {expected.cpu_hours:.2f} CPU-hours{gpu_hours}"
 
 
 def _as_json(recipe: Recipe, found: Survey, expected: Forecast, violations: tuple[str, ...]) -> dict[str, object]:
