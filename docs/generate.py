@@ -17,17 +17,15 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from ropewalk.admin.contracts import CONTRACTS
-from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, resources, run, serving, training
 from ropewalk.events.asyncapi import address, document
 from ropewalk.events.base import Message, Value
 from ropewalk.events.contract import Contract, Stage
-from ropewalk.events.registry import MESSAGE_TYPES
+from ropewalk.events.registry import FAMILIES, MESSAGE_TYPES
 from ropewalk.events.streams import stream_of
 
 DOCS = Path(__file__).parent
 SERVICES = DOCS.parent / "services" / "ropewalk"
 _LISTS = re.compile(r"^Listens: .*?^Emits: .*?(?=^$|\"\"\")", re.DOTALL | re.MULTILINE)
-FAMILIES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill, resources)
 _HEAD = "<!-- Written by `make docs`; edit the docstrings instead. -->\n\n"
 
 

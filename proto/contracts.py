@@ -1,16 +1,21 @@
-"""Compile the .proto files, describe them, and name what breaks a reader or writer of the released contract.
+"""Write the .proto files, describe them, and name what breaks a reader or writer of the released contract.
 
-`make contracts-baseline` runs this as a script after an addition: it writes the description to
-tests/golden/contract.json and a golden sample for each message type that has none. It refuses what breaks the last
+`make contracts-baseline` runs this as a script after an addition to the message types: it writes the .proto file of
+each family, the description of them all to tests/golden/contract.json, and a golden sample for each message type that
+has none. A field keeps the number it has in the description; a new one gets the next. It refuses what breaks the last
 release, which is tests/golden/released.json; `python proto/contracts.py --release` makes the present contract that,
 and belongs to a release. The rules are in docs/evolution.md.
 """
 
+import importlib
 import importlib.resources
+import inspect
 import json
 import re
 import sys
 import tempfile
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -23,7 +28,10 @@ from google.protobuf.descriptor_pb2 import (
 )
 from google.protobuf.message import Message as ProtoMessage
 from grpc_tools import protoc
+from pydantic import JsonValue
+from pydantic.fields import FieldInfo
 
+from ropewalk.events.asyncapi import address
 from ropewalk.events.base import Message, Value
 from ropewalk.events.registry import MESSAGE_TYPES
 
@@ -32,6 +40,7 @@ GOLDEN = PROTO.parent / "tests" / "golden"
 BASELINE = GOLDEN / "contract.json"
 RELEASED = GOLDEN / "released.json"
 PACKAGE = "ropewalk.v1"
+ENVELOPE = "ropewalk/v1/envelope.proto"  # the one file that is written by hand: headers are no message
 UNKNOWN = "unknown"
 STRUCT = "google.protobuf.Struct"
 
@@ -42,16 +51,102 @@ Words = dict[str, list[str]]
 """`<type>.<field>` -> the words that the field may hold, for fields that are an enumeration."""
 
 
-def compile_protos() -> FileDescriptorSet:
+def proto_files() -> dict[str, str]:
+    """Path below this folder -> text, of every .proto file that is written from the message types."""
+    numbers = [json.loads(path.read_text()) for path in (RELEASED, BASELINE)]
+    known = _merged(numbers[0]["contract"], numbers[1])
+    families: dict[str, list[type[Value]]] = {}
+    for kind in sorted(_value_types(), key=_place):
+        families.setdefault(kind.__module__, []).append(kind)
+    return {_file_of(name): "\n".join(_family(name, kinds, known)) for name, kinds in families.items()}
+
+
+def _file_of(module: str) -> str:
+    return f"ropewalk/v1/{module.rpartition('.')[2]}.proto"
+
+
+def _merged(*contracts: Contract) -> Contract:
+    """Every number that was ever given, by message."""
+    merged: Contract = {}
+    for contract in contracts:
+        for message, fields in contract.items():
+            merged.setdefault(message, {}).update(fields)
+    return merged
+
+
+def _place(kind: type[Value]) -> tuple[str, int]:
+    """Where a type is defined: within its family as it is read there."""
+    return kind.__module__, inspect.getsourcelines(kind)[1]
+
+
+def _family(module: str, kinds: list[type[Value]], known: Contract) -> Iterator[str]:
+    bodies = [_message(kind, known.get(kind.__name__, {})) for kind in kinds]
+    yield from _comment(inspect.cleandoc(importlib.import_module(module).__doc__ or ""))
+    yield "//\n// Written by `make contracts-baseline` from the types of the family; edit those instead."
+    yield '\nsyntax = "proto3";\n\npackage ropewalk.v1;\n'
+    imports = ["google/protobuf/struct.proto"] if any(STRUCT in line for body in bodies for line in body) else []
+    imports += sorted({_file_of(inner.__module__) for kind in kinds for inner in _values_in(kind)} - {_file_of(module)})
+    if imports:
+        yield "".join(f'import "{path}";\n' for path in imports)
+    yield "\n\n".join("\n".join(body) for body in bodies) + "\n"
+
+
+def _message(kind: type[Value], known: dict[str, str]) -> list[str]:
+    """One message. Its fields stand in the order of their numbers."""
+    taken = {described.rpartition(" ")[2]: int(number) for number, described in known.items()}
+    lines = _comment(inspect.cleandoc(kind.__doc__ or ""))
+    if issubclass(kind, Message):
+        subject = re.sub(r"\{(\w+)\}", lambda token: f"<{token[1].replace('_', ' ')}>", address(kind))
+        lines += ["//", f"// Subject: {subject}"]
+    fields = {}
+    for name, info in kind.model_fields.items():
+        number = taken.setdefault(name, max(taken.values(), default=0) + 1)
+        fields[number] = [
+            *(f"  {line}" for line in _remarks(info)),
+            f"  {_proto_type(info.annotation)} {name} = {number};",
+        ]
+    lines.append(f"message {kind.__name__} {{")
+    return [*lines, *(line for number in sorted(fields) for line in fields[number]), "}"]
+
+
+def _remarks(info: FieldInfo) -> list[str]:
+    sentences = []
+    if info.description:
+        sentences.append(info.description[0].upper() + info.description[1:] + ".")
+    if get_origin(info.annotation) is Literal:
+        sentences.append(f"One of: {', '.join(get_args(info.annotation))}.")
+    if not info.is_required() and isinstance(info.default, int | float | str) and info.default:
+        sentences.append(f"Left out: {info.default}.")
+    return _comment(" ".join(sentences)) if sentences else []
+
+
+def _comment(text: str) -> list[str]:
+    return [f"// {line}".rstrip() for paragraph in text.split("\n") for line in textwrap.wrap(paragraph, 117) or [""]]
+
+
+def _proto_type(annotation: Any) -> str:
+    """How a Python annotation is written in a .proto file."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "string"
+    if origin is tuple:
+        return f"repeated {_proto_type(arguments[0])}"
+    if origin is dict:
+        return STRUCT if arguments[1] is JsonValue else f"map<string, {_proto_type(arguments[1])}>"
+    scalars = {str: "string", int: "int64", float: "double", bool: "bool"}
+    return scalars.get(annotation) or str(annotation.__name__)
+
+
+def compile_protos(root: Path = PROTO) -> FileDescriptorSet:
     """Every file of the contract and what it imports, with comments."""
     includes = importlib.resources.files("grpc_tools") / "_proto"
-    files = sorted(str(path) for path in PROTO.rglob("*.proto"))
+    files = sorted(str(path) for path in root.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as folder:
         compiled = Path(folder) / "contract.binpb"
-        options = [f"--proto_path={PROTO}", f"--proto_path={includes}", f"--descriptor_set_out={compiled}"]
+        options = [f"--proto_path={root}", f"--proto_path={includes}", f"--descriptor_set_out={compiled}"]
         status = protoc.main(["protoc", *options, "--include_imports", "--include_source_info", *files])
         if status:
-            raise ValueError(f"protoc refused the files below {PROTO}; its message is above")
+            raise ValueError(f"protoc refused the files below {root}; its message is above")
         return FileDescriptorSet.FromString(compiled.read_bytes())
 
 
@@ -144,15 +239,19 @@ def _add_field(message: DescriptorProto, number: int, described: str) -> None:
 def _value_types() -> set[type[Value]]:
     """Every message type and every value inside one."""
     found: set[type[Value]] = set()
-    waiting: list[Any] = list(MESSAGE_TYPES)
+    waiting: list[type[Value]] = list(MESSAGE_TYPES)
     while waiting:
         kind = waiting.pop()
-        if isinstance(kind, type) and issubclass(kind, Value) and kind not in found:
+        if kind not in found:
             found.add(kind)
-            waiting += [
-                inner for info in kind.model_fields.values() for inner in (info.annotation, *get_args(info.annotation))
-            ]
+            waiting += _values_in(kind)
     return found
+
+
+def _values_in(kind: type[Value]) -> list[type[Value]]:
+    """The values that its fields hold, one by one or in lists and maps."""
+    inner = [each for info in kind.model_fields.values() for each in (info.annotation, *get_args(info.annotation))]
+    return [each for each in inner if isinstance(each, type) and issubclass(each, Value)]
 
 
 def sample(kind: type[Value]) -> Value:
@@ -205,13 +304,21 @@ def _sample_of(name: str, annotation: Any) -> object:
 
 def main() -> None:
     """Accept the present contract if it only adds to the released one."""
-    present = describe(compile_protos())
+    written = proto_files()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in {ENVELOPE: (PROTO / ENVELOPE).read_text(), **written}.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        present = describe(compile_protos(Path(folder)))
     released = json.loads(RELEASED.read_text())
     broken = breaking_changes(released["contract"], present) + broken_words(released["words"], words())
     for sentence in broken:
         print(sentence)
     if broken:
         sys.exit("the last release could not live with this: see docs/evolution.md")
+    for name, text in written.items():
+        (PROTO / name).write_text(text)
     BASELINE.write_text(json.dumps(present, indent=1) + "\n")
     if sys.argv[1:] == ["--release"]:
         RELEASED.write_text(json.dumps({"contract": present, "words": words()}, indent=1) + "\n")

@@ -1,21 +1,27 @@
-"""Every message type there is. A type that is not here does not exist on the bus."""
+"""Every message type there is: what the modules of this package define. A new one is found by itself."""
 
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import TypeVar
+
+from ropewalk import events
 from ropewalk.errors import RopewalkError
-from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
-from ropewalk.events.base import Message
+from ropewalk.events.base import Message, Value
 
-_MODULES = (run, data, training, checkpoint, evaluation, serving, monitoring, drill)
-
-
-def _concrete(module: object) -> list[type[Message]]:
-    return [
-        member
-        for member in vars(module).values()
-        if isinstance(member, type) and issubclass(member, Message) and hasattr(member, "name")
-    ]
+V = TypeVar("V", bound=Value)
+_NO_FAMILIES = {"asyncapi", "base", "registry"}  # one defines what a message is, two stand on this list
 
 
-MESSAGE_TYPES: tuple[type[Message], ...] = tuple(kind for module in _MODULES for kind in _concrete(module))
+def _defined(module: ModuleType, kind: type[V]) -> list[type[V]]:
+    members = [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, kind)]
+    return [each for each in members if each.__module__ == module.__name__ and not each.__name__.startswith("_")]
+
+
+_NAMES = [found.name for found in pkgutil.iter_modules(events.__path__) if found.name not in _NO_FAMILIES]
+_MODULES = [importlib.import_module(f"{events.__name__}.{name}") for name in _NAMES]
+FAMILIES: tuple[ModuleType, ...] = tuple(module for module in _MODULES if _defined(module, Value))
+MESSAGE_TYPES: tuple[type[Message], ...] = tuple(kind for family in FAMILIES for kind in _defined(family, Message))
 BY_TYPE_NAME: dict[str, type[Message]] = {kind.type_name(): kind for kind in MESSAGE_TYPES}
 
 

@@ -137,7 +137,7 @@ class StageStalled(_Family, Event):
 
 
 class StageState(_Family, Resources, Message):
-    """The compare-and-set snapshot of one stage of one run. Subject: `state.run.<stage>.v1.<run id>`."""
+    """The compare-and-set snapshot of one stage of one run."""
 
     plane: ClassVar[Plane] = "state"
     name: ClassVar[str] = "stage"

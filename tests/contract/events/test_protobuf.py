@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from ropewalk.events.base import Message, Value
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.registry import MESSAGE_TYPES
-from ropewalk.events.run import StageState
+from ropewalk.events.run import RunFailed, StageState
 from ropewalk.events.training import SearchCompleted, StepsCommitted
 
 SCALARS = {str: "string", int: "int64", float: "double", bool: "bool"}
@@ -124,6 +124,19 @@ def test_a_message_has_the_fields_of_its_type(
     written = set(contracts.describe(compiled)[kind.__name__].values())
     wanted = {f"{proto_type(info.annotation)} {name}" for name, info in kind.model_fields.items()}
     assert written == wanted, f"message {kind.__name__} in proto/: add {wanted - written}, unknown {written - wanted}"
+
+
+def test_the_proto_files_are_written_from_the_types(contracts: ModuleType) -> None:
+    for name, text in contracts.proto_files().items():
+        assert (contracts.PROTO / name).read_text() == text, f"proto/{name} is out of date: make contracts-baseline"
+
+
+def test_a_field_keeps_its_number_and_a_new_one_gets_one_that_was_never_given(contracts: ModuleType) -> None:
+    known = {"1": "string run_id", "7": "string message", "9": "string gone"}
+    written = "\n".join(contracts._message(RunFailed, known))
+    assert "string run_id = 1;" in written
+    assert "string message = 7;" in written
+    assert "string stage = 10;" in written
 
 
 def test_the_envelope_has_the_fields_of_its_type(contracts: ModuleType, compiled: FileDescriptorSet) -> None:
