@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from opentelemetry.trace import SpanKind
+
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import decode
 from ropewalk.bus.dead_letters import is_for
@@ -21,7 +23,8 @@ from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry, outcome_or_e
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.foreign import cut, one_line
-from ropewalk.telemetry.spans import is_exporting, record, span
+from ropewalk.telemetry.metrics import is_exporting, record
+from ropewalk.telemetry.spans import span
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ async def deliver(
     with span(
         f"handle {kind.name}",
         traceparent=envelope.traceparent,
-        kind="consumer",
+        kind=SpanKind.CONSUMER,
         run_id=envelope.run_id,
         subject=raw.subject,
         message_id=envelope.id,
@@ -91,7 +94,7 @@ async def set_aside(raw: Incoming, bus: Bus, consumer: str, reason: str) -> None
 async def deliver_due(raw: Incoming, handler: TimerHandler, bus: Bus, consumer: str, failures: Failures) -> None:
     """Hand a due timer to its handler and settle it as any message."""
     due = due_timer(raw)
-    with span(f"handle due {due.name}", traceparent=due.traceparent, kind="consumer", subject=raw.subject):
+    with span(f"handle due {due.name}", traceparent=due.traceparent, kind=SpanKind.CONSUMER, subject=raw.subject):
         result = await outcome_or_error(handler(due))
         outcome = _after(result, failures.add(raw), due.name) if isinstance(result, Exception) else result
         await _settle(raw, outcome, bus, consumer, due.id)

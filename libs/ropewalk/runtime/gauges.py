@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from ropewalk.bus.lag import lag_of
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.runtime.health import Pulse
-from ropewalk.telemetry.spans import gauge
+from ropewalk.telemetry.metrics import gauge
 
 INTERVAL_S = 15.0  # as often as metrics are sent
 _READABLE = "CONTROL"  # a service may not read the messages of other streams, so it cannot tell how old they are

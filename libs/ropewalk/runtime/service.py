@@ -42,9 +42,9 @@ from ropewalk.stages.leases import MARKER, LeaseKeeper
 from ropewalk.stages.pool import Pool
 from ropewalk.stages.runner import StageRunner, Surroundings
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.telemetry.metrics import is_exporting
 from ropewalk.telemetry.setup import configure
-from ropewalk.telemetry.spans import is_exporting
-from ropewalk.telemetry.spans import shutdown as shut_down_telemetry
+from ropewalk.telemetry.setup import shutdown as shut_down_telemetry
 
 logger = logging.getLogger(__name__)
 

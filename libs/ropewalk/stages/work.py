@@ -29,7 +29,8 @@ from ropewalk.stages.errors import ChildDiedError, LeaseLostError, StageError, W
 from ropewalk.stages.faults import in_one_line
 from ropewalk.stages.leases import Lease
 from ropewalk.stages.policy import Cause, Ending, Verdict, judge, tried_again
-from ropewalk.telemetry.spans import record, span
+from ropewalk.telemetry.metrics import record
+from ropewalk.telemetry.spans import span
 
 logger = logging.getLogger(__name__)
 

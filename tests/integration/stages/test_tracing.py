@@ -13,7 +13,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.events.data import CorpusIngested
 from ropewalk.events.run import RunAccepted
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.telemetry.spans import child_of, traceparent_of_run
+from ropewalk.telemetry.spans import span, traceparent_of_run
 
 SERVICE = Path(__file__).parent / "sample_service.py"
 SOMEBODY_ELSES = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -22,7 +22,7 @@ SOMEBODY_ELSES = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 async def traceparent_of_the_result(bus: Bus, run_id: str, cause: str) -> str:
     """Accept a run in the context `cause` and return what travels with the stage's last message."""
     recipe = resolve_recipe({"base": "python-stdlib-tiny"})
-    with child_of(cause):
+    with span("test", traceparent=cause):
         await bus.publish(
             RunAccepted(run_id=run_id, recipe=recipe.as_json(), recipe_sha256=recipe.sha256()), cause_id=run_id
         )

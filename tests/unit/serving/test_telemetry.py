@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from ropewalk.telemetry import spans as telemetry
 from ropewalk.telemetry.settings import TelemetrySettings
-from ropewalk.telemetry.setup import configure
+from ropewalk.telemetry.setup import configure, shutdown
 
 ASK = {"model": "demo", "prompt": "abc", "max_tokens": 5, "temperature": 0.5}
 CLIENTS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -20,11 +19,11 @@ def received(collector: Any) -> Iterator[Any]:
     configure("serving", TelemetrySettings.model_validate({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}))
 
     def flushed() -> Any:
-        telemetry.shutdown()
+        shutdown()
         return collector
 
     yield flushed
-    telemetry.shutdown()
+    shutdown()
 
 
 def attributes_of(span: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 
@@ -13,21 +12,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.trace import SpanKind
 
-from ropewalk.telemetry import spans as telemetry
-from ropewalk.telemetry.otlp import OtlpExporter
+from ropewalk.telemetry.metrics import gauge, is_exporting, record
+from ropewalk.telemetry.names import ATTRIBUTE_NAMES
+from ropewalk.telemetry.otlp import export_through
 from ropewalk.telemetry.settings import TelemetrySettings
-from ropewalk.telemetry.setup import configure
-from ropewalk.telemetry.spans import (
-    child_of,
-    count,
-    current_traceparent,
-    gauge,
-    is_exporting,
-    record,
-    span,
-    traceparent_of_run,
-)
+from ropewalk.telemetry.setup import configure, install, shutdown
+from ropewalk.telemetry.spans import current_traceparent, span, traceparent_of_run
 
 SOMEBODY_ELSES = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -53,9 +45,9 @@ class Recorded:
 @pytest.fixture
 def recorded() -> Iterator[Recorded]:
     memory = Recorded()
-    telemetry.install(OtlpExporter("trainer", SimpleSpanProcessor(memory.spans), memory.metrics))
+    install(*export_through("trainer", SimpleSpanProcessor(memory.spans), memory.metrics))
     yield memory
-    telemetry.shutdown()
+    shutdown()
 
 
 def settings_for(endpoint: str) -> TelemetrySettings:
@@ -64,9 +56,9 @@ def settings_for(endpoint: str) -> TelemetrySettings:
 
 def publish_then_consume(run_id: str) -> tuple[str, str]:
     """One service publishes inside a span, another handles the message under what travelled with it."""
-    with span("ingest", kind="producer", run_id=run_id):
+    with span("ingest", kind=SpanKind.PRODUCER, run_id=run_id):
         sent = current_traceparent()
-    with span("preprocess", traceparent=sent, kind="consumer", run_id=run_id):
+    with span("preprocess", traceparent=sent, kind=SpanKind.CONSUMER, run_id=run_id):
         return sent, current_traceparent()
 
 
@@ -92,12 +84,14 @@ def test_the_context_of_a_run_is_what_the_w3c_asks_for() -> None:
 def test_without_an_endpoint_the_sdk_is_not_imported_and_no_thread_runs() -> None:
     code = (
         "import sys, threading\n"
-        "from ropewalk.telemetry import spans as telemetry\n"
+        "from ropewalk.telemetry.metrics import gauge\n"
         "from ropewalk.telemetry.settings import TelemetrySettings\n"
         "from ropewalk.telemetry.setup import configure\n"
+        "from ropewalk.telemetry.spans import span\n"
         "configure('trainer', TelemetrySettings.model_validate({'OTEL_EXPORTER_OTLP_ENDPOINT': ''}))\n"
-        "with telemetry.span('x', run_id='r'): telemetry.count('y')\n"
-        "print([name for name in sys.modules if name.startswith('opentelemetry')], threading.active_count())\n"
+        "with span('x', run_id='r'): gauge('y', 1)\n"
+        "loaded = [name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))]\n"
+        "print(loaded, threading.active_count())\n"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[] 1"
@@ -114,21 +108,8 @@ def test_a_parent_from_somebody_else_is_kept() -> None:
 def test_a_malformed_parent_counts_as_none(malformed: str) -> None:
     with span("submit", traceparent=malformed, run_id="run-1"):
         assert current_traceparent() == traceparent_of_run("run-1")
-    with child_of(malformed):
+    with span("submit", traceparent=malformed):
         assert current_traceparent() == ""
-
-
-def test_child_of_hands_the_context_to_another_thread() -> None:
-    seen = []
-
-    def work() -> None:
-        with child_of(SOMEBODY_ELSES), span("inside"):
-            seen.append(current_traceparent())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [SOMEBODY_ELSES]
 
 
 async def test_a_span_may_end_in_another_task_than_it_began() -> None:
@@ -187,7 +168,7 @@ def test_a_failure_marks_its_span_and_passes_through(recorded: Recorded) -> None
 
 
 def test_words_become_the_names_of_the_conventions(recorded: Recorded) -> None:
-    with span("chat", kind="server", model="pycode", run_id="run-1", stage="serve") as running:
+    with span("chat", kind=SpanKind.SERVER, model="pycode", run_id="run-1", stage="serve") as running:
         running.set(input_tokens=5, output_tokens=7)
     shown = recorded.named("chat")
     assert shown.kind.name == "SERVER"
@@ -204,19 +185,15 @@ def test_words_become_the_names_of_the_conventions(recorded: Recorded) -> None:
 
 def test_every_gen_ai_name_is_one_of_the_published_conventions() -> None:
     published = {value for value in vars(gen_ai_attributes).values() if isinstance(value, str)}
-    ours = {name for name in telemetry.ATTRIBUTE_NAMES.values() if name.startswith("gen_ai.")}
+    ours = {name for name in ATTRIBUTE_NAMES.values() if name.startswith("gen_ai.")}
     assert ours
     assert ours <= published
 
 
-def test_counts_add_up_and_durations_fall_into_the_buckets_of_the_conventions(recorded: Recorded) -> None:
-    count("ropewalk.events", 2, subject="evt.data.saved")
-    count("ropewalk.events", subject="evt.data.saved")
+def test_durations_fall_into_the_buckets_of_the_conventions(recorded: Recorded) -> None:
     record("gen_ai.server.request.duration", 0.015, model="pycode")
-    (total,) = recorded.points("ropewalk.events")
     (duration,) = recorded.points("gen_ai.server.request.duration")
-    assert total.value == 3
-    assert total.attributes == {"messaging.destination.name": "evt.data.saved"}
+    assert duration.attributes == {"gen_ai.request.model": "pycode"}
     assert duration.explicit_bounds[:3] == (0.01, 0.02, 0.04)
     assert duration.bucket_counts[1] == 1
 
@@ -224,11 +201,11 @@ def test_counts_add_up_and_durations_fall_into_the_buckets_of_the_conventions(re
 def test_real_otlp_reaches_a_collector_with_one_trace_per_run(collector) -> None:
     configure("ingest", settings_for(collector.endpoint))
     sent, _ = publish_then_consume("run-1")
-    count("ropewalk.events", 4)
-    telemetry.shutdown()
+    record("ropewalk.stage.duration", 4, stage="train")
+    shutdown()
     assert {one.name for one in collector.spans()} == {"ingest", "preprocess"}
     assert {one.trace_id.hex() for one in collector.spans()} == {sent[3:35]} == {traceparent_of_run("run-1")[3:35]}
-    assert collector.metric_names() == {"ropewalk.events"}
+    assert collector.metric_names() == {"ropewalk.stage.duration"}
 
 
 def test_a_collector_that_is_away_neither_blocks_work_nor_the_end() -> None:
@@ -237,7 +214,7 @@ def test_a_collector_that_is_away_neither_blocks_work_nor_the_end() -> None:
     for _ in range(100):
         publish_then_consume("run-1")
     assert time.monotonic() - started < 1
-    telemetry.shutdown()
+    shutdown()
     assert time.monotonic() - started < 8
 
 

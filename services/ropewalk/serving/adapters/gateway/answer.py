@@ -11,6 +11,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -24,7 +26,8 @@ from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.domain.routes import Version
 from ropewalk.serving.ports import RequestLogSink
-from ropewalk.telemetry.spans import AttributeValue, Span, current_traceparent, record, span
+from ropewalk.telemetry.metrics import record
+from ropewalk.telemetry.spans import current_traceparent, span
 
 logger = logging.getLogger(__name__)
 
@@ -169,12 +172,12 @@ class Answer(Response):
             per_token_ms = (row.latency_ms - row.ttft_ms) / (row.completion_tokens - 1)
             record("gen_ai.server.time_per_output_token", per_token_ms / 1000, **subject)
 
-    def _span(self) -> Span:
+    def _span(self) -> span:
         generation, version = self._order.generation, self._order.version
         return span(
             f"{self._exchange.operation} {version.model}",
             traceparent=self._order.traceparent,
-            kind="server",
+            kind=SpanKind.SERVER,
             **self._subject(),
             response_id=self._exchange.request_id,
             max_tokens=generation.max_tokens,

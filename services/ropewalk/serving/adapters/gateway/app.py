@@ -5,6 +5,7 @@ import secrets
 from dataclasses import replace
 from typing import Any, Literal
 
+from opentelemetry.trace import SpanKind
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -107,7 +108,7 @@ class Gateway:
         with span(
             exchange.operation,
             traceparent=request.headers.get("traceparent", ""),
-            kind="server",
+            kind=SpanKind.SERVER,
             operation=exchange.operation,
             provider=PROVIDER,
             model=exchange.model,
