@@ -23,6 +23,7 @@ from ropewalk.delivery.consumer import WORKERS, Consumer
 from ropewalk.delivery.delivery import Failures, Handler, TimerHandler, deliver, deliver_due, set_aside
 from ropewalk.delivery.hazards import Hazards, is_suspicious
 from ropewalk.delivery.outcome import Done, Outcome, Retry, outcome_or_error
+from ropewalk.errors import RopewalkError
 from ropewalk.events import consumers
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
@@ -263,7 +264,8 @@ class Service:
         """A background task that dies takes the service down, so that the supervisor sees it."""
         error = await outcome_or_error(start())
         if error is not None:
-            logger.error("a background task of %s died", self.name, exc_info=error)
+            trace = None if isinstance(error, RopewalkError) else error  # the sentence of an error of ours says it all
+            logger.error("a background task of %s died: %s", self.name, error, exc_info=trace)
             os._exit(1)
 
     async def _on_turn(self, entry: PoolEntry) -> None:

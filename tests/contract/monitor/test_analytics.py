@@ -5,6 +5,7 @@ import math
 import pytest
 
 from ropewalk.monitor.adapters.clickhouse import open_embedded, open_server
+from ropewalk.monitor.adapters.migrating import migrate
 from ropewalk.monitor.errors import StoreRefusedError, StoreUnavailableError
 
 
@@ -75,7 +76,7 @@ async def test_a_statement_that_is_wrong_is_refused(store):
 
 async def test_the_schema_may_be_applied_again(store):
     await store.insert("train_step", [a_step(5)])
-    await store.apply_schema()
+    await migrate(store)
     assert await steps(store) == [5]
 
 

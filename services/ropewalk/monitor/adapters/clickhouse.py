@@ -6,7 +6,6 @@ does all of it; that also keeps inserts in the order in which they were asked fo
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +17,13 @@ import clickhouse_connect
 import orjson
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError, ProgrammingError
 
-from ropewalk.monitor.errors import StoreRefusedError, StoreUnavailableError
+from ropewalk.monitor.adapters.migrating import migrate
+from ropewalk.monitor.errors import AnalyticsError, StoreRefusedError, StoreUnavailableError
 from ropewalk.monitor.ports import Row
-from ropewalk.monitor.schema import statements
 
 T = TypeVar("T")
 DATABASE = "ropewalk"
 _LOCK_WAIT_S = 30.0
-# Parts that merges have replaced are removed by the thread that merges: 128 threads for it keep 25 MB for good.
-# A merge holds buffers for every column of every part that it reads: few parts at a time.
-_UPKEEP = "concurrent_part_removal_threshold = 1000000, max_parts_to_merge_at_once = 10"
-_CREATES_TABLE = re.compile(rf"CREATE TABLE IF NOT EXISTS {DATABASE}\.(\w+)")
 # codes by which a server says that it could not, not that the statement is wrong
 _PASSING_CODES = {159, 173, 202, 203, 209, 210, 241, 242, 243, 252, 425, 439, 999}
 
@@ -65,28 +60,6 @@ class ClickHouse:
         self._client = client
         self._executor = executor
 
-    async def apply_schema(self) -> None:
-        """Create what is missing: tables, views, and columns of tables that an older monitor made."""
-        for statement in statements():
-            await self.command(statement)
-            if made := _CREATES_TABLE.search(statement):
-                await self._add_columns(made[1], statement)
-                await self.command(f"ALTER TABLE {DATABASE}.{made[1]} MODIFY SETTING {_UPKEEP}")
-
-    async def _add_columns(self, table: str, statement: str) -> None:
-        """What the table lacks would be left out of its rows without a word. The engine itself reads the statement."""
-        declared = f"{table}__declared"
-        await self.command(f"DROP TABLE IF EXISTS {DATABASE}.{declared}")
-        await self.command(statement.replace(f"{DATABASE}.{table}", f"{DATABASE}.{declared}", 1))
-        columns = f"SELECT name FROM system.columns WHERE database = '{DATABASE}' AND table = '{table}'"
-        missing = await self.query(
-            f"SELECT name, type FROM system.columns WHERE database = '{DATABASE}' AND table = '{declared}' "
-            f"AND name NOT IN ({columns})"
-        )
-        for column in missing:
-            await self.command(f"ALTER TABLE {DATABASE}.{table} ADD COLUMN `{column['name']}` {column['type']}")
-        await self.command(f"DROP TABLE {DATABASE}.{declared}")
-
     async def command(self, statement: str) -> None:
         """See Analytics."""
         await self._call(lambda: self._client.command(statement))
@@ -115,7 +88,34 @@ class ClickHouse:
 
 
 async def open_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
-    """Open the engine in this process and apply the schema. Waits for a predecessor that still holds the folder."""
+    """Open the engine in this process, with the tables of this release. Raises NewerTablesError."""
+    return await _migrated(await connect_embedded(path, max_memory_mb))
+
+
+async def open_server(url: str) -> ClickHouse:
+    """Connect to a ClickHouse server, with the tables of this release. `url`: http(s)://user:password@host:port.
+
+    Raises NewerTablesError, and StoreUnavailableError while the server is away.
+    """
+    executor = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
+    client = await _in_thread(executor, lambda: clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False))
+    return await _migrated(ClickHouse(client, executor))
+
+
+async def _migrated(store: ClickHouse) -> ClickHouse:
+    try:
+        await migrate(store)
+    except AnalyticsError:
+        await store.close()  # or it would be left open at every try
+        raise
+    return store
+
+
+async def connect_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
+    """Open the engine in this process, with whatever is in the folder.
+
+    Waits for a predecessor that still holds the folder.
+    """
     path.mkdir(parents=True, exist_ok=True)
     executor = ThreadPoolExecutor(1, thread_name_prefix="chdb")
 
@@ -131,15 +131,9 @@ async def open_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
                 )
             time.sleep(0.25)
 
-    store = await _opened(connect, executor)
+    store = ClickHouse(await _in_thread(executor, connect), executor)
     await _shut_files_out(store)
     return store
-
-
-async def open_server(url: str) -> ClickHouse:
-    """Connect to a ClickHouse server and apply the schema. `url`: http(s)://user:password@host:port."""
-    executor = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
-    return await _opened(lambda: clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False), executor)
 
 
 async def _shut_files_out(store: ClickHouse) -> None:
@@ -150,12 +144,6 @@ async def _shut_files_out(store: ClickHouse) -> None:
     if await store.query("SELECT 1 FROM system.databases WHERE name = 'default' AND engine = 'Overlay'"):
         await store.command("DETACH DATABASE default")
         await store.command("CREATE DATABASE default ENGINE = Memory")
-
-
-async def _opened(connect: Callable[[], Any], executor: ThreadPoolExecutor) -> ClickHouse:
-    store = ClickHouse(await _in_thread(executor, connect), executor)
-    await store.apply_schema()
-    return store
 
 
 async def _in_thread(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
