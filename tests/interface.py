@@ -95,6 +95,7 @@ def _options(command: Any, path: str) -> Iterator[str]:
             is_option = parameter.param_type_name == "option"
             yield f"{path} {max(parameter.opts, key=len) if is_option else parameter.name.upper()}"
     for name, child in getattr(command, "commands", {}).items():
+        child = child.load() if hasattr(child, "load") else child
         yield f"{path} {name}"
         yield from _options(child, f"{path} {name}")
 

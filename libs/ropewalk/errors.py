@@ -19,7 +19,7 @@ RopewalkError
 ├── ClientError                   what a user of the SDK or the command line can mend             client
 ├── LocalError                    the embedded stack                                              local
 ├── DrillError                    a drill cannot be played                                        drills
-├── StackGoneError                the stack whose run is watched ended                            cli
+├── StackGoneError, UnknownStatusError   what a command watches or lists is not there             cli
 ├── AnalyticsError                the column store and its door                                   monitor
 ├── ServingError                  the endpoint and its backend                                    serving
 └── TrainingError                 a training or a search cannot go on                             trainer
@@ -28,3 +28,8 @@ RopewalkError
 
 class RopewalkError(Exception):
     """The root. The text is a sentence that says what is wrong, and where it can what to do about it."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What to tell a person, a line each."""
+        return (str(self),)

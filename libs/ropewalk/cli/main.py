@@ -1,17 +1,51 @@
-"""Entry point of `ropewalk`. It imports next to nothing: what answers at once must not wait for the rest."""
+"""Entry point of `ropewalk`: runs a command and turns the errors we know into sentences and an exit code.
 
+Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does not add up), 2 wrong use.
+"""
+
+import logging
+import os
 import sys
 
-from ropewalk.cli import quick, quick_status
+from ropewalk.cli.options import USAGE
+from ropewalk.cli.tree import app
+from ropewalk.errors import RopewalkError
+from ropewalk.events.foreign import quoted
+
+
+class LogLines(logging.Handler):
+    """What the libraries below log while a command runs, as lines on standard error like any other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        _complain(record.getMessage(), style="yellow")
 
 
 def main() -> None:
     """Run `ropewalk`."""
-    if quick.answer(sys.argv[1:]) or quick_status.answer(sys.argv[1:]):
-        return
-    from ropewalk.cli.tree import run
+    logging.basicConfig(level=logging.WARNING, handlers=[LogLines()])
+    try:
+        app()
+    except RopewalkError as error:  # before OSError, which some of ours are as well
+        for sentence in error.sentences:
+            _complain(f"ropewalk: {sentence}")
+        sys.exit(USAGE)
+    except OSError as error:
+        _complain(f"ropewalk: {_of_the_system(error)}")
+        sys.exit(USAGE)
 
-    run()
+
+def _complain(text: str, style: str = "red") -> None:
+    from ropewalk.cli.screens.terminal import complain  # imports rich, which a command that goes well may not need
+
+    complain(text, style=style)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system refused, without its number."""
+    if error.strerror is None or not error.filename:
+        return error.strerror or str(error)
+    return f"{quoted(os.fsdecode(error.filename))} cannot be used: {error.strerror}"
 
 
 if __name__ == "__main__":

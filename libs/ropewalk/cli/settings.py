@@ -1,9 +1,15 @@
-"""What the fast way of `ropewalk runs` must know about its surroundings, without the libraries that settings need."""
+"""What commands learn from their surroundings without the libraries that settings need, which are slow to import."""
 
+import json
 import os
+import pwd
 from pathlib import Path
 
+from ropewalk.bus.wire import Address
+
 _PREFIX = "ROPEWALK_NATS_"
+_IDENTITY = ("user", "password", "nkey_file", "tls_ca")
+_USER = "operator"  # `admin.access` has it, and would import every message type
 
 
 def default_state_dir() -> Path:
@@ -11,6 +17,25 @@ def default_state_dir() -> Path:
     return Path(os.environ.get("ROPEWALK_STATE_DIR") or "~/.ropewalk").expanduser()
 
 
-def bus_environment() -> dict[str, str]:
-    """What the environment says about the bus, under the names that NatsSettings has for it."""
-    return {name[len(_PREFIX) :].lower(): value for name, value in os.environ.items() if name.startswith(_PREFIX)}
+def user_name() -> str:
+    """Who runs this process; empty in a container that does not know."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name[:64]
+    except KeyError:
+        return ""
+
+
+def find_address(state_dir: Path) -> Address | None:
+    """The bus that the environment names, or that of the embedded stack; None if `find_settings` must decide."""
+    url = os.environ.get(f"{_PREFIX}URL")
+    given = {name: value for name in _IDENTITY if (value := os.environ.get(f"{_PREFIX}{name.upper()}"))}
+    if url is not None:
+        return Address(url=url, **given)
+    if given:
+        return None
+    seed = state_dir / "keys" / f"{_USER}.seed"
+    try:
+        stack = json.loads((state_dir / "stack.json").read_bytes())
+        return Address(url=stack["endpoints"]["nats"], user=_USER, nkey_file=str(seed)) if seed.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

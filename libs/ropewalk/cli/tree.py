@@ -1,91 +1,113 @@
-"""Every command there is; runs the one asked for and turns the errors we know into one sentence and an exit code.
+"""Every command there is, in the order of `ropewalk --help`: what a newcomer needs first.
 
-Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does not add up), 2 wrong use.
+A module of `commands` is imported when one of its commands is run or asked for its own help, so that nobody waits for
+libraries that his command does not need. Therefore the sentences below stand here and not only in those modules; a
+test compares them.
 """
 
-import logging
-import os
-import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any
 
-from ropewalk.cli.app import app
-from ropewalk.cli.commands import (
-    alarms,
-    backup,
-    bus,
-    complete,
-    contracts,
-    dead,
-    demo,
-    drill,
-    init,
-    keys,
-    ledger,
-    lineage,
-    models,
-    query,
-    replay,
-    report,
-    runs,
-    stack,
-    submit,
-    watch,
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+_PANELS = {
+    "First steps": {
+        "demo": "Raw text to a watched endpoint in a few minutes, with a worker killed on the way; ends with a report"
+        " card.",
+        "up": "Start the embedded stack and leave it running.",
+        "init": "Look at a folder and write a recipe for it, with the reason for every choice.",
+        "submit": "Check a recipe and start a run of it.",
+        "watch": "Show a run until it is over: stage, step, rate, loss, time left. Whoever stops watching stops"
+        " nothing.",
+        "report": "Write the report card of a run: its course, its numbers, samples of what the model says, and its"
+        " recipe.",
+        "complete": "Continue a text with the model that was promoted last, as it is generated, and say which model"
+        " that is.",
+        "chat": "Talk to a model that was trained on conversations: a line is a turn, Ctrl-D ends, /new begins anew.",
+        "status": "Show endpoints and processes of the running stack, and what is wrong with it.",
+        "down": "Stop the stack; no process stays behind. Unfinished runs continue at the next `ropewalk up`.",
+        "models": "The models of the endpoint.",
+    },
+    "Runs": {
+        "runs": "List the newest runs with their state, and how many there are.",
+        "show": "Show the timeline of one run: what happened, and because of which earlier event.",
+        "cancel": "Stop a run at its next checkpoint, or now.",
+        "lineage": "Show what something was made from and what was made from it, from the documents to the endpoint.",
+        "ledger": "The record of which samples each training step consumed.",
+    },
+    "Questions": {
+        "query": "Ask the analytics database in SQL, or by the name of a query that ships.",
+        "what-was-live": "Which model version answered under which name at a time of the log, since when, and who let"
+        " it.",
+        "alarms": "Alarms of the watch over the traffic.",
+    },
+    "Operations": {
+        "logs": "Print the log of one process of the stack.",
+        "backup": "Keep the log in a folder: every fact, request, state, timer and dead letter. The stack may be up or"
+        " down.",
+        "restore": "Make the log of a backup that of the stack, which must be down, or of the server that"
+        " ROPEWALK_NATS_URL names.",
+        "replay": "Rebuild every projection from the log, as of a time or a sequence: a file each, and replay.json"
+        " about them.",
+        "fsck": "Compare the live projections with a rebuild from the log, and check the log itself; exit code 1 if"
+        " not all well.",
+        "contracts": "Print every message type as AsyncAPI 3, in YAML or JSON.",
+        "bus": "The streams and consumers of the event log.",
+        "dead": "Messages that a consumer rejected.",
+        "drill": "Cause a fault in the running stack and see how it is taken.",
+        "keys": "The users of the bus and their keys.",
+    },
+}
+_MODULES = {"up": "stack", "down": "stack", "logs": "stack", "cancel": "submit", "chat": "complete"}
+_MODULES |= {"restore": "backup", "fsck": "replay", "what-was-live": "replay"}  # the others have one of their own name
+
+
+class LazyCommand(TyperCommand):
+    """A line of the help. The command, or the group of commands, behind it is loaded when it is needed."""
+
+    def load(self) -> TyperCommand | TyperGroup:
+        """The real one."""
+        name = str(self.name)
+        group = typer.main.get_group(import_module(f"ropewalk.cli.commands.{_MODULES.get(name, name)}").app)
+        return group if group.name == name else group.commands[name]  # type: ignore[return-value]
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Whoever runs a command or asks for its help makes a context first, and from then on has the real one."""
+        return self.load().make_context(*arguments, **options)
+
+
+class Tree(TyperGroup):
+    """The root of the command line."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for panel, commands in _PANELS.items():
+            for name, summary in commands.items():
+                self.add_command(LazyCommand(name, help=summary, rich_help_panel=panel))
+
+
+app = typer.Typer(
+    name="ropewalk",
+    cls=Tree,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-from ropewalk.cli.panels import arrange
-from ropewalk.cli.screens.terminal import LogLines, complain
-from ropewalk.errors import RopewalkError
-from ropewalk.events.foreign import quoted
-from ropewalk.recipes.recipe import RecipeError
-
-COMMANDS = (
-    demo,
-    stack,
-    submit,
-    watch,
-    runs,
-    query,
-    lineage,
-    replay,
-    report,
-    ledger,
-    complete,
-    models,
-    alarms,
-    contracts,
-    bus,
-    complete,
-    dead,
-    backup,
-    drill,
-    init,
-    keys,
-)
-arrange(app)
-USAGE = 2
-INTERRUPTED = 130
 
 
-def run() -> None:
-    """Run the command line."""
-    logging.basicConfig(level=logging.WARNING, handlers=[LogLines()])
-    try:
-        app()
-    except RecipeError as error:
-        for violation in error.violations:
-            complain(f"ropewalk: {violation}")
-        sys.exit(USAGE)
-    except RopewalkError as error:  # before OSError, which some of ours are as well
-        complain(f"ropewalk: {error}")
-        sys.exit(USAGE)
-    except OSError as error:
-        complain(f"ropewalk: {_of_the_system(error)}")
-        sys.exit(USAGE)
-    except KeyboardInterrupt:
-        complain("ropewalk: interrupted", style="yellow")
-        sys.exit(INTERRUPTED)
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ropewalk {version('ropewalk')}")
+        raise typer.Exit
 
 
-def _of_the_system(error: OSError) -> str:
-    """What the operating system refused, without its number."""
-    if error.strerror is None or not error.filename:
-        return error.strerror or str(error)
-    return f"{quoted(os.fsdecode(error.filename))} cannot be used: {error.strerror}"
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From raw text to a governed, watched language-model endpoint."""

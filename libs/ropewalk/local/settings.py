@@ -1,20 +1,7 @@
-"""What the embedded stack takes from the environment: where its state lies, and what its processes inherit."""
+"""What the embedded stack takes from the environment: what its processes inherit."""
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
-
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from ropewalk.bus.settings import ExpandedPath
-
-
-class LocalSettings(BaseSettings):
-    """Where the embedded stack keeps its state."""
-
-    model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True, extra="ignore")
-
-    state_dir: ExpandedPath = Path("~/.ropewalk").expanduser()
 
 
 def inherited_environment() -> Mapping[str, str]:

@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ropewalk.errors import RopewalkError
 from ropewalk.events.foreign import quoted
 from ropewalk.projections.alarm_list import alarm_list
+from ropewalk.projections.asking import MAX_RUNS, STATUSES
 from ropewalk.projections.projector import FOLDS, Projector
-from ropewalk.projections.runs import STATUSES
 
 MAX_PIECE = 512 * 1024  # a message may have 1 MB
-MAX_RUNS = 1000
 _KEPT = 4
 
 

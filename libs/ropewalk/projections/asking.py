@@ -6,11 +6,16 @@ its canonical bytes, behind one line of JSON that says where the piece belongs, 
 
 import hashlib
 import json
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from ropewalk.bus.wire import Wire, WireError
 
 SUBJECT = "ctl.projection.v1"
+RunStatus = Literal[
+    "submitted", "queued", "running", "promoted", "rejected", "need_more", "refused", "failed", "cancelled"
+]
+STATUSES: tuple[str, ...] = get_args(RunStatus)
+MAX_RUNS = 1000  # in one answer
 _PATIENCE_S = 5.0  # an answer takes milliseconds, a large projection a second
 
 

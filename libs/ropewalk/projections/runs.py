@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any
 
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
@@ -23,12 +23,9 @@ from ropewalk.events.run import (
     StageStarted,
     SubmitRun,
 )
+from ropewalk.projections.asking import RunStatus
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep_latest, log_time, run_of
 
-RunStatus = Literal[
-    "submitted", "queued", "running", "promoted", "rejected", "need_more", "refused", "failed", "cancelled"
-]
-STATUSES: tuple[str, ...] = get_args(RunStatus)
 _MAX_NAME, _MAX_DETAIL = 100, 2000  # characters of what somebody else wrote
 _NOT_PROMOTED = frozenset({"rejected", "need_more"})  # the gate knows why
 LIVE: frozenset[str] = frozenset({"submitted", "queued", "running"})

@@ -30,6 +30,11 @@ class RecipeError(RopewalkError, ValueError):
         super().__init__("; ".join(violations))
         self.violations = violations
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Each violation."""
+        return self.violations
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -1,23 +1,25 @@
 """The surface of the command line: commands, options, exit codes, sentences."""
 
+import importlib
 import io
 import json
 import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from ropewalk.cli import tree as entry
-from ropewalk.cli.app import app
 from ropewalk.cli.commands import stack
 from ropewalk.cli.durations import seconds_of
+from ropewalk.cli.options import USAGE
 from ropewalk.cli.screens.status import endpoints_view, moved_sentence
 from ropewalk.cli.screens.terminal import Terminal
+from ropewalk.cli.tree import LazyCommand, app
 from ropewalk.local.layout import layout_of
 from ropewalk.local.ports import Ports
 from ropewalk.local.state import StackState, endpoints_of, write_state
@@ -33,6 +35,7 @@ def commands(group=None, prefix=""):
     """Every command with its full name."""
     group = group or typer.main.get_command(app)
     for name, command in group.commands.items():
+        command = command.load() if isinstance(command, LazyCommand) else command
         if hasattr(command, "commands"):
             yield from commands(command, f"{prefix}{name} ")
         else:
@@ -50,22 +53,6 @@ def options_of(command):
 COMMANDS = {name: options_of(command) for name, command in commands()}
 
 
-@pytest.fixture
-def ropewalk(tmp_path, monkeypatch, capfd):
-    """Run the entry point as a user does; returns (exit code, standard output, standard error)."""
-    monkeypatch.setenv("ROPEWALK_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("ROPEWALK_NATS_URL", raising=False)
-
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "ropewalk.cli.main", *arguments], capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return run
-
-
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_help_with_an_example_and_prints_json(name):
     shown = CliRunner().invoke(app, [*name.split(), "--help"])
@@ -73,6 +60,38 @@ def test_every_command_has_help_with_an_example_and_prints_json(name):
     assert shown.exit_code == 0
     assert f"ropewalk {name}" in click.unstyle(shown.output).partition("Example:")[2].replace("\n", " ")
     assert "--json" in COMMANDS[name]
+
+
+def test_the_help_of_all_commands_says_of_each_what_its_own_help_begins_with():
+    for command in typer.main.get_command(app).commands.values():
+        assert command.help == " ".join(command.load().help.split("\n\n")[0].split())
+
+
+def test_every_command_of_every_module_is_in_the_tree():
+    names = {path.stem for path in Path(stack.__file__).parent.glob("*.py") if path.stem != "__init__"}
+    found = set()
+    for name in names:
+        group = typer.main.get_group(importlib.import_module(f"ropewalk.cli.commands.{name}").app)
+        found |= {group.name} if group.name else set(group.commands)
+
+    assert found == set(typer.main.get_command(app).commands)
+
+
+@pytest.mark.parametrize(
+    ("what", "heavy"),
+    [
+        ("from ropewalk.cli.main import main; main()", "asyncio pydantic nats httpx numpy ropewalk.client"),  # --help
+        ("import ropewalk.cli.commands.runs", "asyncio pydantic nats httpx numpy rich orjson ropewalk.client"),
+        ("import ropewalk.cli.commands.status", "faststream nats httpx numpy pydantic_settings ropewalk.client"),
+    ],
+)
+def test_what_must_answer_at_once_imports_no_large_library(what, heavy):
+    code = (
+        "import atexit, sys; sys.argv = ['ropewalk', '--help']\n"
+        f"atexit.register(lambda: print('loaded', sorted({set(heavy.split())} & set(sys.modules))))\n{what}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded []"
 
 
 def test_dry_run_shows_the_recipe_and_the_derived_plan_without_a_stack(ropewalk):
@@ -119,7 +138,7 @@ def test_dry_run_of_what_cannot_be_accepted_says_why_and_exits_with_two(ropewalk
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(f"sources: {content}\n")
     code, _, error = ropewalk("submit", str(recipe), "--dry-run")
-    assert code == entry.USAGE
+    assert code == USAGE
     assert sentence in " ".join(error.split())
 
 
@@ -137,7 +156,7 @@ def test_unknown_recipe_field_is_named_with_its_value_and_the_remedy(ropewalk, t
 
     code, output, error = ropewalk("submit", str(recipe), "--dry-run")
 
-    assert code == entry.USAGE
+    assert code == USAGE
     assert "unknown field 'learning_rate' (value 0.1): remove it" in " ".join(error.split())
     assert "Traceback" not in output + error
 
@@ -156,7 +175,7 @@ def test_unknown_recipe_field_is_named_with_its_value_and_the_remedy(ropewalk, t
 def test_wrong_use_ends_with_one_sentence_and_exit_code_two(ropewalk, arguments, sentence):
     code, output, error = ropewalk(*arguments)
 
-    assert code == entry.USAGE
+    assert code == USAGE
     assert sentence in " ".join(error.split())
     assert "Traceback" not in output + error
 
@@ -175,7 +194,7 @@ def test_a_file_that_is_no_recipe_is_told_in_words(ropewalk, tmp_path, content, 
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(content)
     code, _, error = ropewalk("submit", str(recipe), "--dry-run")
-    assert code == entry.USAGE
+    assert code == USAGE
     assert sentence in " ".join(error.split())
     assert "string>" not in error
     assert "[a-z" not in error
@@ -185,7 +204,7 @@ def test_a_file_that_cannot_be_written_is_told_without_a_number(ropewalk, tmp_pa
     for number in range(60):
         (tmp_path / f"{number}.txt").write_text(f"document {number} has some words\n" * 200)
     code, _, error = ropewalk("init", str(tmp_path), "--out", "/nonexistent/x.yaml")
-    assert code == entry.USAGE
+    assert code == USAGE
     assert "'/nonexistent/x.yaml' cannot be used: No such file or directory" in error
     assert "Errno" not in error
 
@@ -233,7 +252,7 @@ def test_a_demo_that_cannot_begin_leaves_a_running_stack_alone(ropewalk, tmp_pat
             )
             write_state(place.stack_file, state)
 
-            assert ropewalk("demo", "--recipe", "nope")[0] == entry.USAGE
+            assert ropewalk("demo", "--recipe", "nope")[0] == USAGE
             assert supervisor.poll() is None
         finally:
             supervisor.kill()
@@ -242,7 +261,7 @@ def test_a_demo_that_cannot_begin_leaves_a_running_stack_alone(ropewalk, tmp_pat
 def test_unknown_option_ends_with_exit_code_two(ropewalk):
     code, _, error = ropewalk("up", "--fast")
 
-    assert code == entry.USAGE
+    assert code == USAGE
     assert "--fast" in error
 
 
@@ -252,6 +271,14 @@ def test_help_begins_with_the_first_steps_and_has_a_place_for_every_command():
     panels = [line.strip("╭─╮ ") for line in shown.splitlines() if line.startswith("╭")]
     assert panels == ["Options", "First steps", "Runs", "Questions", "Operations"]
     assert shown.partition("First steps")[2].splitlines()[1].startswith("│ demo ")
+
+
+def test_the_installed_command_ends_with_the_exit_code_of_wrong_use(tmp_path):
+    command = [sys.executable, "-m", "ropewalk.cli.main", "status", "--state-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == USAGE
+    assert done.stderr == "ropewalk: the stack is not running; start it with `ropewalk up`\n"
 
 
 def test_the_version_is_that_of_the_package(ropewalk):

@@ -7,16 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from ropewalk.admin.access import USERS
-from ropewalk.cli import tree
-from ropewalk.cli.app import app
 from ropewalk.cli.commands.keys import NoKeysError, UnknownUserError
+from ropewalk.cli.tree import app
 from ropewalk.local.broker.keys import SeedFileError, ensure_keys
 
 
 @pytest.fixture
 def run_cli():
     """Runs a command and returns what it prints; raises what it raises."""
-    assert tree.COMMANDS
 
     def run(*arguments) -> str:
         done = CliRunner().invoke(app, [str(argument) for argument in arguments])

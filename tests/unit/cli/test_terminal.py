@@ -15,14 +15,14 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from ropewalk.bus.codec import Stored
-from ropewalk.cli import tree
-from ropewalk.cli.app import app
+from ropewalk.cli import main
 from ropewalk.cli.commands import dead, query
-from ropewalk.cli.commands.runs import event_line
+from ropewalk.cli.commands.show import event_line
 from ropewalk.cli.screens import terminal
 from ropewalk.cli.screens.live import LiveScreen
 from ropewalk.cli.screens.run_list import print_runs
 from ropewalk.cli.screens.terminal import Listing, Terminal, print_json
+from ropewalk.cli.tree import app
 from ropewalk.client.dead_letters import DeadLetter
 from ropewalk.client.endpoints import Table as Answer
 from ropewalk.events.envelope import Envelope
@@ -112,22 +112,21 @@ def test_query_shows_prompts_of_strangers(text: str, printed: io.StringIO, monke
 
 
 @pytest.mark.parametrize("text", FOREIGN)
-def test_runs_show_the_details_of_strangers(text: str) -> None:
+def test_runs_show_the_details_of_strangers(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = {"run_id": "r", "started_at": "2026-11-23T10:15:00+00:00", "status": "failed", "stage": text, "detail": text}
-    out = io.StringIO()
-    answer = {"runs": [run | {"model": text, "model_version": 0}], "total": 1, "matching": 1}
-    print_runs(answer, "", out, as_json=False)
-    assert HARMLESS.fullmatch(out.getvalue())
-    assert len(out.getvalue().splitlines()) == 2
+    print_runs({"runs": [run | {"model": text, "model_version": 0}], "total": 1, "matching": 1}, "", as_json=False)
+    out = capsys.readouterr().out
+    assert HARMLESS.fullmatch(out)
+    assert len(out.splitlines()) == 2
 
 
-def test_a_long_reason_does_not_fill_the_screen_of_runs() -> None:
+def test_a_long_reason_does_not_fill_the_screen_of_runs(capsys: pytest.CaptureFixture[str]) -> None:
     run = {"run_id": "r", "started_at": "2026-11-23T10:15:00+00:00", "status": "refused", "stage": ""}
-    out = io.StringIO()
     answer = {"runs": [run | {"detail": "x" * 10**6, "model": "", "model_version": 0}], "total": 1, "matching": 1}
-    print_runs(answer, "", out, as_json=False)
-    assert len(out.getvalue()) < 1200
-    assert "1,000,000 characters" in out.getvalue()
+    print_runs(answer, "", as_json=False)
+    out = capsys.readouterr().out
+    assert len(out) < 1200
+    assert "1,000,000 characters" in out
 
 
 @pytest.mark.parametrize("text", FOREIGN)
@@ -198,7 +197,7 @@ def test_errors_are_one_line_each(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr(terminal.errors, "_width", 4000)
     monkeypatch.setattr("sys.argv", ["ropewalk", "submit", "no\x1b[31m[/red]\nropewalk: all is well", "--dry-run"])
     with pytest.raises(SystemExit):
-        tree.run()
+        main.main()
     error = capsys.readouterr().err
     assert HARMLESS.fullmatch(error)
     assert "[/red]" in error
@@ -207,7 +206,7 @@ def test_errors_are_one_line_each(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def test_what_libraries_log_is_written_out_too(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.Logger("library")
-    logger.addHandler(terminal.LogLines())
+    logger.addHandler(main.LogLines())
     logger.warning("left out %s: %s", "evt.run.x", "bad value '\x1b[2J'\nropewalk: all is well")
     error = capsys.readouterr().err
     assert HARMLESS.fullmatch(error)

@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of
 from ropewalk.cli.commands.models import known_versions
-from ropewalk.cli.commands.submit import user_name
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
+from ropewalk.cli.settings import user_name
 from ropewalk.client import ClientSettings
 from ropewalk.client.alarms import acknowledge, find_alarm
 from ropewalk.client.alarms import rebaseline as ask_for_baseline
@@ -16,8 +17,7 @@ from ropewalk.client.errors import ClientError
 from ropewalk.client.log import alarms_in, open_log
 from ropewalk.client.models import ModelVersion, chosen
 
-alarms = typer.Typer(help="Alarms of the watch over the traffic.", invoke_without_command=True)
-app.add_typer(alarms, name="alarms")
+app = typer.Typer(name="alarms", help="Alarms of the watch over the traffic.", invoke_without_command=True)
 
 _WHOLE = "baseline"  # the signal of alarms that say that there is no baseline: a new one is one of all signals
 
@@ -25,17 +25,14 @@ Note = Annotated[str, typer.Option("--note", help="What you found or do about it
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the log.")]
 
 
-@alarms.callback()
+@app.callback()
 def group(context: typer.Context, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Alarms of the watch over the traffic; without a further word, those that are not over.
-
-    Example: ropewalk alarms
-    """
+    """Without a further word, those that are not over."""
     if context.invoked_subcommand is None:
         list_alarms(state_dir=state_dir, as_json=as_json)
 
 
-@alarms.command("list")
+@app.command("list")
 def list_alarms(
     every: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="So many at most.")] = 50,
@@ -56,7 +53,7 @@ def list_alarms(
     _say_how_many(found, every=every)
 
 
-@alarms.command()
+@app.command()
 def ack(
     alarm: Annotated[str, typer.Argument(metavar="ALARM", help="An alarm's id, as `ropewalk alarms list` shows it.")],
     note: Note = "",
@@ -78,7 +75,7 @@ def ack(
         done(f"the log has it: {by or 'somebody'} looks after {alarm}")
 
 
-@alarms.command()
+@app.command()
 def rebaseline(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="An alarm's id, or a model version such as `pycode@1`.")],
     signal: Annotated[str, typer.Option("--signal", help="Of this signal only.")] = "",

@@ -13,10 +13,13 @@ from ropewalk.admin import backup as log_backup
 from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.snapshots import OnProgress as Told
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import errors, print_json, say
 from ropewalk.local.broker.offline import broker_alone
 from ropewalk.local.lock import holder
+
+app = typer.Typer()
 
 
 @app.command("backup")

@@ -9,24 +9,16 @@ from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.topology import apply_topology
 from ropewalk.admin.topology import drift as find_drift
 from ropewalk.bus.lag import consumer_lag
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
+from ropewalk.cli.connecting import settings_of, with_client
+from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, print_json, say
 
 _IN_ORDER = "every stream and consumer is as it should be"
 
-bus = typer.Typer(help="The streams and consumers of the event log.", no_args_is_help=True)
-app.add_typer(bus, name="bus")
+app = typer.Typer(name="bus", help="The streams and consumers of the event log.", no_args_is_help=True)
 
 
-@bus.callback()
-def group() -> None:
-    """The streams and consumers of the event log.
-
-    Example: ropewalk bus apply
-    """
-
-
-@bus.command()
+@app.command()
 def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Create or update every stream and consumer and report what changed. `ropewalk up` does it for the embedded stack.
 
@@ -42,7 +34,7 @@ def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         console.print(_IN_ORDER)
 
 
-@bus.command()
+@app.command()
 def drift(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """List every difference between the server and the contract: missing, changed, unknown. Exit 1 if there is one.
 
@@ -59,7 +51,7 @@ def drift(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     raise typer.Exit(1 if found else 0)
 
 
-@bus.command()
+@app.command()
 def lag(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Show how far every consumer is behind: waiting, in hands, delivered again, age of the oldest in seconds.
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of
 from ropewalk.cli.commands.models import known_versions
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import complain, errors, print_json, say
 from ropewalk.client import ClientSettings
 from ropewalk.client.blocking import call
@@ -17,6 +18,8 @@ from ropewalk.client.endpoints import stream_chat, stream_completion
 from ropewalk.client.errors import ClientError, EndpointRefusedError
 from ropewalk.client.models import answering, learned_to_talk, newest_promoted
 from ropewalk.events.foreign import several_lines
+
+app = typer.Typer()
 
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens to generate.")]
 Temperature = Annotated[float, typer.Option(min=0.0, max=2.0, help="0 always takes the likeliest token.")]

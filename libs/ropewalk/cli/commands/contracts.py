@@ -1,9 +1,12 @@
 """`contracts`: the messages of the bus as an AsyncAPI 3 document."""
 
+import typer
 import yaml
 
-from ropewalk.cli.app import AsJson, app
+from ropewalk.cli.options import AsJson
 from ropewalk.cli.screens.terminal import console, print_json
+
+app = typer.Typer()
 
 
 @app.command()

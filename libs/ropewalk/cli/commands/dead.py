@@ -9,7 +9,8 @@ import typer
 from rich.text import Text
 
 from ropewalk.admin.access import MAINTAINER
-from ropewalk.cli.app import AsJson, StateDir, app, with_client
+from ropewalk.cli.connecting import with_client
+from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, Listing, console, print_json, say
 from ropewalk.client import Client
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, Retried, matching
@@ -17,8 +18,7 @@ from ropewalk.client.errors import ClientError
 from ropewalk.events.foreign import cut, one_line
 from ropewalk.local.credentials import write_private
 
-dead = typer.Typer(help="Messages that a consumer rejected.", no_args_is_help=True)
-app.add_typer(dead, name="dead")
+app = typer.Typer(name="dead", help="Messages that a consumer rejected.", no_args_is_help=True)
 
 _MOST_OF_A_BODY = 20_000  # characters; --json has all of it
 _MOST_SHOWN = 200  # letters on a screen
@@ -30,15 +30,7 @@ OfConsumer = Annotated[str, typer.Option("--consumer", help="Only letters of con
 Settled = Annotated[bool, typer.Option("--settled", help="The retried and dropped ones too.")]
 
 
-@dead.callback()
-def group() -> None:
-    """Messages that a consumer rejected.
-
-    Example: ropewalk dead list
-    """
-
-
-@dead.command("list")
+@app.command("list")
 def list_letters(
     subject: OfSubject = "",
     error: WithError = "",
@@ -63,7 +55,7 @@ def list_letters(
         console.print("no dead letters")
 
 
-@dead.command()
+@app.command()
 def show(letter_id: LetterId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Show one dead letter with its headers and body.
 
@@ -85,7 +77,7 @@ def show(letter_id: LetterId, state_dir: StateDir = None, as_json: AsJson = Fals
         console.print(cut(_indented(letter.text), _MOST_OF_A_BODY), soft_wrap=True)
 
 
-@dead.command()
+@app.command()
 def retry(
     letter_ids: LetterIds = None,
     every: Annotated[bool, typer.Option("--all", help="Every open letter that the filters leave.")] = False,
@@ -131,7 +123,7 @@ def retry(
         raise typer.Exit(1)
 
 
-@dead.command()
+@app.command()
 def drop(
     letter_ids: Annotated[list[int], typer.Argument(metavar="ID", min=1, help="Ids of letters.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept with the letter.")],
@@ -158,7 +150,7 @@ def drop(
         say(f"{each['id']} {'dropped' if each['dropped'] else 'was settled before'}")
 
 
-@dead.command()
+@app.command()
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; it must not exist.")],
     settled: Settled = False,

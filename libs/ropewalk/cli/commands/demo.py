@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, layout
+from ropewalk.cli.options import INTERRUPTED, AsJson, StateDir, layout
 from ropewalk.cli.screens.live import PlainScreen, live_screen
 from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.demo.flow import DemoOptions, DemoResult, run_demo
@@ -15,7 +15,7 @@ from ropewalk.local.stack import is_up, take_down
 from ropewalk.report.card import ReportCard
 from ropewalk.report.terminal import terminal_card
 
-INTERRUPTED = 130
+app = typer.Typer()
 
 
 @app.command()

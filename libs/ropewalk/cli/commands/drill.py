@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from ropewalk.cli.app import AsJson, StateDir, app, layout
+from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import console, mark, print_json, say
 from ropewalk.drills.acting import DrillResult, run_drill
 from ropewalk.drills.catalogue import DRILLS
@@ -21,8 +21,9 @@ from ropewalk.events.foreign import one_line
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import running_state
 
-drill = typer.Typer(help="Cause a fault in the running stack and see how it is taken.", no_args_is_help=True)
-app.add_typer(drill, name="drill")
+app = typer.Typer(
+    name="drill", help="Cause a fault in the running stack and see how it is taken.", no_args_is_help=True
+)
 
 Service = Annotated[str, typer.Option(help="Which service (default: the one that holds a stage).", show_default=False)]
 Run = Annotated[str, typer.Option(help="Which run (default: the newest that fits).", show_default=False)]
@@ -31,15 +32,7 @@ Minutes = Annotated[float, typer.Option(min=0.05, help="How long to wait, at mos
 Hold = Annotated[float, typer.Option(min=0.0, help="Seconds that the fault lasts; 0: as long as it needs.")]
 
 
-@drill.callback()
-def group() -> None:
-    """Cause a fault in the running stack and see how it is taken.
-
-    Example: ropewalk drill kill-service --service trainer
-    """
-
-
-@drill.command("kill-service")
+@app.command("kill-service")
 def kill_service(
     service: Service = "",
     run: Run = "",
@@ -56,7 +49,7 @@ def kill_service(
     _play("kill-service", layout(state_dir), options, as_json)
 
 
-@drill.command("kill-worker")
+@app.command("kill-worker")
 def kill_worker(run: Run = "", minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Kill one training worker of a run with SIGKILL, once the run has a checkpoint.
 
@@ -65,7 +58,7 @@ def kill_worker(run: Run = "", minutes: Minutes = 3.0, state_dir: StateDir = Non
     _play("kill-worker", layout(state_dir), DrillOptions(run_id=run, patience_s=60 * minutes), as_json)
 
 
-@drill.command("kill-broker")
+@app.command("kill-broker")
 def kill_broker(minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Kill nats-server with SIGKILL while messages are being published.
 
@@ -74,7 +67,7 @@ def kill_broker(minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJ
     _play("kill-broker", layout(state_dir), DrillOptions(patience_s=60 * minutes), as_json)
 
 
-@drill.command("pause-service")
+@app.command("pause-service")
 def pause_service(
     service: Service = "",
     run: Run = "",
@@ -91,7 +84,7 @@ def pause_service(
     _play("pause-service", layout(state_dir), options, as_json)
 
 
-@drill.command("cut-network")
+@app.command("cut-network")
 def cut_network(
     service: Service = "",
     run: Run = "",
@@ -108,7 +101,7 @@ def cut_network(
     _play("cut-network", layout(state_dir), options, as_json)
 
 
-@drill.command("fill-disk")
+@app.command("fill-disk")
 def fill_disk(hold: Hold = 0.0, minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Fill the broker's disk for a while; only on a small file system that was made for it.
 
@@ -117,7 +110,7 @@ def fill_disk(hold: Hold = 0.0, minutes: Minutes = 3.0, state_dir: StateDir = No
     _play("fill-disk", layout(state_dir), DrillOptions(patience_s=60 * minutes, hold_s=hold), as_json)
 
 
-@drill.command("duplicate-everything")
+@app.command("duplicate-everything")
 def duplicate_everything(
     run: Run = "", seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False
 ) -> None:
@@ -129,7 +122,7 @@ def duplicate_everything(
     _play("duplicate-everything", layout(state_dir), options, as_json)
 
 
-@drill.command("poison")
+@app.command("poison")
 def poison(seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Publish unreadable messages among healthy ones. The healthy ones stay in `ropewalk runs` as refused.
 
@@ -138,7 +131,7 @@ def poison(seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None, a
     _play("poison", layout(state_dir), DrillOptions(seed=seed, patience_s=60 * minutes), as_json)
 
 
-@drill.command("all")
+@app.command("all")
 def play_all(seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Play every drill whose preconditions are met; say which were left out and why.
 
@@ -164,7 +157,7 @@ def play_all(seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None,
     raise typer.Exit(0 if all(result.card.passed for result in results) else 1)
 
 
-@drill.command("list")
+@app.command("list")
 def list_drills(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """List the drills with the verdict of the last time that each was played.
 
@@ -193,7 +186,7 @@ def _play(name: str, place: Layout, options: DrillOptions, as_json: bool) -> Non
 
 def _result(name: str, place: Layout, options: DrillOptions, *, quiet: bool) -> DrillResult:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, the fault is undone
-    logging.getLogger("ropewalk.runtime").setLevel(logging.ERROR)  # a broker that is away is what we came for
+    logging.getLogger("ropewalk.bus").setLevel(logging.ERROR)  # a broker that is away is what we came for
     tell: Callable[[str], None] = (lambda _: None) if quiet else say
     return asyncio.run(run_drill(name, place, options, tell))
 

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.app import AsJson, app
+from ropewalk.cli.options import AsJson
 from ropewalk.cli.screens.dry_run import data_view, set_aside_view
 from ropewalk.cli.screens.terminal import complain, console, done, print_json, say, titled
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.draft import Draft, draft_recipe
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.recipe import RecipeError
+
+app = typer.Typer()
 
 
 @app.command()

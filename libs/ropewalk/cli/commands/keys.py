@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.admin.access import OPERATOR, USERS, rights_of
-from ropewalk.cli.app import AsJson, StateDir, app, layout
+from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
 from ropewalk.local.broker.deployment import create_deployment
 from ropewalk.local.broker.keys import export_key, public_key, seed_file
@@ -15,8 +15,7 @@ from ropewalk.local.errors import LocalError
 from ropewalk.local.layout import Layout
 from ropewalk.local.state import read_state
 
-keys = typer.Typer(help="The users of the bus and their keys.", no_args_is_help=True)
-app.add_typer(keys, name="keys")
+app = typer.Typer(name="keys", help="The users of the bus and their keys.", no_args_is_help=True)
 
 User = Annotated[str, typer.Argument(help=f"One of: {', '.join(USERS)}.")]
 
@@ -29,15 +28,7 @@ class NoKeysError(LocalError):
     """A state folder has no keys yet."""
 
 
-@keys.callback()
-def group() -> None:
-    """The users of the bus and their keys. Every service has one, and people have the operator's.
-
-    Example: ropewalk keys list
-    """
-
-
-@keys.command("list")
+@app.command("list")
 def list_keys(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Show every user with its public key.
 
@@ -52,7 +43,7 @@ def list_keys(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     say(f"seeds: {place.keys}")
 
 
-@keys.command()
+@app.command()
 def show(user: User, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Show what a user may publish and subscribe to. Everything else is refused.
 
@@ -80,7 +71,7 @@ def show(user: User, state_dir: StateDir = None, as_json: AsJson = False) -> Non
         console.print("may answer whoever asks it, once per question")
 
 
-@keys.command()
+@app.command()
 def rotate(user: User, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Give a user a new key; the old one no longer opens anything. Other users notice nothing.
 
@@ -101,7 +92,7 @@ def rotate(user: User, state_dir: StateDir = None, as_json: AsJson = False) -> N
         console.print("the operator's password is new, too: `ropewalk status --json` has the address with it")
 
 
-@keys.command()
+@app.command()
 def export(
     file: Annotated[Path, typer.Argument(help="Where the seed goes; the file must not exist.")],
     user: Annotated[str, typer.Option(help="Whose key.")] = OPERATOR,
@@ -127,7 +118,7 @@ def export(
         say(f"export {name}={value}")
 
 
-@keys.command()
+@app.command()
 def create(
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     host: Annotated[list[str], typer.Option(help="A name under which clients find the server; repeatable.")],

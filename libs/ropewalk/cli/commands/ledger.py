@@ -4,27 +4,18 @@ from dataclasses import asdict
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of
-from ropewalk.cli.commands.runs import RunId
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.terminal import console, mark, print_json, say
 from ropewalk.client.blocking import call
 from ropewalk.client.ledgers import verify_ledger_of
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.storage.connect import connect_objects
 
-ledger = typer.Typer(help="The record of which samples each training step consumed.", no_args_is_help=True)
-app.add_typer(ledger, name="ledger")
+app = typer.Typer(name="ledger", help="The record of which samples each training step consumed.", no_args_is_help=True)
 
 
-@ledger.callback()
-def group() -> None:
-    """The record of which samples each training step consumed.
-
-    Example: ropewalk ledger verify python-stdlib-261123-101500-1a2b
-    """
-
-
-@ledger.command()
+@app.command()
 def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Compare what training read with what was planned; exit code 1 if they differ.
 

@@ -5,12 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
 from ropewalk.events.foreign import quoted
 from ropewalk.projections.graph import Graph, Node, graph_of
+
+app = typer.Typer()
 
 _MAX_CHOICES = 10
 _MAX_SHOWN = 25

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
 from ropewalk.client import Client, ClientSettings
 from ropewalk.client.blocking import call
@@ -14,23 +15,19 @@ from ropewalk.client.log import open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
 from ropewalk.client.models import retire as retire_version
 
-models = typer.Typer(help="The models of the endpoint.", invoke_without_command=True)
-app.add_typer(models, name="models")
+app = typer.Typer(name="models", help="The models of the endpoint.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="`code@3`, an alias such as `code:canary`, or `code`.")]
 
 
-@models.callback()
+@app.callback()
 def group(context: typer.Context, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """The models of the endpoint; without a further word, their list.
-
-    Example: ropewalk models
-    """
+    """Without a further word, their list."""
     if context.invoked_subcommand is None:
         list_models(state_dir=state_dir, as_json=as_json)
 
 
-@models.command("list")
+@app.command("list")
 def list_models(
     every: Annotated[bool, typer.Option("--all", help="The retired ones too.")] = False,
     state_dir: StateDir = None,
@@ -54,7 +51,7 @@ def list_models(
         say(f"no model answers yet{retired}: `ropewalk submit python-stdlib` trains and promotes one")
 
 
-@models.command()
+@app.command()
 def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Show a model: its versions, where each comes from, and under which names it answers.
 
@@ -70,7 +67,7 @@ def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> Non
             say(f"  {what:12} {words}")
 
 
-@models.command()
+@app.command()
 def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Take a model version, or all versions of a model, off the endpoint. Its files and its record stay.
 

@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, print_json
 from ropewalk.client.endpoints import query
 from ropewalk.client.errors import ClientError
 from ropewalk.client.queries import NamedQuery, named_queries
 from ropewalk.events.foreign import quoted
+
+app = typer.Typer()
 
 
 @app.command("query")

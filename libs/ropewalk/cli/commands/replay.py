@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, console, done, mark, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import Comparison, LogVerdict, check_log, open_log, projections
@@ -18,6 +19,8 @@ from ropewalk.events.foreign import one_line
 from ropewalk.projections.live_at import LiveName, live_at
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, rebuild
+
+app = typer.Typer()
 
 _SHORT_ID = 8
 

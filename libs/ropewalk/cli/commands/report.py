@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, layout, settings_of
-from ropewalk.cli.commands.runs import RunId
+from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.options import AsJson, RunId, StateDir, layout
 from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.client import Client
 from ropewalk.client.blocking import call
@@ -16,6 +16,8 @@ from ropewalk.report.files import write_card
 from ropewalk.report.gather import gather
 from ropewalk.report.terminal import terminal_card
 from ropewalk.storage.connect import connect_objects
+
+app = typer.Typer()
 
 
 @app.command()

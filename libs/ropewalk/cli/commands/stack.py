@@ -1,4 +1,4 @@
-"""`up`, `down`, `status`, `logs`: the embedded stack."""
+"""`up`, `down`, `logs`: the embedded stack."""
 
 import sys
 import time
@@ -6,23 +6,22 @@ from typing import Annotated
 
 import typer
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from ropewalk.cli.app import AsJson, StateDir, app, layout
-from ropewalk.cli.screens.status import endpoints_view, moved_sentence, show_status, status_mark
+from ropewalk.cli.options import INTERRUPTED, AsJson, StateDir, layout
+from ropewalk.cli.screens.status import endpoints_view, moved_sentence, starting_view
 from ropewalk.cli.screens.terminal import complain, console, done, print_json, say
-from ropewalk.events.foreign import one_line, several_lines
+from ropewalk.events.foreign import several_lines
 from ropewalk.local.errors import UnknownProcessError
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import holder
 from ropewalk.local.logfiles import new_text, tail_lines
 from ropewalk.local.names import PROCESSES, SUPERVISOR
-from ropewalk.local.stack import bring_up, is_up, measure, running_state, take_down
+from ropewalk.local.stack import bring_up, is_up, running_state, take_down
 from ropewalk.local.state import StackState
 
+app = typer.Typer()
+
 _FOLLOW_S = 0.25
-INTERRUPTED = 130
 
 
 @app.command()
@@ -63,15 +62,6 @@ def down(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         done("the stack is down")
     else:
         say("the stack was not running")
-
-
-@app.command()
-def status(state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Show endpoints and processes of the running stack, and what is wrong with it.
-
-    Example: ropewalk status --json
-    """
-    show_status(measure(layout(state_dir)), as_json=as_json)
 
 
 @app.command()
@@ -116,12 +106,3 @@ def _started(place: Layout, *, is_shown: bool) -> StackState:
         goes_on = "the stack goes on starting: `ropewalk status` shows it, `ropewalk down` stops it"
         complain(goes_on if holder(place) else "interrupted before the stack began to start", style="yellow")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def starting_view(state: StackState) -> Table:
-    """The progress of a start, one line per process."""
-    table = Table.grid(padding=(0, 1))
-    for process in state.processes:
-        note = process.detail or ("" if process.status == "ready" else process.status)
-        table.add_row(status_mark(process.status), process.service, Text(one_line(note), "dim"))
-    return table

@@ -1,23 +1,24 @@
 """`submit` and `cancel`: runs."""
 
-import os
-import pwd
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ropewalk.cli.app import AsJson, StateDir, app, with_client
-from ropewalk.cli.commands.runs import RunId
 from ropewalk.cli.commands.watch import watch_until_over, watching
+from ropewalk.cli.connecting import with_client
 from ropewalk.cli.durations import seconds_of
+from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.dry_run import show_dry_run
 from ropewalk.cli.screens.terminal import complain, print_json, print_json_line, say
+from ropewalk.cli.settings import user_name
 from ropewalk.client import Client
 from ropewalk.events.run import RunAccepted, RunRejected
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
+
+app = typer.Typer()
 
 
 class CancelMode(StrEnum):
@@ -100,14 +101,6 @@ def cancel(
     else:
         when = "now" if mode is CancelMode.NOW else "at its next checkpoint"
         say(f"asked for {run} to stop {when}")
-
-
-def user_name() -> str:
-    """Who runs this process; empty in a container that does not know."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name[:64]
-    except KeyError:
-        return ""
 
 
 def _say_answer(run_id: str, answer: RunAccepted | RunRejected | None) -> int:

@@ -17,8 +17,9 @@ from typing import Protocol
 import typer
 
 from ropewalk.bus.codec import Stored
-from ropewalk.cli.app import AsJson, StateDir, app, settings_of, with_client
-from ropewalk.cli.commands.runs import RunId, event_json, event_line
+from ropewalk.cli.commands.show import event_json, event_line
+from ropewalk.cli.connecting import settings_of, with_client
+from ropewalk.cli.options import INTERRUPTED, AsJson, RunId, StateDir
 from ropewalk.cli.screens.live import live_screen
 from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, complain, console, mark, print_json_line, say
 from ropewalk.client import Client
@@ -31,10 +32,11 @@ from ropewalk.events.training import StepMetricsBatch
 from ropewalk.local.errors import StackNotRunningError
 from ropewalk.report.board import Board, after, where
 
+app = typer.Typer()
+
 SIGN_S = 2.0
 WAITING_S = 30.0  # between two signs of life of a run that only waits
 _TICK_S = 0.25
-INTERRUPTED = 130
 
 
 class StackGoneError(RopewalkError):
@@ -69,7 +71,7 @@ def watch(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> No
 
 def watching(run_id: str, follow: Callable[[], int], *, as_json: bool) -> int:
     """The exit code of `follow`; Ctrl-C ends the watching and says that the run goes on."""
-    logging.getLogger("ropewalk.runtime").setLevel(logging.ERROR)  # a bus that is away is said in our words
+    logging.getLogger("ropewalk.bus").setLevel(logging.ERROR)  # a bus that is away is said in our words
     try:
         return follow()
     except StackGoneError as gone:

@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ropewalk.cli.commands.stack import starting_view
+from ropewalk.cli.screens.status import starting_view
 from ropewalk.cli.screens.terminal import console, say
 from ropewalk.events.foreign import one_line
 from ropewalk.local.state import StackState

@@ -1,37 +1,37 @@
-"""`ropewalk runs` as text. It imports nothing that takes time: see `quick`."""
+"""`ropewalk runs` as text. Typer paints, since it is there already: rich would take longer to import than to ask."""
 
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import IO, Any
+from typing import Any
+
+import typer
 
 from ropewalk.events.foreign import one_line
 
-DEFAULT_LIMIT = 20
-_COLOURS = {"promoted": 32, "running": 36, "submitted": 36, "queued": 36, "failed": 31, "refused": 31}
-_OTHER = 33
-_DIM = 2
+_COLOURS = {"promoted": "green", "running": "cyan", "submitted": "cyan", "queued": "cyan", "failed": "red"}
+_COLOURS |= {"refused": "red"}
+_OTHER = "yellow"
 _MOST_DETAIL = 1000  # characters
 
 
-def print_runs(answer: dict[str, Any], status: str, out: IO[str], *, as_json: bool) -> None:
+def print_runs(answer: dict[str, Any], status: str, *, as_json: bool) -> None:
     """The answer to `run_list`: a line per run, what is to be said about it below, and how many there are."""
     if as_json:
-        out.write(json.dumps({"status": status or None, **answer}, indent=1) + "\n")
+        typer.echo(json.dumps({"status": status or None, **answer}, indent=1))
         return
-    coloured = out.isatty()
-    for line in _lines(answer, status, coloured=coloured):
-        out.write(line + "\n")
+    for line in _lines(answer, status):
+        typer.echo(line)  # which leaves the colours out where nobody sees them
 
 
-def _lines(answer: dict[str, Any], status: str, *, coloured: bool) -> Iterator[str]:
+def _lines(answer: dict[str, Any], status: str) -> Iterator[str]:
     runs = answer["runs"]
     width = max((len(run["run_id"]) for run in runs), default=0)
     for run in runs:
-        state = _painted(one_line(_state_words(run)), _COLOURS.get(run["status"], _OTHER), coloured=coloured)
+        state = typer.style(one_line(_state_words(run)), fg=_COLOURS.get(run["status"], _OTHER))
         yield f"{run['run_id']:{width}}  {datetime.fromisoformat(run['started_at']):%m-%d %H:%M}  {state}"
         if run["detail"] and run["status"] != "promoted":
-            yield "  " + _painted(one_line(run["detail"], _MOST_DETAIL), _DIM, coloured=coloured)
+            yield "  " + typer.style(one_line(run["detail"], _MOST_DETAIL), dim=True)
     yield from _count(len(runs), answer["matching"], answer["total"], status)
 
 
@@ -49,7 +49,3 @@ def _state_words(run: dict[str, Any]) -> str:
     if run["model_version"]:
         return f"{run['status']}, {run['model']}@{run['model_version']}"
     return f"{run['status']}, {run['stage']}" if run["stage"] else str(run["status"])
-
-
-def _painted(text: str, code: int, *, coloured: bool) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if coloured else text

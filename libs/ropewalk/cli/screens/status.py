@@ -1,4 +1,4 @@
-"""`ropewalk status` as text and JSON. Light to import: see `quick`."""
+"""The stack as text and JSON: while it starts, and as `ropewalk status` finds it."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -55,6 +55,15 @@ def moved_sentence(ports: Ports) -> str:
 def status_mark(status: str) -> Text:
     """A dot whose colour says how a process is."""
     return Text(*_MARKS.get(status, ("·", "dim")))
+
+
+def starting_view(state: StackState) -> Table:
+    """The progress of a start, one line per process."""
+    table = Table.grid(padding=(0, 1))
+    for process in state.processes:
+        note = process.detail or ("" if process.status == "ready" else process.status)
+        table.add_row(status_mark(process.status), process.service, Text(one_line(note), "dim"))
+    return table
 
 
 def processes_view(measured: StackStatus) -> Table:

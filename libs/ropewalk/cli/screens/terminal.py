@@ -6,7 +6,6 @@ written out (`\\x1b`), and what stands in one cell or on one line cannot begin a
 """
 
 import json
-import logging
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -64,14 +63,6 @@ def complain(text: str, *, style: str = "red") -> None:
 def print_json(value: Any) -> None:
     """JSON on standard output, nothing else: what was asked for, to the letter."""
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
-
-
-class LogLines(logging.Handler):
-    """What the libraries below log while a command runs, as lines on standard error like any other."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a record."""
-        complain(record.getMessage(), style="yellow")
 
 
 def print_json_line(value: Any) -> None:

@@ -1,16 +1,13 @@
-"""`ropewalk status` the fast way: on the real files of a stack, without the imports of the other commands."""
+"""`ropewalk status` on the real files of a stack."""
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from ropewalk.admin.access import OPERATOR as USER
-from ropewalk.cli import quick_status
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import held
 from ropewalk.local.names import OPERATOR
@@ -45,40 +42,22 @@ def place(tmp_path: Path) -> Layout:
     return made
 
 
-def test_a_broker_that_is_down_is_shown_with_cause_and_remedy(
-    place: Layout, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broker_that_is_down_is_shown_with_cause_and_remedy(place: Layout, ropewalk) -> None:  # type: ignore[no-untyped-def]
     with held(place):
-        assert quick_status.answer(["status", "--state-dir", str(place.state_dir)])
-    shown = " ".join(capsys.readouterr().out.split())
+        code, out, _ = ropewalk("status", "--state-dir", str(place.state_dir))
+    shown = " ".join(out.split())
+    assert code == 0
     assert "✗ the broker is down: was killed by SIGKILL, it starts again by itself" in shown
     assert "→ read `ropewalk logs nats-server` if this stays" in shown
 
 
-def test_the_same_for_programs(place: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_for_programs(place: Layout, ropewalk) -> None:  # type: ignore[no-untyped-def]
     with held(place):
-        assert quick_status.answer(["status", "--json", f"--state-dir={place.state_dir}"])
-    found = json.loads(capsys.readouterr().out)
+        found = json.loads(ropewalk("status", "--json", f"--state-dir={place.state_dir}")[1])
     (problem,) = found["problems"]
     assert (problem["kind"], problem["severity"]) == ("broker_down", "error")
     assert problem["since"] is not None
     assert found["waiting"]["num_sends"] == 0
-
-
-@pytest.mark.parametrize(
-    "arguments", [["runs"], ["status", "--help"], ["status", "--state-dir"], ["status", "--state-dir", "/nowhere"]]
-)
-def test_everything_else_is_left_to_the_command_proper(arguments: list[str]) -> None:
-    assert not quick_status.answer(arguments)
-
-
-def test_it_imports_none_of_the_libraries_that_take_long() -> None:
-    code = (
-        "import sys, ropewalk.cli.main, ropewalk.cli.screens.status\n"
-        "heavy = {'nats', 'faststream', 'httpx', 'aiohttp', 'pydantic_settings', 'typer', 'numpy', 'ray', 'torch'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_the_name_of_the_operator_is_that_of_the_access_table() -> None:

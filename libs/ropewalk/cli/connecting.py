@@ -1,0 +1,27 @@
+"""How a command reaches the stack. Importing this takes half a second: the asynchronous client comes with it."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ropewalk.admin.access import OPERATOR
+from ropewalk.bus.settings import NatsSettings
+from ropewalk.cli.options import layout
+from ropewalk.client import Client, ClientSettings, find_settings
+from ropewalk.client.blocking import call
+from ropewalk.local.stack import running_state
+
+Result = TypeVar("Result")
+
+
+def settings_of(state_dir: Path | None, user: str = OPERATOR) -> ClientSettings:
+    """Where the stack is, for one of its users. Raises StackNotRunningError for an embedded stack that is down."""
+    place = layout(state_dir)
+    if "url" not in NatsSettings().model_fields_set:  # no address given: it must be the embedded stack
+        running_state(place)
+    return find_settings(place.state_dir, user)
+
+
+def with_client(action: Callable[[Client], Awaitable[Result]], state_dir: Path | None, user: str = OPERATOR) -> Result:
+    """Run one asynchronous action against the stack as one of its users."""
+    return call(action, settings_of(state_dir, user))
