@@ -9,7 +9,7 @@ ends: two services that may emit the same type are not told apart, and the envel
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ropewalk.admin.contracts import CONTRACTS, SERVICE_USERS
+from ropewalk.admin.contracts import CONSUMERS, CONTRACTS, SERVICE_USERS
 from ropewalk.events import run
 from ropewalk.events.base import Message, Request
 from ropewalk.events.consumers import ConsumerSpec
@@ -80,6 +80,8 @@ def _service(name: str) -> Rights:
         publish += _of_consumer(spec)
     for stream in ("CONTROL", *contract.reads):
         publish += _reading(stream)
+    if contract.watches:
+        publish += [*_looking(), *_ages(), "ctl.ping.*", "ctl.projection.v1.*"]
     follows = []
     if contract.stages:
         publish += [f"{run.PoolState.subject_prefix()}.*", f"{_API}.STREAM.MSG.GET.{LEASE_STREAM}"]
@@ -119,6 +121,11 @@ def _looking() -> list[str]:
         *(f"{_API}.STREAM.{verb}" for verb in ("LIST", "NAMES", "INFO.*")),
         *(f"{_API}.CONSUMER.{verb}" for verb in ("LIST.*", "NAMES.*", "INFO.*.*")),
     ]
+
+
+def _ages() -> list[str]:
+    """See how long the oldest message of a consumer waits, which is read with the message."""
+    return [f"{_API}.STREAM.MSG.GET.{stream}" for stream in {spec.stream for spec in CONSUMERS}]
 
 
 def _supervisor() -> Rights:

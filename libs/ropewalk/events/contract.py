@@ -44,7 +44,8 @@ class Contract:
     """The one table of a service.
 
     `tables` are consumers whose messages a background task takes in batches, `reads` streams that it reads besides
-    CONTROL, `answers` the questions that it answers besides `ctl.ping.<service>`.
+    CONTROL, `answers` the questions that it answers besides `ctl.ping.<service>`. Who `watches` may see what there is
+    on the bus and how old it is, and ask the other services.
     """
 
     service: str
@@ -53,6 +54,7 @@ class Contract:
     tables: tuple[ConsumerSpec, ...] = ()
     reads: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    watches: bool = False
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Listens: StageCompleted, AcknowledgeAlarm, Rebaseline, `log.infer.batch.v1.*` (t
 (table), `tel.monitoring.signals.v1.*` (table), `evt.>` (table).
 Emits: BaselineSealed, SignalsComputed, AlarmRaised, AlarmCleared, AlarmAcknowledged, CostRecorded.
 
-Answers: `ctl.projection.v1.<question>` (see `ropewalk.projections.asking`).
+Answers: `ctl.projection.v1.<question>` (see `ropewalk.projections.asking`) and `ctl.status` (see `ropewalk.status`).
 
 HTTP (loopback, port 8123, not with a ClickHouse server): ClickHouse's interface at `/` and `/ping`, read-only for the
 user `ropewalk`. The queries that ship are in `ropewalk.client.queries`.

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from ropewalk.admin.contracts import SERVICE_USERS
+from ropewalk.bus.bulk import address_of
 from ropewalk.monitor import contract
 from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
@@ -18,6 +20,8 @@ from ropewalk.monitor.handlers import acknowledge, price_stage, rebaseline
 from ropewalk.monitor.settings import MonitorSettings, Settings
 from ropewalk.projections.asking import SUBJECT
 from ropewalk.runtime.service import Service
+from ropewalk.status.asking import SUBJECT as STATUS
+from ropewalk.status.desk import StatusDesk
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +59,8 @@ def build(settings: Settings) -> Service:
     projector = LiveProjector(settings.nats, settings.state_dir / "projections")
     service.broker.subscriber(f"{SUBJECT}.{{name}}", queue="projector")(projector.answer)
     service.background(projector.run)
+    desk = StatusDesk(address_of(settings.nats), SERVICE_USERS)
+    service.broker.subscriber(STATUS, queue="status")(desk.answer)
     return service
 
 

@@ -28,5 +28,6 @@ CONTRACT = Contract(
     emits=(BaselineSealed, SignalsComputed, AlarmRaised, AlarmCleared, AlarmAcknowledged, CostRecorded),
     tables=(REQUESTS, STEPS, SIGNALS, EVENTS),
     reads=("AUDIT",),
-    answers=("ctl.projection.v1.*",),
+    answers=("ctl.projection.v1.*", "ctl.status"),
+    watches=True,
 )

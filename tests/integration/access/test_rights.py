@@ -49,13 +49,20 @@ def forbidden_to(service: str) -> list[str]:
         *(f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}" for spec in strangers),
         *(f"$JS.ACK.{spec.stream}.{spec.durable}.1.1.1.1.1" for spec in strangers),
         *(f"dlq.{spec.stream}.{spec.durable}.1-0" for spec in strangers),
-        *(f"$JS.API.{verb}.{stream}" for stream in UNREAD for verb in ("STREAM.MSG.GET", "DIRECT.GET", "STREAM.INFO")),
+        *(f"$JS.API.DIRECT.GET.{stream}" for stream in UNREAD),
+        *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in ("DLQ", "ADVISORY")),
         *(f"$JS.API.{change}" for change in CHANGES),
-        f"ctl.ping.{'ingest' if service != 'ingest' else 'trainer'}",
+        *([] if CONTRACTS[service].watches else looking()),
         "_INBOX_supervisor.stolen",
         "sched.of-somebody-else.r",
         "anything",
     ]
+
+
+def looking() -> list[str]:
+    """What takes the right to watch: how much there is, how old it is, and how the others are."""
+    looks = [f"$JS.API.{verb}.{stream}" for stream in UNREAD for verb in ("STREAM.MSG.GET", "STREAM.INFO")]
+    return [*looks, "$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.CONTROL", "ctl.ping.ingest", "ctl.status"]
 
 
 @pytest.mark.parametrize("service", SERVICE_USERS)

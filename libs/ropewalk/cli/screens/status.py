@@ -1,20 +1,17 @@
 """The stack as text and JSON: while it starts, and as `ropewalk status` finds it."""
 
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, console, done, print_json, say
+from ropewalk.cli.screens.deployment import bus_json, show_problems
+from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.events.foreign import one_line
 from ropewalk.local.curl import SQL_USER
 from ropewalk.local.ports import Ports, moved_ports
 from ropewalk.local.stack import StackStatus
 from ropewalk.local.state import StackState
-from ropewalk.status.problems import Problem
-from ropewalk.status.seen import what_waits
 
 _MARKS = {"ready": ("●", "green"), "starting": ("◐", "yellow"), "backing off": ("○", "red")}
 _MIB = 1024**2
@@ -30,10 +27,7 @@ def show_status(measured: StackStatus, *, as_json: bool) -> None:
     say(f"API key for the OpenAI endpoint: {measured.demo_key}")
     say(f"token of the SQL user {SQL_USER}: {measured.sql_token}")
     say(f"  {measured.curl}")
-    for problem in measured.problems:
-        console.print(problem_view(problem), soft_wrap=True)
-    if not measured.problems:
-        done("nothing is wrong")
+    show_problems(measured.problems)
 
 
 def endpoints_view(state: StackState) -> Table:
@@ -81,19 +75,6 @@ def processes_view(measured: StackStatus) -> Table:
     return table
 
 
-def problem_view(problem: Problem) -> Text:
-    """The cause and, on the next line, the remedy."""
-    mark, style = ("✗ ", "red") if problem.severity == "error" else ("! ", "yellow")
-    what, remedy = (one_line(text, MOST_IN_A_LINE) for text in (problem.what, problem.remedy))
-    return Text.assemble((mark, style), what, "\n  → ", (remedy, "bold"))
-
-
-def problem_json(problem: Problem) -> dict[str, Any]:
-    """`kind` is for programs and stays, the sentences are for people and may change."""
-    since = datetime.fromtimestamp(problem.since, UTC).isoformat(timespec="seconds") if problem.since else None
-    return {**asdict(problem), "since": since}
-
-
 def status_json(measured: StackStatus) -> dict[str, Any]:
     """The documented form of `ropewalk status --json`."""
     return {
@@ -104,8 +85,7 @@ def status_json(measured: StackStatus) -> dict[str, Any]:
         "sql_token": measured.sql_token,
         "curl": measured.curl,
         "phase": measured.state.phase,
-        "problems": [problem_json(problem) for problem in measured.problems],
-        "waiting": asdict(what_waits(measured.seen)),
+        **bus_json(measured.seen, measured.problems),
         "ports": measured.state.ports.model_dump(),
         "processes": [
             {
