@@ -1,8 +1,10 @@
 """A real Triton with a tiny random model, shared by all tests of this folder."""
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,6 +72,25 @@ def make_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Sett
 @pytest.fixture(scope="session")
 def settings(make_settings: Callable[[], Settings]) -> Settings:
     return make_settings()
+
+
+@pytest.fixture(scope="session")
+def environment_of() -> Callable[[Settings, Any], dict[str, str]]:
+    """The environment in which the serving process finds a server and its own ports."""
+
+    def environment(settings: Settings, nats: Any) -> dict[str, str]:
+        return os.environ | {
+            "ROPEWALK_STATE_DIR": str(settings.state_dir),
+            "ROPEWALK_NATS_URL": nats.settings.url,
+            "ROPEWALK_NATS_USER": nats.settings.user,
+            "ROPEWALK_NATS_PASSWORD": nats.settings.password,
+            "ROPEWALK_SERVING_PORT": str(settings.gateway.port),
+            "ROPEWALK_SERVING_DEMO_KEY": settings.gateway.demo_key,
+            "ROPEWALK_SERVING_TRITON_HTTP": str(settings.triton.http),
+            "ROPEWALK_SERVING_TRITON_GRPC": str(settings.triton.grpc),
+        }
+
+    return environment
 
 
 @pytest.fixture(scope="session")

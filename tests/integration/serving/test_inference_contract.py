@@ -1,4 +1,4 @@
-"""One contract for every inference backend: the memory adapter and the real Triton."""
+"""One contract for every kind of inference backend, the memory adapter and the real Triton among them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.serving.adapters.backends import KINDS
 from ropewalk.serving.adapters.memory import MemoryInference
-from ropewalk.serving.adapters.triton_client import TritonInference
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import (
     LoadFailedError,
@@ -16,6 +16,7 @@ from ropewalk.serving.errors import (
     RequestRefusedError,
 )
 from ropewalk.serving.ports import Inference, ModelToLoad
+from ropewalk.serving.settings import Settings
 
 TARGET = "demo-v1"
 
@@ -24,19 +25,15 @@ async def _nobody(target: str, cause: str, seconds: float) -> None:
     """Nobody wants to know about repairs."""
 
 
-@pytest.fixture(params=["memory", "triton"])
-async def inference(request: pytest.FixtureRequest, export: Path) -> AsyncIterator[Inference]:
+@pytest.fixture(params=KINDS)
+async def inference(request: pytest.FixtureRequest, export: Path, settings: Settings) -> AsyncIterator[Inference]:
     entry = ModelToLoad(target=TARGET, weights=export, lineage={"run_id": "r1"})
-    if request.param == "memory":
-        memory = MemoryInference()
-        await memory.load(entry)
-        yield memory
-        return
-    request.getfixturevalue("triton")
-    async with TritonInference(request.getfixturevalue("settings"), _nobody) as triton:
-        if TARGET not in await triton.loaded():
-            await triton.load(entry)
-        yield triton
+    if request.param == "triton":
+        request.getfixturevalue("triton")
+    async with KINDS[request.param](settings, _nobody) as backend:
+        if TARGET not in await backend.loaded():
+            await backend.load(entry)
+        yield backend
 
 
 def greedy(prompt: str, max_tokens: int = 12) -> Generation:

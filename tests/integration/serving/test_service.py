@@ -1,7 +1,6 @@
 """The serving process on a real bus and a real Triton: from the gate's decision to a moved alias, and over a kill."""
 
 import asyncio
-import os
 import shutil
 import signal
 import subprocess
@@ -55,27 +54,10 @@ class Process:
 
 
 @pytest.fixture
-def serving(settings: Settings, triton: TritonServer, nats_server: Any) -> Iterator[Process]:
-    environment = os.environ | {
-        "ROPEWALK_STATE_DIR": str(settings.state_dir),
-        "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_USER": nats_server.settings.user,
-        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
-        "ROPEWALK_SERVING_PORT": str(settings.gateway.port),
-        "ROPEWALK_SERVING_DEMO_KEY": settings.gateway.demo_key,
-        "ROPEWALK_SERVING_TRITON_HTTP": str(settings.triton.http),
-        "ROPEWALK_SERVING_TRITON_GRPC": str(settings.triton.grpc),
-    }
-    process = Process(environment, settings.state_dir / "serving.log")
+def serving(settings: Settings, triton: TritonServer, nats_server: Any, environment_of: Any) -> Iterator[Process]:
+    process = Process(environment_of(settings, nats_server), settings.state_dir / "serving.log")
     yield process
     process.kill(signal.SIGKILL)
-
-
-@pytest.fixture
-async def bus(nats_server: Any) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(nats_server.settings, "test")
-    yield bus
-    await bus.close()
 
 
 @pytest.fixture

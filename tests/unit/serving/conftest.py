@@ -14,6 +14,7 @@ from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.keys import KeyRing
 from ropewalk.serving.domain.routes import Routes, Version
+from ropewalk.serving.ports import Inference
 from ropewalk.storage.objects import ObjectNotFoundError
 
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
@@ -57,6 +58,7 @@ class Bench:
     """The gateway and everything around it."""
 
     inference: MemoryInference
+    backends: dict[str, Inference]
     fleet: Fleet
     admission: Admission
     client: httpx.AsyncClient
@@ -77,7 +79,8 @@ def objects(tmp_path: Path) -> FolderObjects:
 @pytest.fixture
 async def bench(objects: FolderObjects) -> AsyncIterator[Bench]:
     inference, admission, rows = MemoryInference(), Admission(2), Rows()
-    fleet = Fleet({"memory": inference}, objects)  # type: ignore[arg-type]
+    backends: dict[str, Inference] = {"memory": inference}
+    fleet = Fleet(backends, objects)  # type: ignore[arg-type]
     version = a_version()
     await fleet.load(version)
     fleet.routes = Routes({("demo", 1): version}, {("demo", "production"): {1: 1}})
@@ -87,7 +90,7 @@ async def bench(objects: FolderObjects) -> AsyncIterator[Bench]:
     headers = {"Authorization": "Bearer rw-demo"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
-        yield Bench(inference, fleet, admission, client, app, rows)
+        yield Bench(inference, backends, fleet, admission, client, app, rows)
 
 
 @pytest.fixture
