@@ -6,8 +6,10 @@ the stage over. Whose turn it is decides `pool_policy`, what follows from an end
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,19 +100,12 @@ class StageRunner:
                 return
             if state is None or state.status != "queued":
                 return
-            lease = await self._acquire(entry.run_id)
-            if lease is None:
-                return
+            recipe = (await self._accepted(entry.run_id))[1]
+            change = (start(pool, entry.stage, entry.run_id), pool_revision)
             try:
-                recipe = (await self._accepted(entry.run_id))[1]
-                wanted = renewed(state, status="running", epoch=lease.epoch)
-                change = (start(pool, entry.stage, entry.run_id), pool_revision)
-                new_revision = await self._committer.commit(wanted, revision, [beginning(wanted)], [change])
-                self._start(wanted, new_revision, lease, recipe)
+                await self._begin(state, revision, recipe, [change])
             except ConflictError:
                 logger.debug("%s of %s: the pool or the state moved on", entry.stage, entry.run_id)
-            finally:
-                await self._release_unless_started(entry.run_id, lease)
 
     async def on_lease_gone(self, run_id: str, cause: str, kind: Cause) -> Outcome:
         """The lease of a run's stage expired or was given back."""
@@ -125,11 +120,7 @@ class StageRunner:
         state, revision = await self._state(run_id)
         if state is None or state.status != "running":
             return Done()
-        try:
-            taken = await self._take_over(state, revision, cause, kind)
-        except ConflictError:
-            return Done()
-        return Done() if taken else Retry(_BUSY_DELAY_S, "the stage cannot be taken over yet")
+        return await self._take_over(state, revision, cause, kind)
 
     async def on_deadline(self, timer: DueTimer) -> Outcome:
         """The time of a run is over: what waits or works for it here fails, whoever holds it."""
@@ -154,11 +145,7 @@ class StageRunner:
             if self._timers.is_silent(work):
                 work.end_attempt(Stop(reason=reason, cause="stalled", silent_s=self.spec.stall_s))
             return Done()
-        try:
-            taken = await self._take_over(state, revision, reason, "stalled")
-        except ConflictError:
-            return Done()
-        return Done() if taken else Retry(_BUSY_DELAY_S, "the stalled stage cannot be taken over yet")
+        return await self._take_over(state, revision, reason, "stalled")
 
     async def resume_orphans(self) -> None:
         """Take over what says `running` and has no holder: after a restart of everything, nobody else would."""
@@ -253,44 +240,46 @@ class StageRunner:
             return Done()
 
     async def _begin(self, wanted: StageState, revision: int, recipe: Recipe, changes: PoolChanges) -> Outcome:
-        lease = await self._acquire(wanted.run_id)
-        if lease is None:
-            return Retry(_BUSY_DELAY_S, "another instance holds the lease")
-        try:
+        async with self._holding(wanted.run_id) as lease:
+            if lease is None:
+                return Retry(_BUSY_DELAY_S, "another instance holds the lease")
             state = renewed(wanted, status="running", epoch=lease.epoch)
             new_revision = await self._committer.commit(state, revision, [beginning(state)], changes)
             self._start(state, new_revision, lease, recipe)
-        finally:
-            await self._release_unless_started(wanted.run_id, lease)
         return Done()
 
-    async def _take_over(self, state: StageState, revision: int, reason: str, cause: Cause) -> bool:
-        """Go on with a stage that has no holder or one that hangs. False if that must wait. Raises ConflictError."""
+    async def _take_over(self, state: StageState, revision: int, reason: str, cause: Cause) -> Outcome:
+        """Go on with a stage that has no holder or one that hangs, unless its budget for that is used up."""
         if is_exhausted(cause, state.retries):
             words = f"{reason}; that happened {RETRIES[cause] + 1} times, which is too often"
-            return isinstance(await self._fail(state, revision, words), Done)
+            return await self._fail(state, revision, words)
         async with self._with.pool.lock:
-            if self._stopping or state.run_id in self._works:
-                return False
-            recipe = (await self._accepted(state.run_id))[1]
-            lease = await self._acquire(state.run_id, by_force=cause == "stalled")
-            if lease is None:
-                return False
             try:
-                wanted = tried_again(state, cause).model_copy(update={"epoch": lease.epoch})
-                changes = await self._committer.moved_here(state)
-                if changes is None:
-                    return False
-                if state.pool:
-                    wanted = wanted.model_copy(update={"pool": self._with.pool.name})
-                facts: list[Message] = [interruption(wanted, reason), beginning(wanted)]
-                if cause == "stalled":
-                    facts.insert(0, stalled(wanted, self.spec.stall_s))
-                new_revision = await self._committer.commit(wanted, revision, facts, changes)
-                self._start(wanted, new_revision, lease, recipe)
-            finally:
-                await self._release_unless_started(state.run_id, lease)
-            return True
+                if (
+                    self._stopping
+                    or state.run_id in self._works
+                    or not await self._go_on(state, revision, reason, cause)
+                ):
+                    return Retry(_BUSY_DELAY_S, "the stage cannot be taken over yet")
+            except ConflictError:
+                logger.debug("%s of %s was taken over by another instance", state.stage, state.run_id)
+        return Done()
+
+    async def _go_on(self, state: StageState, revision: int, reason: str, cause: Cause) -> bool:
+        """Begin the next attempt here. False if there is no room or somebody holds the lease. Raises ConflictError."""
+        recipe = (await self._accepted(state.run_id))[1]
+        async with self._holding(state.run_id, by_force=cause == "stalled") as lease:
+            changes = None if lease is None else await self._committer.moved_here(state)
+            if lease is None or changes is None:
+                return False
+            pool = self._with.pool.name if state.pool else ""
+            wanted = tried_again(state, cause).model_copy(update={"epoch": lease.epoch, "pool": pool})
+            facts: list[Message] = [interruption(wanted, reason), beginning(wanted)]
+            if cause == "stalled":
+                facts.insert(0, stalled(wanted, self.spec.stall_s))
+            new_revision = await self._committer.commit(wanted, revision, facts, changes)
+            self._start(wanted, new_revision, lease, recipe)
+        return True
 
     async def _fail(self, state: StageState, revision: int, reason: str) -> Outcome:
         """Fail a stage that this instance does not hold; a holder that hangs is fenced off by the new state."""
@@ -301,18 +290,24 @@ class StageRunner:
             return Retry(_RACE_DELAY_S, "the stage moved on meanwhile")
         return Done()
 
-    async def _acquire(self, run_id: str, *, by_force: bool = False) -> Lease | None:
+    @contextlib.asynccontextmanager
+    async def _holding(self, run_id: str, *, by_force: bool = False) -> AsyncIterator[Lease | None]:
+        """The lease of a run while a commit under it is tried; None if somebody holds it.
+
+        Whatever comes of the commit, the lease is given back at the end unless the work was started under it.
+        """
         loop = asyncio.get_running_loop()
 
-        def on_lost() -> None:
+        def on_lost() -> None:  # the lease thread says so, and only the loop may touch the work
             loop.call_soon_threadsafe(self._lose, run_id)
 
-        return await self._with.leases.acquire(self.spec.name, run_id, on_lost, by_force=by_force)
-
-    async def _release_unless_started(self, run_id: str, lease: Lease) -> None:
-        work = self._works.get(run_id)
-        if work is None or work.lease is not lease:
-            await self._with.leases.release(lease)
+        lease = await self._with.leases.acquire(self.spec.name, run_id, on_lost, by_force=by_force)
+        try:
+            yield lease
+        finally:
+            work = self._works.get(run_id)
+            if lease is not None and (work is None or work.lease is not lease):
+                await self._with.leases.release(lease)
 
     def _start(self, state: StageState, revision: int, lease: Lease, recipe: Recipe) -> None:
         context = StageContext(
