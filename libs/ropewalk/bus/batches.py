@@ -10,11 +10,11 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from ropewalk.bus.client import GuardedClient
-from ropewalk.bus.codec import Stored
+from ropewalk.bus.codec import Stored, decoded
 from ropewalk.bus.dead_letters import is_for
 from ropewalk.bus.errors import MalformedMessageError
 from ropewalk.bus.pull import StandingPull
-from ropewalk.bus.reading import stored
+from ropewalk.bus.reading import delivered
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 
@@ -68,7 +68,7 @@ def _batch(page: list[Msg], durable: str, pull: StandingPull) -> Batch:
         if not is_for(raw.headers, durable):
             continue
         try:
-            items.append(stored(raw))
+            items.append(decoded(delivered(raw)))
         except MalformedMessageError as error:
             malformed.append((raw, str(error)))
 

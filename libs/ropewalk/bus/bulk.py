@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from ropewalk.bus.codec import Stored, decode_any
+from ropewalk.bus.codec import RawMessage, Stored, decoded
 from ropewalk.bus.errors import BusError, MalformedMessageError
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address, Frame, Wire, header_values
 from ropewalk.events.base import Message
-from ropewalk.events.envelope import Envelope
 from ropewalk.events.registry import BY_TYPE_NAME
 from ropewalk.events.upcasters import newest_type
 
@@ -24,14 +23,22 @@ _PLACE = b"\r\nNats-Stream: "
 _AT_THE_END = (b"404", b"204")
 
 
-class RawStored(NamedTuple):
-    """A message as it lies in a stream, undecoded. `time` is RFC 3339 as the server wrote it, in nanoseconds."""
+class UnparsedMessage(NamedTuple):
+    """A message as it lies in a stream. Its time and headers are still text, since most are never looked at.
+
+    `time` is RFC 3339 in nanoseconds, `headers` the block of header lines. Parsing them costs as much as reading.
+    """
 
     sequence: int
     time: str
     subject: str
     headers: bytes
     body: bytes
+
+    def parsed(self) -> RawMessage:
+        """As every other reader gives it."""
+        time = datetime.fromisoformat(self.time)
+        return RawMessage(self.subject, self.sequence, time, header_values(self.headers), self.body)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def stream_ends(wire: Wire, stream: str) -> StreamEnds:
 
 def read_raw(
     wire: Wire, stream: str, start: int, *, last: int | None = None, limit: int | None = None
-) -> Iterator[RawStored]:
+) -> Iterator[UnparsedMessage]:
     """Messages from sequence `start` to the end, or to `last` (included), but at most `limit`. Raises WireError."""
     subject = f"$JS.API.DIRECT.GET.{stream}"
     following, left = max(start, 1), limit
@@ -85,26 +92,23 @@ def read_raw(
         left = None if left is None else left - received
 
 
-def decoded(raw: RawStored, kinds: Collection[type[Message]]) -> Stored[Message] | None:
+def decoded_if(raw: UnparsedMessage, kinds: Collection[type[Message]]) -> Stored[Message] | None:
     """The message, if it is of one of the types and well-formed; a malformed one is a dead letter elsewhere."""
     kind = BY_TYPE_NAME.get(newest_type("ropewalk." + raw.subject.rpartition(".")[0]))
     if kind not in kinds:
         return None
-    headers = header_values(raw.headers)
     try:
-        message = decode_any(raw.subject, headers, raw.body)
+        return decoded(raw.parsed())
     except MalformedMessageError:
         return None
-    envelope = Envelope.from_headers(headers, subject=raw.subject, stored=lambda: (raw.sequence, raw.time))
-    return Stored(raw.sequence, datetime.fromisoformat(raw.time), envelope, message)
 
 
-def _raw(frame: Frame) -> RawStored:
+def _raw(frame: Frame) -> UnparsedMessage:
     """The server's own headers come last: `Nats-Stream`, `Nats-Subject: `, `Nats-Sequence: `, `Nats-Time-Stamp: `."""
     at = frame.headers.rfind(_PLACE)
     place = frame.headers[at + 2 :].decode().split("\r\n")
     subject, sequence, time = (place[1][14:], place[2][15:], place[3][17:])
-    return RawStored(int(sequence), time, subject, frame.headers[:at], frame.body)
+    return UnparsedMessage(int(sequence), time, subject, frame.headers[:at], frame.body)
 
 
 def _check_status(frame: Frame, stream: str) -> None:

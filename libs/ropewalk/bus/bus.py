@@ -15,7 +15,7 @@ import nats.errors
 
 from ropewalk.bus.batches import Batch, batches
 from ropewalk.bus.client import GuardedClient
-from ropewalk.bus.codec import Stored, decode, now_rfc3339
+from ropewalk.bus.codec import RawMessage, Stored, decode, now_rfc3339
 from ropewalk.bus.connection import connect
 from ropewalk.bus.dead_letters import EXPECTED_ON, EXPECTED_SEQUENCE, dead_letter
 from ropewalk.bus.endings import ending_of, endings_of, excluded_by, with_first_endings
@@ -127,17 +127,17 @@ class Bus:
 
     async def read_snapshot(self, kind: type[M], subject: str) -> tuple[M | None, int]:
         """The newest snapshot on a subject and its revision; (None, 0) if there is none."""
-        raw = await self._reader.last(stream_of(subject), subject)
-        return (None, 0) if raw is None else (kind.model_validate_json(raw.data or b""), raw.seq or 0)
+        raw = await self.newest(subject, stream=stream_of(subject))
+        return (None, 0) if raw is None else (kind.model_validate_json(raw.body), raw.sequence)
 
     async def last(self, kind: type[M], run_id: str) -> M | None:
         """The newest message of a type for a run; one of an older form if there is none in the present one."""
         for subject in with_older_forms(f"{kind.subject_prefix()}.{run_id}"):
-            raw = await self._reader.last(stream_of(subject), subject)
+            raw = await self.newest(subject, stream=stream_of(subject))
             if raw is None:
                 continue
             try:
-                message: Message | None = decode(kind, subject, raw.data or b"")
+                message: Message | None = decode(kind, subject, raw.body)
             except MalformedMessageError:
                 message = await self._last_sound(subject)
             if isinstance(message, kind):
@@ -158,6 +158,16 @@ class Bus:
     def follow(self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0) -> AsyncIterator[Stored[Message]]:
         """As `read` from behind sequence `after`, but it never ends. Survives restarts of the server without a gap."""
         return self._reader.follow(stream, subject_filter, after=after)
+
+    def raw(
+        self, subject_filter: str, *, stream: str = "CONTROL", first: int = 1, last: int | None = None
+    ) -> AsyncIterator[RawMessage]:
+        """Everything stored from sequence `first` to `last` (None: to the end) as it lies there, malformed or not."""
+        return self._reader.raw(stream, subject_filter, first, last)
+
+    async def newest(self, subject: str, *, stream: str = "CONTROL") -> RawMessage | None:
+        """The newest message on a subject as it lies there."""
+        return await self._reader.last(stream, subject)
 
     async def end(self, *, stream: str = "CONTROL") -> int:
         """The sequence of the newest message now: what comes later is `follow(…, after=…)`."""

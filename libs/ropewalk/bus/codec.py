@@ -22,12 +22,35 @@ _FAMILY = "ropewalk."
 
 @dataclass(frozen=True)
 class Stored(Generic[M_co]):
-    """A message as it lies in a stream."""
+    """A message that lies in a stream, decoded."""
 
     sequence: int
     time: datetime
     envelope: Envelope
     message: M_co
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """A message as it lies in a stream, not decoded. `time` is when the server stored it."""
+
+    subject: str
+    sequence: int
+    time: datetime
+    headers: Mapping[str, str]
+    body: bytes
+
+    def envelope(self) -> Envelope:
+        """What its headers say, completed from where it lies."""
+        return Envelope.from_headers(
+            self.headers, subject=self.subject, stored=lambda: (self.sequence, self.time.isoformat())
+        )
+
+
+def decoded(raw: RawMessage) -> Stored[Message]:
+    """Validate a message. Raises MalformedMessageError."""
+    message = decode_any(raw.subject, raw.headers, raw.body)
+    return Stored(raw.sequence, raw.time, raw.envelope(), message)
 
 
 def now_rfc3339() -> str:

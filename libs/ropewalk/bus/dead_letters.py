@@ -34,7 +34,6 @@ CORRECTED = "ropewalk-corrected"
 LEFT_OUT = "ropewalk-left-out"  # bytes of a body that lies in the stream only
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_ON = "Nats-Expected-Last-Subject-Sequence-Subject"
-WRONG_SEQUENCE = {10071, 10164}
 
 _MAX_ERROR = 1000
 _MAX_HEADERS, _MAX_HEADER = 40, 1000  # kept of the sender's, who may be anybody

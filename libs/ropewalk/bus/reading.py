@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -18,11 +17,11 @@ from nats.js.api import RawStreamMsg
 
 from ropewalk.bus.cancelling import pass_on_cancellation, within
 from ropewalk.bus.client import GuardedClient
-from ropewalk.bus.codec import Stored, decode_any
+from ropewalk.bus.codec import RawMessage, Stored, decoded
 from ropewalk.bus.dead_letters import repeats_the_log
 from ropewalk.bus.errors import BusError, MalformedMessageError
+from ropewalk.bus.incoming import Incoming
 from ropewalk.events.base import Message
-from ropewalk.events.envelope import Envelope
 from ropewalk.events.upcasters import with_older_forms
 
 logger = logging.getLogger(__name__)
@@ -40,17 +39,6 @@ _PASSING = (
 )
 
 
-@dataclass(frozen=True)
-class RawMessage:
-    """A message as it lies in a stream, not decoded."""
-
-    subject: str
-    sequence: int
-    time: datetime
-    headers: dict[str, str]
-    body: bytes
-
-
 class StreamReader:
     """Everything a Bus reads. It makes no consumer, so nothing is left behind and no restart loses a place.
 
@@ -62,9 +50,9 @@ class StreamReader:
         self._connection = connection
         self._context: JetStreamContext = connection.jetstream(timeout=_ANSWER_TIMEOUT_S)
 
-    async def last(self, stream: str, subject: str) -> RawStreamMsg | None:
+    async def last(self, stream: str, subject: str) -> RawMessage | None:
         """The newest message on a subject, from the leader; waits for a broker that is away."""
-        return await self._patiently(lambda: self._context.get_last_msg(stream, subject), subject)
+        return _one(await self._patiently(lambda: self._context.get_last_msg(stream, subject), subject))
 
     async def read(self, stream: str, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         """See Bus.read."""
@@ -130,14 +118,11 @@ class StreamReader:
 
     async def _next(self, stream: str, subject_filter: str, start: int) -> RawMessage | None:
         """The first message from `start` on, from the leader."""
-        found: RawStreamMsg | None = await self._patiently(
-            lambda: self._context.get_msg(stream, seq=start, subject=subject_filter, next=True), subject_filter
+        return _one(
+            await self._patiently(
+                lambda: self._context.get_msg(stream, seq=start, subject=subject_filter, next=True), subject_filter
+            )
         )
-        if found is None:
-            return None
-        assert found.seq is not None
-        assert found.time is not None
-        return RawMessage(found.subject or "", found.seq, found.time, dict(found.headers or {}), found.data or b"")
 
     async def _page(self, stream: str, subject_filter: str, start: int) -> list[RawMessage]:
         """Some messages from `start` on without a gap, possibly none although there are some."""
@@ -160,7 +145,7 @@ class StreamReader:
             logger.debug("no page of %s from %d", stream, start)
         finally:
             await _discard(subscription)
-        return [_raw(each) for each in arrived if "Status" not in (each.headers or {})]
+        return [_of_page(each) for each in arrived if "Status" not in (each.headers or {})]
 
     async def _patiently(self, ask: Callable[[], Awaitable[R]], what: str) -> R | None:
         """The answer, however long the broker is away; None if there is no such thing."""
@@ -175,26 +160,11 @@ class StreamReader:
                 await asyncio.sleep(0.5)
 
 
-def stored(raw: Msg) -> Stored[Message]:
-    """A message that a consumer delivered, with where it lies. Raises MalformedMessageError."""
-    metadata = raw.metadata
-    time = metadata.timestamp.astimezone(UTC)
-    return decoded(RawMessage(raw.subject, metadata.sequence.stream, time, dict(raw.headers or {}), raw.data))
-
-
-def decoded(raw: RawMessage) -> Stored[Message]:
-    """Validate a message. Raises MalformedMessageError."""
-    return Stored(
-        sequence=raw.sequence,
-        time=raw.time,
-        envelope=envelope_of(raw.subject, raw.headers, raw.sequence, raw.time),
-        message=decode_any(raw.subject, raw.headers, raw.body),
-    )
-
-
-def envelope_of(subject: str, headers: dict[str, str], sequence: int, time: datetime) -> Envelope:
-    """The envelope of a stored message, completed from where it lies."""
-    return Envelope.from_headers(headers, subject=subject, stored=lambda: (sequence, time.isoformat()))
+def delivered(raw: Incoming) -> RawMessage:
+    """A message that a consumer delivered, as it lies in its stream."""
+    place = raw.metadata
+    time = place.timestamp.astimezone(UTC)
+    return RawMessage(raw.subject, place.sequence.stream, time, dict(raw.headers or {}), raw.data)
 
 
 def _tolerant(raw: RawMessage) -> Stored[Message] | None:
@@ -207,7 +177,16 @@ def _tolerant(raw: RawMessage) -> Stored[Message] | None:
         return None
 
 
-def _raw(answer: Msg) -> RawMessage:
+def _one(found: RawStreamMsg | None) -> RawMessage | None:
+    """The answer of a stream's leader to a question for one message."""
+    if found is None:
+        return None
+    assert found.seq is not None
+    assert found.time is not None
+    return RawMessage(found.subject or "", found.seq, found.time, found.headers or {}, found.data or b"")
+
+
+def _of_page(answer: Msg) -> RawMessage:
     """One message of a batched direct get: the server says in headers where it lies."""
     headers = dict(answer.headers or {})
     subject, sequence, time = (headers.pop(f"Nats-{name}") for name in ("Subject", "Sequence", "Time-Stamp"))

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.incoming import Incoming
+from ropewalk.bus.reading import delivered
 from ropewalk.bus.sending import Outgoing
-from ropewalk.events.envelope import Envelope
 from ropewalk.telemetry.spans import current_traceparent
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
@@ -56,9 +56,7 @@ async def disarm(bus: Bus, name: str, entity: str) -> None:
 def due_timer(raw: Incoming) -> DueTimer:
     """What a consumer of due timers delivered."""
     _, name, entity = raw.subject.split(".")
-    envelope = Envelope.from_headers(
-        raw.headers or {}, subject=raw.subject, stored=lambda: (raw.metadata.sequence.stream, "")
-    )
+    envelope = delivered(raw).envelope()
     return DueTimer(name=name, entity=entity, body=raw.data, id=envelope.id, traceparent=envelope.traceparent)
 
 

@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -18,9 +18,9 @@ import nats.js.errors
 
 from ropewalk.bus import dead_letters as wire
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.codec import decode_any, in_present_form
+from ropewalk.bus.codec import RawMessage, decode_any, in_present_form
 from ropewalk.bus.errors import BusError, MalformedMessageError
-from ropewalk.bus.reading import RawMessage, StreamReader
+from ropewalk.bus.sending import WRONG_SEQUENCE
 from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
 
 DLQ = "DLQ"
@@ -43,7 +43,7 @@ class DeadLetter:
     time: str
     message_time: str
     deliveries: int
-    headers: dict[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     place: str = field(repr=False)
     retry_of: int = 0
@@ -63,7 +63,7 @@ class DeadLetter:
         shown = {name: getattr(self, name) for name in _SHOWN}
         text = self.text
         content = {"body": text} if text is not None else {"body_base64": base64.b64encode(self.body).decode()}
-        return shown | {"headers": self.headers} | content
+        return shown | {"headers": dict(self.headers)} | content
 
 
 _SHOWN = (
@@ -110,13 +110,13 @@ class DeadLetters:
     """The dead letters of a bus."""
 
     def __init__(self, bus: Bus) -> None:
-        self._reader = StreamReader(bus.connection)
+        self._bus = bus
         self._context = bus.connection.jetstream(timeout=_TIMEOUT_S)
 
     async def read(self, *, settled: bool = False) -> list[DeadLetter]:
         """Every open letter, oldest first; with `settled` the retried and dropped ones too."""
         found: dict[str, DeadLetter] = {}
-        async for raw in self._reader.raw(DLQ, "dlq.>", 1):
+        async for raw in self._bus.raw("dlq.>", stream=DLQ):
             letter = found.get(raw.subject)
             if wire.MARK not in raw.headers:
                 found[raw.subject] = _letter(raw)
@@ -178,7 +178,9 @@ class DeadLetters:
         """The body, from the stream if the letter was too large to hold it. Raises NotDeliverableError."""
         if wire.LEFT_OUT not in letter.headers:
             return letter.body
-        async for raw in self._reader.raw(letter.stream, letter.subject, letter.sequence, letter.sequence):
+        async for raw in self._bus.raw(
+            letter.subject, stream=letter.stream, first=letter.sequence, last=letter.sequence
+        ):
             return raw.body
         raise NotDeliverableError(
             f"letter {letter.id} cannot be delivered: its body ({letter.headers[wire.LEFT_OUT]} bytes) was left in "
@@ -187,7 +189,7 @@ class DeadLetters:
 
     async def _redelivered(self, letter: DeadLetter, subject: str) -> int:
         """Where the redelivery lies if an interrupted retry has sent it already, else 0."""
-        async for raw in self._reader.raw(letter.stream, subject, letter.sequence):
+        async for raw in self._bus.raw(subject, stream=letter.stream, first=letter.sequence):
             if raw.headers.get(wire.RETRY_OF) == str(letter.id):
                 return raw.sequence
         return 0
@@ -206,7 +208,7 @@ class DeadLetters:
         try:
             await self._context.publish(letter.place, json.dumps(content).encode(), headers=headers, stream=DLQ)
         except nats.js.errors.APIError as error:
-            if error.err_code in wire.WRONG_SEQUENCE:
+            if error.err_code in WRONG_SEQUENCE:
                 return False
             raise BusError(f"letter {letter.id} could not be marked as {status}: {error}") from None
         except nats.errors.Error as error:  # a reason of a megabyte, say

@@ -14,7 +14,7 @@ from ropewalk.drills import kill_worker
 from ropewalk.drills.catalogue import find_drill
 from ropewalk.drills.endpoint import EndpointUsers
 from ropewalk.drills.files import WrittenDrill, write_drill
-from ropewalk.drills.log import last_sequence, timeline_of
+from ropewalk.drills.log import timeline_of
 from ropewalk.drills.scene import DrillOptions, Ground, Scene
 from ropewalk.drills.scorecard import Fault, Observed, conclude
 from ropewalk.events.base import Message
@@ -79,7 +79,7 @@ async def finish(bus: Bus, layout: Layout, mark: Stored[Message], seen: Observed
         seed=started.seed,
         sequence=mark.sequence,
     )
-    card = conclude(fault, seen, await last_sequence(bus))
+    card = conclude(fault, seen, await bus.end())
     await bus.publish(card, cause_id=mark.envelope.id)
     return DrillResult(card=card, written=write_drill(card, mark.time, layout))
 

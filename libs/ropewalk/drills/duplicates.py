@@ -9,12 +9,12 @@ import json
 import random
 
 import nats.errors
-from nats.js.api import RawStreamMsg
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import pass_on_cancellation
+from ropewalk.bus.codec import RawMessage
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.log import last_sequence, raw_messages, timeline_of
+from ropewalk.drills.log import timeline_of
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline, reactions
@@ -48,18 +48,18 @@ async def play(scene: Scene) -> Observed:
     before = [item for item in await timeline_of(bus, f"*.*.*.*.{run_id}") if item.sequence < scene.mark.sequence]
     originals = [
         raw
-        async for raw in raw_messages(bus, "CONTROL", f"*.*.*.*.{run_id}", last=scene.mark.sequence)
-        if not (raw.subject or "").startswith(("state.", _DRILLS))
+        async for raw in bus.raw(f"*.*.*.*.{run_id}", last=scene.mark.sequence)
+        if not raw.subject.startswith(("state.", _DRILLS))
     ]
     random.Random(scene.ground.options.seed).shuffle(originals)
-    letters_from = await last_sequence(bus, "DLQ") + 1
+    letters_from = await bus.end(stream="DLQ") + 1
     ours = [await _again(bus, raw, f"drill/{scene.drill_id}/{index}") for index, raw in enumerate(originals)]
     scene.ground.say(f"published {len(ours)} messages of run {run_id} again")
     settled = await _settled(bus, scene.ground.options.patience_s)
     settled_s = await scene.seconds()
     after = await timeline_of(bus, f"*.*.*.*.{run_id}")
     caused = reactions(before, [item for item in after if item.sequence > scene.mark.sequence], set(ours))
-    letters = letters_about([raw async for raw in raw_messages(bus, "DLQ", ">", letters_from)], ours)
+    letters = letters_about([raw async for raw in bus.raw(">", stream="DLQ", first=letters_from)], ours)
     differing = _differing(before, after)
     return Observed(
         detect_s=None,
@@ -78,15 +78,13 @@ async def play(scene: Scene) -> Observed:
     )
 
 
-async def _again(bus: Bus, raw: RawStreamMsg, message_id: str) -> int:
+async def _again(bus: Bus, raw: RawMessage, message_id: str) -> int:
     """Publish a copy; returns its sequence in the log."""
-    headers = {name: value for name, value in (raw.headers or {}).items() if not name.startswith("Nats-")}
+    headers = {name: value for name, value in raw.headers.items() if not name.startswith("Nats-")}
     headers |= {"Nats-Msg-Id": message_id}
     while True:
         try:
-            reply = await bus.connection.request(
-                raw.subject or "", raw.data or b"", timeout=_SEND_TIMEOUT_S, headers=headers
-            )
+            reply = await bus.connection.request(raw.subject, raw.body, timeout=_SEND_TIMEOUT_S, headers=headers)
         except (nats.errors.Error, TimeoutError):
             pass_on_cancellation()
             await asyncio.sleep(_LOOK_S)

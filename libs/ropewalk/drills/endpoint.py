@@ -14,7 +14,6 @@ from typing import Self
 import httpx
 
 from ropewalk.bus.cancelling import pass_on_cancellation
-from ropewalk.drills.log import last_sequence
 from ropewalk.drills.scene import Ground
 from ropewalk.drills.scorecard import check
 from ropewalk.drills.tasks import end
@@ -55,7 +54,7 @@ class EndpointUsers:
         )
 
     async def __aenter__(self) -> Self:
-        self._log_from = await last_sequence(self._ground.bus, "INFER")
+        self._log_from = await self._ground.bus.end(stream="INFER")
         if model := await self._served_model():
             self._began = asyncio.get_running_loop().time()
             self._task = asyncio.create_task(self._send(model))

@@ -6,7 +6,6 @@ import signal
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import Stored
-from ropewalk.drills.log import last_sequence, raw_messages
 from ropewalk.drills.probes import Prober, first_after
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
@@ -27,7 +26,7 @@ async def prepare(ground: Ground) -> Target:
 async def play(scene: Scene) -> Observed:
     """Kill it between two probes; compare the log before and after."""
     ground, patience_s = scene.ground, scene.ground.options.patience_s
-    end = await last_sequence(ground.bus)
+    end = await ground.bus.end()
     before = await _fingerprint(ground.bus, end)
     loop = asyncio.get_running_loop()
     async with Prober(ground.bus, scene.mark, scene.drill_id) as prober:
@@ -71,8 +70,8 @@ async def _fingerprint(bus: Bus, end: int) -> dict[int, str]:
     """Sequence -> hash of the newest messages up to `end`."""
     first = max(1, end - _NUM_COMPARED + 1)
     return {
-        raw.seq or 0: hashlib.sha256(f"{raw.subject} {raw.headers}".encode() + (raw.data or b"")).hexdigest()
-        async for raw in raw_messages(bus, "CONTROL", ">", first, end)
+        raw.sequence: hashlib.sha256(f"{raw.subject} {raw.headers}".encode() + raw.body).hexdigest()
+        async for raw in bus.raw(">", first=first, last=end)
     }
 
 

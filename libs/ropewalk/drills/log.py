@@ -1,9 +1,8 @@
-"""Watching the log: a timeline that grows, raw messages, the server's clock, the moment a lease is gone."""
+"""Watching the log: a timeline that grows, the server's clock, the moment a lease is gone."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -11,11 +10,10 @@ from typing import Self, TypeVar
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.js.api import RawStreamMsg
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import pass_on_cancellation
-from ropewalk.bus.codec import Stored
+from ropewalk.bus.codec import RawMessage, Stored
 from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
 from ropewalk.events.streams import LEASE_STREAM
@@ -71,16 +69,6 @@ async def timeline_of(bus: Bus, subject: str) -> list[Stored[Message]]:
     return [stored async for stored in bus.read(subject)]
 
 
-async def last_sequence(bus: Bus, stream: str = "CONTROL") -> int:
-    """The end of a stream; waits for a broker that is away."""
-    while True:
-        try:
-            return int((await bus.connection.jetstream().stream_info(stream)).state.last_seq)
-        except _AWAY:
-            pass_on_cancellation()
-            await asyncio.sleep(_LOOK_S)
-
-
 async def server_time(connection: Client) -> datetime:
     """The clock that stamps the log; waits for a broker that is away."""
     while True:
@@ -92,47 +80,23 @@ async def server_time(connection: Client) -> datetime:
             await asyncio.sleep(_LOOK_S)
 
 
-async def raw_messages(
-    bus: Bus, stream: str, subject: str, first: int = 1, last: int | None = None
-) -> AsyncIterator[RawStreamMsg]:
-    """Messages as they lie in a stream, malformed ones and headers included."""
-    context = bus.connection.jetstream()
-    sequence = first
-    while last is None or sequence <= last:
-        try:
-            found = await context.get_msg(stream, seq=sequence, subject=subject, next=True)
-        except nats.js.errors.NotFoundError:
-            return
-        except _AWAY:
-            pass_on_cancellation()
-            await asyncio.sleep(_LOOK_S)
-            continue
-        pass_on_cancellation()
-        sequence = (found.seq or 0) + 1
-        if last is None or sequence - 1 <= last:
-            yield found
-
-
 async def lease_gone(bus: Bus, stage: str, run_id: str, epoch: int) -> datetime:
     """When the lease of an epoch expired or was given back, as the lease's key says. Never returns if it does not.
 
     A key holds its last revision only: if the next holder was quicker than a look, its acquisition is the sign.
     """
-    context = bus.connection.jetstream()
     while True:
-        with contextlib.suppress(*_AWAY, nats.js.errors.NotFoundError):
-            current = await context.get_last_msg(LEASE_STREAM, f"$KV.lease.{stage}.{run_id}")
-            headers = current.headers or {}
-            ended = MARKER in headers or _OPERATION in headers
-            if current.time and (ended or _epoch_of(current) > epoch):
+        current = await bus.newest(f"$KV.lease.{stage}.{run_id}", stream=LEASE_STREAM)
+        if current is not None:
+            ended = MARKER in current.headers or _OPERATION in current.headers
+            if ended or _epoch_of(current) > epoch:
                 return current.time.astimezone(UTC)
-        pass_on_cancellation()
         await asyncio.sleep(_LOOK_S)
 
 
-def _epoch_of(current: RawStreamMsg) -> int:
+def _epoch_of(current: RawMessage) -> int:
     """A holder writes its epoch with every renewal; what it writes first has the epoch as its sequence."""
-    return int(json.loads(current.data or b"{}").get("epoch", current.seq or 0))
+    return int(json.loads(current.body or b"{}").get("epoch", current.sequence))
 
 
 def _microseconds(text: str) -> str:

@@ -13,7 +13,7 @@ import nats.errors
 
 from ropewalk.bus.bus import Bus
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.log import LogWatch, last_sequence, raw_messages
+from ropewalk.drills.log import LogWatch
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline
@@ -45,7 +45,7 @@ async def play(scene: Scene) -> Observed:
     async with LogWatch(bus, f"{SubmitRun.subject_prefix()}.*") as asked, LogWatch(bus, _ANSWERS) as told:
         healthy = _Healthy(bus, asked, told, patience_s)
         before = await healthy.latencies(f"{scene.drill_id}-a")
-        letters_from, began = await last_sequence(bus, "DLQ") + 1, await scene.ground.now()
+        letters_from, began = await bus.end(stream="DLQ") + 1, await scene.ground.now()
         sending = asyncio.create_task(_send(bus, sorted(readers), scene))
         during = await healthy.latencies(f"{scene.drill_id}-b")
         poison = await sending
@@ -119,10 +119,10 @@ async def _settled(
     """Wait for the letters. Returns when the first one was there, and what is wrong with them in the end."""
     deadline = asyncio.get_running_loop().time() + scene.ground.options.patience_s
     while True:
-        letters = [raw async for raw in raw_messages(scene.ground.bus, "DLQ", ">", letters_from)]
+        letters = [raw async for raw in scene.ground.bus.raw(">", stream="DLQ", first=letters_from)]
         wrong = letters_wrong(letters, poison, readers)
         if not wrong or asyncio.get_running_loop().time() > deadline:
-            return min((raw.time for raw in letters if raw.time), default=None), wrong
+            return min((raw.time for raw in letters), default=None), wrong
         await asyncio.sleep(_LOOK_S)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from nats.js.api import RawStreamMsg
-
+from ropewalk.bus.codec import RawMessage
 from ropewalk.bus.dead_letters import CONSUMER, SEQUENCE
 
 
@@ -91,22 +90,21 @@ def prefix_of(subject_filter: str) -> str | None:
     return ".".join(tokens[:4]) if plain and "*" not in tokens[:4] else None
 
 
-def letters_about(letters: Iterable[RawStreamMsg], sequences: Iterable[int]) -> list[RawStreamMsg]:
+def letters_about(letters: Iterable[RawMessage], sequences: Iterable[int]) -> list[RawMessage]:
     """The dead letters about messages at these sequences."""
     wanted = {str(sequence) for sequence in sequences}
-    return [letter for letter in letters if (letter.headers or {}).get(SEQUENCE) in wanted]
+    return [letter for letter in letters if letter.headers.get(SEQUENCE) in wanted]
 
 
 def letters_wrong(
-    letters: Iterable[RawStreamMsg], poison: Mapping[int, str], readers: Mapping[str, Readers]
+    letters: Iterable[RawMessage], poison: Mapping[int, str], readers: Mapping[str, Readers]
 ) -> tuple[str, ...]:
     """Whatever is not exactly one letter per poisonous message and consumer that reads it, a sentence each.
 
     `poison` is sequence -> subject without run id. Who takes everything may set a message aside, once.
     """
     found = Counter(
-        (int((letter.headers or {})[SEQUENCE]), (letter.headers or {}).get(CONSUMER, ""))
-        for letter in letters_about(letters, poison)
+        (int(letter.headers[SEQUENCE]), letter.headers.get(CONSUMER, "")) for letter in letters_about(letters, poison)
     )
     wanted = {(sequence, name) for sequence, prefix in poison.items() for name in readers[prefix].must}
     allowed = wanted | {(sequence, name) for sequence, prefix in poison.items() for name in readers[prefix].may}

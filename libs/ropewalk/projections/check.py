@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ropewalk.bus.bulk import RawStored, stream_ends
+from ropewalk.bus.bulk import UnparsedMessage, stream_ends
 from ropewalk.bus.wire import Wire, header_values
 from ropewalk.events.run import RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected, StageStarted
 
@@ -42,7 +42,7 @@ class LogRules:
         self._stages: dict[str, tuple[str, int, str]] = {}
         self._epochs: dict[tuple[str, str], int] = {}
 
-    def look(self, raw: RawStored) -> None:
+    def look(self, raw: UnparsedMessage) -> None:
         """One message, in the order of the log."""
         if raw.sequence > self._sequence + 1:
             self.gaps.append((self._sequence + 1, raw.sequence - 1))
@@ -59,14 +59,14 @@ class LogRules:
         elif prefix.startswith("state.run.") and prefix not in _NOT_OF_A_STAGE:
             self._look_at_state(raw)
 
-    def _look_at_ending(self, raw: RawStored, run_id: str) -> None:
+    def _look_at_ending(self, raw: UnparsedMessage, run_id: str) -> None:
         event_id = header_values(raw.headers).get("ce-id", f"without an id at {raw.sequence}")
         name = raw.subject.split(".")[2]
         known = self._ended.setdefault(run_id, (event_id, f"{name} at {raw.sequence}"))
         if known[0] != event_id:
             self._found(f"run {run_id} ended twice: {known[1]}, then {name} at {raw.sequence}")
 
-    def _look_at_start(self, raw: RawStored, run_id: str) -> None:
+    def _look_at_start(self, raw: UnparsedMessage, run_id: str) -> None:
         body = _json(raw)
         stage, epoch = str(body.get("stage")), int(body.get("epoch", 0))
         before = self._epochs.get((stage, run_id), 0)
@@ -74,7 +74,7 @@ class LogRules:
             self._found(f"stage {stage} of {run_id} started under epoch {epoch} after {before}, at {raw.sequence}")
         self._epochs[stage, run_id] = max(epoch, before)
 
-    def _look_at_state(self, raw: RawStored) -> None:
+    def _look_at_state(self, raw: UnparsedMessage) -> None:
         state = _json(raw)
         status, epoch, cause = str(state.get("status")), int(state.get("epoch", 0)), str(state.get("cause_id"))
         known = self._stages.get(raw.subject)
@@ -118,7 +118,7 @@ def missing_from_audit(wire: Wire, rules: LogRules, patience_s: float = 5.0) -> 
             yield f"AUDIT lacks messages {first} to {last}, of which CONTROL still has {found}"
 
 
-def _json(raw: RawStored) -> dict[str, Any]:
+def _json(raw: UnparsedMessage) -> dict[str, Any]:
     try:
         body = json.loads(raw.body)
     except ValueError:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from ropewalk.bus.bulk import RawStored, decoded, read_raw, stream_ends
+from ropewalk.bus.bulk import UnparsedMessage, decoded_if, read_raw, stream_ends
 from ropewalk.bus.wire import Wire
 from ropewalk.projections.projector import Projector
 
@@ -37,13 +37,13 @@ class Progress:
 
 
 def advance(
-    projector: Projector, wire: Wire, until: Until = Until(), look: Callable[[RawStored], None] | None = None
+    projector: Projector, wire: Wire, until: Until = Until(), look: Callable[[UnparsedMessage], None] | None = None
 ) -> Progress:
     """Fold in what the log has beyond the projector's sequence. `look` sees every message before it is decoded."""
     began = time.perf_counter()
     kinds = projector.kinds
     moment = until.moment
-    raw: RawStored | None = None
+    raw: UnparsedMessage | None = None
     num_read = 0
     for raw in read_raw(wire, LOG, projector.sequence + 1, last=until.sequence, limit=until.num_messages):
         if moment is not None and datetime.fromisoformat(raw.time) > moment:
@@ -51,7 +51,7 @@ def advance(
         num_read += 1
         if look is not None:
             look(raw)
-        stored = decoded(raw, kinds)
+        stored = decoded_if(raw, kinds)
         if stored is not None:
             projector.apply(stored)
         projector.stand_at(raw.sequence, raw.time)
@@ -59,7 +59,7 @@ def advance(
 
 
 def rebuild(
-    wire: Wire, until: Until = Until(), look: Callable[[RawStored], None] | None = None
+    wire: Wire, until: Until = Until(), look: Callable[[UnparsedMessage], None] | None = None
 ) -> tuple[Projector, Progress]:
     """Every projection from nothing."""
     projector = Projector()

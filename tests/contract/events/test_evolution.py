@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 from pydantic import ValidationError
 
-from ropewalk.bus.bulk import RawStored, decoded
+from ropewalk.bus.bulk import UnparsedMessage, decoded_if
 from ropewalk.bus.codec import decode, decode_any, in_present_form
 from ropewalk.bus.errors import MalformedMessageError
 from ropewalk.events.base import Event, Message
@@ -221,11 +221,11 @@ def test_a_message_climbs_one_major_after_the_other() -> None:
 
 @pytest.mark.usefixtures("moored")
 def test_replay_reads_an_old_message_as_the_present_type() -> None:
-    raw = RawStored(7, "2026-01-01T00:00:00Z", "evt.test.moored.v1.r", b"", b'{"run_id": "r", "seconds": 90}')
-    stored = decoded(raw, {Moored})
+    raw = UnparsedMessage(7, "2026-01-01T00:00:00Z", "evt.test.moored.v1.r", b"", b'{"run_id": "r", "seconds": 90}')
+    stored = decoded_if(raw, {Moored})
     assert stored is not None
     assert stored.message == Moored(run_id="r", minutes=1.5, berth="quay")
-    assert decoded(raw, {RunCompleted}) is None
+    assert decoded_if(raw, {RunCompleted}) is None
 
 
 @pytest.mark.usefixtures("moored")

@@ -14,7 +14,6 @@ from integration.delivery.evolved_type import OLD_SUBJECT, ShelfCleared, registe
 
 from ropewalk.bus import dead_letters as wire
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.reading import StreamReader
 from ropewalk.cli.options import USAGE
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, matching
 from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
@@ -160,7 +159,7 @@ async def test_a_retry_that_died_before_it_was_marked_is_not_sent_again(
 
     assert (retried.sequence, retried.repeated) == (sent.seq, True)
     assert (await letters.find(letter.id)).status == "retried"
-    on_subject = [raw async for raw in StreamReader(bus.connection).raw("CONTROL", letter.subject, 1)]
+    on_subject = [raw async for raw in bus.raw(letter.subject)]
     assert len(on_subject) == 2
 
 
@@ -187,7 +186,7 @@ async def test_a_reader_of_the_log_sees_a_retried_message_once(bus, letters, ser
     await bus.publish(pruned("read", "poison"))
     (letter,) = await set_aside(1)
     await letters.retry(letter)
-    assert len([raw async for raw in StreamReader(bus.connection).raw("CONTROL", letter.subject, 1)]) == 2
+    assert len([raw async for raw in bus.raw(letter.subject)]) == 2
     assert len([item async for item in bus.read(letter.subject)]) == 1
 
 
@@ -236,7 +235,7 @@ async def test_messages_of_an_older_major_are_handled_read_and_retried_in_the_pr
 
     await eventually(completed, DEADLINE_S)
     assert again.repeated
-    stored = [raw.subject async for raw in StreamReader(bus.connection).raw("CONTROL", "evt.*.shelf_cleared.>", 1)]
+    stored = [raw.subject async for raw in bus.raw("evt.*.shelf_cleared.>")]
     assert stored[-1] == "evt.checkpoint.shelf_cleared.v2.long"
     seen = [item.message async for item in bus.read("evt.checkpoint.shelf_cleared.v2.*")]
     assert seen == [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ropewalk.bus.bulk import RawStored, address_of, decoded, read_raw, stream_ends
+from ropewalk.bus.bulk import UnparsedMessage, address_of, decoded_if, read_raw, stream_ends
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.wire import Address, NoResponderError, WireError, open_wire
 from ropewalk.events.run import CancelRun, RunFailed, SubmitRun
@@ -53,22 +53,22 @@ def test_only_the_wanted_types_are_decoded_with_their_envelope(append, wire):
     append([SubmitRun(run_id="r", recipe={"name": "é"}), CancelRun(run_id="r", reason="x")])
     [submit, cancel] = read_raw(wire, "AUDIT", 1)
 
-    stored = decoded(submit, {SubmitRun, RunFailed})
+    stored = decoded_if(submit, {SubmitRun, RunFailed})
 
     assert stored is not None
     assert stored.message == SubmitRun(run_id="r", recipe={"name": "é"})
     assert (stored.sequence, stored.envelope.source, stored.envelope.run_id) == (1, "/svc/test", "r")
-    assert decoded(cancel, {SubmitRun, RunFailed}) is None
-    assert decoded(submit._replace(body=b"{}"), {SubmitRun}) is None
+    assert decoded_if(cancel, {SubmitRun, RunFailed}) is None
+    assert decoded_if(submit._replace(body=b"{}"), {SubmitRun}) is None
 
 
 def test_a_message_of_an_older_major_is_read_in_todays_form(monkeypatch):
     old = "ropewalk.cmd.run.submit.v0"
     step = Upcaster(old=old, new=SubmitRun.type_name(), convert=lambda fields: {**fields, "recipe": {"name": "old"}})
     monkeypatch.setitem(UPCASTERS, old, step)
-    raw = RawStored(7, "2026-11-23T10:15:00.123456789Z", "cmd.run.submit.v0.r", b"NATS/1.0", b'{"run_id": "r"}')
+    raw = UnparsedMessage(7, "2026-11-23T10:15:00.123456789Z", "cmd.run.submit.v0.r", b"NATS/1.0", b'{"run_id": "r"}')
 
-    stored = decoded(raw, {SubmitRun})
+    stored = decoded_if(raw, {SubmitRun})
 
     assert stored is not None
     assert stored.message == SubmitRun(run_id="r", recipe={"name": "old"})

@@ -1,9 +1,10 @@
 """Poison and what must come of it, from plain values."""
 
-import pytest
-from nats.js.api import RawStreamMsg
+from datetime import UTC, datetime
 
-from ropewalk.bus.codec import decode
+import pytest
+
+from ropewalk.bus.codec import RawMessage, decode
 from ropewalk.bus.dead_letters import CONSUMER, SEQUENCE
 from ropewalk.bus.errors import MalformedMessageError
 from ropewalk.drills.traffic import (
@@ -21,8 +22,8 @@ from ropewalk.events.registry import MESSAGE_TYPES
 SUBMIT = "cmd.run.submit.v1"
 
 
-def letter(sequence: int, consumer: str) -> RawStreamMsg:
-    return RawStreamMsg(headers={SEQUENCE: str(sequence), CONSUMER: consumer})
+def letter(sequence: int, consumer: str) -> RawMessage:
+    return RawMessage("dlq", 1, datetime.now(UTC), {SEQUENCE: str(sequence), CONSUMER: consumer}, b"")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MESSAGE_TYPES if kind.plane in ("cmd", "evt")])
