@@ -25,17 +25,23 @@ def user_name() -> str:
         return ""
 
 
+def named_bus() -> Address | None:
+    """The bus that the environment names, and as whom."""
+    url = os.environ.get(f"{_PREFIX}URL")
+    return None if url is None else Address(url=url, **_identity())
+
+
 def find_address(state_dir: Path) -> Address | None:
     """The bus that the environment names, or that of the embedded stack; None if `find_settings` must decide."""
-    url = os.environ.get(f"{_PREFIX}URL")
-    given = {name: value for name in _IDENTITY if (value := os.environ.get(f"{_PREFIX}{name.upper()}"))}
-    if url is not None:
-        return Address(url=url, **given)
-    if given:
-        return None
+    if (bus := named_bus()) or _identity():
+        return bus
     seed = state_dir / "keys" / f"{_USER}.seed"
     try:
         stack = json.loads((state_dir / "stack.json").read_bytes())
         return Address(url=stack["endpoints"]["nats"], user=_USER, nkey_file=str(seed)) if seed.is_file() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _identity() -> dict[str, str]:
+    return {name: value for name in _IDENTITY if (value := os.environ.get(f"{_PREFIX}{name.upper()}"))}

@@ -38,18 +38,18 @@ class RenderedProjection(NamedTuple):
         return found
 
 
-def ask(wire: Wire, question: str, **details: object) -> dict[str, Any]:
+def ask(wire: Wire, question: str, *, patience_s: float = 0.0, **details: object) -> dict[str, Any]:
     """A small question. Raises NoResponderError, ProjectorError, WireError."""
-    return _head(wire, question, details)[0]
+    return _head(wire, question, details, patience_s)[0]
 
 
-def ask_runs(wire: Wire, limit: int, status: str = "") -> dict[str, Any]:
+def ask_runs(wire: Wire, limit: int, status: str = "", *, patience_s: float = 0.0) -> dict[str, Any]:
     """The newest runs, oldest of them first, page by page, and how many there are. Raises as `ask`."""
-    found = ask(wire, "run_list", limit=limit, status=status)
+    found = ask(wire, "run_list", patience_s=patience_s, limit=limit, status=status)
     page = found
     while page.get("before") and len(found["runs"]) < limit:
         left = limit - len(found["runs"])
-        page = ask(wire, "run_list", limit=left, status=status, before=page["before"])
+        page = ask(wire, "run_list", patience_s=patience_s, limit=left, status=status, before=page["before"])
         found = found | {"runs": page["runs"] + found["runs"], "before": page.get("before", 0)}
     return found
 
@@ -65,8 +65,10 @@ def fetch(wire: Wire, name: str) -> RenderedProjection:
     return RenderedProjection(name, head["sequence"], head["time"], head["sha256"], body)
 
 
-def _head(wire: Wire, question: str, details: dict[str, object]) -> tuple[dict[str, Any], bytes]:
-    answer = wire.request(f"{SUBJECT}.{question}", json.dumps(details).encode(), _PATIENCE_S).body
+def _head(
+    wire: Wire, question: str, details: dict[str, object], patience_s: float = 0.0
+) -> tuple[dict[str, Any], bytes]:
+    answer = wire.request(f"{SUBJECT}.{question}", json.dumps(details).encode(), patience_s or _PATIENCE_S).body
     first, _, rest = answer.partition(b"\n")
     head: dict[str, Any] = json.loads(first)
     if "error" in head:

@@ -10,7 +10,7 @@ from ropewalk.status.problems import Problem, problems_of
 from ropewalk.status.seen import Seen
 
 SUBJECT = "ctl.status"
-_PATIENCE_S = 3.0  # a look takes a second at most
+_PATIENCE_S = 2.0  # a look takes about a second at most
 
 
 @dataclass(frozen=True, kw_only=True)

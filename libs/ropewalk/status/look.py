@@ -147,8 +147,8 @@ def _ask(bus: Address, service: str) -> ServiceAnswer:
 
 def _runs(wire: Wire) -> list[RunSeen]:
     """Runs that may not get on, as the monitor's live projection has them; those in line first."""
-    queued = ask_runs(wire, _MOST_QUEUED, "queued")["runs"]
-    running = [run for run in ask_runs(wire, _MOST_RUNS, "running")["runs"] if run["detail"]]
+    queued = ask_runs(wire, _MOST_QUEUED, "queued", patience_s=_TIMEOUT_S)["runs"]
+    running = [run for run in ask_runs(wire, _MOST_RUNS, "running", patience_s=_TIMEOUT_S)["runs"] if run["detail"]]
     return [
         *(RunSeen(**_place(run), queued_since=_queued_at(wire, run)) for run in queued),
         *(RunSeen(**_place(run), detail=one_line(run["detail"], _LONGEST)) for run in running),
@@ -168,7 +168,7 @@ def _alarms(wire: Wire) -> list[AlarmSeen]:
             detail=one_line(alarm["detail"], _LONGEST),
             since=datetime.fromisoformat(alarm["raised_at"]).timestamp(),
         )
-        for alarm in ask(wire, "alarm_list", limit=_MOST_ALARMS)["alarms"]
+        for alarm in ask(wire, "alarm_list", patience_s=_TIMEOUT_S, limit=_MOST_ALARMS)["alarms"]
         if alarm["status"] == "open"
     ]
 

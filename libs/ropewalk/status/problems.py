@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from ropewalk.events.foreign import one_line
-from ropewalk.status.seen import Seen, ServiceAnswer, what_waits
+from ropewalk.status.seen import Seen, what_waits
 
 EARLY = 0.8  # of a limit: worth a line while there is time
 _FULL = 0.99
@@ -175,21 +175,23 @@ def _of_services(seen: Seen) -> Iterator[Problem]:
         )
         return
     for answer in asked:
-        yield from _of_service(answer, _log_of(seen, answer.service))
+        log = _log_of(seen, answer.service)
+        if not answer.answered:
+            yield _silent(answer.service, log, has_process=bool(seen.processes))
+        for reason in answer.reasons:
+            what = f"{answer.service} is not ready: {reason}"
+            yield Problem(kind="not_ready", severity="error", what=what, remedy=f"read {log}")
 
 
-def _of_service(answer: ServiceAnswer, log: str) -> Iterator[Problem]:
-    if not answer.answered:
-        yield Problem(
-            kind="not_answering",
-            severity="error",
-            what=f"{answer.service} lives and does not answer: it hangs, is stopped or is cut off from the bus",
-            remedy=f"read {log}; a minute of silence ends it, and it starts anew",
-        )
-    for reason in answer.reasons:
-        yield Problem(
-            kind="not_ready", severity="error", what=f"{answer.service} is not ready: {reason}", remedy=f"read {log}"
-        )
+def _silent(service: str, log: str, *, has_process: bool) -> Problem:
+    """Whether a process lives is known of an embedded stack only; its supervisor ends one that hangs."""
+    if has_process:
+        what = f"{service} lives and does not answer: it hangs, is stopped or is cut off from the bus"
+        remedy = f"read {log}; a minute of silence ends it, and it starts anew"
+    else:
+        what = f"{service} does not answer: it is not started, hangs or is cut off from the bus"
+        remedy = f"read {log}, and start it if it is down"
+    return Problem(kind="not_answering", severity="error", what=what, remedy=remedy)
 
 
 def _log_of(seen: Seen, name: str) -> str:

@@ -85,7 +85,7 @@ async def test_a_ping_says_who_answers_and_why_it_is_not_ready(tmp_path: Path) -
 
 
 async def test_whoever_asks_for_the_status_within_a_second_gets_the_same_look() -> None:
-    desk = StatusDesk(Address(url="nats://127.0.0.1:1"), ("ingest", "trainer"))
+    desk = StatusDesk(Address(url="nats://127.0.0.2:1"), ("ingest", "trainer"))  # nobody listens there
     broker = SharedBroker(lambda: None)  # type: ignore[arg-type, return-value]
     broker.subscriber("ctl.status")(desk.answer)
     async with TestNatsBroker(broker) as in_memory:
@@ -93,4 +93,4 @@ async def test_whoever_asks_for_the_status_within_a_second_gets_the_same_look() 
     assert first["seen"]["now"] == second["seen"]["now"]
     (problem,) = first["problems"]
     assert problem["kind"] == "broker_unknown"
-    assert "the bus at nats://127.0.0.1:1 does not answer" in problem["what"]
+    assert "the bus at nats://127.0.0.2:1 does not answer" in problem["what"]

@@ -189,3 +189,21 @@ def test_many_alarms_are_three_lines_and_how_many_more_there_are() -> None:
     assert len(found) == 4
     assert found[-1].what == "37 more alarms are open"
     assert all(len(each.what) < 500 for each in found)
+
+
+def test_where_no_process_is_known_a_service_that_is_silent_may_not_be_started() -> None:
+    answers = (ServiceAnswer(service="trainer", answered=False), ServiceAnswer(service="ingest", answered=True))
+    silent = the_problem(services=answers)
+    assert silent.what.startswith("trainer does not answer: it is not started")
+    assert "ropewalk logs" not in silent.remedy
+
+
+def test_a_bus_on_which_nobody_answers_is_one_problem_and_not_seven() -> None:
+    nobody = tuple(ServiceAnswer(service=name, answered=False) for name in ("ingest", "trainer", "monitor"))
+    assert the_problem(services=nobody).kind == "no_service_answers"
+
+
+def test_a_broker_that_does_not_let_us_look_is_named_with_what_it_said() -> None:
+    denied = the_problem(broker=BrokerView(error="Permissions Violation"))
+    assert (denied.kind, denied.severity) == ("broker_unknown", "error")
+    assert "Permissions Violation" in denied.what

@@ -1,10 +1,14 @@
-"""`status`: how the stack is. Asked often, so it imports no asynchronous client."""
+"""`status`: how a stack is. Asked often, so it imports no asynchronous client."""
 
 import typer
 
 from ropewalk.cli.options import AsJson, StateDir, layout
+from ropewalk.cli.screens.deployment import show_deployment
 from ropewalk.cli.screens.status import show_status
+from ropewalk.cli.settings import named_bus
+from ropewalk.local.names import SERVICES
 from ropewalk.local.stack import measure
+from ropewalk.status.asking import status_of
 
 app = typer.Typer()
 
@@ -13,6 +17,13 @@ app = typer.Typer()
 def status(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Show endpoints and processes of the running stack, and what is wrong with it.
 
+    Where ROPEWALK_NATS_URL names a bus, and no state folder is given: the services on that bus, their queues, and what
+    is wrong.
+
     Example: ropewalk status --json
     """
-    show_status(measure(layout(state_dir)), as_json=as_json)
+    bus = named_bus() if state_dir is None else None
+    if bus is None:
+        show_status(measure(layout(state_dir)), as_json=as_json)
+    else:
+        show_deployment(status_of(bus, SERVICES), bus.url, as_json=as_json)
