@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from parts.triton_process import TritonServer
 
 from ropewalk.runtime.plain_folder import plain_folder, remove_plain_folder
-from ropewalk.serving.adapters.triton_server import TritonServer, prepare
+from ropewalk.serving.adapters.triton_server import prepare
 from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import Settings
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from parts.triton_process import TritonServer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.settings import GatewaySettings, Settings, TritonSettings
 
 

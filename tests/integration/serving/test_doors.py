@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc.aio as triton_client
+from parts.triton_process import TritonServer
 from tritonclient.grpc import InferInput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
@@ -23,7 +24,6 @@ from ropewalk.serving.adapters.doors.over_grpc import serve_grpc
 from ropewalk.serving.adapters.doors.over_http import HttpDoor
 from ropewalk.serving.adapters.gateway.server import serve
 from ropewalk.serving.adapters.triton_client import TritonInference
-from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.domain.keys import KeyRing

@@ -6,9 +6,9 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from parts.memory_inference import MemoryInference
 
 from ropewalk.serving.adapters.backends import KINDS
-from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import (
     LoadFailedError,
@@ -25,12 +25,12 @@ async def _nobody(target: str, cause: str, seconds: float) -> None:
     """Nobody wants to know about repairs."""
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, "memory"])
 async def inference(request: pytest.FixtureRequest, export: Path, settings: Settings) -> AsyncIterator[Inference]:
     entry = ModelToLoad(target=TARGET, weights=export, lineage={"run_id": "r1"})
     if request.param == "triton":
         request.getfixturevalue("triton")
-    async with KINDS[request.param](settings, _nobody) as backend:
+    async with (KINDS | {"memory": MemoryInference.of})[request.param](settings, _nobody) as backend:
         if TARGET not in await backend.loaded():
             await backend.load(entry)
         yield backend

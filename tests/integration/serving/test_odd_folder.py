@@ -4,8 +4,9 @@ import shutil
 from contextlib import aclosing
 from pathlib import Path
 
+from parts.triton_process import running
+
 from ropewalk.serving.adapters.triton_client import TritonInference
-from ropewalk.serving.adapters.triton_server import running
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.ports import ModelToLoad
 from ropewalk.serving.settings import Settings

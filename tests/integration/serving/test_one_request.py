@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from parts.triton_process import TritonServer
 
 from ropewalk.serving.adapters import triton_wire
 from ropewalk.serving.adapters.triton_client import TritonInference
-from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.adapters.triton_stream import CompletionStream
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.errors import BackendError, BackendGoneError, LoadFailedError, RequestRefusedError

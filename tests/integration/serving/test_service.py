@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import openai
 import pytest
+from parts.triton_process import TritonServer
 
 from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
@@ -27,7 +28,6 @@ from ropewalk.events.serving import (
 )
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
-from ropewalk.serving.adapters.triton_server import TritonServer
 from ropewalk.serving.settings import Settings
 from ropewalk.storage.connect import connect_objects
 

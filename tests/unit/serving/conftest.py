@@ -6,11 +6,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from parts.memory_inference import MemoryInference
 
 from ropewalk.events.serving import RequestLog
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.app import Gateway
-from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.keys import KeyRing
 from ropewalk.serving.domain.routes import Routes, Version

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from parts.memory_inference import MemoryInference
 
 from ropewalk.serving.adapters.fleet import Fleet
-from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.routes import Routes
 
 USERS = [f"user-{number}" for number in range(40)]

@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from parts.memory_inference import MemoryInference
 
 from ropewalk.events.serving import RequestLog
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.tokenizer import SPECIAL_TOKENS, train_tokenizer
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.app import Gateway
-from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.adapters.triton_wire import request_of
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation, Piece

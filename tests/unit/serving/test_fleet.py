@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from parts.memory_inference import MemoryInference
 
 from ropewalk.serving.adapters.fleet import Fleet
-from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.routes import Routes
 from ropewalk.serving.errors import LoadFailedError
 from ropewalk.serving.ports import ModelToLoad

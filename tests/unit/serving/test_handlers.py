@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parts.memory_inference import MemoryInference
 
 from ropewalk.bus.codec import Stored
 from ropewalk.delivery.outcome import Done, Reject, Retry
@@ -25,7 +26,6 @@ from ropewalk.events.serving import (
 )
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
 from ropewalk.serving.adapters.fleet import Fleet
-from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.routes import fold
 from ropewalk.serving.errors import BackendGoneError

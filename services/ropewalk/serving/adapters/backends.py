@@ -5,12 +5,10 @@ A new kind is a module with the port `Inference` and a line here.
 
 from collections.abc import Callable
 
-from ropewalk.serving.adapters.memory import MemoryInference
 from ropewalk.serving.adapters.triton_client import TritonInference
 from ropewalk.serving.ports import Inference, Repaired
 from ropewalk.serving.settings import Settings
 
 KINDS: dict[str, Callable[[Settings, Repaired], Inference]] = {
     "triton": TritonInference,
-    "memory": MemoryInference.of,
 }

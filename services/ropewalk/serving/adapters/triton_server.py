@@ -1,21 +1,17 @@
 """The real `tritonserver` binary out of the `nvidia-pytriton` wheel, started directly.
 
 The wheel lays its files out for its own proxy; the binary wants a folder with backends and the stub for this
-Python. This module builds that folder and knows the command line. It does not supervise.
+Python. This module builds that folder and knows the command line. It starts nothing.
 
 Whoever reaches Triton may load any code into it (its load call takes files), and its restrictions want their secret
 on the command line, which every user of the machine may read. So it listens on no port at all: only on Unix sockets in
 a folder of this user. Clients come through the doors of the serving service, with a key.
 """
 
-import contextlib
 import shutil
-import socket
-import subprocess
 import sys
 import sysconfig
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from ctypes.util import find_library
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -28,7 +24,7 @@ from ropewalk.serving.settings import GRPC_SUFFIX, Settings, inherited_environme
 
 BACKEND = "ropewalk"
 PRIVATE = 0o077  # umask: also the shared memory, through which every prompt goes, is nobody else's to read
-_EXIT_TIMEOUT_S = 5
+EXIT_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ def _options(settings: Settings, folder: Path) -> tuple[str, ...]:
         "cache-directory": str(folder / "caches"),
         "strict-readiness": "false",
         "pinned-memory-pool-byte-size": "0",
-        "exit-timeout-secs": str(_EXIT_TIMEOUT_S),
+        "exit-timeout-secs": str(EXIT_TIMEOUT_S),
         "http-address": f"unix:{sockets.http}",
         "grpc-address": f"unix:{sockets.folder / 'grpc'}",
         "grpc-port": str(GRPC_SUFFIX),
@@ -142,70 +138,3 @@ def _environment(wheel: Path) -> dict[str, str]:
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
     environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     return environment
-
-
-def _is_live(http: Path) -> bool:
-    """Whether the server answers on its socket."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
-        asking.settimeout(1.0)
-        asking.connect(str(http))
-        asking.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: triton\r\n\r\n")
-        return asking.recv(64).startswith(b"HTTP/1.1 200")
-    return False
-
-
-class TritonServer:
-    """A server owned by this process: for tests and benchmarks. The embedded stack runs `ropewalk.serving.triton`."""
-
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self._settings = settings
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, timeout_s: float = 30.0) -> None:
-        """Start and wait until it is live. Raises ServingError with the end of its log."""
-        launch = prepare(self._settings)
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                launch.argv, env=launch.environment, stdout=output, stderr=output, umask=PRIVATE
-            )
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and self.is_alive():
-            if _is_live(self._settings.sockets.http):
-                return
-            time.sleep(0.05)
-        self.stop()
-        raise ServingError(f"tritonserver did not start: {self._log.read_text(errors='replace')[-2000:]}")
-
-    def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """Process id of the running server."""
-        assert self._process is not None, "the server was not started"
-        return self._process.pid
-
-    def stop(self) -> None:
-        """Ask it to end, and kill it if it does not within its own exit timeout."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_EXIT_TIMEOUT_S + 5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        sweep_shared_memory(self._settings.shm_prefix)
-
-
-@contextlib.contextmanager
-def running(settings: Settings, log: Path) -> Iterator[TritonServer]:
-    """A live server for the duration of a block."""
-    server = TritonServer(settings, log)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()

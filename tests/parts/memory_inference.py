@@ -1,4 +1,4 @@
-"""An Inference port without Triton, for tests and for trying the gateway: it repeats the prompt, a character a token.
+"""A kind of backend without Triton: it repeats the prompt, a character a token.
 
 It passes the same contract suite as the real one.
 """
