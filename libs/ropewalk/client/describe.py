@@ -134,9 +134,8 @@ def _(message: training.SearchCompleted) -> str:
 @describe.register
 def _(message: training.TrainingStarted) -> str:
     begin = f"from step {message.resume_step}" if message.resume_step else "from the start"
-    return (
-        f"{message.num_parameters / 1e6:.2f} M parameters, {message.num_workers} workers, {message.strategy}, {begin}"
-    )
+    size, device = f"{message.num_parameters / 1e6:.2f} M parameters", message.device or "CPU"
+    return f"{size}, {message.num_workers} workers, {message.strategy} on {device}, {begin}"
 
 
 @describe.register

@@ -31,7 +31,10 @@ class SearchCompleted(_Family, Event):
 
 
 class TrainingStarted(_Family, Event):
-    """A worker group began to step from `resume_step` (0 = from scratch)."""
+    """A worker group began to step from `resume_step` (0 = from scratch).
+
+    `device` is what it computes on and in which precision, and why that is not what the recipe asks for.
+    """
 
     name: ClassVar[str] = "started"
     epoch: int
@@ -42,6 +45,7 @@ class TrainingStarted(_Family, Event):
     total_steps: int
     resume_step: int
     num_parameters: int
+    device: str = ""
 
 
 class TrainingProgressed(_Family, Event):

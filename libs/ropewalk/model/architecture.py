@@ -13,6 +13,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 _ZERO_OUTPUTS = ("o_proj.weight", "down_proj.weight")  # every block starts as the identity (GPT-NeoX, muP practice)
 _EMBEDDING_STD = 0.02
+_CPU = torch.device("cpu")
 _HEAD_STD = 0.002  # nearly uniform first predictions: the first loss is ln(vocabulary)
 
 
@@ -53,9 +54,10 @@ def model_config(shape: Shape) -> Qwen3Config:
     )
 
 
-def build_model(shape: Shape, seed: int) -> Qwen3ForCausalLM:
-    """A freshly initialised fp32 model on the CPU, equal in every process."""
-    model = Qwen3ForCausalLM._from_config(model_config(shape), attn_implementation="sdpa", dtype=torch.float32)
+def build_model(shape: Shape, seed: int, device: torch.device = _CPU) -> Qwen3ForCausalLM:
+    """A freshly initialised fp32 model, equal in every process on the same kind of device."""
+    with device:
+        model = Qwen3ForCausalLM._from_config(model_config(shape), attn_implementation="sdpa", dtype=torch.float32)
     initialise(model, seed)
     return model
 
@@ -69,7 +71,7 @@ def initialise(model: torch.nn.Module, seed: int) -> None:
         elif name.endswith(_ZERO_OUTPUTS):
             parameter.zero_()
         else:
-            parameter.normal_(0.0, _std(name, parameter.shape[1]), generator=_generator(name, seed))
+            parameter.normal_(0.0, _std(name, parameter.shape[1]), generator=_generator(name, seed, parameter.device))
 
 
 def num_parameters(model: torch.nn.Module) -> int:
@@ -85,6 +87,6 @@ def _std(name: str, fan_in: int) -> float:
     return float(fan_in**-0.5)
 
 
-def _generator(name: str, seed: int) -> torch.Generator:
+def _generator(name: str, seed: int, device: torch.device) -> torch.Generator:
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))

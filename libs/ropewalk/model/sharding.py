@@ -11,6 +11,11 @@ import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
 
+def is_sharded(tensor: torch.Tensor) -> bool:
+    """Whether each rank stores a part of it."""
+    return isinstance(tensor, DTensor)
+
+
 def local_part(tensor: torch.Tensor) -> torch.Tensor:
     """The part of `tensor` that this rank stores, sharing its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor

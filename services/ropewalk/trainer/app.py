@@ -16,7 +16,9 @@ def build(settings: Settings) -> Service:
         contract.SEARCH,
         partial(handlers.search, settings=settings),
         needs=lambda recipe: Resources(
-            cpus=min(num_trials(recipe), settings.training.parallel_trials, settings.pool_room.cpus)
+            cpus=min(num_trials(recipe), settings.training.parallel_trials, settings.pool_room.cpus),
+            gpus=min(1, num_trials(recipe), recipe.training_needs.gpus),  # trials share one
+            gpu_kind=recipe.gpu_kind,
         ),
     )
     service.stage(

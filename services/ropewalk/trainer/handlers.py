@@ -126,6 +126,7 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
                 started.resume_step,
                 started.resumed_checkpoint_id,
                 started.num_parameters,
+                started.device,
             )
         case FromWorkers(_, StepsDone(rows=rows)):
             return story.steps_taken(rows)

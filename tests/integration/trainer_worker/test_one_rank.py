@@ -44,6 +44,22 @@ def test_a_run_learns_and_reports_started_steps_and_finished(workshop, tools):
     assert last.tokens == 60 * 5 * 16
 
 
+def test_a_gpu_that_is_not_there_is_no_reason_not_to_train(workshop, tools):
+    reports = tools.run_alone(workshop.job("no-gpu", tools.a_recipe(tools.a_plan(device="cuda", precision="bf16"))))
+    assert reports[0].device == "CPU, fp32 (the recipe asks for a GPU in bf16 and there is none: training on the CPU)"
+    assert reports[-1].step == 12
+    state = json.loads((workshop.checkpoint("no-gpu", 12) / "state.json").read_text())
+    assert state["environment"]["device"] == reports[0].device
+
+
+def test_products_in_bf16_learn_as_those_in_fp32(workshop, tools):
+    rough = tools.run_alone(workshop.job("bf16", tools.a_recipe(tools.a_plan(precision="bf16"))))
+    exact = tools.run_alone(workshop.job("fp32"))
+    assert rough[0].device == "CPU, bf16"
+    assert tools.losses(rough) == pytest.approx(tools.losses(exact), rel=0.01)
+    assert tools.losses(rough) != tools.losses(exact)
+
+
 def test_checkpoints_verify_and_commit_every_step_once(workshop, tools):
     written = of(CheckpointWritten, tools.run_alone(workshop.job("saves")))
     assert [(w.committed.first_step, w.committed.last_step) for w in written] == [(0, 3), (4, 7), (8, 11)]
@@ -131,6 +147,22 @@ def test_the_stop_file_ends_a_run_with_a_checkpoint_and_it_can_go_on(workshop, t
     assert tools.losses(reports) | tools.losses(rest) == whole
 
 
+def test_a_run_that_is_stopped_right_after_a_checkpoint_ends_with_that_one(workshop, tools):
+    stop = workshop.root / "stop"
+    reports = []
+
+    def stop_in_the_first_step(report):
+        reports.append(report)
+        if isinstance(report, Started):
+            stop.touch()
+
+    job = workshop.job("stopped", tools.a_recipe(tools.a_plan(checkpoint_every=1)), stop_file=stop)
+    run_worker(job, 0, 1, stop_in_the_first_step)
+    last = reports[-1]
+    assert (last.step, last.stopped, last.uri) == (1, True, "runs/stopped/checkpoints/1-1")
+    assert of(CheckpointFailed, reports) == []
+
+
 def test_a_job_that_resumes_at_its_last_step_finishes_with_that_checkpoint(workshop, tools):
     tools.run_alone(workshop.job("done"))
     again = workshop.job("done", epoch=2, resume_from=workshop.checkpoint("done", 12))
@@ -214,10 +246,10 @@ class PoisonedDdp(Ddp):
     poisoned = range(0)
     passes = 0
 
-    def logits(self, inputs, *, last):
-        logits = super().logits(inputs, last=last)
+    def nats(self, inputs, targets, *, last):
+        nats = super().nats(inputs, targets, last=last)
         PoisonedDdp.passes += 1
-        return logits * float("nan") if PoisonedDdp.passes - 1 in PoisonedDdp.poisoned else logits
+        return nats * float("nan") if PoisonedDdp.passes - 1 in PoisonedDdp.poisoned else nats
 
 
 @pytest.fixture

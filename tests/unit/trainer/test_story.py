@@ -66,7 +66,7 @@ def only(kind: type[Message], told: list[Told]) -> list[Message]:
 
 
 def start(story: Story, attempt: int = 1, resume_step: int = 0) -> list[Told]:
-    return story.group_started(attempt, (10, 11), resume_step, "r-7-0" if resume_step else "", 1000)
+    return story.group_started(attempt, (10, 11), resume_step, "r-7-0" if resume_step else "", 1000, "CPU, fp32")
 
 
 def test_a_start_names_the_processes_of_the_workers() -> None:

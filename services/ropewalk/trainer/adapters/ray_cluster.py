@@ -57,6 +57,13 @@ def ray_cluster(spec: ClusterSpec) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def num_gpus() -> int:
+    """Of the cluster that this process is connected to."""
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
 def _own_folder(parent: Path) -> Path:
     """A folder named after this process; those of processes that are gone are removed. Raises OSError."""
     make_own_folder(parent)

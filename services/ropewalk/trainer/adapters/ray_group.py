@@ -17,8 +17,11 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import Beat, Hello, MailboxSender, SentReport
+from ropewalk.trainer.adapters.ray_cluster import num_gpus
 from ropewalk.trainer.adapters.ray_errors import in_one_line
+from ropewalk.trainer.adapters.worker.device import BACKENDS
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob, WorkerReport
+from ropewalk.trainer.domain.placement import place_group
 from ropewalk.trainer.domain.recovery import Symptom
 
 logger = logging.getLogger(__name__)
@@ -78,11 +81,14 @@ def kill_group(watch: GroupWatch) -> None:
 
 
 def _fit(job: WorkerJob, box: Any, storage: Path, symptoms: list[Symptom]) -> None:
+    placement = place_group(job.recipe.derived.device, job.recipe.num_workers, num_gpus())
     trainer = TorchTrainer(
         _work,
         train_loop_config={"job": job, "box": box},
-        torch_config=TorchConfig(backend="gloo", timeout_s=120),
-        scaling_config=ScalingConfig(num_workers=job.recipe.num_workers, resources_per_worker={"CPU": 1}),
+        torch_config=TorchConfig(backend=BACKENDS[placement.kind], timeout_s=120),
+        scaling_config=ScalingConfig(
+            num_workers=placement.num_workers, use_gpu=placement.kind == "cuda", resources_per_worker={"CPU": 1}
+        ),
         run_config=RunConfig(
             name=f"{job.run_id}-{job.epoch}-{job.attempt}",
             storage_path=str(storage),

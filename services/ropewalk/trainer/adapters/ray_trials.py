@@ -20,9 +20,11 @@ from ray.exceptions import RayError, WorkerCrashedError
 from ropewalk.events.training import TrialCompleted
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import Beat, MailboxSender, SentReport, open_mailbox
+from ropewalk.trainer.adapters.ray_cluster import num_gpus
 from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult
 from ropewalk.trainer.adapters.worker.job import Finished, Origin, StepLoss, WorkerError, WorkerJob
+from ropewalk.trainer.domain.placement import trial_share
 from ropewalk.trainer.domain.search import HIGHEST_FACTOR, LOWEST_FACTOR, LR_FACTOR, num_trials, tail_mean, trial_params
 
 _POLL_S = 0.2
@@ -54,6 +56,8 @@ class Trials:
         self._meter = CpuMeter()
         self._first_failure = ""
         self._study = _study(job)
+        share = trial_share(job.recipe.derived.device, job.parallel, num_gpus())
+        self._task = _run_trial.options(num_gpus=share)
 
     def run(self) -> SearchResult:
         """Run them all."""
@@ -74,7 +78,7 @@ class Trials:
         factor = trial.suggest_float(LR_FACTOR, LOWEST_FACTOR, HIGHEST_FACTOR, log=True)
         params = trial_params(self._job.recipe.derived, factor)
         stop_file = self._job.scratch / f"stop-trial-{trial.number}"
-        reference = _run_trial.remote(self._worker_job(trial.number, params, stop_file), self._box)
+        reference = self._task.remote(self._worker_job(trial.number, params, stop_file), self._box)
         self._running[trial.number] = _Running(trial=trial, reference=reference, stop_file=stop_file, params=params)
 
     def _worker_job(self, number: int, params: dict[str, float], stop_file: Path) -> WorkerJob:

@@ -83,7 +83,7 @@ class Story:
         return [(interrupted, f"{past.last_epoch}-{past.last_attempt}")]
 
     def group_started(
-        self, attempt: int, pids: Sequence[int], resume_step: int, checkpoint_id: str, num_parameters: int
+        self, attempt: int, pids: Sequence[int], resume_step: int, checkpoint_id: str, num_parameters: int, device: str
     ) -> list[Told]:
         """All workers are ready to take `resume_step`."""
         self._group = _Group(attempt=attempt, resume_step=resume_step, checkpoint_id=checkpoint_id)
@@ -97,6 +97,7 @@ class Story:
             total_steps=self.recipe.derived.total_steps,
             resume_step=resume_step,
             num_parameters=num_parameters,
+            device=device,
         )
         return [(started, f"{self.epoch}-{attempt}")]
 

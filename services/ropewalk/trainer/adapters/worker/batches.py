@@ -7,9 +7,9 @@ import torch
 
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import TokenShard
+from ropewalk.model.next_token import IGNORED
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
 
-IGNORED = -100  # the target value that does not count in the loss
 _MICRO_BATCH_TOKENS = 8192  # bounds the memory of the logits
 
 

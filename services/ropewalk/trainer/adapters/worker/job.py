@@ -70,6 +70,7 @@ class Started:
     worker_pids: tuple[int, ...]
     resume_step: int
     num_parameters: int
+    device: str  # of rank 0, with its precision and why it is not the one that was asked for
     resumed_checkpoint_id: str  # empty: from scratch
 
 

@@ -12,7 +12,8 @@ import torch.distributed as dist
 
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.events.training import StepMetrics
-from ropewalk.trainer.adapters.worker.batches import IGNORED, Batches, StepBatch
+from ropewalk.trainer.adapters.worker.batches import Batches, StepBatch
+from ropewalk.trainer.adapters.worker.device import choose_device
 from ropewalk.trainer.adapters.worker.group import joined_group, total
 from ropewalk.trainer.adapters.worker.guard import MAX_SKIPS_IN_A_ROW, StepGuard
 from ropewalk.trainer.adapters.worker.job import (
@@ -38,11 +39,12 @@ def run_worker(job: WorkerJob, rank: int, world_size: int, report: Callable[[Wor
     worker needs neither). DeepSpeed also wants LOCAL_RANK there, as Ray Train and torchrun set it. Raises
     WorkerError when going on makes no sense; its text is for the user.
     """
-    with joined_group(rank, world_size):
+    device = choose_device(job.recipe, rank)
+    with joined_group(rank, world_size, device):
         quiet = report if rank == 0 else _say_nothing
         shard = TokenShard(job.dataset)
         batches = Batches(shard, job, rank, world_size)
-        _Training(job, prepare(job, shard), batches, quiet).run()
+        _Training(job, prepare(job, shard, device), batches, quiet).run()
 
 
 def _say_nothing(_: WorkerReport) -> None:
@@ -55,7 +57,7 @@ class _Training:
     ) -> None:
         self._job, self._plan, self._batches, self._report = job, job.recipe.derived, batches, report
         self._strategy, self._schedule = prepared.strategy, prepared.schedule
-        self._prepared = prepared
+        self._prepared, self._device = prepared, prepared.device
         self._guard = StepGuard()
         self._guard.restore(prepared.state.guard)
         self._recent = deque(prepared.state.recent_losses, maxlen=_RECENT)
@@ -73,6 +75,7 @@ class _Training:
                 worker_pids=tuple(pids),
                 resume_step=self._prepared.state.step,
                 num_parameters=self._prepared.num_parameters,
+                device=self._device.description,
                 resumed_checkpoint_id=self._prepared.checkpoint_id,
             )
         )
@@ -107,7 +110,7 @@ class _Training:
         read = time.monotonic()
         share = self._accumulate(batch)
         stop = self._job.stop_file is not None and dist.get_rank() == 0 and self._job.stop_file.exists()
-        loss, squared_norm, stops = total([share, self._strategy.squared_norm_share(), float(stop)])
+        loss, squared_norm, stops = total([share, self._strategy.squared_norm_share(), torch.tensor(stop)])
         norm = squared_norm**0.5
         self._stop_asked = stops > 0
         scale = self._schedule.scale(step)
@@ -135,17 +138,18 @@ class _Training:
             )
         )
 
-    def _accumulate(self, batch: StepBatch) -> float:
-        """Gradients of the mean over the global batch; returns this rank's share of that mean, in nats."""
-        world_size, share = dist.get_world_size(), 0.0
-        for place, (inputs, targets) in enumerate(batch.parts):
-            logits = self._strategy.logits(inputs, last=place + 1 == len(batch.parts))
-            nats = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-            )
+    def _accumulate(self, batch: StepBatch) -> torch.Tensor:
+        """Gradients of the mean over the global batch; returns this rank's share of that mean, in nats.
+
+        Nothing here waits for the device: the share is a number on it.
+        """
+        world_size, place = dist.get_world_size(), self._device.place
+        share = place(torch.zeros((), dtype=torch.float64))
+        for number, (inputs, targets) in enumerate(batch.parts, start=1):
+            nats = self._strategy.nats(place(inputs), place(targets), last=number == len(batch.parts))
             mean = nats / batch.num_targets
             self._strategy.backward(mean * world_size)  # the ranks' gradients are averaged, not summed
-            share += float(mean.detach())
+            share += mean.detach()
         return share
 
     def _update(self, step: int, loss: float, norm: float, scale: float) -> None:

@@ -15,6 +15,7 @@ from ropewalk.corpus.shards import TokenShard
 from ropewalk.model.architecture import Shape, build_model, num_parameters
 from ropewalk.model.lora import ADAPTER_WEIGHTS, adapter_weights, add_adapters, lora_config
 from ropewalk.model.muon import Rates
+from ropewalk.model.next_token import NextTokenLoss
 from ropewalk.model.schedule import Schedule
 from ropewalk.model.weights import WEIGHTS, load_model, load_tensors
 from ropewalk.trainer.adapters.worker.checkpoint import (
@@ -24,6 +25,7 @@ from ropewalk.trainer.adapters.worker.checkpoint import (
     read_optimizer,
     read_state,
 )
+from ropewalk.trainer.adapters.worker.device import Device
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
 from ropewalk.trainer.adapters.worker.strategies import make_strategy
 from ropewalk.trainer.adapters.worker.strategy import Strategy
@@ -33,6 +35,7 @@ from ropewalk.trainer.adapters.worker.strategy import Strategy
 class Prepared:
     """A model spread over the ranks, ready for step `state.step`."""
 
+    device: Device
     model: PreTrainedModel
     strategy: Strategy
     schedule: Schedule
@@ -43,15 +46,15 @@ class Prepared:
     num_parameters: int
 
 
-def prepare(job: WorkerJob, shard: TokenShard) -> Prepared:
+def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
     """Build or load the model, and resume if the job says so. Raises WorkerError with a sentence for the user."""
     recipe, plan = job.recipe, job.recipe.derived
     adapters = lora_config() if recipe.mode == "finetune" and recipe.adapter == "lora" else None
-    model = _load_base(job) if recipe.mode == "finetune" else _new_model(job, shard)
+    model = _load_base(job).to(device.torch_device) if recipe.mode == "finetune" else _new_model(job, shard, device)
     _check_fits(model, shard)
     if adapters is not None:
         add_adapters(model, adapters, recipe.seed)
-    state, checkpoint_id, checkpoint_uri = _fresh_state(job), "", ""
+    state, checkpoint_id, checkpoint_uri = _fresh_state(job, device), "", ""
     if job.resume_from is not None:
         state = read_state(job.resume_from)
         checkpoint_id, checkpoint_uri = checkpoint_id_of(job.resume_from)
@@ -59,11 +62,13 @@ def prepare(job: WorkerJob, shard: TokenShard) -> Prepared:
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
     count = num_parameters(model)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
-    strategy = make_strategy(recipe.strategy, model.train(), rates, adapters=adapters is not None)
+    loss = NextTokenLoss(model.train(), device.dtype)
+    strategy = make_strategy(recipe.strategy, loss, rates, device)
     if job.resume_from is not None:
         _load_optimizer(strategy, job.resume_from, state.num_updates)
     schedule = Schedule(total_steps=plan.total_steps, warmup_steps=plan.warmup_steps, decay_start=plan.decay_start)
     return Prepared(
+        device=device,
         model=model,
         strategy=strategy,
         schedule=schedule.compressed(job.total_steps) if job.is_trial else schedule,
@@ -75,7 +80,7 @@ def prepare(job: WorkerJob, shard: TokenShard) -> Prepared:
     )
 
 
-def environment(job: WorkerJob) -> dict[str, JsonValue]:
+def environment(job: WorkerJob, device: Device) -> dict[str, JsonValue]:
     """What the bits of the result depend on besides the recipe and the data."""
     return {
         "python": platform.python_version(),
@@ -84,10 +89,11 @@ def environment(job: WorkerJob) -> dict[str, JsonValue]:
         "threads_per_rank": torch.get_num_threads(),
         "world_size": dist.get_world_size(),
         "strategy": job.recipe.strategy,
+        "device": device.description,
     }
 
 
-def _new_model(job: WorkerJob, shard: TokenShard) -> PreTrainedModel:
+def _new_model(job: WorkerJob, shard: TokenShard, device: Device) -> PreTrainedModel:
     plan = job.recipe.derived
     shape = Shape(
         vocab_size=plan.vocab_size,
@@ -100,7 +106,7 @@ def _new_model(job: WorkerJob, shard: TokenShard) -> PreTrainedModel:
         context_length=shard.meta.context_length,
         eos_id=shard.meta.eos_id,
     )
-    return build_model(shape, job.recipe.seed)
+    return build_model(shape, job.recipe.seed, device.torch_device)
 
 
 def _load_base(job: WorkerJob) -> PreTrainedModel:
@@ -138,7 +144,7 @@ def _identity(job: WorkerJob) -> dict[str, JsonValue]:
     }
 
 
-def _fresh_state(job: WorkerJob) -> RunState:
+def _fresh_state(job: WorkerJob, device: Device) -> RunState:
     return RunState(
         step=0,
         tokens=0,
@@ -147,7 +153,7 @@ def _fresh_state(job: WorkerJob) -> RunState:
         guard={"norms": [], "skips_in_a_row": 0},
         recent_losses=(),
         skipped_steps=(),
-        environment=environment(job),
+        environment=environment(job, device),
     )
 
 

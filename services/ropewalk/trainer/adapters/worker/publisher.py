@@ -79,6 +79,7 @@ class CheckpointPublisher:
 
     def _publish(self, content: CheckpointContent, blocked_s: float) -> CheckpointWritten:
         job, step = self._job, content.state.step
+        content.snapshot.wait()
         check_finite(content)
         self._job.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=job.scratch))

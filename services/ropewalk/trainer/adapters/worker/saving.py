@@ -40,6 +40,9 @@ class Saving:
         self._skipped_steps = list(prepared.state.skipped_steps)
         self._mine: list[tuple[int, tuple[int, ...]]] = []  # consumed by this rank since the last gathering
         self._unsaved: list[LedgerRow] = []  # on rank 0: gathered, and in no checkpoint that was written
+        self._saved_step = prepared.state.step if prepared.checkpoint_id else -1
+        self._newest: CheckpointContent | None = None  # on rank 0, until it is written
+        self._outcome: SaveOutcome | None = None  # on rank 0, of the newest flight
         self._publisher = CheckpointPublisher(job, prepared.checkpoint_id) if dist.get_rank() == 0 else None
 
     def consumed(self, step: int, batch: StepBatch) -> None:
@@ -51,72 +54,72 @@ class Saving:
         """Record an update that was not applied."""
         self._skipped_steps.append(step)
 
-    def save(self, step: int) -> CheckpointContent | None:
-        """Copy the state after `step` steps and let it fly. A collective; waits for the flight before.
-
-        Returns the copy on rank 0.
-        """
+    def save(self, step: int) -> None:
+        """Copy the state after `step` steps and let it fly. A collective; waits for the flight before."""
         started = time.monotonic()
         self.report_landed(wait=True)
         snapshot = self._prepared.strategy.snapshot()
         self._gather_ledger()
+        self._saved_step = step
         if self._publisher is None:
-            return None
-        content = CheckpointContent(
+            return
+        self._newest = CheckpointContent(
             snapshot=snapshot,
             state=self._state(step, snapshot.num_updates),
             ledger=tuple(self._unsaved),
             config=self._prepared.model.config,
             adapters=self._prepared.adapters,
         )
-        self._publisher.start(content, started)
-        return content
+        self._publisher.start(self._newest, started)
 
     def save_last(self, step: int) -> tuple[str, str]:
         """Save and wait, with patience for a full disk. Returns the id and the key of the checkpoint.
 
-        A job that resumed at its last step has nothing new to save; one that is stopped while the disk is full has
-        nothing to show. Raises WorkerError if it cannot be written.
+        A job that resumed at this step, or saved it just before it was stopped, has nothing new to save; one that is
+        stopped while the disk is full has nothing to show. Raises WorkerError if it cannot be written.
         """
-        if step == self._prepared.state.step and self._prepared.checkpoint_id:
+        if step != self._saved_step:
+            self.save(step)
+        self.report_landed(wait=True)
+        if self._newest is not None:
+            self._insist(self._newest)
+        if self._outcome is None:
             return self._prepared.checkpoint_id, self._prepared.checkpoint_uri
-        content = self.save(step)
-        outcome = self.report_landed(wait=True)
-        if content is not None:
-            outcome = self._insist(content, outcome)
-        return (outcome.saved.checkpoint_id, outcome.saved.uri) if isinstance(outcome, CheckpointWritten) else ("", "")
+        saved = self._outcome.saved if isinstance(self._outcome, CheckpointWritten) else None
+        return (saved.checkpoint_id, saved.uri) if saved is not None else ("", "")
 
-    def report_landed(self, *, wait: bool = False) -> SaveOutcome | None:
+    def report_landed(self, *, wait: bool = False) -> None:
         """Report the checkpoint in flight if it landed; the steps of one that failed stay for the next."""
         outcome = self._publisher.landed(wait=wait) if self._publisher is not None else None
         if outcome is None:
-            return None
+            return
+        self._outcome = outcome
         if isinstance(outcome, CheckpointWritten):
+            self._newest = None
             self._unsaved = [row for row in self._unsaved if row.step > outcome.committed.last_step]
         self._report(outcome)
-        return outcome
 
     def close(self) -> None:
         """Let a checkpoint in flight land."""
         if self._publisher is not None:
             self._publisher.close()
 
-    def _insist(self, content: CheckpointContent, outcome: SaveOutcome | None) -> SaveOutcome | None:
+    def _insist(self, content: CheckpointContent) -> None:
         """Write again, more and more seldom, until it succeeds, the job is stopped or patience ends (WorkerError)."""
         assert self._publisher is not None, "rank 0 writes"
         patience_s, stop_file = self._job.patience_s, self._job.stop_file
         deadline, delay_s = time.monotonic() + patience_s, _FIRST_DELAY_S
-        while isinstance(outcome, CheckpointFailed) and not (stop_file is not None and stop_file.exists()):
+        while isinstance(self._outcome, CheckpointFailed) and not (stop_file is not None and stop_file.exists()):
             if time.monotonic() + delay_s > deadline:
+                failed = self._outcome.failed
                 raise WorkerError(
-                    f"the last checkpoint (step {outcome.failed.step}) could not be written for {patience_s:.0f} s: "
-                    f"{outcome.failed.reason}"
+                    f"the last checkpoint (step {failed.step}) could not be written for {patience_s:.0f} s: "
+                    f"{failed.reason}"
                 )
             time.sleep(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
             self._publisher.start(content, time.monotonic())
-            outcome = self.report_landed(wait=True)
-        return outcome
+            self.report_landed(wait=True)
 
     def _gather_ledger(self) -> None:
         world_size = dist.get_world_size()
@@ -137,5 +140,5 @@ class Saving:
             guard=self._guard.as_json(),
             recent_losses=tuple(self._recent),
             skipped_steps=tuple(self._skipped_steps),
-            environment=environment(self._job),
+            environment=environment(self._job, self._prepared.device),
         )

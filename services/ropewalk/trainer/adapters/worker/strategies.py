@@ -1,21 +1,26 @@
 """Which strategy a recipe asks for. Apart from the protocol, so that the strategies may import that."""
 
-from transformers import PreTrainedModel
+import torch.distributed as dist
 
 from ropewalk.model.muon import Rates
+from ropewalk.model.next_token import NextTokenLoss
+from ropewalk.trainer.adapters.worker.device import Device
 from ropewalk.trainer.adapters.worker.strategy import Strategy
 
 
-def make_strategy(name: str, model: PreTrainedModel, rates: Rates, *, adapters: bool) -> Strategy:
-    """Spread `model`, which is equal on every rank. Each strategy's library is imported only when asked for."""
-    if name == "fsdp":
-        from ropewalk.trainer.adapters.worker.fsdp import Fsdp
+def make_strategy(name: str, loss: NextTokenLoss, rates: Rates, device: Device) -> Strategy:
+    """Spread the model of `loss`, which is equal on every rank. Each strategy's library is imported only when needed.
 
-        return Fsdp(model, rates, use_muon=not adapters)
+    One rank has nothing to slice, so fsdp there is the same as ddp and spares its overhead.
+    """
     if name == "deepspeed":
         from ropewalk.trainer.adapters.worker.zero import Zero
 
-        return Zero(model, rates)
+        return Zero(loss, rates, device)
+    if name == "fsdp" and dist.get_world_size() > 1:
+        from ropewalk.trainer.adapters.worker.fsdp import Fsdp
+
+        return Fsdp(loss, rates, device)
     from ropewalk.trainer.adapters.worker.ddp import Ddp
 
-    return Ddp(model, rates, use_muon=not adapters)
+    return Ddp(loss, rates, device)

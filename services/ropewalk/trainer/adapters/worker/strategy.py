@@ -1,6 +1,6 @@
 """What the loop needs from a way to spread a model over ranks. One file per strategy implements it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,26 +9,33 @@ import torch
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Whole tensors under canonical names, in memory of their own. Meaningful on rank 0 only."""
+    """Whole tensors under canonical names, in host memory of their own. Meaningful on rank 0 only.
+
+    Call `wait` before reading a tensor: a copy from a GPU may still be under way.
+    """
 
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
     num_updates: int
+    wait: Callable[[], None]
 
 
 class Strategy(Protocol):
     """All methods are called on every rank in the same order; several are collectives."""
 
-    def logits(self, inputs: torch.Tensor, *, last: bool) -> torch.Tensor:
-        """(b, T) -> (b, T, V). `last`: after this micro-batch the gradients are averaged over the ranks."""
+    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, *, last: bool) -> torch.Tensor:
+        """The loss of a micro-batch, (b, T) each, summed over its targets.
+
+        `last`: after this micro-batch the gradients are averaged over the ranks.
+        """
         ...
 
     def backward(self, loss: torch.Tensor) -> None:
         """Add to the gradients."""
         ...
 
-    def squared_norm_share(self) -> float:
-        """A number whose sum over the ranks is the squared norm of the averaged gradient."""
+    def squared_norm_share(self) -> torch.Tensor:
+        """A number whose sum over the ranks is the squared norm of the averaged gradient. It stays on the device."""
         ...
 
     def apply(self, *, gradient_factor: float, rate_scale: float) -> None:
@@ -40,7 +47,7 @@ class Strategy(Protocol):
         ...
 
     def snapshot(self) -> Snapshot:
-        """Copy the whole state."""
+        """Copy the whole state. One snapshot may be in use at a time."""
         ...
 
     def load_optimizer(self, tensors: Mapping[str, torch.Tensor], num_updates: int) -> None:
@@ -48,13 +55,16 @@ class Strategy(Protocol):
         ...
 
 
-def squared_norm(tensors: list[torch.Tensor]) -> float:
-    """Of all tensors together."""
+def squared_norm(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """Of all tensors together, in double precision."""
     parts = [part for part in tensors if part.numel()]
-    return float(torch.stack(torch._foreach_norm(parts)).double().square().sum()) if parts else 0.0
+    if not parts:
+        return torch.zeros((), dtype=torch.float64)
+    return torch.stack(torch._foreach_norm(parts)).double().square().sum()
 
 
 def scale_all(tensors: list[torch.Tensor], factor: float) -> None:
     """Multiply in place; nothing to do for 1."""
-    if factor != 1.0 and tensors:
-        torch._foreach_mul_(tensors, factor)
+    parts = [part for part in tensors if part.numel()]
+    if factor != 1.0 and parts:
+        torch._foreach_mul_(parts, factor)

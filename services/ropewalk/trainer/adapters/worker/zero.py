@@ -7,9 +7,10 @@ import torch
 import torch.distributed as dist
 from deepspeed.ops.op_builder.all_ops import ALL_OPS
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state, safe_set_full_optimizer_state
-from transformers import PreTrainedModel
 
 from ropewalk.model.muon import Rates
+from ropewalk.model.next_token import NextTokenLoss
+from ropewalk.trainer.adapters.worker.device import Device, HostCopies
 from ropewalk.trainer.adapters.worker.strategy import Snapshot, scale_all, squared_norm
 
 _BETAS = (0.9, 0.95)
@@ -20,7 +21,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class Zero:
     """See Strategy. `rates.adam_lr` is Muon's companion rate, too high for matrices: a third of it moves everything."""
 
-    def __init__(self, model: PreTrainedModel, rates: Rates) -> None:
+    def __init__(self, loss: NextTokenLoss, rates: Rates, device: Device) -> None:
+        model = loss.model
         _use_no_compiled_ops()
         self._rate = rates.adam_lr / 3
         moving = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -32,22 +34,23 @@ class Zero:
             [group for group in groups if group["params"]], lr=self._rate, betas=_BETAS, eps=_EPSILON
         )
         self._engine, _, _, _ = deepspeed.initialize(
-            model=model, optimizer=optimizer, config=_config(), dist_init_required=False
+            model=loss, optimizer=optimizer, config=_config(), dist_init_required=False
         )
         self._model, self._moving = model, dict(moving)
         self._num_updates = 0
+        self._copies = HostCopies(device)
         self._make_moments()
 
-    def logits(self, inputs: torch.Tensor, *, last: bool) -> torch.Tensor:
+    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, *, last: bool) -> torch.Tensor:
         """See Strategy."""
         self._engine.set_gradient_accumulation_boundary(last)
-        return self._engine(input_ids=inputs, use_cache=False).logits
+        return self._engine(inputs, targets)
 
     def backward(self, loss: torch.Tensor) -> None:
         """See Strategy."""
         self._engine.backward(loss)
 
-    def squared_norm_share(self) -> float:
+    def squared_norm_share(self) -> torch.Tensor:
         """See Strategy: this rank's slices of the averaged gradients."""
         return squared_norm(self._gradients())
 
@@ -56,6 +59,7 @@ class Zero:
         scale_all(self._gradients(), gradient_factor)
         for group in self._engine.optimizer.param_groups:
             group["lr"] = self._rate * rate_scale
+        self._copies.fence()
         self._engine.step()
         self._num_updates += 1
 
@@ -69,13 +73,19 @@ class Zero:
 
     def snapshot(self) -> Snapshot:
         """See Strategy."""
-        weights = {name: parameter.detach().clone() for name, parameter in self._model.named_parameters()}
+        weights = {name: parameter.detach() for name, parameter in self._model.named_parameters()}
         moments: dict[str, torch.Tensor] = {}
         for name, parameter in self._moving.items():
             weights[name] = safe_get_full_fp32_param(parameter)
             for moment in _MOMENTS:
                 moments[f"{name}.{moment}"] = safe_get_full_optimizer_state(parameter, moment)
-        return Snapshot(weights=weights, optimizer=moments, num_updates=self._num_updates)
+        copies, wait = self._copies.take(weights | moments, live=True)
+        return Snapshot(
+            weights={name: copies[name] for name in weights},
+            optimizer={name: copies[name] for name in moments},
+            num_updates=self._num_updates,
+            wait=wait,
+        )
 
     def load_optimizer(self, tensors: Mapping[str, torch.Tensor], num_updates: int) -> None:
         """See Strategy."""
