@@ -161,8 +161,8 @@ class MemoryBus:
     messages: list[Message] = field(default_factory=list)
     ids: dict[int, str] = field(default_factory=dict)
 
-    async def last(self, kind: type[Message], run_id: str) -> Message | None:
-        found = [message for message in self.messages if type(message) is kind and message.run_id == run_id]
+    async def last(self, kind: type[Message], entity: str) -> Message | None:
+        found = [message for message in self.messages if type(message) is kind and message.entity == entity]
         return found[-1] if found else None
 
     async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:

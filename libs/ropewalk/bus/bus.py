@@ -130,9 +130,12 @@ class Bus:
         raw = await self.newest(subject, stream=stream_of(subject))
         return (None, 0) if raw is None else (kind.model_validate_json(raw.body), raw.sequence)
 
-    async def last(self, kind: type[M], run_id: str) -> M | None:
-        """The newest message of a type for a run; one of an older form if there is none in the present one."""
-        for subject in with_older_forms(f"{kind.subject_prefix()}.{run_id}"):
+    async def last(self, kind: type[M], entity: str) -> M | None:
+        """The newest message of a type about a run, or about what else the type is about.
+
+        It is one of an older form if there is none in the present one.
+        """
+        for subject in with_older_forms(f"{kind.subject_prefix()}.{entity}"):
             raw = await self.newest(subject, stream=stream_of(subject))
             if raw is None:
                 continue
@@ -180,13 +183,14 @@ class Bus:
     def prepare(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> Outgoing:
         """Give a message its envelope."""
         type_name = message.type_name()
-        origin, key = (message.run_id, "") if message.once_per_run else (cause_id, key)
+        origin, key = (message.entity, "") if message.once_per_run else (cause_id, key)
         envelope = Envelope(
             id=derived_id(origin, type_name, key) if origin else str(uuid.uuid4()),
             type=type_name,
             source=f"/svc/{self.source}",
             time=now_rfc3339(),
             run_id=message.run_id,
+            about="" if message.about == "run_id" else f"{message.about.removesuffix('_id')}/{message.entity}",
             cause_id=cause_id,
             epoch=epoch,
             traceparent=current_traceparent(),
@@ -235,7 +239,7 @@ class Bus:
     async def _check_said(self, messages: Sequence[Message]) -> None:
         """What is said once per run may have been said by somebody else before."""
         for message in messages:
-            said = await self.last(type(message), message.run_id) if message.once_per_run else message
+            said = await self.last(type(message), message.entity) if message.once_per_run else message
             if said is None or said.model_dump_json() != message.model_dump_json():
                 raise ConflictError(f"{message.subject} has been said before in other words")
 

@@ -60,7 +60,7 @@ def now_rfc3339() -> str:
 
 def in_present_form(subject: str, body: bytes) -> tuple[str, bytes]:
     """Subject and body of a message as its type is written today. Raises MalformedMessageError."""
-    prefix, _, run_id = subject.rpartition(".")
+    prefix, _, entity = subject.rpartition(".")
     written = _FAMILY + prefix
     if written not in UPCASTERS:
         return subject, body
@@ -74,7 +74,7 @@ def in_present_form(subject: str, body: bytes) -> tuple[str, bytes]:
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {cut(str(error))}"
         raise MalformedMessageError(f"the body does not fit {written} ({why})") from None
-    return f"{type_name.removeprefix(_FAMILY)}.{run_id}", json.dumps(fields).encode()
+    return f"{type_name.removeprefix(_FAMILY)}.{entity}", json.dumps(fields).encode()
 
 
 def decode(kind: type[Message], subject: str, body: bytes) -> Message:
@@ -89,7 +89,8 @@ def decode(kind: type[Message], subject: str, body: bytes) -> Message:
         raise MalformedMessageError("; ".join(violations)) from None
     if message.subject != subject:
         raise MalformedMessageError(
-            f"run_id is {message.run_id!r}, but the message came on {subject!r}: publish it on {message.subject!r}"
+            f"{kind.about} is {message.entity!r}, but the message came on {subject!r}: "
+            f"publish it on {message.subject!r}"
         )
     return message
 

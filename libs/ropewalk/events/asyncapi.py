@@ -26,7 +26,8 @@ _HEADERS = {
     "ce-type": "CloudEvents type",
     "ce-source": "the service that said it",
     "ce-time": "RFC 3339, UTC",
-    "ce-correlationid": "run id",
+    "ce-correlationid": "run id, if it has to do with one",
+    "ce-subject": "what it is about, for example run/tern-0412",
     "ce-causationid": "ce-id of the message that led to this one",
     "ce-epoch": "fencing epoch of the lease under which it was said",
     "traceparent": "W3C trace context",
@@ -65,7 +66,7 @@ def document() -> dict[str, Any]:
 
 def address(kind: type[Message]) -> str:
     """The subject of a type, with its parameters in braces."""
-    return "state.run.{stage}.v1.{run_id}" if kind is StageState else f"{kind.subject_prefix()}.{{run_id}}"
+    return "state.run.{stage}.v1.{run_id}" if kind is StageState else f"{kind.subject_prefix()}.{{{kind.about}}}"
 
 
 def _channel_name(kind: type[Message]) -> str:
@@ -81,7 +82,7 @@ def _action(kind: type[Message]) -> str:
 
 
 def _channel(kind: type[Message]) -> dict[str, Any]:
-    parameters = {"run_id": {"description": "the run this is about"}}
+    parameters = {kind.about: {"description": f"the {kind.about.removesuffix('_id')} this is about"}}
     if kind is StageState:
         parameters["stage"] = {"description": "the stage this is the state of"}
     return {

@@ -45,12 +45,16 @@ class Value(BaseModel):
 
 
 class Message(Value):
-    """A value with a place on the bus: `<plane>.<family>.<name>.v<major>.<run id>`."""
+    """A value with a place on the bus: `<plane>.<family>.<name>.v<major>.<id of what it is about>`.
+
+    Most messages are about a run. One about something else (a stage, a model, a key) is an `AboutOther`.
+    """
 
     plane: ClassVar[Plane]
     family: ClassVar[str]
     name: ClassVar[str]
     major: ClassVar[int] = 1
+    about: ClassVar[str] = "run_id"  # the field that holds the id of what it is about
     once_per_run: ClassVar[bool] = False  # then a second one of a run gets the id of the first, whatever its cause
 
     run_id: str = Field(pattern=RUN_ID_PATTERN)
@@ -58,7 +62,7 @@ class Message(Value):
     @classmethod
     @cache
     def subject_prefix(cls) -> str:
-        """The subject without its last token, the run id."""
+        """The subject without its last token, the id of what the message is about."""
         return f"{cls.plane}.{cls.family}.{cls.name}.v{cls.major}"
 
     @classmethod
@@ -68,9 +72,23 @@ class Message(Value):
         return f"ropewalk.{cls.subject_prefix()}"
 
     @property
+    def entity(self) -> str:
+        """The id of what it is about: the last token of its subject."""
+        return str(getattr(self, self.about))
+
+    @property
     def subject(self) -> str:
         """The full subject this message is published on."""
-        return f"{self.subject_prefix()}.{self.run_id}"
+        return f"{self.subject_prefix()}.{self.entity}"
+
+
+class AboutOther(Message):
+    """A message about something else than a run; `about` names the field with its id, of the form of a run id.
+
+    `run_id` is the run from which it follows, if it follows from one.
+    """
+
+    run_id: str = Field(default="", pattern=f"^$|{RUN_ID_PATTERN}")
 
 
 class Request(Message):

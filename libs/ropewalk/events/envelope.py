@@ -17,7 +17,11 @@ NAMESPACE = uuid.UUID("6f9c0a52-5a0e-5d8e-9a51-7f3f5f0c9d11")
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """Who said it, when, about which run, because of what."""
+    """Who said it, when, about what, because of what.
+
+    `run_id` is empty for a message that neither is about a run nor follows from one. `about` is what it is about,
+    `<kind>/<id>`, and empty for a run.
+    """
 
     id: str
     type: str
@@ -27,6 +31,7 @@ class Envelope:
     cause_id: str = ""
     epoch: int = 0
     traceparent: str = ""
+    about: str = ""
 
     def headers(self) -> dict[str, str]:
         """The NATS headers, `Nats-Msg-Id` included, so that the server drops a repetition."""
@@ -38,7 +43,7 @@ class Envelope:
             "ce-type": self.type,
             "ce-source": self.source,
             "ce-time": self.time,
-            "ce-subject": f"run/{self.run_id}",
+            "ce-subject": self.about or f"run/{self.run_id}",
             "ce-correlationid": self.run_id,
             "ce-causationid": self.cause_id,
             "ce-epoch": str(self.epoch) if self.epoch else "",
@@ -56,15 +61,18 @@ class Envelope:
         What a sender says is bounded here, for it goes on into what follows: a long id becomes a short one of its own.
         """
         epoch = headers.get("ce-epoch", "")
+        about = cut(headers.get("ce-subject", ""))
+        about = "" if about.startswith("run/") else about
         return cls(
             id=_short(headers.get("ce-id", "")) or str(uuid.uuid5(NAMESPACE, f"{subject}/{stored()[0]}")),
             type=cut(headers.get("ce-type", "")) or "ropewalk." + subject.rpartition(".")[0],
             source=cut(headers.get("ce-source", "unknown")),
             time=cut(headers.get("ce-time", "")) or stored()[1],
-            run_id=cut(headers.get("ce-correlationid", "")) or subject.rpartition(".")[2],
+            run_id=cut(headers.get("ce-correlationid", "")) or ("" if about else subject.rpartition(".")[2]),
             cause_id=_short(headers.get("ce-causationid", "")),
             epoch=int(epoch) if _EPOCH.fullmatch(epoch) else 0,
             traceparent=cut(headers.get("traceparent", "")),
+            about=about,
         )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value
+from ropewalk.events.base import RUN_ID_PATTERN, AboutOther, Event, Growing, Message, Plane, Request, Value
 from ropewalk.events.resources import Resources
 
 MAX_DEADLINE_S = 10 * 365 * 86_400.0  # clocks, timers and the tables count in ways that end some time
@@ -193,14 +193,17 @@ class PoolState(_Family, Message):
     operation_id: str = Field(description="id of the commit that wrote this snapshot")
 
 
-class StageCapacity(_Family, Message):
-    """How large the pools are in which a stage may run. Its id is that of the stage, not of a run.
+class StageCapacity(_Family, AboutOther):
+    """How large the pools are in which a stage may run.
 
     A service declares its pools before it takes messages, so that a recipe which no pool can hold is refused at once.
     """
 
     plane: ClassVar[Plane] = "state"
     name: ClassVar[str] = "capacity"
+    major: ClassVar[int] = 2  # the first one held the stage in `run_id`
+    about: ClassVar[str] = "stage"
+    stage: str = Field(pattern=RUN_ID_PATTERN)
     pools: dict[str, float] = Field(description="CPUs of each pool, as the last service that started declared them")
     operation_id: str = Field(description="id of the change that wrote this snapshot")
     rooms: dict[str, Resources] = Field(default_factory=dict, description="all that each has, its CPUs too")

@@ -23,7 +23,16 @@ class Upcaster:
     convert: Callable[[Fields], Fields]
 
 
-UPCASTERS: dict[str, Upcaster] = {}
+def _capacity_of_a_stage(fields: Fields) -> Fields:
+    """The stage was in `run_id`, as every message had one."""
+    others = {name: value for name, value in fields.items() if name != "run_id"}
+    return {**others, "stage": fields["run_id"]}
+
+
+_CAPACITY = "ropewalk.state.run.capacity"
+UPCASTERS: dict[str, Upcaster] = {
+    f"{_CAPACITY}.v1": Upcaster(old=f"{_CAPACITY}.v1", new=f"{_CAPACITY}.v2", convert=_capacity_of_a_stage),
+}
 """By the old CloudEvents type, one entry per step: v1 -> v2, v2 -> v3."""
 
 

@@ -69,7 +69,7 @@ class Pool:
             pools = {name: room.cpus for name, room in rooms.items()}
             operation_id = uuid.uuid4().hex
             try:
-                wanted = StageCapacity(run_id=stage, pools=pools, rooms=rooms, operation_id=operation_id)
+                wanted = StageCapacity(stage=stage, pools=pools, rooms=rooms, operation_id=operation_id)
                 return await self._bus.replace(wanted, revision, operation_id)
             except ConflictError:
                 logger.debug("another instance declared its pool of %s first", stage)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 from pydantic.fields import FieldInfo
 
-from ropewalk.events.base import Message, Value
+from ropewalk.events.base import Value
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.run import RunFailed, StageState
@@ -83,6 +83,8 @@ def values_of_field(info: FieldInfo) -> st.SearchStrategy[Any]:
         for name in ("ge", "le", "max_length")
         if hasattr(rule, name)
     }
+    if pattern := next((rule.pattern for rule in info.metadata if getattr(rule, "pattern", None)), ""):
+        return st.from_regex(pattern, fullmatch=True)
     if not bounds or get_origin(info.annotation) is tuple:  # of which three are enough
         return values_of(info.annotation)
     if info.annotation is str:
@@ -94,8 +96,6 @@ def values_of_field(info: FieldInfo) -> st.SearchStrategy[Any]:
 def messages(kind: type[Value]) -> st.SearchStrategy[Value]:
     """Any value of a message type, NaN, large integers, foreign letters and empty lists included."""
     fields = {name: values_of_field(info) for name, info in kind.model_fields.items()}
-    if issubclass(kind, Message):
-        fields["run_id"] = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True)
     return st.fixed_dictionaries(fields).map(kind.model_validate)
 
 
@@ -153,7 +153,7 @@ def test_the_comment_of_a_message_names_its_subject(compiled: FileDescriptorSet)
     }
     for kind in MESSAGE_TYPES:
         prefix = "state.run.<stage>.v1" if kind is StageState else kind.subject_prefix()
-        assert f"Subject: {prefix}.<run id>\n" in comments[kind.__name__]
+        assert f"Subject: {prefix}.<{kind.about.replace('_', ' ')}>\n" in comments[kind.__name__]
 
 
 @pytest.mark.parametrize("kind", VALUE_TYPES, ids=lambda kind: kind.__name__)

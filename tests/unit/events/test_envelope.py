@@ -5,9 +5,10 @@ from pydantic import ValidationError
 
 from ropewalk.bus.codec import decode, decode_any
 from ropewalk.bus.errors import MalformedMessageError
+from ropewalk.events.base import RUN_ID_PATTERN, Message
 from ropewalk.events.envelope import Envelope, derived_id
 from ropewalk.events.registry import BY_TYPE_NAME, MESSAGE_TYPES, UnknownMessageError, message_type, type_of_subject
-from ropewalk.events.run import RunFailed, StageState
+from ropewalk.events.run import RunFailed, StageCapacity, StageState
 from ropewalk.events.streams import STREAMS, stream_of
 from ropewalk.events.training import SearchCompleted
 
@@ -25,6 +26,39 @@ def test_headers_carry_the_whole_envelope() -> None:
     )
     assert Envelope.from_headers(envelope.headers(), subject="evt.a.b.v1.r", stored=lambda: (1, "")) == envelope
     assert envelope.headers()["Nats-Msg-Id"] == "i"
+
+
+def test_a_message_about_something_else_says_so_and_has_no_run() -> None:
+    capacity = StageCapacity(stage="train", pools={"laptop": 2}, operation_id="o")
+    assert (capacity.subject, capacity.entity, capacity.run_id) == ("state.run.capacity.v2.train", "train", "")
+    envelope = Envelope(id="i", type="t", source="/svc/x", time="t", run_id="", about="stage/train")
+    headers = envelope.headers()
+    assert headers["ce-subject"] == "stage/train"
+    assert "ce-correlationid" not in headers
+    assert Envelope.from_headers(headers, subject=capacity.subject, stored=lambda: (1, "")) == envelope
+
+
+def test_a_message_may_be_about_something_else_and_follow_from_a_run() -> None:
+    capacity = StageCapacity(run_id="tern-1", stage="train", pools={}, operation_id="o")
+    assert decode(StageCapacity, capacity.subject, capacity.model_dump_json().encode()) == capacity
+    for wrong in ({"run_id": "No Run"}, {"stage": ""}, {"stage": "a.b"}):
+        with pytest.raises(ValidationError):
+            StageCapacity(**{"stage": "train", "pools": {}, "operation_id": "o", **wrong})
+    with pytest.raises(MalformedMessageError, match=r"stage is 'train', but the message came on"):
+        decode(StageCapacity, "state.run.capacity.v2.other", capacity.model_dump_json().encode())
+
+
+def test_what_was_stored_when_every_message_had_a_run_id_is_read_as_being_about_its_stage() -> None:
+    stored = b'{"run_id": "train", "pools": {"laptop": 2.0}, "operation_id": "o"}'
+    read = decode(StageCapacity, "state.run.capacity.v1.train", stored)
+    assert read == StageCapacity(stage="train", pools={"laptop": 2}, operation_id="o")
+
+
+@pytest.mark.parametrize("kind", MESSAGE_TYPES, ids=lambda kind: kind.__name__)
+def test_what_a_message_is_about_is_a_field_that_fits_a_subject(kind: type[Message]) -> None:
+    field = kind.model_fields[kind.about]
+    assert field.is_required()
+    assert any(getattr(rule, "pattern", "") == RUN_ID_PATTERN for rule in field.metadata)
 
 
 def test_a_message_without_headers_gets_an_id_from_where_it_lies() -> None:

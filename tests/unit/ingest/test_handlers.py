@@ -28,7 +28,7 @@ class Past:
         self._messages = messages
 
     async def last(self, kind: type[M], run_id: str) -> M | None:
-        matching = [message for message in self._messages if isinstance(message, kind) and message.run_id == run_id]
+        matching = [message for message in self._messages if isinstance(message, kind) and message.entity == run_id]
         return matching[-1] if matching else None
 
 
@@ -74,7 +74,7 @@ async def test_an_unknown_field_is_named(tmp_path: Path) -> None:
 
 
 async def test_more_workers_than_any_pool_has_cpus_are_refused(tmp_path: Path) -> None:
-    capacity = StageCapacity(run_id="train", pools={"laptop": 2, "cluster": 16.5}, operation_id="o")
+    capacity = StageCapacity(stage="train", pools={"laptop": 2, "cluster": 16.5}, operation_id="o")
     request = a_submission(tmp_path, num_workers=64)
     (violation,) = the_violations(await submit_run(request, Past(capacity), SETTINGS))
     assert "field 'num_workers' has the value 64: the largest pool for training, cluster, has 16.5 CPUs" in violation
@@ -86,7 +86,7 @@ async def test_more_workers_than_any_pool_has_cpus_are_refused(tmp_path: Path) -
 async def test_gpus_that_no_pool_has_are_refused_in_one_sentence(tmp_path: Path) -> None:
     rooms = {"small": Resources(cpus=8), "large": Resources(cpus=8, gpus=2, gpu_kind="h100")}
     capacity = StageCapacity(
-        run_id="train", pools={name: room.cpus for name, room in rooms.items()}, rooms=rooms, operation_id="o"
+        stage="train", pools={name: room.cpus for name, room in rooms.items()}, rooms=rooms, operation_id="o"
     )
     request = a_submission(tmp_path, device="cuda", num_workers=4)
     (violation,) = the_violations(await submit_run(request, Past(capacity), SETTINGS))
