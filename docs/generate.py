@@ -12,8 +12,10 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from faststream.specification.asyncapi import AsyncAPI
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from ropewalk.admin.contracts import CONTRACTS
@@ -22,6 +24,11 @@ from ropewalk.events.base import Message, Value
 from ropewalk.events.contract import Contract, Stage
 from ropewalk.events.registry import FAMILIES, MESSAGE_TYPES
 from ropewalk.events.streams import stream_of
+from ropewalk.monitor.app import build as build_monitor
+from ropewalk.monitor.settings import Settings as MonitorSettings
+from ropewalk.runtime.broker import SharedBroker
+from ropewalk.runtime.service import Service
+from ropewalk.runtime.settings import RuntimeSettings
 
 DOCS = Path(__file__).parent
 SERVICES = DOCS.parent / "services" / "ropewalk"
@@ -35,7 +42,7 @@ def pages() -> dict[str, str]:
     return {
         "events.md": _HEAD + "\n".join(_events()),
         "settings.md": _HEAD + "\n".join(_settings()),
-        "asyncapi.json": json.dumps(document(), indent=1) + "\n",
+        "asyncapi.json": json.dumps(_with_questions(document()), indent=1) + "\n",
         **{f"../{path.relative_to(DOCS.parent)}": _with_lists(path, each) for path, each in services.items()},
     }
 
@@ -50,6 +57,51 @@ def _with_lists(path: Path, contract: Contract) -> str:
     lists = (("Listens", heard), ("Emits", [kind.__name__ for kind in contract.emits]))
     lines = [textwrap.fill(f"{heading}: {', '.join(names)}.", 120) + "\n" for heading, names in lists]
     return _LISTS.sub(lambda _: "".join(lines), path.read_text())
+
+
+def _with_questions(api: dict[str, Any]) -> dict[str, Any]:
+    """The document of the messages, and what services are asked on `ctl.*`, as FastStream describes it."""
+    brokers = [Service(name, RuntimeSettings()).broker for name in CONTRACTS if name != "monitor"]
+    brokers.append(build_monitor(MonitorSettings()).broker)
+    for broker in brokers:
+        described = AsyncAPI(broker, schema_version="3.0.0").to_specification().to_json()
+        asked = json.loads(described.replace(":SubscribeMessage", ".Question"))  # AsyncAPI allows no colon in a name
+        schemas = asked["components"]["schemas"]
+        for name, channel in sorted(asked["channels"].items()):
+            api["channels"][name] = {key: channel[key] for key in ("address", "messages")}
+            api["channels"][name]["description"] = channel["description"].partition("\n\n")[0]
+            if "{name}" in channel["address"]:
+                api["channels"][name]["parameters"] = {"name": {"description": "what is asked"}}
+            api["operations"][f"receive.{name}"] = _operation_with_reply(api, asked, name, _reply_of(broker, name))
+        assert not set(schemas) & {kind.__name__ for kind in MESSAGE_TYPES}, "a question is named as a message"
+        api["components"]["messages"] |= dict(sorted(asked["components"]["messages"].items()))
+        api["components"]["schemas"] |= dict(sorted(schemas.items()))
+    api["info"]["tags"].append({"name": "ctl", "description": "questions; nothing of them is stored"})
+    return api
+
+
+def _operation_with_reply(api: dict[str, Any], asked: dict[str, Any], name: str, reply: Any) -> dict[str, Any]:
+    """FastStream's operation, and the answer, which FastStream leaves out; an answer of bytes has no schema."""
+    operation: dict[str, Any] = {**asked["operations"][name], "tags": [{"name": "ctl"}]}
+    if reply is not bytes:
+        schema = TypeAdapter(reply).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        asked["components"]["schemas"] |= {**schema.pop("$defs", {}), reply.__name__: schema}
+        payload = {"$ref": f"#/components/schemas/{reply.__name__}"}
+        asked["components"]["messages"][reply.__name__] = {"title": reply.__name__, "payload": payload}
+        answers = {reply.__name__: {"$ref": f"#/components/messages/{reply.__name__}"}}
+        api["channels"][f"{name}.reply"] = {"address": None, "messages": answers}
+        channel = {"$ref": f"#/channels/{name}.reply"}
+        operation["reply"] = {
+            "channel": channel,
+            "messages": [{"$ref": f"{channel['$ref']}/messages/{reply.__name__}"}],
+        }
+    return operation
+
+
+def _reply_of(broker: SharedBroker, title: str) -> Any:
+    """The type of the answer, as its subscriber is annotated."""
+    (asked,) = (each for each in broker.subscribers if each.specification.name == title)
+    return get_type_hints(asked.calls[0].handler._original_call)["return"]
 
 
 def _events() -> Iterator[str]:

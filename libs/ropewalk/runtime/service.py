@@ -67,7 +67,7 @@ class Service:
         self._hazards = Hazards(settings.state_dir / "in-hand" / name)
         self._exit: Callable[[], None] = lambda: None
         self.broker = SharedBroker(lambda: self.bus.connection)
-        self.broker.subscriber(f"ctl.ping.{name}")(self._pong)
+        self.broker.subscriber(f"ctl.ping.{name}", title=f"ctl.ping.{name}")(self._pong)
         self._leases: LeaseKeeper | None = None
         self._declared: list[ConsumerSpec] = []
         self._settlers: list[tuple[ConsumerSpec, Settle, int]] = []

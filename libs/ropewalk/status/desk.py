@@ -19,8 +19,9 @@ class StatusDesk:
         self._last: Status | None = None
 
     async def answer(self) -> Status:
-        """How the deployment is. It is looked at in a thread, so this service answers its own ping meanwhile."""
+        """How the deployment is, and what is wrong with it."""
         async with self._turn:
             if self._last is None or time.time() - self._last.seen.now > _FRESH_S:
+                # In a thread: this service is asked for its own ping meanwhile.
                 self._last = await asyncio.to_thread(looked_at, self._bus, self._services)
             return self._last

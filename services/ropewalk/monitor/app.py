@@ -57,10 +57,10 @@ def build(settings: Settings) -> Service:
     service.reads(*contract.CONTRACT.tables)
     service.background(lambda: keep_tables(service, settings, watching))
     projector = LiveProjector(settings.nats, settings.state_dir / "projections")
-    service.broker.subscriber(f"{SUBJECT}.{{name}}", queue="projector")(projector.answer)
+    service.broker.subscriber(f"{SUBJECT}.{{name}}", title=SUBJECT, queue="projector")(projector.answer)
     service.background(projector.run)
     desk = StatusDesk(address_of(settings.nats), SERVICE_USERS)
-    service.broker.subscriber(STATUS, queue="status")(desk.answer)
+    service.broker.subscriber(STATUS, title=STATUS, queue="status")(desk.answer)
     return service
 
 

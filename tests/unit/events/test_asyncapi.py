@@ -10,6 +10,7 @@ from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from ropewalk.admin.contracts import SERVICE_USERS
 from ropewalk.events.asyncapi import address, document
 from ropewalk.events.base import Message
 from ropewalk.events.registry import MESSAGE_TYPES
@@ -64,7 +65,7 @@ ASYNCAPI_3 = {
                 "type": "object",
                 "additionalProperties": False,
                 "properties": {
-                    "address": {"type": "string"},
+                    "address": {"type": ["string", "null"]},
                     "description": {"type": "string"},
                     "messages": {"type": "object", "additionalProperties": REFERENCE, "minProperties": 1},
                     "parameters": {
@@ -86,6 +87,10 @@ ASYNCAPI_3 = {
                     "channel": REFERENCE,
                     "messages": {"type": "array", "items": REFERENCE},
                     "tags": TAGS,
+                    "reply": {
+                        "type": "object",
+                        "properties": {"channel": REFERENCE, "messages": {"type": "array", "items": REFERENCE}},
+                    },
                 },
             },
         },
@@ -100,6 +105,12 @@ ASYNCAPI_3 = {
 @pytest.fixture(scope="module")
 def api() -> dict[str, Any]:
     return document()
+
+
+@pytest.fixture(scope="module")
+def page() -> dict[str, Any]:
+    """The document as it is published: with what services are asked on `ctl.*`, which FastStream describes."""
+    return json.loads((Path(__file__).parents[3] / "docs" / "asyncapi.json").read_text())
 
 
 def references(node: object) -> list[str]:
@@ -167,3 +178,16 @@ def test_a_golden_sample_fits_the_payload_schema(api: dict[str, Any], kind: type
     validator.validate(sample)
     of_nothing = {name: value for name, value in sample.items() if name != kind.about}
     assert not validator.is_valid(of_nothing)
+
+
+def test_the_published_document_has_every_question_with_its_body_and_its_answer(page: dict[str, Any]) -> None:
+    jsonschema.validate(page, ASYNCAPI_3, jsonschema.Draft202012Validator)
+    assert all(resolve(page, reference) is not None for reference in references(page))
+    asked = {name for name, operation in page["operations"].items() if {"name": "ctl"} in operation["tags"]}
+    pings = {f"receive.ctl.ping.{service}" for service in SERVICE_USERS}
+    assert asked == {*pings, "receive.ctl.status", "receive.ctl.projection.v1"}
+    payload = resolve(page, page["components"]["messages"]["ctl.projection.v1.Question"]["payload"]["$ref"])
+    assert set(payload["properties"]) == {"limit", "status", "before", "every", "sequence", "offset"}
+    (answer,) = page["operations"]["receive.ctl.status"]["reply"]["messages"]
+    message = resolve(page, resolve(page, answer["$ref"])["$ref"])
+    assert set(resolve(page, message["payload"]["$ref"])["properties"]) == {"seen", "problems"}

@@ -68,7 +68,10 @@ class LiveProjector:
             self._save()
 
     async def answer(self, question: Question, name: Annotated[str, FromSubject()]) -> bytes:
-        """Look at the log first, so that whoever just wrote something sees it. Raises QuestionError."""
+        """What the log says by now: `hashes`, `run_list`, `alarm_list`, or a piece of the projection of that name.
+
+        The log is looked at first, so that whoever just wrote something sees it. Raises QuestionError.
+        """
         if not self._ready:
             raise QuestionError("the projector has not read the whole log yet; ask again in a moment")
         await self._look(self._follow_to_the_end)
