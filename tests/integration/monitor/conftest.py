@@ -1,5 +1,6 @@
 """A store in this process, and traffic to fill it. chDB keeps one folder per process open at a time."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,11 +31,21 @@ def open_store(tmp_path) -> Callable[[], Any]:
     return lambda: open_embedded(tmp_path / "store")
 
 
-@pytest.fixture
-async def store(open_store) -> AsyncIterator[Any]:
-    opened = await open_store()
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory) -> Iterator[Any]:
+    """One store per module; it knows no event loop, so every test may use it from its own."""
+    opened = asyncio.run(open_embedded(tmp_path_factory.mktemp("engine")))
     yield opened
-    await opened.close()
+    asyncio.run(opened.close())
+
+
+@pytest.fixture
+async def store(engine) -> Any:
+    """The store of the module without a row in it, as far as a test can tell."""
+    for row in await engine.query("SELECT name FROM system.tables WHERE database = 'ropewalk' AND engine LIKE '%Tree'"):
+        if row["name"] != "schema_version":
+            await engine.command(f"TRUNCATE TABLE ropewalk.{row['name']}")
+    return engine
 
 
 @pytest.fixture

@@ -60,6 +60,14 @@ async def last_release(tmp_path, make):
     await store.close()
 
 
+@pytest.fixture
+async def store(open_store):
+    """A store of its own: a process has one open at a time, and others here open theirs."""
+    opened = await open_store()
+    yield opened
+    await opened.close()
+
+
 async def columns(store, table):
     rows = await store.query(f"SELECT name FROM system.columns WHERE database = 'ropewalk' AND table = '{table}'")
     return {row["name"] for row in rows}

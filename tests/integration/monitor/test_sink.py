@@ -190,15 +190,6 @@ async def test_an_empty_batch_of_request_logs_is_taken(store, make):
     assert await ids(store) == []
 
 
-async def test_what_was_stored_is_there_after_the_engine_was_closed_and_opened(open_store, make):
-    first = await open_store()
-    await Sink(first, REQUESTS).take(make.packed([make.request(n) for n in range(9)], size=3))
-    await first.close()
-    second = await open_store()
-    assert await ids(second) == names(9)
-    await second.close()
-
-
 async def test_a_message_of_bad_rows_only_is_set_aside_at_once_and_said_once(store, make, caplog):
     bad = [make.request(number, time="yesterday", prompt="p" * 20_000) for number in range(100)]
     await Sink(store, REQUESTS).take(make.packed(bad, size=100))

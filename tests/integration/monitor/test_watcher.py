@@ -51,23 +51,6 @@ async def test_what_is_said_does_not_depend_on_how_rows_were_batched(store, make
     assert json.dumps(watcher.state()["python-stdlib@1"]) == json.dumps(batch.state())
 
 
-async def test_a_restart_in_the_middle_gives_the_same_state_and_says_nothing_twice(open_store, make):
-    items = make.packed(traffic(make), size=5)
-    facts = make.Facts()
-    first = await open_store()
-    await watched(first, facts, items[:43])
-    await first.close()
-    said = facts.attempts
-    second = await open_store()
-    watcher = await watched(second, facts, items[43:])
-    batch = Watch(model="python-stdlib", model_version=1, policy=POLICY)
-    expected = [event for request in traffic(make) for event in batch.observe(request)]
-    assert list(facts.published.values()) == expected
-    assert facts.attempts == sum(event.plane == "evt" for event in expected) > said
-    assert json.dumps(watcher.state()["python-stdlib@1"]) == json.dumps(batch.state())
-    await second.close()
-
-
 async def test_a_crash_between_storing_and_saying_is_made_good_at_the_next_start(store, make):
     items = make.packed(traffic(make), size=5)
     await Sink(store, REQUESTS).take(items)
