@@ -5,7 +5,7 @@ import hashlib
 import signal
 
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.codec import Stored
+from ropewalk.bus.codec import RawMessage, Stored
 from ropewalk.drills.probes import Prober, first_after
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
@@ -67,12 +67,17 @@ async def _silent(ground: Ground, patience_s: float) -> list[str]:
 
 
 async def _fingerprint(bus: Bus, end: int) -> dict[int, str]:
-    """Sequence -> hash of the newest messages up to `end`."""
+    """Sequence -> hash of the newest messages up to `end`, less what was only said to the server that took them.
+
+    A mirror may answer, and its copies lack those headers.
+    """
     first = max(1, end - _NUM_COMPARED + 1)
-    return {
-        raw.sequence: hashlib.sha256(f"{raw.subject} {raw.headers}".encode() + raw.body).hexdigest()
-        async for raw in bus.raw(">", first=first, last=end)
-    }
+    return {raw.sequence: _hash(raw) async for raw in bus.raw(">", first=first, last=end)}
+
+
+def _hash(raw: RawMessage) -> str:
+    said = {name: value for name, value in raw.headers.items() if not name.startswith("Nats-Expected-")}
+    return hashlib.sha256(f"{raw.subject} {said}".encode() + raw.body).hexdigest()
 
 
 def _numbers(stored: list[Stored[Message]]) -> list[int]:

@@ -18,7 +18,6 @@ from opentelemetry.util.types import AttributeValue
 
 from ropewalk.telemetry.names import named
 
-_HEADER = "traceparent"
 _RUN = contexts.create_key("ropewalk-run")
 _W3C = TraceContextTextMapPropagator()
 _tracer: Tracer = trace.NoOpTracer()
@@ -51,9 +50,10 @@ class span:
     def __enter__(self) -> Self:
         self._previous = contexts.get_current()
         context = _context_of(self._traceparent) or self._previous
-        if run_id := str(self._attributes.get("run_id", "")):
+        run_id = str(self._attributes.get("run_id", ""))
+        if run_id and not trace.get_current_span(context).get_span_context().is_valid:
             context = contexts.set_value(_RUN, run_id, context)
-        contexts.attach(context)  # before the span begins: the SDK looks for the run when it begins a trace
+            contexts.attach(context)  # before the span begins: the SDK looks for the run when it begins a trace
         self._running = _tracer.start_span(self._name, context, self._kind)
         if run_id and not self._running.get_span_context().is_valid:
             self._running = trace.get_current_span(_context_of(traceparent_of_run(run_id)))
@@ -78,9 +78,10 @@ class span:
 
 def current_traceparent() -> str:
     """The W3C `traceparent` to send along; empty outside of any span."""
-    headers: dict[str, str] = {}
-    _W3C.inject(headers)
-    return headers.get(_HEADER, "")
+    here = trace.get_current_span().get_span_context()
+    if not here.is_valid:
+        return ""
+    return f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"
 
 
 @lru_cache(maxsize=1024)
@@ -99,4 +100,4 @@ def trace_id_of_run() -> int | None:
 @lru_cache(maxsize=1024)
 def _context_of(traceparent: str) -> Context | None:
     """The context of a parent elsewhere, None for a malformed one."""
-    return _W3C.extract({_HEADER: traceparent}, Context()) or None
+    return _W3C.extract({"traceparent": traceparent}, Context()) or None
