@@ -14,7 +14,11 @@ class _Family(Value):
 
 
 class Estimate(Value):
-    """A metric with its interval. `method` names how the interval was made, `num_items` its sample size."""
+    """A metric with its interval. `method` names how the interval was made, `num_items` its sample size.
+
+    Estimates of one `quantity` are shown on one axis. A paired one is the candidate's gain over `subject` on the same
+    items, where positive is better.
+    """
 
     metric: str
     value: float
@@ -24,6 +28,16 @@ class Estimate(Value):
     num_items: int
     method: str
     subject: str = ""
+    role: Literal["primary", "guardrail", "shown"] = Field(default="shown", description="the part it plays in the gate")
+    quantity: str = Field(default="", description="what is measured, in words: bits per byte")
+    items: str = Field(default="items", description="what num_items counts, in words: held-out files")
+    unit: Literal["", "share"] = Field(default="", description="share: written as a percentage")
+    better: Literal["lower", "higher"] = Field(default="lower", description="which values of the quantity are better")
+    paired: bool = False
+
+    def written(self, value: float) -> str:
+        """A value of this quantity as a reader sees it: `1.873`, or `47%`."""
+        return f"{100 * value:.3g}%" if self.unit == "share" else f"{value:.3f}"
 
 
 class EvaluationStarted(_Family, Event):

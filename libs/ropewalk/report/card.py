@@ -146,6 +146,7 @@ class ReportCard:
     losses: tuple[LossPoint, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
     ledger: LedgerVerdict | None = None
+    checkpoint_id: str = ""  # that was judged
     estimates: tuple[Estimate, ...] = ()
     gate: GateDecided | None = None
     parity: ParityCertified | None = None
@@ -158,9 +159,10 @@ class ReportCard:
     prompt: str = ""
     curl: str = field(default="", repr=False)
 
-    def estimate(self, metric: str) -> Estimate | None:
-        """The estimate of a metric, if it was measured."""
-        return next((each for each in self.estimates if each.metric == metric), None)
+    @property
+    def own_estimates(self) -> list[Estimate]:
+        """What was measured of the model itself."""
+        return [each for each in self.estimates if each.subject == self.checkpoint_id and not each.paired]
 
     @property
     def epochs(self) -> float | None:

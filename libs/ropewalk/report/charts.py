@@ -67,9 +67,9 @@ def _stage_chart(stages: Sequence[StageLine], width: int) -> Drawing:
     return Drawing(width, height, "Time per stage", marks)
 
 
-def interval_chart(rows: Sequence[tuple[str, Estimate]]) -> Drawings | None:
-    """Estimates with their intervals on one axis, the first of them in colour; None without rows."""
-    return Drawings.of(lambda width: _interval_chart(rows, width), HALF) if rows else None
+def interval_chart(rows: Sequence[tuple[str, Estimate]]) -> Drawings:
+    """Estimates with their intervals on one axis, the first of them in colour."""
+    return Drawings.of(lambda width: _interval_chart(rows, width), HALF)
 
 
 def _interval_chart(rows: Sequence[tuple[str, Estimate]], width: int) -> Drawing:
@@ -78,7 +78,11 @@ def _interval_chart(rows: Sequence[tuple[str, Estimate]], width: int) -> Drawing
     margin = max(0.02, (high - low) * 0.08)
     x = Axis(low - margin, high + margin, 130, width - 146)
     height = _ROW * len(rows) + 34
-    marks = [*_labels_x(x, ticks(low, high, 5 if width == HALF else 2), height - 10)]
+    write = "{:.0%}".format if rows[0][1].unit == "share" else tick_label
+    marks: list[Mark] = [
+        Label(x(value), height - 10, write(value), "axis", "middle")
+        for value in ticks(low, high, 5 if width == HALF else 2)
+    ]
     for row, (name, estimate) in enumerate(rows):
         middle = row * _ROW + 16
         kind = "own" if row == 0 else "other"
@@ -86,7 +90,7 @@ def _interval_chart(rows: Sequence[tuple[str, Estimate]], width: int) -> Drawing
         marks.append(Line(((x(estimate.lower), middle), (x(estimate.upper), middle)), kind))
         marks.append(Dot(x(estimate.value), middle, kind))
         marks.append(Label(width - 134, middle + 4, interval(estimate), "axis"))
-    return Drawing(width, height, "Bits per byte with intervals", marks)
+    return Drawing(width, height, "Estimates with intervals", marks)
 
 
 def _kill(each: Interruption, x: Axis, *, is_wide: bool) -> Iterator[Mark]:

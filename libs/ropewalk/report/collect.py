@@ -15,7 +15,7 @@ from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
-from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
+from ropewalk.events.evaluation import Estimate, EvaluationCompleted, GateDecided
 from ropewalk.events.foreign import cut
 from ropewalk.events.monitoring import AlarmCleared, AlarmRaised, CostRecorded
 from ropewalk.events.run import (
@@ -97,7 +97,8 @@ def collect(evidence: CardEvidence) -> ReportCard:
         losses=tuple(LossPoint(attempt=row.attempt, step=row.step, loss=row.loss) for row in evidence.steps),
         interruptions=interruptions(timeline),
         ledger=evidence.ledger,
-        estimates=evaluated.estimates if evaluated else (),
+        checkpoint_id=evaluated.checkpoint_id if evaluated else "",
+        estimates=_in_words(evaluated) if evaluated else (),
         gate=_last(timeline, GateDecided),
         parity=_last(timeline, ParityCertified),
         traffic=traffic_line(evidence.requests),
@@ -263,6 +264,18 @@ def curl_line(openai_url: str, model: str, prompt: str) -> str:
         f" -H @<(ropewalk status --json | python3 -c 'import json,sys;"
         f'print("Authorization: Bearer", json.load(sys.stdin)["demo_key"])\') -d \'{body}\''
     )
+
+
+def _in_words(evaluated: EvaluationCompleted) -> tuple[Estimate, ...]:
+    """An older log has nothing but the metric's name to say what was measured: `baseline_unigram_bits_per_byte`."""
+    own = [each.metric for each in evaluated.estimates if each.subject == evaluated.checkpoint_id]
+    return tuple(each if each.quantity else _guessed(each, own) for each in evaluated.estimates)
+
+
+def _guessed(estimate: Estimate, own: Sequence[str]) -> Estimate:
+    metric = estimate.metric.removesuffix("_gain")
+    quantity = next((name for name in own if metric.endswith(name)), metric).replace("_", " ")
+    return estimate.model_copy(update={"quantity": quantity, "paired": metric != estimate.metric})
 
 
 def _num_over(timeline: Sequence[Stored[Message]], alarms: Sequence[AlarmRaised]) -> int:

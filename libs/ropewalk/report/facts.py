@@ -1,18 +1,12 @@
 """The card's numbers in words, the same on paper, on screen and in the terminal."""
 
+from dataclasses import dataclass
+
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.card import ReportCard
 from ropewalk.report.traffic import MOST_REQUESTS
 
 NOT_IN_LOG = "not in the log"
-_COMPARED = (
-    ("bits_per_byte", "this model"),
-    ("production_bits_per_byte", "in production before"),
-    ("base_model_bits_per_byte", "base model"),
-    ("baseline_unigram_bits_per_byte", "token unigram"),
-    ("baseline_bigram_bits_per_byte", "token bigram"),
-    ("baseline_trigram_bits_per_byte", "token trigram"),
-)
 
 
 def headline(card: ReportCard) -> str:
@@ -28,10 +22,11 @@ def began(card: ReportCard) -> str:
 
 def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
     """(name, value, remark) of the numbers that matter most; of a run that ended badly, of those there are."""
+    measured = [_measured(each) for each in card.own_estimates] or [("evaluation", NOT_IN_LOG, "")]
     facts = [
-        _bits(card),
+        measured[0],
         _loss(card),
-        *_parse_rate(card),
+        *measured[1:],
         *_recovery(card),
         _ledger(card),
         ("gate", card.gate.decision if card.gate else NOT_IN_LOG, "; ".join(card.gate.reasons) if card.gate else ""),
@@ -43,26 +38,35 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
     return [fact for fact in facts if not card.reason or fact[1] != NOT_IN_LOG]
 
 
-def comparison(card: ReportCard) -> list[tuple[str, Estimate]]:
-    """Bits per byte of the model and of what it is compared with, each on the same held-out files."""
-    found = ((name, card.estimate(metric)) for metric, name in _COMPARED)
-    return [(name, estimate) for name, estimate in found if estimate is not None]
+@dataclass(frozen=True)
+class Compared:
+    """One quantity of the model and of what it is compared with, each on the same items."""
+
+    title: str
+    rows: tuple[tuple[str, Estimate], ...]  # (whose it is, its estimate), the model first
+    note: str
 
 
-def lower_is_better(card: ReportCard) -> str:
-    """How the comparison is read, and the difference that the gate judged."""
-    gain = card.gate.comparison if card.gate else None
-    if gain is None:
-        return "lower is better"
-    return (
-        f"Lower is better. Paired difference to {gain.subject}: {interval(gain)} bits per byte over"
-        f" {gain.num_items} files."
-    )
+def comparisons(card: ReportCard) -> list[Compared]:
+    """Every quantity that was measured, in the order of the log."""
+    return [_compared(card, own) for own in card.own_estimates]
 
 
-def interval(estimate: Estimate, digits: int = 3) -> str:
+def _compared(card: ReportCard, own: Estimate) -> Compared:
+    alike = [each for each in card.estimates if each.quantity == own.quantity]
+    others = [(each.subject, each) for each in alike if not each.paired and each != own]
+    note = f"{own.better.capitalize()} is better."
+    for gain in (each for each in alike if each.paired):
+        over = f"{own.quantity} over {gain.num_items} {own.items}"
+        note += f" Paired difference to {gain.subject}: {interval(gain)} {over}."
+    title = f"{own.quantity[:1].upper()}{own.quantity[1:]} on {own.items}"
+    return Compared(title, (("this model", own), *others), note)
+
+
+def interval(estimate: Estimate) -> str:
     """`1.873 [1.842, 1.905]`."""
-    return f"{estimate.value:.{digits}f} [{estimate.lower:.{digits}f}, {estimate.upper:.{digits}f}]"
+    value, lower, upper = (estimate.written(each) for each in (estimate.value, estimate.lower, estimate.upper))
+    return f"{value} [{lower}, {upper}]"
 
 
 def duration(seconds: float) -> str:
@@ -104,12 +108,9 @@ def training_sentence(card: ReportCard) -> str:
     )
 
 
-def _bits(card: ReportCard) -> tuple[str, str, str]:
-    estimate = card.estimate("bits_per_byte")
-    if estimate is None:
-        return ("bits per byte", NOT_IN_LOG, "")
-    bounds = f"{estimate.level:.0%} interval {estimate.lower:.3f} to {estimate.upper:.3f}"
-    return ("bits per byte", f"{estimate.value:.3f}", f"{bounds}, {estimate.num_items} held-out files")
+def _measured(own: Estimate) -> tuple[str, str, str]:
+    bounds = f"{own.level:.0%} interval {own.written(own.lower)} to {own.written(own.upper)}"
+    return (own.quantity, own.written(own.value), f"{bounds}, {own.num_items} {own.items}")
 
 
 def _loss(card: ReportCard) -> tuple[str, str, str]:
@@ -119,15 +120,6 @@ def _loss(card: ReportCard) -> tuple[str, str, str]:
     bits = card.bits_per_byte(loss)
     in_bytes = "" if bits is None else f"{bits:.3f} bits per byte of the training text"
     return ("training loss", f"{loss:.3f} nats/token", in_bytes)
-
-
-def _parse_rate(card: ReportCard) -> list[tuple[str, str, str]]:
-    """Nothing for a model that was judged and writes no code."""
-    estimate = card.estimate("parse_rate")
-    if estimate is None:
-        return [] if card.estimates else [("completions that parse", NOT_IN_LOG, "")]
-    bounds = f"{estimate.level:.0%} interval {estimate.lower:.0%} to {estimate.upper:.0%}"
-    return [("completions that parse", f"{estimate.value:.0%}", f"{bounds}, {estimate.num_items} completions")]
 
 
 def _recovery(card: ReportCard) -> list[tuple[str, str, str]]:

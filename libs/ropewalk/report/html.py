@@ -17,7 +17,7 @@ def render_html(card: ReportCard) -> str:
             card=card,
             facts=facts,
             loss=loss_chart(card),
-            compared=interval_chart(facts.comparison(card)),
+            compared=[(each, interval_chart(each.rows)) for each in facts.comparisons(card)],
             stages=stage_chart(card.stages),
             trials=trial_table(card),
             costs=cost_table(card),

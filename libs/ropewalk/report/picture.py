@@ -9,7 +9,7 @@ from typing import Any
 from ropewalk.report.card import ReportCard
 from ropewalk.report.charts import HALF, WIDE, interval_chart, loss_chart, stage_chart
 from ropewalk.report.drawing import Bar, Dot, Drawings, Label, Line, Mark
-from ropewalk.report.facts import began, comparison, data_sentence, headline, key_facts, training_sentence
+from ropewalk.report.facts import began, comparisons, data_sentence, headline, key_facts, training_sentence
 from ropewalk.report.tables import CardRow, CardTable, cost_table, trial_table
 
 _INK, _SOFT, _RULE, _ACCENT, _BAD, _GREY = "#1d2733", "#5d6b7a", "#e3e8ed", "#0b6e8f", "#b3362b", "#8d9aa6"
@@ -118,7 +118,9 @@ def page_of(card: ReportCard) -> _Column:
     page.show("Training loss over steps", loss_chart(card))
     page.say(training_sentence(card), "note")
     left, right = page.split()
-    left.show("Bits per byte on held-out files (lower is better)", interval_chart(comparison(card)))
+    for each in comparisons(card):
+        left.show(each.title, interval_chart(each.rows))
+        left.say(each.note, "note", wrap=82)
     right.show("Time per stage", stage_chart(card.stages))
     left.tabulate("Search", trial_table(card), "no trials were asked for")
     right.tabulate("Cost per stage", cost_table(card))

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from ropewalk.events.foreign import one_line
 from ropewalk.report.card import ReportCard
-from ropewalk.report.facts import comparison, headline, interval, key_facts
+from ropewalk.report.facts import Compared, comparisons, headline, interval, key_facts
 from ropewalk.report.tables import cost_table
 
 _MOST_REMARK = 1000  # characters
@@ -20,8 +20,8 @@ def terminal_card(card: ReportCard) -> Group:
     if card.reason:
         parts += [Text(one_line(card.reason, _MOST_REMARK), style="red"), Text()]
     parts += [_stages(card), Text()]
-    if comparison(card):
-        parts += [_comparison(card), Text()]
+    for each in comparisons(card):
+        parts += [_comparison(each), Text()]
     return Group(*parts, _facts(card))
 
 
@@ -35,11 +35,11 @@ def _stages(card: ReportCard) -> Table:
     return table
 
 
-def _comparison(card: ReportCard) -> Table:
+def _comparison(compared: Compared) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("bits per byte, held-out files")
+    table.add_column(compared.title)
     table.add_column("value and interval", justify="right")
-    for row, (name, estimate) in enumerate(comparison(card)):
+    for row, (name, estimate) in enumerate(compared.rows):
         table.add_row(name, interval(estimate), style="bold" if row == 0 else "")
     return table
 

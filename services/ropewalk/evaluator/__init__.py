@@ -3,7 +3,7 @@
 It measures bits per byte on held-out documents (bootstrap over files), the share of code completions that parse
 (Wilson), the 1- to 3-gram baselines of the same training tokens, and the paired difference from the model now in
 production, on documents that it has not seen; when there is none, from the base model of a fine-tuning run, else from
-the best n-gram. The gate decides on that difference; completions that do not parse are its guardrail.
+the best n-gram. The metrics are in `domain/metrics`; which of them the gate decides on is in `domain/roles.py`.
 
 Listens: CheckpointExported (stage `evaluate`).
 Emits: EvaluationStarted, EvaluationCompleted, GateDecided.

@@ -1,14 +1,15 @@
 """What the evaluator does about each event."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
-from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, CompletionScore
-from ropewalk.evaluator.domain.gate import Evidence, Parsing, decide
+from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION
+from ropewalk.evaluator.domain.gate import Evidence, decide
+from ropewalk.evaluator.domain.metric import Effort
 from ropewalk.evaluator.domain.report import EvaluationReport
+from ropewalk.evaluator.domain.roles import GATES
 from ropewalk.evaluator.ports import Log
 from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.base import Message
@@ -46,8 +47,7 @@ async def evaluate_checkpoint(
         ctx.objects,
         ctx.scratch / "report",
         report,
-        measured.items,
-        measured.completions,
+        measured.scores,
         measured.samples,
     )
     return report.events(key)
@@ -102,9 +102,8 @@ async def _job(
         dataset=await asyncio.to_thread(fetch, dataset.uri),
         evalset=await asyncio.to_thread(fetch, dataset.evalset_uri),
         opponent=opponent,
-        is_toy=ctx.recipe.evaluation.gate == "toy",
-        num_completions=ctx.recipe.evaluation.num_completions if ctx.recipe.profile == "code" else 0,
-        seed=ctx.recipe.seed,
+        gate=ctx.recipe.evaluation.gate,
+        effort=Effort(ctx.recipe.seed, ctx.recipe.evaluation.num_completions if ctx.recipe.profile == "code" else 0),
         threads=compute.threads,
     )
 
@@ -117,14 +116,13 @@ def _report(
     measured: Measured,
 ) -> EvaluationReport:
     evidence = Evidence(
-        gain=measured.gain,
+        estimates=measured.estimates,
+        rules=GATES[ctx.recipe.evaluation.gate],
         margin=ctx.recipe.evaluation.margin,
         opponent=measured.opponent,
         num_held_out=measured.num_held_out,
         num_seen=measured.num_seen,
         is_model=opponent is not None and opponent.column == PRODUCTION,
-        is_toy=ctx.recipe.evaluation.gate == "toy",
-        parsing=_parsing(measured.completions),
     )
     decision = decide(evidence)
     return EvaluationReport(
@@ -135,31 +133,18 @@ def _report(
         evalset_uri=dataset.evalset_uri,
         recipe_sha256=ctx.recipe.sha256(),
         seed=ctx.recipe.seed,
-        num_bytes=sum(item.num_bytes for item in measured.items),
-        num_files=len({item.cluster for item in measured.items}),
-        num_documents=len(measured.items),
+        num_bytes=sum(row.num_bytes for row in measured.judged),
+        num_files=len({row.cluster for row in measured.judged}),
+        num_documents=len(measured.judged),
         num_held_out=measured.num_held_out,
         num_seen_by_opponent=measured.num_seen,
         gate=ctx.recipe.evaluation.gate,
         num_baseline_tokens=measured.num_baseline_tokens,
-        estimates=measured.estimates,
+        estimates=tuple(each for each in measured.estimates if each.role != "primary"),
         baseline=measured.opponent,
         baseline_export_uri=opponent.uri if opponent else "",
-        comparison=measured.gain,
+        comparison=evidence.gain,
         margin=evidence.margin,
         decision=decision.decision,
         reasons=decision.reasons,
-    )
-
-
-def _parsing(completions: Sequence[CompletionScore]) -> Parsing | None:
-    """What the guardrail needs; None where nothing was completed."""
-    if not completions:
-        return None
-    both = [each for each in completions if each.opponent_parsed is not None]
-    return Parsing(
-        num_prompts=len(completions),
-        candidate=sum(each.parsed for each in completions),
-        num_won=sum(each.parsed and not each.opponent_parsed for each in both),
-        num_lost=sum(not each.parsed and bool(each.opponent_parsed) for each in both),
     )

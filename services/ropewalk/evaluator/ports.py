@@ -1,10 +1,14 @@
 """What the evaluator needs of others, as small as it uses it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from ropewalk.bus.codec import Stored
+from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.events.base import Message
+
+MAX_NEW_TOKENS = 48  # of one continuation
 
 
 class Log(Protocol):
@@ -12,4 +16,31 @@ class Log(Protocol):
 
     def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         """Everything stored now, oldest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What the model said. `ended`: it stopped by itself."""
+
+    text: str
+    ended: bool
+
+
+class Scorer(Protocol):
+    """Something that reads and continues items: a model in a child process, or an n-gram, which only reads.
+
+    The answers are in the order of the items; None says that this scorer cannot do it at all.
+    """
+
+    def takes(self, item: Item) -> bool:
+        """Whether it can read the item; a chat template may refuse a conversation."""
+        ...
+
+    def bits(self, items: Sequence[Item]) -> Sequence[float] | None:
+        """The negative log2-likelihood of each item."""
+        ...
+
+    def complete(self, items: Sequence[Item]) -> Sequence[Continuation] | None:
+        """The likeliest continuation of each item."""
         ...

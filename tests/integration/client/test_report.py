@@ -59,7 +59,7 @@ def ropewalk(nats_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "&lt;b&gt;no&lt;/b&gt;",
         ),
         ((ACCEPTED, RunCancelled(run_id="r", mode="now", reason="wrong data")), "cancelled", "now: wrong data"),
-        ((SUBMITTED, RunRejected(run_id="r", violations=("field 'x'",))), "refused", "field &#x27;x&#x27;"),
+        ((SUBMITTED, RunRejected(run_id="r", violations=("field 'x'",))), "refused", "field &#39;x&#39;"),
     ],
 )
 def test_every_run_has_a_report_card_however_it_ended(

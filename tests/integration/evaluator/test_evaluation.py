@@ -9,8 +9,11 @@ import pytest
 from ropewalk.corpus.document import write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
+from ropewalk.evaluator.adapters.reports import read_scores
 from ropewalk.evaluator.adapters.scoring import ScoredModel
-from ropewalk.evaluator.domain.excerpts import Item, Turn
+from ropewalk.evaluator.domain.estimates import Contest, estimate_all
+from ropewalk.evaluator.domain.roles import GATES
+from ropewalk.evaluator.domain.tasks import Item, Turn
 from ropewalk.evaluator.handlers import evaluate_checkpoint, find_production
 from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
@@ -45,6 +48,11 @@ def a_promotion(name: str, version: int, model: str = "pycode") -> ModelPromoted
         manifest_sha256="0",
         evaluation_uri="e",
     )
+
+
+def scores_of(folder, metric: str) -> list[dict]:
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["metric"] == metric]
 
 
 async def judge(stage, name: str) -> tuple[EvaluationCompleted, GateDecided]:
@@ -87,9 +95,12 @@ async def test_a_model_whose_completions_never_parse_is_not_promoted_whatever_it
     stage.bus.messages.append(a_promotion("untrained", 1))
     completed, decided = await judge(stage, "hardly")
     assert decided.comparison.lower > 0
-    assert [e.value for e in completed.estimates if e.metric.endswith("parse_rate")] == [0.0, 0.0]
+    rates = {e.metric: e.value for e in completed.estimates if "parse_rate" in e.metric}
+    assert rates == {"parse_rate": 0.0, "production_parse_rate": 0.0, "parse_rate_gain": 0.0}
     assert decided.decision == "reject"
-    assert re.fullmatch(r"none of the candidate's \d+ completions parses", decided.reasons[0])
+    assert re.fullmatch(
+        r"completions that parse: 0% of \d+ held-out prompts; the gate asks for more than 0%", decided.reasons[0]
+    )
 
 
 def note_what_production_learnt_from(world, stage, name: str, kept: list[str]) -> None:
@@ -116,9 +127,10 @@ async def test_what_production_has_learnt_from_is_left_out_and_counted(world) ->
     folder = world.objects.fetch(completed.uri)
     report = json.loads((folder / "report.json").read_text())
     assert (report["num_held_out"], report["num_seen_by_opponent"], report["num_files"]) == (30, 8, 22)
-    scored = {json.loads(line)["item_id"] for line in (folder / "items.jsonl").read_text().splitlines()}
+    scored = {row["item_id"] for row in scores_of(folder, "bits_per_byte")}
     assert scored == {str(number) for number in range(8, 30)}
-    prompts = {json.loads(line)["path"] for line in (folder / "completions.jsonl").read_text().splitlines()}
+    prompts = {row["path"] for row in scores_of(folder, "parse_rate")}
+    assert prompts
     assert not prompts & {f"{number}.py" for number in range(8)}
 
 
@@ -158,15 +170,24 @@ async def test_the_report_has_every_file_and_agrees_with_the_event(world) -> Non
     completed, decided = await judge(world.stage(), "trained")
     folder = world.objects.fetch(completed.uri)
     report = json.loads((folder / "report.json").read_text())
-    items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
-    completions = [json.loads(line) for line in (folder / "completions.jsonl").read_text().splitlines()]
+    items, completions = scores_of(folder, "bits_per_byte"), scores_of(folder, "parse_rate")
     assert report["decision"] == decided.decision
     assert report["num_files"] == len(items) == 30
-    bits_per_byte = sum(item["bits"]["candidate"] for item in items) / sum(item["num_bytes"] for item in items)
+    bits_per_byte = sum(item["values"]["candidate"] for item in items) / sum(item["num_bytes"] for item in items)
     assert bits_per_byte == pytest.approx(completed.estimates[0].value)
-    parsed = sum(completion["parsed"] for completion in completions)
+    parsed = sum(completion["values"]["candidate"] for completion in completions)
     assert parsed / len(completions) == completed.estimates[1].value
     assert {"bits_per_byte", "parse_rate", "gate", "excerpts", "baselines"} <= set(report["definitions"])
+
+
+async def test_the_numbers_of_a_sealed_report_can_be_had_again_without_a_model(world) -> None:
+    stage = world.stage(evaluation={"gate": "full"})
+    stage.bus.messages.append(a_promotion("untrained", 1))
+    completed, decided = await judge(stage, "trained")
+    asked = read_scores(world.objects.fetch(completed.uri))
+    again = estimate_all(asked, Contest("r-7-40", "production", "pycode@1"), GATES["full"], seed=stage.recipe.seed)
+    assert sorted(again, key=lambda each: each.metric) == sorted(completed.estimates, key=lambda each: each.metric)
+    assert decided.comparison in again
 
 
 async def test_a_sealed_report_is_not_made_again(world) -> None:
@@ -350,15 +371,16 @@ def test_a_conversation_that_the_template_refuses_is_not_judged(world, tmp_path)
     (folder / "chat_template.jinja").write_text(strict + template)
     model = ScoredModel(folder)
     greeting = (Turn("assistant", "Good morning"), Turn("user", "hi"), Turn("assistant", "ho"))
-    assert not model.reads(Item("a", "a", turns=greeting))
-    assert model.reads(Item("b", "b", turns=greeting[1:]))
-    assert ScoredModel(world.objects.fetch("exports/trained")).reads(Item("c", "c", turns=greeting))
-    assert model.reads(Item("d", "d", text="x"))
+    assert not model.takes(Item("a", "a", turns=greeting))
+    assert model.takes(Item("b", "b", turns=greeting[1:]))
+    assert ScoredModel(world.objects.fetch("exports/trained")).takes(Item("c", "c", turns=greeting))
+    assert model.takes(Item("d", "d", text="x"))
 
 
 def test_a_completion_does_not_depend_on_its_neighbours_in_the_batch(world) -> None:
     model = ScoredModel(world.objects.fetch("exports/longer"))
-    prompts = ["def step_1(value):\n", "import os\n\nNUMBER = 3\n\n\ndef step_3(value):\n    return", "import"]
+    texts = ["def step_1(value):\n", "import os\n\nNUMBER = 3\n\n\ndef step_3(value):\n    return", "import"]
+    prompts = [Item(text, "a.py", text=text) for text in texts]
     together = model.complete(prompts)
     assert together == [model.complete([prompt])[0] for prompt in prompts]
     assert any(continuation.text for continuation in together)

@@ -1,88 +1,126 @@
+"""From scores to estimates: names, roles, pairing and clusters."""
+
 from dataclasses import replace
 
 import pytest
 
-from ropewalk.evaluator.domain.estimates import (
-    CompletionScore,
-    ItemScore,
-    best_ngram,
-    estimate_all,
-    estimate_gain,
-)
+from ropewalk.evaluator.domain.estimates import Contest, best_baseline, estimate_all
+from ropewalk.evaluator.domain.metric import ItemScore, Measurement
+from ropewalk.evaluator.domain.metrics import bits_per_byte, parse_rate
+from ropewalk.evaluator.domain.roles import GATES
+from ropewalk.events.evaluation import Estimate
+
+NGRAMS = ("baseline_unigram", "baseline_bigram", "baseline_trigram")
 
 
-def scores(num_files: int = 30, per_file: int = 1) -> list[ItemScore]:
-    return [
-        ItemScore(
-            item_id=f"{file}/{part}",
-            path=f"{file}.py",
-            num_bytes=100,
-            bits={"candidate": 150.0 + file, "unigram": 300.0 + file, "bigram": 200.0, "trigram": 170.0},
+def row(index: int, values: dict[str, float], metric: str = "bits_per_byte", cluster: str = "") -> ItemScore:
+    return ItemScore(
+        metric=metric,
+        tasks="held-out files",
+        item_id=str(index),
+        path=f"{index}.py",
+        cluster=cluster or str(index),
+        num_bytes=100,
+        values=values,
+    )
+
+
+def bits(num_files: int = 30, per_file: int = 1, **more: float) -> Measurement:
+    """The candidate and the unigram both find the later files harder."""
+    rows = [
+        row(
+            part,
+            {"candidate": 150.0 + file} | more | dict(zip(NGRAMS, (300.0 + file, 200.0, 170.0), strict=True)),
+            cluster=str(file),
         )
         for file in range(num_files)
         for part in range(per_file)
     ]
+    return Measurement(bits_per_byte.METRIC, tuple(rows))
 
 
-def completions() -> list[CompletionScore]:
-    return [CompletionScore(path="p", prompt_end="", completion="", parsed=index < 8) for index in range(10)]
+def parsing(num_parsed: int, num_theirs: int | None = None) -> Measurement:
+    """Of ten completions the first ones parse."""
+    rows = []
+    for index in range(10):
+        theirs = {} if num_theirs is None else {"production": float(index < num_theirs)}
+        rows.append(row(index, {"candidate": float(index < num_parsed)} | theirs, metric="parse_rate"))
+    return Measurement(parse_rate.METRIC, tuple(rows))
+
+
+def estimates(*asked: Measurement, opponent: str = "baseline_unigram", gate: str = "full") -> dict[str, Estimate]:
+    found = estimate_all(asked, Contest("c", opponent, "the opponent"), GATES[gate], seed=1)
+    return {each.metric: each for each in found}
 
 
 def test_every_metric_of_the_report_has_its_name_and_its_interval() -> None:
-    estimates = {e.metric: e for e in estimate_all(scores(), completions(), candidate="c", seed=1)}
-    assert list(estimates) == [
+    found = estimates(bits(), parsing(8))
+    assert list(found) == [
         "bits_per_byte",
         "parse_rate",
         "baseline_unigram_bits_per_byte",
         "baseline_bigram_bits_per_byte",
         "baseline_trigram_bits_per_byte",
+        "bits_per_byte_gain",
     ]
-    assert estimates["bits_per_byte"].value == pytest.approx((150 + 14.5) / 100)
-    assert estimates["bits_per_byte"].lower < estimates["bits_per_byte"].value < estimates["bits_per_byte"].upper
-    assert (round(estimates["parse_rate"].lower, 4), estimates["parse_rate"].num_items) == (0.4902, 10)
-    assert estimates["baseline_unigram_bits_per_byte"].subject == "token unigram"
+    own = found["bits_per_byte"]
+    assert own.value == pytest.approx((150 + 14.5) / 100)
+    assert own.lower < own.value < own.upper
+    assert (round(found["parse_rate"].lower, 4), found["parse_rate"].num_items) == (0.4902, 10)
+    assert (own.subject, found["baseline_unigram_bits_per_byte"].subject) == ("c", "token unigram")
 
 
-def test_without_completions_there_is_no_parse_rate() -> None:
-    assert "parse_rate" not in {e.metric for e in estimate_all(scores(), (), candidate="c", seed=1)}
+def test_every_estimate_says_what_it_is_and_which_part_it_plays() -> None:
+    found = estimates(bits(production=120.0), parsing(8, 4), opponent="production")
+    assert {name: each.role for name, each in found.items() if each.role != "shown"} == {
+        "bits_per_byte_gain": "primary",
+        "parse_rate": "guardrail",
+        "parse_rate_gain": "guardrail",
+    }
+    assert [name for name, each in found.items() if each.paired] == ["bits_per_byte_gain", "parse_rate_gain"]
+    rate = found["production_parse_rate"]
+    assert (rate.value, rate.quantity, rate.unit, rate.better) == (0.4, "completions that parse", "share", "higher")
+    assert (rate.written(rate.value), found["bits_per_byte"].written(1.5)) == ("40%", "1.500")
+
+
+def test_for_a_toy_only_the_gain_counts() -> None:
+    found = estimates(bits(), parsing(8), gate="toy")
+    assert [name for name, each in found.items() if each.role != "shown"] == ["bits_per_byte_gain"]
 
 
 def test_a_file_is_one_cluster_however_many_documents_it_has() -> None:
-    assert estimate_gain(scores(6, per_file=5), "unigram", subject="s", seed=1).num_items == 6
+    assert estimates(bits(6, per_file=5))["bits_per_byte_gain"].num_items == 6
 
 
 def test_pairing_takes_out_what_both_models_find_hard() -> None:
     """Both cost more on the same files; the difference is 1.5 bits per byte on every one."""
-    gain = estimate_gain(scores(), "unigram", subject="s", seed=1)
+    gain = estimates(bits())["bits_per_byte_gain"]
     assert (gain.lower, gain.value, gain.upper) == pytest.approx((1.5, 1.5, 1.5))
+    assert gain.subject == "the opponent"
 
 
-@pytest.mark.parametrize(
-    ("column", "subject"), [("production", "the model in production"), ("base_model", "the base model")]
-)
-def test_the_model_to_beat_is_reported_when_it_was_scored(column: str, subject: str) -> None:
-    with_opponent = [
-        ItemScore(item_id=score.item_id, path=score.path, num_bytes=100, bits={**score.bits, column: 120.0 + index})
-        for index, score in enumerate(scores())
-    ]
-    last = estimate_all(with_opponent, (), candidate="c", seed=1)[-1]
-    assert (last.metric, last.subject) == (f"{column}_bits_per_byte", subject)
-    assert last.value == pytest.approx(1.345)
-    assert estimate_gain(with_opponent, column, subject="m@1", seed=1).value == pytest.approx(-0.3)
+@pytest.mark.parametrize(("scorer", "subject"), [("production", "in production before"), ("base_model", "base model")])
+def test_the_model_to_beat_is_reported_when_it_was_scored(scorer: str, subject: str) -> None:
+    found = estimates(bits(**{scorer: 134.5}), opponent=scorer)
+    assert found[f"{scorer}_bits_per_byte"].subject == subject
+    assert found[f"{scorer}_bits_per_byte"].value == pytest.approx(1.345)
+    assert found["bits_per_byte_gain"].value == pytest.approx(-0.3)
 
 
-def test_the_best_ngram_needs_the_fewest_bits() -> None:
-    assert best_ngram(scores()) == "trigram"
-    worse = [replace(score, bits=score.bits | {"trigram": 999.0}) for score in scores()]
-    assert best_ngram(worse) == "bigram"
+def test_the_best_ngram_needs_the_fewest_bits_and_among_equals_is_the_simplest() -> None:
+    asked = bits()
+    assert best_baseline(asked, NGRAMS) == "baseline_trigram"
+    worse = tuple(replace(each, values=each.values | {"baseline_trigram": 200.0}) for each in asked.rows)
+    assert best_baseline(replace(asked, rows=worse), NGRAMS) == "baseline_bigram"
+    assert best_baseline(parsing(8, 4), ("production", "candidate")) == "candidate"
 
 
-def test_an_opponent_that_completes_has_a_parse_rate_of_its_own() -> None:
-    both = [replace(each, opponent_parsed=index < 4) for index, each in enumerate(completions())]
-    estimates = {e.metric: e for e in estimate_all(scores(), both, candidate="c", seed=1)}
-    assert (estimates["parse_rate"].value, estimates["opponent_parse_rate"].value) == (0.8, 0.4)
+def test_more_completions_that_parse_are_a_gain_and_fewer_a_loss() -> None:
+    gain = estimates(bits(), parsing(8, 4), opponent="production")["parse_rate_gain"]
+    assert (gain.value, gain.level) == (pytest.approx(0.4), 0.9)
+    assert gain.lower < 0 < gain.value == gain.upper  # of four prompts that tell them apart, all are won
+    assert estimates(bits(), parsing(4, 8), opponent="production")["parse_rate_gain"].value == pytest.approx(-0.4)
 
 
-def test_documents_that_belong_together_are_one_cluster() -> None:
-    books = [replace(score, split_key=f"book {index % 5}") for index, score in enumerate(scores())]
-    assert estimate_gain(books, "unigram", subject="s", seed=1).num_items == 5
+def test_who_cannot_answer_a_metric_is_not_compared_by_it() -> None:
+    assert "parse_rate_gain" not in estimates(bits(), parsing(8), opponent="baseline_unigram")

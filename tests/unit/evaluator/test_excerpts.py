@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES, Item, Turn, choose, excerpt
+from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES, choose, excerpt
+from ropewalk.evaluator.domain.tasks import Item, Turn
 
 
 def a_text(name: str, num_bytes: int) -> Item:

@@ -1,26 +1,52 @@
+"""Every comparison of the gate and every rule of the roles."""
+
+import math
+
 import numpy as np
 import pytest
 
-from ropewalk.evaluator.domain.estimates import ItemScore, estimate_gain
-from ropewalk.evaluator.domain.gate import MIN_CLUSTERS, Decision, Evidence, Parsing, decide
+from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
+from ropewalk.evaluator.domain.gate import Decision, Evidence, decide
+from ropewalk.evaluator.domain.metric import ItemScore
+from ropewalk.evaluator.domain.roles import GATES, Rule, Rules
+from ropewalk.evaluator.domain.statistics import paired_share, per_byte
 from ropewalk.events.evaluation import Estimate
+
+MIN_CLUSTERS = DOCUMENTS_TO_JUDGE
+BITS = {"quantity": "bits per byte", "items": "held-out files", "better": "lower", "paired": True}
+PARSING = {"quantity": "completions that parse", "items": "prompts", "better": "higher", "unit": "share"}
 
 
 def a_gain(value: float, lower: float, upper: float, num_items: int = 40) -> Estimate:
-    return Estimate(
-        metric="bits_per_byte_gain",
-        value=value,
-        lower=lower,
-        upper=upper,
-        level=0.95,
-        num_items=num_items,
-        method="m",
-    )
+    return an_estimate("bits_per_byte_gain", (value, lower, upper), num_items, role="primary", **BITS)
 
 
-def judge(gain: Estimate, margin: float = 0.0, opponent: str = "b", **more: object) -> Decision:
-    shown = {"num_held_out": 50, "num_seen": 0} | more
-    return decide(Evidence(gain=gain, margin=margin, opponent=opponent, **shown))
+def an_estimate(metric: str, interval: tuple[float, float, float], num_items: int, **more: object) -> Estimate:
+    value, lower, upper = interval
+    fields = {"value": value, "lower": lower, "upper": upper, "num_items": num_items, "level": 0.95} | more
+    return Estimate(metric=metric, method="m", **fields)
+
+
+def a_parse_rate(parsed: int, of: int = 64) -> Estimate:
+    return an_estimate("parse_rate", (parsed / of, 0.0, 1.0), of, role="guardrail", **PARSING)
+
+
+def a_parse_gain(won: int, lost: int, of: int = 64) -> Estimate:
+    spread = paired_share([1.0] * won + [-1.0] * lost + [0.0] * (of - won - lost), [a_row(0, 1)] * of, 0)
+    interval = (spread.interval.value, spread.interval.lower, spread.interval.upper)
+    more = PARSING | {"level": spread.level, "role": "guardrail", "paired": True}
+    return an_estimate("parse_rate_gain", interval, of, **more)
+
+
+def a_row(index: int, num_bytes: int) -> ItemScore:
+    values = {"candidate": 0.0}
+    names = {"metric": "m", "tasks": "t", "item_id": str(index), "path": str(index), "cluster": str(index)}
+    return ItemScore(**names, num_bytes=num_bytes, values=values)
+
+
+def judge(gain: Estimate, margin: float = 0.0, *guardrails: Estimate, **more: object) -> Decision:
+    shown = {"num_held_out": 50, "num_seen": 0, "opponent": "b", "rules": GATES["full"]} | more
+    return decide(Evidence(estimates=(*guardrails, gain), margin=margin, **shown))
 
 
 @pytest.mark.parametrize(
@@ -46,11 +72,11 @@ def test_too_few_files_are_never_enough_and_the_missing_ones_are_counted() -> No
 
 
 def test_the_reason_names_the_numbers_and_the_baseline() -> None:
-    reason, seen = judge(a_gain(0.512, 0.4, 0.6), 0.05, "pycode@3").reasons
+    reason, seen = judge(a_gain(0.512, 0.4, 0.6), 0.05, opponent="pycode@3").reasons
     assert seen == "pycode@3 has learnt from none of the 50 held-out documents"
     assert reason == (
         "the candidate needs 0.512 fewer bits per byte than pycode@3 (95% interval of the gain 0.400 to 0.600, "
-        "40 files): the whole interval is above the margin of 0.05"
+        "40 held-out files): the whole interval is above the margin of 0.05"
     )
 
 
@@ -70,16 +96,9 @@ def share_promoted(true_gain: float, draws: int) -> float:
     for draw in range(draws):
         sizes = rng.integers(500, 7500, size=MIN_CLUSTERS)
         gains = rng.normal(true_gain, 0.1, size=MIN_CLUSTERS)
-        scores = [
-            ItemScore(
-                item_id=str(n),
-                path=str(n),
-                num_bytes=int(size),
-                bits={"candidate": 2.0 * size, "unigram": (2.0 + gain) * size},
-            )
-            for n, (size, gain) in enumerate(zip(sizes, gains, strict=True))
-        ]
-        gain = estimate_gain(scores, "unigram", subject="s", seed=draw)
+        rows = [a_row(place, int(size)) for place, size in enumerate(sizes)]
+        interval = per_byte([gain * size for gain, size in zip(gains, sizes, strict=True)], rows, draw).interval
+        gain = a_gain(interval.value, interval.lower, interval.upper, num_items=MIN_CLUSTERS)
         promoted += judge(gain).decision == "promote"
     return promoted / draws
 
@@ -91,7 +110,7 @@ def test_an_equal_model_is_rarely_promoted_and_a_better_one_nearly_always() -> N
 
 
 def test_a_loss_is_said_as_a_loss() -> None:
-    reason = judge(a_gain(-0.5, -0.6, -0.4), 0.0, "the base model").reasons[0]
+    reason = judge(a_gain(-0.5, -0.6, -0.4), opponent="the base model").reasons[0]
     assert reason.startswith("the candidate needs 0.500 more bits per byte than the base model (")
 
 
@@ -99,40 +118,72 @@ BETTER = a_gain(0.5, 0.4, 0.6)
 
 
 @pytest.mark.parametrize(
-    ("parsing", "decision"),
+    ("guardrails", "decision"),
     [
-        (Parsing(num_prompts=64, candidate=0), "reject"),
-        (Parsing(num_prompts=64, candidate=0, num_lost=30), "reject"),
-        (Parsing(num_prompts=64, candidate=10, num_lost=12, num_won=2), "reject"),
-        (Parsing(num_prompts=64, candidate=39, num_lost=6, num_won=4), "need_more"),
-        (Parsing(num_prompts=64, candidate=39, num_lost=4, num_won=4), "promote"),
-        (Parsing(num_prompts=64, candidate=39, num_lost=0, num_won=5), "promote"),
-        (Parsing(num_prompts=64, candidate=1), "promote"),  # nobody to compare with
-        (None, "promote"),
+        ([a_parse_rate(0)], "reject"),
+        ([a_parse_rate(0), a_parse_gain(won=0, lost=30)], "reject"),
+        ([a_parse_rate(10), a_parse_gain(won=2, lost=12)], "reject"),
+        ([a_parse_rate(39), a_parse_gain(won=4, lost=6)], "need_more"),
+        ([a_parse_rate(0), a_parse_gain(won=0, lost=1)], "reject"),  # the worse of two refusals counts
+        ([a_parse_rate(39), a_parse_gain(won=4, lost=4)], "promote"),
+        ([a_parse_rate(39), a_parse_gain(won=5, lost=0)], "promote"),
+        ([a_parse_rate(1)], "promote"),  # nobody to compare with
+        ([], "promote"),
     ],
 )
-def test_a_candidate_of_which_fewer_completions_parse_is_not_promoted(parsing: Parsing | None, decision: str) -> None:
-    assert judge(BETTER, parsing=parsing).decision == decision
+def test_a_candidate_of_which_fewer_completions_parse_is_not_promoted(guardrails: list, decision: str) -> None:
+    assert judge(BETTER, 0.0, *guardrails).decision == decision
 
 
-def test_the_refusal_comes_first_and_names_both_counts() -> None:
-    none, measured, *_ = judge(BETTER, parsing=Parsing(num_prompts=64, candidate=0)).reasons
-    assert none == "none of the candidate's 64 completions parses"
+@pytest.mark.parametrize(("won", "lost"), [(0, 4), (0, 5), (1, 7), (1, 6), (2, 9), (2, 8), (20, 40), (25, 36)])
+def test_a_loss_rejects_exactly_where_a_sign_test_at_five_percent_does(won: int, lost: int) -> None:
+    chance = sum(math.comb(won + lost, losses) for losses in range(lost, won + lost + 1)) / 2 ** (won + lost)
+    assert judge(BETTER, 0.0, a_parse_gain(won, lost)).decision == ("reject" if chance <= 0.05 else "need_more")
+
+
+def test_the_refusal_comes_first_and_names_the_numbers() -> None:
+    none, measured, *_ = judge(BETTER, 0.0, a_parse_rate(0)).reasons
+    assert none == "completions that parse: 0% of 64 prompts; the gate asks for more than 0%"
     assert "above the margin" in measured
-    fewer, more, *_ = judge(BETTER, parsing=Parsing(num_prompts=64, candidate=39, num_lost=6, num_won=4)).reasons
-    assert fewer == "fewer completions parse than of b: 39 of 64, not 41"
-    assert "raise evaluation.num_completions above 64" in more
+    fewer, more, *_ = judge(BETTER, 0.0, a_parse_rate(39), a_parse_gain(won=4, lost=6)).reasons
+    assert fewer.startswith("the candidate has 3.12% fewer completions that parse than b (90% interval of the gain -")
+    assert more == "that can be chance; more than 64 prompts would settle it: raise evaluation.num_completions"
 
 
-def test_completions_that_parse_do_not_save_a_worse_model() -> None:
-    worse = judge(a_gain(-0.5, -0.6, -0.4), parsing=Parsing(num_prompts=64, candidate=64, num_won=60))
+def test_a_guardrail_does_not_save_a_worse_model() -> None:
+    worse = judge(a_gain(-0.5, -0.6, -0.4), 0.0, a_parse_rate(64), a_parse_gain(won=60, lost=0))
     assert worse.decision == "reject"
-    both = judge(a_gain(-0.5, -0.6, -0.4), parsing=Parsing(num_prompts=64, candidate=0))
+    both = judge(a_gain(-0.5, -0.6, -0.4), 0.0, a_parse_rate(0))
     assert "below the margin" in both.reasons[0]
+    assert both.reasons[1].startswith("completions that parse")
+
+
+def test_a_guardrail_that_asks_for_more_does_not_soften_a_rejection() -> None:
+    assert judge(a_gain(-0.5, -0.6, -0.4), 0.0, a_parse_gain(won=4, lost=6)).decision == "reject"
+    assert judge(a_gain(0.1, -0.1, 0.3), 0.0, a_parse_rate(0)).decision == "need_more"
+
+
+def test_what_is_only_shown_decides_nothing() -> None:
+    shown = [each.model_copy(update={"role": "shown"}) for each in (a_parse_rate(0), a_parse_gain(won=0, lost=30))]
+    assert judge(BETTER, 0.0, *shown).decision == "promote"
+
+
+def test_a_guardrail_has_the_floor_of_its_rule() -> None:
+    rules = Rules({"bits_per_byte_gain": Rule("primary"), "parse_rate": Rule("guardrail", floor=0.25)})
+    assert judge(BETTER, 0.0, a_parse_rate(16), rules=rules).decision == "reject"
+    assert judge(BETTER, 0.0, a_parse_rate(17), rules=rules).decision == "promote"
+
+
+def test_any_metric_can_be_the_primary_one() -> None:
+    gain = an_estimate("exact_match_gain", (0.2, 0.1, 0.3), 40, role="primary", paired=True, **PARSING)
+    decision = judge(gain, rules=Rules({"exact_match_gain": Rule("primary")}))
+    assert decision.decision == "promote"
+    assert decision.reasons[0].startswith("the candidate has 20% more completions that parse than b (95% interval")
 
 
 def test_a_toy_may_say_nothing_that_parses_and_the_reasons_say_so() -> None:
-    decision = judge(BETTER, is_toy=True, parsing=Parsing(num_prompts=64, candidate=0))
+    said = a_parse_rate(0).model_copy(update={"role": GATES["toy"].role("parse_rate")})
+    decision = judge(BETTER, 0.0, said, rules=GATES["toy"])
     assert decision.decision == "promote"
     assert "gate of a toy" in decision.reasons[-1]
 

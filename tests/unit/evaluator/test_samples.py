@@ -1,7 +1,7 @@
 """Where the model goes on for the readers of a report."""
 
-from ropewalk.evaluator.domain.excerpts import Item, Turn
 from ropewalk.evaluator.domain.samples import NUM_SAMPLES, openings
+from ropewalk.evaluator.domain.tasks import Item, Turn
 
 TALK = (Turn("system", "be kind"), Turn("user", "hello"), Turn("assistant", "good day"), Turn("user", "bye"))
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -169,21 +170,30 @@ def _train() -> Sequence[Message]:
     )
 
 
-def _estimate(metric: str, value: float, half: float, subject: str = "", num_items: int = 22) -> Estimate:
+def _estimate(metric: str, value: float, half: float, subject: str, **more: Any) -> Estimate:
+    fields = {"quantity": "bits per byte", "items": "held-out files", "num_items": 22} | more
     return Estimate(
         metric=metric,
         value=value,
         lower=value - half,
         upper=value + half,
         level=0.95,
-        num_items=num_items,
         method="file-clustered bootstrap",
         subject=subject,
+        **fields,
     )
 
 
 def _evaluate() -> Sequence[Message]:
-    gain = _estimate("bits_per_byte_gain", 1.18, 0.05, "token unigram")
+    gain = _estimate("bits_per_byte_gain", 1.18, 0.05, "token unigram", role="primary", paired=True)
+    parsing = {
+        "role": "guardrail",
+        "quantity": "completions that parse",
+        "items": "held-out prompts",
+        "num_items": 64,
+        "unit": "share",
+        "better": "higher",
+    }
     return (
         EvaluationCompleted(
             run_id=RUN,
@@ -191,10 +201,10 @@ def _evaluate() -> Sequence[Message]:
             uri="evaluations/x",
             estimates=(
                 _estimate("bits_per_byte", 1.982, 0.06, CHECKPOINT),
-                _estimate("parse_rate", 0.47, 0.12, CHECKPOINT, 64),
-                _estimate("baseline_unigram_bits_per_byte", 3.162, 0.07),
-                _estimate("baseline_bigram_bits_per_byte", 2.013, 0.06),
-                _estimate("baseline_trigram_bits_per_byte", 1.744, 0.06),
+                _estimate("parse_rate", 0.47, 0.12, CHECKPOINT, **parsing),
+                _estimate("baseline_unigram_bits_per_byte", 3.162, 0.07, "token unigram"),
+                _estimate("baseline_bigram_bits_per_byte", 2.013, 0.06, "token bigram"),
+                _estimate("baseline_trigram_bits_per_byte", 1.744, 0.06, "token trigram"),
                 gain,
             ),
         ),

@@ -9,7 +9,7 @@ from ropewalk.report import picture
 from ropewalk.report.charts import interval_chart, loss_chart, stage_chart
 from ropewalk.report.collect import collect
 from ropewalk.report.drawing import Drawing, Label, Line
-from ropewalk.report.facts import comparison
+from ropewalk.report.facts import comparisons
 from ropewalk.report.html import render_html
 from ropewalk.report.page import pages_of
 
@@ -44,7 +44,7 @@ def test_page_and_picture_show_the_same_drawings(demo_evidence):
     card = collect(demo_evidence)
     page, on_picture = render_html(card), [mark for _, _, mark in picture.page_of(card).marks]
 
-    for drawings in (loss_chart(card), stage_chart(card.stages), interval_chart(comparison(card))):
+    for drawings in (loss_chart(card), stage_chart(card.stages), *(interval_chart(c.rows) for c in comparisons(card))):
         assert drawings is not None
         assert set(drawings.wide.marks) <= set(on_picture)
         labels = [mark.text for mark in drawings.wide.marks if isinstance(mark, Label)]

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from ropewalk.events.evaluation import Estimate, EvaluationCompleted
 from ropewalk.report.axes import ticks
 from ropewalk.report.collect import CardEvidence, collect
-from ropewalk.report.facts import comparison, key_facts
+from ropewalk.report.facts import comparisons, key_facts
 from ropewalk.report.files import write_card
 from ropewalk.report.html import render_html
 from ropewalk.report.terminal import terminal_card
@@ -69,9 +70,32 @@ def test_html_marks_the_kill_in_the_loss_chart(demo_evidence):
 
 
 def test_comparison_begins_with_the_model_and_keeps_the_honest_baselines(demo_evidence):
-    names = [name for name, _ in comparison(collect(demo_evidence))]
+    bits, parsing = comparisons(collect(demo_evidence))
 
-    assert names == ["this model", "token unigram", "token bigram", "token trigram"]
+    assert [name for name, _ in bits.rows] == ["this model", "token unigram", "token bigram", "token trigram"]
+    assert bits.title == "Bits per byte on held-out files"
+    assert bits.note == (
+        "Lower is better. Paired difference to token unigram: "
+        "1.180 [1.130, 1.230] bits per byte over 22 held-out files."
+    )
+    assert (parsing.title, parsing.note) == ("Completions that parse on held-out prompts", "Higher is better.")
+
+
+def test_an_older_log_that_names_only_metrics_is_compared_all_the_same(demo_evidence):
+    """Its estimates have no words: those whose names end like the model's own metric are shown beside it."""
+
+    def older(stored):
+        if not isinstance(stored.message, EvaluationCompleted):
+            return stored
+        fields = ("metric", "value", "lower", "upper", "level", "num_items", "method", "subject")
+        plain = [Estimate(**each.model_dump(include=set(fields))) for each in stored.message.estimates]
+        return replace(stored, message=stored.message.model_copy(update={"estimates": tuple(plain)}))
+
+    bits, parsing = comparisons(collect(CardEvidence(timeline=[older(each) for each in demo_evidence.timeline])))
+
+    assert [name for name, _ in bits.rows] == ["this model", "token unigram", "token bigram", "token trigram"]
+    assert "Paired difference to token unigram" in bits.note
+    assert [name for name, _ in parsing.rows] == ["this model"]
 
 
 def test_terminal_summary_has_headline_gate_and_alarm(demo_evidence):
@@ -123,7 +147,7 @@ def test_the_page_has_a_dark_form_and_one_for_telephones(demo_evidence):
     page = render_html(collect(demo_evidence))
 
     assert "prefers-color-scheme: dark" in page
-    assert page.count('class="wide"') == page.count('class="phone"') == 3
+    assert page.count('class="wide"') == page.count('class="phone"') == 4
     assert not re.search(r"(fill|stroke|background): ?#", page.partition("</style>")[0])  # every colour has a dark twin
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from ropewalk.corpus.document import EVAL_ITEMS, read_records
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.corpus.trained import SKETCHES, Identity, trained_on
-from ropewalk.evaluator.domain.excerpts import Item, Turn
 from ropewalk.evaluator.domain.ngram import NgramModel, collapse_padding, fit
+from ropewalk.evaluator.domain.tasks import Item, Turn
 
 MAX_BASELINE_TOKENS = 20_000_000  # beyond this an n-gram model gains little and costs memory
 

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
-from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, CompletionPrompt, cut_prompts, parses
 from ropewalk.evaluator.domain.estimates import (
     BASE,
-    CANDIDATE,
     NGRAMS,
-    CompletionScore,
-    ItemScore,
-    best_ngram,
+    SUBJECTS,
+    Contest,
+    best_baseline,
     estimate_all,
-    estimate_gain,
 )
-from ropewalk.evaluator.domain.excerpts import Item, choose
+from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
+from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
-from ropewalk.evaluator.domain.samples import Sample, openings
+from ropewalk.evaluator.domain.roles import GATES, Rules
+from ropewalk.evaluator.domain.samples import NUM_SAMPLES, Sample, openings
+from ropewalk.evaluator.domain.tasks import Item, TaskSet
+from ropewalk.evaluator.ports import Scorer
 from ropewalk.events.evaluation import Estimate
 from ropewalk.stages.errors import StageError
 
 if TYPE_CHECKING:
-    from ropewalk.evaluator.adapters.scoring import Continuation, ScoredModel  # torch: only in the child
+    from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child
 
-_SHOWN_CHARACTERS = 200
 _UNREAD = (
     "the chat template refuses every held-out conversation, so the model cannot be judged: hold out conversations as "
     "the template wants them, for example beginning with the user"
@@ -51,16 +51,15 @@ class Opponent:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuringJob:
-    """Fetched folders. Without an `opponent` the best n-gram model is to beat, or the unigram for a toy."""
+    """Fetched folders. `gate` is the recipe's; without an `opponent` it says which n-gram model is to beat."""
 
     checkpoint_id: str
     export: Path
     dataset: Path
     evalset: Path
     opponent: Opponent | None
-    is_toy: bool
-    num_completions: int  # 0: the documents are no code
-    seed: int
+    gate: str
+    effort: Effort
     threads: int
 
 
@@ -68,18 +67,44 @@ class MeasuringJob:
 class Measured:
     """Everything the report needs. `num_seen` of the held-out documents the opponent learnt from; None: not known.
 
-    Those are in none of the numbers, unless they are all there is.
+    Those are in none of the numbers, unless they are all there is. `judged` are the scores that the gain rests on.
     """
 
     opponent: str
     num_held_out: int
     num_seen: int | None
     estimates: tuple[Estimate, ...]
-    gain: Estimate
-    items: tuple[ItemScore, ...]
-    completions: tuple[CompletionScore, ...]
+    scores: tuple[ItemScore, ...]
+    judged: tuple[ItemScore, ...]
     num_baseline_tokens: int
     samples: tuple[Sample, ...] = ()
+
+
+class NgramScorer:
+    """An n-gram model as a scorer: it reads the tokens that the candidate reads, and continues nothing."""
+
+    def __init__(self, model: NgramModel, order: int, candidate: "ScoredModel") -> None:
+        self._model, self._order, self._candidate = model, order, candidate
+
+    def takes(self, item: Item) -> bool:
+        """What the candidate takes."""
+        return self._candidate.takes(item)
+
+    def bits(self, items: Sequence[Item]) -> list[float]:
+        """The negative log2-likelihood of each item."""
+        return [self._bits(item) for item in items]
+
+    def complete(self, items: Sequence[Item]) -> None:
+        """Nothing."""
+
+    def _bits(self, item: Item) -> float:
+        """With end tokens before the first token of a document."""
+        bits = 0.0
+        for document in self._candidate.documents(item):
+            tokens = np.array([self._candidate.eos_id] * (MAX_ORDER - 1) + list(document.tokens), dtype=np.int64)
+            costs = -np.log2(self._model.probabilities(tokens, self._order))
+            bits += float(costs.sum() if document.counted is None else costs[np.array(document.counted)].sum())
+        return bits
 
 
 def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
@@ -92,44 +117,39 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     torch.set_num_threads(job.threads)
     disable_progress_bar()  # this process writes into a log
     held_out = read_items(job.evalset)
+    if not any(item.num_bytes for item in held_out):
+        raise StageError("no document was held out, so the model cannot be judged: raise evaluation.held_out_fraction")
     seen = _seen_by_opponent(held_out, job)
     unseen = [item for item in held_out if item.item_id not in (seen or ())] or held_out
-    items = choose(unseen, job.seed)
-    if not items:
-        raise StageError("no document was held out, so the model cannot be judged: raise evaluation.held_out_fraction")
     candidate = ScoredModel(job.export)
-    opponent = None if job.opponent is None else _load_opponent(job.opponent, job.export)
-    items = tuple(item for item in items if all(model.reads(item) for model in (candidate, opponent) if model))
-    if not items:
-        raise StageError(_UNREAD)
+    scorers: dict[str, Scorer] = {CANDIDATE: candidate}
+    if job.opponent:
+        scorers[job.opponent.column] = _load_opponent(job.opponent, job.export)
     baselines, num_tokens = fit_baselines(job.dataset, candidate.vocab_size)
-    columns = {CANDIDATE: candidate.bits(items)}
-    if job.opponent and opponent:
-        columns[job.opponent.column] = opponent.bits(items)
-    for order, name in enumerate(NGRAMS, start=1):
-        columns[name] = [_ngram_bits(baselines, order, candidate, item) for item in items]
-    scores = _rows(items, columns)
-    completions = _complete(candidate, opponent, unseen, job) if job.num_completions else ()
-    compared, name = _compared(job, scores)
+    scorers |= {name: NgramScorer(baselines, order, candidate) for order, name in enumerate(NGRAMS, start=1)}
+    asked = ask(METRICS, scorers, TaskSet("held-out documents", tuple(unseen)), job.effort)
+    rules = GATES[job.gate]
+    judged = next((each for each in asked if each.metric.name == rules.primary), None)
+    if judged is None:
+        raise StageError(_UNREAD)
+    contest = _contest(job, judged, rules)
     return Measured(
-        opponent=name,
+        opponent=contest.name,
         num_held_out=len(held_out),
         num_seen=None if seen is None else len(seen),
-        estimates=estimate_all(scores, completions, candidate=job.checkpoint_id, seed=job.seed),
-        gain=estimate_gain(scores, compared, subject=name, seed=job.seed),
-        items=scores,
-        completions=completions,
+        estimates=estimate_all(asked, contest, rules, job.effort.seed),
+        scores=tuple(row for each in asked for row in each.rows),
+        judged=judged.rows,
         num_baseline_tokens=num_tokens,
-        samples=() if completions else _sample(candidate, items, job.seed),
+        samples=_samples(asked) or _openings(candidate, judged.items, job.effort.seed),
     )
 
 
-def _compared(job: MeasuringJob, scores: Sequence[ItemScore]) -> tuple[str, str]:
-    """The column to compare with, and what it is called in sentences."""
+def _contest(job: MeasuringJob, judged: Measurement, rules: Rules) -> Contest:
     if job.opponent:
-        return job.opponent.column, job.opponent.name
-    column = NGRAMS[0] if job.is_toy else best_ngram(scores)
-    return column, f"the token {column}"
+        return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name)
+    baseline = NGRAMS[0] if rules.is_easy else best_baseline(judged, NGRAMS)
+    return Contest(job.checkpoint_id, baseline, f"the {SUBJECTS[baseline]}")
 
 
 def _seen_by_opponent(held_out: Sequence[Item], job: MeasuringJob) -> set[str] | None:
@@ -155,62 +175,15 @@ def _load_opponent(opponent: Opponent, export: Path) -> "ScoredModel":
         ) from None
 
 
-def _rows(items: Sequence[Item], columns: dict[str, list[float]]) -> tuple[ItemScore, ...]:
-    return tuple(
-        ItemScore(
-            item_id=item.item_id,
-            path=item.path,
-            num_bytes=item.num_bytes,
-            bits={name: column[index] for name, column in columns.items()},
-            split_key=item.split_key,
-        )
-        for index, item in enumerate(items)
-    )
+def _samples(asked: Sequence[Measurement]) -> tuple[Sample, ...]:
+    """What the candidate said when it was measured, of different files; nothing where it was not made to speak."""
+    said = [row for each in asked for row in each.rows if CANDIDATE in row.said]
+    by_path = {row.path: Sample(row.path, row.prompt_end, row.said[CANDIDATE]) for row in reversed(said)}
+    return tuple(reversed(by_path.values()))[:NUM_SAMPLES]
 
 
-def _ngram_bits(baselines: NgramModel, order: int, candidate: "ScoredModel", item: Item) -> float:
-    """The same tokens as the model is scored on, with end tokens before the first."""
-    bits = 0.0
-    for document in candidate.documents(item):
-        tokens = np.array([candidate.eos_id] * (MAX_ORDER - 1) + list(document.tokens), dtype=np.int64)
-        costs = -np.log2(baselines.probabilities(tokens, order))
-        bits += float(costs.sum() if document.counted is None else costs[np.array(document.counted)].sum())
-    return bits
-
-
-def _sample(candidate: "ScoredModel", items: Sequence[Item], seed: int) -> tuple[Sample, ...]:
+def _openings(candidate: Scorer, items: Sequence[Item], seed: int) -> tuple[Sample, ...]:
     """For people who read the report; nothing is counted from it."""
-    if candidate.context_length <= MAX_NEW_TOKENS:
-        return ()
     chosen = openings(items, seed)
-    return tuple(
-        Sample(path=opening.path, prompt_end=opening.shown, completion=continuation.text)
-        for opening, continuation in zip(chosen, candidate.go_on(chosen), strict=True)
-    )
-
-
-def _complete(
-    candidate: "ScoredModel", opponent: "ScoredModel | None", items: Sequence[Item], job: MeasuringJob
-) -> tuple[CompletionScore, ...]:
-    """Both complete the same prompts; an opponent whose context is too small for that completes none."""
-    if candidate.context_length <= MAX_NEW_TOKENS:
-        return ()
-    prompts = cut_prompts(items, job.num_completions, job.seed)
-    texts = [prompt.text for prompt in prompts]
-    theirs: Sequence[Continuation | None] = [None] * len(prompts)
-    if opponent is not None and opponent.context_length > MAX_NEW_TOKENS:
-        theirs = opponent.complete(texts)
-    return tuple(
-        CompletionScore(
-            path=prompt.path,
-            prompt_end=prompt.text[-_SHOWN_CHARACTERS:],
-            completion=ours.text,
-            parsed=_parses(prompt, ours),
-            opponent_parsed=None if other is None else _parses(prompt, other),
-        )
-        for prompt, ours, other in zip(prompts, candidate.complete(texts), theirs, strict=True)
-    )
-
-
-def _parses(prompt: CompletionPrompt, continuation: "Continuation") -> bool:
-    return parses(prompt.statement, continuation.text, ended=continuation.ended)
+    said = candidate.complete(chosen) or ()
+    return tuple(Sample(item.path, item.shown, each.text) for item, each in zip(chosen, said, strict=False))

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import orjson
 
-from ropewalk.evaluator.domain.estimates import CompletionScore, ItemScore
+from ropewalk.evaluator.domain.metric import ItemScore, Measurement
+from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.evaluator.domain.samples import Sample
 from ropewalk.storage.objects import ObjectStore
 
-REPORT, ITEMS, COMPLETIONS, SAMPLES = "report.json", "items.jsonl", "completions.jsonl", "samples.jsonl"
+REPORT, SCORES, SAMPLES = "report.json", "scores.jsonl", "samples.jsonl"
 
 
 def report_key(checkpoint_id: str) -> str:
@@ -26,19 +27,25 @@ def read_report(objects: ObjectStore, key: str) -> EvaluationReport | None:
     return EvaluationReport.model_validate_json((objects.fetch(key) / REPORT).read_bytes())
 
 
+def read_scores(folder: Path) -> tuple[Measurement, ...]:
+    """What a sealed report's metrics found, so that its numbers can be had again without a model."""
+    with (folder / SCORES).open("rb") as lines:
+        rows = [ItemScore(**orjson.loads(line)) for line in lines]
+    found = ((metric, tuple(row for row in rows if row.metric == metric.name)) for metric in METRICS)
+    return tuple(Measurement(metric, rows) for metric, rows in found if rows)
+
+
 def publish_report(
     objects: ObjectStore,
     folder: Path,
     report: EvaluationReport,
-    items: Sequence[ItemScore],
-    completions: Sequence[CompletionScore],
-    samples: Sequence[Sample] = (),
+    scores: Sequence[ItemScore],
+    samples: Sequence[Sample],
 ) -> str:
-    """Write a report with the score of every document, seal it, and return its key."""
+    """Write a report with the score of every item, seal it, and return its key."""
     folder.mkdir(parents=True)
     (folder / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
-    _write_lines(folder / ITEMS, (asdict(item) for item in items))
-    _write_lines(folder / COMPLETIONS, (asdict(completion) for completion in completions))
+    _write_lines(folder / SCORES, (asdict(score) for score in scores))
     _write_lines(folder / SAMPLES, (asdict(sample) for sample in samples))
     key = report_key(report.checkpoint_id)
     objects.publish(folder, key, {"checkpoint_id": report.checkpoint_id, "run_id": report.run_id})

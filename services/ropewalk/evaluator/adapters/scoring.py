@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS, PROMPT_TOKENS
-from ropewalk.evaluator.domain.excerpts import Item
-from ropewalk.evaluator.domain.samples import Opening
+from ropewalk.evaluator.domain.tasks import Item
+from ropewalk.evaluator.ports import MAX_NEW_TOKENS, Continuation
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.renderer import ChatRenderer
@@ -20,14 +18,7 @@ from ropewalk.model.weights import load_model
 _BATCH = 32
 _MAX_CONTEXT = 2048  # logits are (tokens, vocabulary): beyond this a base model would need gigabytes
 _TOKENS_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class Continuation:
-    """What the model said. `ended`: it stopped by itself."""
-
-    text: str
-    ended: bool
+_PROMPT_TOKENS = 128  # at most; fewer where the context is smaller
 
 
 class ScoredModel:
@@ -40,25 +31,24 @@ class ScoredModel:
         self.tokenizer = load_tokenizer(tokenizer or folder)
         self._encoder = Encoder(Path(tokenizer or folder))
         self._chats = ChatRenderer(Path(tokenizer or folder))
-        self._documents: dict[str, list[ScoredTokens]] = {}  # by item
+        self._documents: dict[Item, list[ScoredTokens]] = {}
         self.model = load_model(folder)
         self.eos_id = int(self.tokenizer.eos_token_id)
         self.context_length = min(_MAX_CONTEXT, int(self.model.config.max_position_embeddings))
         self.vocab_size = int(self.model.config.vocab_size)
 
-    def reads(self, item: Item) -> bool:
+    def takes(self, item: Item) -> bool:
         """Whether the chat template takes this conversation; every text is read."""
         try:
-            self.documents(item)
+            return not item.turns or bool(self.documents(item))
         except ChatTemplateError:
             return False
-        return True
 
     def documents(self, item: Item) -> list[ScoredTokens]:
         """What is scored of an item: its text, or each answer given the turns before it. Raises ChatTemplateError."""
-        if item.item_id not in self._documents:
-            self._documents[item.item_id] = self._answers(item) if item.turns else [self._text(item)]
-        return self._documents[item.item_id]
+        if item not in self._documents:
+            self._documents[item] = self._answers(item) if item.turns else [self._text(item)]
+        return self._documents[item]
 
     def _text(self, item: Item) -> ScoredTokens:
         return ScoredTokens(tokens=self._encoder.text(item.text), num_bytes=item.num_bytes)
@@ -96,24 +86,22 @@ class ScoredModel:
             bits[index] += score.nats / math.log(2)
         return bits
 
-    def complete(self, prompts: Sequence[str]) -> list[Continuation]:
-        """Greedy continuations, in batches; a prompt keeps its last tokens."""
-        return self._continue(self._encoder.texts(prompts))
+    def complete(self, items: Sequence[Item]) -> list[Continuation] | None:
+        """Greedy continuations of texts and answers to conversations; None where the context has no room for one.
 
-    def go_on(self, openings: Sequence[Opening]) -> list[Continuation]:
-        """As `complete`, for beginnings of texts and for conversations that wait for an answer."""
-        return self._continue([self._ids(opening) for opening in openings])
-
-    def _ids(self, opening: Opening) -> list[int]:
-        if not opening.turns:
-            return self._encoder.text(opening.text)
-        return self._encoder.prompt(self._chats.prompt([turn.as_message() for turn in opening.turns])).ids
-
-    def _continue(self, prompts: Sequence[list[int]]) -> list[Continuation]:
-        room = min(PROMPT_TOKENS, self.context_length - MAX_NEW_TOKENS)
-        ids = [prompt[-room:] for prompt in prompts]
+        A prompt keeps its last tokens.
+        """
+        room = min(_PROMPT_TOKENS, self.context_length - MAX_NEW_TOKENS)
+        if room <= 0:
+            return None
+        ids = [self._ids(item)[-room:] for item in items]
         batches = (ids[first : first + _BATCH] for first in range(0, len(ids), _BATCH))
         return [self._ending(said) for batch in batches for said in self._generate(batch)]
+
+    def _ids(self, item: Item) -> list[int]:
+        if not item.turns:
+            return self._encoder.text(item.text)
+        return self._encoder.prompt(self._chats.prompt([turn.as_message() for turn in item.turns])).ids
 
     def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[int]]:
         width = max(len(ids) for ids in batch)

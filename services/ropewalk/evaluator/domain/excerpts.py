@@ -6,51 +6,13 @@ one excerpt of whole lines, so that no file weighs more than a twentieth of the 
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from ropewalk.evaluator.domain.tasks import Item
 
 MAX_BYTES = 150_000
 MIN_FILES = 20
 EXCERPT_BYTES = MAX_BYTES // MIN_FILES
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One turn of a conversation."""
-
-    role: str
-    content: str
-    name: str = ""
-
-    def as_message(self) -> dict[str, str]:
-        """The turn as a chat template sees it."""
-        return {"role": self.role, "content": self.content} | ({"name": self.name} if self.name else {})
-
-
-@dataclass(frozen=True)
-class Item:
-    """A held-out document: a text or a conversation.
-
-    Documents that belong together (`split_key`, else the same `path`) are one cluster of the bootstrap.
-    """
-
-    item_id: str
-    path: str
-    text: str = ""
-    turns: tuple[Turn, ...] = ()
-    doc_id: str = ""
-    split_key: str = ""
-
-    @property
-    def cluster(self) -> str:
-        """What varies as a whole."""
-        return self.split_key or self.path
-
-    @property
-    def num_bytes(self) -> int:
-        """The bytes that are scored: the text, or the answers of a conversation."""
-        if not self.turns:
-            return len(self.text.encode())
-        return sum(len(turn.content.encode()) for turn in self.turns if turn.role == "assistant")
 
 
 def choose(items: Iterable[Item], seed: int) -> tuple[Item, ...]:

@@ -1,24 +1,20 @@
 """May this checkpoint go into production?
 
-`promote` iff the lower bound of the gain is above the margin, `reject` iff the upper bound is below it, else
-`need_more`. Below MIN_CLUSTERS files an interval is not trusted, whatever it says. Completions of code are a guardrail:
-whatever the gain, a candidate of which none parses is rejected, and one of which fewer parse than of its opponent is
-not promoted.
+`promote` iff the lower bound of the primary gain is above the margin, `reject` iff the upper bound is below it, else
+`need_more`. Below MIN_CLUSTERS files an interval is not trusted, whatever it says. A guardrail never promotes: it turns
+a promotion into a rejection, or into `need_more` where what speaks against the candidate can be chance.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
+from ropewalk.evaluator.domain.roles import Rules
 from ropewalk.events.evaluation import Estimate
 
 MIN_CLUSTERS = DOCUMENTS_TO_JUDGE
-_BY_CHANCE = 0.05
-_TOY = (
-    "this is the gate of a toy (evaluation.gate): a first model need only beat the token unigram, not the best n-gram, "
-    "and no completion need parse"
-)
 
 Word = Literal["promote", "reject", "need_more"]
 
@@ -32,91 +28,81 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parsing:
-    """Of how many prompts the candidate's completion parses.
-
-    Where the opponent completes, too: of how many only the candidate's (`num_won`) or only the opponent's (`num_lost`).
-    """
-
-    num_prompts: int
-    candidate: int
-    num_won: int = 0
-    num_lost: int = 0
-
-    @property
-    def opponent(self) -> int:
-        """How many of the opponent's completions parse."""
-        return self.candidate - self.num_won + self.num_lost
-
-
-@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the gate is shown.
 
-    `gain` is the paired gain in bits per byte (opponent minus candidate; positive is better) on the documents that the
-    opponent has not seen. `num_seen` of `num_held_out` it has seen; None: nobody knows. `is_model`: the opponent was
-    trained by an earlier run, so that what is held out anew it may have seen. `is_toy`: the recipe asks for less.
+    One of the `estimates` has the role `primary`: the candidate's paired gain over the opponent on the documents that
+    the opponent has not seen, which must be above the `margin`. `num_seen` of `num_held_out` it has seen; None: nobody
+    knows. `is_model`: the opponent was trained by an earlier run, so that what is held out anew it may have seen.
     """
 
-    gain: Estimate
+    estimates: Sequence[Estimate]
+    rules: Rules
     margin: float
     opponent: str
     num_held_out: int
     num_seen: int | None
     is_model: bool = False
-    is_toy: bool = False
-    parsing: Parsing | None = None
+
+    @property
+    def gain(self) -> Estimate:
+        """The primary estimate."""
+        (primary,) = (each for each in self.estimates if each.role == "primary")
+        return primary
 
 
 def decide(evidence: Evidence) -> Decision:
-    """Judge the gain, then the guardrail; what the opponent has seen is always said."""
-    judged = _judge_gain(evidence)
-    parsing = None if evidence.is_toy else evidence.parsing
-    refusal = _judge_parsing(parsing, evidence.opponent) if parsing else None
-    if refusal and judged.decision == "promote":
-        judged = Decision(refusal.decision, (*refusal.reasons, *judged.reasons))
-    elif refusal:
-        judged = Decision(judged.decision, (*judged.reasons, *refusal.reasons))
-    toy = (_TOY,) if evidence.is_toy else ()
-    return Decision(judged.decision, (*judged.reasons, _what_was_seen(evidence), *toy))
+    """Judge the gain, then the guardrails; what the opponent has seen is always said."""
+    word, reasons = _judge_gain(evidence)
+    found = (_judge_guardrail(each, evidence) for each in evidence.estimates if each.role == "guardrail")
+    refusals = [refusal for refusal in found if refusal]
+    said = [reason for refusal in refusals for reason in refusal.reasons]
+    if refusals and word == "promote":
+        word = "reject" if any(refusal.decision == "reject" for refusal in refusals) else "need_more"
+        reasons = (*said, *reasons)
+    else:
+        reasons = (*reasons, *said)
+    return Decision(word, (*reasons, _what_was_seen(evidence), *filter(None, [evidence.rules.said])))
 
 
-def _judge_gain(evidence: Evidence) -> Decision:
+def _judge_gain(evidence: Evidence) -> tuple[Word, tuple[str, ...]]:
     gain, margin = evidence.gain, evidence.margin
     if evidence.num_held_out == evidence.num_seen or gain.num_items < MIN_CLUSTERS:
-        return Decision("need_more", (_too_few(evidence),))
-    direction = "fewer" if gain.value >= 0 else "more"
-    measured = (
-        f"the candidate needs {abs(gain.value):.3f} {direction} bits per byte than {evidence.opponent} "
-        f"({gain.level:.0%} interval of the gain {gain.lower:.3f} to {gain.upper:.3f}, {gain.num_items} files)"
-    )
+        return "need_more", (_too_few(evidence),)
+    measured = _measured(gain, evidence.opponent)
     if gain.lower > margin:
-        return Decision("promote", (f"{measured}: the whole interval is above the margin of {margin:g}",))
+        return "promote", (f"{measured}: the whole interval is above the margin of {margin:g}",)
     if gain.upper < margin:
-        return Decision("reject", (f"{measured}: the whole interval is below the margin of {margin:g}",))
-    return Decision("need_more", (f"{measured}: the interval holds the margin of {margin:g}", _how_many(evidence)))
+        return "reject", (f"{measured}: the whole interval is below the margin of {margin:g}",)
+    return "need_more", (f"{measured}: the interval holds the margin of {margin:g}", _how_many(evidence))
 
 
-def _judge_parsing(parsing: Parsing, opponent: str) -> Decision | None:
-    """The prompts are the same, so only those that one of both got right tell them apart (the sign test)."""
-    if parsing.candidate == 0:
-        return Decision("reject", (f"none of the candidate's {parsing.num_prompts} completions parses",))
-    if parsing.num_lost <= parsing.num_won:
+def _judge_guardrail(estimate: Estimate, evidence: Evidence) -> Decision | None:
+    """None where nothing speaks against the candidate."""
+    rule = evidence.rules.of[estimate.metric]
+    if not estimate.paired:
+        if estimate.value > rule.floor:
+            return None
+        shown, floor = estimate.written(estimate.value), estimate.written(rule.floor)
+        where = f"of {estimate.num_items} {estimate.items}"
+        return Decision("reject", (f"{estimate.quantity}: {shown} {where}; the gate asks for more than {floor}",))
+    if estimate.value >= 0:
         return None
-    fewer = (
-        f"fewer completions parse than of {opponent}: {parsing.candidate} of {parsing.num_prompts}, not "
-        f"{parsing.opponent}"
+    measured = _measured(estimate, evidence.opponent)
+    if estimate.upper < 0:
+        return Decision("reject", (measured,))
+    more = f"more than {estimate.num_items} {estimate.items} would settle it: {rule.remedy}"
+    return Decision("need_more", (measured, f"that can be chance; {more}"))
+
+
+def _measured(gain: Estimate, opponent: str) -> str:
+    verb = "needs" if gain.better == "lower" else "has"
+    direction = "more" if (gain.value >= 0) == (gain.better == "higher") else "fewer"
+    return (
+        f"the candidate {verb} {gain.written(abs(gain.value))} {direction} {gain.quantity} than {opponent} "
+        f"({gain.level:.0%} interval of the gain {gain.written(gain.lower)} to {gain.written(gain.upper)}, "
+        f"{gain.num_items} {gain.items})"
     )
-    if _sign_test(parsing.num_lost, parsing.num_won) <= _BY_CHANCE:
-        return Decision("reject", (fewer,))
-    more = f"that can be chance: raise evaluation.num_completions above {parsing.num_prompts} to settle it"
-    return Decision("need_more", (fewer, more))
-
-
-def _sign_test(num_lost: int, num_won: int) -> float:
-    """How probable so many losses or more are among equals."""
-    number = num_lost + num_won
-    return sum(math.comb(number, losses) for losses in range(num_lost, number + 1)) / 2**number
 
 
 def _what_was_seen(evidence: Evidence) -> str:
@@ -133,8 +119,8 @@ def _what_was_seen(evidence: Evidence) -> str:
 def _too_few(evidence: Evidence) -> str:
     files = 0 if evidence.num_held_out == evidence.num_seen else evidence.gain.num_items
     return (
-        f"only {files} held-out files were scored and the gate needs {MIN_CLUSTERS}, so {MIN_CLUSTERS - files} are "
-        f"missing: {_remedy(evidence)}"
+        f"only {files} {evidence.gain.items} were scored and the gate needs {MIN_CLUSTERS}, so "
+        f"{MIN_CLUSTERS - files} are missing: {_remedy(evidence)}"
     )
 
 
@@ -154,4 +140,4 @@ def _how_many(evidence: Evidence) -> str:
         return "no number of files would settle a difference this small: the two are equal as far as can be seen"
     needed = math.ceil(gain.num_items * (width / distance) ** 2)
     more = max(1, needed - gain.num_items)
-    return f"about {more} more held-out files would settle it if the difference stays as it is: {_remedy(evidence)}"
+    return f"about {more} more {gain.items} would settle it if the difference stays as it is: {_remedy(evidence)}"

@@ -2,34 +2,23 @@
 
 from typing import Literal
 
-from ropewalk.evaluator.domain.completions import MAX_NEW_TOKENS
 from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES
 from ropewalk.evaluator.domain.gate import MIN_CLUSTERS
+from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.events.base import Value
 from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
 
 DEFINITIONS: dict[str, str] = {
-    "bits_per_byte": (
-        "Negative log2-likelihood of all tokens of the held-out excerpts over their UTF-8 bytes. The first token of "
-        "an excerpt is predicted from the end token; the end of the excerpt is not scored. For conversations: the "
-        "answers given all turns before them, over the bytes of the answers."
-    ),
     "excerpts": (
         f"Held-out documents in hash order until {MAX_BYTES} bytes from at least {MIN_FILES} files are reached; a "
         f"text of more than {EXCERPT_BYTES} bytes gives one run of whole lines from a hashed place."
-    ),
-    "parse_rate": (
-        "Share of greedy completions that parse. A prompt is a held-out file up to the end of an undecorated "
-        f"top-level statement; at most {MAX_NEW_TOKENS} tokens follow. The line and then the statement that the token "
-        "limit left unfinished are dropped; at least one line with code must be left, and Python's parser must "
-        "accept the prompt's last statement with the rest after it. A completion that the model ended is not cut."
     ),
     "baselines": (
         "Token n-gram models of the same training tokens with the same tokenizer, interpolated Witten-Bell smoothing, "
         "half a count added to every unigram."
     ),
-    "bits_per_byte_gain": (
-        "Bits per byte of the opponent minus those of the candidate on the same excerpts, paired by file. The "
+    "gain": (
+        "By how much the candidate is better than the opponent on the same items, paired by cluster. The "
         "opponent is the model in production; where there is none, the base model of a fine-tuning run, or the best of "
         "the token n-gram models for a pretraining run (the unigram for a toy: evaluation.gate in the recipe)."
     ),
@@ -38,11 +27,11 @@ DEFINITIONS: dict[str, str] = {
         "of every number. What was held out once for a model, no later run of it trains on."
     ),
     "gate": (
-        "promote: the interval of the gain is above the margin; reject: below; need_more: it holds the margin, or "
-        f"fewer than {MIN_CLUSTERS} files were scored. Completions of code are a guardrail, but for a toy: none that "
-        "parses rejects; fewer than the opponent's reject, too, or need more where that can be chance (sign test, 5 %)."
+        "promote: the interval of the primary gain is above the margin; reject: below; need_more: it holds the margin, "
+        f"or fewer than {MIN_CLUSTERS} clusters were scored. A guardrail at its floor rejects; one that is worse than "
+        "the opponent's rejects, too, or needs more where that can be chance (its interval holds 0)."
     ),
-}
+} | {metric.name: metric.definition for metric in METRICS}
 
 
 class EvaluationReport(Value):

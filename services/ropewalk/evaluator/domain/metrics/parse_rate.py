@@ -9,29 +9,25 @@ rest of the completion after it. A completion that the model ended itself is tak
 import ast
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from ropewalk.evaluator.domain.excerpts import Item, place
+from ropewalk.evaluator.domain.excerpts import place
+from ropewalk.evaluator.domain.metric import Effort, Finding, Metric
+from ropewalk.evaluator.domain.statistics import paired_share, share
+from ropewalk.evaluator.domain.tasks import Item, TaskSet
+from ropewalk.evaluator.ports import MAX_NEW_TOKENS, Scorer
 
-MAX_NEW_TOKENS = 48
-PROMPT_TOKENS = 128  # at most; fewer where the context is smaller
 _FEWEST_CHARACTERS = 200
 _ALLOW_INCOMPLETE_INPUT = 0x4000  # as in codeop: an input that could still become valid says "incomplete input"
 _FLAGS = ast.PyCF_ONLY_AST | _ALLOW_INCOMPLETE_INPUT
 _UNPARSABLE = (SyntaxError, ValueError, MemoryError, RecursionError)
 
 
-@dataclass(frozen=True)
-class CompletionPrompt:
-    """A file up to a statement's end. `statement` is that last statement, `text` everything including it."""
+def cut_prompts(items: Sequence[Item], count: int, seed: int) -> tuple[Item, ...]:
+    """At most `count` prompts: one of every file in hash order, then a second one, and so on.
 
-    path: str
-    text: str
-    statement: str
-
-
-def cut_prompts(items: Sequence[Item], count: int, seed: int) -> tuple[CompletionPrompt, ...]:
-    """At most `count` prompts: one of every file in hash order, then a second one, and so on."""
+    The `reference` of a prompt is its last statement.
+    """
     cuts = [_shuffled(item, seed) for item in sorted(items, key=lambda item: place(f"prompt/{item.item_id}", seed))]
     rounds = range(max((len(found) for found in cuts), default=0))
     return tuple(found[number] for number in rounds for found in cuts if number < len(found))[:count]
@@ -60,7 +56,7 @@ def _is_code(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
-def _shuffled(item: Item, seed: int) -> list[CompletionPrompt]:
+def _shuffled(item: Item, seed: int) -> list[Item]:
     """The prompts of a file in hash order; none if the file itself does not parse."""
     text = item.text.replace("\r\n", "\n")
     try:
@@ -69,10 +65,11 @@ def _shuffled(item: Item, seed: int) -> list[CompletionPrompt]:
         return []
     lines = text.split("\n")
     prompts = [
-        CompletionPrompt(
-            path=item.path,
+        replace(
+            item,
+            item_id=f"{item.item_id}/{node.end_lineno}",
             text="\n".join(lines[: node.end_lineno]) + "\n",
-            statement="\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n",
+            reference="\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n",
         )
         for node in body[:-1]
         if not hasattr(node, "decorator_list") or not node.decorator_list
@@ -87,3 +84,36 @@ def _compile(source: str) -> ast.Module:
         tree = compile(source, "<held out>", "exec", flags=_FLAGS, dont_inherit=True)
     assert isinstance(tree, ast.Module)
     return tree
+
+
+def _select(documents: TaskSet, effort: Effort) -> TaskSet:
+    count = effort.num_completions
+    return TaskSet("held-out prompts", cut_prompts(documents.items, count, effort.seed) if count else ())
+
+
+def _score(scorer: Scorer, items: Sequence[Item]) -> list[Finding] | None:
+    said = scorer.complete(items)
+    if said is None:
+        return None
+    return [
+        Finding(float(parses(item.reference, each.text, ended=each.ended)), each.text)
+        for item, each in zip(items, said, strict=True)
+    ]
+
+
+METRIC = Metric(
+    name="parse_rate",
+    quantity="completions that parse",
+    better="higher",
+    unit="share",
+    definition=(
+        "Share of greedy completions that parse. A prompt is a held-out file up to the end of an undecorated "
+        f"top-level statement; at most {MAX_NEW_TOKENS} tokens follow. The line and then the statement that the token "
+        "limit left unfinished are dropped; at least one line with code must be left, and Python's parser must "
+        "accept the prompt's last statement with the rest after it. A completion that the model ended is not cut."
+    ),
+    select=_select,
+    score=_score,
+    level=share,
+    gain=paired_share,
+)

@@ -1,7 +1,7 @@
 import pytest
 
-from ropewalk.evaluator.domain.completions import cut_prompts, parses
-from ropewalk.evaluator.domain.excerpts import Item
+from ropewalk.evaluator.domain.metrics.parse_rate import cut_prompts, parses
+from ropewalk.evaluator.domain.tasks import Item
 
 FUNCTION = "def f(x):\n    return x\n"
 
@@ -50,8 +50,8 @@ def test_a_prompt_ends_with_a_top_level_statement_and_leaves_something_to_say() 
     assert len(prompts) == 3  # two are too short, after the last there is nothing
     for prompt in prompts:
         assert item.text.startswith(prompt.text)
-        assert prompt.text.endswith(prompt.statement)
-        assert prompt.statement.count("\n") == 1
+        assert prompt.text.endswith(prompt.reference)
+        assert prompt.reference.count("\n") == 1
 
 
 def test_every_file_gives_one_prompt_before_any_gives_a_second() -> None:
@@ -73,4 +73,4 @@ def test_files_that_do_not_parse_give_no_prompt() -> None:
 def test_a_class_is_one_statement() -> None:
     text = "import os\n" + "# remark\n" * 30 + "class A:\n    def f(self):\n        return 1\n\nx = 1\n"
     (prompt,) = cut_prompts([Item("a", "a.py", text=text)], 4, seed=1)
-    assert prompt.statement == "class A:\n    def f(self):\n        return 1\n"
+    assert prompt.reference == "class A:\n    def f(self):\n        return 1\n"

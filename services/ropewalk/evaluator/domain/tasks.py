@@ -1,0 +1,58 @@
+"""What a model is asked: items, and sets of them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+    name: str = ""
+
+    def as_message(self) -> dict[str, str]:
+        """The turn as a chat template sees it."""
+        return {"role": self.role, "content": self.content} | ({"name": self.name} if self.name else {})
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text or a conversation, to be read or to be continued.
+
+    Items that belong together (`split_key`, else the same `path`) are one cluster of the bootstrap. `reference` is
+    what a metric holds the model's answer against, in that metric's own form.
+    """
+
+    item_id: str
+    path: str
+    text: str = ""
+    turns: tuple[Turn, ...] = ()
+    doc_id: str = ""
+    split_key: str = ""
+    reference: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """What varies as a whole."""
+        return self.split_key or self.path
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes that are scored: the text, or the answers of a conversation."""
+        if not self.turns:
+            return len(self.text.encode())
+        return sum(len(turn.content.encode()) for turn in self.turns if turn.role == "assistant")
+
+    @property
+    def shown(self) -> str:
+        """What a reader sees before the model's continuation."""
+        return "".join(f"{turn.role}: {turn.content}\n" for turn in self.turns) or self.text
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Items that are asked together. `name` says in words what they are: `held-out files`."""
+
+    name: str
+    items: tuple[Item, ...]
