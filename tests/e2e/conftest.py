@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import nats
 import pytest
 
-from ropewalk.client import Client, ClientSettings, blocking, find_settings
+from ropewalk.cli.connecting import call
+from ropewalk.client import Client, ClientSettings, find_settings
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.run import RunCompleted, RunFailed, RunRejected
@@ -96,7 +97,7 @@ class Stack:
 
     def submit(self, recipe: dict[str, Any], run_id: str) -> str:
         """Submit a recipe through the SDK."""
-        return blocking.submit(recipe, run_id, self.settings)
+        return call(lambda client: client.submit(recipe, run_id), self.settings)
 
     def timeline(self, run_id: str) -> list[Message]:
         """The facts of a run so far."""
@@ -104,7 +105,7 @@ class Stack:
         async def read(client: Client) -> list[Message]:
             return [stored.message async for stored in client.bus.read(f"evt.*.*.*.{run_id}")]
 
-        return blocking.call(read, self.settings)
+        return call(read, self.settings)
 
     def until(self, run_id: str, kind: type[M], deadline_s: float = RUN_DEADLINE_S) -> M:
         """Wait for an event of a type. A run that failed never gets there."""

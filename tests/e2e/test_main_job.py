@@ -15,7 +15,8 @@ import tritonclient.http
 
 from ropewalk.admin.access import emitted_by
 from ropewalk.admin.contracts import SERVICE_USERS
-from ropewalk.client import Client, blocking, clickhouse
+from ropewalk.cli.connecting import call
+from ropewalk.client import Client, clickhouse
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import DatasetPublished
@@ -199,7 +200,7 @@ def test_every_service_said_only_what_it_may_and_was_refused_nothing(stack, prom
                 said.setdefault(stored.envelope.source.removeprefix("/svc/"), set()).add(type(stored.message))
         return said
 
-    said = blocking.call(by_source, stack.settings)
+    said = call(by_source, stack.settings)
     assert set(SERVICE_USERS) <= set(said)
     for service in SERVICE_USERS:
         assert said[service] <= set(emitted_by(service)), service

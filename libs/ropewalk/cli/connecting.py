@@ -1,5 +1,6 @@
 """How a command reaches the stack. Importing this takes half a second: the asynchronous client comes with it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -8,7 +9,6 @@ from ropewalk.admin.access import OPERATOR
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.options import layout
 from ropewalk.client import Client, ClientSettings, find_settings
-from ropewalk.client.blocking import call
 from ropewalk.local.stack import running_state
 
 Result = TypeVar("Result")
@@ -25,3 +25,13 @@ def settings_of(state_dir: Path | None, user: str = OPERATOR) -> ClientSettings:
 def with_client(action: Callable[[Client], Awaitable[Result]], state_dir: Path | None, user: str = OPERATOR) -> Result:
     """Run one asynchronous action against the stack as one of its users."""
     return call(action, settings_of(state_dir, user))
+
+
+def call(action: Callable[[Client], Awaitable[Result]], settings: ClientSettings) -> Result:
+    """Connect, do one thing, disconnect."""
+
+    async def session() -> Result:
+        async with await Client.connect(settings) as client:
+            return await action(client)
+
+    return asyncio.run(session())

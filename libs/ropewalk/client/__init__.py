@@ -7,8 +7,8 @@
         async for stored in client.follow(run_id):
             print(stored.message)
 
-`clickhouse()` is what ClickHouse's own client must be told. `blocking` has the same for programs without an event
-loop. Everything goes over the bus and public HTTP; the SDK knows no service.
+A program without an event loop runs such a block with `asyncio.run`. `clickhouse()` is what ClickHouse's own client
+must be told. Everything goes over the bus and public HTTP; the SDK knows no service.
 """
 
 from ropewalk.client.client import Client

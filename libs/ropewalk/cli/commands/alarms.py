@@ -5,14 +5,13 @@ from typing import Annotated, Any
 import typer
 
 from ropewalk.cli.commands.models import known_versions
-from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
 from ropewalk.cli.settings import user_name
 from ropewalk.client import ClientSettings
 from ropewalk.client.alarms import acknowledge, find_alarm
 from ropewalk.client.alarms import rebaseline as ask_for_baseline
-from ropewalk.client.blocking import call
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import alarms_in, open_log
 from ropewalk.client.models import ModelVersion, chosen

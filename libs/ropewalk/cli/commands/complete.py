@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.commands.models import known_versions
-from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import complain, errors, print_json, say
 from ropewalk.client import ClientSettings
-from ropewalk.client.blocking import call
 from ropewalk.client.endpoints import stream_chat, stream_completion
 from ropewalk.client.errors import ClientError, EndpointRefusedError
 from ropewalk.client.models import answering, learned_to_talk, newest_promoted

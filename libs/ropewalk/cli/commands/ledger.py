@@ -4,10 +4,9 @@ from dataclasses import asdict
 
 import typer
 
-from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.terminal import console, mark, print_json, say
-from ropewalk.client.blocking import call
 from ropewalk.client.ledgers import verify_ledger_of
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.storage.connect import connect_objects

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
 from ropewalk.client import Client, ClientSettings
-from ropewalk.client.blocking import call
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of

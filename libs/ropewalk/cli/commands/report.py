@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, RunId, StateDir, layout
 from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.client import Client
-from ropewalk.client.blocking import call
 from ropewalk.report.card import ReportCard
 from ropewalk.report.collect import collect
 from ropewalk.report.files import write_card
