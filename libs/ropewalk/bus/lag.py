@@ -1,4 +1,4 @@
-"""How far every durable consumer is behind: what a dashboard, an alarm and `ropewalk bus lag` show."""
+"""How far a consumer is behind, as a service asks about its own. `status.look` asks about all of them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,38 +8,19 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from ropewalk.bus.consumer_lag import ConsumerLag
-from ropewalk.events.streams import LEASE_STREAM, STREAMS
-
-_LOOKED_AT = (*(spec.name for spec in STREAMS if not spec.mirror_of), LEASE_STREAM)
-
-
-async def consumer_lag(connection: Client) -> list[ConsumerLag]:
-    """The lag of every durable consumer on the server, in the order of the streams."""
-    context = connection.jetstream(timeout=5)
-    found = []
-    for stream in _LOOKED_AT:
-        try:
-            infos = await all_consumers(context, stream)
-        except NotFoundError:
-            continue
-        found += [await _lag(context, info) for info in infos if info.config.durable_name]
-    return found
 
 
 async def lag_of(connection: Client, stream: str, consumer: str, *, with_age: bool = True) -> ConsumerLag:
     """The lag of one consumer. Its age takes the right to read the stream; without it the age is 0."""
     context = connection.jetstream(timeout=5)
-    return await _lag(context, await context.consumer_info(stream, consumer), with_age=with_age)
-
-
-async def _lag(context: JetStreamContext, info: Any, *, with_age: bool = True) -> ConsumerLag:
+    info = await context.consumer_info(stream, consumer)
     behind = with_age and bool(info.num_pending or info.num_ack_pending)
     return ConsumerLag(
-        stream=info.stream_name,
-        consumer=info.config.durable_name,
-        pending=info.num_pending,
-        ack_pending=info.num_ack_pending,
-        redelivered=info.num_redelivered,
+        stream=stream,
+        consumer=consumer,
+        pending=info.num_pending or 0,
+        ack_pending=info.num_ack_pending or 0,
+        redelivered=info.num_redelivered or 0,
         oldest_s=await _oldest_s(context, info) if behind else 0.0,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ropewalk.bus.codec import Stored
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.probes import Prober, first_after
+from ropewalk.drills.prober import Prober, first_after
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import doubled_probes, missing_probes

@@ -6,7 +6,7 @@ import signal
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import RawMessage, Stored
-from ropewalk.drills.probes import Prober, first_after
+from ropewalk.drills.prober import Prober, first_after
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import doubled_probes, missing_probes

@@ -14,12 +14,12 @@ import psutil
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log
 from ropewalk.local.names import PROCESS_MARKER
 from ropewalk.local.stack import running_state
+from ropewalk.local.supervision.probes import is_bound
 from ropewalk.local.supervision.processes import die_with_parent
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.status.seen import ProcessState
@@ -120,16 +120,10 @@ async def answers(connection: Client, service: str, pid: int, patience_s: float)
 
 
 async def _anybody(connection: Client, service: str) -> bool:
-    try:
-        reply = await connection.request(f"ctl.ping.{service}", b"", timeout=_ANSWER_S)
-    except (nats.errors.Error, TimeoutError):
-        pass_on_cancellation()
+    found = await is_bound(connection, service, _ANSWER_S)
+    if not found:
         await asyncio.sleep(_LOOK_S)
-        return False
-    if not json.loads(reply.data or b"{}").get("bound"):  # it starts
-        await asyncio.sleep(_LOOK_S)
-        return False
-    return True
+    return found
 
 
 def send(pid: int, number: signal.Signals, *, with_children: bool = False) -> bool:

@@ -6,7 +6,7 @@ over plain sockets from a few threads: the asynchronous libraries take longer to
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -56,7 +56,7 @@ def _look_at_broker(bus: Address) -> tuple[BrokerView, list[ConsumerLag]]:
         with open_wire(bus, _TIMEOUT_S) as wire:
             account = _api(wire, "INFO")
             streams = list(_pages(wire, "STREAM.LIST", "streams"))[:_MOST_STREAMS]
-            lags = [lag for stream in streams for lag in _lags(wire, stream["config"]["name"])]
+            lags = [lag for lag in queues(wire, streams) if lag.pending or lag.ack_pending]
     except (WireError, ValueError) as error:
         return BrokerView(error=one_line(str(error), _LONGEST)), []
     lags.sort(key=lambda lag: -lag.oldest_s)
@@ -86,18 +86,19 @@ def _open_letters(state: dict[str, int]) -> int:
     return max(0, 2 * state.get("num_subjects", 0) - state["messages"])
 
 
-def _lags(wire: Wire, stream: str) -> Iterator[ConsumerLag]:
-    """Of the consumers that are behind; their oldest message is looked up, the others cost nothing."""
-    for info in _pages(wire, f"CONSUMER.LIST.{stream}", "consumers"):
-        if info["config"].get("durable_name") and (info["num_pending"] or info["num_ack_pending"]):
-            yield ConsumerLag(
-                stream=one_line(info["stream_name"]),
-                consumer=one_line(info["name"]),
-                pending=info["num_pending"],
-                ack_pending=info["num_ack_pending"],
-                redelivered=info["num_redelivered"],
-                oldest_s=_oldest_s(wire, info),
-            )
+def queues(wire: Wire, streams: Iterable[Json] | None = None) -> Iterator[ConsumerLag]:
+    """Every durable consumer. Where something waits the oldest message is looked up. Raises WireError, ValueError."""
+    for stream in _pages(wire, "STREAM.LIST", "streams") if streams is None else streams:
+        for info in _pages(wire, f"CONSUMER.LIST.{stream['config']['name']}", "consumers"):
+            if info["config"].get("durable_name"):
+                yield ConsumerLag(
+                    stream=one_line(info["stream_name"]),
+                    consumer=one_line(info["name"]),
+                    pending=info["num_pending"],
+                    ack_pending=info["num_ack_pending"],
+                    redelivered=info["num_redelivered"],
+                    oldest_s=_oldest_s(wire, info) if info["num_pending"] or info["num_ack_pending"] else 0.0,
+                )
 
 
 def _oldest_s(wire: Wire, info: Json) -> float:

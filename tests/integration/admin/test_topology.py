@@ -14,11 +14,14 @@ from nats.js.api import ConsumerConfig, StreamConfig
 
 from ropewalk.admin.contracts import CONSUMERS
 from ropewalk.admin.topology import apply_topology, drift
+from ropewalk.bus.bulk import address_of
 from ropewalk.bus.bus import Bus
+from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.bus.errors import BusError
-from ropewalk.bus.lag import consumer_lag
+from ropewalk.bus.wire import open_wire
 from ropewalk.events.consumers import ConsumerSpec, handler
 from ropewalk.events.run import RunFailed, SubmitRun
+from ropewalk.status.look import queues
 
 SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint_manager", "evaluator", "monitor", "serving")
 
@@ -91,7 +94,12 @@ async def test_lag_counts_what_waits_and_how_old_the_oldest_is(nats_server, bus:
         await bus.publish(RunFailed(run_id=f"r{number}", stage="s", message="m"))
     await bus.publish(SubmitRun(run_id="r", recipe={}))
     await (await bus.connection.jetstream().pull_subscribe_bind(spec.durable, spec.stream)).fetch(1)
-    lag = {row.consumer: row for row in await consumer_lag(bus.connection)}
+
+    def look() -> dict[str, ConsumerLag]:
+        with open_wire(address_of(nats_server.settings)) as wire:
+            return {row.consumer: row for row in queues(wire)}
+
+    lag = await asyncio.to_thread(look)
     assert (lag["sample__lagging"].pending, lag["sample__lagging"].ack_pending) == (2, 1)
     assert lag["ingest__submit"].pending == 1
     assert 0 < lag["sample__lagging"].oldest_s < 20

@@ -8,10 +8,12 @@ import typer
 from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.topology import apply_topology
 from ropewalk.admin.topology import drift as find_drift
-from ropewalk.bus.lag import consumer_lag
-from ropewalk.cli.connecting import settings_of, with_client
+from ropewalk.bus.bulk import address_of
+from ropewalk.bus.wire import open_wire
+from ropewalk.cli.connecting import settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, print_json, say
+from ropewalk.status.look import queues
 
 _IN_ORDER = "every stream and consumer is as it should be"
 
@@ -57,7 +59,8 @@ def lag(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
     Example: ropewalk bus lag
     """
-    rows = with_client(lambda client: consumer_lag(client.bus.connection), state_dir)
+    with open_wire(address_of(settings_of(state_dir).nats)) as wire:
+        rows = list(queues(wire))
     if as_json:
         print_json({"consumers": [asdict(row) for row in rows]})
         return

@@ -8,6 +8,7 @@ import httpx
 import nats.errors
 from nats.aio.client import Client as NatsClient
 
+from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.connection import connect
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address
@@ -104,6 +105,16 @@ def silent_when_not(ready: Probe) -> Probe:
     return probe
 
 
+async def is_bound(client: NatsClient, service: str, timeout_s: float) -> bool:
+    """Whether an instance of the service answers a ping in time and says that it takes messages."""
+    try:
+        reply = await client.request(f"ctl.ping.{service}", b"", timeout=timeout_s)
+        return bool(json.loads(reply.data).get("bound"))
+    except (RopewalkError, nats.errors.Error, OSError, ValueError, TimeoutError):
+        pass_on_cancellation()
+        return False
+
+
 class ServicePings:
     """Asks services on the bus. Holds one connection, made when first needed."""
 
@@ -117,10 +128,8 @@ class ServicePings:
 
         async def probe() -> bool:
             try:
-                client = await self._connected()
-                reply = await client.request(f"ctl.ping.{service}", b"", timeout=_TIMEOUT_S)
-                return bool(json.loads(reply.data).get("bound"))
-            except (RopewalkError, nats.errors.Error, OSError, ValueError, TimeoutError):
+                return await is_bound(await self._connected(), service, _TIMEOUT_S)
+            except (RopewalkError, nats.errors.Error, OSError):  # no connection yet
                 return False
 
         return probe
