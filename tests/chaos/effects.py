@@ -5,8 +5,7 @@ from pathlib import Path
 
 from chaos.behaviour import effect_key
 from chaos.history import Effect
-
-from ropewalk.runtime.inbox import Inbox
+from chaos.inbox import Inbox
 
 _TABLE = "CREATE TABLE IF NOT EXISTS effect (key TEXT NOT NULL, message_id TEXT NOT NULL, epoch INTEGER NOT NULL)"
 

@@ -72,17 +72,14 @@ class Bus:
         await self._send_surely([outgoing])
         await self._check_said([message])
 
-    async def publish_all(self, messages: Sequence[Message], *, cause_id: str, epoch: int = 0) -> None:
+    async def publish_all(self, messages: Sequence[Message], *, cause_id: str) -> None:
         """Send all messages or none. The same cause sends the same messages, so a repetition is no error.
 
         Raises ConflictError as `publish` does.
         """
         if messages:
             await self._send_surely(
-                [
-                    self.prepare(message, cause_id=cause_id, key=str(index), epoch=epoch)
-                    for index, message in enumerate(messages)
-                ]
+                [self.prepare(message, cause_id=cause_id, key=str(index)) for index, message in enumerate(messages)]
             )
             await self._check_said(messages)
 

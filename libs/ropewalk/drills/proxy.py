@@ -55,11 +55,6 @@ class CutProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    @property
-    def num_links(self) -> int:
-        """Connections that are open now."""
-        return len(self._links)
-
     def cut(self, mode: Literal["drop", "reset", "delay"], delay_s: float = 0.0) -> None:
         """Begin to misbehave. `delay_s` is for mode `delay`."""
         self._mode, self._delay_s = mode, delay_s

@@ -117,11 +117,6 @@ class Engine:
             self._thread.join()
 
     @property
-    def num_unfinished(self) -> int:
-        """Requests waiting or running."""
-        return len(self._requests)
-
-    @property
     def num_waiting(self) -> int:
         """Requests for which there was no slot yet."""
         return len(self._waiting)

@@ -268,7 +268,7 @@ def test_a_cancelled_request_ends_and_frees_its_slot(folder: Path) -> None:
     engine.start()
     assert first.wait().reason == "cancelled"
     assert second.wait().reason == "length"
-    assert engine.num_unfinished == 0
+    assert engine.silent_s == 0.0
     engine.stop()
 
 
@@ -347,7 +347,7 @@ def test_broken_numbers_end_the_request_they_meet_with_a_reason_and_the_engine_l
     engine.start()
     broken = complete(engine, [5], max_tokens=4).wait()
     assert (broken.reason, "not finite" in broken.updates[-1].error) == ("error", True)
-    assert engine.num_unfinished == 0
+    assert engine.silent_s == 0.0
     engine.stop()
     assert not engine._running
 

@@ -18,7 +18,6 @@ from ropewalk.corpus.reading.files import SourceFile, list_files
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
 from ropewalk.corpus.reading.unpacking import Meter
-from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
 from ropewalk.events.foreign import one_line
 from ropewalk.ingest.adapters.quarantine import Quarantine
@@ -32,7 +31,6 @@ from ropewalk.storage.objects import ObjectStore
 _PULSE_S = 30.0
 _NUM_NAMED = 3  # sources and places in a sentence
 Record = tuple[str, Content | Flaw]  # with its place
-Fact = tuple[Message, str]  # and the key that makes its id
 
 
 @dataclass(frozen=True, kw_only=True)
