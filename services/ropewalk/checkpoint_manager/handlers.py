@@ -53,7 +53,8 @@ async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: Obje
         return Done()  # a redelivery: what followed from it was published in one batch
     finding = await asyncio.to_thread(inspect, objects, event.uri, event.manifest_sha256)
     if isinstance(finding, Broken):
-        return await _quarantine(event, finding, objects)
+        found = await asyncio.to_thread(set_aside, objects, event.uri, event.checkpoint_id, finding)
+        return Done((_quarantined(event, found),))
     await asyncio.to_thread(keep_ledger, objects, event.uri, event.run_id, event.checkpoint_id)
     committed = CheckpointCommitted(
         run_id=event.run_id,
@@ -66,11 +67,6 @@ async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: Obje
     holdings.add(committed)
     pruned = await _prune(event.run_id, holdings, bus, objects)
     return Done((committed, *pruned))
-
-
-async def _quarantine(event: CheckpointSaved, broken: Broken, objects: ObjectStore) -> Outcome:
-    found = await asyncio.to_thread(set_aside, objects, event.uri, event.checkpoint_id, broken)
-    return Done((_quarantined(event, found),))
 
 
 def _quarantined(event: CheckpointSaved | TrainingCompleted, broken: Broken) -> CheckpointQuarantined:
@@ -105,7 +101,7 @@ async def export_checkpoint(ctx: StageContext, event: TrainingCompleted) -> tupl
     checkpoint = await _final_checkpoint(ctx, event)
     key = export_key(event.checkpoint_id)
     earlier = await asyncio.to_thread(inspect, ctx.objects, key, "")
-    if isinstance(earlier, Broken) or earlier.manifest.meta.get("checkpoint_manifest_sha256") != checkpoint.sha256:
+    if isinstance(earlier, Broken) or earlier.meta.get("checkpoint_manifest_sha256") != checkpoint.sha256:
         await asyncio.to_thread(ctx.objects.delete, key)
         await _build_export(ctx, event, key, checkpoint.sha256)
     manifest = await _verified(ctx.objects, key, f"the export of {event.checkpoint_id} does not verify")
@@ -130,11 +126,11 @@ async def _build_export(ctx: StageContext, event: TrainingCompleted, key: str, c
         tokenizer=await asyncio.to_thread(ctx.objects.fetch, dataset.tokenizer_uri),
         out=out,
     )
-    result = await ctx.in_child(build_export, job)
+    num_parameters = await ctx.in_child(build_export, job)
     meta: dict[str, JsonValue] = {
         "checkpoint_id": event.checkpoint_id,
         "checkpoint_manifest_sha256": checkpoint_sha256,
-        "num_parameters": result.num_parameters,
+        "num_parameters": num_parameters,
     }
     await asyncio.to_thread(ctx.objects.publish, out, key, meta)
 
@@ -143,7 +139,7 @@ async def _final_checkpoint(ctx: StageContext, event: TrainingCompleted) -> Mani
     """Hash it again: it may have changed since it was committed. Quarantines it and raises StageError if it did."""
     finding = await asyncio.to_thread(inspect, ctx.objects, event.uri, "")
     if not isinstance(finding, Broken):
-        return finding.manifest
+        return finding
     found = await asyncio.to_thread(set_aside, ctx.objects, event.uri, event.checkpoint_id, finding)
     known = await ctx.bus.last(CheckpointQuarantined, ctx.run_id)
     if known is None or known.checkpoint_id != event.checkpoint_id:
@@ -244,4 +240,4 @@ async def _verified(objects: ObjectStore, uri: str, failure: str) -> Manifest:
     finding = await asyncio.to_thread(inspect, objects, uri, "")
     if isinstance(finding, Broken):
         raise StageError(f"{failure}: {finding.file} {finding.reason}")
-    return finding.manifest
+    return finding

@@ -32,11 +32,7 @@ REQUESTS = Feed(
     max_messages=20,  # of a hundred rows each: what a batch needs in memory is many times its size
 )
 STEPS = Feed(consumer=contract.STEPS, table="train_step", rows=train_step_rows)
-SIGNALS = Feed(
-    consumer=contract.SIGNALS,
-    table="signal_state",
-    rows=signal_rows,
-)
+SIGNALS = Feed(consumer=contract.SIGNALS, table="signal_state", rows=signal_rows)
 EVENTS = Feed(consumer=contract.EVENTS, table="event", rows=event_rows)
 
 
@@ -51,9 +47,9 @@ def build(settings: Settings) -> Service:
     """The service, ready to run."""
     service = Service(contract.CONTRACT.service, settings)
     watching = Watching()
-    service.on(contract.PRICE, price_stage(lambda: service.bus))
-    service.on(contract.ACKNOWLEDGE, acknowledge(lambda: service.bus))
-    service.on(contract.REBASELINE, rebaseline(lambda: watching.watcher))
+    service.on(contract.PRICE, lambda stage: price_stage(stage, service.bus))
+    service.on(contract.ACKNOWLEDGE, lambda asked: acknowledge(asked, service.bus))
+    service.on(contract.REBASELINE, lambda asked: rebaseline(asked, watching.watcher))
     service.reads(*contract.CONTRACT.tables)
     service.background(lambda: keep_tables(service, settings, watching))
     projector = LiveProjector(settings.nats, settings.state_dir / "projections")
@@ -72,9 +68,8 @@ async def keep_tables(service: Service, settings: Settings, watching: Watching) 
     requests = Sink(store, REQUESTS, after=watcher.advance)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Sink(store, STEPS).run(service.bus, monitor.sink_wait_s))
-            tasks.create_task(Sink(store, SIGNALS).run(service.bus, monitor.sink_wait_s))
-            tasks.create_task(Sink(store, EVENTS).run(service.bus, monitor.sink_wait_s))
+            for feed in (STEPS, SIGNALS, EVENTS):
+                tasks.create_task(Sink(store, feed).run(service.bus, monitor.sink_wait_s))
             if not monitor.clickhouse_url:
                 facade = _facade(settings)
                 service.health.add(facade.slots.reason)
@@ -88,16 +83,13 @@ async def keep_tables(service: Service, settings: Settings, watching: Watching) 
 
 def accounts(monitor: MonitorSettings) -> tuple[Account, ...]:
     """Who may use the HTTP interface."""
-    found = []
-    if monitor.token:
-        found.append(Account(user=monitor.user, password=monitor.token))
-    if monitor.operator_token:
-        found.append(Account(user=f"{monitor.user}_operator", password=monitor.operator_token, operator=True))
-    if monitor.writer_token:
-        found.append(Account(user=f"{monitor.user}_writer", password=monitor.writer_token, read_only=False))
-    if monitor.anonymous:
-        found.append(Account(user="default", password=""))
-    return tuple(found)
+    named = (
+        Account(user=monitor.user, password=monitor.token),
+        Account(user=f"{monitor.user}_operator", password=monitor.operator_token, operator=True),
+        Account(user=f"{monitor.user}_writer", password=monitor.writer_token, read_only=False),
+    )
+    everybody = (Account(user="default", password=""),) if monitor.anonymous else ()
+    return (*(account for account in named if account.password), *everybody)
 
 
 def _facade(settings: Settings) -> Facade:

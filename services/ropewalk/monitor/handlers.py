@@ -1,6 +1,5 @@
 """What the monitor does on a message: price a stage, note who looks after an alarm, set a new baseline."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
@@ -14,44 +13,31 @@ USD_PER_CPU_HOUR = 0.04  # for stages outside a run, such as bringing up the sta
 _NOT_YET_S = 1.0
 
 
-def price_stage(timeline: Callable[[], Timeline]) -> Callable[[StageCompleted], Awaitable[Outcome]]:
+async def price_stage(stage: StageCompleted, timeline: Timeline) -> Outcome:
     """A stage ended: say what it cost, at the price in the run's recipe."""
-
-    async def handle(stage: StageCompleted) -> Outcome:
-        accepted = await timeline().last(RunAccepted, stage.run_id)
-        return Done((cost_of(stage, *prices_of(accepted)),))
-
-    return handle
+    accepted = await timeline.last(RunAccepted, stage.run_id)
+    return Done((cost_of(stage, *prices_of(accepted)),))
 
 
-def acknowledge(log: Callable[[], FactLog]) -> Callable[[AcknowledgeAlarm], Awaitable[Outcome]]:
+async def acknowledge(asked: AcknowledgeAlarm, log: FactLog) -> Outcome:
     """Somebody looks after an alarm: say so in the log, if there is such an alarm."""
-
-    async def handle(asked: AcknowledgeAlarm) -> Outcome:
-        async for stored in log().read(f"{AlarmRaised.subject_prefix()}.{asked.run_id}"):
-            if isinstance(stored.message, AlarmRaised) and stored.message.alarm_id == asked.alarm_id:
-                said = AlarmAcknowledged(run_id=asked.run_id, alarm_id=asked.alarm_id, by=asked.by, note=asked.note)
-                return Done((said,))
-        return Reject(f"run {asked.run_id} has no alarm {quoted(asked.alarm_id)}: `ropewalk alarms list` shows them")
-
-    return handle
+    async for stored in log.read(f"{AlarmRaised.subject_prefix()}.{asked.run_id}"):
+        if isinstance(stored.message, AlarmRaised) and stored.message.alarm_id == asked.alarm_id:
+            said = AlarmAcknowledged(run_id=asked.run_id, alarm_id=asked.alarm_id, by=asked.by, note=asked.note)
+            return Done((said,))
+    return Reject(f"run {asked.run_id} has no alarm {quoted(asked.alarm_id)}: `ropewalk alarms list` shows them")
 
 
-def rebaseline(watched: Callable[[], Watched | None]) -> Callable[[Rebaseline], Awaitable[Outcome]]:
+async def rebaseline(asked: Rebaseline, watch: Watched | None) -> Outcome:
     """Take the next requests as the baseline of a model version."""
-
-    async def handle(asked: Rebaseline) -> Outcome:
-        watch = watched()
-        if watch is None:
-            return Retry(_NOT_YET_S, "the watch is still finding its place")
-        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        if await watch.rebaseline(asked, time):
-            return Done()
-        what = f"{quoted(asked.signal)} of " if asked.signal else ""
-        version = f"version {asked.model_version} of model {quoted(asked.model)}"
-        return Reject(f"{what}{version} is not watched: there is no baseline to replace")
-
-    return handle
+    if watch is None:
+        return Retry(_NOT_YET_S, "the watch is still finding its place")
+    time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if await watch.rebaseline(asked, time):
+        return Done()
+    what = f"{quoted(asked.signal)} of " if asked.signal else ""
+    version = f"version {asked.model_version} of model {quoted(asked.model)}"
+    return Reject(f"{what}{version} is not watched: there is no baseline to replace")
 
 
 def prices_of(accepted: RunAccepted | None) -> tuple[float, float]:

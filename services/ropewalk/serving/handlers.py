@@ -66,7 +66,7 @@ class Handlers:
         try:
             await self._load_patiently(version)
         except (LoadFailedError, RequestFailedError, RequestRefusedError, StorageError) as error:
-            message = f"{version.model}@{version.number} could not be loaded: {cut(str(error), _MAX_REASON)}"
+            message = f"{version.name} could not be loaded: {cut(str(error), _MAX_REASON)}"
             failed = ServingFailed(
                 run_id=ctx.run_id, model=version.model, model_version=version.number, message=message
             )

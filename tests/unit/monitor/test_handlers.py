@@ -22,7 +22,7 @@ class Messages:
 
 
 async def cost(*messages):
-    outcome = await price_stage(lambda: Messages(*messages))(STAGE)
+    outcome = await price_stage(STAGE, Messages(*messages))
     assert isinstance(outcome, Done)
     [recorded] = outcome.messages
     assert isinstance(recorded, CostRecorded)
@@ -44,7 +44,7 @@ async def test_gpus_are_paid_for_as_long_as_they_are_held():
     recipe = resolve_recipe({"base": "python-stdlib", "device": "cuda", "gpu_kind": "h200"})
     accepted = RunAccepted(run_id="run-1", recipe=recipe.as_json(), recipe_sha256=recipe.sha256())
     held = STAGE.model_copy(update={"gpu_seconds": 7200.0, "gpu_kind": "h200"})
-    outcome = await price_stage(lambda: Messages(accepted))(held)
+    outcome = await price_stage(held, Messages(accepted))
     assert isinstance(outcome, Done)
     [recorded] = outcome.messages
     assert recorded.usd == pytest.approx(180 / 3600 * USD_PER_CPU_HOUR + 2 * USD_PER_GPU_HOUR["h200"])

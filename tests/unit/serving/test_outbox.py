@@ -3,7 +3,7 @@
 import threading
 
 from ropewalk.model.engine import Update
-from ropewalk.serving.adapters.triton_backend.outbox import Outbox, Stream
+from ropewalk.serving.adapters.triton_backend.outbox import Outbox, Stream, merged
 
 
 class Client:
@@ -71,3 +71,8 @@ def test_a_client_that_went_away_is_cancelled_in_the_engine_and_still_closed() -
     outbox.close()
     assert client.cancelled == [7]
     assert client.finals == [True]
+
+
+def test_the_reason_of_a_failed_completion_arrives_with_its_last_tokens() -> None:
+    said = merged([Update(text="a", token_ids=(1,)), Update(finish_reason="error", error="not a number")])
+    assert (said.text, said.token_ids, said.finish_reason, said.error) == ("a", (1,), "error", "not a number")

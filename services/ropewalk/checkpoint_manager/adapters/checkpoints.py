@@ -16,13 +16,6 @@ LEDGER = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Every file has the hash that the manifest promises."""
-
-    manifest: Manifest
-
-
-@dataclass(frozen=True)
 class Broken:
     """The first file that differs, and how."""
 
@@ -30,8 +23,8 @@ class Broken:
     reason: str
 
 
-def inspect(objects: ObjectStore, uri: str, manifest_sha256: str) -> Whole | Broken:
-    """Hash every file under `uri`. An empty `manifest_sha256` accepts any manifest."""
+def inspect(objects: ObjectStore, uri: str, manifest_sha256: str) -> Manifest | Broken:
+    """Hash every file under `uri`: its manifest if it holds. An empty `manifest_sha256` accepts any manifest."""
     try:
         manifest = verify(objects.fetch(uri))
     except ManifestError as error:
@@ -40,7 +33,7 @@ def inspect(objects: ObjectStore, uri: str, manifest_sha256: str) -> Whole | Bro
         return Broken(MANIFEST, "is missing, so the folder was never completed")
     if manifest_sha256 and manifest.sha256 != manifest_sha256:
         return Broken(MANIFEST, "is not the one that was announced when the checkpoint was saved")
-    return Whole(manifest)
+    return manifest
 
 
 def set_aside(objects: ObjectStore, uri: str, checkpoint_id: str, broken: Broken) -> Broken:

@@ -24,15 +24,11 @@ class ExportJob:
     out: Path
 
 
-@dataclass(frozen=True)
-class ExportResult:
-    """What was written."""
+def build_export(job: ExportJob, report: Callable[[object], None]) -> int:
+    """Write config, weights, generation config and tokenizer; read all of it back. Returns the number of parameters.
 
-    num_parameters: int
-
-
-def build_export(job: ExportJob, report: Callable[[object], None]) -> ExportResult:
-    """Write config, weights, generation config and tokenizer; read all of it back. Raises StageError."""
+    Raises StageError.
+    """
     from transformers import AutoModelForCausalLM, GenerationConfig
     from transformers.utils.logging import disable_progress_bar
 
@@ -56,7 +52,7 @@ def build_export(job: ExportJob, report: Callable[[object], None]) -> ExportResu
     problems = {name: found for name, found in info.items() if found}
     if problems:
         raise StageError(f"the export does not load as it was written: {problems}")
-    return ExportResult(num_parameters=num_parameters(model))
+    return num_parameters(model)
 
 
 def load_strictly(checkpoint: Path) -> "PreTrainedModel":

@@ -33,6 +33,11 @@ class Version:
     export_uri: str
     created: int = field(default=0, compare=False)
 
+    @property
+    def name(self) -> str:
+        """The name under which this very version answers."""
+        return f"{self.model}@{self.number}"
+
 
 @dataclass(frozen=True)
 class Routes:
@@ -81,7 +86,7 @@ class Routes:
 
     def names(self) -> dict[str, list[Version]]:
         """Every name that answers now, with the versions behind it."""
-        names = {f"{version.model}@{version.number}": [version] for version in self.versions.values()}
+        names = {version.name: [version] for version in self.versions.values()}
         for model, alias in self.aliases:
             if versions := self.behind(model, alias):
                 names[model if alias == PRODUCTION else f"{model}:{alias}"] = versions

@@ -143,22 +143,20 @@ class Answer(Response):
             await error.response()(scope, receive, send)
 
     def _head(self, content_type: str) -> list[tuple[bytes, bytes]]:
-        version = f"{self._order.version.model}@{self._order.version.number}"
         return [
             (b"content-type", content_type.encode()),
             (b"cache-control", b"no-cache"),
             (b"x-request-id", self._exchange.request_id.encode()),
-            (b"x-ropewalk-model-version", version.encode()),
+            (b"x-ropewalk-model-version", self._order.version.name.encode()),
         ]
 
     def _subject(self) -> dict[str, AttributeValue]:
         """What was done by which model: the same on the span and on every measurement."""
-        version = self._order.version
         return {
             "operation": self._exchange.operation,
             "provider": PROVIDER,
             "model": self._frames.model,
-            "response_model": f"{version.model}@{version.number}",
+            "response_model": self._order.version.name,
         }
 
     def _measure(self, row: RequestLog) -> None:

@@ -134,7 +134,7 @@ class Gateway:
         frames = Frames(
             request_id=exchange.request_id,
             model=asked.model,
-            fingerprint=f"{version.model}@{version.number}/{version.checkpoint_id}",
+            fingerprint=f"{version.name}/{version.checkpoint_id}",
             chat=exchange.route == "chat",
             with_token_ids=asked.return_token_ids,
             with_usage=asked.include_usage,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from ropewalk.model.engine import Update
@@ -121,12 +122,5 @@ class Outbox:
 
 def merged(updates: list[Update]) -> Update:
     """Several updates of one completion as one."""
-    last = updates[-1]
-    return Update(
-        text="".join(update.text for update in updates),
-        token_ids=tuple(token for update in updates for token in update.token_ids),
-        finish_reason=last.finish_reason,
-        num_input_tokens=last.num_input_tokens,
-        num_output_tokens=last.num_output_tokens,
-        logprob_mean=last.logprob_mean,
-    )
+    token_ids = tuple(token for update in updates for token in update.token_ids)
+    return replace(updates[-1], text="".join(update.text for update in updates), token_ids=token_ids)
