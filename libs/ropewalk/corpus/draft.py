@@ -4,10 +4,10 @@ It decides nothing that its owner could not have written, and it names what only
 for conversations the model to begin with.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from pydantic import JsonValue
 from ropewalk.corpus.forecast import forecast
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE, too_few_to_judge
 from ropewalk.corpus.preflight import data_violations
-from ropewalk.corpus.reading.files import walk_files
-from ropewalk.corpus.reading.lines import read_lines
-from ropewalk.corpus.reading.places import ANYWHERE
-from ropewalk.corpus.reading.selection import holds_records
+from ropewalk.corpus.reading.readers import Asked, reader_of
+from ropewalk.corpus.reading.records import Limits, Record
+from ropewalk.corpus.reading.selection import holds_records, unpacked_name
+from ropewalk.corpus.reading.sources import open_source
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.recipes.dial import complete
+from ropewalk.recipes.formats import format_of
 from ropewalk.recipes.recipe import SourceRecipe, parse_recipe
 
 LICENCE = "LicenseRef-private"
@@ -38,7 +39,7 @@ _PASSES = 4.0  # over the data; more teach a model little (Muennighoff et al. 20
 _MINUTES = (0.5, 10.0)  # a first try
 _FILES_TO_JUDGE = 1.25 * DOCUMENTS_TO_JUDGE  # some more, as some are dropped
 _HELD_OUT = (0.03, 0.2)
-_LINES, _LINE_BYTES = 20, 1_000_000
+_RECORDS, _RECORD_BYTES = 20, 250_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ def name_of(folder: Path) -> str:
 
 
 def text_field(source: SourceRecipe) -> str:
-    """The field of JSONL records that holds their text: `text` if they have it, else the one with the longest texts."""
+    """The field of records that holds their text: `text` if they have it, else the one with the longest texts."""
     records = list(_first_records(source))
     if not records or any("text" in record or "messages" in record for record in records):
         return "text"
@@ -110,19 +111,15 @@ def text_field(source: SourceRecipe) -> str:
 
 
 def _first_records(source: SourceRecipe) -> Iterator[dict[str, Any]]:
-    file = next((file for file in walk_files(source, ANYWHERE) if holds_records(file.path, source)), None)
+    file = next((file for file in open_source(source).files() if holds_records(file.path, source)), None)
     if file is None:
         return
-    for number, line in read_lines(file, _LINE_BYTES, ANYWHERE, Meter()):
-        if isinstance(line, bytes) and line:
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict):
-                yield record
-        if number >= _LINES:
-            return
+    try:
+        read = reader_of(format_of(unpacked_name(file.path), source.format))
+    except ModuleNotFoundError:
+        return  # the survey says so
+    asked = Asked(source, Limits(record_bytes=_RECORD_BYTES), Meter(), all_fields=True)
+    yield from (found.fields for _, found in islice(read(file, asked), _RECORDS) if isinstance(found, Record))
 
 
 def _profile(found: Survey) -> tuple[str, str]:

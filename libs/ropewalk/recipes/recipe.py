@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -18,7 +18,13 @@ from pydantic import (
 
 from ropewalk.errors import RopewalkError
 from ropewalk.events.resources import Resources
+from ropewalk.recipes.formats import CHOICES
 from ropewalk.recipes.sentences import sentences_of
+
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[CHOICES]  # the words of the registry, which no type checker can know
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -44,7 +50,7 @@ class SourceRecipe(_Frozen):
     """Where documents come from, and under which licence. Without a licence nothing is ingested."""
 
     path: str = Field(
-        min_length=1, max_length=4096, description="a file or folder: text, code, JSONL, .gz or .zst of these"
+        min_length=1, max_length=4096, description="a file or folder: text, code, JSONL, .gz or .zst of these, Parquet"
     )
     licence: str = Field(
         min_length=1,
@@ -52,18 +58,21 @@ class SourceRecipe(_Frozen):
         validation_alias=AliasChoices("licence", "license"),
         description="SPDX identifier, for example PSF-2.0 or LicenseRef-internal",
     )
-    format: Literal["auto", "text", "jsonl", "chat"] = Field(
-        default="auto", description="chat: JSONL with a `messages` list; text: every file as it is; auto: by name"
+    format: FormatName = Field(
+        default="auto", description="chat: records with a `messages` list; text: every file as it is; auto: by name"
     )
     include: tuple[str, ...] = Field(default=("**/*",), max_length=200, description="glob patterns below the folder")
     exclude: tuple[str, ...] = Field(default=(), max_length=200, description="glob patterns to leave out")
     text_field: str = Field(
-        default="text", min_length=1, max_length=200, description="the field of a JSONL record that holds the text"
+        default="text",
+        min_length=1,
+        max_length=200,
+        description="the field of a record, or column, that holds the text",
     )
     key_field: str = Field(
         default="",
         max_length=200,
-        description="the field of a JSONL record that says what belongs together: records with the same value in it "
+        description="the field of a record that says what belongs together: records with the same value in it "
         "are held out together or not at all; empty: the content decides",
     )
 

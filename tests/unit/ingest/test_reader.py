@@ -13,7 +13,8 @@ import pytest
 import zstandard
 
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents
-from ropewalk.corpus.reading import files, unpacking
+from ropewalk.corpus.reading import folder as on_disk
+from ropewalk.corpus.reading import unpacking
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.events.base import Message
@@ -163,14 +164,14 @@ def test_segments_do_not_depend_on_the_order_in_which_the_disk_lists_files(
 ) -> None:
     folder = a_mixed_folder(tmp_path / "in")
     first = ingest(tmp_path, folder)
-    walk = files.os.walk
+    walk = on_disk.os.walk
 
     def backwards(*args: object, **options: object) -> object:
         for root, folders, names in walk(*args, **options):  # type: ignore[arg-type]
             folders.reverse()
             yield root, folders, names[::-1]
 
-    monkeypatch.setattr(files.os, "walk", backwards)
+    monkeypatch.setattr(on_disk.os, "walk", backwards)
     assert ingest(tmp_path, folder).corpus == first.corpus
 
 

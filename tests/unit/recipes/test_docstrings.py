@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.corpus.reading.records import Content, parse_line
+from ropewalk.corpus.reading.readers.jsonl import load
+from ropewalk.corpus.reading.records import Content, Record, content_of
 from ropewalk.recipes.docstrings import docstring_examples, main, write_examples
 
 CODE = '''
@@ -53,7 +54,9 @@ def test_what_is_written_is_a_chat_source(tmp_path: Path) -> None:
     (tmp_path / "shelf.py").write_text(CODE)
     assert write_examples(docstring_examples(tmp_path, 10), tmp_path / "chat.jsonl") == 2
     for line in (tmp_path / "chat.jsonl").read_bytes().splitlines():
-        content = parse_line(line, text_field="text", chat=True)
+        record = load(line)
+        assert isinstance(record, Record)
+        content = content_of(record, text_field="text", chat=True)
         assert isinstance(content, Content)
         assert len(content.messages) == 2
 

@@ -4,10 +4,10 @@ import errno
 from collections.abc import Iterator
 
 from ropewalk.corpus.errors import CorpusError
-from ropewalk.corpus.reading.files import SourceFile
-from ropewalk.corpus.reading.places import ClosedError, Reach, open_inside
+from ropewalk.corpus.reading.places import ClosedError
 from ropewalk.corpus.reading.records import Flaw, Reason
 from ropewalk.corpus.reading.selection import archive_suffix
+from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.corpus.reading.unpacking import (
     BombError,
     DamagedError,
@@ -33,11 +33,9 @@ _IN_WORDS = {
 }
 
 
-def chunks(file: SourceFile, reach: Reach, meter: Meter) -> Iterator[bytes]:
+def chunks(file: SourceFile, meter: Meter) -> Iterator[bytes]:
     """The content of a file in UTF-8. Raises one of FAULTS."""
-    if file.closed is not None:
-        raise file.closed
-    with open_inside(file.location, file.inside, reach) as packed:
+    with file.open() as packed:
         num_packed = packed.seek(0, 2)
         packed.seek(0)
         meter.begin()

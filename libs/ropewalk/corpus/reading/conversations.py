@@ -17,6 +17,7 @@ _CALLS = ("tool_calls", "function_call")  # of a turn
 _OFFERS = ("tools", "functions")  # of a record
 _SYSTEM = ("system", "system_prompt")  # of a record
 _BESIDE = ("images", "image", "videos", "audios", "audio", "documents")  # of a record, and shown to the model
+RECORD_FIELDS = frozenset(("messages", *_OFFERS, *_SYSTEM, *_BESIDE))  # of a record: all that is looked at here
 _LEARNT = ("weight", "train", "loss")  # of a turn: whether it is learnt
 _DESCRIBING = (
     "id uuid index source metadata meta model timestamp created created_at updated_at create_time date time "

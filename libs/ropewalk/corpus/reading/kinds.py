@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from ropewalk.corpus.reading.jsonlike import json_form
-from ropewalk.corpus.reading.records import Reason
+from ropewalk.corpus.reading.records import Flaw, Reason
 from ropewalk.corpus.reading.structure import structure
 
 _AS_TEXT = "convert it to text or to JSON lines, or take it as it is with `format: text`"
@@ -28,6 +28,10 @@ class FileKind:
     def sentence(self) -> str:
         """What it is and what to do."""
         return f"{self.title}: {self.remedy}"
+
+    def flaw(self, num_bytes: int) -> Flaw:
+        """The fate of a file of this kind."""
+        return Flaw(self.reason, self.sentence, num_bytes)
 
 
 _CSV = FileKind(reason="unsupported_csv", title="a table (CSV)", remedy=f"it has columns and is no text; {_AS_TEXT}")
@@ -49,6 +53,11 @@ _SETTINGS = FileKind(reason="unsupported_settings", title="settings or data (YAM
 _NOTEBOOK = FileKind(reason="unsupported_notebook", title="a notebook (Jupyter)")
 _WARC = FileKind(reason="unsupported_warc", title="a web archive (WARC or ARC)")
 _TABLE = FileKind(reason="unsupported_table", title="a table or database in a binary form")
+_PARQUET = FileKind(
+    reason="unsupported_table",
+    title="a table (Parquet) under another name",
+    remedy="name it .parquet, or read it with `format: parquet`",
+)
 _PAPER = FileKind(reason="unsupported_document", title="a document of an office or e-book program")
 _MAIL = FileKind(reason="unsupported_mail", title="a mailbox")
 _SUBTITLES = FileKind(reason="unsupported_subtitles", title="subtitles")
@@ -70,7 +79,7 @@ _BY_SUFFIX = {
         _SETTINGS: "yaml yml toml",
         _NOTEBOOK: "ipynb",
         _WARC: "warc arc wet wat",
-        _TABLE: "parquet pq arrow feather orc avro xls xlsx xlsm ods sqlite sqlite3 db dbf mdb hdf5 h5 npy npz pkl",
+        _TABLE: "arrow feather orc avro xls xlsx xlsm ods sqlite sqlite3 db dbf mdb hdf5 h5 npy npz pkl",
         _PAPER: "pdf doc docx odt rtf epub mobi azw3 djvu ps ppt pptx odp",
         _MAIL: "mbox eml msg",
         _SUBTITLES: "srt vtt ass ssa sbv",
@@ -100,7 +109,7 @@ _BY_MAGIC = (
     (b"\xfd7zXZ\0", _ARCHIVE),
     (b"7z\xbc\xaf\x27\x1c", _ARCHIVE),
     (b"PK\x03\x04", _ARCHIVE),
-    (b"PAR1", _TABLE),
+    (b"PAR1", _PARQUET),
     (b"SQLite format 3\0", _TABLE),
     (b"%PDF-", _PAPER),
 )

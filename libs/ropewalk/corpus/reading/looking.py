@@ -9,13 +9,15 @@ from pathlib import PurePosixPath
 
 from ropewalk.corpus.document import content_id
 from ropewalk.corpus.reading.contents import contents
-from ropewalk.corpus.reading.files import SourceFile, walk_files
 from ropewalk.corpus.reading.kinds import kind_by_name
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import PART_BYTES, Content, Flaw, Limits
 from ropewalk.corpus.reading.selection import archive_suffix, holds_records, unpacked_name
+from ropewalk.corpus.reading.source import SourceFile
+from ropewalk.corpus.reading.sources import open_source
 from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.events.foreign import one_line
+from ropewalk.recipes.formats import TEXT
 from ropewalk.recipes.recipe import SourceRecipe
 
 _NUM_EXAMPLES = 3
@@ -88,13 +90,12 @@ class Expected:
 class _Listed:
     file: SourceFile
     source: SourceRecipe
-    num_bytes: int
     group: Group
 
     @property
     def weight(self) -> int:
         """About how many bytes of content it holds."""
-        return self.num_bytes * (_GROWTH if archive_suffix(self.file.path) else 1)
+        return self.file.num_bytes * (_GROWTH if archive_suffix(self.file.path) else 1)
 
 
 class _EnoughError(Exception):
@@ -143,14 +144,14 @@ class Look:
     def list_files(self, source: SourceRecipe, most: int, *, until: float) -> None:
         """Find the files of a source, `most` of all sources together at most."""
         first = len(self._listed)
-        for file in walk_files(source, self._reach):
+        for file in open_source(source, self._reach).files():
             if len(self._listed) >= most or time.monotonic() > min(until, self._deadline):
                 self.is_all_listed = False
                 return
-            group, size = self._group(file, source), _size(file)
+            group = self._group(file, source)
             group.num_files += 1
-            group.num_bytes += size
-            self._listed.append(_Listed(file, source, size, group))
+            group.num_bytes += file.num_bytes
+            self._listed.append(_Listed(file, source, group))
         if len(self._listed) == first + 1:  # as `list_files` does
             self._listed[-1] = replace(self._listed[-1], file=replace(self._listed[-1].file, is_alone=True))
 
@@ -164,17 +165,17 @@ class Look:
 
     def _read(self, listed: _Listed, num_bytes: int) -> int:
         meter, found, group = _Allowance(num_bytes, self._deadline), Found(), listed.group
-        read = known = listed.num_bytes
+        read = known = listed.file.num_bytes
         try:
-            for place, content in contents(listed.file, listed.source, self._records, self._reach, meter):
+            for place, content in contents(listed.file, listed.source, self._records, meter):
                 found.take(content, is_whole_file=place == listed.file.path)
                 if isinstance(content, Flaw):
                     self._keep_example(content.reason, f"{one_line(place)}: {one_line(content.detail)}")
         except _EnoughError:
-            read = known = min(meter.num_packed, listed.num_bytes)
+            read = known = min(meter.num_packed, listed.file.num_bytes)
             if found.is_nothing and read and not holds_records(listed.file.path, listed.source):
                 # The beginning of a single text: the rest of it is as the beginning.
-                known = listed.num_bytes
+                known = listed.file.num_bytes
                 found.text_bytes = known * meter.growth
                 part_bytes = PART_BYTES if listed.file.is_alone else self._records.record_bytes
                 found.num_documents = math.ceil(found.text_bytes / part_bytes)
@@ -217,7 +218,7 @@ class Look:
             examples.append(text)
 
     def _group(self, file: SourceFile, source: SourceRecipe) -> Group:
-        unread = None if source.format == "text" else kind_by_name(unpacked_name(file.path))
+        unread = None if source.format == TEXT else kind_by_name(unpacked_name(file.path))
         kind = unread.reason if unread else "records" if holds_records(file.path, source) else "text"
         name = (kind, one_line(_suffix(file.path), 16))
         if name not in self.groups and len(self.groups) >= _NUM_KINDS:
@@ -240,11 +241,3 @@ def fair_share(sizes: Sequence[int], num_bytes: int) -> int:
 def _suffix(path: str) -> str:
     """`.py`, `.jsonl.gz`, or nothing."""
     return PurePosixPath(unpacked_name(path)).suffix.lower() + archive_suffix(path)
-
-
-def _size(file: SourceFile) -> int:
-    """Bytes on disk; none of what is no file, is gone or may not be looked at, whose reading will say so."""
-    try:
-        return 0 if file.closed else file.location.stat().st_size
-    except OSError:
-        return 0

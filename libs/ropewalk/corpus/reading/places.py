@@ -74,7 +74,7 @@ def is_below(real: str, folder: str) -> bool:
     return real == folder or real.startswith(folder.rstrip("/") + "/")
 
 
-def open_inside(location: Path, inside: str, reach: Reach) -> IO[bytes]:
+def open_inside(location: str, inside: str, reach: Reach) -> IO[bytes]:
     """Open a regular file that lies in `inside`, a path without links. Raises ClosedError or OSError."""
     if (refusal := not_a_file(os.stat(location).st_mode)) is not None:
         raise refusal

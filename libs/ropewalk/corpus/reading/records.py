@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import orjson
-
 from ropewalk.corpus.document import ChatMessage, content_id, message_records
 from ropewalk.corpus.reading.conversations import is_blank, read_turns
 from ropewalk.events.foreign import one_line, quoted
@@ -21,6 +19,7 @@ Reason = Literal[
     "missing_field",
     "bad_messages",
     "corrupt_archive",
+    "corrupt_table",
     "trailing_bytes",
     "decompression_bomb",
     "unreadable",
@@ -43,7 +42,7 @@ Reason = Literal[
 ]
 PART_BYTES = 8_000
 _TAIL_CHARS = 64
-_MOST_VALUES = 1_000_000  # each takes some 200 bytes when it is read
+MOST_VALUES = 1_000_000  # each takes some 200 bytes when it is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +62,14 @@ class Content:
     text: str = ""
     messages: tuple[ChatMessage, ...] = ()
     split_key: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a format with fields holds, before it is known which of them counts. `num_bytes` is its size there."""
+
+    fields: dict[str, Any]
+    num_bytes: int
 
 
 @dataclass(frozen=True)
@@ -156,51 +163,28 @@ def _draw(tail: str) -> int:
     return hashlib.blake2b(tail.encode(), digest_size=1).digest()[0]
 
 
-def parse_line(raw: bytes, *, text_field: str, chat: bool | None, key_field: str = "") -> Content | Flaw:
-    """One line of a JSONL file. `chat` None: a record with `messages` is a conversation, another one a text.
+def content_of(record: Record, *, text_field: str, chat: bool | None, key_field: str = "") -> Content | Flaw:
+    """A record as a document. `chat` None: a record with `messages` is a conversation, another one a text.
 
     With a `key_field` its value says which records belong together.
     """
-    record = _loaded(raw)
-    if isinstance(record, Flaw):
-        return record
-    if not isinstance(record, dict):
-        return Flaw("malformed_json", f"the line is not a JSON object but {type(record).__name__}", len(raw))
-    if key_field and not isinstance(record.get(key_field), str | int | float):
-        return _missing(f"no value in the key_field {quoted(key_field)}", record, len(raw))
+    fields, num_bytes = record.fields, record.num_bytes
+    if key_field and not isinstance(fields.get(key_field), str | int | float):
+        return _missing(f"no value in the key_field {quoted(key_field)}", fields, num_bytes)
     try:
-        content = _parse_record(record, text_field, chat, len(raw))
+        content = _parse_record(fields, text_field, chat, num_bytes)
         if isinstance(content, Flaw) or not key_field:
             return content
-        key = json.dumps([key_field, record[key_field]], ensure_ascii=False, separators=(",", ":")).encode()
+        key = json.dumps([key_field, fields[key_field]], ensure_ascii=False, separators=(",", ":")).encode()
         return replace(content, split_key=content_id(key))
     except UnicodeEncodeError as error:
         half = one_line(str(error.object)[error.start], 1)
-        return Flaw("not_utf8", f"half of a surrogate pair ({half}) in the text, which is no character", len(raw))
+        return Flaw("not_utf8", f"half of a surrogate pair ({half}) in the text, which is no character", num_bytes)
 
 
 def _missing(what: str, record: dict[str, Any], num_bytes: int) -> Flaw:
     known = ", ".join(one_line(name, 40) for name in sorted(record)[:8])
     return Flaw("missing_field", f"{what}; the record has: {known}", num_bytes)
-
-
-def _loaded(raw: bytes) -> object:
-    """The JSON of a line, or a Flaw. `NaN`, `Infinity` and halves of surrogate pairs, which are no JSON but are
-    written by many tools, are read: most stand in fields that nobody looks at."""
-    if raw.count(b"[") + raw.count(b"{") > _MOST_VALUES:
-        return Flaw("oversized", f"more than {_MOST_VALUES:,} lists and objects in one record", len(raw))
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        reason = str(error)
-    try:
-        return json.loads(raw.decode())
-    except UnicodeDecodeError as error:
-        return Flaw("not_utf8", f"{error.reason} at offset {error.start} of the line", len(raw))
-    except RecursionError:
-        return Flaw("malformed_json", "nested too deeply", len(raw))
-    except ValueError:
-        return Flaw("malformed_json", one_line(reason), len(raw))
 
 
 def _parse_record(record: dict[str, Any], text_field: str, chat: bool | None, num_bytes: int) -> Content | Flaw:

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ropewalk.recipes.formats import TEXT, format_of
 from ropewalk.recipes.recipe import SourceRecipe
 
-_RECORD_SUFFIXES = (".jsonl", ".ndjson")
 _ARCHIVE_SUFFIXES = (".gz", ".zst")
 
 
@@ -42,10 +42,8 @@ def unpacked_name(path: str) -> str:
 
 
 def holds_records(path: str, source: SourceRecipe) -> bool:
-    """Whether a file has one document per line instead of being one."""
-    if source.format != "auto":
-        return source.format != "text"
-    return unpacked_name(path).lower().endswith(_RECORD_SUFFIXES)
+    """Whether a file has many documents instead of being one."""
+    return format_of(unpacked_name(path), source.format) != TEXT
 
 
 def _is_hidden(path: str) -> bool:

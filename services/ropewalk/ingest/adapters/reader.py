@@ -14,9 +14,10 @@ from pathlib import Path
 
 from ropewalk.corpus.document import DOCUMENTS, Document, write_documents
 from ropewalk.corpus.reading.contents import contents
-from ropewalk.corpus.reading.files import SourceFile, list_files
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
+from ropewalk.corpus.reading.source import SourceFile
+from ropewalk.corpus.reading.sources import list_files
 from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
 from ropewalk.events.foreign import one_line
@@ -136,7 +137,7 @@ def _documents(
 ) -> Iterator[Document]:
     job = reading.job
     for file in files:
-        records = contents(file, source, job.limits, job.reach, reading.pulse)
+        records = contents(file, source, job.limits, reading.pulse)
         for path, content in naming_the_place(file.path, records):
             match content:
                 case Flaw():

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ropewalk.corpus.reading.contents import contents
-from ropewalk.corpus.reading.files import list_files
 from ropewalk.corpus.reading.places import ANYWHERE, Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
+from ropewalk.corpus.reading.sources import list_files
 from ropewalk.recipes.recipe import SourceRecipe
 
 
@@ -57,4 +57,4 @@ def read() -> Read:
 
 def _items(recipe: SourceRecipe, limits: Limits, reach: Reach) -> Iterator[tuple[str, Content | Flaw]]:
     for file in list_files(recipe, reach):
-        yield from contents(file, recipe, limits, reach)
+        yield from contents(file, recipe, limits)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ropewalk.corpus.reading.contents import contents
-from ropewalk.corpus.reading.files import list_files
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
+from ropewalk.corpus.reading.sources import list_files
 from ropewalk.corpus.reading.survey import SurveyLimits, survey
 from ropewalk.recipes.recipe import SourceRecipe
 

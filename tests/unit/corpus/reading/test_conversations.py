@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 
 from ropewalk.corpus.document import ChatMessage, Document
-from ropewalk.corpus.reading.records import Content, Flaw, parse_line
+from ropewalk.corpus.reading.readers.jsonl import load
+from ropewalk.corpus.reading.records import Content, Flaw, content_of
 
 USER = {"role": "user", "content": "hi"}
 ANSWER = {"role": "assistant", "content": "ho"}
 
 
 def parsed(turns: list[Any], **fields: Any) -> Content | Flaw:
-    return parse_line(json.dumps({"messages": turns, **fields}).encode(), text_field="text", chat=None)
+    found = load(json.dumps({"messages": turns, **fields}).encode())
+    return found if isinstance(found, Flaw) else content_of(found, text_field="text", chat=None)
 
 
 @pytest.mark.parametrize(

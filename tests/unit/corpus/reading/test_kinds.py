@@ -42,7 +42,7 @@ WARC = "WARC/1.0\r\nWARC-Type: response\r\n\r\nwords\r\n"
         ("crawl.txt", WARC, "unsupported_warc"),
         ("a.xml", "<?xml version='1.0'?><doc/>", "unsupported_xml"),
         ("drawing.svg", "<svg/>", "unsupported_xml"),
-        ("a.parquet", "PAR1", "unsupported_table"),
+        ("a.dat", "PAR1", "unsupported_table"),
         ("a.pdf", "%PDF-1.7", "unsupported_document"),
         ("letter.txt", "{\\rtf1 words}", "unsupported_document"),
         ("a.zip", "PK\x03\x04", "unsupported_archive"),
@@ -258,7 +258,7 @@ def test_the_structure_of_source_code_says_nothing(source: Path, name: str, text
     [
         (gzip.compress(bytes(range(256)) * 50, 0), "a gzip archive: add .gz to its name"),
         (zstandard.compress(b"\n" * 99), "a zstandard archive: add .zst to its name"),
-        (b"PAR1\n\n\n", "a table or database"),
+        (b"PAR1\n\n\n", "a table (Parquet) under another name"),
         (b"%PDF-1.7\n\n", "a document"),
     ],
 )

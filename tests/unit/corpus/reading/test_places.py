@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ropewalk.corpus.reading.contents import contents
-from ropewalk.corpus.reading.files import list_files
 from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Flaw, Limits
+from ropewalk.corpus.reading.sources import list_files
 from ropewalk.recipes.recipe import SourceRecipe
 
 Read = Callable[..., Any]

@@ -1,10 +1,18 @@
 """A record is a document or has a named flaw."""
 
+from typing import Any
+
 import pytest
 
-from ropewalk.corpus.reading.records import Content, Flaw, parse_line, parse_text, split_text
+from ropewalk.corpus.reading.readers.jsonl import load
+from ropewalk.corpus.reading.records import Content, Flaw, content_of, parse_text, split_text
 from ropewalk.corpus.reading.selection import Selection, holds_records
 from ropewalk.recipes.recipe import SourceRecipe
+
+
+def parse_line(raw: bytes, **fields: Any) -> Content | Flaw:
+    found = load(raw)
+    return found if isinstance(found, Flaw) else content_of(found, **fields)
 
 
 def test_text_is_identified_by_its_raw_bytes_and_loses_its_byte_order_mark() -> None:

@@ -4,18 +4,31 @@ import codecs
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 from ropewalk.corpus.reading.content import FAULTS, chunks, fault
-from ropewalk.corpus.reading.files import SourceFile
 from ropewalk.corpus.reading.kinds import kind_by_beginning
-from ropewalk.corpus.reading.places import Reach
-from ropewalk.corpus.reading.records import Content, Flaw, cut_point, parse_text
+from ropewalk.corpus.reading.readers import Asked
+from ropewalk.corpus.reading.records import Content, Flaw, cut_point, parse_text, split_text
 from ropewalk.corpus.reading.selection import unpacked_name
+from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.corpus.reading.unpacking import Meter
+from ropewalk.recipes.formats import TEXT
 
 
-def read_text(
-    file: SourceFile, max_bytes: int, reach: Reach, meter: Meter, *, is_taken_as_text: bool
+def read(file: SourceFile, asked: Asked) -> Iterator[tuple[str, Content | Flaw]]:
+    """See RecordReader. A source that is a single text is cut into parts."""
+    parts = count(1)
+    is_taken_as_text = asked.source.format == TEXT
+    for place, found in _texts(file, asked.limits.record_bytes, asked.meter, is_taken_as_text=is_taken_as_text):
+        if file.is_alone and isinstance(found, Content):
+            yield from ((str(next(parts)), part) for part in split_text(found))
+        else:
+            yield (str(place) if place else ""), found
+
+
+def _texts(
+    file: SourceFile, max_bytes: int, meter: Meter, *, is_taken_as_text: bool
 ) -> Iterator[tuple[int, Content | Flaw]]:
     """One content with the place 0, or parts of at most `max_bytes` with places from 1, or the flaw of the whole.
 
@@ -23,7 +36,7 @@ def read_text(
     damaged at its end is set aside as a whole. What stands behind a whole archive is a flaw of its own.
     """
     try:
-        raw, trailing = _beginning(file, max_bytes, reach, meter)
+        raw, trailing = _beginning(file, max_bytes, meter)
     except FAULTS as error:
         yield 0, fault(error)
         return
@@ -35,19 +48,19 @@ def read_text(
         yield 0, parse_text(raw)
         yield from ((0, flaw) for flaw in trailing)
         return
-    identity = _identity(file, reach, meter)
+    identity = _identity(file, meter)
     if isinstance(identity, Flaw):
         yield 0, identity
         return
-    for place, part in enumerate(_parts(file, max_bytes, reach, meter), 1):
+    for place, part in enumerate(_parts(file, max_bytes, meter), 1):
         yield place, replace(part, split_key=identity) if isinstance(part, Content) else part
 
 
-def _beginning(file: SourceFile, max_bytes: int, reach: Reach, meter: Meter) -> tuple[bytes, list[Flaw]]:
+def _beginning(file: SourceFile, max_bytes: int, meter: Meter) -> tuple[bytes, list[Flaw]]:
     """All of a file up to `max_bytes`, and a little more if there is more."""
     raw = bytearray()
     try:
-        for chunk in chunks(file, reach, meter):
+        for chunk in chunks(file, meter):
             raw += chunk
             if len(raw) > max_bytes:
                 break
@@ -58,12 +71,12 @@ def _beginning(file: SourceFile, max_bytes: int, reach: Reach, meter: Meter) -> 
     return bytes(raw), []
 
 
-def _identity(file: SourceFile, reach: Reach, meter: Meter) -> str | Flaw:
+def _identity(file: SourceFile, meter: Meter) -> str | Flaw:
     """The hash of a text that is too large to be held, or what is wrong anywhere in it."""
     decoder, digest = codecs.getincrementaldecoder("utf-8-sig")(), hashlib.sha256()
     size = 0
     try:
-        for chunk in chunks(file, reach, meter):
+        for chunk in chunks(file, meter):
             if b"\0" in chunk:
                 return Flaw("binary", f"a NUL byte at offset {size + chunk.index(0)}", size)
             decoder.decode(chunk)
@@ -78,11 +91,11 @@ def _identity(file: SourceFile, reach: Reach, meter: Meter) -> str | Flaw:
     return digest.hexdigest()
 
 
-def _parts(file: SourceFile, max_bytes: int, reach: Reach, meter: Meter) -> Iterator[Content | Flaw]:
+def _parts(file: SourceFile, max_bytes: int, meter: Meter) -> Iterator[Content | Flaw]:
     held = bytearray()
     ending: Flaw | None = None
     try:
-        for chunk in chunks(file, reach, meter):
+        for chunk in chunks(file, meter):
             held += chunk
             while len(held) > max_bytes:
                 cut = cut_point(held, max_bytes)

@@ -1,0 +1,160 @@
+"""Parquet: a record per row, out of the columns that count. Row groups are streamed, a few rows at a time.
+
+Its metadata may lie and its pages may grow a thousandfold, so what is decoded is bounded where it is allocated: the
+kernel refuses memory beyond the bound, and pyarrow turns that into an error.
+"""
+
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ropewalk.corpus.reading.content import FAULTS, fault
+from ropewalk.corpus.reading.conversations import RECORD_FIELDS
+from ropewalk.corpus.reading.readers import Asked
+from ropewalk.corpus.reading.records import MOST_VALUES, Flaw, Record
+from ropewalk.corpus.reading.selection import archive_suffix
+from ropewalk.corpus.reading.source import SourceFile
+from ropewalk.events.foreign import one_line, quoted
+
+_ROWS = 64  # decoded together
+_MEMORY_BYTES = 1 << 30  # for decoding them
+_MOST_PARTS = 5_000  # row groups, or columns; a schema of so many levels does not fill the stack yet, 18,000 do
+_MOST_TEXT_BYTES = 1 << 24  # of the metadata
+_MOST_LEVELS = 16  # of lists and structs in a column; a conversation with parts has six
+_WRONG = (pa.ArrowException, OSError, ValueError, OverflowError)  # pyarrow has its own word for few of its faults
+_memory = threading.Lock()  # the bound is that of the process
+
+Found = Iterator[tuple[str, Record | Flaw]]
+
+
+def read(file: SourceFile, asked: Asked) -> Found:
+    """See RecordReader. The place is the number of the row, from 1."""
+    if archive_suffix(file.path):
+        yield "", Flaw("unsupported_archive", "Parquet in an archive: unpack it; it is compressed inside already")
+        return
+    try:
+        packed = file.open()
+    except FAULTS as error:
+        yield "", fault(error)
+        return
+    with packed:
+        try:
+            yield from _rows(packed, file.num_bytes, asked)
+        except MemoryError:
+            yield "", Flaw("oversized", f"{_ROWS} rows need more than {_MEMORY_BYTES:,} bytes when they are decoded")
+        except _WRONG as error:
+            yield "", Flaw("corrupt_table", f"the Parquet file is damaged: {one_line(str(error), 200)}", file.num_bytes)
+
+
+def _rows(packed: IO[bytes], file_bytes: int, asked: Asked) -> Found:
+    asked.meter.begin()
+    with _bounded_memory():
+        table = pq.ParquetFile(
+            packed,
+            buffer_size=1 << 16,  # a column chunk is read in pieces, not as a whole
+            thrift_string_size_limit=_MOST_TEXT_BYTES,
+            thrift_container_size_limit=_MOST_PARTS,
+            page_checksum_verification=True,
+        )
+        schema = table.schema_arrow
+    columns = [name for name in schema.names if asked.all_fields or name in _fields(asked)]
+    if (flaw := _unfit(schema, columns, asked)) is not None:
+        yield "", flaw
+        return
+    number = 0
+    for batch in _batches(table, columns):
+        for at in range(batch.num_rows):
+            number += 1
+            yield str(number), _record(batch.slice(at, 1), asked.record_bytes)
+        asked.meter.count(file_bytes * number // table.metadata.num_rows, batch.nbytes)
+    if not number:
+        yield "", Flaw("empty", "no row in the table")
+
+
+def _fields(asked: Asked) -> frozenset[str]:
+    return RECORD_FIELDS | {asked.source.text_field, asked.source.key_field}
+
+
+def _unfit(schema: pa.Schema, columns: list[str], asked: Asked) -> Flaw | None:
+    """Why no row of a table can become a document."""
+    wanted = "messages" if asked.source.format == "chat" else asked.source.text_field
+    if not asked.all_fields and wanted not in columns and (asked.source.format == "chat" or "messages" not in columns):
+        names = one_line(", ".join(schema.names[:8]), 200)
+        remedy = "name the one that holds the text in `text_field`"
+        return Flaw("unsupported_table", f"a table without a column {quoted(wanted)}; it has: {names}; {remedy}")
+    deep = next((name for name in columns if _levels(schema.field(name).type) > _MOST_LEVELS), None)
+    return None if deep is None else Flaw("unsupported_table", f"the column {quoted(deep)} is nested too deeply")
+
+
+def _levels(kind: pa.DataType) -> int:
+    """How deep a type is nested, as far as it matters. Without recursion: it may be thousands deep."""
+    kinds, levels = [kind], 0
+    while kinds and levels <= _MOST_LEVELS:
+        kinds = [each.field(place).type for each in kinds for place in range(each.num_fields)]
+        levels += 1
+    return levels
+
+
+def _batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    batches = table.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False)
+    while True:
+        with _bounded_memory():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _record(row: pa.RecordBatch, max_bytes: int) -> Record | Flaw:
+    """One row in Python's own values, once it is known that these stay small."""
+    columns = [_plain(column) for column in row.columns]
+    num_bytes = sum(column.nbytes for column in columns)
+    if num_bytes > max_bytes:
+        return Flaw("oversized", f"a row of {num_bytes:,} bytes; the limit is {max_bytes:,}", num_bytes)
+    if sum(_num_values(column) for column in columns) > MOST_VALUES:
+        return Flaw("oversized", f"more than {MOST_VALUES:,} values in one row", num_bytes)
+    try:
+        values = [_as_text(column[0].as_py()) for column in columns]
+    except UnicodeDecodeError as error:
+        return Flaw("not_utf8", f"{error.reason} at offset {error.start} of a column", num_bytes)
+    return Record(dict(zip(row.schema.names, values, strict=True)), num_bytes)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Without the dictionary, which holds the values of other rows too."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _as_text(value: Any) -> Any:
+    """Many writers do not say of a text that it is one."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _num_values(column: pa.Array) -> int:
+    if pa.types.is_struct(column.type):
+        return len(column) + sum(_num_values(part) for part in column.flatten())
+    return len(column) + (_num_values(column.flatten()) if pa.types.is_nested(column.type) else 0)
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """No more than _MEMORY_BYTES beyond what the process has now; pyarrow has no bound of its own.
+
+    Other threads are under it as well, for as long as a few rows take.
+    """
+    with _memory:
+        before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            used = int(statm.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+        bounds = (used + _MEMORY_BYTES, before, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (min(each for each in bounds if each >= 0), hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
