@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from ropewalk.corpus.forecast import forecast
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE, too_few_to_judge
 from ropewalk.corpus.preflight import data_violations
-from ropewalk.corpus.reading.readers import Asked, reader_of
+from ropewalk.corpus.reading.readers import ReaderTask, reader_of
 from ropewalk.corpus.reading.records import Limits, Record
 from ropewalk.corpus.reading.selection import holds_records, unpacked_name
 from ropewalk.corpus.reading.sources import open_source
@@ -118,8 +118,8 @@ def _first_records(source: SourceRecipe) -> Iterator[dict[str, Any]]:
         read = reader_of(format_of(unpacked_name(file.path), source.format))
     except ModuleNotFoundError:
         return  # the survey says so
-    asked = Asked(source, Limits(record_bytes=_RECORD_BYTES), Meter(), all_fields=True)
-    yield from (found.fields for _, found in islice(read(file, asked), _RECORDS) if isinstance(found, Record))
+    task = ReaderTask(source, Limits(record_bytes=_RECORD_BYTES), Meter(), all_fields=True)
+    yield from (found.fields for _, found in islice(read(file, task), _RECORDS) if isinstance(found, Record))
 
 
 def _profile(found: Survey) -> tuple[str, str]:

@@ -5,12 +5,12 @@ READER = '''
 
 from collections.abc import Iterator
 
-from ropewalk.corpus.reading.readers import Asked
+from ropewalk.corpus.reading.readers import ReaderTask
 from ropewalk.corpus.reading.records import Flaw, Record
 from ropewalk.corpus.reading.source import SourceFile
 
 
-def read(file: SourceFile, asked: Asked) -> Iterator[tuple[str, Record | Flaw]]:
+def read(file: SourceFile, task: ReaderTask) -> Iterator[tuple[str, Record | Flaw]]:
     """See RecordReader."""
     with file.open() as lines:
         for number, line in enumerate(lines, 1):

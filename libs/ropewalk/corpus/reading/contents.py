@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ropewalk.corpus.reading.kinds import JSON, kind_by_name
-from ropewalk.corpus.reading.readers import Asked, reader_of
+from ropewalk.corpus.reading.readers import ReaderTask, reader_of
 from ropewalk.corpus.reading.records import Content, Flaw, Limits, Record, content_of, cut_text
 from ropewalk.corpus.reading.selection import unpacked_name
 from ropewalk.corpus.reading.source import SourceFile
@@ -29,7 +29,7 @@ def contents(file: SourceFile, source: SourceRecipe, limits: Limits, meter: Mete
         yield file.path, Flaw("unreadable", f"reading it needs {error.name}: {remedy}", file.num_bytes)
         return
     chat = {"chat": True, JSON_LINES: False}.get(source.format)
-    for part, found in read(file, Asked(source, limits, meter or Meter())):
+    for part, found in read(file, ReaderTask(source, limits, meter or Meter())):
         place = f"{file.path}#{part}" if part else file.path
         if isinstance(found, Record):
             content = content_of(found, text_field=source.text_field, chat=chat, key_field=source.key_field)

@@ -17,7 +17,7 @@ LINE_FACTOR = 4  # a record with fields may be this much larger than one documen
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReaderTask:
     """What a reader is told: the source's wishes, sizes, who counts along, and whether every field is wanted."""
 
     source: SourceRecipe
@@ -38,7 +38,7 @@ class RecordReader(Protocol):
     read: it raises nothing for anything that may stand in a file.
     """
 
-    def __call__(self, file: SourceFile, asked: Asked) -> Iterator[tuple[str, Record | Content | Flaw]]:
+    def __call__(self, file: SourceFile, task: ReaderTask) -> Iterator[tuple[str, Record | Content | Flaw]]:
         """Read a file. A `Record` still has to become a document, a `Content` is one."""
         ...
 

@@ -7,17 +7,17 @@ import orjson
 
 from ropewalk.corpus.reading.content import FAULTS, chunks, fault
 from ropewalk.corpus.reading.kinds import JSON, kind_by_magic
-from ropewalk.corpus.reading.readers import Asked
+from ropewalk.corpus.reading.readers import ReaderTask
 from ropewalk.corpus.reading.records import MOST_VALUES, Flaw, Record
 from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.events.foreign import one_line
 
 
-def read(file: SourceFile, asked: Asked) -> Iterator[tuple[str, Record | Flaw]]:
+def read(file: SourceFile, task: ReaderTask) -> Iterator[tuple[str, Record | Flaw]]:
     """See RecordReader. Blank lines between records are not records; the place is the number of the line."""
     num_records = 0
-    for number, line in _lines(file, asked.record_bytes, asked.meter):
+    for number, line in _lines(file, task.record_bytes, task.meter):
         if not line:
             continue
         num_records += 1

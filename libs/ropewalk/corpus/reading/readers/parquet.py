@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ropewalk.corpus.reading.content import FAULTS, fault
 from ropewalk.corpus.reading.conversations import RECORD_FIELDS
-from ropewalk.corpus.reading.readers import Asked
+from ropewalk.corpus.reading.readers import ReaderTask
 from ropewalk.corpus.reading.records import MOST_VALUES, Flaw, Record
 from ropewalk.corpus.reading.selection import archive_suffix
 from ropewalk.corpus.reading.source import SourceFile
@@ -33,7 +33,7 @@ _memory = threading.Lock()  # the bound is that of the process
 Found = Iterator[tuple[str, Record | Flaw]]
 
 
-def read(file: SourceFile, asked: Asked) -> Found:
+def read(file: SourceFile, task: ReaderTask) -> Found:
     """See RecordReader. The place is the number of the row, from 1."""
     if archive_suffix(file.path):
         yield "", Flaw("unsupported_archive", "Parquet in an archive: unpack it; it is compressed inside already")
@@ -45,15 +45,15 @@ def read(file: SourceFile, asked: Asked) -> Found:
         return
     with packed:
         try:
-            yield from _rows(packed, file.num_bytes, asked)
+            yield from _rows(packed, file.num_bytes, task)
         except MemoryError:
             yield "", Flaw("oversized", f"{_ROWS} rows need more than {_MEMORY_BYTES:,} bytes when they are decoded")
         except _WRONG as error:
             yield "", Flaw("corrupt_table", f"the Parquet file is damaged: {one_line(str(error), 200)}", file.num_bytes)
 
 
-def _rows(packed: IO[bytes], file_bytes: int, asked: Asked) -> Found:
-    asked.meter.begin()
+def _rows(packed: IO[bytes], file_bytes: int, task: ReaderTask) -> Found:
+    task.meter.begin()
     with _bounded_memory():
         table = pq.ParquetFile(
             packed,
@@ -63,28 +63,28 @@ def _rows(packed: IO[bytes], file_bytes: int, asked: Asked) -> Found:
             page_checksum_verification=True,
         )
         schema = table.schema_arrow
-    columns = [name for name in schema.names if asked.all_fields or name in _fields(asked)]
-    if (flaw := _unfit(schema, columns, asked)) is not None:
+    columns = [name for name in schema.names if task.all_fields or name in _fields(task)]
+    if (flaw := _unfit(schema, columns, task)) is not None:
         yield "", flaw
         return
     number = 0
     for batch in _batches(table, columns):
         for at in range(batch.num_rows):
             number += 1
-            yield str(number), _record(batch.slice(at, 1), asked.record_bytes)
-        asked.meter.count(file_bytes * number // table.metadata.num_rows, batch.nbytes)
+            yield str(number), _record(batch.slice(at, 1), task.record_bytes)
+        task.meter.count(file_bytes * number // table.metadata.num_rows, batch.nbytes)
     if not number:
         yield "", Flaw("empty", "no row in the table")
 
 
-def _fields(asked: Asked) -> frozenset[str]:
-    return RECORD_FIELDS | {asked.source.text_field, asked.source.key_field}
+def _fields(task: ReaderTask) -> frozenset[str]:
+    return RECORD_FIELDS | {task.source.text_field, task.source.key_field}
 
 
-def _unfit(schema: pa.Schema, columns: list[str], asked: Asked) -> Flaw | None:
+def _unfit(schema: pa.Schema, columns: list[str], task: ReaderTask) -> Flaw | None:
     """Why no row of a table can become a document."""
-    wanted = "messages" if asked.source.format == "chat" else asked.source.text_field
-    if not asked.all_fields and wanted not in columns and (asked.source.format == "chat" or "messages" not in columns):
+    wanted = "messages" if task.source.format == "chat" else task.source.text_field
+    if not task.all_fields and wanted not in columns and (task.source.format == "chat" or "messages" not in columns):
         names = one_line(", ".join(schema.names[:8]), 200)
         remedy = "name the one that holds the text in `text_field`"
         return Flaw("unsupported_table", f"a table without a column {quoted(wanted)}; it has: {names}; {remedy}")

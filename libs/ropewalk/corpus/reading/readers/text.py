@@ -8,7 +8,7 @@ from itertools import count
 
 from ropewalk.corpus.reading.content import FAULTS, chunks, fault
 from ropewalk.corpus.reading.kinds import kind_by_beginning
-from ropewalk.corpus.reading.readers import Asked
+from ropewalk.corpus.reading.readers import ReaderTask
 from ropewalk.corpus.reading.records import Content, Flaw, cut_point, parse_text, split_text
 from ropewalk.corpus.reading.selection import unpacked_name
 from ropewalk.corpus.reading.source import SourceFile
@@ -16,11 +16,11 @@ from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.recipes.formats import TEXT
 
 
-def read(file: SourceFile, asked: Asked) -> Iterator[tuple[str, Content | Flaw]]:
+def read(file: SourceFile, task: ReaderTask) -> Iterator[tuple[str, Content | Flaw]]:
     """See RecordReader. A source that is a single text is cut into parts."""
     parts = count(1)
-    is_taken_as_text = asked.source.format == TEXT
-    for place, found in _texts(file, asked.limits.record_bytes, asked.meter, is_taken_as_text=is_taken_as_text):
+    is_taken_as_text = task.source.format == TEXT
+    for place, found in _texts(file, task.limits.record_bytes, task.meter, is_taken_as_text=is_taken_as_text):
         if file.is_alone and isinstance(found, Content):
             yield from ((str(next(parts)), part) for part in split_text(found))
         else:
