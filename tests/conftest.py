@@ -156,18 +156,27 @@ def collector() -> Iterator[Collector]:
 
 @dataclass
 class MemoryBus:
-    """Answers as the bus does, from a list. `ids` are those of messages, by sequence, that repeat an earlier one."""
+    """Answers as the bus does, from a list. `ids` are those of messages, by sequence, that repeat an earlier one.
+
+    `num_read` counts the messages that were read.
+    """
 
     messages: list[Message] = field(default_factory=list)
     ids: dict[int, str] = field(default_factory=dict)
+    num_read: int = 0
 
     async def last(self, kind: type[Message], entity: str) -> Message | None:
         found = [message for message in self.messages if type(message) is kind and message.entity == entity]
+        self.num_read += len(found[-1:])
         return found[-1] if found else None
 
-    async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
-        for sequence, message in enumerate(self.messages, start=1):
+    async def end(self) -> int:
+        return len(self.messages)
+
+    async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Stored[Message]]:
+        for sequence, message in enumerate(self.messages[after:], start=after + 1):
             if fnmatch(message.subject, subject_filter):
+                self.num_read += 1
                 identity = self.ids.get(sequence, str(sequence))
                 envelope = Envelope(id=identity, type="t", source="s", time="", run_id=message.run_id)
                 yield Stored(sequence, datetime.now(UTC), envelope, message)

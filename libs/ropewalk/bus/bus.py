@@ -9,13 +9,13 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import nats.errors
 
 from ropewalk.bus.batches import Batch, batches
 from ropewalk.bus.client import GuardedClient
-from ropewalk.bus.codec import RawMessage, Stored, decode, now_rfc3339
+from ropewalk.bus.codec import RawMessage, Stored, decoded, now_rfc3339
 from ropewalk.bus.connection import connect
 from ropewalk.bus.dead_letters import EXPECTED_ON, EXPECTED_SEQUENCE, dead_letter
 from ropewalk.bus.endings import ending_of, endings_of, excluded_by, with_first_endings
@@ -128,32 +128,34 @@ class Bus:
         return (None, 0) if raw is None else (kind.model_validate_json(raw.body), raw.sequence)
 
     async def last(self, kind: type[M], entity: str) -> M | None:
-        """The newest message of a type about a run, or about what else the type is about.
+        """The newest message of a type about a run, or about what else the type is about."""
+        newest = await self.last_stored(kind, entity)
+        return None if newest is None else newest.message
 
-        It is one of an older form if there is none in the present one.
-        """
+    async def last_stored(self, kind: type[M], entity: str) -> Stored[M] | None:
+        """As `last`, with where it lies. It is one of an older form if there is none in the present one."""
         for subject in with_older_forms(f"{kind.subject_prefix()}.{entity}"):
             raw = await self.newest(subject, stream=stream_of(subject))
             if raw is None:
                 continue
             try:
-                message: Message | None = decode(kind, subject, raw.body)
+                found: Stored[Message] | None = decoded(raw)
             except MalformedMessageError:
-                message = await self._last_sound(subject)
-            if isinstance(message, kind):
-                return message
+                found = await self._last_sound(subject)
+            if found is not None and isinstance(found.message, kind):
+                return cast(Stored[M], found)
         return None
 
-    async def _last_sound(self, subject: str) -> Message | None:
+    async def _last_sound(self, subject: str) -> Stored[Message] | None:
         """The newest well-formed message of a subject whose newest is a dead letter."""
         newest = None
         async for stored in self.read(subject):
-            newest = stored.message
+            newest = stored
         return newest
 
-    def read(self, subject_filter: str, *, stream: str = "CONTROL") -> AsyncIterator[Stored[Message]]:
-        """Everything stored now, oldest first. Malformed messages are left out (they are dead letters)."""
-        return self._reader.read(stream, subject_filter)
+    def read(self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0) -> AsyncIterator[Stored[Message]]:
+        """Everything stored now behind sequence `after`, oldest first, without what is malformed (dead letters)."""
+        return self._reader.read(stream, subject_filter, after)
 
     def follow(self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0) -> AsyncIterator[Stored[Message]]:
         """As `read` from behind sequence `after`, but it never ends. Survives restarts of the server without a gap."""

@@ -54,11 +54,11 @@ class StreamReader:
         """The newest message on a subject, from the leader; waits for a broker that is away."""
         return _one(await self._patiently(lambda: self._context.get_last_msg(stream, subject), subject))
 
-    async def read(self, stream: str, subject_filter: str) -> AsyncIterator[Stored[Message]]:
+    async def read(self, stream: str, subject_filter: str, after: int = 0) -> AsyncIterator[Stored[Message]]:
         """See Bus.read."""
         end = await self.end(stream)
         for each in reversed(with_older_forms(subject_filter)):
-            async for raw in self.raw(stream, each, 1, end):
+            async for raw in self.raw(stream, each, after + 1, end):
                 if (item := _tolerant(raw)) is not None:
                     yield item
 

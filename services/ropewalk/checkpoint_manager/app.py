@@ -1,7 +1,13 @@
 """The composition root of the checkpoint-manager."""
 
 from ropewalk.checkpoint_manager import contract
-from ropewalk.checkpoint_manager.handlers import conclude, export_checkpoint, promote_model, verify_checkpoint
+from ropewalk.checkpoint_manager.handlers import (
+    RunHoldings,
+    conclude,
+    export_checkpoint,
+    promote_model,
+    verify_checkpoint,
+)
 from ropewalk.checkpoint_manager.settings import Settings
 from ropewalk.delivery.outcome import Outcome
 from ropewalk.events.base import Message
@@ -15,9 +21,10 @@ from ropewalk.stages.context import StageContext
 def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
     service = Service(contract.CONTRACT.service, settings)
+    holdings = RunHoldings()
 
     async def on_saved(event: CheckpointSaved) -> Outcome:
-        return await verify_checkpoint(event, service.bus, service.objects)
+        return await verify_checkpoint(event, service.bus, service.objects, holdings)
 
     async def on_gate(event: GateDecided) -> Outcome:
         return await conclude(event, service.bus)

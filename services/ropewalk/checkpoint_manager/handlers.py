@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 from pydantic import JsonValue
 
-from ropewalk.bus.once import once
+from ropewalk.bus.once import RunningFold
 from ropewalk.checkpoint_manager.adapters.checkpoints import Broken, inspect, keep_ledger, set_aside
 from ropewalk.checkpoint_manager.adapters.export import ExportJob, build_export
 from ropewalk.checkpoint_manager.adapters.greedy import GreedyJob, complete_locally
@@ -15,7 +15,7 @@ from ropewalk.checkpoint_manager.adapters.openai_endpoint import complete_on_end
 from ropewalk.checkpoint_manager.adapters.triton import complete_on_triton
 from ropewalk.checkpoint_manager.domain.keys import export_key, quarantine_key
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion, find_differences, pick_prompts
-from ropewalk.checkpoint_manager.domain.retention import Holdings, fold, to_prune
+from ropewalk.checkpoint_manager.domain.retention import FACTS, Holdings, to_prune
 from ropewalk.checkpoint_manager.ports import Timeline
 from ropewalk.checkpoint_manager.settings import EndpointSettings
 from ropewalk.delivery.outcome import Done, Outcome
@@ -42,13 +42,31 @@ from ropewalk.storage.objects import ObjectStore
 
 # Clients may speak to these kinds of backends directly, so that way is certified too; any other only has the endpoint.
 _PROTOCOLS = {"triton": complete_on_triton}
+_MOST_RUNS = 64  # that are trained at the same time; of one more everything is read again
 _OUTCOME_OF = {"reject": "rejected", "need_more": "need_more"}
 
 
-async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: ObjectStore) -> Outcome:
+class RunHoldings:
+    """What the log says about the checkpoints of the runs that were looked at last."""
+
+    def __init__(self) -> None:
+        self._folds: dict[str, RunningFold[Holdings]] = {}  # the one used last is the last
+
+    async def of(self, run_id: str, bus: Timeline) -> Holdings:
+        """The holdings of a run now."""
+        fold = self._folds.pop(run_id, None)
+        if fold is None:
+            subjects = (f"{prefix}.{run_id}" for prefix in FACTS)
+            fold = RunningFold(Holdings(), lambda holdings, item: holdings.add(item.message), *subjects)
+        self._folds[run_id] = fold
+        if len(self._folds) > _MOST_RUNS:
+            del self._folds[next(iter(self._folds))]
+        return await fold.now(bus)
+
+
+async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: ObjectStore, known: RunHoldings) -> Outcome:
     """Hash a new checkpoint: commit it and prune by policy, or set it aside."""
-    stored = [item.message async for item in once(bus.read(f"evt.*.*.*.{event.run_id}"))]
-    holdings = fold(stored)
+    holdings = await known.of(event.run_id, bus)
     if event.checkpoint_id in holdings.verified or event.checkpoint_id in holdings.pruned:
         return Done()  # a redelivery: what followed from it was published in one batch
     finding = await asyncio.to_thread(inspect, objects, event.uri, event.manifest_sha256)
@@ -63,9 +81,7 @@ async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: Obje
         uri=event.uri,
         manifest_sha256=event.manifest_sha256,
     )
-    holdings.add(event)
-    holdings.add(committed)
-    pruned = await _prune(event.run_id, holdings, bus, objects)
+    pruned = await _prune(event.run_id, holdings.after(event, committed), bus, objects)
     return Done((committed, *pruned))
 
 

@@ -3,20 +3,20 @@
 import asyncio
 from pathlib import Path
 
+from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION
 from ropewalk.evaluator.domain.gate import Evidence, decide
 from ropewalk.evaluator.domain.metric import Effort
+from ropewalk.evaluator.domain.promotions import Promotions
 from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.evaluator.domain.roles import GATES
-from ropewalk.evaluator.ports import Log
 from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
-from ropewalk.events.serving import ModelRetired
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 
@@ -24,7 +24,7 @@ BASE_MODEL = "the base model"
 
 
 async def evaluate_checkpoint(
-    ctx: StageContext, event: CheckpointExported, compute: ComputeSettings
+    ctx: StageContext, event: CheckpointExported, compute: ComputeSettings, promotions: RunningFold[Promotions]
 ) -> tuple[Message, ...]:
     """Measure an export and decide; a report that is already sealed is not made again."""
     key = report_key(event.checkpoint_id)
@@ -35,7 +35,7 @@ async def evaluate_checkpoint(
     dataset = await ctx.bus.last(DatasetPublished, ctx.run_id)
     if dataset is None:
         raise StageError(f"run {ctx.run_id} has no published dataset, so there is nothing held out to judge by")
-    production = await find_production(ctx.bus, ctx.recipe.model, event.checkpoint_id)
+    production = (await promotions.now(ctx.bus)).production(ctx.recipe.model, event.checkpoint_id)
     if production is not None and not await asyncio.to_thread(ctx.objects.exists, production.export_uri):
         production = None  # its export was removed: as if there were none
     opponent = await _opponent(ctx, production)
@@ -51,21 +51,6 @@ async def evaluate_checkpoint(
         measured.samples,
     )
     return report.events(key)
-
-
-async def find_production(log: Log, model: str, checkpoint_id: str) -> ModelPromoted | None:
-    """The newest promoted version of a model, other than the candidate itself; none if somebody has retired it."""
-    newest: ModelPromoted | None = None
-    async for stored in log.read(f"{ModelPromoted.subject_prefix()}.*"):
-        match stored.message:
-            case ModelPromoted() as promoted if promoted.model == model and promoted.checkpoint_id != checkpoint_id:
-                newest = promoted
-    async for stored in log.read(f"{ModelRetired.subject_prefix()}.*"):
-        gone = stored.message
-        place = (model, newest.model_version if newest else 0)
-        if isinstance(gone, ModelRetired) and (gone.model, gone.model_version) == place:
-            return None
-    return newest
 
 
 async def _opponent(ctx: StageContext, production: ModelPromoted | None) -> Opponent | None:

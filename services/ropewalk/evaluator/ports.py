@@ -1,22 +1,12 @@
 """What the evaluator needs of others, as small as it uses it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ropewalk.bus.codec import Stored
 from ropewalk.evaluator.domain.tasks import Item
-from ropewalk.events.base import Message
 
 MAX_NEW_TOKENS = 48  # of one continuation
-
-
-class Log(Protocol):
-    """The part of the bus that looks back over all runs."""
-
-    def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
-        """Everything stored now, oldest first."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from functools import partial
 
 from ropewalk.events.resources import Resources
 from ropewalk.preprocessing import contract
-from ropewalk.preprocessing.handlers import preprocess_corpus
+from ropewalk.preprocessing.handlers import HeldOut, preprocess_corpus
 from ropewalk.preprocessing.settings import Settings
 from ropewalk.runtime.service import Service
 
@@ -14,7 +14,7 @@ def build(settings: Settings) -> Service:
     service = Service(contract.CONTRACT.service, settings)
     service.stage(
         contract.PREPROCESS,
-        partial(preprocess_corpus, settings=settings),
+        partial(preprocess_corpus, settings=settings, held_out=HeldOut()),
         needs=lambda _: Resources(cpus=min(settings.preprocessing_workers, settings.pool_room.cpus)),
     )
     return service

@@ -1,5 +1,7 @@
 """The one stage of preprocessing."""
 
+from ropewalk.bus.codec import Stored
+from ropewalk.bus.once import RunningFold
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.run import RunAccepted
@@ -10,7 +12,35 @@ from ropewalk.preprocessing.settings import Settings
 from ropewalk.stages.context import StageContext
 
 
-async def preprocess_corpus(ctx: StageContext, corpus: CorpusIngested, *, settings: Settings) -> tuple[Message, ...]:
+class HeldOut:
+    """What runs of a model held out, as their published datasets say it."""
+
+    def __init__(self) -> None:
+        subject = f"{DatasetPublished.subject_prefix()}.*"
+        self._datasets = RunningFold[list[DatasetPublished]]([], _with, subject)
+        self._models: dict[str, str] = {}  # of runs of before there was a registry: their datasets name no model
+
+    async def before(self, log: Log, model: str, run_id: str) -> tuple[str, ...]:
+        """Where the documents lie that other runs of a model held out, each place once, in the order of the log."""
+        found: dict[str, None] = {}
+        for dataset in await self._datasets.now(log):
+            if dataset.run_id != run_id and (uri := await self._of(log, dataset, model)):
+                found[uri] = None
+        return tuple(found)
+
+    async def _of(self, log: Log, dataset: DatasetPublished, model: str) -> str:
+        """What a run added to the registry; a run of before there was one had held out all that it was judged on."""
+        if dataset.model:
+            return dataset.held_out_uri if dataset.model == model else ""
+        if dataset.run_id not in self._models:
+            accepted = await log.last(RunAccepted, dataset.run_id)
+            self._models[dataset.run_id] = _model_of(accepted) if accepted else ""
+        return dataset.evalset_uri if self._models[dataset.run_id] == model else ""
+
+
+async def preprocess_corpus(
+    ctx: StageContext, corpus: CorpusIngested, *, settings: Settings, held_out: HeldOut
+) -> tuple[Message, ...]:
     """Run the Ray driver in a child process and pass its facts on as they come."""
 
     async def emit(fact: tuple[Message, str]) -> None:
@@ -25,30 +55,16 @@ async def preprocess_corpus(ctx: StageContext, corpus: CorpusIngested, *, settin
         scratch=ctx.scratch,
         ray_address=settings.ray_address,
         num_workers=settings.preprocessing_workers,
-        held_out_before=await held_out_before(ctx.bus, ctx.recipe.model, corpus.run_id),
+        held_out_before=await held_out.before(ctx.bus, ctx.recipe.model, corpus.run_id),
     )
     finished: DriverResult = await ctx.in_child(preprocess, job, on_message=emit)
     ctx.add_cpu_seconds(finished.worker_cpu_seconds)
     return (finished.dataset,)
 
 
-async def held_out_before(log: Log, model: str, run_id: str) -> tuple[str, ...]:
-    """Where the documents lie that other runs of a model held out, each place once, in the order of the log."""
-    found: dict[str, None] = {}
-    async for stored in log.read(f"{DatasetPublished.subject_prefix()}.*"):
-        match stored.message:
-            case DatasetPublished(run_id=other) as dataset if other != run_id:
-                if uri := await _held_out_by(log, dataset, model):
-                    found[uri] = None
-    return tuple(found)
-
-
-async def _held_out_by(log: Log, dataset: DatasetPublished, model: str) -> str:
-    """What a run added to the registry; a run of before there was one had held out all that it was judged on."""
-    if dataset.model:
-        return dataset.held_out_uri if dataset.model == model else ""
-    accepted = await log.last(RunAccepted, dataset.run_id)
-    return dataset.evalset_uri if accepted is not None and _model_of(accepted) == model else ""
+def _with(datasets: list[DatasetPublished], item: Stored[Message]) -> None:
+    if isinstance(item.message, DatasetPublished):
+        datasets.append(item.message)
 
 
 def _model_of(accepted: RunAccepted) -> str:

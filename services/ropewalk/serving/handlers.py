@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from contextlib import aclosing
 
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.once import once
+from ropewalk.bus.codec import Stored
+from ropewalk.bus.once import RunningFold
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
@@ -25,7 +26,7 @@ from ropewalk.events.serving import (
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
-from ropewalk.serving.domain.routes import Routes, Version, fold, target_name, version_number
+from ropewalk.serving.domain.routes import Routes, Told, Version, target_name
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestFailedError, RequestRefusedError
 from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
@@ -49,13 +50,11 @@ class Handlers:
         self._fleet = fleet
         self._admission = admission
         self._numbering = asyncio.Lock()
+        self._told = RunningFold(Told(), _add, FACTS)
 
     async def restore(self, bus: Bus) -> None:
         """Rebuild the routes from the log."""
-        routes = Routes()
-        async for item in once(bus.read(FACTS)):
-            routes = routes.after(item.message, int(item.time.timestamp()))
-        self._fleet.routes = routes
+        self._fleet.routes = (await self._told.now(bus)).routes
         self._fleet.ready.set()
 
     async def deploy(self, ctx: StageContext, event: GateDecided) -> tuple[Message, ...]:
@@ -95,10 +94,10 @@ class Handlers:
     async def promote(self, event: ModelPromoted, bus: Bus) -> Outcome:
         """Move the alias, let the old version end its requests, unload it."""
         await self._fleet.ready.wait()
-        facts = await _facts(bus)
-        if any(_followed_from(event, fact) for fact in facts):
-            return Done()  # a repetition; others may have been promoted since
-        routes = fold(facts)  # the log, not memory: a redelivery must see what was before
+        told = await self._told.now(bus)
+        if (event.run_id, event.alias) in told.shifts:
+            return Done()  # a repetition, for a run promotes its model once; others may have been promoted since
+        routes = told.routes  # of the log, not of the fleet: a redelivery must see what was before
         version = routes.versions.get((event.model, event.model_version))
         if version is None:
             return Reject(f"{event.model}@{event.model_version} was never deployed or is retired: deploy it first")
@@ -128,12 +127,11 @@ class Handlers:
     async def retire(self, request: RetireModel, bus: Bus) -> Outcome:
         """Take a version off the endpoint because somebody asked; an alias that points to it then answers no more."""
         await self._fleet.ready.wait()
-        facts = await _facts(bus)
-        version = fold(facts).versions.get((request.model, request.model_version))
+        told, wanted = await self._told.now(bus), (request.model, request.model_version)
+        version = told.routes.versions.get(wanted)
         if version is None:
             name = f"{request.model}@{request.model_version}"
-            is_gone = any(_is_end_of(request, fact) for fact in facts)
-            return Done() if is_gone else Reject(f"{name} never answered here, so it cannot be retired")
+            return Done() if wanted in told.retired else Reject(f"{name} never answered here, so it cannot be retired")
         try:
             return Done(await self._retire([version]))
         except BackendGoneError as error:
@@ -156,7 +154,7 @@ class Handlers:
         """Give the checkpoint its version number and say so; two runs of one model never get the same."""
         model = ctx.recipe.model
         async with self._numbering:
-            number = version_number(await _facts(ctx.bus), model, event.checkpoint_id)
+            number = (await self._told.now(ctx.bus)).version_number(model, event.checkpoint_id)
             await ctx.emit(
                 ModelDeploying(run_id=ctx.run_id, model=model, model_version=number, checkpoint_id=event.checkpoint_id)
             )
@@ -212,23 +210,11 @@ def _shifted(event: ModelPromoted, previous: int) -> TrafficShifted:
     )
 
 
-def _followed_from(event: ModelPromoted, fact: Message) -> bool:
-    """Whether a fact is the shift of this promotion: a run promotes its model once."""
-    return isinstance(fact, TrafficShifted) and (fact.run_id, fact.alias) == (event.run_id, event.alias)
-
-
-def _is_end_of(request: RetireModel, fact: Message) -> bool:
-    return isinstance(fact, ModelRetired) and (fact.model, fact.model_version) == (
-        request.model,
-        request.model_version,
-    )
-
-
 def _superseded(before: Routes, shifted: TrafficShifted) -> list[Version]:
     """The versions that lost their last alias."""
     after = before.after(shifted)
     return [one for one in before.behind(shifted.model, shifted.alias) if not after.is_aliased(one)]
 
 
-async def _facts(bus: Bus) -> list[Message]:
-    return [item.message async for item in once(bus.read(FACTS))]
+def _add(told: Told, item: Stored[Message]) -> None:
+    told.add(item.message, int(item.time.timestamp()))

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import once
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
@@ -170,11 +171,12 @@ def _training_job(
 
 
 async def _past(context: StageContext) -> Past:
-    events: list[tuple[Message, float]] = []
-    for kind in (TrainingStarted, TrainingProgressed, TrainingInterrupted, CheckpointSaved, StepsCommitted):
-        async for stored in once(context.bus.read(f"{kind.subject_prefix()}.{context.run_id}")):
-            events.append((stored.message, stored.time.timestamp()))
-    return past_of(sorted(events, key=lambda item: item[1]))
+    events: list[Stored[Message]] = []
+    for kind in (TrainingStarted, TrainingInterrupted, CheckpointSaved, StepsCommitted):
+        events += [item async for item in once(context.bus.read(f"{kind.subject_prefix()}.{context.run_id}"))]
+    if progressed := await context.bus.last_stored(TrainingProgressed, context.run_id):  # the others say nothing more
+        events.append(progressed)
+    return past_of((item.message, item.time.timestamp()) for item in sorted(events, key=lambda item: item.sequence))
 
 
 async def _tell(context: StageContext, told: list[Told]) -> None:

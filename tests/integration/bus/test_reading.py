@@ -28,6 +28,16 @@ async def test_read_gives_everything_in_order_and_nothing_of_another_run(bus) ->
     assert [item async for item in bus.read("evt.*.*.*.nobody")] == []
 
 
+async def test_reading_behind_a_sequence_gives_only_what_is_later(bus) -> None:
+    await publish(bus, range(MANY))
+    stored = [item async for item in bus.read("evt.*.*.*.r")]
+    place = stored[300].sequence
+    assert [item async for item in bus.read("evt.*.*.*.r", after=place)] == stored[301:]
+    assert [item async for item in bus.read("evt.*.*.*.r", after=await bus.end())] == []
+    newest = await bus.last_stored(StageInterrupted, "r")
+    assert newest == stored[-1]
+
+
 async def test_what_was_just_stored_is_read_although_the_mirror_is_behind(bus) -> None:
     for number in range(60):
         await bus.publish(fact(number))

@@ -6,19 +6,20 @@ import shutil
 import numpy as np
 import pytest
 
+from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
 from ropewalk.evaluator.adapters.reports import read_scores
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.domain.estimates import Contest, estimate_all
+from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.roles import GATES
 from ropewalk.evaluator.domain.tasks import Item, Turn
-from ropewalk.evaluator.handlers import evaluate_checkpoint, find_production
+from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
-from ropewalk.events.serving import ModelRetired
 from ropewalk.stages.errors import StageError
 
 ONE_THREAD = ComputeSettings(threads=1)
@@ -55,8 +56,12 @@ def scores_of(folder, metric: str) -> list[dict]:
     return [row for row in rows if row["metric"] == metric]
 
 
+def known_promotions() -> RunningFold[Promotions]:
+    return RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
+
+
 async def judge(stage, name: str) -> tuple[EvaluationCompleted, GateDecided]:
-    completed, decided = await evaluate_checkpoint(stage, an_export(name), ONE_THREAD)
+    completed, decided = await evaluate_checkpoint(stage, an_export(name), ONE_THREAD, known_promotions())
     return completed, decided
 
 
@@ -294,22 +299,6 @@ async def test_seven_files_are_too_few(world) -> None:
     _, decided = await judge(world.stage("evalsets/few"), "longer")
     assert decided.decision == "need_more"
     assert "13 are missing" in decided.reasons[0]
-
-
-async def test_a_model_that_was_retired_is_no_opponent_and_one_that_was_superseded_does_not_hide_the_newest(
-    timeline,
-) -> None:
-    gone = [ModelRetired(run_id=f"earlier-{version}", model="pycode", model_version=version) for version in (1, 2)]
-    promoted = [a_promotion("trained", 1), a_promotion("longer", 2)]
-
-    async def opponent(*facts) -> ModelPromoted | None:
-        timeline.messages = list(facts)
-        return await find_production(timeline, "pycode", "r-7-40")
-
-    assert await opponent(*promoted, gone[0]) == promoted[1]
-    assert await opponent(*promoted, *gone) is None
-    other = ModelRetired(run_id="x", model="other", model_version=2)
-    assert await opponent(*promoted, other) == promoted[1]
 
 
 async def test_nothing_held_out_fails_in_a_clear_sentence(world) -> None:

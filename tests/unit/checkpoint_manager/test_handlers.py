@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
-from ropewalk.checkpoint_manager.handlers import conclude, verify_checkpoint
+from ropewalk.checkpoint_manager.handlers import RunHoldings, conclude, verify_checkpoint
 from ropewalk.delivery.outcome import Done
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
@@ -43,7 +43,7 @@ def an_acceptance() -> RunAccepted:
 
 async def handle(event: CheckpointSaved, timeline, objects: LocalObjects) -> tuple:
     """Handle an event and put what follows on the timeline, as delivery does."""
-    outcome = await verify_checkpoint(event, timeline, objects)
+    outcome = await verify_checkpoint(event, timeline, objects, RunHoldings())
     assert isinstance(outcome, Done)
     timeline.messages += [event, *outcome.messages]
     return outcome.messages
@@ -73,8 +73,8 @@ async def test_a_checkpoint_with_one_changed_byte_is_moved_to_quarantine(timelin
 async def test_a_redelivery_after_quarantine_gives_the_same_reason(timeline, objects, tmp_path) -> None:
     saved = a_checkpoint_written(objects, tmp_path, 10)
     (objects.fetch(saved.uri) / "ledger.jsonl").write_text("{}")
-    first = await verify_checkpoint(saved, timeline, objects)
-    assert await verify_checkpoint(saved, timeline, objects) == first
+    first = await verify_checkpoint(saved, timeline, objects, RunHoldings())
+    assert await verify_checkpoint(saved, timeline, objects, RunHoldings()) == first
 
 
 async def test_a_checkpoint_without_manifest_is_quarantined(timeline, objects, tmp_path) -> None:
@@ -110,7 +110,7 @@ async def test_a_redelivery_for_a_pruned_checkpoint_is_done_without_noise(timeli
     saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]
     for event in saved:
         await handle(event, timeline, objects)
-    assert await verify_checkpoint(saved[0], timeline, objects) == Done()
+    assert await verify_checkpoint(saved[0], timeline, objects, RunHoldings()) == Done()
 
 
 async def test_a_saving_published_again_after_its_checkpoint_was_pruned_is_not_taken_for_a_broken_one(
@@ -122,7 +122,7 @@ async def test_a_saving_published_again_after_its_checkpoint_was_pruned_is_not_t
         await handle(event, timeline, objects)
     timeline.messages.append(saved[0])
     timeline.ids[len(timeline.messages)] = str(timeline.messages.index(saved[0]) + 1)
-    assert await verify_checkpoint(saved[0], timeline, objects) == Done()
+    assert await verify_checkpoint(saved[0], timeline, objects, RunHoldings()) == Done()
 
 
 async def test_a_redelivery_repeats_the_pruning_when_its_event_was_lost(timeline, objects, tmp_path) -> None:
@@ -130,9 +130,9 @@ async def test_a_redelivery_repeats_the_pruning_when_its_event_was_lost(timeline
     saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]
     for event in saved[:3]:
         await handle(event, timeline, objects)
-    first = await verify_checkpoint(saved[3], timeline, objects)  # its answer never reached the bus
-    assert await verify_checkpoint(saved[3], timeline, objects) == first
-    assert await verify_checkpoint(saved[0], timeline, objects) == Done()
+    first = await verify_checkpoint(saved[3], timeline, objects, RunHoldings())  # its answer never reached the bus
+    assert await verify_checkpoint(saved[3], timeline, objects, RunHoldings()) == first
+    assert await verify_checkpoint(saved[0], timeline, objects, RunHoldings()) == Done()
 
 
 async def test_without_an_accepted_recipe_everything_stays(timeline, objects, tmp_path) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropewalk.checkpoint_manager.domain.retention import FEWEST_KEPT, fold, to_prune
+from ropewalk.checkpoint_manager.domain.retention import FEWEST_KEPT, Holdings, to_prune
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
@@ -45,7 +45,7 @@ def a_resume(checkpoint_id: str) -> TrainingResumed:
 
 
 def pruned_names(messages: Iterable[Message], keep: int) -> list[str]:
-    return [checkpoint.checkpoint_id for checkpoint in to_prune(fold(messages), keep)]
+    return [checkpoint.checkpoint_id for checkpoint in to_prune(Holdings().after(*messages), keep)]
 
 
 def test_only_the_newest_verified_checkpoints_stay() -> None:
@@ -97,13 +97,13 @@ def test_what_was_pruned_is_not_pruned_again() -> None:
     gone = CheckpointPruned(run_id="r", checkpoint_id="r-1-10", step=10, uri="u")
     timeline = [*verified(10, 20, 30), gone]
     assert pruned_names(timeline, keep=2) == []
-    assert fold(timeline).pruned == {"r-1-10"}
+    assert Holdings().after(*timeline).pruned == {"r-1-10"}
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 50)), unique=True, max_size=12), st.integers(1, 5))
 def test_pruning_leaves_enough_and_never_the_newest(places: list[tuple[int, int]], keep: int) -> None:
     timeline = [message for epoch, step in sorted(places) for message in verified(step, epoch=epoch)]
-    gone = to_prune(fold(timeline), keep)
-    left = set(fold(timeline).verified.values()) - set(gone)
+    gone = to_prune(Holdings().after(*timeline), keep)
+    left = set(Holdings().after(*timeline).verified.values()) - set(gone)
     assert len(left) >= min(len(places), max(keep, FEWEST_KEPT))
     assert not gone or max(gone) < min(left)

@@ -15,7 +15,7 @@ from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held
 from ropewalk.preprocessing.adapters.sketching import content_of, sketch
 from ropewalk.preprocessing.domain.held_out import Registry, choose_held_out
 from ropewalk.preprocessing.domain.states import HELD_OUT, DocumentFacts, first_states
-from ropewalk.preprocessing.handlers import held_out_before
+from ropewalk.preprocessing.handlers import HeldOut
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.local import LocalObjects
 
@@ -154,7 +154,7 @@ async def test_the_registry_of_a_model_is_what_all_its_other_runs_added(timeline
         a_dataset("five", held_out_uri="held_out/a"),
         a_dataset("mine", held_out_uri="held_out/c"),
     ]
-    assert await held_out_before(timeline, "m", "mine") == ("held_out/a", "held_out/b")
+    assert await HeldOut().before(timeline, "m", "mine") == ("held_out/a", "held_out/b")
 
 
 async def test_runs_of_before_there_was_a_registry_count_with_what_they_were_judged_on(timeline) -> None:
@@ -166,7 +166,7 @@ async def test_runs_of_before_there_was_a_registry_count_with_what_they_were_jud
         timeline.messages.append(RunAccepted(run_id=run_id, recipe=recipe, recipe_sha256="0"))
         timeline.messages.append(a_dataset(run_id, model="", evalset_uri=f"evalsets/{run_id}"))
     timeline.messages.append(a_dataset("unknown", model="", evalset_uri="evalsets/unknown"))
-    assert await held_out_before(timeline, "m", "mine") == ("evalsets/named", "evalsets/plain")
+    assert await HeldOut().before(timeline, "m", "mine") == ("evalsets/named", "evalsets/plain")
 
 
 def a_document(number: int, **fields: object) -> Document:

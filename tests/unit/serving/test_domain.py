@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 from pydantic import ValidationError
@@ -13,7 +13,20 @@ from ropewalk.events.base import Message
 from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired, TrafficShifted
 from ropewalk.serving.domain.admission import Admission, FullError
 from ropewalk.serving.domain.keys import KeyFileError, KeyRing
-from ropewalk.serving.domain.routes import Routes, fold, version_number
+from ropewalk.serving.domain.routes import Routes, Told
+
+
+def told(messages: Iterable[Message]) -> Told:
+    """What is known after these facts."""
+    known = Told()
+    for message in messages:
+        known.add(message)
+    return known
+
+
+def fold(messages: Iterable[Message]) -> Routes:
+    """The routes after these facts."""
+    return told(messages).routes
 
 
 def deployed(number: int, model: str = "demo") -> ModelDeployed:
@@ -140,12 +153,12 @@ def test_a_weight_must_be_a_share() -> None:
 def test_a_checkpoint_keeps_its_number_and_a_new_one_gets_the_next(
     log: Sequence[Message], checkpoint: str, number: int
 ) -> None:
-    assert version_number([*log, deployed(7, "other")], "demo", checkpoint) == number
+    assert told([*log, deployed(7, "other")]).version_number("demo", checkpoint) == number
 
 
 def test_a_number_that_was_only_announced_is_taken_too() -> None:
     announced = ModelDeploying(run_id="r", model="demo", model_version=1, checkpoint_id="c1")
-    assert version_number([announced], "demo", "c2") == 2
+    assert told([announced]).version_number("demo", "c2") == 2
 
 
 def test_keys_are_known_by_hash_from_settings_and_file() -> None:

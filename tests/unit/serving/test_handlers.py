@@ -27,7 +27,7 @@ from ropewalk.events.serving import (
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.admission import Admission
-from ropewalk.serving.domain.routes import fold
+from ropewalk.serving.domain.routes import Told
 from ropewalk.serving.errors import BackendGoneError
 from ropewalk.serving.handlers import Handlers
 from ropewalk.serving.ports import ModelToLoad
@@ -42,8 +42,11 @@ _RECIPE = Recipe(sources=(SourceRecipe(path="/", licence="CC0-1.0"),), promotion
 class Log(list[Message]):
     """The bus, reduced to its log."""
 
-    async def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
-        for sequence, message in enumerate(list(self), start=1):
+    async def end(self) -> int:
+        return len(self)
+
+    async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Stored[Message]]:
+        for sequence, message in enumerate(self[after:], start=after + 1):
             envelope = Envelope(id=str(sequence), type="", source="", time="", run_id=message.run_id)
             yield Stored(sequence=sequence, time=datetime.now(UTC), envelope=envelope, message=message)
 
@@ -176,7 +179,10 @@ async def test_promotion_moves_the_alias_and_retires_the_old_version(served: Ben
 
     again = await served.promote("second", 2)  # nothing was published, so it comes again
     assert again == outcome
-    assert fold([*served.log, *outcome.messages]) == served.fleet.routes
+    told = Told()
+    for message in [*served.log, *outcome.messages]:
+        told.add(message)
+    assert told.routes == served.fleet.routes
 
 
 async def test_a_promotion_published_again_after_a_newer_one_moves_nothing(served: Bench) -> None:

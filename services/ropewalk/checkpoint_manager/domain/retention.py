@@ -2,11 +2,10 @@
 
 The newest `keep` verified ones stay, never fewer than two (one may turn out broken when it is read), and none that
 somebody works with: the one training resumed from until a newer one is verified, and every one that was final,
-exported, judged, deployed or promoted. Everything is decided from the run's timeline.
+exported, judged, deployed or promoted. Everything is decided from these facts of the run's timeline.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
@@ -22,6 +21,9 @@ from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted, TrainingResumed
 
 FEWEST_KEPT = 2
+_OTHERS = (TrainingResumed, TrainingCompleted, GateDecided, ModelDeployed)
+FACTS = ("evt.checkpoint.*.v1", *(kind.subject_prefix() for kind in _OTHERS))
+"""The subjects, without the run, of all that this rests on: a few messages for each checkpoint, and none for a step."""
 _PINNING = (TrainingCompleted, CheckpointExported, GateDecided, ModelDeployed, ModelPromoted)
 
 
@@ -65,6 +67,19 @@ class Holdings:
             case _ if isinstance(message, _PINNING):
                 self.pinned.add(message.checkpoint_id)
 
+    def after(self, *messages: Message) -> "Holdings":
+        """Others, which take these messages into account as well."""
+        others = replace(
+            self,
+            saved=dict(self.saved),
+            verified=dict(self.verified),
+            pruned=set(self.pruned),
+            pinned=set(self.pinned),
+        )
+        for message in messages:
+            others.add(message)
+        return others
+
     def _verify(self, message: CheckpointCommitted) -> None:
         known = self.saved.get(message.checkpoint_id)
         epoch = known.epoch if known else 0
@@ -73,14 +88,6 @@ class Holdings:
         resumed = self.verified.get(self.resumed_from)
         if resumed and resumed < checkpoint:
             self.resumed_from = ""
-
-
-def fold(messages: Iterable[Message]) -> Holdings:
-    """The holdings after a timeline."""
-    holdings = Holdings()
-    for message in messages:
-        holdings.add(message)
-    return holdings
 
 
 def to_prune(holdings: Holdings, keep: int) -> tuple[Checkpoint, ...]:

@@ -6,7 +6,6 @@ Replaying the facts gives the same routes in whatever order they were doubled, s
 import hashlib
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ropewalk.events.base import Message
@@ -120,22 +119,30 @@ def version_of(event: ModelDeployed, at: int = 0) -> Version:
     )
 
 
-def fold(messages: Iterable[Message]) -> Routes:
-    """The routes after all of these facts."""
-    routes = Routes()
-    for message in messages:
-        routes = routes.after(message)
-    return routes
+@dataclass
+class Told:
+    """What this service has said so far: the routes that follow, the numbers it gave, what it moved and took away."""
 
+    routes: Routes = field(default_factory=Routes)
+    numbers: dict[str, dict[str, int]] = field(default_factory=dict)  # by model and checkpoint
+    shifts: set[tuple[str, str]] = field(default_factory=set)  # run and alias
+    retired: set[tuple[str, int]] = field(default_factory=set)
 
-def version_number(messages: Iterable[Message], model: str, checkpoint_id: str) -> int:
-    """The number for a checkpoint: the one it was given before, or the next of its model, counted from 1."""
-    given = {
-        message.checkpoint_id: message.model_version
-        for message in messages
-        if isinstance(message, ModelDeploying | ModelDeployed) and message.model == model
-    }
-    return given.get(checkpoint_id) or max(given.values(), default=0) + 1
+    def add(self, message: Message, at: int = 0) -> None:
+        """Take one fact of the Unix time `at` into account, in the order of the log."""
+        self.routes = self.routes.after(message, at)
+        match message:
+            case ModelDeploying() | ModelDeployed():
+                self.numbers.setdefault(message.model, {})[message.checkpoint_id] = message.model_version
+            case TrafficShifted():
+                self.shifts.add((message.run_id, message.alias))
+            case ModelRetired():
+                self.retired.add((message.model, message.model_version))
+
+    def version_number(self, model: str, checkpoint_id: str) -> int:
+        """The number for a checkpoint: the one it was given before, or the next of its model, counted from 1."""
+        given = self.numbers.get(model, {})
+        return given.get(checkpoint_id) or max(given.values(), default=0) + 1
 
 
 def _lot(weight: int, text: str) -> float:
