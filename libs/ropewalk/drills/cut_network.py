@@ -12,15 +12,12 @@ from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.pause_service import asleep
 from ropewalk.drills.proxy import CutProxy
 from ropewalk.drills.recovery import StageWatch
-from ropewalk.drills.scene import Drill, Ground, Scene, Target, choose_service
+from ropewalk.drills.scene import IDLE_HOLD_S, Drill, Ground, Scene, Target, choose_service
 from ropewalk.drills.scorecard import Observed, check
-from ropewalk.drills.scoring import doubled_effects
 from ropewalk.drills.stackview import Instance, answering, answers, may_run_twice, second_instance
 from ropewalk.events.drill import DrillCheck
 
 _URL = "ROPEWALK_NATS_URL"
-_BEYOND_THE_LEASE = 1.5
-_IDLE_HOLD_S = 5.0
 
 
 async def prepare(ground: Ground) -> Target:
@@ -64,31 +61,22 @@ async def _working(scene: Scene, proxy: CutProxy, behind: Instance) -> Observed:
     if theirs is None:
         raise NotPreparedError(f"stage {held.stage} ended before it could be handed over: choose a longer run")
     async with StageWatch(bus, theirs) as watch:
-        hold_s = options.hold_s or behind.lease_ttl_s * _BEYOND_THE_LEASE
+        hold_s = options.hold_s or behind.beyond_the_lease_s
         scene.ground.say(f"the second instance has the stage (epoch {theirs.epoch}); cutting its network")
         cut_at = await scene.ground.now()
         proxy.cut("drop")
         try:
-            _, (gone_s, back_s) = await asyncio.gather(
-                asyncio.sleep(hold_s), watch.recovered(cut_at, options.patience_s)
-            )
+            _, moments = await asyncio.gather(asyncio.sleep(hold_s), watch.recovered(cut_at, options.patience_s))
         finally:
             proxy.heal()
         found = await answers(bus.connection, scene.target.service, behind.pid, options.patience_s)
-        checks = await watch.checks(options.patience_s)
-        return Observed(
-            detect_s=gone_s,
-            recover_s=back_s,
-            lost=int(back_s is None),
-            lost_unit="stages",
-            doubled=doubled_effects(watch.timeline, scene.mark.sequence),
-            checks=(_swallowed(proxy), check("finds the bus again", found, f"cut for {hold_s:.1f} s"), *checks),
-        )
+        own = (_swallowed(proxy), check("finds the bus again", found, f"cut for {hold_s:.1f} s"))
+        return await watch.observed(scene.mark, moments, *own, patience_s=options.patience_s)
 
 
 async def _idle(scene: Scene, proxy: CutProxy, behind: Instance) -> Observed:
     connection, name = scene.ground.bus.connection, scene.target.service
-    hold_s = scene.ground.options.hold_s or _IDLE_HOLD_S
+    hold_s = scene.ground.options.hold_s or IDLE_HOLD_S
     cut_at = await scene.ground.now()
     proxy.cut("drop")
     try:

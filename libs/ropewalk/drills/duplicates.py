@@ -7,14 +7,12 @@ State snapshots are not repeated: they are written by compare-and-set, so no del
 import asyncio
 import json
 import random
-
-import nats.errors
+from functools import partial
 
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.codec import RawMessage
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.log import timeline_of
+from ropewalk.drills.log import surely, timeline_of
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline, reactions
@@ -82,14 +80,9 @@ async def _again(bus: Bus, raw: RawMessage, message_id: str) -> int:
     """Publish a copy; returns its sequence in the log."""
     headers = {name: value for name, value in raw.headers.items() if not name.startswith("Nats-")}
     headers |= {"Nats-Msg-Id": message_id}
-    while True:
-        try:
-            reply = await bus.connection.request(raw.subject, raw.body, timeout=_SEND_TIMEOUT_S, headers=headers)
-        except (nats.errors.Error, TimeoutError):
-            pass_on_cancellation()
-            await asyncio.sleep(_LOOK_S)
-            continue
-        return int(json.loads(reply.data)["seq"])
+    send = partial(bus.connection.request, raw.subject, raw.body, headers=headers)
+    reply = await surely(partial(send, timeout=_SEND_TIMEOUT_S))
+    return int(json.loads(reply.data)["seq"])
 
 
 async def _settled(bus: Bus, patience_s: float) -> bool:

@@ -10,14 +10,12 @@ from pathlib import Path
 
 from ropewalk.bus.codec import Stored
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.prober import Prober, first_after
+from ropewalk.drills.prober import Prober
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
-from ropewalk.drills.scoring import doubled_probes, missing_probes
 from ropewalk.drills.stackview import BROKER, ready_process
 from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
-from ropewalk.events.drill import DrillProbed
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import measure
 
@@ -58,16 +56,14 @@ async def play(scene: Scene) -> Observed:
             under_way = prober.number
         room_at = await scene.ground.now()
         accepts = await prober.until(under_way + _NUM_PROBES, options.patience_s)
-    stored = await prober.stored()
-    numbers = [each.message.number for each in stored if isinstance(each.message, DrillProbed)]
-    missing = missing_probes(prober.acknowledged, numbers)
-    first = first_after(stored, under_way)
+    probes = await prober.verdict(under_way)
+    first = probes.first
     return Observed(
         detect_s=told_s,
         recover_s=(first.time - fault_at).total_seconds() if accepts and first else None,
-        lost=len(missing),
+        lost=len(probes.missing),
         lost_unit="messages",
-        doubled=doubled_probes(stored),
+        doubled=probes.doubled,
         checks=(
             check("the broker refused", refused, "a message was not acknowledged while there was no room"),
             check(

@@ -5,14 +5,11 @@ import hashlib
 import signal
 
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.codec import RawMessage, Stored
-from ropewalk.drills.prober import Prober, first_after
+from ropewalk.bus.codec import RawMessage
+from ropewalk.drills.prober import Prober
 from ropewalk.drills.scene import Drill, Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
-from ropewalk.drills.scoring import doubled_probes, missing_probes
 from ropewalk.drills.stackview import BROKER, answers, ready_process, restarted, send, services
-from ropewalk.events.base import Message
-from ropewalk.events.drill import DrillProbed
 
 _NUM_PROBES = 20  # acknowledged before the kill, and again after it
 _NUM_COMPARED = 500
@@ -39,22 +36,21 @@ async def play(scene: Scene) -> Observed:
         )
         silent = await _silent(ground, patience_s)
         everybody_s = await scene.seconds(killed_by_log)
-    stored = await prober.stored()
-    missing = missing_probes(prober.acknowledged, _numbers(stored))
-    lost = len(missing) + len(set(before.items()) - set((await _fingerprint(ground.bus, end)).items()))
-    first = first_after(stored, under_way)
-    accepted_s = None if first is None else (first.time - killed_by_log).total_seconds()
+    probes = await prober.verdict(under_way)
+    lost = len(probes.missing) + len(set(before.items()) - set((await _fingerprint(ground.bus, end)).items()))
+    accepted_s = None if probes.first is None else (probes.first.time - killed_by_log).total_seconds()
     refused_s = None if prober.refused_at is None else prober.refused_at - killed_at
+    kept = f"{len(before)} earlier messages and {probes.num_stored} probes"
     return Observed(
         detect_s=min((each for each in (noticed_s, refused_s) if each is not None), default=None),
         recover_s=everybody_s if accepts and not silent else None,
         lost=lost,
         lost_unit="messages",
-        doubled=doubled_probes(stored),
+        doubled=probes.doubled,
         checks=(
             check("accepts again", accepts, f"first message acknowledged after {accepted_s or 0:.2f} s"),
             check("every service answers", not silent, ", ".join(silent) or f"all after {everybody_s:.1f} s"),
-            check("keeps what it acknowledged", not lost, f"{len(before)} earlier messages and {len(stored)} probes"),
+            check("keeps what it acknowledged", not lost, kept),
         ),
     )
 
@@ -78,10 +74,6 @@ async def _fingerprint(bus: Bus, end: int) -> dict[int, str]:
 def _hash(raw: RawMessage) -> str:
     said = {name: value for name, value in raw.headers.items() if not name.startswith("Nats-Expected-")}
     return hashlib.sha256(f"{raw.subject} {said}".encode() + raw.body).hexdigest()
-
-
-def _numbers(stored: list[Stored[Message]]) -> list[int]:
-    return [each.message.number for each in stored if isinstance(each.message, DrillProbed)]
 
 
 DRILL = Drill(

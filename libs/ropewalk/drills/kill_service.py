@@ -6,7 +6,6 @@ import signal
 from ropewalk.drills.recovery import StageWatch
 from ropewalk.drills.scene import Drill, Scene, choose_service
 from ropewalk.drills.scorecard import Observed, check
-from ropewalk.drills.scoring import doubled_effects
 from ropewalk.drills.stackview import answers, restarted, send
 from ropewalk.events.drill import DrillCheck
 
@@ -25,15 +24,9 @@ async def _working(scene: Scene) -> Observed:
             restarted(scene.ground.layout, scene.target.service, scene.instance.pid, patience_s),
             watch.recovered(scene.mark.time, patience_s),
         )
-        checks = await watch.checks(patience_s)
-        return Observed(
-            detect_s=_earliest(noticed_s, gone_s),
-            recover_s=back_s,
-            lost=int(back_s is None),
-            lost_unit="stages",
-            doubled=doubled_effects(watch.timeline, scene.mark.sequence),
-            checks=(_started_again(ready_s), _lease(gone_s), *checks),
-        )
+        moments = (_earliest(noticed_s, gone_s), back_s)
+        own = (_started_again(ready_s), _lease(gone_s))
+        return await watch.observed(scene.mark, moments, *own, patience_s=patience_s)
 
 
 async def _idle(scene: Scene) -> Observed:

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import nats.errors
 import nats.js.errors
@@ -14,7 +13,7 @@ from nats.aio.client import Client
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.codec import RawMessage, Stored
-from ropewalk.drills.tasks import end
+from ropewalk.drills.tasks import Background
 from ropewalk.events.base import Message
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.stages.leases import MARKER
@@ -22,35 +21,24 @@ from ropewalk.stages.leases import MARKER
 Found = TypeVar("Found")
 _LOOK_S = 0.2
 _OPERATION = "KV-Operation"
-_AWAY = (nats.errors.Error, nats.js.errors.ServiceUnavailableError, nats.js.errors.ServerError, TimeoutError)
+_TIMEOUT_S = 2.0
 
 
-class LogWatch:
+class LogWatch(Background):
     """Everything on a subject, from the beginning of the log and as it comes. Use it as a context manager."""
 
     def __init__(self, bus: Bus, subject: str) -> None:
         self._bus = bus
         self._subject = subject
-        self._task: asyncio.Task[None] | None = None
         self.timeline: list[Stored[Message]] = []
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._follow())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._task is not None
-        await end(self._task)
 
     async def until(self, found: Callable[[list[Stored[Message]]], Found | None], patience_s: float) -> Found | None:
         """What `found` makes of the timeline, as soon as it is not None; None after `patience_s`."""
         deadline = asyncio.get_running_loop().time() + patience_s
         seen = -1
         while True:
-            if self._task is not None and self._task.done():
-                self._task.result()  # raises what ended it
+            if self.task.done():
+                self.task.result()  # raises what ended it
             if len(self.timeline) != seen:
                 seen = len(self.timeline)
                 if (answer := found(self.timeline)) is not None:
@@ -59,9 +47,23 @@ class LogWatch:
                 return None
             await asyncio.sleep(_LOOK_S)
 
-    async def _follow(self) -> None:
+    async def work(self) -> None:
+        """Follow the subject."""
         async for stored in self._bus.follow(self._subject):
             self.timeline.append(stored)
+
+
+async def surely(ask: Callable[[], Awaitable[Found]]) -> Found:
+    """The answer of a broker that may be away: it is asked until it answers."""
+    while True:
+        try:
+            answer = await ask()
+        except (nats.errors.Error, TimeoutError):
+            pass_on_cancellation()
+            await asyncio.sleep(_LOOK_S)
+            continue
+        pass_on_cancellation()
+        return answer
 
 
 async def timeline_of(bus: Bus, subject: str) -> list[Stored[Message]]:
@@ -70,14 +72,9 @@ async def timeline_of(bus: Bus, subject: str) -> list[Stored[Message]]:
 
 
 async def server_time(connection: Client) -> datetime:
-    """The clock that stamps the log; waits for a broker that is away."""
-    while True:
-        try:
-            reply = await connection.request("$JS.API.STREAM.INFO.CONTROL", b"", timeout=2)
-            return datetime.fromisoformat(_microseconds(json.loads(reply.data)["ts"])).astimezone(UTC)
-        except _AWAY:
-            pass_on_cancellation()
-            await asyncio.sleep(_LOOK_S)
+    """The clock that stamps the log."""
+    reply = await surely(lambda: connection.request("$JS.API.STREAM.INFO.CONTROL", b"", timeout=_TIMEOUT_S))
+    return datetime.fromisoformat(json.loads(reply.data)["ts"]).astimezone(UTC)
 
 
 async def lease_gone(bus: Bus, stage: str, run_id: str, epoch: int) -> datetime:
@@ -97,9 +94,3 @@ async def lease_gone(bus: Bus, stage: str, run_id: str, epoch: int) -> datetime:
 def _epoch_of(current: RawMessage) -> int:
     """A holder writes its epoch with every renewal; what it writes first has the epoch as its sequence."""
     return int(json.loads(current.body or b"{}").get("epoch", current.sequence))
-
-
-def _microseconds(text: str) -> str:
-    """RFC 3339 with nanoseconds as Python reads it."""
-    whole, point, fraction = text.rstrip("Z").partition(".")
-    return f"{whole}{point}{fraction[:6]}+00:00"

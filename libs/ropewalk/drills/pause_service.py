@@ -10,13 +10,9 @@ import signal
 from collections.abc import AsyncIterator
 
 from ropewalk.drills.recovery import StageWatch
-from ropewalk.drills.scene import Drill, Scene, choose_service
+from ropewalk.drills.scene import IDLE_HOLD_S, Drill, Scene, choose_service
 from ropewalk.drills.scorecard import Observed, check
-from ropewalk.drills.scoring import doubled_effects
 from ropewalk.drills.stackview import answering, answers, may_run_twice, second_instance, send
-
-_BEYOND_THE_LEASE = 1.5
-_IDLE_HOLD_S = 5.0
 
 
 async def play(scene: Scene) -> Observed:
@@ -37,7 +33,7 @@ async def asleep(pid: int) -> AsyncIterator[None]:
 async def _working(scene: Scene) -> Observed:
     held, options, first = scene.target.held, scene.ground.options, scene.instance
     assert held is not None
-    hold_s = options.hold_s or first.lease_ttl_s * _BEYOND_THE_LEASE
+    hold_s = options.hold_s or first.beyond_the_lease_s
     async with contextlib.AsyncExitStack() as stack:
         watch = await stack.enter_async_context(StageWatch(scene.ground.bus, held))
         if may_run_twice(first):
@@ -51,21 +47,14 @@ async def _working(scene: Scene) -> Observed:
             await asyncio.sleep(hold_s)
             if may_run_twice(first):
                 await watch.recovered(stopped_at, options.patience_s)
-        gone_s, back_s = await watch.recovered(stopped_at, options.patience_s)
+        moments = await watch.recovered(stopped_at, options.patience_s)
         awake = await answers(scene.ground.bus.connection, scene.target.service, first.pid, options.patience_s)
-        checks = await watch.checks(options.patience_s)
-        return Observed(
-            detect_s=gone_s,
-            recover_s=back_s,
-            lost=int(back_s is None),
-            lost_unit="stages",
-            doubled=doubled_effects(watch.timeline, scene.mark.sequence),
-            checks=(check("answers again", awake, f"it slept for {hold_s:.1f} s"), *checks),
-        )
+        again = check("answers again", awake, f"it slept for {hold_s:.1f} s")
+        return await watch.observed(scene.mark, moments, again, patience_s=options.patience_s)
 
 
 async def _idle(scene: Scene) -> Observed:
-    ground, name, hold_s = scene.ground, scene.target.service, scene.ground.options.hold_s or _IDLE_HOLD_S
+    ground, name, hold_s = scene.ground, scene.target.service, scene.ground.options.hold_s or IDLE_HOLD_S
     connection, pid = ground.bus.connection, scene.instance.pid
     async with asleep(pid):
         noticed = pid not in await answering(connection, name)

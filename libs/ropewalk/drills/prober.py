@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass
 
 import nats.errors
 
@@ -11,7 +10,8 @@ from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.codec import Stored
 from ropewalk.drills.log import timeline_of
-from ropewalk.drills.tasks import end
+from ropewalk.drills.scoring import doubled_probes, missing_probes
+from ropewalk.drills.tasks import Background
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 
@@ -20,7 +20,17 @@ _TIMEOUT_S = 0.5
 _AWAY = (nats.errors.Error, TimeoutError)
 
 
-class Prober:
+@dataclass(frozen=True, kw_only=True)
+class ProbeVerdict:
+    """What became of the probes. `missing` were acknowledged and are not in the log; `first` is behind the fault."""
+
+    num_stored: int
+    missing: tuple[int, ...]
+    doubled: tuple[str, ...]
+    first: Stored[Message] | None
+
+
+class Prober(Background):
     """Probes one after the other while inside. `acknowledged` are the numbers that the log has promised to keep."""
 
     def __init__(self, bus: Bus, mark: Stored[Message], drill_id: str) -> None:
@@ -28,20 +38,9 @@ class Prober:
         self._run_id = mark.message.run_id
         self._cause_id = mark.envelope.id
         self._drill_id = drill_id
-        self._task: asyncio.Task[None] | None = None
         self.number = 0  # under way now
         self.acknowledged: list[int] = []
         self.refused_at: float | None = None  # loop time of the first send without an acknowledgement
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._task is not None
-        await end(self._task)
 
     async def until(self, num_acknowledged: int, patience_s: float) -> bool:
         """Wait until that many are acknowledged in all."""
@@ -59,11 +58,19 @@ class Prober:
             await asyncio.sleep(_PACE_S)
         return self.refused_at is not None
 
-    async def stored(self) -> list[Stored[Message]]:
-        """The probes in the log, in its order."""
-        return await timeline_of(self._bus, f"{DrillProbed.subject_prefix()}.{self._run_id}")
+    async def verdict(self, under_way: int) -> ProbeVerdict:
+        """Compare what was acknowledged with the log. `under_way` is the number that was sent when the fault came."""
+        stored = await timeline_of(self._bus, f"{DrillProbed.subject_prefix()}.{self._run_id}")
+        numbers = [each.message.number if isinstance(each.message, DrillProbed) else 0 for each in stored]
+        return ProbeVerdict(
+            num_stored=len(stored),
+            missing=missing_probes(self.acknowledged, numbers),
+            doubled=doubled_probes(stored),
+            first=next((each for each, number in zip(stored, numbers, strict=True) if number > under_way), None),
+        )
 
-    async def _run(self) -> None:
+    async def work(self) -> None:
+        """Send each number until it is acknowledged."""
         while True:
             self.number += 1
             await self._send_surely(self.number)
@@ -85,10 +92,3 @@ class Prober:
         except _AWAY:
             return False
         return "error" not in json.loads(reply.data or b'{"error": {}}')
-
-
-def first_after(stored: list[Stored[Message]], number: int) -> Stored[Message] | None:
-    """The first probe behind `number`."""
-    return next(
-        (each for each in stored if isinstance(each.message, DrillProbed) and each.message.number > number), None
-    )

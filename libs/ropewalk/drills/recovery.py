@@ -3,15 +3,24 @@
 import asyncio
 import math
 from datetime import datetime
-from types import TracebackType
 from typing import Self
 
 from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import LogWatch, lease_gone
-from ropewalk.drills.scorecard import check
-from ropewalk.drills.scoring import HeldStage, Timeline, first_sign, stage_ended, taken_over, zombie_endings
+from ropewalk.drills.scorecard import Observed, check
+from ropewalk.drills.scoring import (
+    HeldStage,
+    Timeline,
+    doubled_effects,
+    first_sign,
+    stage_ended,
+    taken_over,
+    zombie_endings,
+)
 from ropewalk.drills.tasks import end
+from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillCheck
 from ropewalk.events.run import StageStarted
 
@@ -30,12 +39,10 @@ class StageWatch:
         self._gone = asyncio.create_task(lease_gone(self._bus, self._held.stage, self._held.run_id, self._held.epoch))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._gone is not None
         await end(self._gone)
-        await self._watch.__aexit__(kind, error, trace)
+        await self._watch.__aexit__()
 
     @property
     def timeline(self) -> Timeline:
@@ -80,7 +87,22 @@ class StageWatch:
             sequence=taken.sequence,
         )
 
-    async def checks(self, patience_s: float) -> tuple[DrillCheck, ...]:
+    async def observed(
+        self, mark: Stored[Message], moments: tuple[float | None, float | None], *own: DrillCheck, patience_s: float
+    ) -> Observed:
+        """What was seen after `mark`. `moments` are those of `recovered`; `own` are the checks of the drill."""
+        detect_s, recover_s = moments
+        checks = (*own, *await self._checks(patience_s))
+        return Observed(
+            detect_s=detect_s,
+            recover_s=recover_s,
+            lost=int(recover_s is None),
+            lost_unit="stages",
+            doubled=doubled_effects(self.timeline, mark.sequence),
+            checks=checks,
+        )
+
+    async def _checks(self, patience_s: float) -> tuple[DrillCheck, ...]:
         """Wait for the end of the stage, then say whether it has one end, by its last holder."""
         held = self._held
         ended = await self._watch.until(lambda seen: stage_ended(seen, held), patience_s)

@@ -15,6 +15,8 @@ from ropewalk.drills.stackview import Instance, process, ready_process, services
 from ropewalk.events.base import Message
 from ropewalk.local.layout import Layout
 
+IDLE_HOLD_S = 5.0  # how long a fault lasts for a service that holds no stage
+
 
 @dataclass(frozen=True, kw_only=True)
 class DrillOptions:

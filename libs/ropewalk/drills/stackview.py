@@ -40,10 +40,10 @@ class Instance:
     environment: Mapping[str, str]
 
     @property
-    def lease_ttl_s(self) -> float:
-        """How long its leases live without a renewal."""
+    def beyond_the_lease_s(self) -> float:
+        """Longer than its leases live without a renewal."""
         default = RuntimeSettings.model_fields["lease_ttl_s"].default
-        return float(self.environment.get("ROPEWALK_LEASE_TTL_S", default))
+        return 1.5 * float(self.environment.get("ROPEWALK_LEASE_TTL_S", default))
 
 
 def services(layout: Layout) -> tuple[str, ...]:

@@ -1,9 +1,27 @@
-"""Ending tasks that wait for the bus: a cancellation can get lost, so a task is cancelled until it has ended."""
+"""Work beside a drill that waits for the bus, and its end: a cancellation can get lost, so it is said until heard."""
 
 import asyncio
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Self
 
 _AGAIN_S = 0.2
+
+
+class Background(ABC):
+    """`work` runs while inside. Whether it has failed is for whoever needs what it does to ask of `task`."""
+
+    task: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self.task = asyncio.create_task(self.work())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await end(self.task)
+
+    @abstractmethod
+    async def work(self) -> None:
+        """Goes on until it is cancelled."""
 
 
 async def end(task: asyncio.Task[Any]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from inspect import Parameter, Signature
 from typing import Annotated, Any
 
 import typer
@@ -25,110 +26,90 @@ app = typer.Typer(
     name="drill", help="Cause a fault in the running stack and see how it is taken.", no_args_is_help=True
 )
 
-Service = Annotated[str, typer.Option(help="Which service (default: the one that holds a stage).", show_default=False)]
-Run = Annotated[str, typer.Option(help="Which run (default: the newest that fits).", show_default=False)]
 Seed = Annotated[int, typer.Option(help="What is drawn by lot follows from this number.")]
 Minutes = Annotated[float, typer.Option(min=0.05, help="How long to wait, at most, for each thing that should happen.")]
-Hold = Annotated[float, typer.Option(min=0.0, help="Seconds that the fault lasts; 0: as long as it needs.")]
+
+# Options that only some drills have, by the field of DrillOptions that each sets.
+_OPTIONS: dict[str, tuple[Any, object]] = {
+    "service": (
+        Annotated[str, typer.Option(help="Which service (default: the one that holds a stage).", show_default=False)],
+        "",
+    ),
+    "run_id": (
+        Annotated[str, typer.Option("--run", help="Which run (default: the newest that fits).", show_default=False)],
+        "",
+    ),
+    "seed": (Seed, 0),
+    "hold_s": (
+        Annotated[float, typer.Option("--hold", min=0.0, help="Seconds that the fault lasts; 0: as long as it needs.")],
+        0.0,
+    ),
+}
+# name -> its options, what it does, an example of its options
+_COMMANDS = {
+    "kill-service": (
+        ("service", "run_id", "seed"),
+        "Kill a service with SIGKILL, while it holds a stage if one is under way.",
+        "--service trainer",
+    ),
+    "kill-worker": (
+        ("run_id",),
+        "Kill one training worker of a run with SIGKILL, once the run has a checkpoint.",
+        "--run tern-0412",
+    ),
+    "kill-broker": ((), "Kill nats-server with SIGKILL while messages are being published.", ""),
+    "pause-service": (
+        ("service", "run_id", "hold_s"),
+        "Stop a service with SIGSTOP for longer than its lease lives, then wake it up.",
+        "--service ingest",
+    ),
+    "cut-network": (
+        ("service", "run_id", "hold_s"),
+        "Swallow every byte between an instance of a service and the broker for a while.",
+        "--service preprocessing",
+    ),
+    "fill-disk": (
+        ("hold_s",),
+        "Fill the broker's disk for a while; only on a small file system that was made for it.",
+        "--hold 20",
+    ),
+    "duplicate-everything": (
+        ("run_id", "seed"),
+        "Publish every request and fact of a finished run again, in another order.",
+        "--run tern-0412",
+    ),
+    "poison": (
+        ("seed",),
+        "Publish unreadable messages among healthy ones. The healthy ones stay in `ropewalk runs` as refused.",
+        "--seed 3",
+    ),
+}
 
 
-@app.command("kill-service")
-def kill_service(
-    service: Service = "",
-    run: Run = "",
-    seed: Seed = 0,
-    minutes: Minutes = 3.0,
-    state_dir: StateDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Kill a service with SIGKILL, while it holds a stage if one is under way.
+def _add(name: str, takes: tuple[str, ...], what: str, example: str) -> None:
+    """A command that plays one drill. Typer reads its options off the signature, which is made from the table."""
 
-    Example: ropewalk drill kill-service --service trainer
-    """
-    options = DrillOptions(service=service, run_id=run, seed=seed, patience_s=60 * minutes)
-    _play("kill-service", layout(state_dir), options, as_json)
+    def play(minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False, **chosen: Any) -> None:
+        result = _result(name, layout(state_dir), DrillOptions(patience_s=60 * minutes, **chosen), quiet=as_json)
+        if as_json:
+            print_json(_as_json(result))
+        else:
+            _print_card(result)
+        raise typer.Exit(0 if result.card.passed else 1)
 
-
-@app.command("kill-worker")
-def kill_worker(run: Run = "", minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Kill one training worker of a run with SIGKILL, once the run has a checkpoint.
-
-    Example: ropewalk drill kill-worker --run tern-0412
-    """
-    _play("kill-worker", layout(state_dir), DrillOptions(run_id=run, patience_s=60 * minutes), as_json)
+    shared = [each for each in Signature.from_callable(play).parameters.values() if each.kind != each.VAR_KEYWORD]
+    own = [
+        Parameter(option, Parameter.KEYWORD_ONLY, annotation=_OPTIONS[option][0], default=_OPTIONS[option][1])
+        for option in takes
+    ]
+    play.__signature__ = Signature(  # type: ignore[attr-defined]
+        [*own, *(each.replace(kind=Parameter.KEYWORD_ONLY) for each in shared)]
+    )
+    app.command(name, help=f"{what}\n\nExample: ropewalk drill {name} {example}".rstrip())(play)
 
 
-@app.command("kill-broker")
-def kill_broker(minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Kill nats-server with SIGKILL while messages are being published.
-
-    Example: ropewalk drill kill-broker
-    """
-    _play("kill-broker", layout(state_dir), DrillOptions(patience_s=60 * minutes), as_json)
-
-
-@app.command("pause-service")
-def pause_service(
-    service: Service = "",
-    run: Run = "",
-    hold: Hold = 0.0,
-    minutes: Minutes = 3.0,
-    state_dir: StateDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Stop a service with SIGSTOP for longer than its lease lives, then wake it up.
-
-    Example: ropewalk drill pause-service --service ingest
-    """
-    options = DrillOptions(service=service, run_id=run, patience_s=60 * minutes, hold_s=hold)
-    _play("pause-service", layout(state_dir), options, as_json)
-
-
-@app.command("cut-network")
-def cut_network(
-    service: Service = "",
-    run: Run = "",
-    hold: Hold = 0.0,
-    minutes: Minutes = 3.0,
-    state_dir: StateDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Swallow every byte between an instance of a service and the broker for a while.
-
-    Example: ropewalk drill cut-network --service preprocessing
-    """
-    options = DrillOptions(service=service, run_id=run, patience_s=60 * minutes, hold_s=hold)
-    _play("cut-network", layout(state_dir), options, as_json)
-
-
-@app.command("fill-disk")
-def fill_disk(hold: Hold = 0.0, minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Fill the broker's disk for a while; only on a small file system that was made for it.
-
-    Example: ropewalk drill fill-disk --hold 20
-    """
-    _play("fill-disk", layout(state_dir), DrillOptions(patience_s=60 * minutes, hold_s=hold), as_json)
-
-
-@app.command("duplicate-everything")
-def duplicate_everything(
-    run: Run = "", seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False
-) -> None:
-    """Publish every request and fact of a finished run again, in another order.
-
-    Example: ropewalk drill duplicate-everything --run tern-0412
-    """
-    options = DrillOptions(run_id=run, seed=seed, patience_s=60 * minutes)
-    _play("duplicate-everything", layout(state_dir), options, as_json)
-
-
-@app.command("poison")
-def poison(seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Publish unreadable messages among healthy ones. The healthy ones stay in `ropewalk runs` as refused.
-
-    Example: ropewalk drill poison --seed 3
-    """
-    _play("poison", layout(state_dir), DrillOptions(seed=seed, patience_s=60 * minutes), as_json)
+for _name, _told in _COMMANDS.items():
+    _add(_name, *_told)
 
 
 @app.command("all")
@@ -174,16 +155,6 @@ def list_drills(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _play(name: str, place: Layout, options: DrillOptions, as_json: bool) -> None:
-    """Exit code 1 if the drill failed."""
-    result = _result(name, place, options, quiet=as_json)
-    if as_json:
-        print_json(_as_json(result))
-    else:
-        _print_card(result)
-    raise typer.Exit(0 if result.card.passed else 1)
-
-
 def _result(name: str, place: Layout, options: DrillOptions, *, quiet: bool) -> DrillResult:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, the fault is undone
     logging.getLogger("ropewalk.bus").setLevel(logging.ERROR)  # a broker that is away is what we came for
@@ -199,10 +170,9 @@ def _print_card(result: DrillResult) -> None:
     card = result.card
     console.print(mark(card.passed), Text(card.drill, "bold"), "passed" if card.passed else "failed")
     say(f"  {card.reason}")
-    console.print(
+    say(
         f"  detect {seconds(card.detect_s)} · recover {seconds(card.recover_s)} · lost {card.lost} {card.lost_unit}"
-        f" · doubled {card.doubled}",
-        markup=False,
+        f" · doubled {card.doubled}"
     )
     for each in card.checks:
         say(f"  {'✓' if each.passed else '✗'} {each.name}: {each.detail}")
