@@ -5,6 +5,7 @@ context on, so a service that exports still sees one trace per run behind one th
 """
 
 import hashlib
+import re
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
@@ -12,15 +13,23 @@ from typing import Self
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    NoOpTracer,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+)
 from opentelemetry.util.types import AttributeValue
 
 from ropewalk.telemetry.names import named
 
 _RUN = contexts.create_key("ropewalk-run")
-_W3C = TraceContextTextMapPropagator()
-_tracer: Tracer = trace.NoOpTracer()
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+_tracer: Tracer = NoOpTracer()
 
 
 def trace_with(tracer: Tracer) -> None:
@@ -52,13 +61,12 @@ class span:
         context = _context_of(self._traceparent) or self._previous
         run_id = str(self._attributes.get("run_id", ""))
         if run_id and not trace.get_current_span(context).get_span_context().is_valid:
-            context = contexts.set_value(_RUN, run_id, context)
-            contexts.attach(context)  # before the span begins: the SDK looks for the run when it begins a trace
+            context = _root_of(run_id, context)
         self._running = _tracer.start_span(self._name, context, self._kind)
-        if run_id and not self._running.get_span_context().is_valid:
-            self._running = trace.get_current_span(_context_of(traceparent_of_run(run_id)))
-        self.set(**self._attributes)
-        contexts.attach(trace.set_span_in_context(self._running, context))
+        if self._running.is_recording():
+            self._running.set_attributes(named(self._attributes))
+            context = trace.set_span_in_context(self._running, context)
+        contexts.attach(context)
         return self
 
     def __exit__(
@@ -97,7 +105,20 @@ def trace_id_of_run() -> int | None:
     return int(traceparent_of_run(str(run_id))[3:35], 16) if run_id else None
 
 
+def _root_of(run_id: str, context: Context) -> Context:
+    """Where the first span of a run begins: the SDK makes a root in the trace of the run, others only pass it on."""
+    if isinstance(_tracer, NoOpTracer):
+        return _context_of(traceparent_of_run(run_id)) or context
+    root = contexts.set_value(_RUN, run_id, context)
+    contexts.attach(root)  # the SDK asks for the trace id of a root without saying in which context
+    return root
+
+
 @lru_cache(maxsize=1024)
 def _context_of(traceparent: str) -> Context | None:
-    """The context of a parent elsewhere, None for a malformed one."""
-    return _W3C.extract({"traceparent": traceparent}, Context()) or None
+    """The context of a parent elsewhere, None for a malformed one. The API's own reader takes three times as long."""
+    if not _TRACEPARENT(traceparent):
+        return None
+    _, trace_id, span_id, flags = traceparent.split("-")
+    parent = SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+    return trace.set_span_in_context(NonRecordingSpan(parent), Context())
