@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -48,16 +47,10 @@ async def batches(
 
 async def _page(arrived: asyncio.Queue[Msg], max_messages: int, max_wait_s: float) -> list[Msg]:
     page = [await arrived.get()]
-    deadline = time.monotonic() + max_wait_s
-    while len(page) < max_messages:
-        if arrived.empty():
-            try:
-                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                    page.append(await arrived.get())
-            except TimeoutError:
-                break
-        else:
-            page.append(arrived.get_nowait())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(max_wait_s):  # from the first message on: it must not wait for company for ever
+            while len(page) < max_messages:
+                page.append(await arrived.get())
     return page
 
 

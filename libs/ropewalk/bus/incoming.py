@@ -9,64 +9,31 @@ from typing import Protocol
 
 
 class Sequences(Protocol):
-    """Where a message lies in its stream."""
+    """Where a message lies: its sequence in the stream."""
 
-    @property
-    def stream(self) -> int:
-        """Its sequence."""
-        ...
+    stream: int
 
 
 class Delivery(Protocol):
     """What the server says about this delivery of a message."""
 
-    @property
-    def stream(self) -> str:
-        """The stream's name."""
-        ...
-
-    @property
-    def sequence(self) -> Sequences:
-        """Where it lies there."""
-        ...
-
-    @property
-    def num_delivered(self) -> int:
-        """How often it was delivered to this consumer, this time included."""
-        ...
-
-    @property
-    def timestamp(self) -> datetime:
-        """When it was stored."""
-        ...
+    stream: str  # the name
+    sequence: Sequences
+    num_delivered: int  # to this consumer, this time included
+    timestamp: datetime  # when the message was stored
 
 
 class Incoming(Protocol):
-    """The message and the four ways to let go of it; every other word to the server is the consumer's."""
+    """The message and the three ways to let go of it; every other word to the server is the consumer's."""
 
-    @property
-    def subject(self) -> str:
-        """Where it was published."""
-        ...
-
-    @property
-    def reply(self) -> str:
-        """Where it is acknowledged, `$JS.ACK.…` with the delivery in it."""
-        ...
-
-    @property
-    def data(self) -> bytes:
-        """The body."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, str] | None:
-        """The headers, if there are any."""
-        ...
+    subject: str
+    reply: str  # where it is acknowledged, `$JS.ACK.…` with the delivery in it
+    data: bytes
+    headers: Mapping[str, str] | None
 
     @property
     def metadata(self) -> Delivery:
-        """Where it lies and how often it came; read from `reply` when asked for."""
+        """Where it lies and how often it came. It is parsed from `reply` when asked for, so ask only if you must."""
         ...
 
     async def ack(self) -> None:

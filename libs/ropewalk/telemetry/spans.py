@@ -13,26 +13,17 @@ from typing import Self
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    NoOpTracer,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    Tracer,
-)
+from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from ropewalk.telemetry.names import named
 
 _RUN = contexts.create_key("ropewalk-run")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
-_tracer: Tracer = NoOpTracer()
+_tracer: trace.Tracer = trace.NoOpTracer()
 
 
-def trace_with(tracer: Tracer) -> None:
+def trace_with(tracer: trace.Tracer) -> None:
     """Begin spans with this tracer from now on."""
     global _tracer
     _tracer = tracer
@@ -75,7 +66,7 @@ class span:
         contexts.attach(self._previous)  # not `detach`, which another task may not call
         if error is not None:
             self._running.set_attribute("error.type", type(error).__qualname__)
-            self._running.set_status(Status(StatusCode.ERROR, str(error)))
+            self._running.set_status(trace.Status(trace.StatusCode.ERROR, str(error)))
         self._running.end()
 
     def set(self, **attributes: AttributeValue) -> None:
@@ -107,7 +98,7 @@ def trace_id_of_run() -> int | None:
 
 def _root_of(run_id: str, context: Context) -> Context:
     """Where the first span of a run begins: the SDK makes a root in the trace of the run, others only pass it on."""
-    if isinstance(_tracer, NoOpTracer):
+    if isinstance(_tracer, trace.NoOpTracer):
         return _context_of(traceparent_of_run(run_id)) or context
     root = contexts.set_value(_RUN, run_id, context)
     contexts.attach(root)  # the SDK asks for the trace id of a root without saying in which context
@@ -120,5 +111,5 @@ def _context_of(traceparent: str) -> Context | None:
     if not _TRACEPARENT(traceparent):
         return None
     _, trace_id, span_id, flags = traceparent.split("-")
-    parent = SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
-    return trace.set_span_in_context(NonRecordingSpan(parent), Context())
+    parent = trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, trace.TraceFlags(int(flags, 16)))
+    return trace.set_span_in_context(trace.NonRecordingSpan(parent), Context())
