@@ -2,8 +2,8 @@
 
 AUDIT is a mirror of CONTROL that keeps messages for longer, so it is kept too, and taken first: it is never ahead of
 the CONTROL it is restored beside, and catches up from it. DLQ and the timers are taken after CONTROL: a letter or a
-timer may then be there twice, which they bear. Missing can only be a timer that fires while the snapshots are taken;
-a backup of a stack that is down has not even that gap.
+timer may then come twice, which every reader of them bears. Only a timer that fires while the snapshots are taken can
+be missing, and none is if the stack is down.
 
 Leases are not kept: their holders are gone. Only their newest revision is, because epochs must go on growing: a
 restored run would refuse everything written under an epoch that is lower than the one in its state. Telemetry and
@@ -37,11 +37,11 @@ from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
 from ropewalk.storage.manifest import MANIFEST, read_manifest, seal, verify
 
 BACKED_UP = ("AUDIT", "CONTROL", "DLQ", SCHEDULE_STREAM)
-_RESTORED = ("CONTROL", "AUDIT", "DLQ", SCHEDULE_STREAM)
+_RESTORED = ("CONTROL", "AUDIT", "DLQ", SCHEDULE_STREAM)  # an origin before its mirror
 _SUFFIX = ".snapshot"
 _KIND = "ropewalk.backup"
 _REVISIONS_PER_S = 1000  # more than any number of leases is renewed; epochs given out since the backup lie below
-_SETTLING_S = 0.5
+_SETTLING_S = 0.5  # between two looks at a stream that is coming into place
 _STANDSTILL_S = 60.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -183,7 +183,7 @@ def _clear(folder: Path) -> None:
 
 
 async def _refuse_company(context: JetStreamContext) -> None:
-    """Services that wait for messages would act on half a log."""
+    """Raises BackupError while services wait for messages: they would act on half a log."""
     try:
         at_work = [info.name for info in await all_consumers(context, "CONTROL") if info.num_waiting]
     except nats.js.errors.NotFoundError:
@@ -239,6 +239,7 @@ async def _place_of(context: JetStreamContext, name: str) -> tuple[int, int, int
 async def _bring_back(
     connection: Client, kept: StreamBackup, folder: Path, replicas: int, progress: OnProgress
 ) -> None:
+    # Where the streams lie is a matter of the new server, and so is how many copies it keeps.
     config = {name: value for name, value in kept.snapshot.config.items() if name != "placement"}
     snapshot = StreamSnapshot(config={**config, "num_replicas": replicas}, state=kept.snapshot.state)
     with (folder / f"{kept.name}{_SUFFIX}").open("rb") as file:

@@ -15,10 +15,10 @@ from nats.aio.msg import Msg
 
 from ropewalk.bus.errors import BusError
 
-_END = "204"
-_CHUNK_BYTES = 128 * 1024
+_END = "204"  # the status of the last chunk
+_CHUNK_BYTES = 128 * 1024  # well below the largest message that a server takes
 _ANSWER_S = 15.0
-_STANDSTILL_S = 60.0
+_STANDSTILL_S = 60.0  # without one more message in place
 
 OnProgress = Callable[[str, int], None]
 """Called with the name of a stream and the bytes of it that have passed."""
@@ -56,7 +56,7 @@ async def take_snapshot(connection: Client, stream: str, file: BinaryIO, progres
             file.write(chunk.data)
             num_bytes += len(chunk.data)
             progress(stream, num_bytes)
-            if chunk.reply:
+            if chunk.reply:  # the server waits for this answer before it sends more
                 await chunk.respond(b"")
     except (nats.errors.Error, TimeoutError) as error:
         raise BusError(f"the bus stopped answering during the snapshot of {stream} ({_name(error)})") from None
@@ -87,7 +87,7 @@ async def _finish(connection: Client, stream: str, deliver_subject: str) -> Msg:
     inbox = connection.new_inbox()
     answer = await connection.subscribe(inbox)
     await connection.publish(deliver_subject, b"", reply=inbox)
-    so_far, still_s = -1, 0.0
+    so_far, still_s = -1, 0.0  # messages in place; seconds since there was one more
     while True:
         try:
             return await answer.next_msg(timeout=1.0)

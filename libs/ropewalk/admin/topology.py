@@ -31,7 +31,7 @@ from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.streams import DAY_S, LEASE_STREAM, STREAMS, StreamSpec
 
-_CONTROL_EXTRAS = {"allow_direct": True}
+_READ_DIRECTLY = {"allow_direct": True}  # a reader asks any copy, and needs no consumer
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _stream_config(spec: StreamSpec) -> StreamConfig:
         subjects=list(spec.subjects) or None,
         discard=DiscardPolicy(spec.discard),
         max_age=spec.max_age_s,
-        max_bytes=spec.max_bytes or -1,
+        max_bytes=spec.max_bytes or -1,  # -1 is no limit
         max_msgs=-1,
         max_msgs_per_subject=spec.max_per_subject or -1,
         duplicate_window=0 if spec.mirror_of else spec.duplicate_window_s,
@@ -119,8 +119,8 @@ def _stream_config(spec: StreamSpec) -> StreamConfig:
         allow_msg_ttl=spec.message_ttl or None,
         allow_msg_schedules=spec.schedules or None,
         allow_rollup_hdrs=spec.schedules,  # re-arming a timer replaces it
-        deny_delete=spec.atomic,
-        **_CONTROL_EXTRAS,
+        deny_delete=spec.atomic,  # the log: nobody takes a fact out of it
+        **_READ_DIRECTLY,
     )
 
 
@@ -130,15 +130,15 @@ def lease_config() -> StreamConfig:
         name=LEASE_STREAM,
         subjects=["$KV.lease.>"],
         discard=DiscardPolicy.NEW,
-        max_msgs_per_subject=1,
+        max_msgs_per_subject=1,  # a lease has no history
         max_bytes=64 * 1024**2,
         storage=StorageType.FILE,
         allow_msg_ttl=True,
-        subject_delete_marker_ttl=DAY_S / 24,
+        subject_delete_marker_ttl=DAY_S / 24,  # seconds: a lease that ran out is still told of an hour later
         allow_rollup_hdrs=True,
         deny_delete=True,
         duplicate_window=120.0,
-        **_CONTROL_EXTRAS,
+        **_READ_DIRECTLY,
     )
 
 
@@ -201,6 +201,7 @@ def _fields(differences: list[Difference]) -> str:
 def _stream_differences(wanted: StreamConfig, current: StreamInfo | None) -> list[Difference]:
     if current is None:
         return [Difference("stream", wanted.name, "", "present", "missing")]
+    # The server completes these by itself, so its answer is never what was asked for.
     ignored = {"mirror", "duplicate_window"} if wanted.mirror else {"mirror"}
     given = {name: value for name, value in vars(wanted).items() if value is not None and name not in ignored}
     return _changed("stream", wanted.name, given, current.config)

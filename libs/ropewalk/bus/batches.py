@@ -20,7 +20,7 @@ from ropewalk.events.consumers import ConsumerSpec
 
 @dataclass(frozen=True)
 class Batch:
-    """Messages of a sink's consumer. Each is acknowledged by itself, so a batch may be cut in any way."""
+    """Messages of a sink's consumer. Each is acknowledged by itself, so it does not matter where a batch ends."""
 
     items: list[Stored[Message]]
     malformed: list[tuple[Msg, str]]
@@ -30,8 +30,9 @@ class Batch:
 async def batches(
     connection: GuardedClient, spec: ConsumerSpec, *, max_messages: int, max_wait_s: float
 ) -> AsyncGenerator[Batch, None]:
-    """A batch as soon as it is full or its first message has waited; the next one is fetched meanwhile."""
+    """Yields a batch when it is full, or `max_wait_s` after its first message. The next one is fetched meanwhile."""
     arrived: asyncio.Queue[Msg] = asyncio.Queue()
+    # One batch is stored while the next one arrives.
     pull = StandingPull(connection, spec, 2 * max_messages, arrived.put)
     await pull.start()
     try:
@@ -58,7 +59,7 @@ def _batch(page: list[Msg], durable: str, pull: StandingPull) -> Batch:
     items: list[Stored[Message]] = []
     malformed: list[tuple[Msg, str]] = []
     for raw in page:
-        if not is_for(raw.headers, durable):
+        if not is_for(raw.headers, durable):  # acknowledged with the others, and not stored again
             continue
         try:
             items.append(decoded(delivered(raw)))

@@ -18,9 +18,9 @@ from ropewalk.events.base import Message
 from ropewalk.events.registry import BY_TYPE_NAME
 from ropewalk.events.upcasters import newest_type
 
-_BATCH = 10_000
+_BATCH = 10_000  # messages of one answer; one that is abandoned must still be read to its end
 _PLACE = b"\r\nNats-Stream: "
-_AT_THE_END = (b"404", b"204")
+_AT_THE_END = (b"404", b"204")  # nothing is there; that was all of the batch
 
 
 class UnparsedMessage(NamedTuple):
@@ -80,12 +80,12 @@ def read_raw(
         count = min(_BATCH, left or _BATCH, last - following + 1 if last else _BATCH)
         received = 0
         for frame in wire.request_many(subject, json.dumps({"seq": following, "batch": count}).encode()):
-            if frame.status:
+            if frame.status:  # the last frame of a batch, with no message in it
                 _check_status(frame, stream)
                 continue
             raw = _raw(frame)
             following, received = raw.sequence + 1, received + 1
-            if last is None or raw.sequence <= last:
+            if last is None or raw.sequence <= last:  # a batch counts messages, so behind gaps it goes beyond
                 yield raw
         if not received:
             return

@@ -50,7 +50,7 @@ class Bus:
     @classmethod
     async def connect(cls, settings: NatsSettings, name: str) -> Self:
         """Connect, waiting for a server that is still starting."""
-        delay_s = 0.1
+        delay_s = 0.1  # grows to 2 s: the server may be starting beside us
         while True:
             try:
                 return cls(await connect(settings, name), name)
@@ -97,13 +97,14 @@ class Bus:
         while True:
             endings = self._endings(batch)
             try:
+                # The sequence of the last message is known; the state is the first of the batch.
                 return await self._sender.send([*batch, *endings]) - len(batch) - len(endings) + 1
             except RefusedSendError as refusal:
                 if refusal.code not in WRONG_SEQUENCE | {DUPLICATE_ID}:
                     raise BusError(str(refusal)) from None
             current, current_revision = await self.read_state(state.subject)
             if current is not None and current.operation_id == state.operation_id:
-                return current_revision
+                return current_revision  # our own batch was stored, and its acknowledgement was lost
             left, _ = await self._without_ended(batch)
             if current_revision != revision or len(left) == len(batch):
                 raise ConflictError(f"{state.subject} or what goes with it has moved on from revision {revision}")
@@ -203,7 +204,7 @@ class Bus:
         """A snapshot that replaces the one at `revision` (0: there is none) and never expires."""
         outgoing = self.prepare(message, cause_id=operation_id, key=message.subject)
         outgoing.headers[EXPECTED_SEQUENCE] = str(revision)
-        outgoing.headers["Nats-TTL"] = "never"
+        outgoing.headers["Nats-TTL"] = "never"  # it outlives the stream's age limit
         return outgoing
 
     async def dead_letter(self, stored_in: str, consumer: str, raw: Incoming, error: str) -> None:
@@ -224,7 +225,7 @@ class Bus:
                 await self._sender.send([*batch, *endings])
                 return
             except RefusedSendError as refusal:
-                if refusal.code == DUPLICATE_ID:
+                if refusal.code == DUPLICATE_ID:  # all of it is stored: a batch is taken whole or not at all
                     return
                 if refusal.code not in WRONG_SEQUENCE:
                     raise BusError(f"the bus refused {batch[0].subject}: {refusal}") from None

@@ -1,7 +1,7 @@
 """A cancellation that must not get lost.
 
-`asyncio.wait_for` of Python 3.11 drops one that meets a result, and nats-py turns some into timeouts: so endless loops
-ask whether they should have ended, and waiting with a limit uses `asyncio.timeout`.
+`asyncio.wait_for` of Python 3.11 drops a cancellation that comes together with a result, and nats-py turns some into
+timeouts. So endless loops ask whether they were cancelled, and waiting with a limit uses `asyncio.timeout`.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""nats-py's client, with refusals that arrive: what the server does not permit fails at once and names the user.
+"""nats-py's client, except that whatever the server does not permit fails at once, with an error that names the user.
 
 The server answers a forbidden publish or subscribe only with an asynchronous error, so nats-py lets a request wait
 for its timeout and says the reason to nobody. This client fails whatever waits for that subject, remembers the
@@ -26,8 +26,8 @@ from ropewalk.bus.errors import BusError, DeniedError
 logger = logging.getLogger(__name__)
 
 _REFUSAL = re.compile(r"permissions violation for (publish|subscription)[^\"]*\"([^\"]+)\"")
-_REMEMBERED_S = 1.0
-_MOST_REMEMBERED = 100
+_REMEMBERED_S = 1.0  # then the server is asked again: rights may have changed
+_MOST_REMEMBERED = 100  # subjects: a sender of many must not fill the memory
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 _CERTAIN_AT = 2  # a server that just reads its users anew knows nobody for a moment
 _UNKNOWN_USER = ("authorization violation", "authentication revoked")
@@ -41,7 +41,7 @@ class DeniedSubjects:
         self._by_subject: dict[str, tuple[float, DeniedError]] = {}
 
     def reason(self) -> str:
-        """What was refused last, as a sentence: whoever has one is not ready. Empty if nothing was."""
+        """The last refusal as a sentence, empty if there was none. A service with a refusal is not ready."""
         if not self._by_subject:
             return ""
         *others, (_, last) = self._by_subject.values()
@@ -91,8 +91,8 @@ class GuardedClient(Client):
         self._hopeless = asyncio.Event()
         self._why_hopeless = ""
         self._not_known = 0
-        self._listeners: list[Callable[[], Awaitable[None]]] = []
-        self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()
+        self._listeners: list[Callable[[], Awaitable[None]]] = []  # called after a reconnect, in this order
+        self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()  # request -> its subject
 
     async def connect(self, servers: str | list[str] = "nats://localhost:4222", **options: Any) -> None:
         """As nats-py does. Raises BusError if trying again would not help: the server does not know us, or we it."""
@@ -104,7 +104,7 @@ class GuardedClient(Client):
         finally:
             for task in (connecting, hopeless):
                 task.cancel()
-            await asyncio.wait((connecting, hopeless))
+            await asyncio.wait((connecting, hopeless))  # until both have really ended
         if not self._hopeless.is_set():
             return await connecting
         await self.close()

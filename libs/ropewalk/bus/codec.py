@@ -16,7 +16,7 @@ from ropewalk.events.registry import UnknownMessageError, message_type, type_of_
 from ropewalk.events.upcasters import UPCASTERS, present_form
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
-_MAX_VIOLATIONS = 10
+_MAX_VIOLATIONS = 10  # sentences in one error: a body may be wrong in a million places
 _FAMILY = "ropewalk."
 
 
@@ -99,7 +99,7 @@ def decode_any(subject: str, headers: Mapping[str, str], body: bytes) -> Message
     """Validate a body whose type its headers or its subject name. Raises MalformedMessageError."""
     present, body = in_present_form(subject, body)
     try:
-        named = headers.get("ce-type", "") if present == subject else ""
+        named = headers.get("ce-type", "") if present == subject else ""  # an older form is named by its old type
         kind = message_type(named) if named else type_of_subject(present)
     except UnknownMessageError as error:
         raise MalformedMessageError(str(error)) from None

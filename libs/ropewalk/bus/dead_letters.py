@@ -35,10 +35,10 @@ LEFT_OUT = "ropewalk-left-out"  # bytes of a body that lies in the stream only
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_ON = "Nats-Expected-Last-Subject-Sequence-Subject"
 
-_MAX_ERROR = 1000
+_MAX_ERROR = 1000  # characters: it becomes a header
 _MAX_HEADERS, _MAX_HEADER = 40, 1000  # kept of the sender's, who may be anybody
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)  # others' clients write names that ours would not
-_SPARE_BYTES = 1024
+_SPARE_BYTES = 1024  # what the server and a batch add to the headers
 _OWN = "ropewalk-"
 
 
@@ -51,7 +51,7 @@ def dead_letter(raw: Incoming, stored_in: str, consumer: str, error: str, most_b
     if RETRY_OF in received:
         headers[RETRY_OF] = received[RETRY_OF]
     headers |= {
-        EXPECTED_SEQUENCE: "0",
+        EXPECTED_SEQUENCE: "0",  # a second rejection of the same message is no second letter
         ERROR: one_line(" ".join(cut(error, 2 * _MAX_ERROR).split()), _MAX_ERROR).encode("ascii", "replace").decode(),
         SUBJECT: raw.subject,
         STREAM: stored_in,

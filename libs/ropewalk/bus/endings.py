@@ -15,7 +15,7 @@ _KINDS: dict[str, EndingKind] = {
     RunCancelled.subject_prefix(): "cancelled",
     RunRejected.subject_prefix(): "rejected",
 }
-_EXCLUDED_BY: dict[str, str] = {
+_EXCLUDED_BY: dict[str, str] = {  # checked by the server in the moment of storing, so no race decides
     RunAccepted.subject_prefix(): RunEnding.subject_prefix(),
     RunRejected.subject_prefix(): RunAccepted.subject_prefix(),
 }

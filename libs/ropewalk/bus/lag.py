@@ -28,7 +28,7 @@ async def lag_of(connection: Client, stream: str, consumer: str, *, with_age: bo
 async def _oldest_s(context: JetStreamContext, info: Any) -> float:
     """Age of the first message behind the ack floor. One look-up per filter, so it stays cheap."""
     ages = [0.0]
-    start = info.ack_floor.stream_seq + 1
+    start = info.ack_floor.stream_seq + 1  # everything up to the floor is acknowledged
     for subject in info.config.filter_subjects or filter(None, [info.config.filter_subject]):
         try:
             first = await context.get_msg(info.stream_name, seq=start, subject=subject, next=True)

@@ -41,7 +41,7 @@ class WindowPublisher:
 
     async def publish(self, message: Message, *, cause_id: str = "", key: str = "") -> None:
         """Send a message; waits only while the window is full. A repetition needs a cause, which gives its id."""
-        await self._room.acquire()
+        await self._room.acquire()  # released by the task: whoever publishes faster than the server stores waits here
         self._tasks.create_task(self._publish(message, cause_id, key))
 
     async def _publish(self, message: Message, cause_id: str, key: str) -> None:

@@ -24,13 +24,13 @@ from ropewalk.events.consumers import ConsumerSpec
 
 logger = logging.getLogger(__name__)
 
-_EXPIRES_S = 60.0
+_EXPIRES_S = 60.0  # then the server forgets a request, should we have vanished
 _HEARTBEAT_S = 5.0
 _SILENCE_S = 2.5 * _HEARTBEAT_S  # a standing request that says nothing for this long is lost
-_TICK_S = 1.0
-_DRAIN_S = 1.0
+_TICK_S = 1.0  # how late a lost request or a consumer that is made again may be noticed
+_DRAIN_S = 1.0  # for what the server had sent before it heard that we stop
 _NS = 1_000_000_000
-_HEARTBEAT = "100"
+_HEARTBEAT = "100"  # statuses of messages from the server itself
 _NO_SUCH_CONSUMER = "503"
 
 
@@ -53,11 +53,11 @@ class StandingPull:
         self._on_message = on_message
         self._on_tick = on_tick
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}"
-        self._asked = 0
-        self._in_hand = 0
-        self._heard = 0.0
-        self._waits = False
-        self._told = False
+        self._asked = 0  # messages that the server still owes us
+        self._in_hand = 0  # messages that the caller has not let go of
+        self._heard = 0.0  # monotonic seconds
+        self._waits = False  # whether the next request stands; the first must be answered at once
+        self._told = False  # whether it was logged that there is no consumer
         self._subscription: Subscription | None = None
         self._ticking: asyncio.Task[None] | None = None
 
@@ -93,8 +93,8 @@ class StandingPull:
         self.bound.set()
         self.answered.set()
         self._waits = True
-        self._asked = max(0, self._asked - 1)
-        if self._subscription is None:
+        self._asked = max(0, self._asked - 1)  # an answer to a request that was given up may still come
+        if self._subscription is None:  # stopped while this message was on its way
             await raw.nak()
             return
         self._in_hand += 1
@@ -117,7 +117,7 @@ class StandingPull:
         self.answered.set()
         self._waits = True
         self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", self._asked)))
-        if status in ("404", "408"):
+        if status in ("404", "408"):  # no message now; the request has expired
             await self._top_up()
 
     async def _top_up(self) -> None:

@@ -27,10 +27,10 @@ from ropewalk.events.upcasters import with_older_forms
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
-_PAGE = 256
+_PAGE = 256  # messages of one direct get
 _ANSWER_TIMEOUT_S = 2.0  # short, because an answer that a killed server owed never comes
-_TICK_S = 5.0
-_FIRST_LOOK_S = 0.005
+_TICK_S = 5.0  # between two looks without a hint: one that was lost delays a follower by no more
+_FIRST_LOOK_S = 0.005  # after a hint; then twice as long each time
 _PASSING = (
     TimeoutError,
     nats.errors.Error,
@@ -97,7 +97,7 @@ class StreamReader:
         """Messages from sequence `start` to `end` (None: to where the stream ends when we get there)."""
         while end is None or start <= end:
             page = await self._page(stream, subject_filter, start)
-            if not page:
+            if not page:  # a mirror may be behind, so only the leader says that this is the end
                 first = await self._next(stream, subject_filter, start)
                 if first is None:
                     return

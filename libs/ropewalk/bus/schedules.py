@@ -39,7 +39,7 @@ async def arm(bus: Bus, name: str, entity: str, at: datetime, body: bytes = b"")
     place = _place(name, entity)
     headers = {
         "Nats-Schedule": f"@at {at.astimezone(UTC).isoformat(timespec='milliseconds').replace('+00:00', 'Z')}",
-        "Nats-Schedule-Target": f"due.{place}",
+        "Nats-Schedule-Target": f"due.{place}",  # where the server publishes the body when it is time
         "traceparent": current_traceparent(),
     }
     headers = {name: value for name, value in headers.items() if value}

@@ -18,9 +18,9 @@ from ropewalk.events.foreign import one_line
 
 logger = logging.getLogger(__name__)
 
-WRONG_SEQUENCE = {10071, 10164}
-DUPLICATE_ID = 10201
-_SEND_TIMEOUT_S = 5.0
+WRONG_SEQUENCE = {10071, 10164}  # the two answers to a compare-and-set that failed
+DUPLICATE_ID = 10201  # a batch holds a message id that the stream has seen
+_SEND_TIMEOUT_S = 5.0  # a healthy server answers in milliseconds; it is asked again under the same ids
 _OWN_HEADERS_BYTES = 256  # what a batch adds to each of its messages
 _NOT_NOW = {
     10023,  # no resources
@@ -104,7 +104,7 @@ class Sender:
         try:
             return await self.try_once(batch)
         except (RefusedSendError, *PASSING):
-            for outgoing in batch:
+            for outgoing in batch:  # the server answers for the last one only
                 self._connection.denied.raise_for(outgoing.subject)
             raise
 

@@ -22,7 +22,7 @@ class WaitingSends:
         self._next = 0
 
     def begin(self) -> int:
-        """A number for a new send. It waits only once it was refused."""
+        """A number for a new send. The send counts as waiting only after a try of it was not accepted."""
         self._next += 1
         return self._next
 

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ropewalk.errors import RopewalkError
 
 _CRLF = b"\r\n"
-_CHUNK = 1 << 18
+_CHUNK = 1 << 18  # bytes of one read: a page of messages in few system calls
 _DEFAULT_PORT = 4222
 
 
@@ -66,7 +66,7 @@ class Wire:
         host, port = parts.hostname or "127.0.0.1", parts.port or _DEFAULT_PORT
         self._name = f"{parts.scheme}://{host}:{port}"
         self._buffer = bytearray()
-        self._at = 0
+        self._at = 0  # how much of the buffer has been read
         try:
             self._socket = socket.create_connection((host, port), timeout_s)
         except OSError as error:
@@ -149,10 +149,10 @@ class Wire:
             words = self._line_or_error().split(b" ")
             if words[0] not in (b"MSG", b"HMSG"):
                 continue
-            length = int(words[-1])
+            length = int(words[-1])  # of headers and body together
             content = self._take(length + 2)
-            head = int(words[-2]) if words[0] == b"HMSG" else 0
-            if words[1] == self._reply:
+            head = int(words[-2]) if words[0] == b"HMSG" else 0  # bytes of headers, their blank line included
+            if words[1] == self._reply:  # else the answer to a question that was given up
                 return Frame(words[1], content[: max(head - 4, 0)], content[head:length])
 
     def _line_or_error(self) -> bytes:

@@ -24,16 +24,16 @@ from ropewalk.events.consumers import ConsumerSpec
 
 logger = logging.getLogger(__name__)
 
-HANDLER_BUDGET_S = 20.0
-WORKERS = 8
-_WINDOW_PER_WORKER = 4
-_EXTENSIONS_PER_ACK_WAIT = 3
+HANDLER_BUDGET_S = 20.0  # how long a handler keeps its message; whatever takes longer is a stage
+WORKERS = 8  # handlers wait for the server most of the time
+_WINDOW_PER_WORKER = 4  # messages fetched ahead, so that no worker waits for a request to the server
+_EXTENSIONS_PER_ACK_WAIT = 3  # two may get lost before the server gives the message to another instance
 
 
 @dataclass
 class _InHand:
     raw: Msg
-    handled_since: float = 0.0
+    handled_since: float = 0.0  # monotonic seconds; 0 while it waits for a worker
 
 
 class Consumer:
@@ -53,7 +53,7 @@ class Consumer:
         self._num_workers = workers
         self._ready: asyncio.Queue[_InHand] = asyncio.Queue()
         self._behind: dict[str, deque[_InHand]] = {}  # by entity, while one of its messages is ready or handled
-        self._in_hands: dict[str, _InHand] = {}
+        self._in_hands: dict[str, _InHand] = {}  # by reply subject, which names one delivery
         self._extended = time.monotonic()
         self._workers: list[asyncio.Task[None]] = []
 
@@ -94,7 +94,7 @@ class Consumer:
     async def _take(self, raw: Msg) -> None:
         held = self._in_hands[raw.reply] = _InHand(raw)
         behind = self._behind.get(_entity(raw))
-        if behind is None:
+        if behind is None:  # no other message of this entity is ready or handled
             self._behind[_entity(raw)] = deque()
             self._ready.put_nowait(held)
         else:

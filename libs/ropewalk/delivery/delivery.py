@@ -2,7 +2,7 @@
 
 Outcome -> JetStream: Done acks (after what follows was published), Retry naks with a delay, Reject writes a dead
 letter and terminates. An unexpected exception is a Retry that grows slower, and a dead letter after the last try.
-Beside what keeps the requests of a model apart, this module has the only catch-all of the code base.
+Whatever a handler raises is caught (in `outcome`), so that one message never ends a service.
 """
 
 import logging
@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[Any, Envelope], Awaitable[Outcome]]
 TimerHandler = Callable[[DueTimer], Awaitable[Outcome]]
 
-MAX_TRIES = 8
-_RACE_DELAY_S = 0.1
-_MAX_REASON = 1000
-_BACK_OFF_S = (0.2, 1.0, 5.0, 30.0)
+MAX_TRIES = 8  # within some two minutes: a fault that lasts longer is looked at by a person
+_RACE_DELAY_S = 0.1  # what others said is in the log by then
+_MAX_REASON = 1000  # characters of an error in the log and in a dead letter
+_BACK_OFF_S = (0.2, 1.0, 5.0, 30.0)  # after the first, second, third and every further failure
 
 
 class Failures:

@@ -18,7 +18,7 @@ from ropewalk.bus.incoming import Incoming
 logger = logging.getLogger(__name__)
 
 _SUSPICIOUS_FROM = 3  # deliveries: what was delivered less often costs nothing here
-_MAX_DEATHS = 3
+_MAX_DEATHS = 3  # one may be an accident of the machine, three of one message are not
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Hazards:
 def is_suspicious(raw: Incoming) -> bool:
     """Whether a message was delivered so often that it may be a killer. Costs a tenth of `raw.metadata`."""
     tokens = raw.reply.split(".")
+    # `$JS.ACK.<stream>.<consumer>.<delivered>…`; servers with domains put two tokens more before the stream.
     return int(tokens[4 if len(tokens) == 9 else 6]) >= _SUSPICIOUS_FROM
 
 
@@ -89,4 +90,4 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return pid != os.getpid()
+    return pid != os.getpid()  # our own number in an old note: another process had it before us

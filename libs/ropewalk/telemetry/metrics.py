@@ -32,7 +32,7 @@ def measure_with(meter: Meter) -> None:
     """Measure with this meter from now on."""
     global _meter
     _meter = meter
-    _histogram.cache_clear()
+    _histogram.cache_clear()  # instruments belong to the meter that made them
     _gauge.cache_clear()
 
 

@@ -20,7 +20,7 @@ from opentelemetry.trace import Tracer
 from ropewalk.telemetry.spans import trace_id_of_run
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
-METRIC_INTERVAL_S = 15.0
+METRIC_INTERVAL_S = 15.0  # an alarm that looks every minute sees four points
 EXPORT_TIMEOUT_S = 2.0  # retries included; also what a collector that is away may cost at the end of a service
 
 

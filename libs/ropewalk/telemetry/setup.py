@@ -1,4 +1,4 @@
-"""Starts and ends the export of a process, if its settings name a collector."""
+"""Starts and ends the export of spans and measurements, if the settings of a process name a collector."""
 
 from collections.abc import Callable
 

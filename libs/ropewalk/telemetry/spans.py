@@ -48,7 +48,7 @@ class span:
         self._attributes = attributes
 
     def __enter__(self) -> Self:
-        self._previous = contexts.get_current()
+        self._previous = contexts.get_current()  # put back at the end, whichever task that is in
         context = _context_of(self._traceparent) or self._previous
         run_id = str(self._attributes.get("run_id", ""))
         if run_id and not trace.get_current_span(context).get_span_context().is_valid:
@@ -93,7 +93,7 @@ def traceparent_of_run(run_id: str) -> str:
 def trace_id_of_run() -> int | None:
     """The trace id that a root span begun now takes; None if it belongs to no run."""
     run_id = contexts.get_value(_RUN)
-    return int(traceparent_of_run(str(run_id))[3:35], 16) if run_id else None
+    return int(traceparent_of_run(str(run_id))[3:35], 16) if run_id else None  # the 32 digits behind `00-`
 
 
 def _root_of(run_id: str, context: Context) -> Context:
