@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from ropewalk.evaluator.domain.intervals import ratio, wilson
+from ropewalk.evaluator.domain.intervals import paired_trials, ratio, wilson
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,16 @@ def test_the_ratio_interval_covers_the_truth_as_often_as_it_says(num_files: int)
         covered += interval.lower <= truth <= interval.upper
     slack = 3 * (0.95 * 0.05 / draws) ** 0.5
     assert 0.935 - slack <= covered / draws <= 0.965 + slack
+
+
+@pytest.mark.parametrize(("won", "lost", "trials"), [(4, 6, 64), (0, 9, 20), (7, 0, 7), (0, 0, 5), (300, 420, 2000)])
+def test_a_paired_difference_is_clopper_and_pearson_among_the_trials_that_differ(won: int, lost: int, trials: int):
+    found = paired_trials(won, lost, trials, 0.9)
+    apart = won + lost
+    if not apart:
+        assert (found.lower, found.value, found.upper) == (0, 0, 0)
+        return
+    exact = binomtest(won, apart).proportion_ci(confidence_level=0.9, method="exact")
+    bounds = [(2 * bound - 1) * apart / trials for bound in (exact.low, exact.high)]
+    assert (found.lower, found.upper) == pytest.approx(bounds, abs=1e-9)
+    assert found.value == pytest.approx((won - lost) / trials)

@@ -91,8 +91,9 @@ def _judge_guardrail(estimate: Estimate, evidence: Evidence) -> Decision | None:
     measured = _measured(estimate, evidence.opponent)
     if estimate.upper < 0:
         return Decision("reject", (measured,))
-    more = f"more than {estimate.num_items} {estimate.items} would settle it: {rule.remedy}"
-    return Decision("need_more", (measured, f"that can be chance; {more}"))
+    more = f"more than {estimate.num_items} {estimate.items} would settle it"
+    remedy = f": {rule.remedy}" if rule.remedy else ""
+    return Decision("need_more", (measured, f"that can be chance; {more}{remedy}"))
 
 
 def _measured(gain: Estimate, opponent: str) -> str:
