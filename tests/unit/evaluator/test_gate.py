@@ -56,6 +56,7 @@ def judge(gain: Estimate, margin: float = 0.0, *guardrails: Estimate, **more: ob
         (a_gain(0.5, 0.4, 0.6), 0.4, "need_more"),  # the bound must be above, not at the margin
         (a_gain(0.5, 0.4, 0.6), 0.7, "reject"),
         (a_gain(0.1, -0.1, 0.3), 0.0, "need_more"),
+        (a_gain(-0.1, -0.3, 0.1), 0.0, "need_more"),
         (a_gain(-0.5, -0.6, -0.4), 0.0, "reject"),
         (a_gain(0.0, 0.0, 0.0), 0.0, "need_more"),
     ],
