@@ -8,6 +8,7 @@ from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.monitoring import AlarmRaised
+from ropewalk.events.training import SearchCompleted, TrialCompleted
 
 STAGES = (
     "stack",
@@ -77,18 +78,6 @@ class DataLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialLine:
-    """One trial of the search."""
-
-    trial: int
-    status: str
-    params: dict[str, float]
-    loss: float
-    num_steps: int
-    chosen: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainingLine:
     """How the model was trained. `seconds` is the wall time of the stage's last attempt."""
 
@@ -141,7 +130,8 @@ class ReportCard:
     seconds: float
     stages: tuple[StageLine, ...] = ()
     data: DataLine | None = None
-    trials: tuple[TrialLine, ...] = ()
+    trials: tuple[TrialCompleted, ...] = ()
+    search: SearchCompleted | None = None
     training: TrainingLine | None = None
     losses: tuple[LossPoint, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
@@ -163,6 +153,10 @@ class ReportCard:
     def own_estimates(self) -> list[Estimate]:
         """What was measured of the model itself."""
         return [each for each in self.estimates if each.subject == self.checkpoint_id and not each.paired]
+
+    def is_chosen(self, trial: TrialCompleted) -> bool:
+        """Whether the search took the parameters of this trial."""
+        return self.search is not None and trial.status == "complete" and trial.params == self.search.params
 
     @property
     def epochs(self) -> float | None:

@@ -26,6 +26,7 @@ def _loss_chart(card: ReportCard, width: int) -> Drawing:
     has_bytes = card.bits_per_byte(1.0) is not None
     right = width - (52 if has_bytes else 12)
     x, y = Axis(0, last, 44, right), Axis(low, high, 226, 24)
+    # From the top: axis titles at 12, the curve from 24 to 226, steps at 246, the word "step" at 262.
     marks = [*_grid_y(y, ticks(low, high), right), *_labels_x(x, ticks(0, last, 6 if width == WIDE else 3), 246)]
     marks += _bytes_scale(y, ticks(low, high), right, card.bits_per_byte) if has_bytes else ()
     marks += [
@@ -60,6 +61,7 @@ def _stage_chart(stages: Sequence[StageLine], width: int) -> Drawing:
     for row, stage in enumerate(stages):
         top = row * _ROW + 4
         begin = x(stage.begin_s)
+        # A stage of no time is still seen: two pixels.
         length = max(2.0, x(stage.begin_s + stage.seconds) - begin)
         marks.append(Label(78, top + 13, stage.name, "name", "end"))
         marks.append(Bar(begin, top + 2, length, 14))

@@ -47,7 +47,6 @@ from ropewalk.report.card import (
     ReportCard,
     StageLine,
     TrainingLine,
-    TrialLine,
 )
 from ropewalk.report.traffic import traffic_line
 
@@ -92,7 +91,8 @@ def collect(evidence: CardEvidence) -> ReportCard:
         seconds=(_ended_at(timeline) - began_at).total_seconds(),
         stages=stage_lines(timeline),
         data=data_line(timeline),
-        trials=trial_lines(timeline),
+        trials=_trials(timeline),
+        search=_last(timeline, SearchCompleted),
         training=_training_line(timeline, evidence.steps),
         losses=tuple(LossPoint(attempt=row.attempt, step=row.step, loss=row.loss) for row in evidence.steps),
         interruptions=interruptions(timeline),
@@ -203,21 +203,10 @@ def data_line(timeline: Sequence[Stored[Message]]) -> DataLine | None:
     )
 
 
-def trial_lines(timeline: Sequence[Stored[Message]]) -> tuple[TrialLine, ...]:
+def _trials(timeline: Sequence[Stored[Message]]) -> tuple[TrialCompleted, ...]:
     """The trials by number; a redone trial counts once, with its last result."""
-    chosen = _last(timeline, SearchCompleted)
     trials = {trial.trial: trial for trial in _all(timeline, TrialCompleted)}
-    return tuple(
-        TrialLine(
-            trial=number,
-            status=trial.status,
-            params=trial.params,
-            loss=trial.loss,
-            num_steps=trial.num_steps,
-            chosen=chosen is not None and trial.status == "complete" and trial.params == chosen.params,
-        )
-        for number, trial in sorted(trials.items())
-    )
+    return tuple(trial for _, trial in sorted(trials.items()))
 
 
 def interruptions(timeline: Sequence[Stored[Message]]) -> tuple[Interruption, ...]:

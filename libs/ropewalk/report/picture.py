@@ -101,6 +101,7 @@ def write_picture(card: ReportCard, path: Path) -> None:
     height = page.y + _EDGE / 2
     figure = Figure(figsize=(width / _PER_INCH, height / _PER_INCH), dpi=1.2 * _PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
+    # One pair of axes over the whole sheet, in the drawings' pixels with y downwards.
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     for x, y, mark in page.marks:
@@ -157,5 +158,6 @@ def _draw(axes: Any, left: float, top: float, mark: Mark) -> None:
             axes.barh(top + y, width, left=left + x, height=height, align="edge", color=_ACCENT)
         case Label(x=x, y=y, text=text, kind=kind, anchor=anchor):
             size, colour, weight, family = _LETTERS[kind]
+            # A dollar sign is money and not the beginning of a formula.
             style = {"color": colour, "weight": weight, "family": family, "parse_math": False}
             axes.text(left + x, top + y, text, size=size * _POINTS, ha=_ANCHORS[anchor], **style)

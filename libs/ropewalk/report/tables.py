@@ -36,7 +36,7 @@ def trial_table(card: ReportCard) -> CardTable:
                 f"{trial.loss:.3f}",
                 trial.status,
             ),
-            "chosen" if trial.chosen else "",
+            "chosen" if card.is_chosen(trial) else "",
         )
         for trial in card.trials
     )

@@ -42,14 +42,8 @@ async def evaluate_checkpoint(
     job = await _job(ctx, event, dataset, opponent, compute)
     measured = await ctx.in_child(measure, job)
     report = _report(ctx, event, dataset, opponent, measured)
-    await asyncio.to_thread(
-        publish_report,
-        ctx.objects,
-        ctx.scratch / "report",
-        report,
-        measured.scores,
-        measured.samples,
-    )
+    folder = ctx.scratch / "report"
+    await asyncio.to_thread(publish_report, ctx.objects, folder, report, measured.scores, measured.samples)
     return report.events(key)
 
 
@@ -125,7 +119,7 @@ def _report(
         num_seen_by_opponent=measured.num_seen,
         gate=ctx.recipe.evaluation.gate,
         num_baseline_tokens=measured.num_baseline_tokens,
-        estimates=tuple(each for each in measured.estimates if each.role != "primary"),
+        estimates=tuple(each for each in measured.estimates if each.role != "primary"),  # that one is `comparison`
         baseline=measured.opponent,
         baseline_export_uri=opponent.uri if opponent else "",
         comparison=evidence.gain,

@@ -20,7 +20,8 @@ class Continuation:
 class Scorer(Protocol):
     """Something that reads and continues items: a model in a child process, or an n-gram, which only reads.
 
-    The answers are in the order of the items; None says that this scorer cannot do it at all.
+    The answers are in the order of the items; None says that this scorer cannot do it at all. An endpoint fits, too:
+    `complete` is its completions, and `bits` are the log-probabilities that it echoes, or None where it echoes none.
     """
 
     def takes(self, item: Item) -> bool:

@@ -58,9 +58,9 @@ def test_documents_of_the_data_line_add_up(demo_evidence):
 
 
 def test_chosen_trial_is_the_complete_one_with_the_searched_parameters(demo_evidence):
-    trials = collect(demo_evidence).trials
+    card = collect(demo_evidence)
 
-    assert [trial.trial for trial in trials if trial.chosen] == [2]
+    assert [trial.trial for trial in card.trials if card.is_chosen(trial)] == [2]
 
 
 def test_redone_trial_counts_once_with_its_last_result(demo_evidence, at):

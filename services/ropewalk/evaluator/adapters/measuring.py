@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
-from ropewalk.evaluator.domain.estimates import (
-    BASE,
-    NGRAMS,
-    SUBJECTS,
-    Contest,
-    best_baseline,
-    estimate_all,
-)
+from ropewalk.evaluator.domain.estimates import BASE, NGRAMS, SUBJECTS, Contest, best_baseline, estimate_all
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
 from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
@@ -102,6 +95,7 @@ class NgramScorer:
         bits = 0.0
         for document in self._candidate.documents(item):
             tokens = np.array([self._candidate.eos_id] * (MAX_ORDER - 1) + list(document.tokens), dtype=np.int64)
+            # One cost per token: the end tokens before the first one are context only.
             costs = -np.log2(self._model.probabilities(tokens, self._order))
             bits += float(costs.sum() if document.counted is None else costs[np.array(document.counted)].sum())
         return bits
@@ -120,6 +114,7 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     if not any(item.num_bytes for item in held_out):
         raise StageError("no document was held out, so the model cannot be judged: raise evaluation.held_out_fraction")
     seen = _seen_by_opponent(held_out, job)
+    # Where the opponent has seen everything, all of it is scored and the gate says that it decides nothing.
     unseen = [item for item in held_out if item.item_id not in (seen or ())] or held_out
     candidate = ScoredModel(job.export)
     scorers: dict[str, Scorer] = {CANDIDATE: candidate}
@@ -178,6 +173,7 @@ def _load_opponent(opponent: Opponent, export: Path) -> "ScoredModel":
 def _samples(asked: Sequence[Measurement]) -> tuple[Sample, ...]:
     """What the candidate said when it was measured, of different files; nothing where it was not made to speak."""
     said = [row for each in asked for row in each.rows if CANDIDATE in row.said]
+    # A dict keeps the last of equal keys, so going backwards leaves the first of every file.
     by_path = {row.path: Sample(row.path, row.prompt_end, row.said[CANDIDATE]) for row in reversed(said)}
     return tuple(reversed(by_path.values()))[:NUM_SAMPLES]
 

@@ -57,7 +57,7 @@ def decide(evidence: Evidence) -> Decision:
     found = (_judge_guardrail(each, evidence) for each in evidence.estimates if each.role == "guardrail")
     refusals = [refusal for refusal in found if refusal]
     said = [reason for refusal in refusals for reason in refusal.reasons]
-    if refusals and word == "promote":
+    if refusals and word == "promote":  # what stopped a promotion is read first
         word = "reject" if any(refusal.decision == "reject" for refusal in refusals) else "need_more"
         reasons = (*said, *reasons)
     else:
@@ -80,7 +80,7 @@ def _judge_gain(evidence: Evidence) -> tuple[Word, tuple[str, ...]]:
 def _judge_guardrail(estimate: Estimate, evidence: Evidence) -> Decision | None:
     """None where nothing speaks against the candidate."""
     rule = evidence.rules.of[estimate.metric]
-    if not estimate.paired:
+    if not estimate.paired:  # the candidate's own level: nobody to compare with is needed
         if estimate.value > rule.floor:
             return None
         shown, floor = estimate.written(estimate.value), estimate.written(rule.floor)

@@ -5,7 +5,6 @@ bootstrap is studentised (bootstrap-t, Efron & Tibshirani 1993, 12.5) with the l
 with 20 files the plain percentile interval covers too little.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -58,28 +57,13 @@ def paired_trials(won: int, lost: int, trials: int, level: float) -> Interval:
     Both bounds are Clopper and Pearson's (1934) for the share of `won` among the trials that tell the two apart, so the
     upper one is below 0 exactly where a sign test at (1 - level) / 2 says that ours is worse.
     """
+    from scipy.stats import beta  # half a second of imports, only where two models were compared
+
     apart, tail = won + lost, (1 - level) / 2
-    low, high = _least_share(won, apart, tail), 1 - _least_share(lost, apart, tail)
+    low = float(beta.ppf(tail, won, lost + 1)) if won else 0.0
+    high = float(beta.ppf(1 - tail, won + 1, lost)) if lost else 1.0
     scale = apart / trials
     return Interval((won - lost) / trials, (2 * low - 1) * scale, (2 * high - 1) * scale)
-
-
-def _least_share(successes: int, trials: int, tail: float) -> float:
-    """The share at which so many successes or more have the probability `tail`, by halving; 0 for no success."""
-    low, high = 0.0, 1.0 if successes else 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _at_least(successes, trials, middle) < tail else (low, middle)
-    return low
-
-
-def _at_least(successes: int, trials: int, share: float) -> float:
-    """The probability of so many successes or more."""
-    if share <= 0:
-        return 0.0 if successes else 1.0
-    ways = (math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) for k in range(trials + 1))
-    terms = [way + k * math.log(share) + (trials - k) * math.log1p(-share) for k, way in enumerate(ways)]
-    return math.fsum(map(math.exp, terms[successes:]))
 
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: int, level: float = LEVEL) -> Interval:

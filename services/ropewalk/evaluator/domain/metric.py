@@ -96,6 +96,7 @@ def ask(
     asked = []
     for metric in metrics:
         tasks = metric.select(documents, effort)
+        # A gain is paired, so every scorer must have answered every item.
         items = tuple(item for item in tasks.items if all(scorer.takes(item) for scorer in scorers.values()))
         found = {name: metric.score(scorer, items) for name, scorer in scorers.items()} if items else {}
         able = {name: findings for name, findings in found.items() if findings is not None}

@@ -17,6 +17,7 @@ def per_byte(values: Sequence[float], rows: Sequence[ItemScore], seed: int) -> S
         total = sums.setdefault(row.cluster, [0.0, 0.0])
         total[0] += value
         total[1] += row.num_bytes
+    # Files are the unit that varies: documents of one file are alike and count as one draw.
     interval = ratio([value for value, _ in sums.values()], [size for _, size in sums.values()], seed=seed)
     method = f"file-clustered bootstrap-t of the ratio of sums, {RESAMPLES} resamples, seed {seed}"
     return Spread(interval, len(sums), method, LEVEL)
