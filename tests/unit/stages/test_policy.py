@@ -1,7 +1,7 @@
 import pytest
 
 from ropewalk.events.run import StageState
-from ropewalk.stages.policy import RETRIES, Cause, Ending, is_exhausted, judge, may_begin, tried_again
+from ropewalk.stages.policy import RETRIES, Cause, Ending, Verdict, is_exhausted, judge, may_begin, tried_again
 
 
 def a_state(**changes: object) -> StageState:
@@ -16,12 +16,40 @@ def test_a_good_ending_is_done() -> None:
     assert judge(Ending(), {}).status == "done"
 
 
-def test_an_error_is_tried_again_ever_later_and_then_fails_with_the_number_of_tries() -> None:
-    pauses = [judge(Ending(reason="x"), {"error": used}).again_after_s for used in range(RETRIES["error"])]
-    assert pauses == sorted(pauses)
-    assert None not in pauses
-    verdict = judge(Ending(reason="disk broken"), {"error": RETRIES["error"]})
-    assert (verdict.status, verdict.message) == ("failed", "it failed 4 times, last with: disk broken")
+BUDGETS: list[tuple[Cause, int, str]] = [
+    ("error", 3, "it failed 4 times, last with: disk broken"),
+    ("raised", 1, "it raised an error 2 times, last with: disk broken"),
+    ("child", 5, "its process died 6 times, last with: disk broken"),
+    ("lost", 20, "its service was lost 21 times, last with: disk broken"),
+    ("stalled", 2, "it made no progress 3 times, last with: disk broken"),
+]
+
+
+@pytest.mark.parametrize(("cause", "retries", "sentence"), BUDGETS)
+def test_a_stage_is_tried_again_as_often_as_the_cause_allows_and_then_fails_with_the_number_of_tries(
+    cause: Cause, retries: int, sentence: str
+) -> None:
+    state, ending = a_state(), Ending(reason="disk broken", cause=cause)
+    for _ in range(retries):
+        assert judge(ending, state.retries).status == "running"
+        assert not is_exhausted(cause, state.retries)
+        state = tried_again(state, cause)
+    assert is_exhausted(cause, state.retries)
+    assert judge(ending, state.retries) == Verdict(status="failed", message=sentence)
+
+
+def test_the_pause_before_the_next_attempt_grows_from_half_a_second_to_five() -> None:
+    pauses = [judge(Ending(reason="x", cause="lost"), {"lost": used}).again_after_s for used in range(6)]
+    assert pauses == [0.5, 2.0, 5.0, 5.0, 5.0, 5.0]
+
+
+def test_a_long_reason_is_kept_where_it_says_most_and_short_enough_to_be_read_in_lists() -> None:
+    hopeless = judge(Ending(reason="a" * 5000, hopeless=True), {})
+    assert hopeless.message == "a" * 4000 + "… (5,000 characters)"
+    whole = judge(Ending(reason="a" * 4000, hopeless=True), {})
+    assert whole.message == "a" * 4000
+    exhausted = judge(Ending(reason="x" + "a" * 1500, cause="raised"), {"raised": 1})
+    assert exhausted.message == "it raised an error 2 times, last with: " + "a" * 1500
 
 
 @pytest.mark.parametrize("cause", ["error", "raised", "child", "lost", "stalled"])
@@ -63,13 +91,3 @@ def test_a_request_begins_a_stage_once() -> None:
     assert not may_begin(a_state(status="queued"), "other")
     assert may_begin(a_state(status="done"), "other")
     assert may_begin(a_state(status="failed"), "other")
-
-
-def test_an_error_that_the_work_raises_is_repeated_once_and_no_process_died() -> None:
-    ending = Ending(reason="KeyError: 'x' (records.py:7, read)", cause="raised")
-    assert judge(ending, {}).status == "running"
-    verdict = judge(ending, {"raised": 1})
-    assert (verdict.status, verdict.message) == (
-        "failed",
-        "it raised an error 2 times, last with: KeyError: 'x' (records.py:7, read)",
-    )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ropewalk.events.resources import Resources
 from ropewalk.events.run import PoolState, StageState
-from ropewalk.stages.pool_policy import enter, find, leave, next_in_line, num_waiting, start
+from ropewalk.stages.pool_policy import MAX_WAITING, enter, find, leave, next_in_line, num_waiting, start
 
 
 def a_stage(
@@ -125,6 +125,52 @@ def test_an_entry_of_an_older_service_asks_for_cpus_alone() -> None:
     old = """{"run_id": "p", "capacity": 2, "operation_id": "o", "next_ticket": 2, "entries":
              [{"stage": "train", "run_id": "a", "cpus": 2, "ticket": 1}]}"""
     assert turns(PoolState.model_validate_json(old)) == ["a"]
+
+
+@pytest.mark.parametrize("stage", ["export", "evaluate", "promote"])
+def test_each_short_stage_after_the_training_counts_as_near_the_end(stage: str) -> None:
+    assert turns(a_pool(a_stage("new", stage="train"), a_stage("trained", stage=stage)), capacity=1) == ["trained"]
+
+
+@pytest.mark.parametrize("stage", ["ingest", "preprocess", "search", "train", "deploy"])
+def test_no_other_stage_goes_before_older_ones(stage: str) -> None:
+    assert turns(a_pool(a_stage("new", stage="train"), a_stage("other", stage=stage)), capacity=1) == ["new"]
+
+
+def test_a_stage_may_take_the_very_last_of_a_pool_and_then_nothing_is_left() -> None:
+    assert turns(a_pool(a_stage("a", cpus=2), a_stage("b", cpus=0.1))) == ["a"]
+    thirds = a_pool(*(a_stage(name, cpus=0.1) for name in "abc"))
+    assert turns(thirds, capacity=0.3) == ["a", "b", "c"]  # 0.1 + 0.1 + 0.1 is more than 0.3 in floats
+    assert turns(a_pool(a_stage("a", cpus=2.001))) == []
+
+
+def test_cpus_that_are_all_taken_keep_nobody_from_gpus_that_are_free() -> None:
+    pool = a_pool(a_stage("runs", cpus=2), a_stage("waits", cpus=0, gpus=1), running=("runs",))
+    assert turns_in(pool, Resources(cpus=2, gpus=1)) == ["waits"]
+
+
+def test_who_got_a_turn_a_moment_ago_is_counted_as_using_it() -> None:
+    pool = a_pool(
+        *(a_stage(f"a{n}", owner="ann") for n in range(3)), *(a_stage(f"b{n}", owner="bob") for n in range(3))
+    )
+    assert turns(pool, capacity=4) == ["a0", "b0", "a1", "b1"]
+
+
+def test_starting_and_leaving_touch_one_entry_of_one_stage() -> None:
+    pool = a_pool(a_stage("a"), a_stage("a", stage="export"), a_stage("b"))
+    assert [entry.running for entry in start(pool, "export", "a").entries] == [False, True, False]
+    assert [(entry.stage, entry.run_id) for entry in leave(pool, "train", "a").entries] == [
+        ("export", "a"),
+        ("train", "b"),
+    ]
+    assert num_waiting(start(pool, "export", "a")) == 2
+
+
+def test_a_pool_with_a_full_line_is_a_small_message() -> None:
+    names = [f"{number:03}-".ljust(63, "x") for number in range(MAX_WAITING)]
+    pool = a_pool(*(a_stage(name, owner=name, gpus=1, gpu_kind="h100", memory_bytes=2**37) for name in names))
+    assert MAX_WAITING == 500
+    assert len(pool.model_dump_json()) < 200_000  # of the million bytes that a message may have
 
 
 def test_entering_twice_changes_nothing() -> None:
