@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+import pytest_asyncio
 import tritonclient.grpc.aio as triton_client
 from parts.triton_process import TritonServer
 from tritonclient.grpc import InferInput, service_pb2, service_pb2_grpc
@@ -31,6 +32,7 @@ from ropewalk.serving.errors import ServingError
 from ropewalk.serving.ports import ModelToLoad
 from ropewalk.serving.settings import Settings
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # the doors are open for all tests, so all run in their loop
 KEY = {"authorization": "Bearer rw-demo"}
 TARGET = "doors-v1"
 _LIMIT = 20_000
@@ -48,7 +50,7 @@ async def _nobody(target: str, cause: str, seconds: float) -> None:
     """Nobody wants to know about repairs."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def doors(triton: TritonServer, settings: Settings, export: Path) -> AsyncIterator[Doors]:
     keys = KeyRing.of({"demo": "rw-demo"})
     http_door = HttpDoor(settings.sockets, keys, Admission(4), _LIMIT)
@@ -214,7 +216,7 @@ async def test_a_door_whose_port_is_taken_says_which_setting_moves_it(doors: Doo
         await serve_grpc(settings.sockets, keys, doors.grpc, max_message_bytes=1, max_streams=1)
 
 
-def test_the_path_of_the_sockets_is_short_whatever_the_state_folder(settings: Settings, tmp_path: Path) -> None:
+async def test_the_path_of_the_sockets_is_short_whatever_the_state_folder(settings: Settings, tmp_path: Path) -> None:
     deep = settings.model_copy(update={"state_dir": tmp_path.joinpath(*["deep"] * 40)})
     assert len(str(deep.sockets.grpc)) < 107
     with socket.socket(socket.AF_UNIX) as probe, pytest.raises(FileNotFoundError):
