@@ -95,8 +95,17 @@ def empty_streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def nats_server(tmp_path: Path, empty_streams: Path) -> Iterator[NatsServer]:
     """A fresh server with all streams."""
-    folder = tmp_path / "nats"
-    shutil.copytree(empty_streams, folder / "store")
+    yield from _with_streams(tmp_path / "nats", empty_streams)
+
+
+@pytest.fixture(scope="module")
+def shared_nats(tmp_path_factory: pytest.TempPathFactory, empty_streams: Path) -> Iterator[NatsServer]:
+    """A server with all streams for the tests of a module, each of which has names of its own and kills nothing."""
+    yield from _with_streams(tmp_path_factory.mktemp("shared-nats"), empty_streams)
+
+
+def _with_streams(folder: Path, empty: Path) -> Iterator[NatsServer]:
+    shutil.copytree(empty, folder / "store")
     server = NatsServer(folder, free_port())
     server.start()
     yield server

@@ -48,11 +48,21 @@ async def store(engine) -> Any:
     return engine
 
 
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
+
+
 @pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def unused_port(free_port) -> int:
+    return free_port()
 
 
 def a_request(number: int, *, shifted: bool = False, **fields: Any) -> RequestLog:

@@ -84,14 +84,25 @@ class Monitor:
         raise AssertionError(f"{sql} still gives {seen!r}\n{self.log.read_text()}")
 
 
-@pytest.fixture
-def monitor(nats_server, tmp_path, unused_port):
-    found = Monitor(nats_server, tmp_path, unused_port)
+def running(nats, folder, port):
+    found = Monitor(nats, folder, port)
     found.start()
     yield found
     if found.process is not None:
         found.process.kill()
         found.process.wait(20)
+
+
+@pytest.fixture
+def monitor(nats_server, tmp_path, unused_port):
+    """A monitor that may be killed."""
+    yield from running(nats_server, tmp_path, unused_port)
+
+
+@pytest.fixture(scope="module")
+def shared_monitor(shared_nats, tmp_path_factory, free_port):
+    """A monitor for tests that leave it alone and have a model of their own."""
+    yield from running(shared_nats, tmp_path_factory.mktemp("monitor"), free_port())
 
 
 def send(nats, messages):
@@ -124,38 +135,39 @@ def batches(requests, size=10):
     ]
 
 
-def test_requests_steps_and_costs_become_rows_and_shifted_traffic_an_alarm(monitor, nats_server, make):
+def test_requests_steps_and_costs_become_rows_and_shifted_traffic_an_alarm(shared_monitor, shared_nats, make):
     step = {"attempt": 1, "loss": 3.0, "grad_norm": 1.0, "lr": 0.01, "tokens": 512}
     step |= {"step_s": 0.1, "data_s": 0.0, "checkpoint_s": 0.0, "time_unix": time.time()}
     send(
-        nats_server,
+        shared_nats,
         [
             *batches([make.request(n, shifted=n >= 200) for n in range(260)]),
             StepMetricsBatch(run_id="run-1", rows=tuple(StepMetrics(step=n, **step) for n in range(50))),
             StageCompleted(run_id="run-1", stage="train", epoch=1, seconds=60.0, cpu_seconds=90.0),
         ],
     )
-    monitor.wait_for("SELECT count() FROM inference", lambda text: text == "260\n")
-    monitor.wait_for("SELECT count() FROM train_step", lambda text: text == "50\n")
-    monitor.wait_for("SELECT usd FROM cost", lambda text: text == "0.001\n")
-    monitor.wait_for("SELECT signal FROM alarm ORDER BY signal", lambda text: "prompt_novelty" in text)
-    assert len(facts(nats_server, BaselineSealed)) == 1
-    assert len(facts(nats_server, CostRecorded)) == 1
-    told = facts(nats_server, SignalsComputed)
+    shared_monitor.wait_for("SELECT count() FROM inference WHERE model = 'python-stdlib'", lambda text: text == "260\n")
+    shared_monitor.wait_for("SELECT count() FROM train_step", lambda text: text == "50\n")
+    shared_monitor.wait_for("SELECT usd FROM cost", lambda text: text == "0.001\n")
+    shared_monitor.wait_for("SELECT signal FROM alarm ORDER BY signal", lambda text: "prompt_novelty" in text)
+    assert len(facts(shared_nats, BaselineSealed)) == 1
+    assert len(facts(shared_nats, CostRecorded)) == 1
+    told = facts(shared_nats, SignalsComputed)
     assert [(each.num_requests, len(each.signals)) for each in told] == [(145 + 25 * n, 6) for n in range(5)]
-    assert facts(nats_server, SignalComputed) == [], "signals are telemetry: the log is for what changes"
-    monitor.wait_for("SELECT count() FROM signal", lambda text: text == "30\n")
-    assert monitor.ask("SELECT DISTINCT status FROM alarm") == "open\n"
-    found = {alarm.signal: alarm for alarm in facts(nats_server, AlarmRaised)}
+    assert facts(shared_nats, SignalComputed) == [], "signals are telemetry: the log is for what changes"
+    shared_monitor.wait_for("SELECT count() FROM signal", lambda text: text == "30\n")
+    assert shared_monitor.ask("SELECT DISTINCT status FROM alarm") == "open\n"
+    found = {alarm.signal: alarm for alarm in facts(shared_nats, AlarmRaised)}
     assert found["prompt_novelty"].changed_at in {make.request(n).time for n in range(185, 216)}
 
     client = clickhouse_connect.get_client(
-        host="127.0.0.1", port=monitor.port, username="ropewalk", password=TOKEN, database="ropewalk"
+        host="127.0.0.1", port=shared_monitor.port, username="ropewalk", password=TOKEN, database="ropewalk"
     )
-    rows = client.query("SELECT model_version, count() FROM inference GROUP BY model_version").result_rows
+    rows = client.query(
+        "SELECT model_version, count() FROM inference WHERE model = 'python-stdlib' GROUP BY model_version"
+    ).result_rows
     assert rows == [(1, 260)]
     client.close()
-    assert monitor.stop() == 0
 
 
 def test_kills_and_a_dead_broker_lose_nothing_and_double_nothing(monitor, nats_server, make):
@@ -216,20 +228,21 @@ def test_an_alarm_is_acknowledged_cleared_by_a_new_baseline_and_raised_again_wit
     number = f"SELECT max(number) FROM alarm WHERE signal = '{alarm.signal}'"
     monitor.wait_for(number, lambda text: text == "2\n")
     assert len(facts(nats_server, BaselineSealed)) == 2
+    assert monitor.stop() == 0
 
 
-def test_a_malformed_message_becomes_a_dead_letter_and_the_next_one_is_stored(monitor, nats_server, make):
+def test_a_malformed_message_becomes_a_dead_letter_and_the_next_one_is_stored(shared_monitor, shared_nats, make):
     async def by_hand():
-        bus = await Bus.connect(nats_server.settings, "test")
+        bus = await Bus.connect(shared_nats.settings, "test")
         await bus.connection.jetstream().publish("log.infer.batch.v1.run-1", b'{"rows": "what?"}')
         await bus.close()
 
     asyncio.run(by_hand())
-    send(nats_server, batches([make.request(0)]))
-    monitor.wait_for("SELECT count() FROM inference", lambda text: text == "1\n")
+    send(shared_nats, batches([make.request(0, model="neighbour")]))
+    shared_monitor.wait_for("SELECT count() FROM inference WHERE model = 'neighbour'", lambda text: text == "1\n")
 
     async def dead_letters():
-        bus = await Bus.connect(nats_server.settings, "test")
+        bus = await Bus.connect(shared_nats.settings, "test")
         info = await bus.connection.jetstream().stream_info("DLQ")
         await bus.close()
         return info.state.messages
