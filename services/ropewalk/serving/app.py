@@ -3,12 +3,7 @@
 import asyncio
 import contextlib
 
-from ropewalk.delivery.outcome import Outcome
-from ropewalk.events.checkpoint import ModelPromoted
-from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.resources import Resources
-from ropewalk.events.run import RunCancelled, RunFailed
-from ropewalk.events.serving import RetireModel
 from ropewalk.runtime.service import Service
 from ropewalk.serving import contract
 from ropewalk.serving.adapters.backends import KINDS
@@ -36,9 +31,11 @@ def build(settings: Settings) -> Service:
     fleet = Fleet(backends, service.objects)
     admission = Admission(settings.gateway.max_in_flight)
     handlers = Handlers(settings, fleet, admission)
-    sink = RequestLogPublisher(_spool(settings))
-    keys = key_ring(settings.gateway)
-    gateway = Gateway(fleet, keys, admission, sink, settings.gateway.max_body_bytes)
+    asked = settings.gateway
+    folder = settings.state_dir / "serving" / "request-log"
+    sink = RequestLogPublisher(Spool(folder, asked.log_spool_bytes, asked.log_rows_in_memory))
+    keys = key_ring(asked)
+    gateway = Gateway(fleet, keys, admission, sink, asked.max_body_bytes)
 
     async def endpoint() -> None:
         # The doors are closed first: what they still answer needs the backends.
@@ -50,21 +47,15 @@ def build(settings: Settings) -> Service:
             await handlers.restore(service.bus)
             tasks.create_task(fleet.watch())
 
-    async def promote(event: ModelPromoted) -> Outcome:
-        return await handlers.promote(event, service.bus)
-
-    async def retire(request: RetireModel) -> Outcome:
-        return await handlers.retire(request, service.bus)
-
-    async def abandon(event: RunFailed | RunCancelled) -> Outcome:
-        return await handlers.abandon(event.run_id)
-
     service.background(endpoint)
-    service.stage(contract.DEPLOY, handlers.deploy, when=_is_let_through, needs=lambda _: Resources())
-    service.on(contract.PROMOTE, promote, workers=1)  # one alias, one decision at a time
-    service.on(contract.RETIRE, retire, workers=1)
-    service.on(contract.ABANDON, abandon)
-    service.on(contract.ABANDON_CANCELLED, abandon)
+    service.stage(
+        contract.DEPLOY, handlers.deploy, when=lambda gate: gate.decision == "promote", needs=lambda _: Resources()
+    )
+    # One worker: one alias, one decision at a time.
+    service.on(contract.PROMOTE, lambda event: handlers.promote(event, service.bus), workers=1)
+    service.on(contract.RETIRE, lambda request: handlers.retire(request, service.bus), workers=1)
+    service.on(contract.ABANDON, lambda event: handlers.abandon(event.run_id))
+    service.on(contract.ABANDON_CANCELLED, lambda event: handlers.abandon(event.run_id))
     return service
 
 
@@ -77,15 +68,6 @@ async def _open_doors(settings: Settings, gateway: Gateway, keys: KeyRing, admis
         tasks.create_task(serve(http_door.app(), host, triton.http, setting="ROPEWALK_SERVING_TRITON_HTTP"))
         address = f"{host}:{triton.grpc}"
         tasks.create_task(serve_grpc(settings.sockets, keys, address, max_message_bytes=limit, max_streams=most))
-
-
-def _is_let_through(gate: GateDecided) -> bool:
-    return gate.decision == "promote"
-
-
-def _spool(settings: Settings) -> Spool:
-    folder, gateway = settings.state_dir / "serving" / "request-log", settings.gateway
-    return Spool(folder, gateway.log_spool_bytes, gateway.log_rows_in_memory)
 
 
 def key_ring(settings: GatewaySettings) -> KeyRing:

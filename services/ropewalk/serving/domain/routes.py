@@ -71,11 +71,10 @@ class Routes:
         model, _, alias = name.partition(":")
         alias = alias or PRODUCTION
         weights = self.aliases.get((model, alias), {})
-
-        def lot(one: Version) -> float:
-            return _lot(weights[one.number], f"{model}:{alias}@{one.number}/{key}")
-
-        return max(self.behind(model, alias), key=lot, default=None)
+        lots = {
+            _lot(weights[one.number], f"{model}:{alias}@{one.number}/{key}"): one for one in self.behind(model, alias)
+        }
+        return lots[max(lots)] if lots else None
 
     def behind(self, model: str, alias: str) -> list[Version]:
         """The versions that an alias points to and that are not retired, the heaviest first."""
