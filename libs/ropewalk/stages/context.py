@@ -37,7 +37,6 @@ class StageContext:
     objects: ObjectStore
     scratch: Path
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    cancel_mode: str = "checkpoint"
     cpu_seconds: float = 0.0
     lease: Lease | None = None
     progressed_at: float = field(default_factory=time.monotonic)

@@ -87,7 +87,6 @@ class StageWork:
         """The run was cancelled: let the attempt finish within the grace of the mode, then end it."""
         if self.context.cancelled.is_set():
             return
-        self.context.cancel_mode = mode
         self.context.cancelled.set()
         if self._attempt_task is not None:
             await asyncio.wait([self._attempt_task], timeout=_CANCEL_GRACE_S[mode])
