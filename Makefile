@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 # The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
 STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: help install demo test check test-all chaos bench docs contracts-baseline freeze clean
+.PHONY: help install demo test test-fast check test-all chaos bench docs contracts-baseline freeze clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -38,6 +38,10 @@ check: install  ## linters, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy libs services benchmarks
 	$(BIN)/lint-imports
+
+# Unit and contract tests share nothing, so every core takes some. The rest starts servers and measures time.
+test-fast: check  ## the linters, unit and contract tests: minutes
+	$(BIN)/pytest -n auto tests/unit tests/contract tests/test_architecture.py tests/test_docs.py
 
 test: check  ## the linters and every test that is not slow
 	$(BIN)/pytest

@@ -1,7 +1,8 @@
-"""Write what follows from the code (`make docs`).
+"""Write what follows from the code and from the measurements (`make docs`).
 
-The pages docs/events.md, docs/settings.md and docs/asyncapi.json, and in the docstring of every service the lists of
-what it listens to and what it emits, which follow from its contract.
+The pages docs/events.md, docs/settings.md, docs/asyncapi.json and docs/measured.md, the picture docs/images/house.svg,
+the figures of README.md, and in the docstring of every service the lists of what it listens to and what it emits, which
+follow from its contract.
 """
 
 import importlib.util
@@ -33,17 +34,23 @@ from ropewalk.runtime.settings import RuntimeSettings
 DOCS = Path(__file__).parent
 SERVICES = DOCS.parent / "services" / "ropewalk"
 _LISTS = re.compile(r"^Listens: .*?^Emits: .*?(?=^$|\"\"\")", re.DOTALL | re.MULTILINE)
+_FIGURES = re.compile(r"(<!-- figures: `make docs` -->).*?(<!-- end -->)", re.DOTALL)
 _HEAD = "<!-- Written by `make docs`; edit the docstrings instead. -->\n\n"
 
 
 def pages() -> dict[str, str]:
     """File name, seen from here, -> text of everything that is written."""
     services = {SERVICES / name.replace("-", "_") / "__init__.py": contract for name, contract in CONTRACTS.items()}
+    measured = _script(DOCS / "measured.py")
+    readme = (DOCS.parent / "README.md").read_text()
     return {
+        "../README.md": re.sub(_FIGURES, lambda found: f"{found[1]}\n{measured.figures()}\n{found[2]}", readme),
         "events.md": _HEAD + "\n".join(_events()),
         "settings.md": _HEAD + "\n".join(_settings()),
         "asyncapi.json": json.dumps(_with_questions(document()), indent=1) + "\n",
         **{f"../{path.relative_to(DOCS.parent)}": _with_lists(path, each) for path, each in services.items()},
+        "measured.md": _HEAD.replace("docstrings", "benchmarks") + measured.page(),
+        "images/house.svg": _script(DOCS / "house.py").picture(),
     }
 
 
@@ -168,7 +175,7 @@ def _settings() -> Iterator[str]:
     yield "# Settings\n"
     yield "Where things are, read from the environment once at the start of a process. What to do is a recipe, not a"
     yield "setting. The embedded stack sets all of these itself.\n"
-    interface = _interface()
+    interface = _script(DOCS.parent / "tests" / "interface.py")
     by_module: dict[str, dict[str, str]] = {"runtime": {}}
     seen: set[str] = set()
     for setting in sorted(interface.own_settings(), key=lambda each: ".runtime." not in each.owner.__module__):
@@ -197,8 +204,8 @@ def _default(field: FieldInfo) -> str:
     return f"`{shown}`"
 
 
-def _interface() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("interface", DOCS.parent / "tests" / "interface.py")
+def _script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

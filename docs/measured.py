@@ -1,0 +1,149 @@
+"""Write docs/measured.md and the figures of README.md from benchmarks/results: no figure is typed by hand."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+
+
+def _demo_run(found: dict[str, Any]) -> dict[str, Any]:
+    return dict(found["runs"][0])
+
+
+def _interval(values: list[float]) -> str:
+    return f"{values[0]:.2f} [{values[1]:.2f}, {values[2]:.2f}]"
+
+
+def _quality(found: dict[str, Any]) -> str:
+    run = _demo_run(found)
+    rivals = ", ".join(f"{name} {run[name][0]:.2f}" for name in ("unigram", "bigram", "trigram"))
+    return f"{_interval(run['bits_per_byte'])}; token {rivals}; the gate's opponent is the trigram"
+
+
+def _recovery(found: dict[str, Any]) -> str:
+    run = _demo_run(found)
+    ledger = run["ledger"]
+    return f"{max(run['recovery_s']):.1f} s, {ledger['num_skipped']} samples skipped, {ledger['num_repeated']} repeated"
+
+
+def _consumers(found: dict[str, Any]) -> str:
+    ways = ("bus consumer, as a service uses it", "bus consumer", "nats-py push", "FastStream default")
+    return ", ".join(f"{found['cpu_us_per_event'][way]:.0f}" for way in ways) + " µs"
+
+
+def _idle(found: dict[str, Any]) -> str:
+    share, memory_gb = found["cpu_percent_median"], found["memory_mb"] / 1000
+    return f"{share:.1f} % of one core, {memory_gb:.1f} GB, up in {found['up_s']:.0f} s"
+
+
+# What is measured, the figure, the script. A figure is written as the script measured it, also where it misses a bar.
+ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str], ...] = (
+    ("`ropewalk demo`, start to report card", lambda r: f"{r['seconds_median']:.0f} s", "demo"),
+    ("peak memory of all its processes (PSS)", lambda r: f"{_demo_run(r)['peak_memory_mb'] / 1000:.1f} GB", "demo"),
+    ("bits per byte on held-out files, 95 % interval", _quality, "demo"),
+    ("worker killed → first new step", _recovery, "demo"),
+    (
+        "decoding, 8 streams and 1 (median of the rounds)",
+        lambda r: f"{r['tokens_per_s_many']:,.0f}, {r['tokens_per_s_one']:,.0f} tokens/s: {r['ratio']:.1f} times",
+        "decode",
+    ),
+    (
+        "ten million requests through the monitor: control log, highest sample of its memory",
+        lambda r: f"{r['control_bytes'] / 1e6:.2f} MB, {r['rss_mb_highest']} MB",
+        "soak",
+    ),
+    (
+        "idle stack (PSS)",
+        _idle,
+        "idle",
+    ),
+    (
+        "commit of a stage: state and 3 messages, fsync (p50, p99)",
+        lambda r: f"{r['commit_ms']['p50']:.1f}, {r['commit_ms']['p99']:.1f} ms",
+        "bus_commit",
+    ),
+    (
+        "request published → handler, 200 a second, fsync (p50, p99)",
+        lambda r: f"{r['latency_ms']['200/s']['p50']:.1f}, {r['latency_ms']['200/s']['p99']:.1f} ms",
+        "bus_latency",
+    ),
+    (
+        "consume 1 kB, CPU: a service's handler, the bus library, raw nats-py, FastStream as it comes",
+        _consumers,
+        "bus_consume",
+    ),
+    (
+        "1 % of the messages unreadable: dead letters, healed by a retry",
+        lambda r: f"{r['dead_letters']} of {r['poison']} once, {r['healed_by_retry']} of {r['poison']}",
+        "bus_poison",
+    ),
+    (
+        "p99 of the healthy ones beside them, without poison and with it",
+        lambda r: f"{r['healthy_ms_without_poison']['p99']:.1f}, {r['healthy_ms_with_poison']['p99']:.1f} ms",
+        "bus_poison",
+    ),
+    (
+        "broker away for 5 minutes: longest block of a service's loop, recovery after it is back",
+        lambda r: f"{r['loop_blocked_ms_max']:.0f} ms, {r['recovery_s_max']:.1f} s",
+        "outage",
+    ),
+    (
+        "service killed → its stage runs elsewhere, 50 kills, leases of 2 s (p50, p99)",
+        lambda r: f"{r['recovery_s_p50']:.1f}, {r['recovery_s_p99']:.1f} s",
+        "recovery",
+    ),
+    (
+        "200 leases held: heartbeats, client and server together",
+        lambda r: f"{r['heartbeats_cpu_percent']:.1f} % of one core",
+        "leases",
+    ),
+    (
+        "rebuild every projection from the log, byte-equal to live",
+        lambda r: f"{r['rebuild_events_per_s_median'] / 1000:.1f} k messages/s ({r['messages']:,} messages)",
+        "replay",
+    ),
+    (
+        "`ropewalk runs` with 10,000 runs, whole process",
+        lambda r: f"{r['runs_command_ms_median']} ms",
+        "replay",
+    ),
+)
+
+
+def figures() -> str:
+    """The three lines of the README: how long, how good, how safe."""
+    demo = json.loads((RESULTS / "demo.json").read_text())
+    run = _demo_run(demo)
+    rival = min(run[name][0] for name in ("unigram", "bigram", "trigram"))
+    return "\n".join(
+        [
+            f"- **{demo['seconds_median']:.0f} s** from raw text to the report card on two cores, in"
+            f" {run['peak_memory_mb'] / 1000:.1f} GB of memory",
+            f"- **{run['bits_per_byte'][0]:.2f} bits per byte** on files the model never saw;"
+            f" the best n-gram has {rival:.2f}",
+            f"- **{max(run['recovery_s']):.0f} s** from a killed training worker to the next new step;"
+            f" {run['ledger']['num_skipped']} samples skipped, {run['ledger']['num_repeated']} repeated",
+        ]
+    )
+
+
+def page() -> str:
+    """The text of docs/measured.md, without its first line."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    machine = json.loads((RESULTS / "demo.json").read_text())["machine"]
+    yield "# Measured"
+    yield ""
+    yield f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']:.0f} GB, Python {machine['python']}."
+    yield "`make bench` repeats it; raw figures, versions and spreads are in `benchmarks/results`. Each figure was"
+    yield "taken on the day that is beside it, not necessarily on the present code."
+    yield ""
+    yield "| what | figure | script | day |"
+    yield "|---|---|---|---|"
+    for what, figure, script in ROWS:
+        found = json.loads((RESULTS / f"{script}.json").read_text())
+        yield f"| {what} | {figure(found)} | `benchmarks/{script}.py` | {found['machine']['measured_at'][:10]} |"
