@@ -39,12 +39,19 @@ check: install  ## linters, types and import rules
 	$(BIN)/mypy libs services benchmarks
 	$(BIN)/lint-imports
 
-# Unit and contract tests share nothing, so every core takes some. The rest starts servers and measures time.
+# Unit and contract tests share nothing. The tests of one file of the others share a server, so a file stays on one core;
+# end to end every test has the machine for itself.
+FAST := tests/unit tests/contract tests/test_architecture.py tests/test_docs.py
+SERVERS := tests/integration tests/ops tests/security
+STACKS := tests/e2e tests/chaos
+
 test-fast: check  ## the linters, unit and contract tests: minutes
-	$(BIN)/pytest -n auto tests/unit tests/contract tests/test_architecture.py tests/test_docs.py
+	$(BIN)/pytest -n auto $(FAST)
 
 test: check  ## the linters and every test that is not slow
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto $(FAST)
+	$(BIN)/pytest -n auto --dist loadfile $(SERVERS)
+	$(BIN)/pytest $(STACKS)
 
 test-all: check  ## the slow tests too, 60 random faults among them
 	$(BIN)/pytest -m 'not chaos'
