@@ -10,7 +10,7 @@ from ropewalk.monitor.ports import FactLog, Timeline, Watched
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
 
 USD_PER_CPU_HOUR = 0.04  # for stages outside a run, such as bringing up the stack
-_NOT_YET_S = 1.0
+_NOT_YET_S = 1.0  # the watch reads its snapshots within seconds of a start
 
 
 async def price_stage(stage: StageCompleted, timeline: Timeline) -> Outcome:

@@ -35,11 +35,11 @@ from ropewalk.storage.errors import StorageError
 
 FACTS = "evt.serving.*.v1.*"
 _DEPLOYS_ON = "triton"  # the kind of backend that a version of ours is loaded in
-_DRAIN_S = 10.0
+_DRAIN_S = 10.0  # for the requests of a version that is retired
 _MAX_REASON = 1000  # characters of what Triton says
 _PATIENCE_S = 60.0  # how long a deployment waits for a backend that is restarting
-_AGAIN_S = 1.0
-_WARM_UP = Generation(prompt="def", max_tokens=2, temperature=0.0)
+_AGAIN_S = 1.0  # between two tries of a deployment
+_WARM_UP = Generation(prompt="def", max_tokens=2, temperature=0.0)  # the first completion of a load is slow
 
 
 class Handlers:
@@ -49,7 +49,7 @@ class Handlers:
         self._settings = settings
         self._fleet = fleet
         self._admission = admission
-        self._numbering = asyncio.Lock()
+        self._numbering = asyncio.Lock()  # from reading the numbers to the fact that takes the next one
         self._told = RunningFold(Told(), _add, FACTS)
 
     async def restore(self, bus: Bus) -> None:

@@ -12,7 +12,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion
 from ropewalk.stages.errors import StageError
 
-SAMPLING = {"temperature": 0, "max_tokens": NUM_TOKENS, "return_token_ids": True}
+SAMPLING = {"temperature": 0, "max_tokens": NUM_TOKENS, "return_token_ids": True}  # greedy: every path must agree
 
 
 async def complete_on_triton(

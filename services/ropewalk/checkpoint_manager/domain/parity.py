@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NUM_PROMPTS = 16
-NUM_TOKENS = 16
+NUM_TOKENS = 16  # of each completion
 PROMPT_TOKENS = 64  # at most; longer prompts would only cost time
 _CUT_CHARACTER = "\ufffd"  # half of a character: engines may hold it back or show it
 

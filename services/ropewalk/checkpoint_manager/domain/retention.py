@@ -20,7 +20,7 @@ from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted, TrainingResumed
 
-FEWEST_KEPT = 2
+FEWEST_KEPT = 2  # one may turn out broken when it is read
 _OTHERS = (TrainingResumed, TrainingCompleted, GateDecided, ModelDeployed)
 FACTS = ("evt.checkpoint.*.v1", *(kind.subject_prefix() for kind in _OTHERS))
 """The subjects, without the run, of all that this rests on: a few messages for each checkpoint, and none for a step."""

@@ -11,10 +11,10 @@ from ropewalk.monitor.adapters.slots import TOO_MANY_QUERIES
 
 T = TypeVar("T")
 
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024  # what is sent at once, and kept in memory
 SMALL_BYTES = 16 * 1024**2  # of rows: an answer of this size may be made beside others
-_TOO_MANY_BYTES = 396
-_PATIENCE_S = 20.0
+_TOO_MANY_BYTES = 396  # ClickHouse's number for an answer beyond max_result_bytes
+_PATIENCE_S = 20.0  # for others who make a large answer
 _LIMIT = "max_result_bytes"
 
 
@@ -22,7 +22,7 @@ class Makers:
     """Who makes an answer now. Blocking; any number of threads may call it."""
 
     def __init__(self) -> None:
-        self._large = threading.Lock()
+        self._large = threading.Lock()  # held by whoever makes a large answer
 
     def make(self, statement: Statement, run: Callable[[Statement], T]) -> T:
         """Run it as one with a small answer; if that is not so, again when nobody else makes a large one."""

@@ -23,7 +23,7 @@ from ropewalk.monitor.ports import Row
 
 T = TypeVar("T")
 DATABASE = "ropewalk"
-_LOCK_WAIT_S = 30.0
+_LOCK_WAIT_S = 30.0  # for a predecessor that is being stopped and still holds the folder
 # codes by which a server says that it could not, not that the statement is wrong
 _PASSING_CODES = {159, 173, 202, 203, 209, 210, 241, 242, 243, 252, 425, 439, 999}
 

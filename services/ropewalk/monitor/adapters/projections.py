@@ -26,10 +26,10 @@ from ropewalk.projections.replay import Until, advance, fits
 
 logger = logging.getLogger(__name__)
 
-_SLICE = 2_000
-_POLL_S = 1.0
-_TIMEOUT_S = 5.0
-_MIRROR_PATIENCE_S = 1.0
+_SLICE = 2_000  # messages folded in before answers get their turn
+_POLL_S = 1.0  # between two looks at the log; a question looks by itself
+_TIMEOUT_S = 5.0  # for the bus to answer
+_MIRROR_PATIENCE_S = 1.0  # for AUDIT to have what CONTROL has; then the answer is a little old
 _MIRROR_TICK_S = 0.005
 
 
@@ -40,12 +40,12 @@ class LiveProjector:
         self._address = address_of(settings)
         self._file = folder / "snapshot.json"
         self._snapshot_every_s = snapshot_every_s
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Lock()  # one at a time folds or answers
         self._mutex = threading.Lock()  # a thread outlives the cancelled task that waits for it
         self._wire: Wire | None = None
         self._answers = Answers(Projector())
-        self._saved = 0
-        self._ready = False
+        self._saved = 0  # the sequence up to which the snapshot on disk goes
+        self._ready = False  # whether the end of the log was reached once
 
     @property
     def projector(self) -> Projector:

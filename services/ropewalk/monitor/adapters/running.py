@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 TIMEOUT_EXCEEDED = 159
 _GRACE_S = 5.0  # the engine looks at its own clock now and then only
-_KILL_EVERY_S = 0.2
+_KILL_EVERY_S = 0.2  # a statement that has not begun yet is not there to be killed
 
 
 class GoneError(AnalyticsError):
@@ -27,7 +27,7 @@ class Runner:
     def __init__(self, engine: EmbeddedEngine) -> None:
         self._engine = engine
         self._threads = ThreadPoolExecutor(NUM_SLOTS, thread_name_prefix="sql")
-        self._killer = ThreadPoolExecutor(1, thread_name_prefix="sql-kill")
+        self._killer = ThreadPoolExecutor(1, thread_name_prefix="sql-kill")  # never behind what it shall end
 
     async def run(self, work: Callable[[str], T], gone: asyncio.Future[None]) -> T:
         """`work(mark)` in a thread. Returns or raises only when the thread is free again.

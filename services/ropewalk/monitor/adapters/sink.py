@@ -63,8 +63,8 @@ class Sink:
         self._store = store
         self._feed = feed
         self._after = after
-        self._highest = -1
-        self._arrival = 0
+        self._highest = -1  # the highest sequence in the table; -1: not looked yet
+        self._arrival = 0  # number of the newest batch: nanoseconds since 1970, never twice the same
 
     async def run(self, source: BatchSource, max_wait_s: float) -> None:
         """Take batches for ever."""

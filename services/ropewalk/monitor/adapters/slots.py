@@ -10,12 +10,12 @@ from ropewalk.events.foreign import quoted
 from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.embedded import EngineError
 
-TOO_MANY_QUERIES = 202
-NUM_SLOTS = 5
+TOO_MANY_QUERIES = 202  # ClickHouse's number
+NUM_SLOTS = 5  # statements at a time: each may use a quarter of the memory
 _OTHERS_SLOTS = NUM_SLOTS - 1  # one is the operator's, who must see what is going on
 _USER_SLOTS = 3
 _ANONYMOUS_SLOTS = 2
-_PATIENCE_S = 20.0
+_PATIENCE_S = 20.0  # for a slot; then the client is told to try again
 _WORTH_SAYING_S = 1.0  # full for a moment is no news
 
 

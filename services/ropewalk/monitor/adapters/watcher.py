@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 WatchedVersion = tuple[str, int]
 
-_BATCHES_PER_READ = 8
+_BATCHES_PER_READ = 8  # of rows with their prompts: this bounds the memory of a restart
 _MOST_WATCHES = 64  # in memory; half a megabyte each
 _MOST_NAME = 200  # characters of a model's name
 _ROWS_PER_SNAPSHOT = 2_000  # a snapshot has some 70 kB, and folding so many rows again takes a tenth of a second
@@ -66,9 +66,9 @@ class Watcher:
         self._facts = facts
         self._policy = policy
         self._places: dict[WatchedVersion, _Place] = {}  # the one used last is the last
-        self._said: set[str] = set()
-        self._arrival = 0
-        self._turn = asyncio.Lock()
+        self._said: set[str] = set()  # ids of facts that are in the log
+        self._arrival = 0  # the newest batch that every watch in memory has seen
+        self._turn = asyncio.Lock()  # rows and wishes for a new baseline come from two tasks
 
     async def restore(self) -> None:
         """Continue from the snapshots; what has been said already is read from the log."""

@@ -22,7 +22,7 @@ from ropewalk.monitor.domain.detector import Change, Detector
 
 Floats = NDArray[np.float64]
 _QUIET = 10  # waits: an alarm that comes this long after the arming is no repetition
-_MOST_DOUBLINGS = 8
+_MOST_DOUBLINGS = 8  # of the wait before a moving signal is armed again
 _MOST_ROUNDS = 4  # a signal that never settles is armed all the same
 
 

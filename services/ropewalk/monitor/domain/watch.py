@@ -23,7 +23,7 @@ from ropewalk.monitor.domain.rearming import Moved, Returned, Signal
 from ropewalk.monitor.domain.signals import MEASURES, NOVELTY, SIGNALS, MeasuredRequest, measured, novelty, tie_breakers
 
 INTERNAL_KEY = "internal"  # the stack's own requests (parity checks) are no traffic
-_FORMAT = 2
+_FORMAT = 2  # of a snapshot
 _TOLD_EVERY_S = 10.0  # of request time: the states of signals are for people, who do not read faster
 
 Floats = NDArray[np.float64]

@@ -23,7 +23,7 @@ from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
 
-_WATCH_S = 2.0
+_WATCH_S = 2.0  # between two looks at the backends
 _LONGEST_PAUSE_S = 300.0  # between two tries to load what cannot be loaded
 
 
@@ -38,10 +38,10 @@ class Fleet:
         self._backends = backends
         self._away: set[str] = set()  # the kinds that did not answer when last looked
         self._objects = objects
-        self._chats: dict[str, Chats] = {}
-        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._chats: dict[str, Chats] = {}  # by target; a version answers chats once it has one
+        self._loading: dict[str, asyncio.Task[None]] = {}  # by target, so that two who ask wait for one load
         self._failures: Counter[str] = Counter()  # in a row
-        self._not_before: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}  # by target: when a failed load is tried again (monotonic seconds)
 
     def _backend(self, version: Version) -> Inference:
         """What the version is on. Raises LoadFailedError for a kind that only another release knows."""
@@ -70,7 +70,7 @@ class Fleet:
         if task is None:
             task = self._loading[version.target] = asyncio.create_task(self._load(version))
             task.add_done_callback(lambda _: self._loading.pop(version.target, None))
-        await asyncio.shield(task)
+        await asyncio.shield(task)  # who asked may go away; others may wait for the same load
 
     async def _load(self, version: Version) -> None:
         backend = self._backend(version)

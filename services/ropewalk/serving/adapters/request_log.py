@@ -20,12 +20,12 @@ from ropewalk.serving.adapters.spool import Segment, Spool
 
 logger = logging.getLogger(__name__)
 
-MAX_ROWS = 100
+MAX_ROWS = 100  # of a message
 MAX_TEXT = 32_000  # characters kept of a prompt or completion
-_MAX_ERROR = 2_000
+_MAX_ERROR = 2_000  # characters
 _MAX_BYTES = 400_000  # well below the megabyte that a NATS message may have; one row alone is smaller than that, too
-_WAIT_S = 0.2
-_DENIED_S = 2.0
+_WAIT_S = 0.2  # rows that come together travel together
+_DENIED_S = 2.0  # until a right that is missing is asked for again
 
 
 class RequestLogPublisher:

@@ -22,7 +22,7 @@ from ropewalk.events.serving import RequestLog, RequestLogBatch
 logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 1 << 20  # read at once, so it decides how long the event loop is held: about 10 ms
-SET_ASIDE_BYTES = 16 << 20
+SET_ASIDE_BYTES = 16 << 20  # of the file for what will never be published
 _NAME = re.compile(r"[0-9]{12}\.jsonl")
 
 

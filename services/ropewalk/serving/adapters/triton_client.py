@@ -23,7 +23,7 @@ from ropewalk.serving.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_PULSE_S = 3.0
+_PULSE_S = 3.0  # for an answer to the question whether the model lives
 
 
 class TritonInference:
@@ -34,8 +34,8 @@ class TritonInference:
         self._repository = ModelRepository(settings.repository, settings.triton.num_slots)
         self._on_repaired = on_repaired
         self._ours = not settings.triton.variant  # our own backend, which knows our extensions
-        self._pulses: dict[str, ModelPulse] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._pulses: dict[str, ModelPulse] = {}  # by target; one of an earlier load is replaced
+        self._background: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks only weakly
 
     async def __aenter__(self) -> "TritonInference":
         sockets = self._settings.sockets

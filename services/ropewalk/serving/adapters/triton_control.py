@@ -14,9 +14,9 @@ from tritonclient.grpc import service_pb2
 from ropewalk.serving.adapters.triton_stream import said
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError
 
-_LOOK_S = 1.0
+_LOOK_S = 1.0  # between two questions whether the server is still there
 _ANSWER_S = 10.0  # asking what is loaded is quick, also while something is being loaded
-_SILENT_S = 60.0
+_SILENT_S = 60.0  # a server that says nothing for so long is gone, and the load with it
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 

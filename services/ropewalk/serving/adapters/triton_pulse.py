@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-_LOOK_S = 1.0
+_LOOK_S = 1.0  # also how long nobody must have heard of the model before it is asked
 _IDLE_S = 10.0  # without any stream
 _HUNG_S = 300.0  # an engine that has something to do and made no step for so long; the longest prompt takes less
 _DEAD = ("Stub process", "the engine ", "EngineCore")  # as Triton, our backend and vLLM say it
@@ -39,8 +39,8 @@ class ModelPulse:
         self._on_end = on_end
         self._listeners: set[Listener] = set()
         self._heard_at = time.monotonic()
-        self._watching: asyncio.Task[None] | None = None
-        self._looking = False
+        self._watching: asyncio.Task[None] | None = None  # runs only while somebody listens
+        self._looking = False  # one question at a time
         self.is_over = False
 
     @contextlib.asynccontextmanager

@@ -11,10 +11,10 @@ from ropewalk.serving.ports import Repaired
 
 logger = logging.getLogger(__name__)
 
-_UNLOAD_S = 15.0
-_LOOK_S = 0.1
+_UNLOAD_S = 15.0  # Triton takes a dead stub down within some seconds, or not at all
+_LOOK_S = 0.1  # between two looks whether it is unloaded
 _PAUSE_S = 1.0  # between unload and load: Triton still takes down the dead stub
-_LONGEST_WAIT_S = 60.0
+_LONGEST_WAIT_S = 60.0  # between two repairs in a row
 _HEALED_S = 300.0  # a model that lived for so long since its last repair starts anew
 
 
@@ -40,8 +40,8 @@ class Repairs:
     def __init__(self, control: ModelControl, on_repaired: Repaired) -> None:
         self._control = control
         self._on_repaired = on_repaired
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._past: dict[str, _Past] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}  # by target
+        self._past: dict[str, _Past] = {}  # by target
 
     @property
     def targets(self) -> frozenset[str]:

@@ -16,7 +16,7 @@ from ropewalk.serving.adapters.triton_wire import cancel_of, error_of, piece_of
 from ropewalk.serving.domain.generation import Piece
 from ropewalk.serving.errors import BackendGoneError, OverloadedError
 
-_WIND_DOWN_S = 5.0
+_WIND_DOWN_S = 5.0  # for a backend to end a request that nobody waits for
 
 
 class CompletionStream:
@@ -27,7 +27,7 @@ class CompletionStream:
         self._request = request
         self._on_message = on_message
         self._reading: asyncio.Future[Any] | None = None
-        self._cause = ""
+        self._cause = ""  # why the model is dead, if it is: the cancelled call itself does not know
         self.ended = False
 
     def give_up(self, cause: str) -> None:

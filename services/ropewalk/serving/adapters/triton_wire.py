@@ -17,7 +17,7 @@ from ropewalk.serving.errors import (
     RequestRefusedError,
 )
 
-_FLAGS = (b"\x01", "BOOL")
+_FLAGS = (b"\x01", "BOOL")  # true, as a tensor
 
 
 def request_of(target: str, generation: Generation, *, extensions: bool) -> Any:

@@ -20,7 +20,7 @@ class Admission:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._in_flight: Counter[str] = Counter()
+        self._in_flight: Counter[str] = Counter()  # by target
 
     @contextmanager
     def admitted(self, target: str) -> Iterator[None]:

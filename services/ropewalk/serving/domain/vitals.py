@@ -7,7 +7,7 @@ class Vitals:
     """The last failure of each target, until one of its requests succeeds. Times are those of a monotonic clock."""
 
     def __init__(self) -> None:
-        self._failed_at: dict[str, float] = {}
+        self._failed_at: dict[str, float] = {}  # by target
 
     def answered(self, target: str) -> None:
         """A request was answered."""

@@ -12,12 +12,12 @@ from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import TritonSockets
 
 _SERVICE = "/inference.GRPCInferenceService/"
-_HEALTH = frozenset({"ServerLive", "ServerReady"})
+_HEALTH = frozenset({"ServerLive", "ServerReady"})  # asked without a key
 _READ = frozenset({"ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig", "ModelInfer"})
 _STREAM = "ModelStreamInfer"
 _NO_KEY = "send one of this stack's API keys as metadata: authorization: Bearer <key>"
 _EOF = grpc.aio.EOF
-_DRAIN_S = 5.0
+_DRAIN_S = 5.0  # for a stream that its client has left to end by itself
 
 
 class GrpcDoor(grpc.GenericRpcHandler):

@@ -31,7 +31,7 @@ from ropewalk.telemetry.spans import current_traceparent, span
 
 logger = logging.getLogger(__name__)
 
-_AWAY = 503
+_AWAY = 503  # the one status that says something about the health of the model
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Answer(Response):
         self._frames = frames
         self._exchange = exchange
         self._shared = shared
-        self._begun = False
+        self._begun = False  # once the head is sent, an error can only be an event of the stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run until the answer is complete or the client has gone."""

@@ -17,7 +17,7 @@ class Bodies:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._held_bytes = 0
+        self._held_bytes = 0  # of all bodies that are being read
 
     async def read(self, request: Request) -> Any:
         """The decoded body. Raises ApiError, ClientDisconnect.

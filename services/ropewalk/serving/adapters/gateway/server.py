@@ -11,7 +11,7 @@ from ropewalk.runtime.http_server import listen, serve_http
 from ropewalk.serving.adapters.gateway.errors import ApiError
 from ropewalk.serving.errors import ServingError
 
-_GRACE_S = 5
+_GRACE_S = 5  # for running requests when the service stops
 _MOST_CONNECTIONS = 8192
 _CODES = {400: "bad_request", 408: "request_timeout", 431: "headers_too_large", 503: "overloaded"}
 

@@ -71,7 +71,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._queue: deque[Stream] = deque()
+        self._queue: deque[Stream] = deque()  # those with something due, each once
         self._open = True
         self._thread = threading.Thread(target=self._serve, name="outbox", daemon=True)
         self._thread.start()
