@@ -8,27 +8,23 @@ file in thirty is held out, and the bits per byte on a sample of the held-out fi
 """
 
 import argparse
-import hashlib
 import json
 import multiprocessing
 import os
 import socket
-import sysconfig
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 from machine import describe
+from parts.training_data import random_dataset, stdlib_dataset
 
-from ropewalk.corpus.shards import ShardMeta, TokenWriter, token_dtype
 from ropewalk.events.training import StepMetrics
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Plan, Recipe
 from ropewalk.storage.connect import StoreAddress
-from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.worker.job import Finished, StepsDone, StepSkippedReport, WorkerJob
 
 
@@ -47,7 +43,9 @@ def main() -> None:
     plan = recipe.derived.model_copy(update=json.loads(options.plan))
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        held_out = _stdlib_dataset(root, plan) if options.stdlib else _random_dataset(root, plan)
+        held_out = stdlib_dataset(root, plan)[1] if options.stdlib else []
+        if not options.stdlib:
+            random_dataset(root, plan)
         steps = options.steps
         if options.seconds:
             steps = round(options.seconds / _measure(root, recipe, _shortened(plan, 60), options.workers)["step_s"])
@@ -141,63 +139,6 @@ def _rank(job: WorkerJob, rank: int, workers: int, port: int, reports: "multipro
     from ropewalk.trainer.adapters.worker.loop import run_worker
 
     run_worker(job, rank, workers, reports.put)
-
-
-def _random_dataset(root: Path, plan: Plan) -> list[str]:
-    tokens = np.random.default_rng(1).integers(0, plan.vocab_size, 400 * plan.context_length + 1)
-    _publish(root, plan, tokens)
-    return []
-
-
-def _stdlib_dataset(root: Path, plan: Plan) -> list[str]:
-    """Publish the dataset, leave the tokenizer as root/tokenizer.json, return held-out texts."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    source = python_stdlib().sources[0]
-    paths = sorted(path for path in Path(sysconfig.get_paths()["stdlib"]).rglob("*.py"))
-    skipped = {part.strip("*/") for part in source.exclude}
-    texts: list[str] = []
-    held_out: list[str] = []
-    for path in paths:
-        if not skipped.isdisjoint(path.parts):
-            continue
-        text = path.read_text(encoding="utf-8", errors="ignore")
-        out = hashlib.sha256(str(path).encode()).digest()[0] < 8
-        (held_out if out else texts).append(text)
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=plan.vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.save(str(root / "tokenizer.json"))
-    order = np.random.default_rng(5).permutation(len(texts))
-    encoded = tokenizer.encode_batch([texts[index] for index in order])
-    _publish(root, plan, np.concatenate([np.array([0, *document.ids]) for document in encoded]))
-    return held_out
-
-
-def _publish(root: Path, plan: Plan, tokens: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> None:
-    folder = root / "dataset"
-    folder.mkdir()
-    dtype, length = token_dtype(plan.vocab_size), plan.context_length
-    with TokenWriter(folder, dtype=dtype, has_mask=False) as writer:
-        writer.append(tokens)
-    (folder / "unigram.json").write_text(json.dumps({"counts": [1] * plan.vocab_size}))
-    meta = ShardMeta(
-        dataset_version="bench",
-        tokenizer_uri="none",
-        context_length=length,
-        num_tokens=len(tokens),
-        num_windows=(len(tokens) - 1) // length,
-        dtype=dtype,
-        has_mask=False,
-        eos_id=0,
-    )
-    LocalObjects(root / "objects").publish(folder, "datasets/bench", meta.as_json())
 
 
 def _bits_per_byte(root: Path, plan: Plan, steps: int, held_out: list[str]) -> float:

@@ -1,13 +1,14 @@
 """Muon for the matrices of the blocks, AdamW for embedding, head and norms, behind one optimizer.
 
 Muon replaces a matrix's update by its nearest orthogonal matrix (Keller Jordan 2024; Newton-Schulz of order five).
-torch.optim.Muon runs that in bf16, which is slow on most CPUs; here it is fp32. The matrices are dealt out over the
-ranks, equal shapes are batched, and the results travel in one collective. Works on plain tensors that are equal on
-every rank (DDP) and on DTensors split by rows (FSDP2).
+torch.optim.Muon runs that in bf16, which is slow on most CPUs: there it is fp32 here, and on a GPU bf16 with the
+coefficients of Polar Express. The matrices are dealt out over the ranks, equal shapes are batched, and the results
+travel in one collective. Works on plain tensors that are equal on every rank (DDP) and on DTensors split by rows
+(FSDP2).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,17 @@ from ropewalk.model.sharding import gather_rows, local_part, my_rows
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
+# of the first to the last iteration, for singular values from 1e-3 of the norm on (Polar Express, arXiv 2505.16932)
+_POLAR_EXPRESS = (
+    (8.156554524902461, -22.48329292557795, 15.878769915207462),
+    (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+    (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+    (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+    (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+)
+_MARGIN = 1.02  # the norm is taken a little too large, so that rounding in bf16 cannot bring a value above 1
 _MOMENTUM = 0.95
+_Orthogonalise = Callable[[torch.Tensor], torch.Tensor]
 _BETAS = (0.8, 0.95)
 _EPSILON = 1e-10
 
@@ -43,6 +54,18 @@ def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
     return x.mT if tall else x
 
 
+def orthogonalise_in_bf16(matrices: torch.Tensor) -> torch.Tensor:
+    """As `orthogonalise`, with three fused products an iteration; singular values end within 0.1 of 1. (N, R, C)."""
+    x = matrices.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) * _MARGIN + 1e-6)
+    for a, b, c in _POLAR_EXPRESS:
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
 def is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
     """Whether Muon moves this parameter."""
     return parameter.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name
@@ -51,7 +74,8 @@ def is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
 class MuonAdamW:
     """Optimizer over named parameters. Its state has one name per tensor, independent of any wrapper.
 
-    `use_muon=False` moves everything with AdamW (adapters, and strategies that flatten matrices).
+    `use_muon=False` moves everything with AdamW (adapters, and strategies that flatten matrices). `in_bf16` computes
+    Muon's updates in bf16; the weights, and all state, are fp32 all the same.
     """
 
     def __init__(
@@ -60,11 +84,13 @@ class MuonAdamW:
         rates: Rates,
         *,
         use_muon: bool = True,
+        in_bf16: bool = False,
         group: dist.ProcessGroup | None = None,
     ) -> None:
         self._parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
         self._rates = rates
         self._group = group
+        self._orthogonalise = orthogonalise_in_bf16 if in_bf16 else orthogonalise
         self._matrices = [n for n, p in self._parameters.items() if use_muon and is_block_matrix(n, p)]
         self._others = [name for name in self._parameters if name not in set(self._matrices)]
         self._state = {f"{name}.momentum": torch.zeros_like(self._parameters[name]) for name in self._matrices}
@@ -102,7 +128,7 @@ class MuonAdamW:
         momenta = [local_part(self._state[f"{name}.momentum"]) for name in self._matrices]
         torch._foreach_lerp_(momenta, gradients, 1.0 - _MOMENTUM)
         looked_ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)  # Nesterov
-        updates = _share_orthogonalisation(gather_rows(looked_ahead, parameters), self._group)
+        updates = _share(gather_rows(looked_ahead, parameters), self._orthogonalise, self._group)
         local = [local_part(parameter) for parameter in parameters]
         torch._foreach_mul_(local, 1.0 - rate * self._rates.weight_decay)
         for parameter, whole, mine in zip(parameters, updates, local, strict=True):
@@ -126,17 +152,19 @@ class MuonAdamW:
         torch._foreach_addcdiv_(parameters, first, divisor, -rate / (1.0 - beta1**self.num_updates))
 
 
-def _share_orthogonalisation(matrices: list[torch.Tensor], group: dist.ProcessGroup | None) -> list[torch.Tensor]:
+def _share(
+    matrices: list[torch.Tensor], orthogonalise: _Orthogonalise, group: dist.ProcessGroup | None
+) -> list[torch.Tensor]:
     """Orthogonalise all; with several ranks each does its share. The inputs are equal on every rank."""
     rank, world_size = (dist.get_rank(group), dist.get_world_size(group)) if dist.is_initialized() else (0, 1)
     if world_size == 1:
-        return _by_shape(matrices)
+        return _by_shape(matrices, orthogonalise)
     by_size = sorted(range(len(matrices)), key=lambda index: -matrices[index].numel())
     shares = [by_size[owner::world_size] for owner in range(world_size)]
     size = max(sum(matrices[index].numel() for index in share) for share in shares)
     flat = matrices[0].new_zeros(size)
     offset = 0
-    for done in _by_shape([matrices[index] for index in shares[rank]]):
+    for done in _by_shape([matrices[index] for index in shares[rank]], orthogonalise):
         flat[offset : offset + done.numel()] = done.reshape(-1)
         offset += done.numel()
     everyone = flat.new_empty(world_size * size)
@@ -144,7 +172,7 @@ def _share_orthogonalisation(matrices: list[torch.Tensor], group: dist.ProcessGr
     return _unpacked(matrices, shares, everyone.chunk(world_size))
 
 
-def _by_shape(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
+def _by_shape(matrices: list[torch.Tensor], orthogonalise: _Orthogonalise) -> list[torch.Tensor]:
     """Orthogonalise, one batched product per shape; a tall matrix joins the batch of its transpose."""
     batches: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, matrix in enumerate(matrices):

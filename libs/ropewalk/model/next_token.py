@@ -3,19 +3,26 @@
 import torch
 from transformers import PreTrainedModel
 
-IGNORED = -100  # the target value that does not count in the loss
+from ropewalk.model.fast_blocks import BlockPlan, FastBlocks, why_not_fast
+from ropewalk.model.linear_nats import IGNORED
 
 
 class NextTokenLoss(torch.nn.Module):
-    """The model and what it is trained on: how badly it predicts the next token, in nats."""
+    """The model and what it is trained on: how badly it predicts the next token, in nats.
 
-    def __init__(self, model: PreTrainedModel, dtype: torch.dtype = torch.float32) -> None:
+    With a plan the blocks are computed as it says, if they can be; else as transformers does, in the plan's type.
+    """
+
+    def __init__(self, model: PreTrainedModel, plan: BlockPlan | None = None) -> None:
         super().__init__()
         self.model = model
-        self._dtype = dtype
+        self._fast = FastBlocks(model, plan) if plan is not None and not why_not_fast(model) else None
+        self._dtype = plan.dtype if plan is not None else torch.float32
 
     def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The sum over the targets that count, fp32. `inputs` and `targets` are (b, T)."""
+        if self._fast is not None:
+            return self._fast.nats(inputs, targets)
         with torch.autocast(inputs.device.type, self._dtype, enabled=self._dtype != torch.float32):
             logits = self.model(input_ids=inputs, use_cache=False).logits  # (b, T, V)
         # in bf16 a loss near 10 comes in steps of 1/16, which the guard and the curve would show

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from ropewalk.trainer.adapters.worker import batches
+from ropewalk.trainer.adapters.worker import micro_batch
 from ropewalk.trainer.adapters.worker.loop import run_worker
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     dist.init_process_group("gloo", rank=rank, world_size=world_size)
     reports = []
     for job in pickle.loads((folder / "jobs.pickle").read_bytes()):
-        batches._MICRO_BATCH_TOKENS = 16 if job.run_id.endswith("-in-parts") else 8192
+        micro_batch.CPU_TOKENS = 16 if job.run_id.endswith("-in-parts") else 8192
         reports.append([])
         run_worker(job, rank, world_size, reports[-1].append)
     if rank == 0:

@@ -1,5 +1,6 @@
 """What each rank reads in each step, as tensors."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,10 +8,10 @@ import torch
 
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import TokenShard
-from ropewalk.model.next_token import IGNORED
+from ropewalk.model.linear_nats import IGNORED
+from ropewalk.trainer.adapters.worker.device import Device
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
-
-_MICRO_BATCH_TOKENS = 8192  # bounds the memory of the logits
+from ropewalk.trainer.adapters.worker.micro_batch import CPU_TOKENS
 
 
 @dataclass(frozen=True)
@@ -24,35 +25,58 @@ class StepBatch:
 
 
 class Batches:
-    """Reads the windows of a step: a pure function of (dataset version, seed, step, rank, world size)."""
+    """Reads the windows of a step: a pure function of (dataset version, seed, step, rank, world size).
 
-    def __init__(self, shard: TokenShard, job: WorkerJob, rank: int, world_size: int) -> None:
+    Beside a GPU the next step is read while this one is computed.
+    """
+
+    def __init__(self, shard: TokenShard, job: WorkerJob, rank: int, world_size: int, device: Device) -> None:
         self._shard = shard
         self._batch_size = job.recipe.derived.batch_size
         self._order = SampleOrder(job.dataset_version, job.recipe.seed, shard.num_windows)
-        self._rank, self._world_size = rank, world_size
+        self._rank, self._world_size, self._device = rank, world_size, device
+        self._thread = ThreadPoolExecutor(1, "batches") if device.is_accelerator else None
+        self._next: tuple[int, Future[StepBatch]] | None = None
+        self.micro_tokens = CPU_TOKENS
         _check(shard, job, world_size)
 
     def read(self, step: int) -> StepBatch:
         """The batch of 0-based `step`."""
+        if self._thread is None:
+            return self._read(step)
+        ready = self._next[1].result() if self._next is not None and self._next[0] == step else self._read(step)
+        self._next = step + 1, self._thread.submit(self._read, step + 1)
+        return ready
+
+    def close(self) -> None:
+        """Read no further ahead."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _read(self, step: int) -> StepBatch:
         everyone = self._order.samples(step, self._batch_size)
         mine = everyone[self._rank :: self._world_size]
         windows = [self._shard.window(sample) for sample in mine]
         length = self._shard.meta.context_length
         inputs = torch.from_numpy(np.stack([window.inputs for window in windows]))
         targets = torch.from_numpy(np.stack([np.where(window.mask, window.targets, IGNORED) for window in windows]))
-        num_parts = self._num_parts(length)
+        halves = [self._device.pinned(each).tensor_split(self._num_parts(length)) for each in (inputs, targets)]
         return StepBatch(
             samples=tuple(mine),
-            parts=tuple(zip(inputs.tensor_split(num_parts), targets.tensor_split(num_parts), strict=True)),
+            parts=tuple(zip(*halves, strict=True)),
             num_targets=self._num_targets(everyone),
             num_tokens=self._batch_size * length,
         )
 
     def _num_parts(self, length: int) -> int:
-        """The same on every rank, since each part is a collective, though ranks may differ by one window."""
+        """The same on every rank, since each part is a collective, though ranks may differ by one window.
+
+        Parts of one size if a few more make that possible: every new size is compiled anew.
+        """
         most, fewest = -(-self._batch_size // self._world_size), self._batch_size // self._world_size
-        return min(fewest, -(-most * length // _MICRO_BATCH_TOKENS))
+        least = min(fewest, -(-most * length // self.micro_tokens))
+        alike = (count for count in range(least, 2 * least) if most % count == 0 == fewest % count)
+        return next(alike, least)
 
     def _num_targets(self, everyone: list[int]) -> int:
         """Every rank counts for itself: reading the masks of the others is cheaper than a collective."""

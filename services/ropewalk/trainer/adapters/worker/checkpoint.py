@@ -45,6 +45,7 @@ class RunState:
     recent_losses: tuple[float, ...]
     skipped_steps: tuple[int, ...]
     environment: dict[str, JsonValue]
+    micro_tokens: int = 0  # at a time; kept, since another division of a batch rounds differently. 0: not known
 
 
 @dataclass(frozen=True, kw_only=True)

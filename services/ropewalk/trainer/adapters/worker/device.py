@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from ropewalk.model.fast_blocks import BlockPlan
 from ropewalk.recipes.recipe import Recipe
 
 Precision = Literal["fp32", "bf16", "fp8"]
@@ -49,6 +50,13 @@ class Device:
         return torch.float32 if self.precision == "fp32" else torch.bfloat16
 
     @property
+    def block_plan(self) -> BlockPlan | None:
+        """How a model's blocks are computed here. None: as transformers does, the reference for every other way."""
+        if self.kind == "cpu" and self.precision == "fp32":
+            return None
+        return BlockPlan(dtype=self.dtype, fp8=self.precision == "fp8", compiled=self.kind == "cuda")
+
+    @property
     def memory_bytes(self) -> int:
         """Of the GPU; 0 for a CPU, whose memory is shared with everybody."""
         return int(torch.cuda.get_device_properties(self.index).total_memory) if self.kind == "cuda" else 0
@@ -67,8 +75,11 @@ class Device:
         torch.cuda.set_device(self.index)
         torch.set_float32_matmul_precision("high")  # TF32: 8 times as fast as true fp32 on an H100
         if self.deterministic:
+            from torch._inductor import config as inductor  # most of a second, so only where it is needed
+
             os.environ.update(CUBLAS_WORKSPACE_CONFIG=":4096:8")  # read when the first product is made
             torch.use_deterministic_algorithms(True)
+            inductor.deterministic = True  # measures no kernels, whose choice would change the bits
             torch.utils.deterministic.fill_uninitialized_memory = False  # costs 3 % and changes no bit
 
     def pinned(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -43,8 +43,13 @@ def run_worker(job: WorkerJob, rank: int, world_size: int, report: Callable[[Wor
     with joined_group(rank, world_size, device):
         quiet = report if rank == 0 else _say_nothing
         shard = TokenShard(job.dataset)
-        batches = Batches(shard, job, rank, world_size)
-        _Training(job, prepare(job, shard, device), batches, quiet).run()
+        batches = Batches(shard, job, rank, world_size, device)
+        prepared = prepare(job, shard, device)
+        batches.micro_tokens = prepared.state.micro_tokens
+        try:
+            _Training(job, prepared, batches, quiet).run()
+        finally:
+            batches.close()
 
 
 def _say_nothing(_: WorkerReport) -> None:

@@ -18,7 +18,9 @@ class MuonSteps:
     def __init__(self, loss: NextTokenLoss, wrapped: torch.nn.Module, rates: Rates, device: Device) -> None:
         adapted = any(not parameter.requires_grad for parameter in loss.parameters())
         self._bare, self._wrapped = loss.model, wrapped
-        self._optimizer = MuonAdamW(loss.model.named_parameters(), rates, use_muon=not adapted)
+        self._optimizer = MuonAdamW(
+            loss.model.named_parameters(), rates, use_muon=not adapted, in_bf16=device.is_accelerator
+        )
         self._copies = HostCopies(device)
 
     def average_after(self, last: bool) -> None:

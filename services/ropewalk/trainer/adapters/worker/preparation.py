@@ -1,7 +1,7 @@
 """The model, its optimizer and the state that a job starts from."""
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ from ropewalk.trainer.adapters.worker.checkpoint import (
 )
 from ropewalk.trainer.adapters.worker.device import Device
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
+from ropewalk.trainer.adapters.worker.micro_batch import tokens_at_once
 from ropewalk.trainer.adapters.worker.strategies import make_strategy
 from ropewalk.trainer.adapters.worker.strategy import Strategy
 
@@ -62,11 +63,13 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
     count = num_parameters(model)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
-    loss = NextTokenLoss(model.train(), device.dtype)
+    loss = NextTokenLoss(model.train(), device.block_plan)
     strategy = make_strategy(recipe.strategy, loss, rates, device)
     if job.resume_from is not None:
         _load_optimizer(strategy, job.resume_from, state.num_updates)
     schedule = Schedule(total_steps=plan.total_steps, warmup_steps=plan.warmup_steps, decay_start=plan.decay_start)
+    if not state.micro_tokens or state.environment["device"] != device.description:
+        state = replace(state, micro_tokens=tokens_at_once(model.config, count, device.memory_bytes))
     return Prepared(
         device=device,
         model=model,

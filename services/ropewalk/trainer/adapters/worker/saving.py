@@ -43,6 +43,8 @@ class Saving:
         self._saved_step = prepared.state.step if prepared.checkpoint_id else -1
         self._newest: CheckpointContent | None = None  # on rank 0, until it is written
         self._outcome: SaveOutcome | None = None  # on rank 0, of the newest flight
+        if prepared.device.is_accelerator and not job.is_trial:
+            prepared.strategy.snapshot()  # makes the buffers of all later ones, which stops a GPU for seconds
         self._publisher = CheckpointPublisher(job, prepared.checkpoint_id) if dist.get_rank() == 0 else None
 
     def consumed(self, step: int, batch: StepBatch) -> None:
@@ -140,5 +142,6 @@ class Saving:
             guard=self._guard.as_json(),
             recent_losses=tuple(self._recent),
             skipped_steps=tuple(self._skipped_steps),
+            micro_tokens=self._prepared.state.micro_tokens,
             environment=environment(self._job, self._prepared.device),
         )

@@ -1,0 +1,172 @@
+"""The blocks of a Qwen3 model as one function of tensors, which a compiler turns into few kernels.
+
+The weights stay where they are, under their names and in fp32; here they are cast on the way into a product. What
+transformers does around the blocks (masks, caches, hooks) costs a GPU a wait in every call and is left out: training
+sees whole windows, each token all before it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from ropewalk.model.float8 import Float8Product
+from ropewalk.model.linear_nats import LinearNats, nats_and_slopes
+
+_FUSED_WIDTH = 1024  # up to here one wide product is faster than three narrow ones, in spite of joining the weights
+
+
+class _Weights(NamedTuple):
+    """Of one block. Norms (C,) or (D,); matrices (out, in)."""
+
+    norm: torch.Tensor
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    query_norm: torch.Tensor
+    key_norm: torch.Tensor
+    output: torch.Tensor
+    mlp_norm: torch.Tensor
+    gate: torch.Tensor
+    up: torch.Tensor
+    down: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockPlan:
+    """How blocks are computed. `compiled`: into kernels of their own, for one shape of input."""
+
+    dtype: torch.dtype
+    fp8: bool = False
+    compiled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Constants:
+    head_dim: int
+    epsilon: float
+    fp8: bool
+
+
+def why_not_fast(model: PreTrainedModel) -> str:
+    """The first thing about a model that these blocks cannot do; empty if they compute it faithfully."""
+    config = model.config
+    if config.model_type != "qwen3":
+        return f"its family is {config.model_type}, not qwen3"
+    if any(kind != "full_attention" for kind in config.layer_types) or config.attention_bias:
+        return "it has window attention or biases"
+    if config.hidden_act != "silu" or config.attention_dropout:
+        return "it has another activation than silu, or dropout"
+    return "it has adapters" if any(".base_layer." in name for name, _ in model.named_parameters()) else ""
+
+
+class FastBlocks:
+    """Computes the loss of a model whose blocks it has taken over. The model's modules stay callable one by one."""
+
+    def __init__(self, model: PreTrainedModel, plan: BlockPlan) -> None:
+        config = model.config
+        constants = _Constants(head_dim=config.head_dim, epsilon=config.rms_norm_eps, fp8=plan.fp8)
+        compute = torch.compile(_block, dynamic=False) if plan.compiled else _block
+        self._slopes_of = torch.compile(nats_and_slopes, dynamic=False) if plan.compiled else nats_and_slopes
+        self._trunk, self._head, self._dtype = model.model, model.lm_head, plan.dtype
+        self._rotations: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._epsilon = config.rms_norm_eps
+        for block in self._trunk.layers:  # called as a module, so that a wrapper's hooks fetch its weights first
+            block.forward = partial(_run_block, compute, block, constants)
+
+    def nats(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """(b, T) each -> the loss in nats, summed over the targets that count, fp32."""
+        hidden = F.embedding(inputs, self._trunk.embed_tokens.weight).to(self._dtype)  # (b, T, C)
+        rotation = self._rotation(hidden)
+        for block in self._trunk.layers:
+            hidden = block(hidden, rotation)
+        hidden = _normed(hidden, self._trunk.norm.weight, self._epsilon)
+        return LinearNats.apply(hidden.flatten(0, 1), self._head.weight, targets.flatten(), self._slopes_of)
+
+    def _rotation(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines of all positions, (T, 1, D/2) fp32. Computed once per length."""
+        length = hidden.shape[1]
+        if length not in self._rotations:
+            positions = torch.arange(length, device=hidden.device)[None]
+            cosines, sines = self._trunk.rotary_emb(hidden.float(), positions)  # (1, T, D), both halves alike
+            half = cosines.shape[-1] // 2
+            self._rotations[length] = cosines[0, :, None, :half], sines[0, :, None, :half]
+        return self._rotations[length]
+
+
+def _run_block(
+    compute: Callable[..., torch.Tensor],
+    block: torch.nn.Module,
+    constants: _Constants,
+    hidden: torch.Tensor,
+    rotation: tuple[torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """The block's weights are looked up at every call: a wrapper may have swapped them for gathered ones."""
+    attention, mlp = block.self_attn, block.mlp
+    weights = _Weights(
+        norm=block.input_layernorm.weight,
+        query=attention.q_proj.weight,
+        key=attention.k_proj.weight,
+        value=attention.v_proj.weight,
+        query_norm=attention.q_norm.weight,
+        key_norm=attention.k_norm.weight,
+        output=attention.o_proj.weight,
+        mlp_norm=block.post_attention_layernorm.weight,
+        gate=mlp.gate_proj.weight,
+        up=mlp.up_proj.weight,
+        down=mlp.down_proj.weight,
+    )
+    return compute(hidden, rotation, weights, constants)
+
+
+def _block(
+    hidden: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor], weights: _Weights, constants: _Constants
+) -> torch.Tensor:
+    """One block of Qwen3: (b, T, C) -> (b, T, C)."""
+    products = partial(_products, fp8=constants.fp8)
+    batch, length, _ = hidden.shape
+    x = _normed(hidden, weights.norm, constants.epsilon)
+    query, key, value = (
+        each.view(batch, length, -1, constants.head_dim)  # (b, T, H, D)
+        for each in products(x, weights.query, weights.key, weights.value)
+    )
+    query = _rotated(_normed(query, weights.query_norm, constants.epsilon), rotation)
+    key = _rotated(_normed(key, weights.key_norm, constants.epsilon), rotation)
+    mixed = F.scaled_dot_product_attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), is_causal=True, enable_gqa=True
+    )
+    (back,) = products(mixed.transpose(1, 2).flatten(2), weights.output)
+    hidden = hidden + back
+    x = _normed(hidden, weights.mlp_norm, constants.epsilon)
+    gate, up = products(x, weights.gate, weights.up)
+    (back,) = products(F.silu(gate) * up, weights.down)
+    return hidden + back
+
+
+def _products(x: torch.Tensor, *matrices: torch.Tensor, fp8: bool) -> list[torch.Tensor]:
+    """`x` (b, T, K) times each matrix (N, K), in the type of x."""
+    if fp8:
+        flat = x.flatten(0, 1)
+        return [Float8Product.apply(flat, matrix).unflatten(0, x.shape[:2]) for matrix in matrices]
+    cast = [matrix.to(x.dtype) for matrix in matrices]
+    if len(cast) == 1 or x.shape[-1] > _FUSED_WIDTH:
+        return [F.linear(x, matrix) for matrix in cast]
+    return list(F.linear(x, torch.cat(cast)).split([matrix.shape[0] for matrix in cast], dim=-1))
+
+
+def _normed(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """RMSNorm over the last axis, inside in fp32."""
+    wide = x.float()
+    wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)
+    return (wide * weight.float()).to(x.dtype)
+
+
+def _rotated(x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Rotary positions (arXiv 2104.09864) in the layout of Llama: the halves of a head are the two coordinates."""
+    cosines, sines = rotation
+    first, second = x.float().chunk(2, dim=-1)
+    return torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1).to(x.dtype)
