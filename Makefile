@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 # The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
 STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: help install demo test test-fast check test-all chaos bench docs contracts-baseline freeze clean
+.PHONY: help install demo test test-fast check test-all chaos bench gpu-check docs contracts-baseline freeze clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ bench: install  ## run every benchmark; each prints JSON and keeps it in benchma
 	@mkdir -p benchmarks/results
 	@for script in benchmarks/*.py; do test -e "$$script" || continue; name=$$(basename "$$script" .py); \
 	  echo "== $$name"; $(BIN)/python "$$script" | tee "benchmarks/results/$$name.json"; done
+
+gpu-check: install  ## what the training loop makes of one GPU, in under 8 minutes: speed, saves, bits, learning
+	$(BIN)/python benchmarks/training_gpu.py --out benchmarks/results/gpu
 
 docs: install  ## write docs/events.md and docs/asyncapi.json from the event types
 	$(BIN)/python docs/generate.py

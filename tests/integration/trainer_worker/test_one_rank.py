@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import TokenShard
@@ -58,6 +59,49 @@ def test_products_in_bf16_learn_as_those_in_fp32(workshop, tools):
     assert rough[0].device == "CPU, bf16"
     assert tools.losses(rough) == pytest.approx(tools.losses(exact), rel=0.01)
     assert tools.losses(rough) != tools.losses(exact)
+
+
+def test_gradients_above_the_limit_are_scaled_down_to_it_and_others_left_alone(workshop, tools):
+    """After the first step the momentum is a twentieth of the gradient that was applied."""
+    momenta, norms = {}, {}
+    for name, limit in (("clipped", 0.25), ("free", 1e6)):
+        plan = tools.a_plan(total_steps=1, warmup_steps=0, decay_start=1, grad_clip=limit)
+        reports = tools.run_alone(workshop.job(name, tools.a_recipe(plan)))
+        norms[limit] = next(row.grad_norm for report in of(StepsDone, reports) for row in report.rows)
+        momenta[limit] = load_file(workshop.checkpoint(name, 1) / "optimizer.safetensors")
+    assert norms[0.25] == norms[1e6] > 0.25  # what is reported is what it was
+    for name, whole in momenta[1e6].items():
+        if name.endswith((".momentum", ".exp_avg")):
+            torch.testing.assert_close(momenta[0.25][name], whole * (0.25 / norms[1e6]))
+
+
+def test_every_step_moves_at_the_rate_that_the_schedule_has_for_it(workshop, tools, monkeypatch):
+    scales = []
+
+    class RecordingDdp(Ddp):
+        def apply(self, *, gradient_factor, rate_scale):
+            scales.append(rate_scale)
+            super().apply(gradient_factor=gradient_factor, rate_scale=rate_scale)
+
+    monkeypatch.setattr("ropewalk.trainer.adapters.worker.ddp.Ddp", RecordingDdp)
+    plan = tools.a_plan(total_steps=8, warmup_steps=2, decay_start=4)
+    tools.run_alone(workshop.job("rates", tools.a_recipe(plan)))
+    assert scales == pytest.approx([0.5, 1.0, 1.0, 1.0, 1.0, 0.7625, 0.525, 0.2875])
+    scales.clear()
+    tools.run_alone(workshop.job("trial-rates", tools.a_recipe(plan), stop_after_steps=4))
+    assert scales == pytest.approx([1.0, 1.0, 1.0, 0.525])  # the same shape in half the steps
+
+
+def test_a_resumed_run_divides_its_batches_as_before_whatever_the_machine_would_choose(workshop, tools, monkeypatch):
+    monkeypatch.setattr("ropewalk.trainer.adapters.worker.micro_batch.CPU_TOKENS", 16)
+    job = workshop.job("divided")
+    whole = tools.losses(tools.run_alone(job))
+    monkeypatch.undo()
+    resumed = dataclasses.replace(job, epoch=2, resume_from=workshop.checkpoint("divided", 4))
+    rest = tools.losses(tools.run_alone(resumed))
+    assert rest == {step: loss for step, loss in whole.items() if step >= 4}
+    state = json.loads((workshop.checkpoint("divided", 12, epoch=2) / "state.json").read_text())
+    assert state["micro_tokens"] == 16
 
 
 def test_checkpoints_verify_and_commit_every_step_once(workshop, tools):

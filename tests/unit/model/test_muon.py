@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ropewalk.model.muon import MuonAdamW, Rates, is_block_matrix, orthogonalise
+from ropewalk.model.muon import MuonAdamW, Rates, is_block_matrix, orthogonalise, orthogonalise_in_bf16
 
 RATES = Rates(matrix_lr=0.02, adam_lr=0.01, weight_decay=0.1)
 
@@ -20,6 +20,32 @@ def test_orthogonalising_keeps_the_singular_vectors_and_levels_the_values(shape)
     aligned = left.mT @ result @ right.mT
     off_diagonal = aligned - torch.diag_embed(torch.diagonal(aligned, dim1=-2, dim2=-1))
     assert off_diagonal.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(3, 48, 48), (2, 32, 64), (2, 64, 32)])
+def test_in_bf16_the_values_come_closer_to_one_although_the_vectors_are_rounded(shape):
+    torch.manual_seed(0)
+    matrices = torch.randn(*shape)
+    rough, fine = orthogonalise_in_bf16(matrices), orthogonalise(matrices)
+    assert rough.dtype == torch.bfloat16
+    spread = [(torch.linalg.svdvals(each.float()) - 1).abs().mean() for each in (rough, fine)]
+    assert spread[0] < spread[1]
+    cosine = torch.nn.functional.cosine_similarity(rough.float().flatten(1), fine.flatten(1))
+    assert cosine.min() > 0.95
+
+
+def test_an_update_in_bf16_is_that_in_fp32_about():
+    torch.manual_seed(0)
+    gradient = torch.randn(32, 48)
+    moved = []
+    for in_bf16 in (False, True):
+        parameter = torch.nn.Parameter(torch.zeros(32, 48))
+        optimizer = MuonAdamW([("layers.0.q_proj.weight", parameter)], RATES, in_bf16=in_bf16)
+        parameter.grad = gradient.clone()
+        optimizer.step(1.0)
+        assert {parameter.dtype, optimizer.state["layers.0.q_proj.weight.momentum"].dtype} == {torch.float32}
+        moved.append(parameter.detach())
+    assert torch.nn.functional.cosine_similarity(*(each.flatten() for each in moved), dim=0) > 0.98
 
 
 def test_embedding_head_and_norms_move_as_under_torch_adamw():

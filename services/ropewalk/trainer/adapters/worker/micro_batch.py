@@ -1,7 +1,7 @@
 """How many tokens go through the model at a time. Pure: the model's shape and a memory in; tokens out.
 
 A GPU starves on small pieces (124 M weights: 8,192 tokens at a time take three times as long as 65,536), and has
-memory of its own that is known. The formula was measured on an H100 at 124 M and 1 B weights, see docs/gpu.md.
+memory of its own that is known. The formula was fitted to an H100 at 124 M and 1 B weights.
 """
 
 from transformers import PretrainedConfig

@@ -1,0 +1,115 @@
+"""The blocks as functions give what transformers gives, in fp32 closely and in fewer bits roughly."""
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from ropewalk.model.architecture import Shape, build_model
+from ropewalk.model.fast_blocks import BlockPlan, why_not_fast
+from ropewalk.model.linear_nats import LinearNats, nats_and_slopes
+from ropewalk.model.next_token import IGNORED, NextTokenLoss
+
+SHAPE = Shape(
+    vocab_size=320,
+    hidden_size=64,
+    num_layers=2,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=16,
+    intermediate_size=96,
+    context_length=32,
+)
+
+
+def a_model():
+    """Weights that all matter: the fresh ones begin with blocks that do nothing."""
+    model = build_model(SHAPE, 3)
+    with torch.no_grad():
+        for place, parameter in enumerate(model.parameters()):
+            noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(place))
+            parameter.add_(noise, alpha=0.05)
+    return model
+
+
+def a_batch():
+    generator = torch.Generator().manual_seed(5)
+    inputs, targets = (torch.randint(0, SHAPE.vocab_size, (3, 32), generator=generator) for _ in range(2))
+    targets[1, 7:20] = IGNORED
+    return inputs, targets
+
+
+def loss_and_gradients(plan):
+    model = a_model()
+    nats = NextTokenLoss(model, plan)(*a_batch())
+    (nats / 80).backward()
+    return nats.item(), {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("plan", "tolerance"),
+    [
+        (BlockPlan(dtype=torch.float32), 1e-5),
+        (BlockPlan(dtype=torch.bfloat16), 0.05),
+        (BlockPlan(dtype=torch.bfloat16, fp8=True), 0.5),
+    ],
+)
+def test_loss_and_gradients_are_those_of_transformers(plan, tolerance):
+    expected, expected_gradients = loss_and_gradients(None)
+    nats, gradients = loss_and_gradients(plan)
+    assert nats == pytest.approx(expected, rel=tolerance / 50)
+    for name, gradient in gradients.items():
+        wanted = expected_gradients[name]
+        assert gradient.dtype == torch.float32
+        assert (gradient - wanted).norm() <= tolerance * wanted.norm(), name
+
+
+def test_a_wide_model_multiplies_apart_what_a_narrow_one_joins(monkeypatch):
+    joined = loss_and_gradients(BlockPlan(dtype=torch.float32))
+    monkeypatch.setattr("ropewalk.model.fast_blocks._FUSED_WIDTH", 0)
+    apart = loss_and_gradients(BlockPlan(dtype=torch.float32))
+    assert apart[0] == pytest.approx(joined[0], rel=1e-6)
+
+
+def test_names_of_weights_stay_those_of_hugging_face():
+    model = a_model()
+    names = [name for name, _ in model.named_parameters()]
+    NextTokenLoss(model, BlockPlan(dtype=torch.bfloat16))
+    assert [name for name, _ in model.named_parameters()] == names
+
+
+def test_a_model_of_another_family_is_computed_as_transformers_does_with_a_loss_in_fp32():
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=320, n_positions=32, n_embd=32, n_layer=1, n_head=2)).eval()
+    assert why_not_fast(model) == "its family is gpt2, not qwen3"
+    inputs, targets = a_batch()
+    nats = NextTokenLoss(model, BlockPlan(dtype=torch.bfloat16))(inputs, targets)
+    assert nats.dtype == torch.float32
+    expected = torch.nn.functional.cross_entropy(
+        model(inputs).logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    assert nats.item() == pytest.approx(expected.item(), rel=1e-2)
+
+
+@pytest.mark.parametrize("rows", [7, 16, 1000])
+def test_a_loss_in_pieces_is_the_loss_of_the_whole(monkeypatch, rows):
+    monkeypatch.setattr("ropewalk.model.linear_nats._ROWS", rows)
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(40, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
+    targets = torch.randint(0, 50, (40,))
+    targets[3:9] = IGNORED
+    nats = LinearNats.apply(hidden, weight, targets, nats_and_slopes)
+    (nats * 0.25).backward()
+    mine = hidden.grad, weight.grad
+    hidden.grad = weight.grad = None
+    expected = torch.nn.functional.cross_entropy(hidden @ weight.T, targets, ignore_index=IGNORED, reduction="sum")
+    (expected * 0.25).backward()
+    assert nats.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(mine, (hidden.grad, weight.grad))
+
+
+def test_a_loss_of_targets_that_do_not_count_is_zero_and_moves_nothing():
+    hidden, weight = torch.randn(4, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
+    nats = LinearNats.apply(hidden, weight, torch.full((4,), IGNORED), nats_and_slopes)
+    nats.backward()
+    assert nats.item() == 0
+    assert not hidden.grad.any()
+    assert not weight.grad.any()
