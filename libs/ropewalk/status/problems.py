@@ -52,20 +52,18 @@ def _of_disks(seen: Seen) -> Iterator[Problem]:
         used = 1 - disk.free / max(1, disk.total)
         share = f"{used:.0%} of {size(disk.total)} used, {size(disk.free)} free"
         if disk.full:
-            yield Problem(
-                kind="disk_full",
-                severity="error",
-                what=f"the disk of {disk.holds} is full: {where}, {share}"
+            yield _error(
+                "disk_full",
+                f"the disk of {disk.holds} is full: {where}, {share}"
                 + (f"; {_waiting_sentence(seen)}" if disk.holds == EVENT_LOG else ""),
-                remedy="make room there; everything continues by itself within seconds, nothing stored is lost",
+                "make room there; everything continues by itself within seconds, nothing stored is lost",
                 since=what_waits(seen).since if disk.holds == EVENT_LOG else 0.0,
             )
         elif used >= EARLY and disk.free < disk.still_wanted:
-            yield Problem(
-                kind="disk_filling",
-                severity="warning",
-                what=f"the disk of {disk.holds} fills: {where}, {share}, up to {size(disk.still_wanted)} may be added",
-                remedy="make room there, or move the state folder to a larger disk (ROPEWALK_STATE_DIR)",
+            yield _warning(
+                "disk_filling",
+                f"the disk of {disk.holds} fills: {where}, {share}, up to {size(disk.still_wanted)} may be added",
+                "make room there, or move the state folder to a larger disk (ROPEWALK_STATE_DIR)",
             )
 
 
@@ -73,58 +71,45 @@ def _of_the_broker(seen: Seen) -> Iterator[Problem]:
     broker = seen.broker
     if not broker.answers:
         if not seen.processes:  # of an embedded stack the process table says why
-            yield Problem(
-                kind="broker_unknown",
-                severity="error",
-                what=f"the broker does not say how it is: {broker.error}",
-                remedy="set ROPEWALK_NATS_URL and its user to one who may look, the operator for instance",
+            yield _error(
+                "broker_unknown",
+                f"the broker does not say how it is: {broker.error}",
+                "set ROPEWALK_NATS_URL and its user to one who may look, the operator for instance",
             )
         return
     if "no space left" in broker.error and not any(disk.full for disk in seen.disks if disk.holds == EVENT_LOG):
-        yield Problem(
-            kind="broker_recovering",
-            severity="error",
-            what=f"the disk of the event log was full, so the broker is being restarted; {_waiting_sentence(seen)}",
-            remedy="wait some seconds",
+        yield _error(
+            "broker_recovering",
+            f"the disk of the event log was full, so the broker is being restarted; {_waiting_sentence(seen)}",
+            "wait some seconds",
             since=what_waits(seen).since,
         )
     elif broker.error and "no space left" not in broker.error:
-        yield Problem(
-            kind="broker_error",
-            severity="error",
-            what=f"the broker is not well: {broker.error}; {_waiting_sentence(seen)}",
-            remedy=f"read {_log_of(seen, 'nats-server')}",
+        yield _error(
+            "broker_error",
+            f"the broker is not well: {broker.error}; {_waiting_sentence(seen)}",
+            f"read {_log_of(seen, 'nats-server')}",
             since=what_waits(seen).since,
         )
     for stream in broker.streams:
-        yield from _of_limit(
-            seen,
-            "stream",
-            f"stream {stream.name}",
-            (stream.num_bytes, stream.max_bytes),
-            f"raise the limit of {stream.name} in `events/streams.py`, then `ropewalk bus apply`",
-        )
-    yield from _of_limit(
-        seen,
-        "store",
-        "the broker's store",
-        (broker.stored_bytes, broker.max_store_bytes),
-        "raise `max_file_store` of nats-server",
-    )
+        remedy = f"raise the limit of {stream.name} in `events/streams.py`, then `ropewalk bus apply`"
+        yield from _of_limit(seen, f"stream {stream.name}", (stream.num_bytes, stream.max_bytes), remedy)
+    stored = broker.stored_bytes, broker.max_store_bytes
+    yield from _of_limit(seen, "the broker's store", stored, "raise `max_file_store` of nats-server")
 
 
-def _of_limit(seen: Seen, kind: str, name: str, use: tuple[int, int], remedy: str) -> Iterator[Problem]:
+def _of_limit(seen: Seen, name: str, use: tuple[int, int], remedy: str) -> Iterator[Problem]:
     used, limit = use
-    waiting = what_waits(seen)
+    kind, waiting = "stream" if name.startswith("stream ") else "store", what_waits(seen)
     refuses = kind == "stream" and waiting.reason == "maximum bytes exceeded"  # a message larger than what is left
     if not limit or used < EARLY * limit:
         return
     if used >= _FULL * limit or refuses:
         what = f"{name} is full: {size(used)} of {size(limit)}, new messages are refused; {_waiting_sentence(seen)}"
-        yield Problem(kind=f"{kind}_full", severity="error", what=what, remedy=remedy, since=waiting.since)
+        yield _error(f"{kind}_full", what, remedy, since=waiting.since)
     else:
         what = f"{name} fills: {size(used)} of {size(limit)}; at the limit new messages are refused"
-        yield Problem(kind=f"{kind}_filling", severity="warning", what=what, remedy=remedy)
+        yield _warning(f"{kind}_filling", what, remedy)
 
 
 def _of_processes(seen: Seen) -> Iterator[Problem]:
@@ -135,27 +120,24 @@ def _of_processes(seen: Seen) -> Iterator[Problem]:
         ending = f", last it {process.last_ending}" if process.last_ending else ""
         if name == "nats-server" and (down or not seen.broker.answers):
             reason = f"{process.last_ending}, it starts again by itself" if down else "it lives and does not answer"
-            yield Problem(
-                kind="broker_down",
-                severity="error",
-                what=f"the broker is down: {reason}; services keep what they would send and go on when it is back",
-                remedy="read `ropewalk logs nats-server` if this stays",
+            yield _error(
+                "broker_down",
+                f"the broker is down: {reason}; services keep what they would send and go on when it is back",
+                "read `ropewalk logs nats-server` if this stays",
                 since=process.changed_at if down else 0.0,
             )
         elif flaps:
-            yield Problem(
-                kind="restarting",
-                severity="error",
-                what=f"{name} ends again and again: {process.restarts} restarts{ending}",
-                remedy=f"read `ropewalk logs {name}`",
+            yield _error(
+                "restarting",
+                f"{name} ends again and again: {process.restarts} restarts{ending}",
+                f"read `ropewalk logs {name}`",
                 since=process.changed_at,
             )
         elif down:
-            yield Problem(
-                kind="process_down",
-                severity="warning",
-                what=f"{name} is {process.status}{ending}",
-                remedy=f"read `ropewalk logs {name}` if this stays",
+            yield _warning(
+                "process_down",
+                f"{name} is {process.status}{ending}",
+                f"read `ropewalk logs {name}` if this stays",
                 since=process.changed_at,
             )
 
@@ -167,11 +149,10 @@ def _of_services(seen: Seen) -> Iterator[Problem]:
     down = {process.service for process in seen.processes if process.status != "ready"}
     asked = [answer for answer in seen.services if answer.service not in down]
     if len(asked) > 1 and not any(answer.answered for answer in asked):
-        yield Problem(
-            kind="no_service_answers",
-            severity="error",
-            what=f"none of the {len(asked)} services answers on this bus: they are not started, or hang",
-            remedy="start them (`docs/profiles.md`), or set ROPEWALK_NATS_URL to the bus that they use",
+        yield _error(
+            "no_service_answers",
+            f"none of the {len(asked)} services answers on this bus: they are not started, or hang",
+            "start them (`docs/profiles.md`), or set ROPEWALK_NATS_URL to the bus that they use",
         )
         return
     for answer in asked:
@@ -180,7 +161,7 @@ def _of_services(seen: Seen) -> Iterator[Problem]:
             yield _silent(answer.service, log, has_process=bool(seen.processes))
         for reason in answer.reasons:
             what = f"{answer.service} is not ready: {reason}"
-            yield Problem(kind="not_ready", severity="error", what=what, remedy=f"read {log}")
+            yield _error("not_ready", what, f"read {log}")
 
 
 def _silent(service: str, log: str, *, has_process: bool) -> Problem:
@@ -191,7 +172,7 @@ def _silent(service: str, log: str, *, has_process: bool) -> Problem:
     else:
         what = f"{service} does not answer: it is not started, hangs or is cut off from the bus"
         remedy = f"read {log}, and start it if it is down"
-    return Problem(kind="not_answering", severity="error", what=what, remedy=remedy)
+    return _error("not_answering", what, remedy)
 
 
 def _log_of(seen: Seen, name: str) -> str:
@@ -203,65 +184,59 @@ def _of_lags(seen: Seen) -> Iterator[Problem]:
     for lag in seen.lags:
         if lag.oldest_s >= LAGGING_S:
             service = lag.consumer.partition("__")[0]
-            yield Problem(
-                kind="lag",
-                severity="warning",
-                what=f"{lag.consumer} is behind: {lag.pending + lag.ack_pending} messages wait or are worked on, "
+            yield _warning(
+                "lag",
+                f"{lag.consumer} is behind: {lag.pending + lag.ack_pending} messages wait or are worked on, "
                 f"{lag.redelivered} were delivered again, the oldest is {lag.oldest_s:.0f} s old",
-                remedy=f"`ropewalk bus lag`, {_log_of(seen, service)}",
+                f"`ropewalk bus lag`, {_log_of(seen, service)}",
                 since=seen.now - lag.oldest_s,
             )
 
 
 def _of_runs(seen: Seen) -> Iterator[Problem]:
     for run in [run for run in seen.runs if run.detail and not run.queued_since][:_MOST_RUNS]:
-        yield Problem(
-            kind="run_troubled",
-            severity="warning",
-            what=f"run {run.run_id}, {run.stage}: {run.detail}",
-            remedy=f"`ropewalk show {run.run_id}`; it is tried again by itself",
+        yield _warning(
+            "run_troubled",
+            f"run {run.run_id}, {run.stage}: {run.detail}",
+            f"`ropewalk show {run.run_id}`; it is tried again by itself",
         )
     waiting = [run for run in seen.runs if run.queued_since and seen.now - run.queued_since >= QUEUED_S]
     if waiting:
         longest = min(waiting, key=lambda run: run.queued_since)
         runs = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
-        yield Problem(
-            kind="queued_long",
-            severity="warning",
-            what=f"{runs} in line for over {QUEUED_S / 60:.0f} minutes, the longest is run {longest.run_id} for "
+        yield _warning(
+            "queued_long",
+            f"{runs} in line for over {QUEUED_S / 60:.0f} minutes, the longest is run {longest.run_id} for "
             f"{longest.stage} ({(seen.now - longest.queued_since) / 60:.0f} minutes)",
-            remedy="`ropewalk runs --status queued`; a larger pool (ROPEWALK_CAPACITY_CPUS) or another end helps",
+            "`ropewalk runs --status queued`; a larger pool (ROPEWALK_CAPACITY_CPUS) or another end helps",
             since=longest.queued_since,
         )
 
 
 def _of_alarms(seen: Seen) -> Iterator[Problem]:
     for alarm in seen.alarms[:_MOST_ALARMS]:
-        yield Problem(
-            kind="alarm",
-            severity="warning",
-            what=f"{alarm.model}: {one_line(alarm.detail, 400)}",
-            remedy=f"`ropewalk alarms ack {alarm.alarm_id}` if you look after it, `ropewalk alarms rebaseline "
+        yield _warning(
+            "alarm",
+            f"{alarm.model}: {one_line(alarm.detail, 400)}",
+            f"`ropewalk alarms ack {alarm.alarm_id}` if you look after it, `ropewalk alarms rebaseline "
             f"{alarm.alarm_id}` if that is how it should be",
             since=alarm.since,
         )
     if len(seen.alarms) > _MOST_ALARMS:
         more = len(seen.alarms) - _MOST_ALARMS
-        yield Problem(
-            kind="alarm",
-            severity="warning",
-            what=f"{more} more alarms are open",
-            remedy="`ropewalk alarms` lists them",
+        yield _warning(
+            "alarm",
+            f"{more} more alarms are open",
+            "`ropewalk alarms` lists them",
         )
 
 
 def _dead_letters(number: int) -> Problem:
     letters = "1 message was set aside" if number == 1 else f"{number} messages were set aside"
-    return Problem(
-        kind="dead_letters",
-        severity="warning",
-        what=f"{letters} as dead letters: no handler could do its work with them",
-        remedy="`ropewalk dead list`",
+    return _warning(
+        "dead_letters",
+        f"{letters} as dead letters: no handler could do its work with them",
+        "`ropewalk dead list`",
     )
 
 
@@ -277,3 +252,11 @@ def _waiting_sentence(seen: Seen) -> str:
 def size(num_bytes: float) -> str:
     """Bytes for people: MB up to 10 GB, then GB."""
     return f"{num_bytes / _MB:,.0f} MB" if num_bytes < 10_000 * _MB else f"{num_bytes / _MB / 1000:,.0f} GB"
+
+
+def _error(kind: str, what: str, remedy: str, *, since: float = 0.0) -> Problem:
+    return Problem(kind=kind, severity="error", what=what, remedy=remedy, since=since)
+
+
+def _warning(kind: str, what: str, remedy: str, *, since: float = 0.0) -> Problem:
+    return Problem(kind=kind, severity="warning", what=what, remedy=remedy, since=since)

@@ -10,7 +10,7 @@ from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from ropewalk.admin.contracts import SERVICE_USERS
+from ropewalk.admin.contracts import CONTRACTS, SERVICE_USERS
 from ropewalk.events.asyncapi import address, document
 from ropewalk.events.base import Message
 from ropewalk.events.registry import MESSAGE_TYPES
@@ -183,9 +183,11 @@ def test_a_golden_sample_fits_the_payload_schema(api: dict[str, Any], kind: type
 def test_the_published_document_has_every_question_with_its_body_and_its_answer(page: dict[str, Any]) -> None:
     jsonschema.validate(page, ASYNCAPI_3, jsonschema.Draft202012Validator)
     assert all(resolve(page, reference) is not None for reference in references(page))
-    asked = {name for name, operation in page["operations"].items() if {"name": "ctl"} in operation["tags"]}
-    pings = {f"receive.ctl.ping.{service}" for service in SERVICE_USERS}
-    assert asked == {*pings, "receive.ctl.status", "receive.ctl.projection.v1"}
+    asked = [operation for operation in page["operations"].values() if {"name": "ctl"} in operation["tags"]]
+    subjects = {resolve(page, operation["channel"]["$ref"])["address"].replace("{name}", "*") for operation in asked}
+    assert subjects == {f"ctl.ping.{service}" for service in SERVICE_USERS} | {
+        subject for contract in CONTRACTS.values() for subject in contract.answers
+    }
     payload = resolve(page, page["components"]["messages"]["ctl.projection.v1.Question"]["payload"]["$ref"])
     assert set(payload["properties"]) == {"limit", "status", "before", "every", "sequence", "offset"}
     (answer,) = page["operations"]["receive.ctl.status"]["reply"]["messages"]
