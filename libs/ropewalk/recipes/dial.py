@@ -2,8 +2,8 @@
 
 Shapes: the smallest ones were measured on two CPU cores (many small steps beat few big ones, two layers are
 enough, a 2,048-token vocabulary beats bytes by far); the larger ones follow width = 64 x depth with heads of 64.
-Learning rates: Muon 0.02 and Adam 0.01 at batches of about 1,000 tokens, scaled by the square root of the batch
-beyond 2^19 tokens. Schedule: warm-up, constant to 60 %, linear to 5 % (warmup-stable-decay, arXiv 2404.06395).
+Learning rates: Muon 0.02 and Adam 0.01, at batches of up to 2^19 tokens, which no shape exceeds. Schedule: warm-up,
+constant to 60 %, linear to 5 % (warmup-stable-decay, arXiv 2404.06395).
 """
 
 from dataclasses import dataclass
@@ -82,8 +82,7 @@ def complete(recipe: Recipe) -> Recipe:
     shape = _SHAPES[recipe.size]
     total_steps = max(10, round(recipe.minutes * shape.steps_per_minute))
     finetune = recipe.mode == "finetune"
-    batch_scale = max(1.0, shape.batch_size * shape.context_length / 2**19) ** 0.5
-    rate = batch_scale * (0.05 if finetune else 1.0)
+    rate = 0.05 if finetune else 1.0  # a base model is near a good place already
     on_gpus = recipe.device == "cuda"  # never by itself: the plan must not depend on the machine that derives it
     plan = Plan(
         vocab_size=shape.vocab_size,

@@ -191,14 +191,7 @@ class _Driver:
     ) -> DatasetPublished:
         plan = self._job.recipe.derived
         evalset_uri = publish_evalset(self._objects, self._job.scratch / "evalset", corpus)
-        added = [
-            (corpus.entries[at].content, document)
-            for at, document in corpus.documents(HELD_OUT)
-            if corpus.entries[at].content not in registry.names
-        ]
-        held_out_uri, held_out_sha256 = (
-            publish_held_out(self._objects, self._job.scratch / "held-out", added) if added else ("", "")
-        )
+        held_out_uri, held_out_sha256, num_added = self._publish_held_out(corpus, registry)
         assembly = Assembly(
             folder=self._job.scratch / "dataset",
             parts=[self._objects.fetch(part.uri) for part in encoded],
@@ -230,9 +223,19 @@ class _Driver:
             model=self._job.recipe.model,
             held_out_uri=held_out_uri,
             held_out_sha256=held_out_sha256,
-            num_newly_held_out=len(added),
-            num_registered=registry.num_documents + len(added),
+            num_newly_held_out=num_added,
+            num_registered=registry.num_documents + num_added,
         )
+
+    def _publish_held_out(self, corpus: CleanedCorpus, registry: Registry) -> tuple[str, str, int]:
+        """Where the documents are that are held out for the first time, their hash, and how many they are."""
+        added = [
+            (corpus.entries[at].content, document)
+            for at, document in corpus.documents(HELD_OUT)
+            if corpus.entries[at].content not in registry.names
+        ]
+        where = publish_held_out(self._objects, self._job.scratch / "held-out", added) if added else ("", "")
+        return *where, len(added)
 
 
 def _segment_id(segment: SegmentRef) -> str:

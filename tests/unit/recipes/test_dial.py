@@ -1,0 +1,68 @@
+"""What follows from the size and the minutes. Every rule of the dial has a test that names it."""
+
+import pytest
+
+from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.recipes.recipe import Plan
+
+SIZES = ("tiny", "nano", "micro", "small", "base")
+NUM_WEIGHTS = {"tiny": 40e3, "nano": 0.6e6, "micro": 4e6, "small": 40e6, "base": 120e6}  # about
+
+
+def a_plan(**fields: object) -> Plan:
+    source = {"path": "/data", "licence": "MIT"}
+    return resolve_recipe({"sources": [source], "size": "nano", "minutes": 3.0, **fields}).derived
+
+
+def a_finetuning(**fields: object) -> Plan:
+    return a_plan(mode="finetune", base_model="org/model", **fields)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_heads_fill_the_width_and_two_of_them_share_keys_and_values(size: str) -> None:
+    plan = a_plan(size=size)
+    assert plan.num_heads * plan.head_dim == plan.hidden_size
+    assert plan.num_kv_heads * 2 == plan.num_heads
+    assert plan.intermediate_size == 3 * plan.hidden_size
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_size_has_about_the_weights_that_its_name_stands_for(size: str) -> None:
+    plan = a_plan(size=size)
+    heads = 2 * plan.num_heads + 2 * plan.num_kv_heads
+    block = plan.hidden_size * (heads * plan.head_dim + 3 * plan.intermediate_size)
+    weights = plan.num_layers * block + plan.vocab_size * plan.hidden_size
+    assert NUM_WEIGHTS[size] / 1.5 < weights < NUM_WEIGHTS[size] * 1.5
+
+
+def test_the_steps_are_what_the_minutes_allow_at_the_speed_of_the_size() -> None:
+    assert (a_plan().total_steps, a_plan(size="micro").total_steps) == (1800, 270)
+
+
+def test_the_smallest_budget_still_gives_ten_steps_and_five_to_each_trial() -> None:
+    plan = a_plan(size="base", minutes=0.01)
+    assert (plan.total_steps, plan.trial_steps, plan.checkpoint_every, plan.warmup_steps) == (10, 5, 5, 1)
+
+
+def test_the_warm_up_is_a_tenth_of_a_short_training_and_twenty_steps_of_a_long_one() -> None:
+    assert (a_plan(minutes=0.2).warmup_steps, a_plan().warmup_steps) == (12, 20)
+
+
+def test_the_rate_is_constant_to_sixty_per_cent_of_the_training() -> None:
+    assert a_plan().decay_start / a_plan().total_steps == pytest.approx(0.6)
+
+
+def test_the_rates_are_those_that_were_measured_for_muon_and_adam() -> None:
+    plan = a_plan()
+    assert (plan.matrix_lr, plan.adam_lr, plan.weight_decay, plan.grad_clip) == (0.02, 0.01, 0.1, 1.0)
+
+
+def test_a_model_that_was_trained_before_moves_by_a_twentieth_and_is_not_pulled_to_zero() -> None:
+    plan = a_finetuning()
+    assert (plan.matrix_lr, plan.adam_lr) == pytest.approx((0.001, 0.0005))
+    assert plan.weight_decay == 0.0
+
+
+def test_a_training_is_saved_about_thirty_times_and_a_trial_is_a_tenth_of_it() -> None:
+    plan = a_plan()
+    assert (plan.total_steps // plan.checkpoint_every, plan.trial_steps) == (30, 180)
