@@ -27,6 +27,7 @@ def near_any(sketches: Sketches, known: Sketches) -> NDArray[np.bool_]:
     near = np.zeros(len(sketches), dtype=np.bool_)
     known = np.ascontiguousarray(known[known.any(axis=1)])
     rows, others = (np.ascontiguousarray(each).view(np.uint64) for each in (sketches, known))  # (n, 14), (m, 14)
+    # Sorted by one band, the documents that share it with a row stand together: two searches find them all.
     for band in range(NUM_BANDS if len(known) else 0):
         order = np.argsort(others[:, band], kind="stable")
         column = others[order, band]

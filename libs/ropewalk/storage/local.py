@@ -3,14 +3,13 @@
 A folder is sealed under a temporary name in the same file system and then renamed, so readers see it whole.
 """
 
-import os
 import shutil
 import uuid
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from ropewalk.storage.manifest import MANIFEST, Manifest, read_manifest, seal
+from ropewalk.storage.manifest import MANIFEST, Manifest, read_manifest, seal, sync
 from ropewalk.storage.objects import ObjectNotFoundError
 
 _INCOMING = ".incoming"
@@ -27,7 +26,7 @@ class LocalObjects:
         incoming = self.root / _INCOMING / uuid.uuid4().hex
         incoming.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shutil.move(folder, incoming)
+            shutil.move(folder, incoming)  # it may lie on another file system, across which no rename works
             manifest = seal(incoming, meta)
             self._place(incoming, self._path(key), manifest)
         finally:
@@ -42,13 +41,14 @@ class LocalObjects:
             except OSError:
                 if not target.is_dir():
                     raise
-                if not (target / MANIFEST).is_file():
+                if not (target / MANIFEST).is_file():  # left by a deletion that was cut short: it counts as nothing
                     shutil.rmtree(target)
                     continue
+                # Another attempt was faster. The same files: that is success, whoever did it.
                 if read_manifest(target).files != manifest.files:
                     raise FileExistsError(f"{target} already holds another content") from None
             break
-        _sync_folder(target.parent)
+        sync(target.parent)
 
     def fetch(self, key: str) -> Path:
         """See ObjectStore.fetch."""
@@ -75,7 +75,7 @@ class LocalObjects:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         source.rename(target)
-        _sync_folder(target.parent)
+        sync(target.parent)
 
     def delete(self, key: str) -> None:
         """See ObjectStore.delete. The manifest goes first, so that a half-deleted folder is never complete."""
@@ -84,15 +84,7 @@ class LocalObjects:
         shutil.rmtree(path, ignore_errors=True)
 
     def _path(self, key: str) -> Path:
-        path = (self.root / key).resolve()
+        path = (self.root / key).resolve()  # with the links followed, so that none leads out
         if not path.is_relative_to(self.root.resolve()):
             raise ValueError(f"object key {key!r} leads outside the store")
         return path
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -53,7 +53,7 @@ def seal(folder: Path, meta: dict[str, JsonValue]) -> Manifest:
     """Hash and sync every file of the folder, then write its manifest. Raises OSError (a full disk, say)."""
     files: dict[str, tuple[str, int]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST):
-        _sync(path)
+        sync(path)  # before the manifest: a power cut must not leave a manifest that promises what is not there
         files[path.relative_to(folder).as_posix()] = (file_sha256(path), path.stat().st_size)
     body = json.dumps(
         {
@@ -65,9 +65,9 @@ def seal(folder: Path, meta: dict[str, JsonValue]) -> Manifest:
     ).encode()
     temporary = folder / f".{MANIFEST}.tmp"
     temporary.write_bytes(body)
-    _sync(temporary)
+    sync(temporary)
     temporary.rename(folder / MANIFEST)
-    _sync(folder)
+    sync(folder)  # the new name lies in the folder, not in the file
     return Manifest(sha256=hashlib.sha256(body).hexdigest(), files=files, meta=meta)
 
 
@@ -107,7 +107,8 @@ def verify_file(folder: Path, manifest: Manifest, name: str) -> None:
         raise ManifestError(name, "has another SHA-256 than the manifest says")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

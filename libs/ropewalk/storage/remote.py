@@ -42,7 +42,7 @@ class RemoteObjects:
         manifest = seal(folder, meta)
         if self.exists(key):
             return self._same(key, manifest, folder)
-        for name in manifest.files:
+        for name in manifest.files:  # a half of them counts for nothing until the manifest is there
             obstore.put(self._bucket, f"{key}/{name}", folder / name)
         try:
             obstore.put(self._bucket, f"{key}/{MANIFEST}", folder / MANIFEST, mode="create")
@@ -71,7 +71,7 @@ class RemoteObjects:
             with path.open("wb") as file:
                 for chunk in obstore.get(self._bucket, f"{key}/{name}").stream():
                     file.write(chunk)
-        verify(incoming)
+        verify(incoming)  # before it has its name: what is in the cache is taken without another look
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         incoming.rename(target)
@@ -101,7 +101,7 @@ class RemoteObjects:
         if not names:
             raise ObjectNotFoundError(f"there is no object under {key!r}")
         self.delete(to)
-        for name in sorted(names, key=lambda name: name == MANIFEST):
+        for name in sorted(names, key=lambda name: name == MANIFEST):  # the manifest last, as in `publish`
             obstore.copy(self._bucket, f"{key}/{name}", f"{to}/{name}")
         self.delete(key)
 

@@ -40,6 +40,7 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     A run id is taken once: the same request again changes nothing, another one touches neither the run that was
     accepted under the id nor the end of one that was rejected.
     """
+    # In a thread: it looks at files for up to two seconds, and the other consumers must go on.
     recipe, violations = await asyncio.to_thread(_checked, request, settings)
     if recipe is not None:
         violations = bounded(violations + worker_violations(recipe, await _pools(timeline)))

@@ -36,7 +36,7 @@ _IN_WORDS = {
 def chunks(file: SourceFile, meter: Meter) -> Iterator[bytes]:
     """The content of a file in UTF-8. Raises one of FAULTS."""
     with file.open() as packed:
-        num_packed = packed.seek(0, 2)
+        num_packed = packed.seek(0, 2)  # of the opened file, which may not be the one that was listed
         packed.seek(0)
         meter.begin()
         yield from content_chunks(packed, archive_suffix(file.path), num_packed, meter)

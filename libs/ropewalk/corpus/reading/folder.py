@@ -73,6 +73,7 @@ class Folder:
     def _walk(self) -> Iterator[SourceFile]:
         unreadable: list[OSError] = []
 
+        # `os.walk` follows no link to a folder, and does not enter what is removed from `subfolders`.
         for folder, subfolders, names in os.walk(self._root, onerror=unreadable.append):
             try:
                 self.reach.check(folder)

@@ -82,6 +82,7 @@ def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngest
     Raises StageError if there is no document at all.
     """
     reading = _Reading(job, job.store.connect(), report, _Pulse(report))
+    # The same source named twice is read once: its records would only be dropped as repetitions.
     for source_id, source in {source_identity(source): source for source in job.sources}.items():
         _ingest_source(reading, source_id, source)
     tally = reading.tally

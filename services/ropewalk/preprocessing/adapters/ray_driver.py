@@ -72,7 +72,7 @@ class _Driver:
         arguments = [(self._job.store, segment.uri, self._job.recipe.profile) for segment in self._segments]
         corpus = CleanedCorpus(self._objects, self._workers.all(clean_segment, arguments))
         recipe = self._job.recipe
-        signatures = corpus.load_entries()
+        signatures = corpus.load_entries()  # (n, 112) of uint32: 448 bytes per document
         before = HeldOutBefore(self._objects, self._registry_uris(), recipe.model)
         fraction, registry = recipe.evaluation.held_out_fraction, before.load()
         corpus.states = first_states(corpus.entries, signatures, recipe.profile, fraction, registry)
@@ -114,6 +114,7 @@ class _Driver:
         folder = self._job.scratch / "passages"
         folder.mkdir()
         np.save(folder / PASSAGES, wanted)
+        # Through the store and not as an argument: it may be large, and Ray's own store is small.
         uri = f"{self._work}/passages-{file_sha256(folder / PASSAGES)}"
         self._objects.publish(folder, uri, {})
         found = self._workers.all(match_items, [(self._job.store, cleaned, uri, halves) for cleaned in corpus.uris])
@@ -204,6 +205,7 @@ class _Driver:
         )
         names = [segment.segment_id for segment in self._segments]
         meta, uri = publish_dataset(self._objects, assembly, corpus.state_records(names), min_windows=plan.batch_size)
+        # The dataset is sealed: a later attempt finds it and needs none of these.
         for leftover in self._objects.list(self._work):
             self._objects.delete(leftover)
         kept, held_out, dropped = count_states(corpus.states)

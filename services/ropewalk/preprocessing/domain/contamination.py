@@ -55,6 +55,7 @@ def find_pairs(documents: Ragged, passages: NDArray[np.uint64]) -> Pairs:
     places = np.minimum(np.searchsorted(passages, documents.hashes), len(passages) - 1)
     hits = np.flatnonzero(passages[places] == documents.hashes)
     owners = np.repeat(np.arange(len(documents.offsets) - 1), documents.lengths)[hits]
+    # A document and a passage as one number, so that their first meeting is found without a loop.
     _, firsts = np.unique(owners * len(passages) + places[hits], return_index=True)
     hits, owners = hits[firsts], owners[firsts]
     starts = hits - documents.offsets[owners]
@@ -88,7 +89,7 @@ def contaminated(
     documents, hits = np.unique(telling, return_counts=True)
     found = {int(place) for place in documents[hits > _ALLOWED_HITS]}
     possible = training[~spread.template[training[:, 1]]]
-    by_passage = possible[np.argsort(possible[:, 1], kind="stable")]
+    by_passage = possible[np.argsort(possible[:, 1], kind="stable")]  # for the searches in `_holders`
     said = {item: set[int]() for turns in phrases for item in turns}
     for item in np.split(held_out, np.flatnonzero(np.diff(held_out[:, 0])) + 1) if len(held_out) else ():
         holders = _holders(item, by_passage, spread)
@@ -125,7 +126,7 @@ def _holders(item: Pairs, by_passage: Pairs, spread: _Spread) -> list[int]:
     framed = spread.common[rows[:, 1]] & _framed(rows, np.repeat(item[:, 2:], last - first, axis=0))
     quoted = np.bincount(rows[~framed, 0], minlength=1)
     held = np.bincount(rows[~(framed & spread.frame[rows[:, 1]]), 0], minlength=len(quoted))
-    quoted = np.pad(quoted, (0, len(held) - len(quoted)))
+    quoted = np.pad(quoted, (0, len(held) - len(quoted)))  # both (documents,), up to the last that holds any
     leaks: list[int] = np.flatnonzero((quoted >= part) | (held >= whole)).tolist()
     return leaks
 

@@ -36,7 +36,7 @@ def near_repeats(signatures: NDArray[np.uint32], candidates: NDArray[np.bool_]) 
     kept_in_band: dict[tuple[int, int], list[int]] = defaultdict(list)
     repeats = np.zeros(len(signatures), dtype=np.bool_)
     for place in sorted(bands):
-        keys = bands[place]
+        keys = bands[place]  # (band, group): only who shares one of them is compared, not everybody with everybody
         rivals = sorted({rival for key in keys for rival in kept_in_band[key]})
         if rivals:
             agreement = (signatures[rivals] == signatures[place]).mean(axis=1)
@@ -53,7 +53,7 @@ def _shared_bands(signatures: NDArray[np.uint32], candidates: NDArray[np.bool_])
     found: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for band in range(NUM_BANDS if len(places) else 0):
         rows = np.ascontiguousarray(signatures[places, band * BAND_ROWS : (band + 1) * BAND_ROWS])
-        joined = rows.view(np.dtype((np.void, rows.itemsize * BAND_ROWS))).ravel()
+        joined = rows.view(np.dtype((np.void, rows.itemsize * BAND_ROWS))).ravel()  # (n,): a band as one value
         _, group, sizes = np.unique(joined, return_inverse=True, return_counts=True)
         for member in np.flatnonzero(sizes[group] > 1):
             found[int(places[member])].append((band, int(group[member])))

@@ -52,12 +52,14 @@ def first_states(
     order = sorted(range(len(entries)), key=lambda at: (entries[at].segment, entries[at].doc_id, entries[at].place))
     left = [at for at in order if states[at] == KEPT]
     _drop(states, left, exact_repeats([entries[at].content for at in left]), "exact_duplicate")
+    # What is dropped in one pass must not drop others in the next, so each pass sees only what is left.
     left = [at for at in order if states[at] == KEPT]
     sketches = signatures[left]
     _drop(states, left, near_repeats(sketches, sketches.any(axis=1)), "near_duplicate")
     left = [at for at in order if states[at] == KEPT]
     keys = [entries[at].key for at in left]
     registered = _registered([entries[at] for at in left], signatures[left], registry)
+    # A single key would be held out whole and leave nothing to learn from.
     if len(set(keys)) > 1 or registered:
         chosen = choose_held_out(keys, held_out_fraction, registered)
         for at, key in zip(left, keys, strict=True):

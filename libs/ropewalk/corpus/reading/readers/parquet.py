@@ -4,14 +4,18 @@ Its metadata may lie and its pages may grow a thousandfold, so what is decoded i
 kernel refuses memory beyond the bound, and pyarrow turns that into an error.
 """
 
+import io
 import os
 import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import IO, Any
 
-import pyarrow as pa
+os.environ.update(ARROW_DEFAULT_MEMORY_POOL="system")  # the others take a gigabyte at once, which the bound refuses
+
+import pyarrow as pa  # it reads the variable above when it is loaded
 import pyarrow.parquet as pq
 
 from ropewalk.corpus.reading.content import FAULTS, fault
@@ -54,6 +58,7 @@ def read(file: SourceFile, task: ReaderTask) -> Found:
 
 def _rows(packed: IO[bytes], file_bytes: int, task: ReaderTask) -> Found:
     task.meter.begin()
+    _start_threads()
     with _bounded_memory():
         table = pq.ParquetFile(
             packed,
@@ -140,6 +145,17 @@ def _num_values(column: pa.Array) -> int:
     if pa.types.is_struct(column.type):
         return len(column) + sum(_num_values(part) for part in column.flatten())
     return len(column) + (_num_values(column.flatten()) if pa.types.is_nested(column.type) else 0)
+
+
+@cache
+def _start_threads() -> None:
+    """Those of pyarrow, before there is a bound: it ends the process if it cannot start one."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    table = io.BytesIO()
+    pq.write_table(pa.table({"text": [""]}), table)
+    for _ in pq.ParquetFile(table).iter_batches(use_threads=False):
+        pass
 
 
 @contextmanager
