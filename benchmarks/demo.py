@@ -83,7 +83,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "recovery_s": [item["seconds_lost"] for item in card["interruptions"]],
         "ledger": card["ledger"],
         "stages_s": {stage["name"]: round(stage["seconds"], 1) for stage in card["stages"]},
-        "train_tokens_per_s": card["training"]["tokens_per_s"],
+        "train_tokens_per_s": card["tokens_per_s"],
         "traffic": card["traffic"],
         "alarms": [alarm["signal"] for alarm in card["alarms"]],
     }

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.events.checkpoint import ParityCertified
+from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.monitoring import AlarmRaised
-from ropewalk.events.training import SearchCompleted, TrialCompleted
+from ropewalk.events.training import SearchCompleted, TrainingCompleted, TrainingStarted, TrialCompleted
 
 STAGES = (
     "stack",
@@ -57,37 +58,8 @@ class Interruption:
 
     cause: str
     last_step: int
-    resume_step: int | None
-    seconds_lost: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataLine:
-    """What became of the documents: num_inputs = num_kept + num_held_out + the sum of `dropped`."""
-
-    num_bytes: int
-    num_inputs: int
-    num_kept: int
-    num_held_out: int
-    num_quarantined: int
-    dropped: dict[str, int]
-    num_tokens: int
-    vocab_size: int
-    bytes_per_token: float
-    dataset_version: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingLine:
-    """How the model was trained. `seconds` is the wall time of the stage's last attempt."""
-
-    strategy: str
-    num_workers: int
-    num_parameters: int
-    num_steps: int
-    tokens: int
-    loss: float
-    tokens_per_s: float
+    resume_step: int | None = None
+    seconds_lost: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +101,14 @@ class ReportCard:
     began_at: datetime
     seconds: float
     stages: tuple[StageLine, ...] = ()
-    data: DataLine | None = None
+    corpus: CorpusIngested | None = None  # without its segments
+    dataset: DatasetPublished | None = None
+    tokenizer: TokenizerTrained | None = None
     trials: tuple[TrialCompleted, ...] = ()
     search: SearchCompleted | None = None
-    training: TrainingLine | None = None
+    training: TrainingStarted | None = None
+    trained: TrainingCompleted | None = None
+    tokens_per_s: float = 0.0  # while training stepped
     losses: tuple[LossPoint, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
     ledger: LedgerVerdict | None = None
@@ -161,13 +137,13 @@ class ReportCard:
     @property
     def epochs(self) -> float | None:
         """How often training read its data; None where the log does not say."""
-        if self.training is None or self.data is None or not self.data.num_tokens:
+        if self.trained is None or self.dataset is None or not self.dataset.num_tokens:
             return None
-        return self.training.tokens / self.data.num_tokens
+        return self.trained.tokens / self.dataset.num_tokens
 
     def bits_per_byte(self, loss: float) -> float | None:
         """A loss in nats per token, in bits per byte of the text; None where the tokenizer's rate is not known."""
-        rate = self.data.bytes_per_token if self.data else 0.0
+        rate = self.tokenizer.bytes_per_token if self.tokenizer else 0.0
         return loss / math.log(2) / rate if rate else None
 
     @property

@@ -1,7 +1,7 @@
 """From the log to a report card. Pure: stored messages in the order of the log, step metrics, request logs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -41,12 +41,10 @@ from ropewalk.report.card import (
     RUN_STAGES,
     STAGES,
     CardSample,
-    DataLine,
     Interruption,
     LossPoint,
     ReportCard,
     StageLine,
-    TrainingLine,
 )
 from ropewalk.report.traffic import traffic_line
 
@@ -74,7 +72,7 @@ def collect(evidence: CardEvidence) -> ReportCard:
     timeline = evidence.timeline
     began_at = _began_at(timeline)
     accepted, completed = _last(timeline, RunAccepted), _last(timeline, RunCompleted)
-    evaluated = _last(timeline, EvaluationCompleted)
+    evaluated, corpus = _last(timeline, EvaluationCompleted), _last(timeline, CorpusIngested)
     model = completed.model if completed else ""
     alarms = awaited_alarms(timeline)
     return ReportCard(
@@ -90,10 +88,14 @@ def collect(evidence: CardEvidence) -> ReportCard:
         began_at=began_at,
         seconds=(_ended_at(timeline) - began_at).total_seconds(),
         stages=stage_lines(timeline),
-        data=data_line(timeline),
+        corpus=corpus.model_copy(update={"segments": ()}) if corpus else None,  # a segment for every few files
+        dataset=_last(timeline, DatasetPublished),
+        tokenizer=_last(timeline, TokenizerTrained),
         trials=_trials(timeline),
         search=_last(timeline, SearchCompleted),
-        training=_training_line(timeline, evidence.steps),
+        training=_last(timeline, TrainingStarted),
+        trained=_last(timeline, TrainingCompleted),
+        tokens_per_s=_tokens_per_s(evidence.steps),
         losses=tuple(LossPoint(attempt=row.attempt, step=row.step, loss=row.loss) for row in evidence.steps),
         interruptions=interruptions(timeline),
         ledger=evidence.ledger,
@@ -183,26 +185,6 @@ def _is_of_the_demo(message: Message) -> bool:
     return isinstance(message, StageStarted | StageCompleted) and message.stage not in RUN_STAGES
 
 
-def data_line(timeline: Sequence[Stored[Message]]) -> DataLine | None:
-    """What became of the documents; None before the dataset version was published."""
-    corpus, dataset = _last(timeline, CorpusIngested), _last(timeline, DatasetPublished)
-    tokenizer = _last(timeline, TokenizerTrained)
-    if corpus is None or dataset is None:
-        return None
-    return DataLine(
-        num_bytes=corpus.num_bytes,
-        num_inputs=dataset.num_inputs,
-        num_kept=dataset.num_kept,
-        num_held_out=dataset.num_held_out,
-        num_quarantined=corpus.num_quarantined,
-        dropped=dataset.dropped,
-        num_tokens=dataset.num_tokens,
-        vocab_size=tokenizer.vocab_size if tokenizer else 0,
-        bytes_per_token=tokenizer.bytes_per_token if tokenizer else 0.0,
-        dataset_version=dataset.dataset_version,
-    )
-
-
 def _trials(timeline: Sequence[Stored[Message]]) -> tuple[TrialCompleted, ...]:
     """The trials by number; a redone trial counts once, with its last result."""
     trials = {trial.trial: trial for trial in _all(timeline, TrialCompleted)}
@@ -215,14 +197,9 @@ def interruptions(timeline: Sequence[Stored[Message]]) -> tuple[Interruption, ..
     for stored in timeline:
         match stored.message:
             case TrainingInterrupted(cause=cause, last_step=step):
-                found.append(
-                    Interruption(cause=cause.replace("_", " "), last_step=step, resume_step=None, seconds_lost=None)
-                )
+                found.append(Interruption(cause=cause.replace("_", " "), last_step=step))
             case TrainingResumed(resume_step=resume, seconds_lost=lost) if found and found[-1].resume_step is None:
-                before = found.pop()
-                found.append(
-                    Interruption(cause=before.cause, last_step=before.last_step, resume_step=resume, seconds_lost=lost)
-                )
+                found[-1] = replace(found[-1], resume_step=resume, seconds_lost=lost)
     return tuple(found)
 
 
@@ -272,20 +249,9 @@ def _num_over(timeline: Sequence[Stored[Message]], alarms: Sequence[AlarmRaised]
     return sum(alarm.alarm_id in over for alarm in alarms)
 
 
-def _training_line(timeline: Sequence[Stored[Message]], steps: Sequence[StepMetrics]) -> TrainingLine | None:
-    started, completed = _last(timeline, TrainingStarted), _last(timeline, TrainingCompleted)
-    if started is None or completed is None:
-        return None
+def _tokens_per_s(steps: Sequence[StepMetrics]) -> float:
     stepping_s = sum(row.step_s for row in steps)
-    return TrainingLine(
-        strategy=started.strategy,
-        num_workers=started.num_workers,
-        num_parameters=started.num_parameters,
-        num_steps=completed.step,
-        tokens=completed.tokens,
-        loss=completed.loss,
-        tokens_per_s=sum(row.tokens for row in steps) / stepping_s if stepping_s else 0.0,
-    )
+    return sum(row.tokens for row in steps) / stepping_s if stepping_s else 0.0
 
 
 def _is_stage(message: Message, name: str) -> bool:

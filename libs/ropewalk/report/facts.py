@@ -82,29 +82,32 @@ def money(usd: float | None) -> str:
 
 def data_sentence(card: ReportCard) -> str:
     """What became of the documents."""
-    if card.data is None:
+    corpus, dataset, tokenizer = card.corpus, card.dataset, card.tokenizer
+    if corpus is None or dataset is None:
         return f"documents: {NOT_IN_LOG}"
-    data = card.data
     dropped = ", ".join(
-        f"{count:,} {reason}" for reason, count in sorted(data.dropped.items(), key=lambda item: -item[1])
+        f"{count:,} {reason}" for reason, count in sorted(dataset.dropped.items(), key=lambda item: -item[1])
+    )
+    size = (
+        f", vocabulary {tokenizer.vocab_size:,}, {tokenizer.bytes_per_token:.2f} bytes per token" if tokenizer else ""
     )
     return (
-        f"{data.num_inputs:,} documents ({data.num_bytes / 1e6:.1f} MB): {data.num_kept:,} kept,"
-        f" {data.num_held_out:,} held out, {sum(data.dropped.values()):,} dropped{f' ({dropped})' if dropped else ''},"
-        f" {data.num_quarantined:,} quarantined. {data.num_tokens:,} tokens,"
-        f" vocabulary {data.vocab_size:,}, {data.bytes_per_token:.2f} bytes per token."
+        f"{dataset.num_inputs:,} documents ({corpus.num_bytes / 1e6:.1f} MB): {dataset.num_kept:,} kept,"
+        f" {dataset.num_held_out:,} held out, {sum(dataset.dropped.values()):,} dropped"
+        f"{f' ({dropped})' if dropped else ''}, {corpus.num_quarantined:,} quarantined."
+        f" {dataset.num_tokens:,} tokens{size}."
     )
 
 
 def training_sentence(card: ReportCard) -> str:
     """How the model was trained."""
-    if card.training is None:
+    began, ended, epochs = card.training, card.trained, card.epochs
+    if began is None or ended is None:
         return f"training: {NOT_IN_LOG}"
-    line, epochs = card.training, card.epochs
     often = "" if epochs is None else f" The training data was read {epochs:.2g} times (epochs of training)."
     return (
-        f"{line.num_parameters / 1e6:.2f} M parameters, {line.num_workers} workers ({line.strategy}),"
-        f" {line.num_steps:,} steps, {line.tokens / 1e6:.2f} M tokens, {line.tokens_per_s:,.0f} tokens/s.{often}"
+        f"{began.num_parameters / 1e6:.2f} M parameters, {began.num_workers} workers ({began.strategy}),"
+        f" {ended.step:,} steps, {ended.tokens / 1e6:.2f} M tokens, {card.tokens_per_s:,.0f} tokens/s.{often}"
     )
 
 
@@ -114,9 +117,9 @@ def _measured(own: Estimate) -> tuple[str, str, str]:
 
 
 def _loss(card: ReportCard) -> tuple[str, str, str]:
-    if card.training is None:
+    if card.trained is None:
         return ("training loss", NOT_IN_LOG, "")
-    loss = card.training.loss
+    loss = card.trained.loss
     bits = card.bits_per_byte(loss)
     in_bytes = "" if bits is None else f"{bits:.3f} bits per byte of the training text"
     return ("training loss", f"{loss:.3f} nats/token", in_bytes)
@@ -125,7 +128,7 @@ def _loss(card: ReportCard) -> tuple[str, str, str]:
 def _recovery(card: ReportCard) -> list[tuple[str, str, str]]:
     """Nothing for a run that has not come to training."""
     if not card.interruptions:
-        return [("recovery", "no loss", "no worker died")] if card.training or card.losses else []
+        return [("recovery", "no loss", "no worker died")] if card.trained or card.losses else []
     last = card.interruptions[-1]
     if last.seconds_lost is None:
         return [("recovery", "not recovered", f"{last.cause} at step {last.last_step}")]

@@ -51,8 +51,8 @@ def test_stage_completed_twice_is_noticed(demo_evidence, at):
     assert not collect(CardEvidence(timeline=[*demo_evidence.timeline, again])).stages_once
 
 
-def test_documents_of_the_data_line_add_up(demo_evidence):
-    data = collect(demo_evidence).data
+def test_the_documents_of_the_dataset_add_up(demo_evidence):
+    data = collect(demo_evidence).dataset
 
     assert data.num_inputs == data.num_kept + data.num_held_out + sum(data.dropped.values())
 
@@ -133,7 +133,7 @@ def test_card_of_a_run_that_only_began_says_what_is_missing(demo_evidence):
     card = collect(CardEvidence(timeline=demo_evidence.timeline[:2]))
 
     assert card.outcome == "unfinished"
-    assert (card.data, card.training, card.ledger, card.gate) == (None,) * 4
+    assert (card.dataset, card.trained, card.ledger, card.gate) == (None,) * 4
     assert card.alarms == ()
     assert card.curl == ""
 

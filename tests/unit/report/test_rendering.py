@@ -140,7 +140,7 @@ def test_the_loss_is_told_in_nats_per_token_and_in_bits_per_byte(demo_evidence):
     assert facts["training loss"] == ("2.710 nats/token", "1.218 bits per byte of the training text")
     page = render_html(card)
     assert "bits per byte</text>" in page
-    assert "bits per byte</text>" not in render_html(replace(card, data=None))
+    assert "bits per byte</text>" not in render_html(replace(card, tokenizer=None))
 
 
 def test_the_page_has_a_dark_form_and_one_for_telephones(demo_evidence):
