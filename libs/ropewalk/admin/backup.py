@@ -69,7 +69,6 @@ class Backup:
     """What a folder holds."""
 
     time: datetime
-    server_version: str
     lease_sequence: int
     streams: tuple[StreamBackup, ...]
 
@@ -113,7 +112,6 @@ def read_backup(folder: Path) -> Backup:
     ]
     return Backup(
         time=datetime.fromisoformat(meta["time"]),
-        server_version=meta["server_version"],
         lease_sequence=meta["lease_sequence"],
         streams=tuple(streams),
     )

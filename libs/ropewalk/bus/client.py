@@ -76,10 +76,6 @@ class DeniedSubjects:
             del self._by_subject[next(iter(self._by_subject))]
         return match[2], denied
 
-    async def forget(self) -> None:
-        """The connection is gone: the next one may have other rights."""
-        self._by_subject.clear()
-
 
 class GuardedClient(Client):
     """A connection whose refused sends raise DeniedError. `user` is who we are to the server."""
@@ -176,7 +172,7 @@ class GuardedClient(Client):
             waiting.set_exception(error)
 
     def _connect_command(self) -> bytes:
-        self.denied = DeniedSubjects(self.user)
+        self.denied = DeniedSubjects(self.user)  # the new connection may have other rights
         if self._nkeys_seed is not None:
             self._setup_nkeys_connect()  # the key may have been replaced since the last connection
         return super()._connect_command()
