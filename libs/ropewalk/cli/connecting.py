@@ -17,6 +17,7 @@ Result = TypeVar("Result")
 def settings_of(state_dir: Path | None, user: str = OPERATOR) -> ClientSettings:
     """Where the stack is, for one of its users. Raises StackNotRunningError for an embedded stack that is down."""
     place = layout(state_dir)
+    # A stale stack.json would make the client wait for a broker that is gone, so the supervisor's lock is asked first.
     if "url" not in NatsSettings().model_fields_set:  # no address given: it must be the embedded stack
         running_state(place)
     return find_settings(place.state_dir, user)

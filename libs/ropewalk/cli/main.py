@@ -23,6 +23,7 @@ class LogLines(logging.Handler):
 
 def main() -> None:
     """Run `ropewalk`."""
+    # The bus warns when it reconnects. Rich's own handler would wrap lines and obey markup in them.
     logging.basicConfig(level=logging.WARNING, handlers=[LogLines()])
     try:
         app()
@@ -30,6 +31,7 @@ def main() -> None:
         for sentence in error.sentences:
             _complain(f"ropewalk: {sentence}")
         sys.exit(USAGE)
+    # A full disk, a folder without permission: the user's surroundings, so no traceback.
     except OSError as error:
         _complain(f"ropewalk: {_of_the_system(error)}")
         sys.exit(USAGE)

@@ -35,10 +35,12 @@ def find_address(state_dir: Path) -> Address | None:
     """The bus that the environment names, or that of the embedded stack; None if `find_settings` must decide."""
     if (bus := named_bus()) or _identity():
         return bus
+    # A first start writes the key before stack.json, so without a seed there was no start, or another user's.
     seed = state_dir / "keys" / f"{_USER}.seed"
     try:
         stack = json.loads((state_dir / "stack.json").read_bytes())
         return Address(url=stack["endpoints"]["nats"], user=_USER, nkey_file=str(seed)) if seed.is_file() else None
+    # The file is of another version, or half a stack: `find_settings` says in words what is wrong.
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -50,6 +50,7 @@ async def run_drill(
         async with EndpointUsers(ground, hit=target.service == "serving") as users:
             mark = await begin(client.bus, started)
             seen = await drill.play(Scene(ground=ground, target=target, drill_id=started.drill_id, mark=mark))
+            # Still inside: the users go on until one of them is answered again.
             seen = replace(seen, checks=(*seen.checks, *await users.judged()))
         return await finish(client.bus, layout, mark, seen)
 
@@ -64,6 +65,7 @@ async def begin(bus: Bus, started: DrillStarted) -> Stored[Message]:
     """Put the mark into the log from which times are measured. Cause the fault right after it."""
     await bus.publish(started)
     found = [item for item in await timeline_of(bus, started.subject) if _is(item, started.drill_id)]
+    # The log's copy: its time is the server's, and every other time of the scorecard is compared with it.
     return found[0]
 
 

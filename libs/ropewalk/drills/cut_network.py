@@ -64,6 +64,7 @@ async def _working(scene: Scene, proxy: CutProxy, behind: Instance) -> Observed:
         hold_s = options.hold_s or behind.beyond_the_lease_s
         scene.ground.say(f"the second instance has the stage (epoch {theirs.epoch}); cutting its network")
         cut_at = await scene.ground.now()
+        # Dropped, not reset: a client that is told would reconnect at once, and nothing would be proved.
         proxy.cut("drop")
         try:
             _, moments = await asyncio.gather(asyncio.sleep(hold_s), watch.recovered(cut_at, options.patience_s))

@@ -49,6 +49,7 @@ async def play(scene: Scene) -> Observed:
         async for raw in bus.raw(f"*.*.*.*.{run_id}", last=scene.mark.sequence)
         if not raw.subject.startswith(("state.", _DRILLS))
     ]
+    # Another order: a consumer that takes the newest message for the truth would fall for an old one.
     random.Random(scene.ground.options.seed).shuffle(originals)
     letters_from = await bus.end(stream="DLQ") + 1
     ours = [await _again(bus, raw, f"drill/{scene.drill_id}/{index}") for index, raw in enumerate(originals)]
@@ -79,6 +80,7 @@ async def play(scene: Scene) -> Observed:
 async def _again(bus: Bus, raw: RawMessage, message_id: str) -> int:
     """Publish a copy; returns its sequence in the log."""
     headers = {name: value for name, value in raw.headers.items() if not name.startswith("Nats-")}
+    # With its old id the server would drop it as a repetition, and the consumers would never see it.
     headers |= {"Nats-Msg-Id": message_id}
     send = partial(bus.connection.request, raw.subject, raw.body, headers=headers)
     reply = await surely(partial(send, timeout=_SEND_TIMEOUT_S))
@@ -96,6 +98,7 @@ async def _settled(bus: Bus, patience_s: float) -> bool:
         busy = [
             each.name for each in consumers if each.config.durable_name and (each.num_pending or each.num_ack_pending)
         ]
+        # Several looks in a row: between two deliveries a consumer has nothing to do for a moment.
         quiet = 0 if busy else quiet + 1
         await asyncio.sleep(_LOOK_S)
     return True

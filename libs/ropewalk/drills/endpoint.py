@@ -96,6 +96,7 @@ class EndpointUsers:
         while True:
             try:
                 response = await self._client.post("/completions", json={"model": model, **_BODY})
+                # The queue is full of other people's requests: that is load, not the fault.
                 if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
                     await asyncio.sleep(_PACE_S)
                     continue

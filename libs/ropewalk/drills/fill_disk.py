@@ -96,6 +96,7 @@ async def full(folder: Path) -> AsyncIterator[None]:
 
 async def _keep_filling(filler: Path) -> None:
     while True:
+        # Large pieces first, then down to the last byte: a broker can still write into a gap of one block.
         for size in (_MIB, 4096, 1):
             _append(filler, size)
         await asyncio.sleep(0.2)
@@ -104,6 +105,7 @@ async def _keep_filling(filler: Path) -> None:
 def _append(filler: Path, size: int) -> None:
     with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
         while file.write(bytes(size)) == size:
+            # Without this the file system may promise room that it does not have.
             os.fsync(file.fileno())
 
 
@@ -112,6 +114,7 @@ async def _told(layout: Layout, patience_s: float) -> float | None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     while loop.time() - began < min(patience_s, 2 * _STATUS_WITHIN_S):
+        # `measure` blocks; the probes must go on meanwhile.
         status = await asyncio.to_thread(measure, layout, 0.05)
         if any(problem.kind == _FULL for problem in status.problems):
             return loop.time() - began

@@ -28,12 +28,14 @@ async def play(scene: Scene) -> Observed:
     loop = asyncio.get_running_loop()
     async with Prober(ground.bus, scene.mark, scene.drill_id) as prober:
         await prober.until(_NUM_PROBES, patience_s)
+        # The server's clock is asked while it still lives; our own clock measures what its successor cannot know.
         killed_at, killed_by_log, under_way = loop.time(), await ground.now(), prober.number
         send(scene.instance.pid, signal.SIGKILL)
         (noticed_s, _), accepts = await asyncio.gather(
             restarted(ground.layout, BROKER, scene.instance.pid, patience_s),
             prober.until(under_way + _NUM_PROBES, patience_s),
         )
+        # Inside: the probes go on while services reconnect, as other people's messages would.
         silent = await _silent(ground, patience_s)
         everybody_s = await scene.seconds(killed_by_log)
     probes = await prober.verdict(under_way)

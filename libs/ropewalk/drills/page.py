@@ -33,6 +33,7 @@ def _course(card: DrillCompleted) -> Drawing | None:
     """The fault, its detection and the recovery on a line."""
     if math.isnan(card.recover_s):
         return None
+    # A recovery within the clock's resolution would divide by zero below.
     end = max(card.recover_s, 0.001)
     moments = [(0.0, "fault", "start"), (end, "working again", "end")]
     if card.detect_s <= end:  # never so where nothing was detected (NaN)

@@ -42,10 +42,12 @@ async def _working(scene: Scene) -> Observed:
             )
             await answers(scene.ground.bus.connection, scene.target.service, second.pid, options.patience_s)
         stopped_at = await scene.ground.now()
+        # Asked right before the signal: a stage that ended just now would pass the drill without a fault.
         watch.still_held()
         async with asleep(first.pid):
             await asyncio.sleep(hold_s)
             if may_run_twice(first):
+                # It sleeps until the other has taken over: woken earlier, it would only be slow, not a zombie.
                 await watch.recovered(stopped_at, options.patience_s)
         moments = await watch.recovered(stopped_at, options.patience_s)
         awake = await answers(scene.ground.bus.connection, scene.target.service, first.pid, options.patience_s)
@@ -58,6 +60,7 @@ async def _idle(scene: Scene) -> Observed:
     connection, pid = ground.bus.connection, scene.instance.pid
     async with asleep(pid):
         noticed = pid not in await answering(connection, name)
+        # `answering` has waited for its replies, so this is when the silence was known, not when it began.
         detect_s = await scene.seconds()
         await asyncio.sleep(max(0.0, hold_s - detect_s))
     awake = await answers(connection, name, pid, ground.options.patience_s)

@@ -46,6 +46,7 @@ async def play(scene: Scene) -> Observed:
         healthy = _Healthy(bus, asked, told, patience_s)
         before = await healthy.latencies(f"{scene.drill_id}-a")
         letters_from, began = await bus.end(stream="DLQ") + 1, await scene.ground.now()
+        # At the same time as the healthy ones, or nobody could be held up.
         sending = asyncio.create_task(_send(bus, sorted(readers), scene))
         during = await healthy.latencies(f"{scene.drill_id}-b")
         poison = await sending

@@ -15,8 +15,8 @@ from ropewalk.drills.tasks import Background
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 
-_PACE_S = 0.05
-_TIMEOUT_S = 0.5
+_PACE_S = 0.05  # seconds between two probes: how exact the moments of a scorecard can be
+_TIMEOUT_S = 0.5  # seconds; longer than any acknowledgement of a healthy broker takes
 _AWAY = (nats.errors.Error, TimeoutError)
 
 
@@ -81,6 +81,7 @@ class Prober(Background):
     async def _send_surely(self, number: int) -> None:
         probe = DrillProbed(run_id=self._run_id, drill_id=self._drill_id, number=number)
         outgoing = self._bus.prepare(probe, cause_id=self._cause_id, key=str(number))
+        # The same id each time: the server's own de-duplication makes a repeated send one message.
         while not await self._acknowledged(outgoing.subject, outgoing.body, outgoing.headers):
             pass_on_cancellation()
             self.refused_at = self.refused_at or asyncio.get_running_loop().time()
@@ -91,4 +92,5 @@ class Prober(Background):
             reply = await self._bus.connection.request(subject, body, timeout=_TIMEOUT_S, headers=headers)
         except _AWAY:
             return False
+        # The server answers a refusal, a full disk say, with an error as its acknowledgement; empty is an error, too.
         return "error" not in json.loads(reply.data or b'{"error": {}}')

@@ -64,6 +64,7 @@ class CutProxy:
     def heal(self) -> None:
         """Pass everything on again."""
         self._mode = "pass"
+        # Their protocol has a hole now; the others lost nothing and may stay.
         self._reset([link for link in self._links if link.lost_bytes])
 
     def _reset(self, links: list[_Link]) -> None:

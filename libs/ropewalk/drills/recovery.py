@@ -61,6 +61,7 @@ class StageWatch:
         )
         sign = first_sign(after(self.timeline), held)
         moments = [sign.time] if sign else []
+        # The lease's end may come before any event: nobody says anything while nobody holds the stage.
         if self._gone is not None and self._gone.done() and not self._gone.cancelled():
             moments.append(self._gone.result())
         noticed_s = min(((each - since).total_seconds() for each in moments), default=math.nan)

@@ -63,6 +63,7 @@ def held_stages(timeline: Timeline) -> list[HeldStage]:
         match stored.message:
             case StageStarted(run_id=run, stage=stage, epoch=epoch) if epoch:
                 service = stored.envelope.source.removeprefix("/svc/")
+                # Taken out first, so that a stage that was taken again is the newest.
                 held.pop((run, stage), None)
                 held[run, stage] = HeldStage(
                     run_id=run, stage=stage, epoch=epoch, service=service, sequence=stored.sequence
@@ -195,6 +196,7 @@ def _same_words(timeline: Timeline, after: int) -> list[str]:
     late: set[tuple[str, str]] = set()
     for stored in timeline:
         message = stored.message
+        # Requests may be repeated, that is their nature; only a fact must not become true twice.
         if message.plane != "evt" or message.family in _WATCHING or isinstance(message, (*_NEWS, *_ENDS)):
             continue
         words = (message.type_name(), message.model_dump_json())

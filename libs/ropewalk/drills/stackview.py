@@ -99,6 +99,7 @@ async def answering(connection: Client, service: str, wait_s: float = _ANSWER_S)
 
     async def note(reply: Msg) -> None:
         said = json.loads(reply.data or b"{}")
+        # Every instance answers a ping, so one question counts them all.
         found.add(int(said.get("pid", 0)) if said.get("bound") else 0)
 
     with contextlib.suppress(nats.errors.Error):  # the broker may be away
@@ -130,6 +131,7 @@ def send(pid: int, number: signal.Signals, *, with_children: bool = False) -> bo
     """A signal to a process, or to the whole group that it leads. False if it has ended."""
     try:
         if with_children and os.getpgid(pid) == pid:
+            # Its children too: a service that sleeps while its child works would not be asleep.
             os.killpg(pid, number)
         else:
             os.kill(pid, number)

@@ -28,6 +28,8 @@ async def end(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait for its end. What it raised is nobody's concern any more."""
     while not task.done():
         task.cancel()
+        # nats-py can turn a cancellation into a timeout, and then the task goes on: so it is cancelled again.
         await asyncio.wait([task], timeout=_AGAIN_S)
     if not task.cancelled():
+        # Asked for, or asyncio would print that nobody did.
         task.exception()

@@ -126,4 +126,4 @@ def slower(before: Sequence[float], during: Sequence[float]) -> tuple[bool, str]
         f"median {median(before) * 1e3:.0f} ms before and {median(during) * 1e3:.0f} ms among poison,"
         f" slowest {max(before) * 1e3:.0f} and {max(during) * 1e3:.0f} ms"
     )
-    return median(during) > 2 * median(before) + 0.25, told
+    return median(during) > 2 * median(before) + 0.25, told  # seconds

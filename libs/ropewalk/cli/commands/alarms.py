@@ -105,6 +105,7 @@ def rebaseline(
 def _meant(settings: ClientSettings, what: str, signal: str) -> tuple[ModelVersion, str]:
     """The version and the signal that an alarm is about, or that the words name."""
     versions = known_versions(settings)
+    # A version first: alarm ids never hold an `@`.
     exact = [each for each in versions if each.full_name == what]
     if exact:
         return exact[0], signal

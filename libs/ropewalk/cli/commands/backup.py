@@ -82,6 +82,7 @@ def _progress(as_json: bool) -> Iterator[Told]:
 
         def tell(stream: str, num_bytes: int) -> None:
             if stream not in tasks:
+                # The server does not say beforehand how large a snapshot becomes, so there is no bar to fill.
                 tasks[stream] = bars.add_task(stream, total=None)
             bars.update(tasks[stream], completed=num_bytes)
 

@@ -26,6 +26,7 @@ def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
     Example: ROPEWALK_NATS_URL=nats://nats:4222 ropewalk bus apply
     """
+    # Only the supervisor's user may change streams; the operator's may look, as `drift` and `lag` do.
     changes = asyncio.run(apply_topology(settings_of(state_dir, SUPERVISOR).nats))
     if as_json:
         print_json({"changes": changes})

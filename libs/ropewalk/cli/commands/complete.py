@@ -115,6 +115,7 @@ def _lines(*, prompted: bool) -> Callable[[], str | None]:
     """What is typed, or stands in a pipe, line by line; None at its end."""
     asks = prompted and sys.stdin.isatty()
     if asks:
+        # Not at the top: importing it writes escape sequences to the terminal, also where nothing is typed.
         importlib.import_module("readline")  # from then on `input` lets a line be edited
 
     def next_line() -> str | None:

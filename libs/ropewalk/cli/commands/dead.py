@@ -106,6 +106,7 @@ def retry(
         letters = DeadLetters(client.bus)
         chosen = [await letters.find(letter_id) for letter_id in ids]
         if every:
+            # Read inside the session: letters that come while somebody chooses are not retried unseen.
             chosen = matching(await letters.read(), subject=subject, error=error, consumer=consumer)
         return await _retry_each(letters, chosen, content, dry_run=dry_run)
 
@@ -164,6 +165,7 @@ def export(
     if file.exists():
         raise ClientError(f"{file} exists already: choose another name")
     letters = with_client(lambda client: DeadLetters(client.bus).read(settled=settled), state_dir)
+    # Mode 0600: letters hold prompts and recipes of other people.
     write_private(file, "".join(json.dumps(letter.as_json()) + "\n" for letter in letters).encode())
     if as_json:
         print_json({"file": str(file), "num_letters": len(letters)})

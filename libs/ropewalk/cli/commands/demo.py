@@ -34,6 +34,7 @@ def demo(
     """
     place = layout(state_dir)
     options = DemoOptions(recipe=recipe, minutes=minutes, folder=Path.cwd())
+    # Without this, SIGTERM would end the process without the `finally` below, and leave a stack behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, everything stops
     kept = is_up(place)  # a stack that ran before stays
     try:

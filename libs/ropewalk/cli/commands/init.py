@@ -28,6 +28,7 @@ def init(
     """
     if not folder.expanduser().exists():
         raise ClientError(f"{quoted(str(folder))} does not exist: name a folder or a file with your data")
+    # `absolute`, not `resolve`: a recipe keeps the name that its owner knows, also where that is a link.
     place = folder.expanduser().absolute()
     if not is_text(str(place)):
         raise ClientError(f"the name {quoted(str(place))} is not UTF-8, and a recipe is: rename it, or link to it")

@@ -21,6 +21,7 @@ def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> N
     Example: ropewalk ledger verify python-stdlib-261123-101500-1a2b
     """
     settings = settings_of(state_dir)
+    # The plan of what is to be read lies with the shards; what was read is in the log.
     objects = connect_objects(settings.objects_url)
     verdict = call(lambda client: verify_ledger_of(client, run, objects), settings)
     if as_json:

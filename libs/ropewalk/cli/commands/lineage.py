@@ -64,6 +64,7 @@ def _only(graph: Graph, identity: str) -> Node:
 def _print_nodes(graph: Graph, title: str, nodes: list[Node]) -> None:
     if nodes:
         console.print(title, style="dim")
+    # The graph hands nodes out kind by kind, so each kind is one group.
     for kind, members in groupby(nodes, key=lambda node: node.kind):
         several = list(members)
         for node in several[:_MAX_SHOWN]:

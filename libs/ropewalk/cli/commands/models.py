@@ -77,6 +77,7 @@ def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> N
     if not found:
         raise ClientError(f"{name} does not answer any more: it is retired already")
 
+    # One connection for all versions: each waits for serving to let its requests end.
     async def act(client: Client) -> None:
         for each in found:
             await retire_version(client, each)

@@ -43,6 +43,7 @@ def query_command(
 def _sql(question: str) -> str:
     """A single word is a name. Raises ClientError if nothing ships under it."""
     name = question.strip()
+    # SQL has a space at the least; a name has letters, digits, `_` and `-` only.
     if not name.replace("_", "").replace("-", "").isalnum():
         return question
     known = {each.name: each.sql for each in named_queries()}

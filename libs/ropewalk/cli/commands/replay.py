@@ -109,6 +109,7 @@ def _written(projector: Projector, progress: Progress, until: str, into: Path) -
     """Write the files; what replay.json says."""
     if into.exists() and not into.is_dir():
         raise ClientError(f"--into {into} is a file: name a folder")
+    # Files of an earlier replay are overwritten: every replay writes the same names.
     into.mkdir(parents=True, exist_ok=True)
     facts = {
         "until": until or None,

@@ -14,7 +14,7 @@ from ropewalk.errors import RopewalkError
 from ropewalk.projections.asking import MAX_RUNS, STATUSES, ask_runs
 
 app = typer.Typer()
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 2.0  # seconds; a broker on this machine answers in milliseconds
 _DEFAULT_LIMIT = 20
 
 
@@ -35,6 +35,7 @@ def runs(
     Example: ropewalk runs --status running --json
     """
     if words := run_id or []:
+        # `runs show RUN` is what people type who know `models show`; `ropewalk show RUN` is the command.
         if len(words) != 2 or words[0] != "show":
             raise typer.BadParameter(f"{' '.join(words)!r} is not understood: write `ropewalk runs show RUN`")
         from ropewalk.cli.commands.show import show  # with a client, which a list does not need
@@ -50,6 +51,7 @@ def _newest(limit: int, status: str, state_dir: Path | None) -> dict[str, Any]:
     """Ask the projector over a plain socket. Where that does not do, ask with all means, whose import is slow."""
     address = find_address(state_dir or default_state_dir())
     if address is not None:
+        # No monitor answers, or the stack is down: the slow way reads the log itself, or says what is wrong.
         with contextlib.suppress(WireError), open_wire(address, _TIMEOUT_S) as wire:
             return ask_runs(wire, limit, status)
     from ropewalk.cli.connecting import settings_of

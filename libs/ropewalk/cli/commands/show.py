@@ -30,7 +30,9 @@ def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> Non
 
 def print_timeline(timeline: list[Stored[Message]]) -> None:
     """A line per event: its sequence in the log, seconds since the first, what it says, and its cause."""
+    # A cause may lie outside: a timer, a request of another run, or a message that the log has dropped since.
     known = {stored.envelope.id: stored for stored in timeline}
+    # Sequences only grow, so the last is the widest.
     width = len(str(timeline[-1].sequence))
     for stored in timeline:
         line = f"{stored.sequence:{width}} {event_line(stored, since=timeline[0])}"

@@ -103,6 +103,7 @@ def _started(place: Layout, *, is_shown: bool) -> StackState:
         with Live(console=console, refresh_per_second=8, transient=True) as live:
             return bring_up(place, lambda state: live.update(starting_view(state)))
     except KeyboardInterrupt:
+        # The supervisor is a process of its own session, so the Ctrl-C of this terminal does not reach it.
         goes_on = "the stack goes on starting: `ropewalk status` shows it, `ropewalk down` stops it"
         complain(goes_on if holder(place) else "interrupted before the stack began to start", style="yellow")
         raise typer.Exit(INTERRUPTED) from None

@@ -2,14 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from ropewalk.cli.commands.watch import watch_until_over, watching
 from ropewalk.cli.connecting import with_client
 from ropewalk.cli.durations import seconds_of
-from ropewalk.cli.options import AsJson, RunId, StateDir
+from ropewalk.cli.options import USAGE, AsJson, RunId, StateDir
 from ropewalk.cli.screens.dry_run import show_dry_run
 from ropewalk.cli.screens.terminal import complain, print_json, print_json_line, say
 from ropewalk.cli.settings import user_name
@@ -26,6 +26,13 @@ class CancelMode(StrEnum):
 
     CHECKPOINT = "checkpoint"
     NOW = "now"
+
+
+class _Asked(NamedTuple):
+    """What was asked for, and whether a run of that id had been accepted before."""
+
+    run_id: str
+    is_there: bool
 
 
 @app.command()
@@ -50,37 +57,24 @@ def submit(
         fields = {**fields, "minutes": minutes}
     complete = resolve_recipe(fields)
     if dry_run:
-        raise typer.Exit(0 if show_dry_run(complete, as_json=as_json) else 2)
+        raise typer.Exit(0 if show_dry_run(complete, as_json=as_json) else USAGE)
     deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
 
-    async def ask(client: Client) -> tuple[str, bool]:
+    async def ask(client: Client) -> _Asked:
         is_there = bool(run_id) and await client.accepted(run_id or "") is not None
         asked = await client.submit(
             fields, run_id, priority=priority, owner=owner or user_name(), deadline_s=deadline_s
         )
-        return asked, is_there
+        return _Asked(asked, is_there)
 
-    submitted, is_there = with_client(ask, state_dir)
+    asked = with_client(ask, state_dir)
     if as_json:
-        (print_json_line if follow else print_json)({"run_id": submitted})
+        (print_json_line if follow else print_json)({"run_id": asked.run_id})
     else:
-        say(submitted)  # alone on standard output, for scripts
-    if is_there:
-        complain(f"nothing new was started: run {submitted} was accepted with this recipe before", style="dim")
-    if follow:
-        raise typer.Exit(
-            watching(
-                submitted,
-                lambda: with_client(
-                    lambda client: watch_until_over(client, submitted, state_dir, as_json=as_json), state_dir
-                ),
-                as_json=as_json,
-            )
-        )
-    if is_there:
-        complain(f"`ropewalk watch {submitted}` shows it", style="dim")
-        return
-    raise typer.Exit(_say_answer(submitted, with_client(lambda client: client.answer(submitted), state_dir)))
+        say(asked.run_id)  # alone on standard output, for scripts
+    if asked.is_there:
+        complain(f"nothing new was started: run {asked.run_id} was accepted with this recipe before", style="dim")
+    raise typer.Exit((_followed if follow else _answered)(asked, state_dir, as_json=as_json))
 
 
 @app.command()
@@ -103,15 +97,32 @@ def cancel(
         say(f"asked for {run} to stop {when}")
 
 
-def _say_answer(run_id: str, answer: RunAccepted | RunRejected | None) -> int:
+def _followed(asked: _Asked, state_dir: Path | None, *, as_json: bool) -> int:
+    """Show the run until it is over; the exit code of its ending."""
+    return watching(
+        asked.run_id,
+        lambda: with_client(
+            lambda client: watch_until_over(client, asked.run_id, state_dir, as_json=as_json), state_dir
+        ),
+        as_json=as_json,
+    )
+
+
+def _answered(asked: _Asked, state_dir: Path | None, *, as_json: bool) -> int:
     """A rejection is said now, not when somebody looks. Standard output has the id alone, for scripts."""
-    match answer:
+    if asked.is_there:
+        complain(f"`ropewalk watch {asked.run_id}` shows it", style="dim")
+        return 0
+    match with_client(lambda client: client.answer(asked.run_id), state_dir):
         case RunRejected(violations=violations):
             for violation in violations:
                 complain(violation)
-            return 2
+            return USAGE
         case RunAccepted():
-            complain(f"accepted; `ropewalk watch {run_id}` shows how it gets on", style="dim")
+            complain(f"accepted; `ropewalk watch {asked.run_id}` shows how it gets on", style="dim")
         case None:
-            complain(f"nobody has accepted {run_id} yet: `ropewalk status`, `ropewalk show {run_id}`", style="yellow")
+            complain(
+                f"nobody has accepted {asked.run_id} yet: `ropewalk status`, `ropewalk show {asked.run_id}`",
+                style="yellow",
+            )
     return 0

@@ -111,6 +111,7 @@ async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View
 
 async def _signs(client: Client, run_id: str, state_dir: Path | None) -> AsyncGenerator[Stored[Message] | None, None]:
     """The facts of a run, the steps of its training from now on, and None several times a second."""
+    # Bounded: a terminal that is stopped (Ctrl-S) must not fill our memory with steps.
     news: asyncio.Queue[Stored[Message]] = asyncio.Queue(maxsize=1000)
 
     async def facts() -> None:
@@ -118,6 +119,7 @@ async def _signs(client: Client, run_id: str, state_dir: Path | None) -> AsyncGe
             await news.put(stored)
 
     async def steps() -> None:
+        # Steps of an hour are no news: the rate and the loss are read off those that come from now on.
         end = await client.bus.end(stream="TEL")
         async for stored in client.bus.follow(f"{StepMetricsBatch.subject_prefix()}.{run_id}", stream="TEL", after=end):
             await news.put(stored)
@@ -126,6 +128,7 @@ async def _signs(client: Client, run_id: str, state_dir: Path | None) -> AsyncGe
     try:
         while True:
             try:
+                # The tick keeps clock and bar moving while nothing happens, and is when the two tasks are looked after.
                 yield await asyncio.wait_for(news.get(), _TICK_S)
             except TimeoutError:
                 for task in listening:
@@ -136,6 +139,7 @@ async def _signs(client: Client, run_id: str, state_dir: Path | None) -> AsyncGe
     finally:
         for task in listening:
             task.cancel()
+        # Waited for, or the loop would complain of tasks that were destroyed while pending.
         await asyncio.gather(*listening, return_exceptions=True)
 
 

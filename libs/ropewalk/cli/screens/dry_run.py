@@ -18,7 +18,7 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.settings import RuntimeSettings
 
-_LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)
+_LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)  # a person waits: beyond this the rest is estimated
 _MOST_KINDS = 12
 
 
@@ -27,6 +27,7 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
     violations = recipe_violations(recipe)
     found = survey(recipe.sources, _LOOK)
     expected = forecast(recipe, found)
+    # A recipe that is wrong in itself makes questions about its data meaningless, so those come second.
     violations = bounded((*(violations or data_violations(recipe, found)), *worker_violations(recipe, _pools())))
     if as_json:
         print_json(_as_json(recipe, found, expected, violations))

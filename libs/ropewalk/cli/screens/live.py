@@ -48,6 +48,7 @@ class LiveScreen:
         self._board = board
         for name, row in board.rows.items():
             if row.status == "running":
+                # For stages whose begin the log does not tell, the time since we look is better than none.
                 self._began.setdefault(name, time.time())
 
     def say(self, text: str) -> None:
@@ -140,6 +141,7 @@ class PlainScreen:
             if row.status == "waiting" or not row.is_whole:
                 continue
             moving = row.share is not None and row.status == "running"
+            # The key changes when a line is due: at every fifth of a stage, or with its note.
             progress = int((row.share or 0) * _PLAIN_SHARES) if moving else row.note
             key = (row.status, "" if row.status == "done" else progress)
             took = f" in {duration(row.seconds)}" if row.status == "done" and row.seconds else ""

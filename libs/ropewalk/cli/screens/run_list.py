@@ -26,6 +26,7 @@ def print_runs(answer: dict[str, Any], status: str, *, as_json: bool) -> None:
 
 def _lines(answer: dict[str, Any], status: str) -> Iterator[str]:
     runs = answer["runs"]
+    # Whole ids, however long: they are copied from here into the next command.
     width = max((len(run["run_id"]) for run in runs), default=0)
     for run in runs:
         state = typer.style(one_line(_state_words(run)), fg=_COLOURS.get(run["status"], _OTHER))

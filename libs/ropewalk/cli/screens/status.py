@@ -67,6 +67,7 @@ def processes_view(measured: StackStatus) -> Table:
         table.add_column(heading, justify="left" if heading in ("service", "status") else "right")
     for use in measured.usage:
         process = use.state
+        # Per cent of one core, and resident memory: pages that processes share are counted for each.
         numbers = (str(process.restarts), f"{use.cpu_percent:.0f}", f"{use.rss_bytes / _MIB:.0f}")
         mark = Text.assemble(status_mark(process.status), " ", process.status)
         table.add_row(process.service, str(process.pid or "-"), mark, *numbers)

@@ -30,6 +30,7 @@ class _WrittenOut:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for segment in console.render(self._inner, options):
+            # Control segments are rich's own (cursor, erase); text is what somebody else wrote.
             yield segment if segment.control else Segment(several_lines(segment.text), segment.style)
 
 
@@ -42,6 +43,7 @@ class Terminal(Console):
     """A console that takes everything as text. Colours come from `style=` and `Text`, never from what is printed."""
 
     def __init__(self, **options: Any) -> None:
+        # Rich would colour numbers, obey tags in brackets and draw emoji in what strangers wrote.
         super().__init__(highlight=False, markup=False, emoji=False, **options)
         self.push_render_hook(_Escaping())
 
@@ -102,6 +104,7 @@ class Listing:
             max(cell_len(cell) for cell in (name, *(row[place] for row in self._rows)))
             for place, name in enumerate(self._columns)
         ]
+        # Two columns of space follow each cell; the last cell may fold, down to a quarter of the terminal.
         return sum(widths[:-1]) + min(widths[-1], max(_LEAST_PROSE, width // 4)) + 2 * len(widths)
 
     def _table(self) -> Table:
