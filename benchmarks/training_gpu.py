@@ -3,8 +3,8 @@
     python benchmarks/training_gpu.py --out results                      # on a machine with a GPU
     python benchmarks/training_gpu.py --device cpu --size tiny           # the same script, to try it out
 
-Every section is a process of its own with a limit in seconds, and its result is in a file of --out before the next
-begins, so that a lease that ends early loses nothing. Sections that no longer fit into --seconds are left out.
+Every section is a process of its own with a limit in seconds, and its result is in --out/training_gpu.json before
+the next begins, so that a lease that ends early loses nothing. Sections that no longer fit into --seconds are left out.
 
 MFU is nanochat's count: tokens/s x (6 x (weights - input embedding) + 12 x layers x heads x head size x context),
 over 989e12, the dense bf16 rate in NVIDIA's data sheet of the H100 SXM. The rate of a real product is beside it.
@@ -57,11 +57,10 @@ def main() -> None:
             if name == names[0] and "error" in results[name]:  # some import has touched the GPU
                 method = "spawn"
                 results[name] = {"forked": results[name], **_in_process(method, name, bench, limit_s)}
-            (options.out / f"{name}.json").write_text(json.dumps(results[name], indent=1))
+            results["seconds"] = round(time.monotonic() - began, 1)
+            (options.out / "training_gpu.json").write_text(json.dumps(results, indent=1))
             print(json.dumps({name: _short(results[name])}), flush=True)
-    results["seconds"] = round(time.monotonic() - began, 1)
-    (options.out / "all.json").write_text(json.dumps(results, indent=1))
-    print(json.dumps({"seconds": results["seconds"]}))
+    print(json.dumps({"seconds": results.get("seconds", 0.0)}))
 
 
 def _in_process(method: Literal["fork", "spawn"], name: str, bench: Bench, limit_s: float) -> dict[str, Any]:
