@@ -86,8 +86,8 @@ async def test_the_other_decisions_about_a_run_look_up_what_they_need(long_run: 
     decisions = (
         lambda: conclude(gate, long_run),
         lambda: cancel_run(CancelRun(run_id="r"), long_run),
-        lambda: price_stage(lambda: long_run)(stage),
-        lambda: acknowledge(lambda: long_run)(AcknowledgeAlarm(run_id="r", alarm_id="none")),
+        lambda: price_stage(stage, long_run),
+        lambda: acknowledge(AcknowledgeAlarm(run_id="r", alarm_id="none"), long_run),
     )
     for decide in decisions:
         long_run.num_read = 0
