@@ -102,6 +102,8 @@ def test_dry_run_shows_the_recipe_and_the_derived_plan_without_a_stack(ropewalk)
     assert code == 0
     assert recipe["plan"]["total_steps"] > 100
     assert re.search(rf"total_steps\s+{recipe['plan']['total_steps']:,}", table)
+    for field, given, derived in (("device", "auto", "cpu"), ("precision", "auto", "fp32")):
+        assert re.findall(rf"{field} +(\w+)", table) == [given, derived]
 
 
 def test_dry_run_looks_at_the_data_and_says_what_the_run_will_take(ropewalk, tmp_path):
@@ -132,6 +134,7 @@ def test_dry_run_looks_at_the_data_and_says_what_the_run_will_take(ropewalk, tmp
         ("{path: /etc, licence: MIT, include: hostname}\nnum_workers: 999", "field 'num_workers' has the value 999"),
         ("{path: ., licence: MIT, include: ['*.none']}", "no document is left of 0 files"),
         ("/etc/hostname", "field 'sources.0.licence' is missing"),
+        ("{path: /etc, licence: MIT, include: hostname}\ndevice: cuda", "training needs 2 CPUs and 2 GPUs, and the"),
     ],
 )
 def test_dry_run_of_what_cannot_be_accepted_says_why_and_exits_with_two(ropewalk, tmp_path, content, sentence):
