@@ -25,19 +25,24 @@ class Resources(Value):
             memory_bytes=self.memory_bytes + other.memory_bytes,
         )
 
-    def fits(self, room: "Resources", taken: "Resources | None" = None) -> bool:
-        """Whether a pool of the size `room` has this left beside what is `taken`.
+    def short_of(self, room: "Resources", taken: "Resources | None" = None) -> frozenset[str]:
+        """What a pool of the size `room` has not enough of beside what is `taken`, by name.
 
         Only what is asked for is compared: a stage without GPUs fits where all of them are taken.
         """
         taken = taken or Resources()
         of_kind = self.gpu_kind in ("", room.gpu_kind)
-        return (
-            (not self.cpus or taken.cpus + self.cpus <= room.cpus + _ROUNDING)
-            and (not self.gpus or (of_kind and taken.gpus + self.gpus <= room.gpus))
-            and (not room.memory_bytes or not self.memory_bytes
-                 or taken.memory_bytes + self.memory_bytes <= room.memory_bytes)
-        )  # fmt: skip
+        enough = {
+            "cpus": not self.cpus or taken.cpus + self.cpus <= room.cpus + _ROUNDING,
+            "gpus": not self.gpus or (of_kind and taken.gpus + self.gpus <= room.gpus),
+            "memory": not (self.memory_bytes and room.memory_bytes)
+            or taken.memory_bytes + self.memory_bytes <= room.memory_bytes,
+        }
+        return frozenset(name for name, is_enough in enough.items() if not is_enough)
+
+    def fits(self, room: "Resources") -> bool:
+        """Whether a pool of the size `room` can ever hold this."""
+        return not self.short_of(room)
 
     def share_of(self, room: "Resources") -> float:
         """The largest part that this is of anything in `room` (dominant resource fairness, Ghodsi et al. 2011)."""

@@ -2,9 +2,10 @@
 
 A pool is what several stages share: the CPUs, GPUs and memory of one machine, or of one cluster. The order is by
 priority, then stages near the end of their run before beginnings, then by how much the owner already uses (fair
-share), then by age. Nobody is overtaken for being large: the place of a stage that does not fit yet is kept, and those
-behind it get only what it leaves over. So a large stage cannot starve, and who waits for GPUs does not keep the CPUs
-idle. Only a stage that is larger than the whole pool stops nobody: it waits for a larger pool.
+share), then by age. Nobody is overtaken for being large: what the first needs that waits for a resource is kept for it,
+and those behind it get only what that leaves over. So a large stage cannot starve, and a line of stages that wait for
+GPUs does not keep the CPUs idle. Only a stage that is larger than the whole pool stops nobody: it waits for a larger
+pool.
 """
 
 from ropewalk.events.resources import Resources
@@ -64,12 +65,17 @@ def next_in_line(pool: PoolState, room: Resources, absent: frozenset[str] = froz
         if entry.running:
             used[entry.owner], taken = used[entry.owner].plus(entry), taken.plus(entry)
     chosen: list[PoolEntry] = []
+    waited_for: frozenset[str] = frozenset()
     while waiting and not _is_full(taken, room):
         first = min(waiting, key=lambda entry: (*_rank(entry), used[entry.owner].share_of(room), entry.ticket))
         waiting.remove(first)
-        if first.fits(room, taken):
+        short_of = first.short_of(room, taken)
+        if short_of & waited_for:
+            continue  # somebody before it waits for the same: its own turn comes after that, so nothing is kept for it
+        if not short_of:
             used[first.owner] = used[first.owner].plus(first)
             chosen.append(first)
+        waited_for |= short_of
         taken = taken.plus(first)  # also if it has to wait: what it will need is not given to those behind it
     return tuple(chosen)
 

@@ -101,6 +101,19 @@ def test_the_cpus_that_a_stage_will_need_with_its_gpus_are_kept_for_it() -> None
     assert turns_in(leave(pool, "train", "runs"), room) == ["waits", "small"]
 
 
+def test_a_long_line_for_gpus_keeps_the_cpus_of_its_first_alone() -> None:
+    room = Resources(cpus=4, gpus=1)
+    line = [a_stage(name, gpus=1) for name in ("first", "second", "third", "fourth")]
+    pool = a_pool(a_stage("runs", gpus=1), *line, a_stage("x"), a_stage("y"), a_stage("z"), running=("runs",))
+    assert turns_in(pool, room) == ["x", "y"]
+
+
+def test_a_large_stage_behind_one_that_waits_for_gpus_is_not_overtaken_either() -> None:
+    room = Resources(cpus=4, gpus=1)
+    waits, large, small = a_stage("waits", gpus=1), a_stage("large", cpus=3), a_stage("small")
+    assert turns_in(a_pool(a_stage("runs", gpus=1), waits, large, small, running=("runs",)), room) == []
+
+
 @pytest.mark.parametrize(("kind", "starts"), [("", True), ("h100", True), ("a100", False)])
 def test_a_demand_for_gpus_is_met_by_their_kind_or_by_any(kind: str, starts: bool) -> None:
     pool = a_pool(a_stage("a", gpus=1, gpu_kind=kind))
