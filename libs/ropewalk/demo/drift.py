@@ -76,6 +76,7 @@ async def shifted_traffic(audience: Audience, stages: DemoStages, plan: Traffic)
     """Prose instead of Python. Returns whether the monitor raised an alarm in time."""
     async with stages.stage("watch"):
         audience.show("watch", status="running", note="the traffic now is prose in German, French and legal English")
+        # Only alarms behind this place of the log count: one from the ordinary traffic would be a false one.
         alarmed, now = asyncio.Event(), await audience.client.bus.end()
 
         async def listen() -> None:
@@ -95,6 +96,7 @@ async def shifted_traffic(audience: Audience, stages: DemoStages, plan: Traffic)
 async def _shift_until(audience: Audience, plan: Traffic, alarmed: asyncio.Event) -> None:
     await _send(audience, "watch", plan.model, plan.shifted(NUM_SHIFTED), asyncio.Event())
     if not alarmed.is_set():
+        # Another batch of other prose, which stops as soon as the alarm is there.
         await _send(audience, "watch", plan.model, plan.shifted(MOST_EXTRA, more=1), alarmed)
     await alarmed.wait()
 

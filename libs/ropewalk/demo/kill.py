@@ -6,7 +6,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.training import TrainingInterrupted, TrainingProgressed, TrainingStarted
 
-KILL_AFTER_SHARE = 0.45
+KILL_AFTER_SHARE = 0.45  # of the steps: late enough to lose something, early enough to see the recovery
 LEAST_CHECKPOINTS = 2
 
 

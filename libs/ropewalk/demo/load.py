@@ -28,9 +28,9 @@ async def send_all(
     settings: ClientSettings, model: str, prompts: Sequence[str], progress: Callable[[int], None], stop: asyncio.Event
 ) -> LoadResult:
     """Send until all prompts are through or `stop` is set; `progress` gets the number of requests that ended."""
-    waiting = list(enumerate(prompts))[::-1]
+    waiting = list(enumerate(prompts))[::-1]  # popped from the end: the first prompt goes first
     errors: list[str] = []
-    ended = 0
+    ended = 0  # shared without a lock: all people are tasks of one event loop
     headers = {"authorization": f"Bearer {settings.api_key}"}
 
     async def person(client: httpx.AsyncClient) -> None:

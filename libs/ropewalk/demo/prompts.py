@@ -65,4 +65,5 @@ def _prose(chosen: random.Random, phrases: Sequence[Sequence[str]], most_bytes: 
 def _shorten(text: str, chosen: random.Random, most_bytes: int) -> str:
     """To a length between a quarter and all of what is allowed."""
     length = chosen.randint(most_bytes // 4, most_bytes)
+    # Cut in bytes; half a letter at the end is dropped.
     return text.encode()[:length].decode("utf-8", "ignore")

@@ -23,7 +23,7 @@ async def follow_run(client: Client, run_id: str, state_dir: Path, board: Board,
         board = after(board, stored.message, stored.time.timestamp())
         screen.board(board)
         plan = observe(plan, stored.message)
-        victim = plan.victim
+        victim = plan.victim  # the same one again until the log says that training was interrupted
         if victim is not None and victim not in killed:
             killed.add(victim)
             if await _kill_worker(client, run_id, victim, state_dir):

@@ -22,6 +22,7 @@ class DemoStages:
     async def stage(self, name: str) -> AsyncIterator[None]:
         """Everything inside belongs to the stage; if it raises, the stage is not completed."""
         await self._publish(StageStarted(run_id=self._run_id, stage=name, epoch=0))
+        # The demo's own work happens in every process of the stack, so its CPU time is what all of them used meanwhile.
         began, cpu_before = time.monotonic(), self._cpu_clock()
         yield
         await self.completed(name, time.monotonic() - began, max(0.0, self._cpu_clock() - cpu_before))

@@ -27,6 +27,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
         return [low]
     rough = (high - low) / about
     magnitude = 10.0 ** math.floor(math.log10(rough))
+    # A hair below the rough step still counts: 0.1 has no exact binary form.
     step = next(magnitude * factor for factor in _STEPS if magnitude * factor >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -138,6 +138,7 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
             board = _all_whole(board)
             return board.update(stage, status="running", began=row.began or at, note=note)
         case StageCompleted(stage=stage, seconds=seconds) if stage in board.rows:
+            # The event that sums the stage up comes after its end; until then the row has no last word.
             part = {"note": "", "is_whole": False} if stage in _WHOLES else {}
             return board.update(stage, status="done", seconds=seconds, share=1.0, **part)
         case StageInterrupted(stage=stage, cause=cause) if stage in board.rows:
@@ -190,6 +191,7 @@ def _stepped(board: Board, message: StepMetricsBatch) -> Board:
     last = message.rows[-1]
     if not board.total_steps:
         return board
+    # The pace of this batch alone: what earlier attempts did says nothing of the workers now.
     seconds = sum(row.step_s + row.checkpoint_s for row in message.rows)
     left_s = (board.total_steps - last.step - 1) * seconds / len(message.rows)
     pace = sum(row.tokens for row in message.rows) / max(seconds, 1e-9)

@@ -178,7 +178,7 @@ def _ended_at(timeline: Sequence[Stored[Message]]) -> datetime:
     if not endings:
         return timeline[-1].time
     own = [stored.time for stored in timeline if _is_of_the_demo(stored.message)]
-    return max([endings[0], *own])
+    return max([endings[0], *own])  # alarms and deployments of later days are no part of the run
 
 
 def _is_of_the_demo(message: Message) -> bool:
@@ -187,6 +187,7 @@ def _is_of_the_demo(message: Message) -> bool:
 
 def _trials(timeline: Sequence[Stored[Message]]) -> tuple[TrialCompleted, ...]:
     """The trials by number; a redone trial counts once, with its last result."""
+    # A dict keeps the last of equal numbers.
     trials = {trial.trial: trial for trial in _all(timeline, TrialCompleted)}
     return tuple(trial for _, trial in sorted(trials.items()))
 

@@ -32,6 +32,7 @@ def curve_of(points: Sequence[LossPoint]) -> Curve:
 def _thin(line: dict[int, float]) -> tuple[tuple[float, float], ...]:
     """At most a few hundred points, each the mean of a run of steps, so that noise does not hide the trend."""
     pairs = sorted(line.items())
+    # Rounded up, so that there are never more groups than points allowed.
     width = max(1, -(-len(pairs) // _MOST_POINTS))
     groups = [pairs[start : start + width] for start in range(0, len(pairs), width)]
     return tuple(

@@ -171,6 +171,7 @@ def _alarm(card: ReportCard) -> tuple[str, str, str]:
     if not card.alarms:
         return ("drift alarm", "none", "nothing has changed since the watch began, or it has not begun")
     first = card.alarms[0]
+    # One signal can raise several alarms; each is named once.
     others = list(dict.fromkeys(alarm.signal for alarm in card.alarms if alarm.signal != first.signal))
     also = [f"also: {', '.join(others)}"] if others else []
     if len(card.alarms) > 1 + len(others):

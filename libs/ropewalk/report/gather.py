@@ -36,6 +36,7 @@ async def gather(client: Client, run_id: str, objects: ObjectStore) -> CardEvide
 
 async def wait_for_costs(client: Client, run_id: str, timeout_s: float) -> bool:
     """Wait until the monitor has priced every stage that ended; whether it has."""
+    # The monitor prices a stage when it has read its end from the log, a moment after everybody else.
     deadline = time.monotonic() + timeout_s
     while _unpriced(await client.timeline(run_id)):
         if time.monotonic() > deadline:

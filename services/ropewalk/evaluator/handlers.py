@@ -28,6 +28,7 @@ async def evaluate_checkpoint(
 ) -> tuple[Message, ...]:
     """Measure an export and decide; a report that is already sealed is not made again."""
     key = report_key(event.checkpoint_id)
+    # A redelivered event, or another instance after a crash, finds the sealed report and says the same again.
     earlier = await asyncio.to_thread(read_report, ctx.objects, key)
     if earlier is not None:
         return earlier.events(key)
@@ -39,6 +40,7 @@ async def evaluate_checkpoint(
     if production is not None and not await asyncio.to_thread(ctx.objects.exists, production.export_uri):
         production = None  # its export was removed: as if there were none
     opponent = await _opponent(ctx, production)
+    # Torch and the models live in a child: its memory goes with it, and a crash there is a failed stage only.
     job = await _job(ctx, event, dataset, opponent, compute)
     measured = await ctx.in_child(measure, job)
     report = _report(ctx, event, dataset, opponent, measured)

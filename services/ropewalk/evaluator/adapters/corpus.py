@@ -42,4 +42,5 @@ def fit_baselines(dataset: Path, vocab_size: int) -> tuple[NgramModel, int]:
     """The n-gram models of a dataset version and the number of tokens they saw."""
     shard = TokenShard(dataset)
     tokens = collapse_padding(shard.tokens[:MAX_BASELINE_TOKENS].astype(np.int64), shard.meta.eos_id)
+    # As many tokens as were read, padding not counted.
     return fit(tokens, vocab_size), len(tokens)

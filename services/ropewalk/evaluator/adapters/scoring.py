@@ -64,7 +64,7 @@ class ScoredModel:
         mask = encoded.mask(prompt.answers)
         if not any(mask):
             raise NoAnswerFoundError("the chat template shows nothing of the answer")
-        length = len(mask) - mask[::-1].index(1)
+        length = len(mask) - mask[::-1].index(1)  # up to the last token that counts; the template's tail is not scored
         return ScoredTokens(
             tokens=encoded.ids[:length],
             num_bytes=len(messages[-1]["content"].encode()),
@@ -104,6 +104,7 @@ class ScoredModel:
         return self._encoder.prompt(self._chats.prompt([turn.as_message() for turn in item.turns])).ids
 
     def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[int]]:
+        # Padding stands on the left, so that every row's continuation begins in the same column.
         width = max(len(ids) for ids in batch)
         padding = [width - len(ids) for ids in batch]
         rows = torch.tensor([[self.eos_id] * pad + list(ids) for pad, ids in zip(padding, batch, strict=True)])
@@ -117,6 +118,7 @@ class ScoredModel:
             eos_token_id=self.eos_id,
             pad_token_id=self.eos_id,
         )
+        # out: (B, width + new); the prompts are cut off.
         said: list[list[int]] = out[:, width:].tolist()
         return said
 

@@ -25,6 +25,7 @@ def choose(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
             continue
         chosen.append(cut)
         spent += cut.num_bytes
+        # A few long files would fill the budget and leave too few clusters for an interval.
         if spent >= MAX_BYTES and len({item.cluster for item in chosen}) >= MIN_FILES:
             break
     return tuple(chosen)
@@ -46,6 +47,7 @@ def excerpt(text: str, name: str, seed: int) -> str:
     while last_start > 0 and tail + sizes[last_start - 1] <= EXCERPT_BYTES:
         last_start -= 1
         tail += sizes[last_start]
+    # A start beyond last_start would leave the excerpt shorter than it may be.
     start = place(f"excerpt/{name}", seed) % (last_start + 1)
     end, taken = start, 0
     while end < len(lines) and taken + sizes[end] <= EXCERPT_BYTES:

@@ -135,6 +135,7 @@ def _remedy(evidence: Evidence) -> str:
 def _how_many(evidence: Evidence) -> str:
     """An interval shrinks with the square root of the number of files."""
     gain = evidence.gain
+    # Half the width falls with the root of the number of files: width² / distance² times as many would do.
     distance = abs(gain.value - evidence.margin)
     width = (gain.upper - gain.lower) / 2
     if distance == 0 or not math.isfinite(width):

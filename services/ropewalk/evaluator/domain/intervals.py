@@ -71,12 +71,13 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: i
     x, y = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)  # (n,) each
     n = len(x)
     value = float(x.sum() / y.sum())
-    if n < 2:
+    if n < 2:  # one cluster has no spread to learn from
         return Interval(value, -np.inf, np.inf)
     residuals = x - value * y
     error = float(_error(n, (residuals**2).sum(), y.sum()))
-    if error <= 1e-12 * max(1.0, abs(value)):
+    if error <= 1e-12 * max(1.0, abs(value)):  # all clusters agree but for rounding
         return Interval(value, value, value)
+    # (RESAMPLES, n): how often each cluster was drawn. Matrix products replace a loop over resamples.
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
     total = counts @ y  # (RESAMPLES,)
     shift = counts @ residuals / total
@@ -84,6 +85,7 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: i
     errors = _error(n, np.maximum(squares, 0.0), total)
     defined = errors > 1e-9 * error  # a resample of one file only has no spread
     t = shift[defined] / errors[defined]
+    # The bounds swap: a resample that overshoots says how far below the estimate the truth may lie.
     high, low = np.quantile(t, [(1 + level) / 2, (1 - level) / 2])
     return Interval(value, value - float(high) * error, value - float(low) * error)
 

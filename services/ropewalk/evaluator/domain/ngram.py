@@ -40,7 +40,7 @@ class NgramModel:
 
     def probabilities(self, tokens: _Ids, order: int) -> _Floats:
         """The probability of every token after the first MAX_ORDER - 1 ones: (n,) in, (n - 2,) out."""
-        words = tokens[MAX_ORDER - 1 :]
+        words = tokens[MAX_ORDER - 1 :]  # (n - 2,): every order predicts the same words
         result = self.unigram[words]
         for length, table in zip(range(2, order + 1), self.tables, strict=False):
             context = _keys(tokens[MAX_ORDER - length : -1], length - 1, self.vocab_size)
@@ -57,6 +57,7 @@ def fit(tokens: _Ids, vocab_size: int) -> NgramModel:
 
 def collapse_padding(tokens: _Ids, eos_id: int) -> _Ids:
     """One end token where several follow each other: padding is no text."""
+    # The first token always stays; of the others those go that repeat an end token.
     repeated = (tokens[1:] == eos_id) & (tokens[:-1] == eos_id)
     return tokens[np.concatenate([[True], ~repeated])] if len(tokens) else tokens
 
@@ -82,6 +83,7 @@ def _interpolate(table: _Table, contexts: _Ids, grams: _Ids, lower: _Floats) -> 
     total = _look_up(table.contexts, table.totals, contexts)
     distinct = _look_up(table.contexts, table.distinct, contexts)
     seen = total > 0
+    # Where the context was never seen, the lower order decides alone; the inner `where` only avoids 0 / 0.
     return np.where(seen, (occurrences + distinct * lower) / np.where(seen, total + distinct, 1), lower)
 
 
@@ -89,5 +91,5 @@ def _look_up(keys: _Ids, values: _Ids, wanted: _Ids) -> _Ids:
     """The value of each wanted key, 0 where it does not occur."""
     if not len(keys):
         return np.zeros(len(wanted), dtype=np.int64)
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)  # a key beyond the last points at the last
     return np.where(keys[places] == wanted, values[places], 0)

@@ -47,6 +47,7 @@ GATES: Mapping[str, Rules] = {  # by evaluation.gate of the recipe
     "full": Rules(
         {
             "bits_per_byte_gain": Rule("primary"),
+            # Bits per byte can improve while nothing that the model writes is code any more.
             "parse_rate": Rule("guardrail", floor=0.0),
             "parse_rate_gain": Rule("guardrail", remedy="raise evaluation.num_completions"),
         }

@@ -33,5 +33,6 @@ def _opening(item: Item) -> Item | None:
         answers = [index for index, turn in enumerate(item.turns) if turn.role == "assistant" and index]
         return replace(item, turns=item.turns[: answers[0]]) if answers else None
     most = min(_CHARACTERS, len(item.text) * 2 // 3)
+    # Cut between words: half a word would be a riddle and no beginning.
     words = item.text[:most].rpartition(" ")[0] or item.text[:most]
     return replace(item, text=words) if words.strip() else None

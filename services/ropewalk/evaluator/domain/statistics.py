@@ -31,5 +31,6 @@ def share(values: Sequence[float], rows: Sequence[ItemScore], seed: int) -> Spre
 def paired_share(values: Sequence[float], rows: Sequence[ItemScore], seed: int) -> Spread:
     """The difference of two shares: values are 1 where only ours is right, -1 where only theirs is, else 0."""
     won, lost = sum(value > 0 for value in values), sum(value < 0 for value in values)
+    # Items on which both are right or both wrong do not tell the two apart.
     interval = paired_trials(won, lost, len(rows), _ONE_SIDED)
     return Spread(interval, len(rows), "exact interval of the sign test", _ONE_SIDED)

@@ -17,7 +17,7 @@ from ropewalk.evaluator.domain.statistics import paired_share, share
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import MAX_NEW_TOKENS, Scorer
 
-_FEWEST_CHARACTERS = 200
+_FEWEST_CHARACTERS = 200  # of a prompt: less tells the model too little to go on
 _ALLOW_INCOMPLETE_INPUT = 0x4000  # as in codeop: an input that could still become valid says "incomplete input"
 _FLAGS = ast.PyCF_ONLY_AST | _ALLOW_INCOMPLETE_INPUT
 _UNPARSABLE = (SyntaxError, ValueError, MemoryError, RecursionError)
@@ -42,6 +42,7 @@ def parses(statement: str, completion: str, *, ended: bool) -> bool:
         try:
             _compile(statement + "\n".join(lines) + "\n")
         except SyntaxError as error:
+            # Only an unfinished statement is forgiven, and only where the token limit cut it off.
             if ended or error.msg != "incomplete input":
                 return False
             lines.pop()
@@ -71,7 +72,8 @@ def _shuffled(item: Item, seed: int) -> list[Item]:
             text="\n".join(lines[: node.end_lineno]) + "\n",
             reference="\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n",
         )
-        for node in body[:-1]
+        for node in body[:-1]  # after the last statement the file has nothing to go on with
+        # The lineno of a decorated function is that of its `def`: its decorators would be lost.
         if not hasattr(node, "decorator_list") or not node.decorator_list
     ]
     long_enough = [prompt for prompt in prompts if len(prompt.text) >= _FEWEST_CHARACTERS]
