@@ -53,7 +53,7 @@ ALSO_KNOW_THE_NATS_CLIENT = {
     "libs/ropewalk/stages/leases.py",
 }
 # Class names that several services have, because each says it of itself: what it is told, what it asks of the log.
-ONE_PER_SERVICE = {"Settings", "Timeline", "Log"}
+ONE_PER_SERVICE = {"Settings"}
 WORKSHOP_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError")
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 

@@ -23,6 +23,14 @@ class Log(Protocol):
         ...
 
 
+class Timeline(Log, Protocol):
+    """What handlers ask of the log before they decide."""
+
+    async def last(self, kind: type[M], entity: str) -> M | None:
+        """The newest message of a type about a run, or about what else the type is about."""
+        ...
+
+
 async def once(stored: AsyncIterator[Stored[M]]) -> AsyncIterator[Stored[M]]:
     """The first message of each id. A repetition that came later than the server remembers would rewrite history:
     what was pruned, retired or taken back since would be there again."""

@@ -25,7 +25,7 @@ class BaselineSealed(_Family, Event):
 
 
 class SignalComputed(_Family, Event):
-    """The state of one signal after a window of requests. Logs before 2026-12 have it; now there is SignalsComputed."""
+    """The state of one signal after a window of requests. Nobody says this any more: SignalsComputed does."""
 
     name: ClassVar[str] = "signal_computed"
     model: str

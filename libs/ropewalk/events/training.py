@@ -121,7 +121,7 @@ class TrainingCompleted(_Family, Event):
 
 
 class TrainingFailed(_Family, Event):
-    """Training gave up; `message` says why and what its owner can do."""
+    """Training gave up. Nobody says this: RunFailed does. It stays because the released contract has it."""
 
     name: ClassVar[str] = "failed"
     cause: str

@@ -1,35 +1,23 @@
 """What checkpoint-manager hears, does and says: see `ropewalk.events.contract`."""
 
-from ropewalk.events.checkpoint import (
-    CheckpointCommitted,
-    CheckpointExported,
-    CheckpointPruned,
-    CheckpointQuarantined,
-    CheckpointSaved,
-    ModelPromoted,
-    ParityCertified,
-)
+from ropewalk.events import checkpoint, evaluation, run, serving, training
 from ropewalk.events.contract import Contract, Reaction, Stage
-from ropewalk.events.evaluation import GateDecided
-from ropewalk.events.run import RunCompleted
-from ropewalk.events.serving import ModelDeployed
-from ropewalk.events.training import TrainingCompleted
 
-VERIFY = Reaction("verify", CheckpointSaved)
-CONCLUDE = Reaction("conclude", GateDecided)
-EXPORT = Stage("export", TrainingCompleted)
-PROMOTE = Stage("promote", ModelDeployed)
+VERIFY = Reaction("verify", checkpoint.CheckpointSaved)
+CONCLUDE = Reaction("conclude", evaluation.GateDecided)
+EXPORT = Stage("export", training.TrainingCompleted)
+PROMOTE = Stage("promote", serving.ModelDeployed)
 
 CONTRACT = Contract(
     service="checkpoint-manager",
     listens=(VERIFY, CONCLUDE, EXPORT, PROMOTE),
     emits=(
-        CheckpointCommitted,
-        CheckpointQuarantined,
-        CheckpointPruned,
-        CheckpointExported,
-        ParityCertified,
-        ModelPromoted,
-        RunCompleted,
+        checkpoint.CheckpointCommitted,
+        checkpoint.CheckpointQuarantined,
+        checkpoint.CheckpointPruned,
+        checkpoint.CheckpointExported,
+        checkpoint.ParityCertified,
+        checkpoint.ModelPromoted,
+        run.RunCompleted,
     ),
 )

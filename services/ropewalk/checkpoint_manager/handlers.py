@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 from pydantic import JsonValue
 
-from ropewalk.bus.once import RunningFold
+from ropewalk.bus.once import RunningFold, Timeline
 from ropewalk.checkpoint_manager.adapters.checkpoints import Broken, inspect, keep_ledger, set_aside
 from ropewalk.checkpoint_manager.adapters.export import ExportJob, build_export
 from ropewalk.checkpoint_manager.adapters.greedy import GreedyJob, complete_locally
@@ -16,7 +16,6 @@ from ropewalk.checkpoint_manager.adapters.triton import complete_on_triton
 from ropewalk.checkpoint_manager.domain.keys import export_key, quarantine_key
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion, find_differences, pick_prompts
 from ropewalk.checkpoint_manager.domain.retention import FACTS, Holdings, to_prune
-from ropewalk.checkpoint_manager.ports import Timeline
 from ropewalk.checkpoint_manager.settings import EndpointSettings
 from ropewalk.delivery.outcome import Done, Outcome
 from ropewalk.events.base import Message

@@ -1,13 +1,12 @@
 """What evaluator hears, does and says: see `ropewalk.events.contract`."""
 
-from ropewalk.events.checkpoint import CheckpointExported
+from ropewalk.events import checkpoint, evaluation
 from ropewalk.events.contract import Contract, Stage
-from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
 
-EVALUATE = Stage("evaluate", CheckpointExported)
+EVALUATE = Stage("evaluate", checkpoint.CheckpointExported)
 
 CONTRACT = Contract(
     service="evaluator",
     listens=(EVALUATE,),
-    emits=(EvaluationStarted, EvaluationCompleted, GateDecided),
+    emits=(evaluation.EvaluationStarted, evaluation.EvaluationCompleted, evaluation.GateDecided),
 )

@@ -4,6 +4,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+from ropewalk.bus.once import Timeline
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.reading.survey import SurveyLimits, survey
@@ -22,7 +23,6 @@ from ropewalk.events.run import (
     SubmitRun,
 )
 from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
-from ropewalk.ingest.ports import Timeline
 from ropewalk.ingest.settings import Settings
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError

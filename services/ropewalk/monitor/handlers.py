@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 
+from ropewalk.bus.once import Timeline
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.foreign import quoted
 from ropewalk.events.monitoring import AcknowledgeAlarm, AlarmAcknowledged, AlarmRaised, CostRecorded, Rebaseline
 from ropewalk.events.run import RunAccepted, StageCompleted
-from ropewalk.monitor.ports import FactLog, Timeline, Watched
+from ropewalk.monitor.ports import FactLog, Watched
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
 
 USD_PER_CPU_HOUR = 0.04  # for stages outside a run, such as bringing up the stack

@@ -1,13 +1,12 @@
 """What the monitor needs of a column store. How that can fail is in `errors`."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.monitoring import Rebaseline
 
-M = TypeVar("M", bound=Message)
 Row = dict[str, Any]
 
 
@@ -28,14 +27,6 @@ class Analytics(Protocol):
 
     async def close(self) -> None:
         """Let go of the store."""
-        ...
-
-
-class Timeline(Protocol):
-    """What is known of a run."""
-
-    async def last(self, kind: type[M], run_id: str) -> M | None:
-        """The newest message of a type for a run."""
         ...
 
 

@@ -1,12 +1,12 @@
 """What preprocessing hears, does and says: see `ropewalk.events.contract`."""
 
+from ropewalk.events import data
 from ropewalk.events.contract import Contract, Stage
-from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, TokenizerTrained
 
-PREPROCESS = Stage("preprocess", CorpusIngested)
+PREPROCESS = Stage("preprocess", data.CorpusIngested)
 
 CONTRACT = Contract(
     service="preprocessing",
     listens=(PREPROCESS,),
-    emits=(TokenizerTrained, SegmentCleaned, DatasetPublished),
+    emits=(data.TokenizerTrained, data.SegmentCleaned, data.DatasetPublished),
 )

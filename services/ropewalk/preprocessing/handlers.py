@@ -1,13 +1,12 @@
 """The one stage of preprocessing."""
 
 from ropewalk.bus.codec import Stored
-from ropewalk.bus.once import RunningFold
+from ropewalk.bus.once import RunningFold, Timeline
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.preprocessing.adapters.child import preprocess
 from ropewalk.preprocessing.adapters.job import DriverResult, PreprocessJob
-from ropewalk.preprocessing.ports import Log
 from ropewalk.preprocessing.settings import Settings
 from ropewalk.stages.context import StageContext
 
@@ -20,7 +19,7 @@ class HeldOut:
         self._datasets = RunningFold[list[DatasetPublished]]([], _with, subject)
         self._models: dict[str, str] = {}  # of runs of before there was a registry: their datasets name no model
 
-    async def before(self, log: Log, model: str, run_id: str) -> tuple[str, ...]:
+    async def before(self, log: Timeline, model: str, run_id: str) -> tuple[str, ...]:
         """Where the documents lie that other runs of a model held out, each place once, in the order of the log."""
         found: dict[str, None] = {}
         for dataset in await self._datasets.now(log):
@@ -28,7 +27,7 @@ class HeldOut:
                 found[uri] = None
         return tuple(found)
 
-    async def _of(self, log: Log, dataset: DatasetPublished, model: str) -> str:
+    async def _of(self, log: Timeline, dataset: DatasetPublished, model: str) -> str:
         """What a run added to the registry; a run of before there was one had held out all that it was judged on."""
         if dataset.model:
             return dataset.held_out_uri if dataset.model == model else ""

@@ -1,37 +1,25 @@
 """What serving hears, does and says: see `ropewalk.events.contract`."""
 
-from ropewalk.events.checkpoint import ModelPromoted
+from ropewalk.events import checkpoint, evaluation, run, serving
 from ropewalk.events.contract import Contract, Reaction, Stage
-from ropewalk.events.evaluation import GateDecided
-from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed
-from ropewalk.events.serving import (
-    BackendRepaired,
-    ModelDeployed,
-    ModelDeploying,
-    ModelRetired,
-    RequestLogBatch,
-    RetireModel,
-    ServingFailed,
-    TrafficShifted,
-)
 
-DEPLOY = Stage("deploy", GateDecided)
-PROMOTE = Reaction("promote", ModelPromoted)
-RETIRE = Reaction("retire", RetireModel)
-ABANDON = Reaction("abandon", RunFailed)
-ABANDON_CANCELLED = Reaction("abandon_cancelled", RunCancelled)
+DEPLOY = Stage("deploy", evaluation.GateDecided)
+PROMOTE = Reaction("promote", checkpoint.ModelPromoted)
+RETIRE = Reaction("retire", serving.RetireModel)
+ABANDON = Reaction("abandon", run.RunFailed)
+ABANDON_CANCELLED = Reaction("abandon_cancelled", run.RunCancelled)
 
 CONTRACT = Contract(
     service="serving",
     listens=(DEPLOY, PROMOTE, RETIRE, ABANDON, ABANDON_CANCELLED),
     emits=(
-        ModelDeploying,
-        ModelDeployed,
-        ServingFailed,
-        TrafficShifted,
-        ModelRetired,
-        BackendRepaired,
-        RequestLogBatch,
-        RunCompleted,
+        serving.ModelDeploying,
+        serving.ModelDeployed,
+        serving.ServingFailed,
+        serving.TrafficShifted,
+        serving.ModelRetired,
+        serving.BackendRepaired,
+        serving.RequestLogBatch,
+        run.RunCompleted,
     ),
 )

@@ -71,8 +71,7 @@ asyncio.run(main())
 
 def test_a_message_type_is_four_files_and_what_two_commands_write(copy, nats_server, address_of, tmp_path) -> None:
     copy.insert(RUN, TYPE, before="\n\nclass RunAccepted(")
-    copy.insert(f"{INGEST}/contract.py", "NoteRun, ", after="from ropewalk.events.run import CancelRun, ")
-    copy.insert(f"{INGEST}/contract.py", 'NOTE = Reaction("note", NoteRun)\n', before="INGEST = ")
+    copy.insert(f"{INGEST}/contract.py", 'NOTE = Reaction("note", run.NoteRun)\n', before="INGEST = ")
     copy.insert(f"{INGEST}/contract.py", "NOTE, ", after="listens=(")
     copy.insert(f"{INGEST}/handlers.py", "    NoteRun,\n", before="    RunAccepted,\n    RunCancelled,")
     copy.insert(f"{INGEST}/handlers.py", HANDLER)
@@ -109,6 +108,5 @@ def test_a_fact_that_its_contract_does_not_list_is_one_that_the_service_may_not_
         "print([user for user in USERS if 'evt.run.note.v1.*' in rights_of(user).publish])"
     )
     assert copy.run("-c", ask) == "[]\n"
-    copy.insert(f"{INGEST}/contract.py", "NoteRun, ", after="from ropewalk.events.run import CancelRun, ")
-    copy.insert(f"{INGEST}/contract.py", "NoteRun, ", after="emits=(")
+    copy.insert(f"{INGEST}/contract.py", "run.NoteRun, ", after="emits=(")
     assert copy.run("-c", ask) == "['ingest']\n"
