@@ -77,12 +77,14 @@ class Client:
         another recipe; with the same recipe nothing new is started. Relative paths are meant from the working folder
         of this process.
         """
+        # The services run in other folders than this process, so a relative path would name another file there.
         fields = with_absolute_paths(recipe.as_json() if isinstance(recipe, Recipe) else recipe, Path.cwd())
         chosen = check_run_id(run_id or self.new_run_id(fields))
         if run_id and (rejected := await self.bus.last(RunRejected, run_id)) is not None:
             reason = rejected.violations[0]
             raise ClientError(f"run {run_id} was rejected and its id is taken ({reason}): submit under a new run id")
         if run_id and (accepted := await self.accepted(run_id)) is not None:
+            # Services elsewhere resolve a built-in recipe to other paths, hence the second look at what was asked.
             if not _is_of(accepted, fields) and await self._first_request(run_id) != fields:
                 raise ClientError(f"run {run_id} was accepted with another recipe: submit this one under a new run id")
             return run_id

@@ -16,7 +16,7 @@ from ropewalk.projections.replay import Progress, Until, advance, rebuild
 from ropewalk.projections.runs import RunSummary, summary_of
 
 _NO_ANSWER = (NoResponderError, SilenceError, ProjectorError)
-_MIRROR_PATIENCE_S = 2.0
+_MIRROR_PATIENCE_S = 2.0  # AUDIT copies CONTROL within milliseconds; a busy disk makes it later
 _MIRROR_TICK_S = 0.02
 
 
@@ -145,6 +145,7 @@ def _first_unequal(live: Any, rebuilt: Any) -> str | None:
 
 def _shown(value: Any) -> str:
     text = repr(value)
+    # Both sides must fit into one line of a terminal.
     return text if len(text) <= 80 else text[:79] + "…"
 
 

@@ -74,7 +74,9 @@ async def _fingerprint(bus: Bus, end: int) -> dict[int, str]:
 
 
 def _hash(raw: RawMessage) -> str:
-    said = {name: value for name, value in raw.headers.items() if not name.startswith(("Nats-Expected-", "Nats-Batch-"))}
+    said = {
+        name: value for name, value in raw.headers.items() if not name.startswith(("Nats-Expected-", "Nats-Batch-"))
+    }
     return hashlib.sha256(f"{raw.subject} {said}".encode() + raw.body).hexdigest()
 
 

@@ -83,7 +83,7 @@ def bring_up(layout: Layout, watch: OnState) -> StackState:
     if not holder(layout):
         _forget_problem(layout)
         _launch_supervisor(layout)
-    deadline = time.monotonic() + 2 * READY_TIMEOUT_S
+    deadline = time.monotonic() + 2 * READY_TIMEOUT_S  # the broker first, then everything else
     grace = time.monotonic() + _LAUNCH_TIMEOUT_S
     while time.monotonic() < deadline:
         state, pid = read_state(layout.stack_file), holder(layout)

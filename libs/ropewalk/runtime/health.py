@@ -37,6 +37,7 @@ class Pulse:
     def start(self) -> None:
         """Begin to beat in the running loop."""
         self._due = time.monotonic() + _BEAT_S
+        # The loop runs `_beat` when it gets round to it: how late that is, is how long something blocked the loop.
         self._timer = asyncio.get_running_loop().call_later(_BEAT_S, self._beat)
 
     def stop(self) -> None:

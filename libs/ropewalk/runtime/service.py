@@ -169,6 +169,7 @@ class Service:
         )
         self._exit = app.exit
         try:
+            # FastStream looks every `sleep_time` seconds whether it was asked to exit.
             await app.run(log_level=logging.WARNING, sleep_time=0.25)
         finally:
             await self._bus.close()
@@ -246,6 +247,7 @@ class Service:
         if self._runners:
             for spec in self._specs:
                 await self._pool.declare(spec.name)
+            # Taken before any stage begins: a cancellation that comes in between must not be missed.
             before_any_stage = await self.bus.end()
             self._watch(self._watch_cancellations(before_any_stage))
             self._watch(self._pool.watch(self._on_turn))
@@ -266,7 +268,7 @@ class Service:
         if error is not None:
             trace = None if isinstance(error, RopewalkError) else error  # the sentence of an error of ours says it all
             logger.error("a background task of %s died: %s", self.name, error, exc_info=trace)
-            os._exit(1)
+            os._exit(1)  # at once: an orderly stop could wait for the very task that died
 
     async def _on_turn(self, entry: PoolEntry) -> None:
         for runner in self._runners:
@@ -278,7 +280,7 @@ class Service:
             assert isinstance(item.message, RunCancelled)
             for runner in self._runners:
                 task = asyncio.create_task(runner.cancel(item.message))
-                running.add(task)
+                running.add(task)  # asyncio itself keeps weak references only
                 task.add_done_callback(running.discard)
 
     def _subscribe(self, kind: type[Message], handler: Handler, spec: ConsumerSpec, workers: int = WORKERS) -> None:

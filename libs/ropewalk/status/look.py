@@ -22,7 +22,8 @@ from ropewalk.status.seen import AlarmSeen, BrokerView, RunSeen, Seen, ServiceAn
 T = TypeVar("T")
 Json = dict[str, Any]
 
-_TIMEOUT_S = 0.7
+_TIMEOUT_S = 0.7  # per answer, so that a look that meets silent services ends within about a second
+# Bounds of what one answer lists: together they stay far below the megabyte of a message.
 _MOST_RUNS = 200
 _MOST_QUEUED = 20
 _MOST_ALARMS = 100
@@ -34,10 +35,12 @@ _LONGEST = 400  # characters of a sentence that somebody else wrote
 
 def look(bus: Address, services: tuple[str, ...]) -> Seen:
     """Ask everything at once; takes about a second at most. Needs the rights of `events.access` to look."""
+    # One thread each: a service that hangs costs its own patience and nobody else's.
     with ThreadPoolExecutor(max_workers=len(services) + 3) as pool:
         looking = pool.submit(_look_at_broker, bus)
         listing = pool.submit(_over_the_bus, bus, _runs)
         alarming = pool.submit(_over_the_bus, bus, _alarms)
+        # A service that has no instance is answered by the server itself, at once.
         answers = tuple(pool.map(lambda service: _ask(bus, service), services))
         broker, lags = looking.result()
         return Seen(

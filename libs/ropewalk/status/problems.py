@@ -12,9 +12,10 @@ from ropewalk.events.foreign import one_line
 from ropewalk.status.seen import Seen, what_waits
 
 EARLY = 0.8  # of a limit: worth a line while there is time
-_FULL = 0.99
+_FULL = 0.99  # of a limit: the next message may be larger than what is left
 LAGGING_S = 60.0  # a handler takes at most 20 s, so a message this old waits for something
-QUEUED_S = 900.0
+QUEUED_S = 900.0  # in line for so long is worth a line; short queues are how a pool works
+# More lines of one kind tell nothing new; a command lists them all.
 _MOST_RUNS = 5
 _MOST_ALARMS = 3
 _MB = 1000**2

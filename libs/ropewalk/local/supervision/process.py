@@ -14,8 +14,8 @@ from ropewalk.local.supervision.processes import die_with_parent, kill_leftovers
 from ropewalk.local.supervision.spec import ProcessSpec, RestartPolicy
 from ropewalk.status.seen import ProcessState
 
-_PROBE_INTERVAL_S = 0.15
-_WATCH_INTERVAL_S = 3.0
+_PROBE_INTERVAL_S = 0.15  # while it starts, and people wait
+_WATCH_INTERVAL_S = 3.0  # afterwards: each probe costs both sides some CPU
 _MOST_FAILED_STARTS = 8  # before it was ready once: about 25 s with the usual back-off
 
 
@@ -88,7 +88,7 @@ class SupervisedProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C in the terminal is for the command line, not for the stack
                 preexec_fn=die_with_parent,
             )
         self._set(pid=self._process.pid, status="starting", started_at=time.time())
