@@ -13,7 +13,7 @@ from ropewalk.projections.asking import MAX_RUNS, STATUSES
 from ropewalk.projections.projector import FOLDS, Projector
 
 MAX_PIECE = 512 * 1024  # a message may have 1 MB
-_KEPT = 4
+_KEPT = 4  # whoever fetches a projection in pieces gets them all as of one sequence
 
 
 class QuestionError(RopewalkError, ValueError):

@@ -15,7 +15,7 @@ from ropewalk.bus.bulk import UnparsedMessage, stream_ends
 from ropewalk.bus.wire import Wire, header_values
 from ropewalk.events.run import RunCancelled, RunCompleted, RunEnding, RunFailed, RunRejected, StageStarted
 
-MAX_FINDINGS = 50
+MAX_FINDINGS = 50  # sentences; a log that is broken in one way is broken in thousands of places
 _TICK_S = 0.02
 _ENDINGS = {kind.subject_prefix() for kind in (RunCompleted, RunFailed, RunCancelled, RunRejected)}
 _STARTED = StageStarted.subject_prefix()
@@ -37,10 +37,10 @@ class LogRules:
         self.num_findings = 0
         self.gaps: list[tuple[int, int]] = []
         self._sequence = 0
-        self._ended: dict[str, tuple[str, str]] = {}
-        self._guards: dict[str, int] = {}
+        self._ended: dict[str, tuple[str, str]] = {}  # by run: id of its terminal event, and where that lies
+        self._guards: dict[str, int] = {}  # by run: how often its ending was claimed
         self._stages: dict[str, tuple[str, int, str]] = {}
-        self._epochs: dict[tuple[str, str], int] = {}
+        self._epochs: dict[tuple[str, str], int] = {}  # by stage and run: the highest epoch that started it
 
     def look(self, raw: UnparsedMessage) -> None:
         """One message, in the order of the log."""

@@ -25,7 +25,7 @@ from ropewalk.projections.registry import REGISTRY
 from ropewalk.projections.runs import RUNS
 
 FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER, ALARMS)}
-_FORMAT = 1
+_FORMAT = 1  # of a snapshot, beside the versions of its folds
 
 
 class SnapshotError(RopewalkError, ValueError):
@@ -41,7 +41,7 @@ class Projector:
         self.time = ""
         self.num_applied = 0
         self._seen: set[int] = set()
-        self._records: dict[str, dict[str, Record]] = {name: {} for name in self.names}
+        self._records: dict[str, dict[str, Record]] = {name: {} for name in self.names}  # by projection and key
         self._rendered: dict[str, dict[str, bytes]] = {name: {} for name in self.names}
         self._steps = _steps_by_type(self.names)
 

@@ -11,7 +11,7 @@ from ropewalk.bus.bulk import UnparsedMessage, decoded_if, read_raw, stream_ends
 from ropewalk.bus.wire import Wire
 from ropewalk.projections.projector import Projector
 
-LOG = "AUDIT"
+LOG = "AUDIT"  # the mirror of CONTROL, which keeps what is older
 
 
 @dataclass(frozen=True, kw_only=True)

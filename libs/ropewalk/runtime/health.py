@@ -20,7 +20,7 @@ from ropewalk.errors import RopewalkError
 from ropewalk.runtime.settings import HealthSettings
 
 BLOCKED_S = 30.0  # a loop that has not turned for this long will not turn again
-_BEAT_S = 0.5
+_BEAT_S = 0.5  # between two beats
 _CLIENT_TIMEOUT_S = 2.0
 
 Check = Callable[[], str]

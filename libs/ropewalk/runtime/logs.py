@@ -5,8 +5,8 @@ import sys
 import time
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_AGAIN_AFTER_S = 60.0
-_MOST_REMEMBERED = 1000
+_AGAIN_AFTER_S = 60.0  # until the same warning is written once more
+_MOST_REMEMBERED = 1000  # texts; then all of them are forgotten
 
 
 class OncePerMinute(logging.Filter):

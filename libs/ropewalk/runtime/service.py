@@ -69,13 +69,14 @@ class Service:
         self.broker = SharedBroker(lambda: self.bus.connection)
         self.broker.subscriber(f"ctl.ping.{name}", title=f"ctl.ping.{name}")(self._pong)
         self._leases: LeaseKeeper | None = None
-        self._declared: list[ConsumerSpec] = []
+        self._declared: list[ConsumerSpec] = []  # every consumer, for the owner of the topology
+        # And those that are bound at the start, with their workers.
         self._settlers: list[tuple[ConsumerSpec, Settle, int]] = []
         self._consumers: list[Consumer] = []
         self._specs: list[StageSpec] = []
         self._runners: list[StageRunner] = []
         self._tasks: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        self._watchers: list[asyncio.Task[None]] = []
+        self._watchers: list[asyncio.Task[None]] = []  # run beside the consumers and are cancelled after them
 
     @property
     def bus(self) -> Bus:

@@ -27,8 +27,8 @@ A = TypeVar("A")
 R = TypeVar("R")
 OnReport = Callable[[object], None]
 
-_PR_SET_PDEATHSIG = 1
-_KILL_GRACE_S = 5.0
+_PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that the kernel sends when the parent dies
+_KILL_GRACE_S = 5.0  # between SIGTERM and SIGKILL, for each of them
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ropewalk.stages.pool_policy import enter, find, leave, start
 
 PoolChanges = Sequence[tuple[PoolState, int]]
 
-_MOST_RACES = 5
+_MOST_RACES = 5  # with other instances; whoever loses them all leaves the stage where it is
 
 
 class StageCommitter:

@@ -38,14 +38,14 @@ from ropewalk.stages.errors import LeaseLostError
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_AUTHORITY = 0.75
-_RENEWALS_PER_TTL = 4
+_AUTHORITY = 0.75  # of the TTL: the holder stops speaking before the server lets somebody else in
+_RENEWALS_PER_TTL = 4  # so that three may be lost before the key expires
 _PATIENCE_S = 900.0  # a holder that hears nothing for this long gives up
-_WAIT_S = 0.05
-_AWAY_S = 0.5
+_WAIT_S = 0.05  # between two looks whether the authority is back
+_AWAY_S = 0.5  # before a broker that is away is asked again
 _CONNECT_AGAIN_S = 0.5
-_OPERATION = "KV-Operation"
-MARKER = "Nats-Marker-Reason"
+_OPERATION = "KV-Operation"  # header of a key that its holder gave back
+MARKER = "Nats-Marker-Reason"  # header of what the server writes when a key expires
 
 
 @dataclass
@@ -101,7 +101,7 @@ class LeaseKeeper:
         self._nonce = uuid.uuid4().hex  # two processes may bear the same name, one after the other
         self._ttl_s = ttl_s
         self._ttl = {"Nats-TTL": f"{ttl_s:.0f}s"}
-        self._held: dict[str, Lease] = {}
+        self._held: dict[str, Lease] = {}  # by subject; two threads read it, so under `_lock`
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)

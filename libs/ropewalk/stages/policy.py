@@ -14,7 +14,7 @@ Cause = Literal["error", "raised", "child", "lost", "stalled", "handed over"]
 # How often a stage may be tried again, by what ended the attempt. Faults of machines are many over a long training
 # and say nothing about the work; an error that the work itself raises is repeated once, to be sure.
 RETRIES: Mapping[Cause, int] = {"error": 3, "raised": 1, "child": 5, "lost": 20, "stalled": 2}
-_BACK_OFF_S = (0.5, 2.0, 5.0)
+_BACK_OFF_S = (0.5, 2.0, 5.0)  # before the second, the third and every later attempt
 _MAX_REASON = 4000  # characters; it travels in events and is read in lists
 _IN_WORDS: Mapping[Cause, str] = {
     "error": "it failed",

@@ -21,8 +21,8 @@ from ropewalk.stages.pool_policy import next_in_line
 
 logger = logging.getLogger(__name__)
 
-_TICK_S = 5.0
-_ABSENT_AFTER_S = 10.0
+_TICK_S = 5.0  # how long a change that nobody told of stays unseen
+_ABSENT_AFTER_S = 10.0  # first in line for so long and not started: its service is not there
 _MOST_POOLS = 64  # of a stage; machines come and go, and the oldest names are forgotten first
 
 OnTurn = Callable[[PoolEntry], Awaitable[None]]
@@ -37,8 +37,8 @@ class Pool:
         self.lock = asyncio.Lock()
         self._bus = bus
         self._changed = asyncio.Event()
-        self._passed_over: set[str] = set()
-        self._head: tuple[int, PoolEntry | None] = (0, None)
+        self._passed_over: set[str] = set()  # names of stages
+        self._head: tuple[int, PoolEntry | None] = (0, None)  # revision of the pool, and who was first in it
         self._head_since = 0.0
 
     async def read(self) -> tuple[PoolState, int]:

@@ -41,8 +41,8 @@ from ropewalk.storage.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
 
-_BUSY_DELAY_S = 1.0
-_RACE_DELAY_S = 0.1
+_BUSY_DELAY_S = 1.0  # until a request is delivered again that has to wait for somebody
+_RACE_DELAY_S = 0.1  # and one that lost a race, which is over by then
 _MOST_RACES = 5
 _HAND_OVER_S = 0.005  # times the stages in hand: an instance with less to do is faster to begin
 
@@ -65,8 +65,8 @@ class StageRunner:
         self.spec = spec
         self._with = surroundings
         self._committer = StageCommitter(surroundings.bus, surroundings.pool)
-        self._works: dict[str, StageWork] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._works: dict[str, StageWork] = {}  # by run id: what this instance holds the lease of
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by run id, of the same stages
         self._timers = StageTimers(surroundings.bus, spec)
         self._stopping = False
 

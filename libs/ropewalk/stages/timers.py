@@ -14,7 +14,7 @@ from ropewalk.events.run import StageState
 from ropewalk.stages.context import StageSpec
 from ropewalk.stages.work import StageWork
 
-_ARMED_PER_STALL = 4
+_ARMED_PER_STALL = 4  # so that a sign of progress is at most a quarter of `stall_s` late
 _SILENT = 0.75  # of `stall_s`: a watchdog that fires earlier was overtaken by a sign of progress
 
 
@@ -24,7 +24,7 @@ class StageTimers:
     def __init__(self, bus: Bus, spec: StageSpec) -> None:
         self._bus = bus
         self._spec = spec
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks only weakly
 
     def arm_deadline(self, run_id: str, at_unix: float) -> None:
         """Fail the run at a time in seconds since 1970, if it has one."""

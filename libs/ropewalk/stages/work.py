@@ -34,8 +34,8 @@ from ropewalk.telemetry.spans import span
 
 logger = logging.getLogger(__name__)
 
-_CANCEL_GRACE_S = {"checkpoint": 60.0, "now": 2.0}
-_COMMIT_GRACE_S = 5.0
+_CANCEL_GRACE_S = {"checkpoint": 60.0, "now": 2.0}  # by mode: until the attempt is ended for it
+_COMMIT_GRACE_S = 5.0  # for a commit on its way when the service stops
 
 
 def interruption(state: StageState, reason: str) -> StageInterrupted:
