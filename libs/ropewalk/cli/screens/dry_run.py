@@ -7,12 +7,11 @@ from pydantic import JsonValue
 from rich.table import Table
 
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, Listing, complain, console, print_json, titled
+from ropewalk.cli.screens.terminal import Listing, complain, console, print_json, titled
 from ropewalk.corpus.forecast import Forecast, forecast
 from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
-from ropewalk.events.foreign import one_line
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
@@ -60,28 +59,23 @@ def _pools() -> dict[str, Resources]:
 
 def recipe_view(recipe: Recipe) -> Table:
     """What a person wrote."""
-    table = Table(title=f"recipe {recipe.name} · {recipe.sha256()[:12]}", box=None, title_justify="left")
-    table.add_column("field", style="dim")
-    table.add_column("value", overflow="fold")
-    for name, value in recipe.as_json().items():
-        if name not in ("plan", "sources"):
-            table.add_row(name, one_line(_in_words(value), MOST_IN_A_LINE))
-    for source in recipe.sources:
-        table.add_row("source", one_line(f"{source.path} ({source.licence}, {source.format})", MOST_IN_A_LINE))
-    return table
+    fields = ((name, value) for name, value in recipe.as_json().items() if name not in ("plan", "sources"))
+    rows = [(name, _in_words(value)) for name, value in fields]
+    rows += [("source", f"{source.path} ({source.licence}, {source.format})") for source in recipe.sources]
+    return titled(f"recipe {recipe.name} · {recipe.sha256()[:12]}", Listing(("field", "value"), rows))
 
 
 def plan_view(recipe: Recipe) -> Table:
     """What follows from it."""
-    table = Table(title="derived plan", box=None, title_justify="left")
-    table.add_column("field", style="dim")
-    table.add_column("value", justify="right")
-    table.add_column("unit")
-    for name, field in type(recipe.derived).model_fields.items():
-        value = getattr(recipe.derived, name)
-        shown = f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
-        table.add_row(name, shown, field.description or "")
-    return table
+    rows = [
+        (name, _figure(getattr(recipe.derived, name)), field.description or "")
+        for name, field in type(recipe.derived).model_fields.items()
+    ]
+    return titled("derived plan", Listing(("field", "value", "unit"), rows, numbers=("value",)))
+
+
+def _figure(value: float | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 
 def _in_words(value: JsonValue) -> str:

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ropewalk.cli.screens.deployment import bus_json, show_problems
-from ropewalk.cli.screens.terminal import console, print_json, say
+from ropewalk.cli.screens.terminal import Listing, console, print_json, say
 from ropewalk.events.foreign import one_line
 from ropewalk.local.curl import SQL_USER
 from ropewalk.local.ports import Ports, moved_ports
@@ -60,20 +60,19 @@ def starting_view(state: StackState) -> Table:
     return table
 
 
-def processes_view(measured: StackStatus) -> Table:
+def processes_view(measured: StackStatus) -> Listing:
     """What runs, with its use of CPU and memory."""
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("service", "pid", "status", "restarts", "cpu %", "MiB"):
-        table.add_column(heading, justify="left" if heading in ("service", "status") else "right")
+    rows: list[tuple[str | Text, ...]] = []
     for use in measured.usage:
         process = use.state
         # Per cent of one core, and resident memory: pages that processes share are counted for each.
         numbers = (str(process.restarts), f"{use.cpu_percent:.0f}", f"{use.rss_bytes / _MIB:.0f}")
         mark = Text.assemble(status_mark(process.status), " ", process.status)
-        table.add_row(process.service, str(process.pid or "-"), mark, *numbers)
+        rows.append((process.service, str(process.pid or "-"), mark, *numbers))
     total = sum(use.rss_bytes for use in measured.usage) / _MIB
-    table.add_row("all", "", "", "", f"{sum(use.cpu_percent for use in measured.usage):.0f}", f"{total:.0f}")
-    return table
+    rows.append(("all", "", "", "", f"{sum(use.cpu_percent for use in measured.usage):.0f}", f"{total:.0f}"))
+    numbered = ("pid", "restarts", "cpu %", "MiB")
+    return Listing(("service", "pid", "status", "restarts", "cpu %", "MiB"), rows, numbers=numbered)
 
 
 def status_json(measured: StackStatus) -> dict[str, Any]:

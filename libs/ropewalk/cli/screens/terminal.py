@@ -86,12 +86,17 @@ def done(sentence: str) -> None:
 class Listing:
     """Rows under headings; a block of name and value per row where the terminal is too narrow for that.
 
-    The last column is prose and folds; `numbers` names the columns that stand to the right.
+    The last column is prose and folds; `numbers` names the columns that stand to the right. A cell that is a `Text`
+    is our own, and may be coloured.
     """
 
-    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], numbers: Sequence[str] = ()
+    ) -> None:
         self._columns = [one_line(name) for name in columns]
-        self._rows = [[one_line(cell, MOST_IN_A_LINE) for cell in row] for row in rows]
+        self._rows = [
+            [cell if isinstance(cell, Text) else Text(one_line(cell, MOST_IN_A_LINE)) for cell in row] for row in rows
+        ]
         self._numbers = {one_line(name) for name in numbers}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -101,7 +106,7 @@ class Listing:
     def _needs(self, width: int) -> int:
         """Columns of the terminal that a table takes, its last column no wider than what can still be read."""
         widths = [
-            max(cell_len(cell) for cell in (name, *(row[place] for row in self._rows)))
+            max(cell_len(name), *(row[place].cell_len for row in self._rows))
             for place, name in enumerate(self._columns)
         ]
         # Two columns of space follow each cell; the last cell may fold, down to a quarter of the terminal.
