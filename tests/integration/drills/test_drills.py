@@ -143,7 +143,7 @@ async def test_all_plays_what_it_can_and_says_what_it_left_out(small_stack) -> N
         stdout=asyncio.subprocess.PIPE,
     )
     said, complaints = await asyncio.wait_for(played.communicate(), 300)
-    assert (played.returncode, complaints) == (0, b""), complaints
+    assert (played.returncode, complaints) == (0, b""), said
     answer = json.loads(said)
     assert {"kill-service", "pause-service", "cut-network", "kill-broker", "poison"} <= {
         each["drill"] for each in answer["drills"]
