@@ -64,9 +64,10 @@ def a_document(path: str, text: str = "", messages: tuple[ChatMessage, ...] = ()
 
 @dataclass
 class Store:
-    """An object store in a folder, and what is run on it."""
+    """An object store in a folder, and what is run on it, on the Ray at an address or on one of its own."""
 
     root: Path
+    ray_address: str = ""
 
     def a_segment(self, name: str, documents: list[Document]) -> SegmentRef:
         folder = self.root / f"incoming-{name}"
@@ -97,6 +98,7 @@ class Store:
             store=StoreAddress(url=(self.root / "objects").as_uri()),
             scratch=scratch,
             num_workers=num_workers,
+            ray_address=self.ray_address,
             held_out_before=held_out_before,
         )
         facts: list[tuple[Message, str]] = []
@@ -107,6 +109,11 @@ class Store:
         finished = asyncio.run(run_child(preprocess, job, note))  # as in the service: Ray keeps what it read at import
         assert finished.worker_cpu_seconds > 0
         return finished.dataset, [message for message, _ in facts]
+
+
+@pytest.fixture
+def store(tmp_path: Path, ray_address: str) -> Store:
+    return Store(tmp_path, ray_address)
 
 
 def a_planted_corpus(store: Store) -> tuple[SegmentRef, ...]:
@@ -196,9 +203,8 @@ def held_out_texts(store: Store, dataset: DatasetPublished) -> set[str]:
     return {item["text"] for item in read_records(store.objects.fetch(dataset.evalset_uri) / EVAL_ITEMS)}
 
 
-def test_a_later_run_of_the_model_trains_on_nothing_that_was_held_out_before(tmp_path: Path) -> None:
+def test_a_later_run_of_the_model_trains_on_nothing_that_was_held_out_before(store: Store) -> None:
     """Renamed, reordered, among more documents, edited, quoted, with another seed and fraction."""
-    store = Store(tmp_path)
     first, _ = store.preprocess((store.a_segment("one", [a_document(f"a.jsonl#{n}", a_text(n)) for n in range(60)]),))
     before = held_out_texts(store, first)
     assert len(before) == 12
@@ -224,9 +230,8 @@ def test_a_later_run_of_the_model_trains_on_nothing_that_was_held_out_before(tmp
     assert again.num_newly_held_out == len(now - before) == 20 - len(others)
 
 
-def test_a_later_attempt_sees_the_registry_of_the_first_one(tmp_path: Path) -> None:
+def test_a_later_attempt_sees_the_registry_of_the_first_one(store: Store, tmp_path: Path) -> None:
     """Another run may have added to it in between. Here the first attempt knew a document and the second knows none."""
-    store = Store(tmp_path)
     documents = [a_document(f"a.jsonl#{n}", a_text(n)) for n in range(6)]
     publish_held_out(store.objects, tmp_path / "before", [(content_of(document), document) for document in documents])
     (registered,) = store.objects.list("held_out")
@@ -239,15 +244,13 @@ def test_a_later_attempt_sees_the_registry_of_the_first_one(tmp_path: Path) -> N
         store.preprocess((store.a_segment("s", documents),))
 
 
-def test_a_corpus_of_one_text_says_that_its_parts_belong_together(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_a_corpus_of_one_text_says_that_its_parts_belong_together(store: Store) -> None:
     parts = [replace(a_document(f"book.txt#{n}", a_text(n)), split_key="book") for n in range(6)]
     with pytest.raises(StageError, match="nothing can be held out: all 6 documents that are left belong together"):
         store.preprocess((store.a_segment("s", parts),))
 
 
-def test_conversations_count_only_the_answers_and_can_be_fine_tuned_on(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_conversations_count_only_the_answers_and_can_be_fine_tuned_on(store: Store, tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()
     train_tokenizer([a_text(number) for number in range(30)], 512, base)
@@ -277,8 +280,7 @@ def test_conversations_count_only_the_answers_and_can_be_fine_tuned_on(tmp_path:
         assert np.all(window.inputs[document.length :] == 0)
 
 
-def test_a_template_that_refuses_every_conversation_is_named_as_the_cause(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_a_template_that_refuses_every_conversation_is_named_as_the_cause(store: Store, tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()
     train_tokenizer([a_text(number) for number in range(30)], 512, base)
@@ -293,8 +295,7 @@ def test_a_template_that_refuses_every_conversation_is_named_as_the_cause(tmp_pa
     assert store.objects.list("datasets") == []
 
 
-def test_a_corpus_without_two_good_documents_says_what_was_dropped(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_a_corpus_without_two_good_documents_says_what_was_dropped(store: Store) -> None:
     segment = store.a_segment("s", [a_document("a.txt", a_text(1)), a_document("b.txt", "short")])
     with pytest.raises(StageError, match=r"of 2, 1 are left after cleaning \(1 too_short\)"):
         store.preprocess((segment,))
