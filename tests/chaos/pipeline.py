@@ -22,6 +22,7 @@ from ropewalk.events.resources import Resources
 from ropewalk.events.run import CancelRun, RunAccepted, SubmitRun
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.ingest import handlers as ingest_handlers
+from ropewalk.ingest.settings import Settings as IngestSettings
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext
@@ -43,7 +44,8 @@ def build(name: str, settings: RuntimeSettings) -> Service:
     stage = partial(_stage, effects=settings.state_dir / "effects")
     match name:
         case "quick-ingest":
-            service.on(Reaction("submit", SubmitRun), lambda request: ingest_handlers.submit_run(request, service.bus))
+            accept, given = ingest_handlers.submit_run, IngestSettings()
+            service.on(Reaction("submit", SubmitRun), lambda request: accept(request, service.bus, given))
             service.on(Reaction("cancel", CancelRun), lambda request: ingest_handlers.cancel_run(request, service.bus))
             service.stage(Stage("ingest", RunAccepted), stage(_ingested), needs=lambda _: Resources(cpus=1.0))
         case "quick-preprocessing":
