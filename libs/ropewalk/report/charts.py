@@ -6,19 +6,15 @@ from ropewalk.events.evaluation import Estimate
 from ropewalk.report.axes import Axis, tick_label, ticks
 from ropewalk.report.card import Interruption, ReportCard, StageLine
 from ropewalk.report.curve import curve_of
-from ropewalk.report.drawing import Bar, Dot, Drawing, Drawings, Label, Line, Mark
+from ropewalk.report.drawing import Bar, Dot, Drawing, Label, Line, Mark
 from ropewalk.report.facts import duration, interval
 
 WIDE, HALF = 990, 474  # pixels, as on a page for a desk
 _ROW = 24
 
 
-def loss_chart(card: ReportCard) -> Drawings | None:
-    """Training loss over steps, the kill marked, in nats per token and in bits per byte; None without points."""
-    return Drawings.of(lambda width: _loss_chart(card, width), WIDE) if card.losses else None
-
-
-def _loss_chart(card: ReportCard, width: int) -> Drawing:
+def loss_chart(card: ReportCard, width: int = WIDE) -> Drawing:
+    """Training loss over steps, of which there must be some, the kill marked, in nats per token and bits per byte."""
     curve = curve_of(card.losses)
     everything = [*curve.kept, *(point for line in curve.lost for point in line)]
     low, high = min(loss for _, loss in everything), max(loss for _, loss in everything)
@@ -48,12 +44,8 @@ def _bytes_scale(
     yield Label(right + 48, 12, "bits per byte", "axis", "end")
 
 
-def stage_chart(stages: Sequence[StageLine]) -> Drawings | None:
-    """When each stage ran; None without stages."""
-    return Drawings.of(lambda width: _stage_chart(stages, width), HALF) if stages else None
-
-
-def _stage_chart(stages: Sequence[StageLine], width: int) -> Drawing:
+def stage_chart(stages: Sequence[StageLine], width: int = HALF) -> Drawing:
+    """When each stage ran; there must be one."""
     end = max(stage.begin_s + stage.seconds for stage in stages)
     x = Axis(0, end, 84, width - 78)
     height = _ROW * len(stages) + 30
@@ -69,12 +61,8 @@ def _stage_chart(stages: Sequence[StageLine], width: int) -> Drawing:
     return Drawing(width, height, "Time per stage", marks)
 
 
-def interval_chart(rows: Sequence[tuple[str, Estimate]]) -> Drawings:
+def interval_chart(rows: Sequence[tuple[str, Estimate]], width: int = HALF) -> Drawing:
     """Estimates with their intervals on one axis, the first of them in colour."""
-    return Drawings.of(lambda width: _interval_chart(rows, width), HALF)
-
-
-def _interval_chart(rows: Sequence[tuple[str, Estimate]], width: int) -> Drawing:
     low = min(estimate.lower for _, estimate in rows)
     high = max(estimate.upper for _, estimate in rows)
     margin = max(0.02, (high - low) * 0.08)

@@ -3,7 +3,7 @@
 A mark's `kind` says what it stands for; page.css and `picture` say how each kind looks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -62,19 +62,3 @@ class Drawing:
     height: int
     title: str
     marks: Sequence[Mark]
-
-
-@dataclass(frozen=True)
-class Drawings:
-    """The same in two widths with letters of one size, so that a page shows the one that can be read."""
-
-    wide: Drawing
-    phone: Drawing
-
-    @classmethod
-    def of(cls, draw: Callable[[int], Drawing], width: int) -> "Drawings":
-        """As wide as its place on the page, and as wide as a telephone."""
-        return cls(wide=draw(width), phone=draw(_PHONE))
-
-
-_PHONE = 350

@@ -8,7 +8,7 @@ from typing import Any
 
 from ropewalk.report.card import ReportCard
 from ropewalk.report.charts import HALF, WIDE, interval_chart, loss_chart, stage_chart
-from ropewalk.report.drawing import Bar, Dot, Drawings, Label, Line, Mark
+from ropewalk.report.drawing import Bar, Dot, Drawing, Label, Line, Mark
 from ropewalk.report.facts import began, comparisons, data_sentence, headline, key_facts, training_sentence
 from ropewalk.report.tables import CardRow, CardTable, cost_table, trial_table
 
@@ -63,12 +63,12 @@ class _Column:
         self.say(title, "title")
         self.y += 8
 
-    def show(self, title: str, drawings: Drawings | None) -> None:
+    def show(self, title: str, drawing: Drawing | None) -> None:
         """A drawing below its title; only the title where there is none."""
         self.head(title)
-        if drawings:
-            self.marks += [(self.x, self.y, mark) for mark in drawings.wide.marks]
-            self.y += drawings.wide.height
+        if drawing:
+            self.marks += [(self.x, self.y, mark) for mark in drawing.marks]
+            self.y += drawing.height
 
     def tabulate(self, title: str, table: CardTable, otherwise: str = "") -> None:
         """The first rows of a table in letters of one width."""
@@ -116,13 +116,13 @@ def page_of(card: ReportCard) -> _Column:
     page.say(headline(card), "head")
     page.say(began(card), "note")
     _facts(page, key_facts(card))
-    page.show("Training loss over steps", loss_chart(card))
+    page.show("Training loss over steps", loss_chart(card) if card.losses else None)
     page.say(training_sentence(card), "note")
     left, right = page.split()
     for each in comparisons(card):
         left.show(each.title, interval_chart(each.rows))
         left.say(each.note, "note", wrap=82)
-    right.show("Time per stage", stage_chart(card.stages))
+    right.show("Time per stage", stage_chart(card.stages) if card.stages else None)
     left.tabulate("Search", trial_table(card), "no trials were asked for")
     right.tabulate("Cost per stage", cost_table(card))
     left.head("Data")

@@ -44,10 +44,9 @@ def test_page_and_picture_show_the_same_drawings(demo_evidence):
     card = collect(demo_evidence)
     page, on_picture = render_html(card), [mark for _, _, mark in picture.page_of(card).marks]
 
-    for drawings in (loss_chart(card), stage_chart(card.stages), *(interval_chart(c.rows) for c in comparisons(card))):
-        assert drawings is not None
-        assert set(drawings.wide.marks) <= set(on_picture)
-        labels = [mark.text for mark in drawings.wide.marks if isinstance(mark, Label)]
+    for drawing in (loss_chart(card), stage_chart(card.stages), *(interval_chart(c.rows) for c in comparisons(card))):
+        assert set(drawing.marks) <= set(on_picture)
+        labels = [mark.text for mark in drawing.marks if isinstance(mark, Label)]
         assert labels
         assert all(f">{label}</text>" in page for label in labels)
 
