@@ -7,10 +7,9 @@ from typing import Any
 from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.wire import NoResponderError, SilenceError, Wire, open_wire
 from ropewalk.client.settings import ClientSettings
-from ropewalk.projections.alarm_list import MOST_ALARMS, alarm_list
-from ropewalk.projections.answering import run_list
 from ropewalk.projections.asking import ProjectorError, RenderedProjection, ask, ask_runs, fetch
 from ropewalk.projections.check import LogRules, missing_from_audit
+from ropewalk.projections.lists import MOST_ALARMS, alarm_list, run_list
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.replay import Progress, Until, advance, rebuild
 from ropewalk.projections.runs import RunSummary, summary_of

@@ -1,6 +1,5 @@
 """The live projector's answers. Pure: a projector and a question in, bytes out. `asking` has the other side."""
 
-import heapq
 from typing import Any
 
 import orjson
@@ -8,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ropewalk.errors import RopewalkError
 from ropewalk.events.foreign import quoted
-from ropewalk.projections.alarm_list import alarm_list
 from ropewalk.projections.asking import MAX_RUNS, STATUSES
+from ropewalk.projections.lists import alarm_list, run_list
 from ropewalk.projections.projector import FOLDS, Projector
 
 MAX_PIECE = 512 * 1024  # a message may have 1 MB
@@ -45,7 +44,8 @@ class Answers:
         limit = max(1, min(question.limit, MAX_RUNS))
         match name:
             case "hashes":
-                return orjson.dumps(self._hashes())
+                digests = {name: self.projector.digest(name) for name in self.projector.names}
+                return orjson.dumps({**self.projector.place, "hashes": digests})
             case "run_list":
                 status = _known(question.status)
                 found = run_list(self.projector, limit, status, max(0, question.before), most_bytes=MAX_PIECE)
@@ -55,14 +55,6 @@ class Answers:
             case _ if name in FOLDS:
                 return self._piece(name, question.sequence, question.offset)
         raise QuestionError(f"there is no projection {quoted(name)}: ask for one of {', '.join(FOLDS)}")
-
-    def _hashes(self) -> dict[str, Any]:
-        projector = self.projector
-        return {
-            "sequence": projector.sequence,
-            "time": projector.time,
-            "hashes": {name: projector.digest(name) for name in projector.names},
-        }
 
     def _piece(self, name: str, sequence: int, offset: int) -> bytes:
         if not sequence:
@@ -77,48 +69,11 @@ class Answers:
     def _render(self, name: str) -> None:
         projector = self.projector
         body = projector.render(name)
-        head = {
-            "sequence": projector.sequence,
-            "time": projector.time,
-            "sha256": projector.digest(name),
-            "size": len(body),
-        }
+        head = {**projector.place, "sha256": projector.digest(name), "size": len(body)}
         self._renderings.pop((name, projector.sequence), None)
         self._renderings[name, projector.sequence] = (head, body)
         while len(self._renderings) > _KEPT:
             del self._renderings[next(iter(self._renderings))]
-
-
-def run_list(
-    projector: Projector, limit: int, status: str = "", before: int = 0, most_bytes: int | None = None
-) -> dict[str, Any]:
-    """The newest runs, oldest of them first, at most `limit` and `most_bytes`, and how many there are.
-
-    `before` is the sequence of a run: only older ones are listed. In the answer it says where the next page begins,
-    0 if there is none.
-    """
-    starts = projector.first_sequences()
-    if status:
-        matching = [run_id for run_id in starts if projector.view("runs", run_id)["status"] == status]
-    else:
-        matching = list(starts)
-    older = [run_id for run_id in matching if not before or starts[run_id] < before]
-    found: list[dict[str, Any]] = []
-    num_bytes = 0
-    for run_id in heapq.nlargest(limit, older, key=lambda run_id: starts[run_id]):
-        num_bytes += len(projector.item("runs", run_id)) + len(run_id) + 20
-        if found and most_bytes is not None and num_bytes > most_bytes:
-            break
-        found.append({"run_id": run_id, **projector.view("runs", run_id)})
-    found.reverse()
-    return {
-        "sequence": projector.sequence,
-        "time": projector.time,
-        "total": len(starts),
-        "matching": len(matching),
-        "runs": found,
-        "before": found[0]["sequence"] if len(found) < len(older) else 0,
-    }
 
 
 def _known(status: str) -> str:

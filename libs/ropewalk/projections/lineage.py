@@ -3,9 +3,11 @@
 One record per run; `graph` joins them, since runs share sources, segments and dataset versions.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ropewalk.bus.codec import Stored
+from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
     CheckpointExported,
@@ -29,6 +31,17 @@ from ropewalk.projections.fold import (
     log_time,
     run_of,
 )
+
+_STATUS: Mapping[type[Message], str] = {
+    CheckpointCommitted: "committed",
+    CheckpointQuarantined: "quarantined",
+    CheckpointPruned: "pruned",
+}
+_PLACE: Mapping[type[Message], str] = {
+    CheckpointSaved: "uri",
+    CheckpointQuarantined: "uri",
+    CheckpointExported: "export_uri",
+}
 
 
 def _part(record: Record, kind: str, identity: str) -> Record:
@@ -58,41 +71,21 @@ def _accepted(record: Record, stored: Stored[RunAccepted]) -> None:
     keep_latest(record, "run", stored, {"recipe": str(stored.message.recipe.get("name", ""))})
 
 
-def _checkpoint(record: Record, stored: Stored[Any]) -> Record:
-    part = _part(record, "checkpoints", stored.message.checkpoint_id)
-    keep_first(part, "step", stored, stored.message.step)
-    return part
-
-
-def _saved(record: Record, stored: Stored[CheckpointSaved]) -> None:
-    keep_latest(_checkpoint(record, stored), "uri", stored, stored.message.uri)
-
-
-def _committed(record: Record, stored: Stored[CheckpointCommitted]) -> None:
-    keep_latest(_checkpoint(record, stored), "status", stored, "committed")
-
-
-def _quarantined(record: Record, stored: Stored[CheckpointQuarantined]) -> None:
-    part = _checkpoint(record, stored)
-    keep_latest(part, "status", stored, "quarantined")
-    keep_latest(part, "uri", stored, stored.message.uri)
-
-
-def _pruned(record: Record, stored: Stored[CheckpointPruned]) -> None:
-    keep_latest(_checkpoint(record, stored), "status", stored, "pruned")
-
-
-def _exported(record: Record, stored: Stored[CheckpointExported]) -> None:
-    keep_latest(_checkpoint(record, stored), "export_uri", stored, stored.message.uri)
+def _changed(record: Record, stored: Stored[Any]) -> None:
+    """What becomes of a checkpoint: its step, where it lies and its status, as far as the message says so."""
+    event = stored.message
+    part = _part(record, "checkpoints", event.checkpoint_id)
+    keep_first(part, "step", stored, event.step)
+    if type(event) in _STATUS:
+        keep_latest(part, "status", stored, _STATUS[type(event)])
+    if type(event) in _PLACE:
+        keep_latest(part, _PLACE[type(event)], stored, event.uri)
 
 
 def _decided(record: Record, stored: Stored[GateDecided]) -> None:
     gate = stored.message
     decision = {
-        "decision": gate.decision,
-        "reasons": list(gate.reasons),
-        "baseline": gate.baseline,
-        "evaluation_uri": gate.evaluation_uri,
+        **gate.model_dump(mode="json", include={"decision", "reasons", "baseline", "evaluation_uri"}),
         "event_id": stored.envelope.id,
         "sequence": stored.sequence,
         "time": log_time(stored.time),
@@ -143,11 +136,11 @@ LINEAGE = Fold(
         SegmentIngested: _ingested,
         DatasetPublished: _published,
         RunAccepted: _accepted,
-        CheckpointSaved: _saved,
-        CheckpointCommitted: _committed,
-        CheckpointQuarantined: _quarantined,
-        CheckpointPruned: _pruned,
-        CheckpointExported: _exported,
+        CheckpointSaved: _changed,
+        CheckpointCommitted: _changed,
+        CheckpointQuarantined: _changed,
+        CheckpointPruned: _changed,
+        CheckpointExported: _changed,
         GateDecided: _decided,
         ModelDeployed: _deployed,
         TrafficShifted: _shifted,

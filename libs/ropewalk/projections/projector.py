@@ -62,12 +62,13 @@ class Projector:
         self.num_applied += 1
         for fold, step in steps:
             key = fold.key_of(stored.message)
-            records = self._records[fold.name]
-            record = records.get(key)
-            if record is None:
-                record = records[key] = {}
-            step(record, stored)
+            step(self._records[fold.name].setdefault(key, {}), stored)
             self._rendered[fold.name].pop(key, None)
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where in the log the projector stands, as its answers say it."""
+        return {"sequence": self.sequence, "time": self.time}
 
     def stand_at(self, sequence: int, time: str) -> None:
         """Everything up to this sequence has been seen; `time` is when that message was stored."""
@@ -107,12 +108,11 @@ class Projector:
         seen = array.array("Q", sorted(self._seen))
         state = {
             "versions": _versions(self.names),
-            "sequence": self.sequence,
-            "time": self.time,
+            **self.place,
             "seen": base64.b64encode(seen.tobytes()).decode(),
             "records": self._records,
         }
-        return orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
+        return canonical(state)
 
     @classmethod
     def restore(cls, snapshot: bytes, names: Iterable[str] = tuple(FOLDS)) -> Self:

@@ -4,6 +4,7 @@ Times are those of the log. A version answers under `<model>@<number>` from its 
 alias points to a version from one TrafficShifted to the next.
 """
 
+from itertools import pairwise
 from typing import Any
 
 from ropewalk.bus.codec import Stored
@@ -34,17 +35,16 @@ def _because(stored: Stored[Any]) -> dict[str, Json]:
     }
 
 
-def _deploying(record: Record, stored: Stored[ModelDeploying]) -> None:
+def _deploying(record: Record, stored: Stored[ModelDeploying] | Stored[ModelDeployed]) -> None:
     version = _version(record, stored.message.model_version)
     keep_first(version, "checkpoint_id", stored, stored.message.checkpoint_id)
     keep_first(version, "run_id", stored, stored.message.run_id)
 
 
 def _deployed(record: Record, stored: Stored[ModelDeployed]) -> None:
+    _deploying(record, stored)
     event = stored.message
     version = _version(record, event.model_version)
-    keep_first(version, "checkpoint_id", stored, event.checkpoint_id)
-    keep_first(version, "run_id", stored, event.run_id)
     uris = {"export_uri": event.export_uri, "evaluation_uri": event.evaluation_uri, "openai_url": event.openai_url}
     keep_latest(version, "deployed", stored, uris)
     collect(version, "turns", stored, {"up": True, **_because(stored)})
@@ -60,15 +60,8 @@ def _failed(record: Record, stored: Stored[ServingFailed]) -> None:
 
 
 def _certified(record: Record, stored: Stored[ParityCertified]) -> None:
-    event = stored.message
-    parity = {
-        "passed": event.passed,
-        "paths": list(event.paths),
-        "num_prompts": event.num_prompts,
-        "num_tokens": event.num_tokens,
-        **_because(stored),
-    }
-    collect(_version(record, event.model_version), "parity", stored, parity)
+    found = stored.message.model_dump(mode="json", include={"passed", "paths", "num_prompts", "num_tokens"})
+    collect(_version(record, stored.message.model_version), "parity", stored, {**found, **_because(stored)})
 
 
 def _promoted(record: Record, stored: Stored[ModelPromoted]) -> None:
@@ -114,20 +107,16 @@ def _changes(version: Record) -> list[Json]:
 
 def _spans(changes: list[Json]) -> list[Json]:
     """Each change lasts until the next one."""
-    spans = []
-    for index, change in enumerate(changes):
-        following = changes[index + 1] if index + 1 < len(changes) else None
-        rest = {name: value for name, value in change.items() if name not in ("time", "sequence")}
-        spans.append(
-            {
-                "from": change["time"],
-                "from_sequence": change["sequence"],
-                "until": following["time"] if following else None,
-                "until_sequence": following["sequence"] if following else None,
-                **rest,
-            }
-        )
-    return spans
+    return [
+        {
+            "from": change["time"],
+            "from_sequence": change["sequence"],
+            "until": following.get("time"),
+            "until_sequence": following.get("sequence"),
+            **{name: value for name, value in change.items() if name not in ("time", "sequence")},
+        }
+        for change, following in pairwise([*changes, {}])
+    ]
 
 
 REGISTRY = Fold(

@@ -1,9 +1,8 @@
 """Building projections from the log, from its beginning or from where a projector stands."""
 
-import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -63,20 +62,12 @@ def rebuild(
 ) -> tuple[Projector, Progress]:
     """Every projection from nothing."""
     projector = Projector()
-    with _uncollected():
-        return projector, advance(projector, wire, until, look)
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Records have no cycles, and the collector would look at all of them again and again: a fifth of the time."""
-    was_enabled = gc.isenabled()
+    # Records have no cycles, and the collector would look at all of them again and again: a fifth of the time.
     gc.disable()
     try:
-        yield
+        return projector, advance(projector, wire, until, look)
     finally:
-        if was_enabled:
-            gc.enable()
+        gc.enable()
 
 
 def fits(projector: Projector, wire: Wire) -> bool:

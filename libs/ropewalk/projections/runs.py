@@ -58,15 +58,10 @@ class RunSummary:
 
 def summary_of(run_id: str, view: Json) -> RunSummary:
     """A run from its place in the projection."""
-    return RunSummary(
-        run_id=run_id,
-        **{name: _moment(view[name]) for name in ("started_at", "ended_at", "deadline_at")},
-        **{name: value for name, value in view.items() if not name.endswith("_at")},
-    )
-
-
-def _moment(text: str | None) -> Any:
-    return None if text is None else datetime.fromisoformat(text)
+    fields: dict[str, Any] = {
+        name: datetime.fromisoformat(value) if value and name.endswith("_at") else value for name, value in view.items()
+    }
+    return RunSummary(run_id=run_id, **fields)
 
 
 def _seen(record: Record, stored: Stored[Any]) -> None:
@@ -93,11 +88,6 @@ def _accepted(record: Record, stored: Stored[RunAccepted]) -> None:
     keep_latest(record, "accepted", stored, accepted)
 
 
-def _queued(record: Record, stored: Stored[StageQueued]) -> None:
-    _stage(record, stored, "queued", 0)
-    keep_latest(record, "trouble", stored, _what_it_waits_for(stored.message))
-
-
 def _what_it_waits_for(queued: StageQueued) -> str:
     wish = f"{queued.stage} needs {queued.in_words}"
     if not queued.capacity:
@@ -111,41 +101,35 @@ def _what_it_waits_for(queued: StageQueued) -> str:
     return f"{wish} of the {room.in_words} of pool {queued.pool}, and others are before it"
 
 
-def _started(record: Record, stored: Stored[StageStarted]) -> None:
-    _stage(record, stored, "running", stored.message.attempt)
-    keep_latest(record, "trouble", stored, "")
-
-
-def _completed(record: Record, stored: Stored[StageCompleted]) -> None:
-    _stage(record, stored, "running", 0)
-
-
-def _interrupted(record: Record, stored: Stored[StageInterrupted]) -> None:
-    _stage(record, stored, "running", 0)
-    keep_latest(record, "trouble", stored, cut(stored.message.cause, _MAX_DETAIL))
-
-
-def _stalled(record: Record, stored: Stored[StageStalled]) -> None:
-    _stage(record, stored, "running", 0)
-    keep_latest(record, "trouble", stored, f"no progress for {stored.message.silent_s:.0f} s")
-
-
-def _stage(record: Record, stored: Stored[Any], status: str, attempt: int) -> None:
+def _staged(record: Record, stored: Stored[Any]) -> None:
+    message = stored.message
     _seen(record, stored)
-    keep_latest(record, "stage", stored, {"stage": stored.message.stage, "status": status})
-    if attempt:
-        keep_latest(record, "attempt", stored, attempt)
+    status = "queued" if isinstance(message, StageQueued) else "running"
+    keep_latest(record, "stage", stored, {"stage": message.stage, "status": status})
+    if isinstance(message, StageStarted) and message.attempt:
+        keep_latest(record, "attempt", stored, message.attempt)
+    if not isinstance(message, StageCompleted):  # it tells nothing of what is in the way of the next one
+        keep_latest(record, "trouble", stored, _trouble(message))
 
 
-def _saved(record: Record, stored: Stored[CheckpointSaved]) -> None:
+def _saved(record: Record, stored: Stored[Any]) -> None:
     _seen(record, stored)
-    keep_latest(record, "trouble", stored, "")
+    keep_latest(record, "trouble", stored, _trouble(stored.message))
 
 
-def _not_saved(record: Record, stored: Stored[CheckpointSaveFailed]) -> None:
-    _seen(record, stored)
-    reason = cut(stored.message.reason, _MAX_DETAIL)
-    keep_latest(record, "trouble", stored, f"step {stored.message.step} not saved: {reason}")
+def _trouble(message: Message) -> str:
+    """What is in the way of the run by now; empty if nothing is."""
+    match message:
+        case StageQueued():
+            return _what_it_waits_for(message)
+        case StageInterrupted(cause=cause):
+            return cut(cause, _MAX_DETAIL)
+        case StageStalled(silent_s=silent_s):
+            return f"no progress for {silent_s:.0f} s"
+        case CheckpointSaveFailed(step=step, reason=reason):
+            return f"step {step} not saved: {cut(reason, _MAX_DETAIL)}"
+        case _:
+            return ""
 
 
 def _judged(record: Record, stored: Stored[GateDecided]) -> None:
@@ -207,13 +191,13 @@ RUNS = Fold(
     steps={
         SubmitRun: _submitted,
         RunAccepted: _accepted,
-        StageQueued: _queued,
-        StageStarted: _started,
-        StageCompleted: _completed,
-        StageInterrupted: _interrupted,
-        StageStalled: _stalled,
+        StageQueued: _staged,
+        StageStarted: _staged,
+        StageCompleted: _staged,
+        StageInterrupted: _staged,
+        StageStalled: _staged,
         CheckpointSaved: _saved,
-        CheckpointSaveFailed: _not_saved,
+        CheckpointSaveFailed: _saved,
         GateDecided: _judged,
         RunRejected: _ended,
         RunCompleted: _ended,

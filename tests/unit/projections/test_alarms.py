@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, AlarmRaised
-from ropewalk.projections.alarm_list import alarm_list
 from ropewalk.projections.answering import Answers, Question
+from ropewalk.projections.lists import alarm_list
 from ropewalk.projections.projector import Projector
 
 
