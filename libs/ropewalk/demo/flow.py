@@ -5,14 +5,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from ropewalk.admin.access import MAINTAINER
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
-from ropewalk.demo.drift import Audience, Traffic, ordinary_traffic, shifted_traffic
+from ropewalk.demo.drift import Traffic, ordinary_traffic, shifted_traffic
+from ropewalk.demo.progress import Progress
+from ropewalk.demo.prompts import longest_prompt
 from ropewalk.demo.run_through import follow_run
 from ropewalk.demo.screen import Screen
-from ropewalk.demo.stages import DemoStages
 from ropewalk.demo.verdict import failed_drill, problems
 from ropewalk.drills.acting import DrillResult, score_kill_of_worker
 from ropewalk.events.run import RunAccepted, RunCompleted
@@ -20,8 +23,7 @@ from ropewalk.local.layout import Layout
 from ropewalk.local.stack import bring_up, is_up
 from ropewalk.local.supervision.processes import cpu_seconds, stack_processes
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
-from ropewalk.recipes.recipe import parse_recipe
-from ropewalk.report.board import Board
+from ropewalk.recipes.recipe import Recipe, parse_recipe
 from ropewalk.report.card import ReportCard
 from ropewalk.report.collect import collect
 from ropewalk.report.files import WrittenCard, write_card
@@ -60,12 +62,12 @@ def run_demo(layout: Layout, options: DemoOptions, screen: Screen) -> DemoResult
     Raises RecipeError, StackStartError, ClientError.
     """
     fields = load_recipe(options.recipe)
-    resolve_recipe(fields)  # a recipe that cannot run should fail before anything starts
+    recipe = resolve_recipe(fields)  # one that cannot run should fail before anything starts
     began = time.monotonic()
     started_here = not is_up(layout)
     bring_up(layout, screen.stack)
     start_s = time.monotonic() - began if started_here else 0.0
-    return asyncio.run(_Demo(layout, options, screen).run(start_s))
+    return asyncio.run(_Demo(layout, options, screen).run(fields, recipe, start_s))
 
 
 class _Demo:
@@ -74,70 +76,62 @@ class _Demo:
         self._options = options
         self._screen = screen
 
-    async def run(self, start_s: float) -> DemoResult:
+    async def run(self, fields: dict[str, JsonValue], recipe: Recipe, start_s: float) -> DemoResult:
         async with await Client.connect(find_settings(self._layout.state_dir, MAINTAINER)) as client:
-            run_id = await self._begin(client, start_s)
-            board = Board().update("stack", status="done", seconds=start_s, share=1.0)
-            board, failure = await self._follow(client, run_id, board)
-            stages = DemoStages(client, run_id, self._cpu_clock)
-            completed = await client.bus.last(RunCompleted, run_id)
+            run = await self._begin(client, fields, recipe, start_s)
+            run.show("stack", status="done", seconds=start_s, share=1.0)
+            failure = await self._follow(run, self._options.minutes or recipe.minutes)
+            completed = await client.bus.last(RunCompleted, run.run_id)
             if completed is not None and completed.outcome == "promoted":
-                board = await self._drift(client, run_id, completed.model, board, stages)
-            return await self._report(client, run_id, stages, board, failure)
+                await self._drift(run, completed.model)
+            return await self._report(run, failure)
 
-    async def _follow(self, client: Client, run_id: str, board: Board) -> tuple[Board, str]:
-        minutes = self._options.minutes or resolve_recipe(load_recipe(self._options.recipe)).minutes
+    async def _begin(self, client: Client, fields: dict[str, JsonValue], recipe: Recipe, start_s: float) -> Progress:
+        """Submit a run, or take up the one that an interrupted demo left."""
+        runs = await client.runs()
+        if left := unfinished_run(runs, recipe.name):
+            self._screen.say(f"continuing run {left.run_id}")
+            return Progress(client, left.run_id, self._screen, self._cpu_clock)
+        chosen = demo_fields(fields, recipe, free_model_name(runs, recipe.model), self._options.minutes)
+        run = Progress(client, client.new_run_id(chosen), self._screen, self._cpu_clock)
+        await run.before_the_log("stack", start_s)
+        await client.submit(chosen, run.run_id)
+        self._screen.say(f"run {run.run_id}")
+        return run
+
+    async def _follow(self, run: Progress, minutes: float) -> str:
+        """Until the run is over. Returns why it failed, empty if it did not."""
         limit_s = _OVERHEAD_S + _PATIENCE * 60 * minutes
         try:
             async with asyncio.timeout(limit_s):
-                return await follow_run(client, run_id, self._layout.state_dir, board, self._screen)
+                return await follow_run(run, self._layout.state_dir)
         except TimeoutError:
-            return (
-                board,
-                f"the run was not over after {limit_s / 60:.0f} min; `ropewalk show {run_id}` has its timeline",
-            )
+            return f"the run was not over after {limit_s / 60:.0f} min; `ropewalk show {run.run_id}` has its timeline"
 
-    async def _begin(self, client: Client, start_s: float) -> str:
-        """Submit a run, or take up the one that an interrupted demo left."""
-        fields = load_recipe(self._options.recipe)
-        complete = resolve_recipe(fields)
-        runs = await client.runs()
-        if left := unfinished_run(runs, complete.name):
-            self._screen.say(f"continuing run {left.run_id}")
-            return left.run_id
-        chosen = demo_fields(fields, complete, free_model_name(runs, complete.model), self._options.minutes)
-        run_id = client.new_run_id(chosen)
-        await DemoStages(client, run_id, self._cpu_clock).before_the_log("stack", start_s)
-        await client.submit(chosen, run_id)
-        self._screen.say(f"run {run_id}")
-        return run_id
-
-    async def _drift(self, client: Client, run_id: str, model: str, board: Board, stages: DemoStages) -> Board:
-        accepted = await client.bus.last(RunAccepted, run_id)
+    async def _drift(self, run: Progress, model: str) -> None:
+        accepted = await run.client.bus.last(RunAccepted, run.run_id)
         assert accepted is not None, "a promoted run was accepted"
-        context_length = parse_recipe(accepted.recipe).derived.context_length
-        traffic = Traffic(model=model, context_length=context_length, seed=self._options.seed)
-        audience = Audience(client=client, run_id=run_id, board=board, screen=self._screen)
-        await ordinary_traffic(audience, stages, traffic)
-        await shifted_traffic(audience, stages, traffic)
-        return audience.board
+        most_bytes = longest_prompt(parse_recipe(accepted.recipe).derived.context_length)
+        traffic = Traffic(model=model, most_bytes=most_bytes, seed=self._options.seed)
+        await ordinary_traffic(run, traffic)
+        await shifted_traffic(run, traffic)
 
-    async def _report(self, client: Client, run_id: str, stages: DemoStages, board: Board, failure: str) -> DemoResult:
+    async def _report(self, run: Progress, failure: str) -> DemoResult:
         """Draw the card twice: the second one has the report's own time and cost."""
-        self._screen.board(board.update("report", status="running"))
-        async with stages.stage("report"):
-            drill = await score_kill_of_worker(client, self._layout, run_id)
-            await self._write(client, run_id)
-        await wait_for_costs(client, run_id, _COST_TIMEOUT_S)
-        card, written = await self._write(client, run_id)
-        self._screen.board(board.update("report", status="done", share=1.0))
+        run.show("report", status="running")
+        async with run.stage("report"):
+            drill = await score_kill_of_worker(run.client, self._layout, run.run_id)
+            await self._write(run)
+        await wait_for_costs(run.client, run.run_id, _COST_TIMEOUT_S)
+        card, written = await self._write(run)
+        run.show("report", status="done", share=1.0)
         found = (*problems(card, failure), *failed_drill(drill.card if drill else None))
-        return DemoResult(run_id=run_id, card=card, written=written, drill=drill, problems=found)
+        return DemoResult(run_id=run.run_id, card=card, written=written, drill=drill, problems=found)
 
-    async def _write(self, client: Client, run_id: str) -> tuple[ReportCard, WrittenCard]:
-        evidence = await gather(client, run_id, connect_objects(client.settings.objects_url))
-        card = collect(evidence)
-        archive = self._layout.reports / run_id
+    async def _write(self, run: Progress) -> tuple[ReportCard, WrittenCard]:
+        objects = connect_objects(run.client.settings.objects_url)
+        card = collect(await gather(run.client, run.run_id, objects))
+        archive = self._layout.reports / run.run_id
         return card, await asyncio.to_thread(write_card, card, archive, self._options.folder)
 
     def _cpu_clock(self) -> float:

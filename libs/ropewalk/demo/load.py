@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import httpx
 
@@ -15,19 +14,17 @@ _RETRIES = 5
 _RETRY_S = 0.3
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadResult:
-    """How a load went. `last_error` is the endpoint's own words."""
-
-    num_requests: int
-    num_failed: int
-    last_error: str = ""
-
-
 async def send_all(
-    settings: ClientSettings, model: str, prompts: Sequence[str], progress: Callable[[int], None], stop: asyncio.Event
-) -> LoadResult:
-    """Send until all prompts are through or `stop` is set; `progress` gets the number of requests that ended."""
+    settings: ClientSettings,
+    model: str,
+    prompts: Sequence[str],
+    progress: Callable[[int], None],
+    is_enough: Callable[[], bool],
+) -> tuple[int, list[str]]:
+    """Send until all prompts are through or it is enough; `progress` gets the number of requests that ended.
+
+    Returns that number, and for each that failed the endpoint's own words.
+    """
     waiting = list(enumerate(prompts))[::-1]  # popped from the end: the first prompt goes first
     errors: list[str] = []
     ended = 0  # shared without a lock: all people are tasks of one event loop
@@ -35,7 +32,7 @@ async def send_all(
 
     async def person(client: httpx.AsyncClient) -> None:
         nonlocal ended
-        while waiting and not stop.is_set():
+        while waiting and not is_enough():
             number, prompt = waiting.pop()
             body = {"model": model, "prompt": prompt, "max_tokens": random.Random(number).randint(8, 16)}
             if error := await _send(client, {**body, "temperature": 0.8, "stream": number % 2 == 1}):
@@ -47,7 +44,7 @@ async def send_all(
         base_url=settings.openai_url, headers=headers, timeout=_TIMEOUT, trust_env=False
     ) as client:
         await asyncio.gather(*(person(client) for _ in range(CONCURRENCY)))
-    return LoadResult(num_requests=ended, num_failed=len(errors), last_error=errors[-1] if errors else "")
+    return ended, errors
 
 
 async def _send(client: httpx.AsyncClient, body: dict[str, object]) -> str:
