@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ropewalk.demo.load import send_all
-from ropewalk.demo.progress import Progress
+from ropewalk.demo.progress import DemoProgress
 from ropewalk.demo.prompts import ordinary_prompts, shifted_prompts
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
 
@@ -26,7 +26,7 @@ class Traffic:
     seed: int
 
 
-async def ordinary_traffic(run: Progress, traffic: Traffic) -> None:
+async def ordinary_traffic(run: DemoProgress, traffic: Traffic) -> None:
     """Python prompts, then a while for the monitor to seal the baseline; without it the card says what is missing."""
     async with run.stage("traffic"):
         run.show("traffic", status="running")
@@ -37,7 +37,7 @@ async def ordinary_traffic(run: Progress, traffic: Traffic) -> None:
     run.show("traffic", status="done", share=1.0)
 
 
-async def shifted_traffic(run: Progress, traffic: Traffic) -> None:
+async def shifted_traffic(run: DemoProgress, traffic: Traffic) -> None:
     """Prose instead of Python, until the monitor raises an alarm or the time is over."""
     async with run.stage("watch"):
         run.show("watch", status="running", note="the traffic now is prose in German, French and legal English")
@@ -54,7 +54,7 @@ async def shifted_traffic(run: Progress, traffic: Traffic) -> None:
     run.show("watch", status="failed" if alarm.cancelled() else "done", share=1.0)
 
 
-async def _shift(run: Progress, traffic: Traffic, is_enough: Callable[[], bool]) -> None:
+async def _shift(run: DemoProgress, traffic: Traffic, is_enough: Callable[[], bool]) -> None:
     await _send(run, "watch", traffic.model, shifted_prompts(NUM_SHIFTED, traffic.seed, traffic.most_bytes))
     if not is_enough():
         # Another batch of other prose, which stops as soon as the alarm is there.
@@ -63,7 +63,7 @@ async def _shift(run: Progress, traffic: Traffic, is_enough: Callable[[], bool])
 
 
 async def _send(
-    run: Progress, stage: str, model: str, prompts: list[str], is_enough: Callable[[], bool] = lambda: False
+    run: DemoProgress, stage: str, model: str, prompts: list[str], is_enough: Callable[[], bool] = lambda: False
 ) -> None:
     num_sent, errors = await send_all(
         run.client.settings,

@@ -12,7 +12,7 @@ from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
 from ropewalk.demo.drift import Traffic, ordinary_traffic, shifted_traffic
-from ropewalk.demo.progress import Progress
+from ropewalk.demo.progress import DemoProgress
 from ropewalk.demo.prompts import longest_prompt
 from ropewalk.demo.run_through import follow_run
 from ropewalk.demo.screen import Screen
@@ -86,20 +86,22 @@ class _Demo:
                 await self._drift(run, completed.model)
             return await self._report(run, failure)
 
-    async def _begin(self, client: Client, fields: dict[str, JsonValue], recipe: Recipe, start_s: float) -> Progress:
+    async def _begin(
+        self, client: Client, fields: dict[str, JsonValue], recipe: Recipe, start_s: float
+    ) -> DemoProgress:
         """Submit a run, or take up the one that an interrupted demo left."""
         runs = await client.runs()
         if left := unfinished_run(runs, recipe.name):
             self._screen.say(f"continuing run {left.run_id}")
-            return Progress(client, left.run_id, self._screen, self._cpu_clock)
+            return DemoProgress(client, left.run_id, self._screen, self._cpu_clock)
         chosen = demo_fields(fields, recipe, free_model_name(runs, recipe.model), self._options.minutes)
-        run = Progress(client, client.new_run_id(chosen), self._screen, self._cpu_clock)
+        run = DemoProgress(client, client.new_run_id(chosen), self._screen, self._cpu_clock)
         await run.before_the_log("stack", start_s)
         await client.submit(chosen, run.run_id)
         self._screen.say(f"run {run.run_id}")
         return run
 
-    async def _follow(self, run: Progress, minutes: float) -> str:
+    async def _follow(self, run: DemoProgress, minutes: float) -> str:
         """Until the run is over. Returns why it failed, empty if it did not."""
         limit_s = _OVERHEAD_S + _PATIENCE * 60 * minutes
         try:
@@ -108,7 +110,7 @@ class _Demo:
         except TimeoutError:
             return f"the run was not over after {limit_s / 60:.0f} min; `ropewalk show {run.run_id}` has its timeline"
 
-    async def _drift(self, run: Progress, model: str) -> None:
+    async def _drift(self, run: DemoProgress, model: str) -> None:
         accepted = await run.client.bus.last(RunAccepted, run.run_id)
         assert accepted is not None, "a promoted run was accepted"
         most_bytes = longest_prompt(parse_recipe(accepted.recipe).derived.context_length)
@@ -116,7 +118,7 @@ class _Demo:
         await ordinary_traffic(run, traffic)
         await shifted_traffic(run, traffic)
 
-    async def _report(self, run: Progress, failure: str) -> DemoResult:
+    async def _report(self, run: DemoProgress, failure: str) -> DemoResult:
         """Draw the card twice: the second one has the report's own time and cost."""
         run.show("report", status="running")
         async with run.stage("report"):
@@ -128,7 +130,7 @@ class _Demo:
         found = (*problems(card, failure), *failed_drill(drill.card if drill else None))
         return DemoResult(run_id=run.run_id, card=card, written=written, drill=drill, problems=found)
 
-    async def _write(self, run: Progress) -> tuple[ReportCard, WrittenCard]:
+    async def _write(self, run: DemoProgress) -> tuple[ReportCard, WrittenCard]:
         objects = connect_objects(run.client.settings.objects_url)
         card = collect(await gather(run.client, run.run_id, objects))
         archive = self._layout.reports / run.run_id

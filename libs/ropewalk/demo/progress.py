@@ -18,7 +18,7 @@ from ropewalk.report.board import Board, after
 
 
 @dataclass
-class Progress:
+class DemoProgress:
     """Of one run. `cpu_clock` says how many CPU seconds the whole stack has used so far."""
 
     client: Client

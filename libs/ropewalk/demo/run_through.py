@@ -6,14 +6,14 @@ from pathlib import Path
 import psutil
 
 from ropewalk.demo.kill import KillPlan, observe
-from ropewalk.demo.progress import Progress
+from ropewalk.demo.progress import DemoProgress
 from ropewalk.drills.acting import KILL_WORKER, begin, new_drill
 from ropewalk.drills.stackview import send
 from ropewalk.events.run import RunCancelled, RunFailed, RunRejected
 from ropewalk.local.supervision.processes import stack_processes
 
 
-async def follow_run(run: Progress, state_dir: Path) -> str:
+async def follow_run(run: DemoProgress, state_dir: Path) -> str:
     """Show every event until the run is over. Returns why it failed, empty if it did not."""
     plan = KillPlan()
     killed: set[int] = set()
@@ -35,7 +35,7 @@ async def follow_run(run: Progress, state_dir: Path) -> str:
     return ""
 
 
-async def _kill_worker(run: Progress, pid: int, state_dir: Path) -> bool:
+async def _kill_worker(run: DemoProgress, pid: int, state_dir: Path) -> bool:
     """Kill it if it is a process of this stack: an old event may name a number that somebody else has now.
 
     It is a drill like any other: its mark is in the log before the fault, and `flow` writes its scorecard.
