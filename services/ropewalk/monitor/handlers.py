@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 
-from ropewalk.bus.once import Timeline
+from ropewalk.bus.once import Log, Timeline
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.foreign import quoted
 from ropewalk.events.monitoring import AcknowledgeAlarm, AlarmAcknowledged, AlarmRaised, CostRecorded, Rebaseline
 from ropewalk.events.run import RunAccepted, StageCompleted
-from ropewalk.monitor.ports import FactLog, Watched
+from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
 
 USD_PER_CPU_HOUR = 0.04  # for stages outside a run, such as bringing up the stack
@@ -20,7 +20,7 @@ async def price_stage(stage: StageCompleted, timeline: Timeline) -> Outcome:
     return Done((cost_of(stage, *prices_of(accepted)),))
 
 
-async def acknowledge(asked: AcknowledgeAlarm, log: FactLog) -> Outcome:
+async def acknowledge(asked: AcknowledgeAlarm, log: Log) -> Outcome:
     """Somebody looks after an alarm: say so in the log, if there is such an alarm."""
     async for stored in log.read(f"{AlarmRaised.subject_prefix()}.{asked.run_id}"):
         if isinstance(stored.message, AlarmRaised) and stored.message.alarm_id == asked.alarm_id:
@@ -29,7 +29,7 @@ async def acknowledge(asked: AcknowledgeAlarm, log: FactLog) -> Outcome:
     return Reject(f"run {asked.run_id} has no alarm {quoted(asked.alarm_id)}: `ropewalk alarms list` shows them")
 
 
-async def rebaseline(asked: Rebaseline, watch: Watched | None) -> Outcome:
+async def rebaseline(asked: Rebaseline, watch: Watcher | None) -> Outcome:
     """Take the next requests as the baseline of a model version."""
     if watch is None:
         return Retry(_NOT_YET_S, "the watch is still finding its place")

@@ -1,13 +1,11 @@
 """What the monitor needs of a column store. How that can fail is in `errors`."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from ropewalk.bus.codec import Stored
-from ropewalk.events.base import Message
-from ropewalk.events.monitoring import Rebaseline
-
-Row = dict[str, Any]
+from ropewalk.bus.once import Log
+from ropewalk.bus.publisher import Publisher
+from ropewalk.monitor.domain.rows import Row
 
 
 class Analytics(Protocol):
@@ -30,21 +28,5 @@ class Analytics(Protocol):
         ...
 
 
-class FactLog(Protocol):
+class FactLog(Log, Publisher, Protocol):
     """What the watch needs of the bus."""
-
-    async def publish(self, message: Message, *, cause_id: str = "", key: str = "") -> None:
-        """Send one message under an id derived from cause and key."""
-        ...
-
-    def read(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
-        """Everything stored now on these subjects."""
-        ...
-
-
-class Watched(Protocol):
-    """What a request for a new baseline needs of the watch."""
-
-    async def rebaseline(self, asked: Rebaseline, time: str) -> bool:
-        """Take the next requests as the baseline; False if there is nothing such to watch."""
-        ...

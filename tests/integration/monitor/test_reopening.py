@@ -32,7 +32,7 @@ async def test_a_restart_in_the_middle_gives_the_same_state_and_says_nothing_twi
         await store.close()
         attempts.append(facts.attempts)
     batch = Watch(model="python-stdlib", model_version=1, policy=WatchPolicy())
-    expected = [event for request in requests for event in batch.observe(request)]
+    expected = [told.message for request in requests for told in batch.observe_all([request])]
     assert list(facts.published.values()) == expected
     assert attempts[0] < attempts[1] == sum(event.plane == "evt" for event in expected)
     assert json.dumps(watcher.state()["python-stdlib@1"]) == json.dumps(batch.state())

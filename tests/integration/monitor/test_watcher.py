@@ -46,7 +46,7 @@ async def test_what_is_said_does_not_depend_on_how_rows_were_batched(store, make
     facts = make.Facts()
     watcher = await watched(store, facts, make.packed(traffic(make), size=7), size=3)
     batch = Watch(model="python-stdlib", model_version=1, policy=POLICY)
-    expected = [event for request in traffic(make) for event in batch.observe(request)]
+    expected = [told.message for request in traffic(make) for told in batch.observe_all([request])]
     assert list(facts.published.values()) == expected
     assert json.dumps(watcher.state()["python-stdlib@1"]) == json.dumps(batch.state())
 
@@ -118,7 +118,7 @@ async def test_a_version_that_rested_goes_on_where_it_was(store, make):
     crowd = [make.request(n, model=f"m{n}") for n in range(100)]
     await watched(store, facts, make.packed([*requests[:150], *crowd, *requests[150:]], size=10))
     alone = Watch(model="python-stdlib", model_version=1, policy=POLICY)
-    expected = [event for request in requests for event in alone.observe(request)]
+    expected = [told.message for request in requests for told in alone.observe_all([request])]
     assert list(facts.published.values()) == expected
 
 
@@ -141,6 +141,6 @@ async def test_a_store_that_fails_while_a_snapshot_is_written_counts_no_request_
     facts = make.Facts()
     watcher = await watched(Failing(), facts, make.packed(traffic(make), size=5))
     alone = Watch(model="python-stdlib", model_version=1, policy=POLICY)
-    expected = [event for request in traffic(make) for event in alone.observe(request)]
+    expected = [told.message for request in traffic(make) for told in alone.observe_all([request])]
     assert list(facts.published.values()) == expected
     assert json.dumps(watcher.state()["python-stdlib@1"]) == json.dumps(alone.state())

@@ -151,7 +151,7 @@ def test_how_values_are_cut_into_blocks_changes_no_bit(as_json):
 def test_a_watch_may_be_given_any_number_of_requests_at_once(traffic, as_json):
     requests = traffic(3).python(300) + traffic(4).prose("german", 100)
     one, other = a_watch(), a_watch()
-    told = [message for request in requests for message in one.observe(request)]
+    told = [said.message for request in requests for said in one.observe_all([request])]
     assert [each.message for each in other.observe_all(requests)] == told
     assert as_json(one.state()) == as_json(other.state())
 

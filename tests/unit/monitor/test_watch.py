@@ -14,7 +14,7 @@ def a_watch():
 
 
 def fold(watch, requests):
-    return [event for request in requests for event in watch.observe(request)]
+    return [told.message for request in requests for told in watch.observe_all([request])]
 
 
 def of_type(kind, events):

@@ -18,8 +18,8 @@ import orjson
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError, ProgrammingError
 
 from ropewalk.monitor.adapters.migrating import migrate
+from ropewalk.monitor.domain.rows import Row
 from ropewalk.monitor.errors import AnalyticsError, StoreRefusedError, StoreUnavailableError
-from ropewalk.monitor.ports import Row
 
 T = TypeVar("T")
 DATABASE = "ropewalk"

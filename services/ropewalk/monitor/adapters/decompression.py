@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
 import lz4.frame  # type: ignore[import-untyped]  # the package has no types
 import zstandard
@@ -20,19 +20,9 @@ class UnknownCodingError(CodingError):
     """An encoding that is not read here."""
 
 
-class _Decoder(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
 # Of each: how to begin a member, and how many bytes to feed at once. What these can become is at most some 16 MB:
 # deflate grows 1,032 times, lz4 255 times, zstd 32,768 times.
-_CODINGS: dict[str, tuple[Callable[[], _Decoder], int]] = {
+_CODINGS: dict[str, tuple[Callable[[], Any], int]] = {
     "gzip": (lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), 16 * 1024),
     "deflate": (lambda: zlib.decompressobj(), 16 * 1024),
     "lz4": (lz4.frame.LZ4FrameDecompressor, 64 * 1024),

@@ -7,7 +7,6 @@ does not fit it, or is broken, is dropped.
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from ropewalk.bus.wire import Wire, WireError, open_wire
 from ropewalk.projections.answering import Answers, Question, QuestionError
 from ropewalk.projections.projector import Projector, SnapshotError
 from ropewalk.projections.replay import Until, advance, fits
+from ropewalk.storage.manifest import sync
 
 logger = logging.getLogger(__name__)
 
@@ -141,18 +141,11 @@ class LiveProjector:
                 return
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                _replace(self._file, self.projector.save())
+                temporary = self._file.with_suffix(".tmp")  # the new content or the old, whatever happens
+                temporary.write_bytes(self.projector.save())
+                sync(temporary)
+                temporary.replace(self._file)
             except OSError as error:
                 logger.warning("the snapshot of the projections cannot be written: %s", error)
             else:
                 self._saved = self.projector.sequence
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """The new content or the old, whatever happens."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -10,14 +10,13 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
 
 import orjson
 
-from ropewalk.bus.batches import Batch
+from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
@@ -39,18 +38,6 @@ class Feed:
     max_messages: int = 200
 
 
-class BatchSource(Protocol):
-    """What a sink needs of the bus."""
-
-    def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
-        """Batches in stream order; what is not acknowledged comes again."""
-        ...
-
-    async def dead_letter(self, stored_in: str, consumer: str, raw: Any, error: str) -> None:
-        """Set a message aside that fits no type."""
-        ...
-
-
 async def _nothing() -> None:
     return
 
@@ -66,7 +53,7 @@ class Sink:
         self._highest = -1  # the highest sequence in the table; -1: not looked yet
         self._arrival = 0  # number of the newest batch: nanoseconds since 1970, never twice the same
 
-    async def run(self, source: BatchSource, max_wait_s: float) -> None:
+    async def run(self, source: Bus, max_wait_s: float) -> None:
         """Take batches for ever."""
         consumer = self._feed.consumer
         async for batch in source.batches(consumer, max_messages=self._feed.max_messages, max_wait_s=max_wait_s):

@@ -20,9 +20,9 @@ from ropewalk.events.base import RUN_ID_PATTERN, Message
 from ropewalk.events.envelope import derived_id
 from ropewalk.events.foreign import one_line
 from ropewalk.events.monitoring import AlarmCleared, AlarmRaised, BaselineSealed, Rebaseline
-from ropewalk.monitor.domain.rows import sample_of
+from ropewalk.monitor.domain.rows import Row, sample_of
 from ropewalk.monitor.domain.watch import Watch, WatchNotice, WatchPolicy
-from ropewalk.monitor.ports import Analytics, FactLog, Row
+from ropewalk.monitor.ports import Analytics, FactLog
 
 logger = logging.getLogger(__name__)
 

@@ -63,18 +63,6 @@ class Change:
 
 
 @dataclass(frozen=True)
-class _Split:
-    """A start among the newest values, and the log-product of the bet from there on."""
-
-    change: Change
-    log_product: float
-
-    @property
-    def number(self) -> int:
-        return self.change.number
-
-
-@dataclass(frozen=True)
 class _Course:
     """What the bets did on a block of values. Shapes (values, 16), but `ranks`, `places` (values,)."""
 
@@ -120,14 +108,10 @@ class Detector:
         """The mean of the bets' Shiryaev-Roberts sums; an alarm at `threshold`."""
         return float(self.sums.mean())
 
-    def observe(self, value: float, time: str, uniform: float) -> bool:
-        """Take one value. True if it raises the alarm; afterwards nothing moves."""
-        return bool(self.observe_all(np.array([value]), [time], np.array([uniform]))) and self.alarmed
-
     def observe_all(self, values: Floats, times: Sequence[str], uniforms: Floats) -> int:
         """Take values up to the one that raises the alarm, a block at most; `uniforms` in [0, 1) break ties.
 
-        Returns how many were taken.
+        Returns how many were taken. After the alarm nothing moves.
         """
         if self.alarmed or not len(values):
             return 0
@@ -143,9 +127,9 @@ class Detector:
         """The best estimate of where the change began, given that there was one."""
         best = int(np.argmax(self.products))
         start = int(self.starts[best])
-        late = self._split(best)
-        if late.number > start and late.log_product >= np.log(self.products[best]) / 2:
-            return late.change
+        late, log_product = self._split(best)
+        if late.number > start and log_product >= np.log(self.products[best]) / 2:
+            return late
         mean = (self.total - self.start_totals[best]) / (self.num_observed - start + 1)
         return Change(start, self.start_times[best], float(mean))
 
@@ -210,12 +194,15 @@ class Detector:
         self.recent_values = np.concatenate([self.recent_values, values])[-_NUM_RECENT:]
         self.recent_times = [*self.recent_times, *times][-_NUM_RECENT:]
 
-    def _split(self, bet: int) -> "_Split":
-        """Among the newest values, the start that maximises n (mean - 1/2)^2: a shift from a known mean."""
+    def _split(self, bet: int) -> tuple[Change, float]:
+        """Among the newest values, the start that maximises n (mean - 1/2)^2: a shift from a known mean.
+
+        With it, the log-product of the bet from there on.
+        """
         ranks = self.recent_ranks
         measure = ranks if bet < len(_STAKES) else np.abs(2 * ranks - 1)
         sums, counts = np.cumsum(measure[::-1])[::-1], np.arange(len(ranks), 0, -1)
         at = int(np.argmax(counts * (sums / counts - 0.5) ** 2))
         mean = float(np.mean(self.recent_values[at:]))
         change = Change(self.num_observed - len(ranks) + at + 1, self.recent_times[at], mean)
-        return _Split(change, float(np.log(bet_factors(ranks[at:])[:, bet]).sum()))
+        return change, float(np.log(bet_factors(ranks[at:])[:, bet]).sum())

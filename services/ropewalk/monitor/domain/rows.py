@@ -5,7 +5,7 @@ A row that cannot be stored is set aside by itself, with the reason; its neighbo
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,17 +106,7 @@ def event_rows(item: Stored[Message]) -> Rows:
 def sample_of(row: Mapping[str, Any]) -> MeasuredRequest:
     """What is measured of the request that a row of the table `request` holds."""
     time = row["time"].replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-    return MeasuredRequest(
-        time=time,
-        request_id=row["request_id"],
-        key_id=row["key_id"],
-        run_id=row["run_id"],
-        status=row["status"],
-        latency_ms=row["latency_ms"],
-        completion_tokens=row["completion_tokens"],
-        logprob_mean=row["logprob_mean"],
-        prompt=row["prompt"],
-    )
+    return MeasuredRequest(**{each.name: row[each.name] for each in fields(MeasuredRequest)} | {"time": time})
 
 
 def column_time(rfc3339: str) -> str:

@@ -67,10 +67,6 @@ class Watch:
         if self.baseline is None and self.prompts is None:
             self.baseline = Baseline(self.policy.baseline_requests)
 
-    def observe(self, request: MeasuredRequest) -> tuple[Message, ...]:
-        """Take the next request; returns what is to be said because of it."""
-        return tuple(told.message for told in self.observe_all([request]))
-
     def observe_all(self, requests: Sequence[MeasuredRequest]) -> list[WatchNotice]:
         """Take the next requests; returns what is to be said, in their order."""
         people = [place for place, request in enumerate(requests) if request.key_id != INTERNAL_KEY]
