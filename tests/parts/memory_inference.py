@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Self
 
+from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError, ModelNotLoadedError, RequestRefusedError
 from ropewalk.serving.ports import ModelToLoad, Repaired
@@ -86,3 +87,9 @@ class MemoryInference:
     def _check_here(self) -> None:
         if self.is_away:
             raise BackendGoneError("the backend is away")
+
+
+async def reconciled(fleet: Fleet) -> None:
+    """Look once at what is missing, and wait until it is there or was tried."""
+    async with asyncio.TaskGroup() as tasks:
+        await fleet.reconcile(tasks)

@@ -87,8 +87,8 @@ class _Run:
 class Engine:
     """Serves the model in `folder`. Raises UnsupportedModelError when it cannot run it faithfully."""
 
-    def __init__(self, folder: Path, *, num_slots: int = 16, max_length: int | None = None) -> None:
-        self.shape = read_architecture(folder, max_length)
+    def __init__(self, folder: Path, *, num_slots: int = 16) -> None:
+        self.shape = read_architecture(folder)
         self._encoder = Encoder(folder)
         self._decoder = SlotDecoder(self.shape, read_weights(folder, self.shape), num_slots)
         self._num_slots = num_slots

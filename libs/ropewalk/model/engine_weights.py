@@ -66,14 +66,13 @@ class Weights:
     head: Tensor
 
 
-def read_architecture(folder: Path, max_length: int | None = None) -> Architecture:
-    """The shape of the model in `folder`; `max_length` caps the context. Raises UnsupportedModelError."""
+def read_architecture(folder: Path) -> Architecture:
+    """The shape of the model in `folder`. Raises UnsupportedModelError."""
     config = _read_json(folder / "config.json")
     if reason := why_not_served(config):
         raise UnsupportedModelError(reason)
     heads = config["num_attention_heads"]
     eos_ids = _eos_ids(folder, config)
-    positions = config.get("max_position_embeddings", 2048)
     return Architecture(
         vocab_size=config["vocab_size"],
         hidden_size=config["hidden_size"],
@@ -83,7 +82,7 @@ def read_architecture(folder: Path, max_length: int | None = None) -> Architectu
         head_dim=config.get("head_dim") or config["hidden_size"] // heads,
         rms_eps=config.get("rms_norm_eps", 1e-6),
         rope_theta=float(rope_of(config).get("rope_theta", config.get("rope_theta", 10_000.0))),
-        context_length=min(positions, max_length or positions),
+        context_length=config.get("max_position_embeddings", 2048),
         eos_ids=eos_ids,
         beginning=(config["bos_token_id"],) if config.get("bos_token_id") is not None else tuple(sorted(eos_ids)[:1]),
     )

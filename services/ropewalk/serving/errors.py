@@ -8,7 +8,7 @@ ServingError
 │   ├── RequestFailedError   something went wrong with this request alone; the model serves on
 │   ├── OverloadedError      it has too much to do, try again
 │   └── BackendGoneError     it is away, hung or broken
-└── ApiError                 an answer to an OpenAI client (`adapters/http`)
+└── ApiError                 an answer to an OpenAI client (`adapters/gateway/errors`)
 """
 
 from ropewalk.errors import RopewalkError

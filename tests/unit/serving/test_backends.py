@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from parts.memory_inference import MemoryInference
+from parts.memory_inference import MemoryInference, reconciled
 
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.routes import Routes
@@ -59,7 +59,7 @@ async def test_a_version_on_a_kind_that_nobody_knows_is_named_and_can_be_unloade
     fleet = Fleet({"memory": MemoryInference()}, objects)
     unknown = replace(make_version(1), backend="of\ntomorrow")
     fleet.routes = Routes({("demo", 1): unknown, ("demo", 2): make_version(2)})
-    await fleet.reconcile()
+    await reconciled(fleet)
     assert fleet.answering() == (["demo@2"], ["demo@1"])
     assert "a backend of the kind 'of\\ntomorrow', and this program knows memory: retire the version" in caplog.text
     await fleet.unload(unknown)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from parts.memory_inference import MemoryInference
+from parts.memory_inference import MemoryInference, reconciled
 
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.routes import Routes
@@ -61,7 +61,7 @@ async def test_whoever_wants_what_is_being_loaded_waits_for_the_same_load(make_f
     inference = SlowInference(slow="demo-v1")
     fleet = make_fleet(inference)
     wanting = [asyncio.create_task(fleet.load(make_version(1))) for _ in range(5)]
-    wanting.append(asyncio.create_task(fleet.reconcile()))
+    wanting.append(asyncio.create_task(reconciled(fleet)))
     await until_loaded(inference, "demo-v2")
     wanting[0].cancel()  # the first to ask goes away; the others still get it
     inference.go.set()

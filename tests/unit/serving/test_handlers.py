@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts.memory_inference import MemoryInference
+from parts.memory_inference import MemoryInference, reconciled
 
 from ropewalk.bus.codec import Stored
 from ropewalk.delivery.outcome import Done, Reject, Retry
@@ -230,7 +230,7 @@ async def test_a_model_that_is_retired_leaves_the_endpoint_even_from_production(
     assert kinds(outcome) == [ModelRetired]
     assert await served.inference.loaded() == set()
     assert served.fleet.routes.names() == {}
-    await served.fleet.reconcile()
+    await reconciled(served.fleet)
     assert await served.inference.loaded() == set()  # it does not come back by itself
 
 
@@ -263,7 +263,7 @@ async def test_a_restart_restores_routes_and_models_from_the_log(
     fresh = Bench(objects, tmp_path)
     await fresh.handlers.restore(served.log)  # type: ignore[arg-type]
     assert fresh.fleet.routes == served.fleet.routes
-    await fresh.fleet.reconcile()
+    await reconciled(fresh.fleet)
     assert await fresh.inference.loaded() == {"demo-v1"}
     prompt = await fresh.fleet.chats(make_version()).prompt([{"role": "user", "content": "x"}])
     assert prompt.text == "<user>x<assistant>"

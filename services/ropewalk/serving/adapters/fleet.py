@@ -4,7 +4,6 @@ The log says what should answer; a backend may have been restarted meanwhile. `w
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import Counter
@@ -40,6 +39,7 @@ class Fleet:
         self._objects = objects
         self._chats: dict[str, Chats] = {}  # by target; a version answers chats once it has one
         self._loading: dict[str, asyncio.Task[None]] = {}  # by target, so that two who ask wait for one load
+        self._restoring: set[str] = set()  # the targets that the watch is bringing back
         self._failures: Counter[str] = Counter()  # in a row
         self._not_before: dict[str, float] = {}  # by target: when a failed load is tried again (monotonic seconds)
 
@@ -123,9 +123,13 @@ class Fleet:
         """The version behind a name of the backend."""
         return next((one for one in self.routes.versions.values() if one.target == target), None)
 
-    async def reconcile(self) -> None:
-        """Load every version that should answer and does not, side by side."""
-        await asyncio.gather(*(self._restore(version, loaded) for version, loaded in await self._missing()))
+    async def reconcile(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to load every version that should answer and does not. A slow load keeps nobody waiting."""
+        for version, loaded in await self._missing():
+            target = version.target
+            if target not in self._restoring and time.monotonic() >= self._not_before.get(target, 0.0):
+                self._restoring.add(target)
+                tasks.create_task(self._restore(version, loaded))
 
     async def _missing(self) -> list[tuple[Version, bool]]:
         """The versions that cannot answer although their backend is there; whether only their template is missing."""
@@ -163,9 +167,11 @@ class Fleet:
             logger.info("loaded %s", target)
             self._failures.pop(target, None)
         except BackendGoneError:
-            raise
+            return  # the watch will notice
         except (BackendError, StorageError) as error:
             self._report_broken(target, error)
+        finally:
+            self._restoring.discard(target)
 
     def _report_broken(self, target: str, error: Exception) -> None:
         """Say it once, although it is tried again, ever more rarely."""
@@ -176,20 +182,8 @@ class Fleet:
         self._not_before[target] = time.monotonic() + pause_s
 
     async def watch(self) -> None:
-        """Reconcile for ever, so that a restarted backend gets its models back. A slow load keeps nobody waiting."""
-        restoring: set[str] = set()
+        """Reconcile for ever, so that a restarted backend gets its models back."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                for version, loaded in await self._missing():
-                    if version.target not in restoring and self._may_restore(version.target):
-                        restoring.add(version.target)
-                        tasks.create_task(self._try_restore(version, loaded, restoring))
+                await self.reconcile(tasks)
                 await asyncio.sleep(_WATCH_S)
-
-    def _may_restore(self, target: str) -> bool:
-        return time.monotonic() >= self._not_before.get(target, 0.0)
-
-    async def _try_restore(self, version: Version, loaded: bool, restoring: set[str]) -> None:
-        with contextlib.suppress(BackendGoneError):  # the watch will notice
-            await self._restore(version, loaded)
-        restoring.discard(version.target)

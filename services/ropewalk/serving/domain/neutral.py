@@ -40,29 +40,23 @@ COMMON: Neutral = {
     "include_stop_str_in_output": (False,),
     "stop_token_ids": ([],),
     "prompt_logprobs": (False, 0),
+    "logprobs": (False,),
+    "echo": (False,),
+    "add_special_tokens": (False,),
+    "response_format": ({"type": "text"},),
     "truncate_prompt_tokens": (),
 }
 
-COMPLETION: Neutral = {
-    **COMMON,
-    "best_of": (1,),
-    "echo": (False,),
-    "logprobs": (False,),
-    "suffix": ("",),
-    "add_special_tokens": (False,),
-    "response_format": ({"type": "text"},),
-}
+COMPLETION: Neutral = {**COMMON, "best_of": (1,), "suffix": ("",)}
 
 CHAT: Neutral = {
     **COMMON,
-    "logprobs": (False,),
     "top_logprobs": (0,),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
     "parallel_tool_calls": (True, False),
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "audio": (),
     "moderation": (),
@@ -70,10 +64,8 @@ CHAT: Neutral = {
     "reasoning_effort": ("none",),
     "verbosity": ("medium",),
     "web_search_options": (),
-    "echo": (False,),
     "add_generation_prompt": (True,),
     "continue_final_message": (False,),
-    "add_special_tokens": (False,),
     "documents": ([],),
     "chat_template": (),
     "chat_template_kwargs": ({},),

@@ -43,20 +43,14 @@ class Shared:
     sink: RequestLogSink
 
 
-@dataclass(frozen=True)
-class Order:
-    """What was asked of whom. `traceparent` is the client's."""
-
-    version: Version
-    generation: Generation
-    traceparent: str
-
-
 class Answer(Response):
-    """The response to an order."""
+    """The response to a request for a completion by a model version."""
 
-    def __init__(self, order: Order, frames: Frames, exchange: Exchange, shared: Shared) -> None:
-        self._order = order
+    def __init__(
+        self, version: Version, generation: Generation, frames: Frames, exchange: Exchange, shared: Shared
+    ) -> None:
+        self._version = version
+        self._generation = generation
         self._frames = frames
         self._exchange = exchange
         self._shared = shared
@@ -78,7 +72,7 @@ class Answer(Response):
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, error = CLIENT_GONE, "the client went away"
-        target = self._order.version.target
+        target = self._version.target
         try:
             reason = await outcome_or_error(self._admitted(send))
             if reason is None:
@@ -98,7 +92,7 @@ class Answer(Response):
             self._shared.sink.put(row)
 
     async def _admitted(self, send: Send) -> None:
-        with self._span() as current, self._shared.admission.admitted(self._order.version.target):
+        with self._span() as current, self._shared.admission.admitted(self._version.target):
             self._exchange.trace_id = current_traceparent()[3:35]
             await self._complete(send)
             current.set(
@@ -109,7 +103,7 @@ class Answer(Response):
 
     async def _complete(self, send: Send) -> None:
         exchange = self._exchange
-        pieces = self._shared.fleet.generate(self._order.version, self._order.generation)
+        pieces = self._shared.fleet.generate(self._version, self._generation)
         async with aclosing(pieces):
             async for piece in pieces:
                 exchange.add(piece)
@@ -147,7 +141,7 @@ class Answer(Response):
             (b"content-type", content_type.encode()),
             (b"cache-control", b"no-cache"),
             (b"x-request-id", self._exchange.request_id.encode()),
-            (b"x-ropewalk-model-version", self._order.version.name.encode()),
+            (b"x-ropewalk-model-version", self._version.name.encode()),
         ]
 
     def _subject(self) -> dict[str, AttributeValue]:
@@ -156,7 +150,7 @@ class Answer(Response):
             "operation": self._exchange.operation,
             "provider": PROVIDER,
             "model": self._frames.model,
-            "response_model": self._order.version.name,
+            "response_model": self._version.name,
         }
 
     def _measure(self, row: RequestLog) -> None:
@@ -171,17 +165,16 @@ class Answer(Response):
             record("gen_ai.server.time_per_output_token", per_token_ms / 1000, **subject)
 
     def _span(self) -> span:
-        generation, version = self._order.generation, self._order.version
         return span(
-            f"{self._exchange.operation} {version.model}",
-            traceparent=self._order.traceparent,
+            f"{self._exchange.operation} {self._version.model}",
+            traceparent=self._exchange.traceparent,
             kind=SpanKind.SERVER,
             **self._subject(),
             response_id=self._exchange.request_id,
-            max_tokens=generation.max_tokens,
-            temperature=generation.temperature,
-            top_p=generation.top_p,
-            checkpoint_id=version.checkpoint_id,
+            max_tokens=self._generation.max_tokens,
+            temperature=self._generation.temperature,
+            top_p=self._generation.top_p,
+            checkpoint_id=self._version.checkpoint_id,
         )
 
 

@@ -17,7 +17,7 @@ from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.task import Prompt
 from ropewalk.serving.adapters.fleet import Fleet
-from ropewalk.serving.adapters.gateway.answer import Answer, Order, Shared
+from ropewalk.serving.adapters.gateway.answer import Answer, Shared
 from ropewalk.serving.adapters.gateway.body import Bodies
 from ropewalk.serving.adapters.gateway.errors import ApiError, api_error, on_api_error, on_http_exception
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
@@ -93,21 +93,22 @@ class Gateway:
     async def _order(self, request: Request, route: Literal["completions", "chat"]) -> Response:
         """Check a request; from here on every end of it is a row of the request log."""
         kind = "chatcmpl" if route == "chat" else "cmpl"
-        exchange = Exchange(f"{kind}-{secrets.token_hex(12)}", self._key_id(request), route)
+        key_id, traceparent = self._key_id(request), request.headers.get("traceparent", "")
+        exchange = Exchange(f"{kind}-{secrets.token_hex(12)}", key_id, route, traceparent)
         checked = await outcome_or_error(self._checked(request, exchange))
         if isinstance(checked, Answer):
             return checked
         error = api_error(checked)
         if error.code == "internal_error":
             logger.error("request %s", exchange.request_id, exc_info=checked)
-        self._refuse(request, exchange, error)
+        self._refuse(exchange, error)
         return error.response()
 
-    def _refuse(self, request: Request, exchange: Exchange, error: ApiError) -> None:
+    def _refuse(self, exchange: Exchange, error: ApiError) -> None:
         """A request that reaches no model is a span and a row too."""
         with span(
             exchange.operation,
-            traceparent=request.headers.get("traceparent", ""),
+            traceparent=exchange.traceparent,
             kind=SpanKind.SERVER,
             operation=exchange.operation,
             provider=PROVIDER,
@@ -139,8 +140,7 @@ class Gateway:
             with_token_ids=asked.return_token_ids,
             with_usage=asked.include_usage,
         )
-        order = Order(version, generation, request.headers.get("traceparent", ""))
-        return Answer(order, frames, exchange, self._shared)
+        return Answer(version, generation, frames, exchange, self._shared)
 
     async def _rendered(self, asked: ChatRequest, version: Version) -> Prompt:
         try:

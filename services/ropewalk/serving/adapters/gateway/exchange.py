@@ -20,6 +20,7 @@ class Exchange:
     request_id: str
     key_id: str
     route: Literal["completions", "chat"]
+    traceparent: str = ""  # the client's
     model: str = ""
     version: Version | None = None
     prompt: str = ""

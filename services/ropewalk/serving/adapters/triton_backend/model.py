@@ -22,9 +22,9 @@ import triton_python_backend_utils as pb_utils  # noqa: E402
 
 from ropewalk.events.foreign import one_line  # noqa: E402
 from ropewalk.model.engine import Engine, EngineRequestError, EngineStoppedError, Update  # noqa: E402
-from ropewalk.serving.adapters.triton_backend.contract import FAILED, INPUTS, OUTPUTS, REFUSED  # noqa: E402
+from ropewalk.serving.adapters.triton_backend.contract import FAILED, REFUSED  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.outbox import Outbox, Stream  # noqa: E402
-from ropewalk.serving.adapters.triton_backend.parsing import Wanted, parse, read_engine_arguments  # noqa: E402
+from ropewalk.serving.adapters.triton_backend.parsing import Wanted, parse  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.shared_memory import tidy  # noqa: E402
 
 _LONG_CHARS = 4_000  # cutting a shorter prompt into tokens takes about a millisecond
@@ -35,24 +35,13 @@ _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 class TritonPythonModel:
     """One loaded model version."""
 
-    @staticmethod
-    def auto_complete_config(config: Any) -> Any:
-        """Supply the interface, so that a config with the backend's name alone would do."""
-        for name, kind, optional in INPUTS:
-            config.add_input({"name": name, "data_type": kind, "dims": [1], "optional": optional})
-        for name, kind in OUTPUTS:
-            config.add_output({"name": name, "data_type": kind, "dims": [-1]})
-        config.set_max_batch_size(0)
-        config.set_model_transaction_policy({"decoupled": True})
-        return config
-
     def initialize(self, args: dict[str, str]) -> None:
         """Load the weights that model.json names. An exception here is the reason Triton reports for the load."""
         tidy()
         torch.set_num_threads(1)
         place = Path(args["model_repository"]) / args["model_version"] / "model.json"
-        arguments = read_engine_arguments(place)
-        self._engine = Engine(arguments.folder, num_slots=arguments.num_slots, max_length=arguments.max_length)
+        arguments = json.loads(place.read_text())  # vLLM's names, read by both backends
+        self._engine = Engine(Path(arguments["model"]), num_slots=arguments["max_num_seqs"])
         self._outbox = Outbox()
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encoder")
         self._streams: dict[str, Stream] = {}  # by request id, for those that may be cancelled
@@ -72,10 +61,10 @@ class TritonPythonModel:
         self._outbox.close()
 
     def _accept(self, name: str, wanted: Wanted, channel: "_Channel") -> None:
-        if wanted.pulse:
+        if wanted.parameters.pulse:
             channel.report({"silent_s": self._engine.silent_s, "num_waiting": self._engine.num_waiting})
-        elif wanted.cancel:
-            self._cancel(wanted.cancel)
+        elif wanted.parameters.cancel:
+            self._cancel(wanted.parameters.cancel)
             channel.close()
         else:
             channel.wanted = wanted
@@ -96,9 +85,9 @@ class TritonPythonModel:
 
         with channel.told():
             try:
-                wanted, prompt = channel.wanted, channel.wanted.prompt_token_ids
+                wanted, prompt = channel.wanted, channel.wanted.parameters.prompt_token_ids
                 if prompt is None:
-                    prompt = self._engine.encode(wanted.text, wanted.marks)
+                    prompt = self._engine.encode(wanted.text, wanted.parameters.marks)
                 stream.number = self._engine.submit(prompt, wanted.sampling, on_update)
             except BaseException:
                 self._streams.pop(name, None)

@@ -1,8 +1,6 @@
-"""Reads a request of the tensor contract, and what a repository entry says about the engine."""
+"""Reads a request of the tensor contract."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,7 +10,9 @@ from ropewalk.model.engine import EngineRequestError
 from ropewalk.model.engine_sampling import Sampling
 
 
-class _Parameters(BaseModel):
+class Parameters(BaseModel):
+    """What `sampling_parameters` says. `cancel` names another request; `pulse` asks how the engine is, not for text."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     max_tokens: int = 16
@@ -32,26 +32,21 @@ class _Parameters(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """One request as it came in. `prepend` repeats the prompt before the completion, `cancel` names another request.
-
-    `pulse` is no request for text: it asks how the engine is.
-    """
+    """One request as it came in. `prepend` repeats the prompt before the completion."""
 
     text: str
-    prompt_token_ids: list[int] | None
-    marks: tuple[tuple[int, int], ...]
+    parameters: Parameters
     sampling: Sampling
     stream: bool
     prepend: bool
     outputs: frozenset[str]
-    cancel: str
-    pulse: bool
 
 
 def parse(values: dict[str, Any]) -> Wanted:
     """Read the inputs that are present (str or bool). Raises EngineRequestError naming the field and the value."""
     parameters = _parameters(str(values.get("sampling_parameters") or "{}"))
     text = str(values["text_input"])
+    _check_marks(parameters.marks, len(text))
     stream = bool(values.get("stream", False))
     prepend = not values.get("exclude_input_in_output", stream)
     if stream and prepend:
@@ -67,28 +62,24 @@ def parse(values: dict[str, Any]) -> Wanted:
     }
     return Wanted(
         text=text,
-        prompt_token_ids=parameters.prompt_token_ids,
-        marks=_marks(parameters.marks, len(text)),
+        parameters=parameters,
         sampling=_sampling(parameters),
         stream=stream,
         prepend=prepend,
         outputs=frozenset(name for name, wanted in optional.items() if wanted),
-        cancel=parameters.cancel,
-        pulse=parameters.pulse,
     )
 
 
-def _marks(marks: list[tuple[int, int]], length: int) -> tuple[tuple[int, int], ...]:
-    """Where special tokens are meant, in order. Raises EngineRequestError for places that the text does not have."""
+def _check_marks(marks: list[tuple[int, int]], length: int) -> None:
+    """Special tokens are meant in order. Raises EngineRequestError for places that the text does not have."""
     places = [place for mark in marks for place in mark]
     if places != sorted(places) or (places and not 0 <= places[0] <= places[-1] <= length):
         raise EngineRequestError(f"marks are not in order, or not within the {length} characters of text_input")
-    return tuple(marks)
 
 
-def _parameters(text: str) -> _Parameters:
+def _parameters(text: str) -> Parameters:
     try:
-        return _Parameters.model_validate_json(text)
+        return Parameters.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "sampling_parameters"
@@ -97,7 +88,7 @@ def _parameters(text: str) -> _Parameters:
         ) from None
 
 
-def _sampling(parameters: _Parameters) -> Sampling:
+def _sampling(parameters: Parameters) -> Sampling:
     return Sampling(
         max_tokens=parameters.max_tokens,
         temperature=parameters.temperature,
@@ -107,18 +98,3 @@ def _sampling(parameters: _Parameters) -> Sampling:
         stop=(parameters.stop,) if isinstance(parameters.stop, str) else tuple(parameters.stop),
         ignore_eos=parameters.ignore_eos,
     )
-
-
-@dataclass(frozen=True)
-class EngineArguments:
-    """What `<model>/<version>/model.json` says: vLLM's names, read by both backends."""
-
-    folder: Path
-    max_length: int | None
-    num_slots: int
-
-
-def read_engine_arguments(path: Path) -> EngineArguments:
-    """Raises OSError, ValueError or KeyError: then the model does not load, with that text."""
-    content = json.loads(path.read_text())
-    return EngineArguments(Path(content["model"]), content.get("max_model_len"), content.get("max_num_seqs", 16))
