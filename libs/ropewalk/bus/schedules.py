@@ -34,7 +34,7 @@ class DueTimer:
 async def arm(bus: Bus, name: str, entity: str, at: datetime, body: bytes = b"") -> None:
     """Fire timer `name` of `entity` (one word each: letters, digits, `_`, `-`) at a time; replaces an earlier one.
 
-    Whoever called `Service.on_due` with the name gets it, with `body`. A time that is over fires at once.
+    Whoever called `Service.on_due` for the name gets it, with `body`. A time that is over fires at once.
     """
     place = _place(name, entity)
     headers = {

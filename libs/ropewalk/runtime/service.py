@@ -28,7 +28,6 @@ from ropewalk.events import consumers
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.contract import Reaction, Stage
-from ropewalk.events.envelope import Envelope
 from ropewalk.events.resources import Resources
 from ropewalk.events.run import PoolEntry, RunCancelled
 from ropewalk.recipes.recipe import Recipe
@@ -95,13 +94,9 @@ class Service:
 
         Messages of one run come one after the other, those of `workers` runs at the same time.
         """
-
-        async def with_envelope(message: M, _: Envelope) -> Outcome:
-            return await handler(message)
-
         (spec,) = row.consumers(self.name)
         self._declared.append(spec)
-        self._subscribe(row.kind, with_envelope, spec, workers)
+        self._subscribe(row.kind, lambda message, _: handler(message), spec, workers)
 
     def stage(
         self,
@@ -119,12 +114,6 @@ class Service:
         spec = StageSpec(name=row.name, trigger=row.kind, work=work, when=when, needs=needs, stall_s=stall_s)
         self._specs.append(spec)
         self._declared += row.consumers(self.name)
-
-    def on_due(self, name: str, handler: TimerHandler) -> None:
-        """React to timers that `schedules.arm` armed under `name`. The handler looks whether they still matter."""
-        spec = consumers.timer(self.name, name)
-        self._declared.append(spec)
-        self._subscribe_to_timer(spec, handler)
 
     def reads(self, *specs: ConsumerSpec) -> None:
         """Declare consumers that a background task takes batches from."""
@@ -206,8 +195,8 @@ class Service:
             triggers, leases, stalls, deadlines = consumers.stage(self.name, spec.name, spec.trigger)
             self._subscribe(spec.trigger, runner.on_trigger, triggers)
             self._subscribe_to_leases(runner, leases)
-            self._subscribe_to_timer(stalls, runner.on_silence)
-            self._subscribe_to_timer(deadlines, runner.on_deadline)
+            self.on_due(stalls, runner.on_silence)
+            self.on_due(deadlines, runner.on_deadline)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
@@ -293,7 +282,7 @@ class Service:
                 work = self._hazards.handle(raw, spec.durable, work, partial(set_aside, raw, self.bus, spec.durable))
             await work
 
-        self._consume(spec, settle, workers)
+        self._settlers.append((spec, settle, workers))
 
     def _subscribe_to_leases(self, runner: StageRunner, spec: ConsumerSpec) -> None:
         async def settle(raw: Incoming) -> None:
@@ -304,22 +293,16 @@ class Service:
                 outcome = await runner.on_lease_gone(run_id, "its lease expired", "lost")
             elif "KV-Operation" in headers:
                 outcome = await runner.on_lease_gone(run_id, "its holder stopped", "handed over")
-            await _settle_hint(raw, outcome)
+            # The end of a lease holds no facts: it is dealt with, or comes again.
+            await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())
 
-        self._consume(spec, settle)
+        self._settlers.append((spec, settle, WORKERS))
 
-    def _subscribe_to_timer(self, spec: ConsumerSpec, handler: TimerHandler) -> None:
+    def on_due(self, spec: ConsumerSpec, handler: TimerHandler) -> None:
+        """React to timers that `schedules.arm` armed. The handler looks whether they still matter."""
         failures = Failures()
 
         async def settle(raw: Incoming) -> None:
             await deliver_due(raw, handler, self.bus, spec.durable, failures)
 
-        self._consume(spec, settle)
-
-    def _consume(self, spec: ConsumerSpec, settle: Settle, workers: int = WORKERS) -> None:
-        self._settlers.append((spec, settle, workers))
-
-
-async def _settle_hint(raw: Incoming, outcome: Outcome) -> None:
-    """A lease that ended or a timer that fired holds no facts: it is dealt with, or comes again."""
-    await (raw.nak(delay=outcome.delay_s) if isinstance(outcome, Retry) else raw.ack())
+        self._settlers.append((spec, settle, WORKERS))

@@ -1,6 +1,7 @@
 """What the checkpoint-manager does about each event."""
 
 import asyncio
+from functools import lru_cache
 from pathlib import Path
 
 import httpx
@@ -49,18 +50,16 @@ class RunHoldings:
     """What the log says about the checkpoints of the runs that were looked at last."""
 
     def __init__(self) -> None:
-        self._folds: dict[str, RunningFold[Holdings]] = {}  # the one used last is the last
+        self._fold_of = lru_cache(maxsize=_MOST_RUNS)(_fold_of)
 
     async def of(self, run_id: str, bus: Timeline) -> Holdings:
         """The holdings of a run now."""
-        fold = self._folds.pop(run_id, None)
-        if fold is None:
-            subjects = (f"{prefix}.{run_id}" for prefix in FACTS)
-            fold = RunningFold(Holdings(), lambda holdings, item: holdings.add(item.message), *subjects)
-        self._folds[run_id] = fold
-        if len(self._folds) > _MOST_RUNS:
-            del self._folds[next(iter(self._folds))]
-        return await fold.now(bus)
+        return await self._fold_of(run_id).now(bus)
+
+
+def _fold_of(run_id: str) -> RunningFold[Holdings]:
+    subjects = (f"{prefix}.{run_id}" for prefix in FACTS)
+    return RunningFold(Holdings(), lambda holdings, item: holdings.add(item.message), *subjects)
 
 
 async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: ObjectStore, known: RunHoldings) -> Outcome:

@@ -24,8 +24,3 @@ class Settings(RuntimeSettings):
     """Everything the checkpoint-manager is told."""
 
     endpoint: EndpointSettings = Field(default_factory=EndpointSettings)
-
-    @property
-    def internal_key(self) -> str:
-        """The API key of the stack's own requests."""
-        return self.endpoint.internal_key

@@ -5,6 +5,7 @@ import asyncio
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.schedules import DueTimer
 from ropewalk.delivery.outcome import Done, Outcome
+from ropewalk.events.consumers import timer
 from ropewalk.events.run import StageStalled
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
@@ -17,6 +18,8 @@ async def on_watch(due: DueTimer) -> Outcome:
 
 if __name__ == "__main__":
     service = Service("timing", RuntimeSettings())
-    service.on_due("watch", on_watch)
+    watch = timer("timing", "watch")
+    service.reads(watch)
+    service.on_due(watch, on_watch)
     asyncio.run(apply_topology(service.settings.nats, consumers=service.consumers()))
     service.run()

@@ -47,7 +47,7 @@ def test_serving_finds_its_ports_and_keys(told):
 
 
 def test_checkpoint_manager_has_the_internal_key_of_the_endpoint(told):
-    assert CheckpointManagerSettings().internal_key == CREDENTIALS.internal_key
+    assert CheckpointManagerSettings().endpoint.internal_key == CREDENTIALS.internal_key
 
 
 def test_monitor_serves_on_its_port_with_its_password(told):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from ropewalk.events.foreign import one_line
-from ropewalk.monitor.adapters.embedded import EngineError
+from ropewalk.monitor.adapters.embedded import refused
 from ropewalk.monitor.adapters.http_request import credentials
 
 AUTHENTICATION_FAILED, REQUIRED_PASSWORD = 516, 194
@@ -36,11 +36,8 @@ def account_of(request: Request, accounts: tuple[Account, ...]) -> Account:
         if account.user == "default" and user in ("default", "") and not password and account.anonymous:
             return account
     code = AUTHENTICATION_FAILED if user or password else REQUIRED_PASSWORD
-    raise EngineError(
-        code,
-        f"Code: {code}. DB::Exception: {one_line(user or 'default', 64)}: Authentication failed: password is incorrect "
-        f"or there is no user with such name. (AUTHENTICATION_FAILED)",
-    )
+    failure = "Authentication failed: password is incorrect or there is no user with such name. (AUTHENTICATION_FAILED)"
+    raise refused(code, f"{one_line(user or 'default', 64)}: {failure}")
 
 
 def _same(given: str, expected: str) -> bool:

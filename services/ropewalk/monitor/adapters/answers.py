@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import IO, TypeVar
 
-from ropewalk.monitor.adapters.embedded import EngineError, Statement
+from ropewalk.monitor.adapters.embedded import EngineError, Statement, refused
 from ropewalk.monitor.adapters.slots import TOO_MANY_QUERIES
 
 T = TypeVar("T")
@@ -33,10 +33,10 @@ class Makers:
                 if error.code != _TOO_MANY_BYTES or _asks_for_little(statement):
                     raise
         if not self._large.acquire(timeout=_PATIENCE_S):
-            raise EngineError(
+            raise refused(
                 TOO_MANY_QUERIES,
-                f"Code: {TOO_MANY_QUERIES}. DB::Exception: others have been fetching large answers for "
-                f"{_PATIENCE_S:.0f} s: try again, or ask for less (TOO_MANY_SIMULTANEOUS_QUERIES)",
+                f"others have been fetching large answers for {_PATIENCE_S:.0f} s: try again, or ask for less "
+                "(TOO_MANY_SIMULTANEOUS_QUERIES)",
             )
         try:
             return run(statement)

@@ -36,6 +36,11 @@ class EngineError(AnalyticsError):
         self.code = code
 
 
+def refused(code: int, sentence: str) -> EngineError:
+    """What is refused before the engine sees it, in the engine's own form."""
+    return EngineError(code, f"Code: {code}. DB::Exception: {sentence}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Statement:
     """What to run. `raw` is the SQL, for an INSERT followed by its data."""
@@ -97,9 +102,7 @@ def _prepare(handle: Any, statement: Statement, settings: Mapping[str, str]) -> 
     handle.query(f"USE {_quoted(statement.database, '`')}")
     for name, value in settings.items():
         if not _SETTING_NAME.fullmatch(name):
-            raise EngineError(
-                UNKNOWN_SETTING, f"Code: {UNKNOWN_SETTING}. DB::Exception: Unknown setting {quoted(name)}"
-            )
+            raise refused(UNKNOWN_SETTING, f"Unknown setting {quoted(name)}")
         handle.query(f"SET {name} = {_quoted(value)}")
     if statement.read_only:
         handle.query("SET readonly = 1")  # last, as nothing can be set after it

@@ -22,12 +22,11 @@ from starlette.types import Receive, Scope, Send
 
 from ropewalk.monitor.adapters.accounts import AUTHENTICATION_FAILED, REQUIRED_PASSWORD, Account, account_of
 from ropewalk.monitor.adapters.answers import PIECE_BYTES, Makers, kept, pieces
-from ropewalk.monitor.adapters.embedded import EmbeddedEngine, EngineError, Statement, StatementResult
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine, EngineError, Statement, StatementResult, refused
 from ropewalk.monitor.adapters.http_request import (
     READER_BYTES,
     WRITER_BYTES,
-    Asked,
-    asked,
+    body_of,
     compressed,
     query_id_of,
     statement_of,
@@ -93,40 +92,39 @@ class Facade:
         try:
             query_id = query_id_of(request) or query_id
             account = account_of(request, self._accounts)
-            heard = await asked(request, READER_BYTES if account.read_only else WRITER_BYTES)
+            body = await body_of(request, READER_BYTES if account.read_only else WRITER_BYTES)
             async with self.slots.taken(account):
-                result = await self._result(heard, account, receive)
+                result = await self._result(request, body, account)
                 await _sent(_answered(result, query_id), scope, receive, send)
         except ForbiddenError as error:
-            refused = EngineError(READONLY, f"Code: {READONLY}. DB::Exception: {error} (READONLY)")
-            await _failed(refused, query_id)(scope, receive, send)
+            await _failed(refused(READONLY, f"{error} (READONLY)"), query_id)(scope, receive, send)
         except EngineError as error:
             await _failed(error, query_id)(scope, receive, send)
         except (ClientDisconnect, GoneError):
             return
 
-    async def _result(self, heard: Asked, account: Account, receive: Receive) -> _Result:
-        gone = asyncio.ensure_future(_left(receive))
+    async def _result(self, request: Request, body: bytes, account: Account) -> _Result:
+        gone = asyncio.ensure_future(_left(request.receive))
         try:
-            return await self._runner.run(lambda mark: self._work(heard, account, mark), gone)
+            return await self._runner.run(lambda mark: self._work(request, body, account, mark), gone)
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 
-    def _work(self, heard: Asked, account: Account, mark: str) -> _Result:
+    def _work(self, request: Request, body: bytes, account: Account, mark: str) -> _Result:
         """In a thread. Raises EngineError, ForbiddenError."""
-        statement = statement_of(heard, read_only=account.read_only)
+        statement = statement_of(request, body, read_only=account.read_only)
         if not statement.raw.strip():
             return _Result(statement, StatementResult(), b"Ok.\n", 4)
         if statement.read_only:
             sql = statement.raw.decode("utf-8", "replace")
             check_read(sql, statement.parameters)
             check_formats(sql, statement.default_format)
-        return self._makers.make(statement, lambda limited: self._made(limited, heard, mark))
+        return self._makers.make(statement, lambda limited: self._made(limited, request, mark))
 
-    def _made(self, statement: Statement, heard: Asked, mark: str) -> _Result:
+    def _made(self, statement: Statement, request: Request, mark: str) -> _Result:
         answer = self._engine.run(statement, mark)
-        body, encoding = compressed(answer.body, heard)
+        body, encoding = compressed(answer.body, request)
         return _Result(statement, replace(answer, body=b""), kept(body), len(body), encoding)
 
 

@@ -10,7 +10,6 @@ import base64
 import gzip
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import lz4.frame  # type: ignore[import-untyped]  # the package has no types
@@ -19,7 +18,7 @@ from starlette.requests import Request
 
 from ropewalk.events.foreign import quoted
 from ropewalk.monitor.adapters.decompression import CodingError, UnknownCodingError, decompressed
-from ropewalk.monitor.adapters.embedded import EngineError, Statement
+from ropewalk.monitor.adapters.embedded import Statement, refused
 
 NOT_IMPLEMENTED = 48
 BAD_ARGUMENTS = 36
@@ -38,16 +37,6 @@ _TRANSPORT = {
     "decompress", "readonly", "stacktrace", "add_http_cors_header", "http_write_exception_in_output_format",
     "log_comment",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A request with its body as it came."""
-
-    method: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
 
 
 def credentials(request: Request) -> tuple[str, str]:
@@ -71,13 +60,13 @@ def query_id_of(request: Request) -> str:
     """What the client calls its request; empty if it does not. Raises EngineError: it comes back in a header."""
     given = request.query_params.get("query_id", "")
     if given and not _QUERY_ID.fullmatch(given):
-        raise _error(BAD_ARGUMENTS, f"query_id has at most 128 letters, digits and signs, not {quoted(given)}")
+        raise refused(BAD_ARGUMENTS, f"query_id has at most 128 letters, digits and signs, not {quoted(given)}")
     return given
 
 
-async def asked(request: Request, limit: int) -> Asked:
-    """Read the body. Raises EngineError for more than `limit` bytes, as soon as they are announced or here."""
-    too_long = _error(BAD_ARGUMENTS, f"a body may have {limit:,} bytes: send what you have in several requests")
+async def body_of(request: Request, limit: int) -> bytes:
+    """The body as it came. Raises EngineError for more than `limit` bytes, as soon as they are announced or here."""
+    too_long = refused(BAD_ARGUMENTS, f"a body may have {limit:,} bytes: send what you have in several requests")
     if int(request.headers.get("content-length", "0")) > limit:
         raise too_long
     chunks, size = [], 0
@@ -86,33 +75,31 @@ async def asked(request: Request, limit: int) -> Asked:
         size += len(chunk)
         if size > limit:
             raise too_long
-    return Asked(method=request.method, query=request.query_params, headers=request.headers, body=b"".join(chunks))
+    return b"".join(chunks)
 
 
-def statement_of(asked: Asked, *, read_only: bool) -> Statement:
-    """Blocking. Raises EngineError for what cannot be understood."""
-    values = dict(asked.query)
-    form, body = _form(asked.headers.get("content-type", ""), _body(asked, READER_BYTES if read_only else WRITER_BYTES))
-    values |= form
+def statement_of(request: Request, sent: bytes, *, read_only: bool) -> Statement:
+    """`sent` is the body as it came. Blocking. Raises EngineError for what cannot be understood."""
+    headers, limit = request.headers, READER_BYTES if read_only else WRITER_BYTES
+    form, body = _form(headers.get("content-type", ""), _plain(sent, headers.get("content-encoding", ""), limit))
+    values = dict(request.query_params) | form
     if values.get("compress") == "1" or values.get("decompress") == "1":
-        raise _error(NOT_IMPLEMENTED, "the native block compression is not served: use Content-Encoding")
+        raise refused(NOT_IMPLEMENTED, "the native block compression is not served: use Content-Encoding")
     sql = values.get("query", "").encode("utf-8", "replace")
     return Statement(
         raw=sql + b"\n" + body if sql and body else sql or body,
-        default_format=_format(
-            values.get("default_format") or asked.headers.get("x-clickhouse-format") or "TabSeparated"
-        ),
-        database=values.get("database") or asked.headers.get("x-clickhouse-database") or "ropewalk",
+        default_format=_format(values.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated"),
+        database=values.get("database") or headers.get("x-clickhouse-database") or "ropewalk",
         parameters={name[6:]: value for name, value in values.items() if name.startswith("param_")},
         settings=_settings(values),
-        read_only=read_only or asked.method != "POST",
+        read_only=read_only or request.method != "POST",
     )
 
 
-def compressed(body: bytes, asked: Asked) -> tuple[bytes, str]:
+def compressed(body: bytes, request: Request) -> tuple[bytes, str]:
     """The body as the client wants it, and the name of the encoding; only if it asked by enable_http_compression."""
-    accepted = asked.headers.get("accept-encoding", "")
-    if asked.query.get("enable_http_compression", "0") in ("0", "") or len(body) < 512:
+    accepted = request.headers.get("accept-encoding", "")
+    if request.query_params.get("enable_http_compression", "0") in ("0", "") or len(body) < 512:
         return body, ""
     if "lz4" in accepted:
         return lz4.frame.compress(body), "lz4"
@@ -127,17 +114,17 @@ def _settings(values: Mapping[str, str]) -> dict[str, str]:
 
 def _format(name: str) -> str:
     if not _FORMAT.fullmatch(name):
-        raise _error(BAD_ARGUMENTS, f"{quoted(name)} is no name of a format: use JSON or CSV, say")
+        raise refused(BAD_ARGUMENTS, f"{quoted(name)} is no name of a format: use JSON or CSV, say")
     return name
 
 
-def _body(asked: Asked, limit: int) -> bytes:
+def _plain(body: bytes, encoding: str, limit: int) -> bytes:
     try:
-        return decompressed(asked.body, asked.headers.get("content-encoding", ""), limit)
+        return decompressed(body, encoding, limit)
     except UnknownCodingError as error:
-        raise _error(NOT_IMPLEMENTED, str(error)) from None
+        raise refused(NOT_IMPLEMENTED, str(error)) from None
     except CodingError as error:
-        raise _error(BAD_ARGUMENTS, str(error)) from None
+        raise refused(BAD_ARGUMENTS, str(error)) from None
 
 
 def _form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
@@ -146,7 +133,7 @@ def _form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
         try:
             fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
         except ValueError as error:
-            raise _error(BAD_ARGUMENTS, f"the form cannot be read: {error}") from None
+            raise refused(BAD_ARGUMENTS, f"the form cannot be read: {error}") from None
         return dict(fields), b""
     if content_type.startswith("multipart/form-data"):
         return _parts(content_type, body), b""
@@ -164,10 +151,6 @@ def _parts(content_type: str, body: bytes) -> dict[str, str]:
         if not blank or named is None:
             continue
         if b"filename" in named.group(2).lower():
-            raise _error(NOT_IMPLEMENTED, "external tables are not served")
+            raise refused(NOT_IMPLEMENTED, "external tables are not served")
         fields[named.group(1).decode("utf-8", "replace")] = content.removesuffix(b"\r\n").decode("utf-8", "replace")
     return fields
-
-
-def _error(code: int, text: str) -> EngineError:
-    return EngineError(code, f"Code: {code}. DB::Exception: {text}")

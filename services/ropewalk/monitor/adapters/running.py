@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ropewalk.monitor.adapters.embedded import EmbeddedEngine, EngineError
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine, refused
 from ropewalk.monitor.adapters.slots import NUM_SLOTS
 from ropewalk.monitor.errors import AnalyticsError
 
@@ -47,9 +47,7 @@ class Runner:
             return running.result()
         if gone.done():
             raise GoneError
-        raise EngineError(
-            TIMEOUT_EXCEEDED, f"Code: 159. DB::Exception: ended after {patience_s:.0f} s (TIMEOUT_EXCEEDED)"
-        )
+        raise refused(TIMEOUT_EXCEEDED, f"ended after {patience_s:.0f} s (TIMEOUT_EXCEEDED)")
 
     async def _until_ended(self, running: asyncio.Future[T], mark: str) -> None:
         """Kill until it is dead: the first blow may come before the engine has begun."""

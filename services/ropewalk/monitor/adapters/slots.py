@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from ropewalk.events.foreign import quoted
 from ropewalk.monitor.adapters.accounts import Account
-from ropewalk.monitor.adapters.embedded import EngineError
+from ropewalk.monitor.adapters.embedded import refused
 
 TOO_MANY_QUERIES = 202  # ClickHouse's number
 NUM_SLOTS = 5  # statements at a time: each may use a quarter of the memory
@@ -64,10 +64,10 @@ class Slots:
                 for semaphore in self._needed(account):
                     await held.enter_async_context(semaphore)
         except TimeoutError:
-            raise EngineError(
+            raise refused(
                 TOO_MANY_QUERIES,
-                f"Code: {TOO_MANY_QUERIES}. DB::Exception: no slot for this query became free in {_PATIENCE_S:.0f} s, "
-                f"the oldest query has run for {self._oldest_s():.0f} s: try again (TOO_MANY_SIMULTANEOUS_QUERIES)",
+                f"no slot for this query became free in {_PATIENCE_S:.0f} s, the oldest query has run for "
+                f"{self._oldest_s():.0f} s: try again (TOO_MANY_SIMULTANEOUS_QUERIES)",
             ) from None
         finally:
             self._waiting[account.user] -= 1

@@ -1,6 +1,6 @@
 """The words of alarms: what is said when a signal leaves its reference, moves on or returns."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ropewalk.events.monitoring import AlarmCleared, AlarmRaised
 from ropewalk.monitor.domain.baseline import Baseline
@@ -20,9 +20,11 @@ class Place(NamedTuple):
     num_requests: int
 
 
-def alarm_id(place: Place, signal: str, number: int) -> str:
-    """The name of an alarm: model, version, signal and the signal's own count."""
-    return f"{place.model}-{place.model_version}-{signal}-{number}"
+def _named(place: Place, signal: str, number: int) -> dict[str, Any]:
+    """What tells which alarm is meant: its id is model, version, signal and the signal's own count."""
+    alarm_id = f"{place.model}-{place.model_version}-{signal}-{number}"
+    version = {"run_id": place.run_id, "model": place.model, "model_version": place.model_version}
+    return {**version, "signal": signal, "alarm_id": alarm_id}
 
 
 def raised(place: Place, name: str, number: int, signal: Signal, moved: Moved) -> AlarmRaised:
@@ -31,11 +33,7 @@ def raised(place: Place, name: str, number: int, signal: Signal, moved: Moved) -
     change = moved.change
     rose = change.mean >= moved.reference_mean
     return AlarmRaised(
-        run_id=place.run_id,
-        alarm_id=alarm_id(place, name, number),
-        model=place.model,
-        model_version=place.model_version,
-        signal=name,
+        **_named(place, name, number),
         statistic=moved.statistic,
         threshold=signal.threshold,
         false_alarm_rate=1 / signal.threshold,
@@ -60,26 +58,14 @@ def returned(place: Place, name: str, number: int, signal: Signal, finding: Retu
 
 def cleared(place: Place, name: str, number: int, reason: str) -> AlarmCleared:
     """An alarm is over, for a reason."""
-    return AlarmCleared(
-        run_id=place.run_id,
-        alarm_id=alarm_id(place, name, number),
-        model=place.model,
-        reason=reason,
-        model_version=place.model_version,
-        signal=name,
-        cleared_at=place.time,
-    )
+    return AlarmCleared(**_named(place, name, number), reason=reason, cleared_at=place.time)
 
 
 def no_baseline(place: Place, number: int, baseline: Baseline) -> AlarmRaised:
     """A model fails so often that no baseline comes about. A plain rule, so no rate of false alarms is promised."""
     share = 1 - baseline.num_good / baseline.num_seen
     return AlarmRaised(
-        run_id=place.run_id,
-        alarm_id=alarm_id(place, NO_BASELINE, number),
-        model=place.model,
-        model_version=place.model_version,
-        signal=NO_BASELINE,
+        **_named(place, NO_BASELINE, number),
         statistic=share,
         threshold=1 - baseline.wanted / baseline.room,
         false_alarm_rate=0.0,
