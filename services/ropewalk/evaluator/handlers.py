@@ -7,11 +7,9 @@ from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION
-from ropewalk.evaluator.domain.gate import Evidence, decide
-from ropewalk.evaluator.domain.metric import Effort
+from ropewalk.evaluator.domain.gate import decide
 from ropewalk.evaluator.domain.promotions import Promotions
 from ropewalk.evaluator.domain.report import EvaluationReport
-from ropewalk.evaluator.domain.roles import GATES
 from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
@@ -41,7 +39,18 @@ async def evaluate_checkpoint(
         production = None  # its export was removed: as if there were none
     opponent = await _opponent(ctx, production)
     # Torch and the models live in a child: its memory goes with it, and a crash there is a failed stage only.
-    job = await _job(ctx, event, dataset, opponent, compute)
+    export, trained_on, evalset = [
+        await asyncio.to_thread(ctx.objects.fetch, uri) for uri in (event.uri, dataset.uri, dataset.evalset_uri)
+    ]
+    job = MeasuringJob(
+        checkpoint_id=event.checkpoint_id,
+        recipe=ctx.recipe,
+        export=export,
+        dataset=trained_on,
+        evalset=evalset,
+        opponent=opponent,
+        threads=compute.threads,
+    )
     measured = await ctx.in_child(measure, job)
     report = _report(ctx, event, dataset, opponent, measured)
     folder = ctx.scratch / "report"
@@ -69,42 +78,10 @@ async def _dataset_of(ctx: StageContext, run_id: str) -> Path | None:
     return await asyncio.to_thread(ctx.objects.fetch, dataset.uri)
 
 
-async def _job(
-    ctx: StageContext,
-    event: CheckpointExported,
-    dataset: DatasetPublished,
-    opponent: Opponent | None,
-    compute: ComputeSettings,
-) -> MeasuringJob:
-    fetch = ctx.objects.fetch
-    return MeasuringJob(
-        checkpoint_id=event.checkpoint_id,
-        export=await asyncio.to_thread(fetch, event.uri),
-        dataset=await asyncio.to_thread(fetch, dataset.uri),
-        evalset=await asyncio.to_thread(fetch, dataset.evalset_uri),
-        opponent=opponent,
-        gate=ctx.recipe.evaluation.gate,
-        effort=Effort(ctx.recipe.seed, ctx.recipe.evaluation.num_completions if ctx.recipe.profile == "code" else 0),
-        threads=compute.threads,
-    )
-
-
 def _report(
-    ctx: StageContext,
-    event: CheckpointExported,
-    dataset: DatasetPublished,
-    opponent: Opponent | None,
-    measured: Measured,
+    ctx: StageContext, event: CheckpointExported, dataset: DatasetPublished, opponent: Opponent | None, found: Measured
 ) -> EvaluationReport:
-    evidence = Evidence(
-        estimates=measured.estimates,
-        rules=GATES[ctx.recipe.evaluation.gate],
-        margin=ctx.recipe.evaluation.margin,
-        opponent=measured.opponent,
-        num_held_out=measured.num_held_out,
-        num_seen=measured.num_seen,
-        is_model=opponent is not None and opponent.column == PRODUCTION,
-    )
+    evidence, recipe = found.evidence, ctx.recipe
     decision = decide(evidence)
     return EvaluationReport(
         run_id=ctx.run_id,
@@ -112,17 +89,17 @@ def _report(
         export_uri=event.uri,
         dataset_version=dataset.dataset_version,
         evalset_uri=dataset.evalset_uri,
-        recipe_sha256=ctx.recipe.sha256(),
-        seed=ctx.recipe.seed,
-        num_bytes=sum(row.num_bytes for row in measured.judged),
-        num_files=len({row.cluster for row in measured.judged}),
-        num_documents=len(measured.judged),
-        num_held_out=measured.num_held_out,
-        num_seen_by_opponent=measured.num_seen,
-        gate=ctx.recipe.evaluation.gate,
-        num_baseline_tokens=measured.num_baseline_tokens,
-        estimates=tuple(each for each in measured.estimates if each.role != "primary"),  # that one is `comparison`
-        baseline=measured.opponent,
+        recipe_sha256=recipe.sha256(),
+        seed=recipe.seed,
+        num_bytes=sum(row.num_bytes for row in found.judged),
+        num_files=len({row.cluster for row in found.judged}),
+        num_documents=len(found.judged),
+        num_held_out=evidence.num_held_out,
+        num_seen_by_opponent=evidence.num_seen,
+        gate=recipe.evaluation.gate,
+        num_baseline_tokens=found.num_baseline_tokens,
+        estimates=tuple(each for each in evidence.estimates if each.role != "primary"),  # that one is `comparison`
+        baseline=evidence.opponent,
         baseline_export_uri=opponent.uri if opponent else "",
         comparison=evidence.gain,
         margin=evidence.margin,

@@ -7,20 +7,26 @@ import numpy as np
 import pytest
 
 from ropewalk.bus.once import RunningFold
-from ropewalk.corpus.document import write_records
+from ropewalk.corpus.document import ChatMessage, write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
-from ropewalk.evaluator.adapters.reports import read_scores
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.domain.estimates import Contest, estimate_all
+from ropewalk.evaluator.domain.metric import ItemScore, Measurement
+from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.roles import GATES
-from ropewalk.evaluator.domain.tasks import Item, Turn
+from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
 from ropewalk.stages.errors import StageError
+
+
+def turn(role: str, content: str) -> ChatMessage:
+    return ChatMessage(role=role, content=content)
+
 
 ONE_THREAD = ComputeSettings(threads=1)
 
@@ -54,6 +60,12 @@ def a_promotion(name: str, version: int, model: str = "pycode") -> ModelPromoted
 def scores_of(folder, metric: str) -> list[dict]:
     rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
     return [row for row in rows if row["metric"] == metric]
+
+
+def measured_in(folder) -> list[Measurement]:
+    """What a sealed report's metrics found."""
+    rows = {metric: tuple(ItemScore(**row) for row in scores_of(folder, metric.name)) for metric in METRICS}
+    return [Measurement(metric, found) for metric, found in rows.items() if found]
 
 
 def known_promotions() -> RunningFold[Promotions]:
@@ -189,7 +201,7 @@ async def test_the_numbers_of_a_sealed_report_can_be_had_again_without_a_model(w
     stage = world.stage(evaluation={"gate": "full"})
     stage.bus.messages.append(a_promotion("untrained", 1))
     completed, decided = await judge(stage, "trained")
-    asked = read_scores(world.objects.fetch(completed.uri))
+    asked = measured_in(world.objects.fetch(completed.uri))
     again = estimate_all(asked, Contest("r-7-40", "production", "pycode@1"), GATES["full"], seed=stage.recipe.seed)
     assert sorted(again, key=lambda each: each.metric) == sorted(completed.estimates, key=lambda each: each.metric)
     assert decided.comparison in again
@@ -334,7 +346,14 @@ def test_an_untrained_model_costs_what_a_uniform_guess_costs(world) -> None:
 
 def test_the_answer_alone_is_counted(world) -> None:
     model = ScoredModel(world.objects.fetch("exports/trained"))
-    item = Item("a", "a", turns=(Turn("user", "What does step_1 do?"), Turn("assistant", "return value + 1")))
+    item = Item(
+        "a",
+        "a",
+        turns=(
+            turn("user", "What does step_1 do?"),
+            turn("assistant", "return value + 1"),
+        ),
+    )
     (document,) = model.documents(item)
     counted = [token for token, counts in zip(document.tokens, document.counted, strict=True) if counts]
     assert model.tokenizer.decode(counted) == "return value + 1"
@@ -345,7 +364,10 @@ def test_a_special_token_that_an_item_spells_is_scored_as_training_reads_it(worl
     model = ScoredModel(world.objects.fetch("exports/trained"))
     (text,) = model.documents(Item("a", "a", text="a<|endoftext|>b"))
     assert 0 not in text.tokens
-    turns = (Turn("user", "hi<|endoftext|><|assistant|>\nyes"), Turn("assistant", "ho<|endoftext|>"))
+    turns = (
+        turn("user", "hi<|endoftext|><|assistant|>\nyes"),
+        turn("assistant", "ho<|endoftext|>"),
+    )
     (answer,) = model.documents(Item("b", "b", turns=turns))
     assert [token for token in answer.tokens if token < 4] == [1, 0, 2]
     counted = [token for token, counts in zip(answer.tokens, answer.counted, strict=True) if counts]
@@ -359,7 +381,11 @@ def test_a_conversation_that_the_template_refuses_is_not_judged(world, tmp_path)
     template = (folder / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").write_text(strict + template)
     model = ScoredModel(folder)
-    greeting = (Turn("assistant", "Good morning"), Turn("user", "hi"), Turn("assistant", "ho"))
+    greeting = (
+        turn("assistant", "Good morning"),
+        turn("user", "hi"),
+        turn("assistant", "ho"),
+    )
     assert not model.takes(Item("a", "a", turns=greeting))
     assert model.takes(Item("b", "b", turns=greeting[1:]))
     assert ScoredModel(world.objects.fetch("exports/trained")).takes(Item("c", "c", turns=greeting))

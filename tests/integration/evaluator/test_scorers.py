@@ -2,14 +2,27 @@
 
 import pytest
 
+from ropewalk.corpus.document import ChatMessage
 from ropewalk.evaluator.adapters.corpus import fit_baselines
 from ropewalk.evaluator.adapters.measuring import NgramScorer
 from ropewalk.evaluator.adapters.scoring import ScoredModel
-from ropewalk.evaluator.domain.tasks import Item, Turn
+from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.ports import Continuation, Scorer
 
+
+def turn(role: str, content: str) -> ChatMessage:
+    return ChatMessage(role=role, content=content)
+
+
 TEXTS = [Item(f"{length}", "a.py", text="def step_1(value):\n    return value\n" * length) for length in (1, 3, 2)]
-TALK = Item("talk", "t", turns=(Turn("user", "What does step_1 do?"), Turn("assistant", "return value + 1")))
+TALK = Item(
+    "talk",
+    "t",
+    turns=(
+        turn("user", "What does step_1 do?"),
+        turn("assistant", "return value + 1"),
+    ),
+)
 
 
 @pytest.fixture(params=["a model", "an n-gram"])

@@ -1,8 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ropewalk.corpus.document import ChatMessage
 from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES, choose, excerpt
-from ropewalk.evaluator.domain.tasks import Item, Turn
+from ropewalk.evaluator.domain.tasks import Item
+
+
+def turn(role: str, content: str) -> ChatMessage:
+    return ChatMessage(role=role, content=content)
 
 
 def a_text(name: str, num_bytes: int) -> Item:
@@ -56,6 +61,6 @@ def test_empty_documents_are_left_out() -> None:
 
 
 def test_only_the_answers_of_a_conversation_count() -> None:
-    item = Item("a", "a", turns=(Turn("user", "question"), Turn("assistant", "né")))
+    item = Item("a", "a", turns=(turn("user", "question"), turn("assistant", "né")))
     assert item.num_bytes == 3
     assert choose([item], seed=1) == (item,)

@@ -1,9 +1,20 @@
 """Where the model goes on for the readers of a report."""
 
+from ropewalk.corpus.document import ChatMessage
 from ropewalk.evaluator.domain.samples import NUM_SAMPLES, openings
-from ropewalk.evaluator.domain.tasks import Item, Turn
+from ropewalk.evaluator.domain.tasks import Item
 
-TALK = (Turn("system", "be kind"), Turn("user", "hello"), Turn("assistant", "good day"), Turn("user", "bye"))
+
+def turn(role: str, content: str) -> ChatMessage:
+    return ChatMessage(role=role, content=content)
+
+
+TALK = (
+    turn("system", "be kind"),
+    turn("user", "hello"),
+    turn("assistant", "good day"),
+    turn("user", "bye"),
+)
 
 
 def test_a_text_is_cut_between_words_and_leaves_something_to_say() -> None:

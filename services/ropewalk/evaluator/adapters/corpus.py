@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ropewalk.corpus.document import EVAL_ITEMS, read_records
+from ropewalk.corpus.document import EVAL_ITEMS, ChatMessage, read_records
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.corpus.trained import SKETCHES, Identity, trained_on
 from ropewalk.evaluator.domain.ngram import NgramModel, collapse_padding, fit
-from ropewalk.evaluator.domain.tasks import Item, Turn
+from ropewalk.evaluator.domain.tasks import Item
 
 MAX_BASELINE_TOKENS = 20_000_000  # beyond this an n-gram model gains little and costs memory
 
@@ -21,9 +21,8 @@ def read_items(evalset: Path) -> list[Item]:
             item_id=record["item_id"],
             path=record["path"],
             text=record.get("text", ""),
-            turns=tuple(
-                Turn(turn["role"], turn["content"], turn.get("name", "")) for turn in record.get("messages", ())
-            ),
+            # Every answer is scored, also one that was not to be learnt: `weight` is left out.
+            turns=tuple(ChatMessage(**turn | {"weight": 1}) for turn in record.get("messages", ())),
             doc_id=record.get("doc_id", ""),
             split_key=record.get("split_key", ""),
         )

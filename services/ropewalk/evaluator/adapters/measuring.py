@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
-from ropewalk.evaluator.domain.estimates import BASE, NGRAMS, SUBJECTS, Contest, best_baseline, estimate_all
+from ropewalk.evaluator.domain.estimates import BASE, NGRAMS, PRODUCTION, SUBJECTS, Contest, best_baseline, estimate_all
+from ropewalk.evaluator.domain.gate import Evidence
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
 from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
@@ -16,7 +17,7 @@ from ropewalk.evaluator.domain.roles import GATES, Rules
 from ropewalk.evaluator.domain.samples import NUM_SAMPLES, Sample, openings
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import Scorer
-from ropewalk.events.evaluation import Estimate
+from ropewalk.recipes.recipe import Recipe
 from ropewalk.stages.errors import StageError
 
 if TYPE_CHECKING:
@@ -44,33 +45,35 @@ class Opponent:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuringJob:
-    """Fetched folders. `gate` is the recipe's; without an `opponent` it says which n-gram model is to beat."""
+    """Fetched folders. Without an `opponent` the recipe's gate says which n-gram model is to beat."""
 
     checkpoint_id: str
+    recipe: Recipe
     export: Path
     dataset: Path
     evalset: Path
     opponent: Opponent | None
-    gate: str
-    effort: Effort
     threads: int
+
+    @property
+    def rules(self) -> Rules:
+        """What the recipe's gate decides by."""
+        return GATES[self.recipe.evaluation.gate]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Everything the report needs. `num_seen` of the held-out documents the opponent learnt from; None: not known.
+    """Everything the report needs. What the opponent has learnt from is in none of the numbers, unless it is all."""
 
-    Those are in none of the numbers, unless they are all there is. `judged` are the scores that the gain rests on.
-    """
-
-    opponent: str
-    num_held_out: int
-    num_seen: int | None
-    estimates: tuple[Estimate, ...]
+    evidence: Evidence
     scores: tuple[ItemScore, ...]
-    judged: tuple[ItemScore, ...]
     num_baseline_tokens: int
     samples: tuple[Sample, ...] = ()
+
+    @property
+    def judged(self) -> list[ItemScore]:
+        """The scores that the gain rests on."""
+        return [row for row in self.scores if row.metric == self.evidence.rules.primary]
 
 
 class NgramScorer:
@@ -122,28 +125,34 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
         scorers[job.opponent.column] = _load_opponent(job.opponent, job.export)
     baselines, num_tokens = fit_baselines(job.dataset, candidate.vocab_size)
     scorers |= {name: NgramScorer(baselines, order, candidate) for order, name in enumerate(NGRAMS, start=1)}
-    asked = ask(METRICS, scorers, TaskSet("held-out documents", tuple(unseen)), job.effort)
-    rules = GATES[job.gate]
-    judged = next((each for each in asked if each.metric.name == rules.primary), None)
+    seed, wanted = job.recipe.seed, job.recipe.evaluation
+    effort = Effort(seed, wanted.num_completions if job.recipe.profile == "code" else 0)
+    asked = ask(METRICS, scorers, TaskSet("held-out documents", tuple(unseen)), effort)
+    judged = next((each for each in asked if each.metric.name == job.rules.primary), None)
     if judged is None:
         raise StageError(_UNREAD)
-    contest = _contest(job, judged, rules)
-    return Measured(
+    contest = _contest(job, judged)
+    evidence = Evidence(
+        estimates=estimate_all(asked, contest, job.rules, seed),
+        rules=job.rules,
+        margin=wanted.margin,
         opponent=contest.name,
         num_held_out=len(held_out),
         num_seen=None if seen is None else len(seen),
-        estimates=estimate_all(asked, contest, rules, job.effort.seed),
+        is_model=contest.opponent == PRODUCTION,
+    )
+    return Measured(
+        evidence=evidence,
         scores=tuple(row for each in asked for row in each.rows),
-        judged=judged.rows,
         num_baseline_tokens=num_tokens,
-        samples=_samples(asked) or _openings(candidate, judged.items, job.effort.seed),
+        samples=_samples(asked) or _openings(candidate, judged.items, seed),
     )
 
 
-def _contest(job: MeasuringJob, judged: Measurement, rules: Rules) -> Contest:
+def _contest(job: MeasuringJob, judged: Measurement) -> Contest:
     if job.opponent:
         return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name)
-    baseline = NGRAMS[0] if rules.is_easy else best_baseline(judged, NGRAMS)
+    baseline = NGRAMS[0] if job.rules.is_easy else best_baseline(judged, NGRAMS)
     return Contest(job.checkpoint_id, baseline, f"the {SUBJECTS[baseline]}")
 
 

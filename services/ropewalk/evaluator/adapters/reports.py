@@ -6,8 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from ropewalk.evaluator.domain.metric import ItemScore, Measurement
-from ropewalk.evaluator.domain.metrics import METRICS
+from ropewalk.evaluator.domain.metric import ItemScore
 from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.evaluator.domain.samples import Sample
 from ropewalk.storage.objects import ObjectStore
@@ -25,14 +24,6 @@ def read_report(objects: ObjectStore, key: str) -> EvaluationReport | None:
     if not objects.exists(key):
         return None
     return EvaluationReport.model_validate_json((objects.fetch(key) / REPORT).read_bytes())
-
-
-def read_scores(folder: Path) -> tuple[Measurement, ...]:
-    """What a sealed report's metrics found, so that its numbers can be had again without a model."""
-    with (folder / SCORES).open("rb") as lines:
-        rows = [ItemScore(**orjson.loads(line)) for line in lines]
-    found = ((metric, tuple(row for row in rows if row.metric == metric.name)) for metric in METRICS)
-    return tuple(Measurement(metric, rows) for metric, rows in found if rows)
 
 
 def publish_report(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ropewalk.corpus.document import message_records
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.ports import MAX_NEW_TOKENS, Continuation
 from ropewalk.model.chat.encoder import Encoder
@@ -55,7 +56,7 @@ class ScoredModel:
 
     def _answers(self, item: Item) -> list[ScoredTokens]:
         places = [place for place, turn in enumerate(item.turns) if turn.role == "assistant" and turn.content]
-        return [self._answer([turn.as_message() for turn in item.turns[: place + 1]]) for place in places]
+        return [self._answer(message_records(item.turns[: place + 1])) for place in places]
 
     def _answer(self, messages: list[dict[str, str]]) -> ScoredTokens:
         """The last turn, as it is encoded in training; what the template adds to it does not count."""
@@ -101,7 +102,7 @@ class ScoredModel:
     def _ids(self, item: Item) -> list[int]:
         if not item.turns:
             return self._encoder.text(item.text)
-        return self._encoder.prompt(self._chats.prompt([turn.as_message() for turn in item.turns])).ids
+        return self._encoder.prompt(self._chats.prompt(message_records(item.turns))).ids
 
     def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[int]]:
         # Padding stands on the left, so that every row's continuation begins in the same column.

@@ -7,7 +7,6 @@ with 20 files the plain percentile interval covers too little.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,19 +35,17 @@ class Spread:
     level: float
 
 
-def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
+def wilson(successes: int, trials: int) -> Interval:
     """The share of successes with Wilson's score interval (1927), which stays sane at 0 and 1.
 
     Raises ValueError without trials.
     """
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"{successes} successes in {trials} trials have no interval")
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share = successes / trials
-    scale = 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / scale
-    half = z / scale * (share * (1 - share) / trials + z * z / (4 * trials * trials)) ** 0.5
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    from scipy.stats import binomtest  # half a second of imports, only where something was counted
+
+    bounds = binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
+    return Interval(successes / trials, float(bounds.low), float(bounds.high))
 
 
 def paired_trials(won: int, lost: int, trials: int, level: float) -> Interval:
@@ -66,7 +63,7 @@ def paired_trials(won: int, lost: int, trials: int, level: float) -> Interval:
     return Interval((won - lost) / trials, (2 * low - 1) * scale, (2 * high - 1) * scale)
 
 
-def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: int, level: float = LEVEL) -> Interval:
+def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: int) -> Interval:
     """Sum of numerators over sum of denominators, one pair per cluster, with its bootstrap-t interval."""
     x, y = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)  # (n,) each
     n = len(x)
@@ -86,7 +83,7 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: i
     defined = errors > 1e-9 * error  # a resample of one file only has no spread
     t = shift[defined] / errors[defined]
     # The bounds swap: a resample that overshoots says how far below the estimate the truth may lie.
-    high, low = np.quantile(t, [(1 + level) / 2, (1 - level) / 2])
+    high, low = np.quantile(t, [(1 + LEVEL) / 2, (1 - LEVEL) / 2])
     return Interval(value, value - float(high) * error, value - float(low) * error)
 
 

@@ -2,18 +2,7 @@
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Turn:
-    """One turn of a conversation."""
-
-    role: str
-    content: str
-    name: str = ""
-
-    def as_message(self) -> dict[str, str]:
-        """The turn as a chat template sees it."""
-        return {"role": self.role, "content": self.content} | ({"name": self.name} if self.name else {})
+from ropewalk.corpus.document import ChatMessage
 
 
 @dataclass(frozen=True)
@@ -27,7 +16,7 @@ class Item:
     item_id: str
     path: str
     text: str = ""
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[ChatMessage, ...] = ()
     doc_id: str = ""
     split_key: str = ""
     reference: str = ""
