@@ -37,30 +37,19 @@ from ropewalk.report.card import RUN_STAGES, STAGES
 from ropewalk.report.facts import duration
 
 RowStatus = Literal["waiting", "queued", "running", "done", "failed"]
-_STAGE_OF: Mapping[type[Message], str] = {
-    SegmentIngested: "ingest",
-    CorpusIngested: "ingest",
-    SegmentCleaned: "preprocess",
-    TokenizerTrained: "preprocess",
-    DatasetPublished: "preprocess",
-    TrialCompleted: "search",
-    SearchCompleted: "search",
-    TrainingStarted: "train",
-    TrainingProgressed: "train",
-    TrainingInterrupted: "train",
-    TrainingResumed: "train",
-    TrainingCompleted: "train",
-    CheckpointExported: "export",
-    EvaluationStarted: "evaluate",
-    EvaluationCompleted: "evaluate",
-    GateDecided: "evaluate",
-    ModelDeploying: "deploy",
-    ModelDeployed: "deploy",
-    ParityCertified: "promote",
-    ModelPromoted: "promote",
-    BaselineSealed: "traffic",
-    AlarmRaised: "watch",
+_TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage gets on
+    "ingest": (SegmentIngested, CorpusIngested),
+    "preprocess": (SegmentCleaned, TokenizerTrained, DatasetPublished),
+    "search": (TrialCompleted, SearchCompleted),
+    "train": (TrainingStarted, TrainingProgressed, TrainingInterrupted, TrainingResumed, TrainingCompleted),
+    "export": (CheckpointExported,),
+    "evaluate": (EvaluationStarted, EvaluationCompleted, GateDecided),
+    "deploy": (ModelDeploying, ModelDeployed),
+    "promote": (ParityCertified, ModelPromoted),
+    "traffic": (BaselineSealed,),
+    "watch": (AlarmRaised,),
 }
+_STAGE_OF = {kind: stage for stage, kinds in _TELLING.items() for kind in kinds}
 _WHOLES: Mapping[str, type[Message]] = {  # what follows the end of a stage and sums it up
     "ingest": CorpusIngested,
     "preprocess": DatasetPublished,

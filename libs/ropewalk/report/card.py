@@ -11,21 +11,8 @@ from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.monitoring import AlarmRaised
 from ropewalk.events.training import SearchCompleted, TrainingCompleted, TrainingStarted, TrialCompleted
 
-STAGES = (
-    "stack",
-    "ingest",
-    "preprocess",
-    "search",
-    "train",
-    "export",
-    "evaluate",
-    "deploy",
-    "promote",
-    "traffic",
-    "watch",
-    "report",
-)
-RUN_STAGES = STAGES[1:9]  # what every run goes through; the others are the demo's own
+RUN_STAGES = ("ingest", "preprocess", "search", "train", "export", "evaluate", "deploy", "promote")  # of every run
+STAGES = ("stack", *RUN_STAGES, "traffic", "watch", "report")  # the others are the demo's own
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,14 +73,15 @@ def collect(evidence: CardEvidence) -> ReportCard:
     began_at = _began_at(timeline)
     accepted, completed = _last(timeline, RunAccepted), _last(timeline, RunCompleted)
     evaluated, corpus = _last(timeline, EvaluationCompleted), _last(timeline, CorpusIngested)
-    model = completed.model if completed else ""
+    bad = next((stored.message for stored in timeline if type(stored.message) in _BADLY), None)
+    model, prompt = completed.model if completed else "", _prompt(accepted)
     alarms = awaited_alarms(timeline)
     return ReportCard(
         run_id=timeline[0].message.run_id,
         recipe=str(accepted.recipe.get("name", "")) if accepted else "",
         recipe_sha256=accepted.recipe_sha256 if accepted else "",
-        outcome=outcome(timeline),
-        reason=_reason(timeline),
+        outcome=completed.outcome if completed else _BADLY[type(bad)] if bad else "unfinished",
+        reason=describe(bad) if bad else "",
         recipe_text=recipe_text(accepted.recipe) if accepted else "",
         samples=tuple(evidence.samples),
         model=model,
@@ -106,21 +107,9 @@ def collect(evidence: CardEvidence) -> ReportCard:
         traffic=traffic_line(evidence.requests),
         alarms=alarms,
         num_alarms_over=_num_over(timeline, alarms),
-        prompt=_prompt(accepted),
-        curl=curl_line(evidence.openai_url, model, _prompt(accepted)) if model else "",
+        prompt=prompt,
+        curl=curl_line(evidence.openai_url, model, prompt) if model else "",
     )
-
-
-def outcome(timeline: Sequence[Stored[Message]]) -> str:
-    """How the run ended, in a word; `unfinished` while it goes on."""
-    completed = _last(timeline, RunCompleted)
-    if completed is not None:
-        return completed.outcome
-    return next((_BADLY[type(stored.message)] for stored in timeline if type(stored.message) in _BADLY), "unfinished")
-
-
-def _reason(timeline: Sequence[Stored[Message]]) -> str:
-    return next((describe(stored.message) for stored in timeline if type(stored.message) in _BADLY), "")
 
 
 def recipe_text(recipe: dict[str, JsonValue]) -> str:
@@ -131,45 +120,36 @@ def recipe_text(recipe: dict[str, JsonValue]) -> str:
 
 def stage_lines(timeline: Sequence[Stored[Message]]) -> tuple[StageLine, ...]:
     """Every stage that began, in the order of the chain, with the cost that the monitor recorded."""
-    names = [name for name in STAGES if any(_is_stage(stored.message, name) for stored in timeline)]
-    return tuple(_stage_line(timeline, name) for name in names)
+    begins: dict[str, datetime] = {}
+    for stored in timeline:
+        if isinstance(stored.message, StageStarted | StageCompleted):
+            name = stored.message.stage
+            begins[name] = min(_begin_of(stored), begins.get(name, stored.time))
+    return tuple(_stage_line(timeline, name, begins[name]) for name in STAGES if name in begins)
 
 
-def _stage_line(timeline: Sequence[Stored[Message]], name: str) -> StageLine:
-    completed = [
-        item.message for item in timeline if isinstance(item.message, StageCompleted) and item.message.stage == name
-    ]
-    costs = [
-        item.message.usd for item in timeline if isinstance(item.message, CostRecorded) and item.message.stage == name
-    ]
+def _stage_line(timeline: Sequence[Stored[Message]], name: str, begin: datetime) -> StageLine:
+    completed = [each for each in _all(timeline, StageCompleted) if each.stage == name]
+    costs = [each.usd for each in _all(timeline, CostRecorded) if each.stage == name]
+    unfinished_s = max(0.0, (_ended_at(timeline) - begin).total_seconds())
     return StageLine(
         name=name,
-        begin_s=(_stage_begin(timeline, name) - _began_at(timeline)).total_seconds(),
-        seconds=sum(each.seconds for each in completed) if completed else _unfinished_s(timeline, name),
+        begin_s=(begin - _began_at(timeline)).total_seconds(),
+        seconds=sum(each.seconds for each in completed) if completed else unfinished_s,
         cpu_seconds=sum(each.cpu_seconds for each in completed),
         usd=sum(costs) if costs else None,
         num_completed=len(completed),
     )
 
 
-def _stage_begin(timeline: Sequence[Stored[Message]], name: str) -> datetime:
-    """The first sign of a stage. One that ran before there was a log was published at its end."""
-    return min(
-        stored.time - timedelta(seconds=stored.message.seconds if isinstance(stored.message, StageCompleted) else 0.0)
-        for stored in timeline
-        if _is_stage(stored.message, name)
-    )
+def _begin_of(stored: Stored[Message]) -> datetime:
+    """When it began what a message tells of: a stage that ran before there was a log was published at its end."""
+    seconds = stored.message.seconds if isinstance(stored.message, StageCompleted) else 0.0
+    return stored.time - timedelta(seconds=seconds)
 
 
 def _began_at(timeline: Sequence[Stored[Message]]) -> datetime:
-    begins = [
-        _stage_begin(timeline, name) for name in STAGES if any(_is_stage(each.message, name) for each in timeline)
-    ]
-    return min([timeline[0].time, *begins])
-
-
-def _unfinished_s(timeline: Sequence[Stored[Message]], name: str) -> float:
-    return max(0.0, (_ended_at(timeline) - _stage_begin(timeline, name)).total_seconds())
+    return min(_begin_of(stored) for stored in timeline)
 
 
 def _ended_at(timeline: Sequence[Stored[Message]]) -> datetime:
@@ -177,12 +157,12 @@ def _ended_at(timeline: Sequence[Stored[Message]]) -> datetime:
     endings = [stored.time for stored in timeline if isinstance(stored.message, ENDINGS)]
     if not endings:
         return timeline[-1].time
-    own = [stored.time for stored in timeline if _is_of_the_demo(stored.message)]
+    own = [
+        stored.time
+        for stored in timeline
+        if isinstance(stored.message, StageStarted | StageCompleted) and stored.message.stage not in RUN_STAGES
+    ]
     return max([endings[0], *own])  # alarms and deployments of later days are no part of the run
-
-
-def _is_of_the_demo(message: Message) -> bool:
-    return isinstance(message, StageStarted | StageCompleted) and message.stage not in RUN_STAGES
 
 
 def _trials(timeline: Sequence[Stored[Message]]) -> tuple[TrialCompleted, ...]:
@@ -209,8 +189,8 @@ def awaited_alarms(timeline: Sequence[Stored[Message]]) -> tuple[AlarmRaised, ..
 
     Alarms about prompts come first: another kind of request explains slower or less certain answers, not the reverse.
     """
-    watched = [place for place, stored in enumerate(timeline) if _is_stage(stored.message, "watch")]
-    after = _all(timeline[watched[0] :], AlarmRaised) if watched else []
+    is_watching = [isinstance(each.message, StageStarted) and each.message.stage == "watch" for each in timeline]
+    after = _all(timeline[is_watching.index(True) :], AlarmRaised) if any(is_watching) else []
     return tuple(sorted(after or _all(timeline, AlarmRaised), key=lambda alarm: not alarm.signal.startswith("prompt")))
 
 
@@ -253,10 +233,6 @@ def _num_over(timeline: Sequence[Stored[Message]], alarms: Sequence[AlarmRaised]
 def _tokens_per_s(steps: Sequence[StepMetrics]) -> float:
     stepping_s = sum(row.step_s for row in steps)
     return sum(row.tokens for row in steps) / stepping_s if stepping_s else 0.0
-
-
-def _is_stage(message: Message, name: str) -> bool:
-    return isinstance(message, StageStarted | StageCompleted) and message.stage == name
 
 
 def _all(timeline: Iterable[Stored[Message]], kind: type[M]) -> list[M]:

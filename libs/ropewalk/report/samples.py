@@ -1,9 +1,9 @@
 """What the model said when it was judged, from the sealed report of the evaluation."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
@@ -35,21 +35,12 @@ def _read(path: Path) -> tuple[CardSample, ...]:
     if not path.is_file():
         return ()
     by_source: dict[str, CardSample] = {}
-    for sample in _lines(path):
-        by_source.setdefault(sample.source, sample)
-    return tuple(by_source.values())[:NUM_SAMPLES]
-
-
-def _lines(path: Path) -> Iterator[CardSample]:
     with path.open(encoding="utf-8") as lines:
-        for line, _ in zip(lines, range(_MOST_LINES), strict=False):
-            yield _sample(json.loads(line))
-
-
-def _sample(record: Mapping[str, Any]) -> CardSample:
-    prompt, completion = str(record.get("prompt_end", "")), str(record.get("completion", ""))
-    return CardSample(
-        source=str(record.get("path", "")),
-        prompt=prompt[-_MOST_CHARACTERS:],
-        completion=completion[:_MOST_CHARACTERS],
-    )
+        for record in map(json.loads, islice(lines, _MOST_LINES)):
+            sample = CardSample(
+                source=str(record.get("path", "")),
+                prompt=str(record.get("prompt_end", ""))[-_MOST_CHARACTERS:],
+                completion=str(record.get("completion", ""))[:_MOST_CHARACTERS],
+            )
+            by_source.setdefault(sample.source, sample)
+    return tuple(by_source.values())[:NUM_SAMPLES]

@@ -5,8 +5,7 @@ from ropewalk.bus.once import RunningFold, Timeline
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.run import RunAccepted
-from ropewalk.preprocessing.adapters.child import preprocess
-from ropewalk.preprocessing.adapters.job import DriverResult, PreprocessJob
+from ropewalk.preprocessing.adapters.job import DriverResult, PreprocessJob, preprocess
 from ropewalk.preprocessing.settings import Settings
 from ropewalk.stages.context import StageContext
 

@@ -4,15 +4,15 @@ from ropewalk.preprocessing.adapters.workers import Workers
 from ropewalk.stages.errors import StageError
 
 
-def refuse() -> tuple[int, float]:
+def refuse() -> None:
     raise StageError("the document a.txt cannot be read")
 
 
-def stumble() -> tuple[int, float]:
+def stumble() -> None:
     raise KeyError("which")
 
 
-def fill() -> tuple[int, float]:
+def fill() -> None:
     raise OSError(28, "No space left on device")
 
 

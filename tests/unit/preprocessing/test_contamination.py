@@ -8,7 +8,7 @@ import pytest
 import rensa
 
 from ropewalk.corpus.sketch import NUM_HASHES
-from ropewalk.preprocessing.domain.contamination import contaminated, distinct, find_pairs
+from ropewalk.preprocessing.domain.contamination import contaminated, find_pairs
 from ropewalk.preprocessing.domain.dedup import near_repeats
 from ropewalk.preprocessing.domain.held_items import find_items, held_items
 from ropewalk.preprocessing.domain.words import hash_words, ngrams
@@ -18,7 +18,7 @@ def leaks(held_out: Sequence[str | list[str]], training: list[str]) -> set[int]:
     """Places of the training texts that give a held-out text, or conversation of turns, away."""
     documents = [(item, []) if isinstance(item, str) else ("\n".join(item), item) for item in held_out]
     items = held_items(documents)
-    wanted = distinct(items.passages.hashes)
+    wanted = np.unique(items.passages.hashes)
     pairs = find_items(training, wanted, items.halves)
     own = find_pairs(items.passages, wanted)
     return contaminated(pairs, own, len(held_out) + len(training), items.phrases)

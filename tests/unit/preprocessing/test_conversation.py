@@ -151,8 +151,6 @@ def test_a_segment_whose_conversations_are_all_refused_says_how_many_and_why(bas
     result = json.loads((folder / RESULT).read_text())
     assert result["num_tokens"] == 0
     assert "nope" in result["refusal"]
-    encoded = EncodedSegment(
-        uri="", num_tokens=0, refused=tuple(map(tuple, result["refused"])), refusal=result["refusal"]
-    )
+    encoded = EncodedSegment(uri="", refused=tuple(map(tuple, result["refused"])), refusal=result["refusal"])
     assert left_out([encoded]) == f"3 template_refused ({result['refusal']})"
     assert left_out([]) == ""

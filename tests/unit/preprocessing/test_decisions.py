@@ -3,6 +3,7 @@
 import base64
 import random
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ PROSE = "It was a bright cold day in April, and the clocks were striking thirtee
 
 
 def scores_of(text: str) -> dict[str, float]:
-    return score(text, int(hash_words([text]).lengths[0])).as_record()
+    return asdict(score(text, int(hash_words([text]).lengths[0])))
 
 
 def signatures_of(documents: list[list[int]]) -> np.ndarray:

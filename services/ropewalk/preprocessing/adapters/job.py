@@ -1,5 +1,9 @@
-"""What travels between the service, the driver and the tasks: addresses, keys and counts, never documents."""
+"""What travels between the service, the driver and the tasks: addresses, keys and counts, never documents.
 
+Importing it is cheap: Ray and the tokenizers are loaded in the child only.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,3 +32,10 @@ class DriverResult:
 
     dataset: DatasetPublished
     worker_cpu_seconds: float
+
+
+def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> DriverResult:
+    """The entry of the child process: see `ray_driver.preprocess`."""
+    from ropewalk.preprocessing.adapters import ray_driver  # seconds and 200 MB that the idle service must not pay
+
+    return ray_driver.preprocess(job, report)

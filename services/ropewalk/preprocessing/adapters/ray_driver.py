@@ -37,7 +37,7 @@ from ropewalk.preprocessing.adapters.tokenizer import (
     train_tokenizer,
 )
 from ropewalk.preprocessing.adapters.workers import Workers
-from ropewalk.preprocessing.domain.contamination import Pairs, contaminated, distinct, find_pairs, in_corpus
+from ropewalk.preprocessing.domain.contamination import Pairs, contaminated, find_pairs, in_corpus
 from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
@@ -64,7 +64,7 @@ class _Driver:
         self._workers = workers
         self._report = report
         self._objects: ObjectStore = job.store.connect()
-        self._segments = sorted({segment.segment_id: segment for segment in job.segments}.values(), key=_segment_id)
+        self._segments = [segment for _, segment in sorted({each.segment_id: each for each in job.segments}.items())]
         self._work = f"work/{job.run_id}"
 
     def run(self) -> DatasetPublished:
@@ -100,7 +100,7 @@ class _Driver:
         absent = (document for content, document in before.documents() if content not in present)
         held_out = chain((document for _, document in corpus.documents(HELD_OUT)), absent)
         items = held_items((plain_text(document), told_turns(document)) for document in held_out)
-        wanted = distinct(items.passages.hashes)
+        wanted = np.unique(items.passages.hashes)
         if not len(wanted):
             return
         training = self._find(corpus, wanted, items.halves)
@@ -238,10 +238,6 @@ class _Driver:
         ]
         where = publish_held_out(self._objects, self._job.scratch / "held-out", added) if added else ("", "")
         return *where, len(added)
-
-
-def _segment_id(segment: SegmentRef) -> str:
-    return segment.segment_id
 
 
 def _training_text(document: Document) -> str:

@@ -7,22 +7,16 @@ was done before (an earlier attempt, an earlier run over the same segment) is no
 import hashlib
 import json
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ropewalk.corpus.document import (
-    DOCUMENTS,
-    Document,
-    read_documents,
-    write_documents,
-    write_records,
-)
+from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_documents, write_records
 from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
 from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
@@ -31,6 +25,7 @@ from ropewalk.preprocessing.domain.held_items import find_items
 from ropewalk.preprocessing.domain.normalise import Profile, normalise
 from ropewalk.preprocessing.domain.quality import score
 from ropewalk.storage.connect import StoreAddress
+from ropewalk.storage.objects import ObjectStore
 
 CLEANING = 2  # part of every key below: raise it when a rule of cleaning changes
 SCORES = "scores.jsonl.zst"
@@ -44,7 +39,6 @@ class EncodedSegment:
     """The tokens of a segment. `refused` are documents (places in the segment) that do not fit, with the reason."""
 
     uri: str
-    num_tokens: int
     refused: tuple[tuple[int, str], ...]
     refusal: str = ""  # what the chat template said to the first that it refused
 
@@ -58,51 +52,51 @@ def left_out(parts: Iterable[EncodedSegment]) -> str:
     return f"{reasons} ({refusal})" if refusal else reasons
 
 
-def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> tuple[str, float]:
-    """Normalise, score and sketch every document. Returns the key of the result and the CPU seconds it took."""
-    began = time.process_time()
+def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> str:
+    """Normalise, score and sketch every document. Returns the key of the result."""
     objects = store.connect()
-    key = f"cleaned/{_hash(CLEANING, uri, profile)}"
-    if not objects.exists(key):
+
+    def write(folder: Path) -> dict[str, Any]:
         documents = list(read_documents(objects.fetch(uri) / DOCUMENTS))
         cleaned = naming_the_culprit(partial(_normalised, profile), documents)
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch, "cleaned")
-            folder.mkdir()
-            write_documents(folder / DOCUMENTS, cleaned)
-            naming_the_culprit(partial(_write_features, folder), cleaned)
-            (folder / CONTENT).write_text(json.dumps([content_of(document) for document in cleaned]))
-            objects.publish(folder, key, {"segment": uri, "profile": profile})
-    return key, time.process_time() - began
+        write_documents(folder / DOCUMENTS, cleaned)
+        naming_the_culprit(partial(_write_features, folder), cleaned)
+        (folder / CONTENT).write_text(json.dumps([content_of(document) for document in cleaned]))
+        return {"segment": uri, "profile": profile}
+
+    return _made_once(objects, f"cleaned/{_hash(CLEANING, uri, profile)}", write)
 
 
-def match_items(store: StoreAddress, uri: str, wanted_uri: str, halves: tuple[int, ...]) -> tuple[Pairs, float]:
+def match_items(store: StoreAddress, uri: str, wanted_uri: str, halves: tuple[int, ...]) -> Pairs:
     """Which documents of a cleaned segment hold which passages, of so many halves of a word, of held-out items."""
-    began = time.process_time()
     objects = store.connect()
     wanted = np.load(objects.fetch(wanted_uri) / PASSAGES)
     texts = (plain_text(document) for document in read_documents(objects.fetch(uri) / DOCUMENTS))
-    return find_items(texts, wanted, halves), time.process_time() - began
+    return find_items(texts, wanted, halves)
 
 
-def encode_segment(store: StoreAddress, order: EncodeOrder) -> tuple[EncodedSegment, float]:
+def encode_segment(store: StoreAddress, order: EncodeOrder) -> EncodedSegment:
     """Encode and pack the documents to keep."""
-    began = time.process_time()
     objects = store.connect()
+
+    def write(folder: Path) -> dict[str, Any]:
+        return write_encoded(folder, order, objects.fetch(order.cleaned_uri), objects.fetch(order.tokenizer.uri))
+
     inputs = (order.cleaned_uri, order.keep, order.tokenizer.uri, order.context_length, order.has_mask)
-    key = f"{order.prefix}/{_hash(*inputs)}"
-    if not objects.exists(key):
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch, "encoded")
-            folder.mkdir()
-            meta = write_encoded(folder, order, objects.fetch(order.cleaned_uri), objects.fetch(order.tokenizer.uri))
-            objects.publish(folder, key, meta)
+    key = _made_once(objects, f"{order.prefix}/{_hash(*inputs)}", write)
     result = json.loads((objects.fetch(key) / RESULT).read_text())
     refused = tuple((place, reason) for place, reason in result["refused"])
-    encoded = EncodedSegment(
-        uri=key, num_tokens=result["num_tokens"], refused=refused, refusal=result.get("refusal", "")
-    )
-    return encoded, time.process_time() - began
+    return EncodedSegment(uri=key, refused=refused, refusal=result.get("refusal", ""))
+
+
+def _made_once(objects: ObjectStore, key: str, write: Callable[[Path], dict[str, Any]]) -> str:
+    """Seal what `write` puts into a folder, with the facts it returns, unless it is there already."""
+    if not objects.exists(key):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch, "made")
+            folder.mkdir()
+            objects.publish(folder, key, write(folder))
+    return key
 
 
 def _normalised(profile: Profile, documents: list[Document]) -> list[Document]:
@@ -122,7 +116,7 @@ def _write_features(folder: Path, documents: list[Document]) -> None:
     """One row per document: scores, and MinHash signature (uint32, all zero without a shingle)."""
     texts = [plain_text(document) for document in documents]
     sketched = sketch(texts)
-    records = (score(text, int(num)).as_record() for text, num in zip(texts, sketched.num_words, strict=True))
+    records = (asdict(score(text, int(num))) for text, num in zip(texts, sketched.num_words, strict=True))
     np.save(folder / SIGNATURES, sketched.signatures)
     write_records(folder / SCORES, records)
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from tempfile import TemporaryDirectory
@@ -54,15 +55,13 @@ class Workers:
         self._ray.shutdown()
         self._folder.cleanup()
 
-    def each(
-        self, function: Callable[..., tuple[Any, float]], arguments: Sequence[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, Any]]:
+    def each(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Run function(*arguments[i]) for every i; yield (i, result) as they end, in any order.
 
         Raises what a task raised itself, without Ray's traceback around it.
         """
-        task = self._ray.remote(num_cpus=1, max_retries=2)(function)
-        running = {task.remote(*argument): place for place, argument in enumerate(arguments)}
+        task = self._ray.remote(num_cpus=1, max_retries=2)(_timed)
+        running = {task.remote(function, *argument): place for place, argument in enumerate(arguments)}
         while running:
             ended, _ = self._ray.wait(list(running), num_returns=1)
             for reference in ended:
@@ -77,9 +76,15 @@ class Workers:
             raise (error.cause if isinstance(error.cause, Exception) else error) from None
         return result
 
-    def all(self, function: Callable[..., tuple[Any, float]], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def all(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The results in the order of the arguments."""
         return [result for _, result in sorted(self.each(function, arguments), key=lambda pair: pair[0])]
+
+
+def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """The result of a task and the CPU seconds it took."""
+    began = time.process_time()
+    return function(*arguments), time.process_time() - began
 
 
 @cache

@@ -43,11 +43,6 @@ def no_pairs() -> Pairs:
     return np.zeros((0, 4), dtype=np.int64)
 
 
-def distinct(passages: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The passages to look for, sorted."""
-    return np.unique(passages)
-
-
 def find_pairs(documents: Ragged, passages: NDArray[np.uint64]) -> Pairs:
     """Which documents hold which of the sorted passages, and where."""
     if not len(passages) or not len(documents.hashes):

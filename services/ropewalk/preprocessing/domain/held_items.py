@@ -69,10 +69,6 @@ def find_items(texts: Iterable[str], wanted: NDArray[np.uint64], halves: Iterabl
     found, first = [no_pairs()], 0
     for group in batches(texts):
         words = hash_words(group)
-        found.extend(in_corpus(part, first) for part in _find(words, wanted, lengths))
+        found += [in_corpus(find_pairs(passages(words, length), wanted), first) for length in lengths]
         first += len(group)
     return np.concatenate(found)
-
-
-def _find(words: Words, wanted: NDArray[np.uint64], lengths: tuple[int, ...]) -> list[Pairs]:
-    return [find_pairs(passages(words, length), wanted) for length in lengths]

@@ -7,7 +7,7 @@ a word and its limits on length, which would refuse other languages, notes and b
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,10 +43,6 @@ class Scores:
     bullet_line_share: float
     ellipsis_line_share: float
     duplicate_line_share: float
-
-    def as_record(self) -> dict[str, float]:
-        """The scores as JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
