@@ -12,12 +12,47 @@ _DROPPED = {
     "exact_duplicate": "because they repeat others",
 }
 _MOST_REASONS = 3
+# By type, where no condition and no arithmetic is needed; `m` is the message.
+SENTENCES: dict[type[Message], str] = {
+    run.RunFailed: "{m.stage}: {m.message}",
+    run.StageQueued: "{m.stage} waits for {m.in_words} of pool {m.pool}",
+    run.StageStalled: "{m.stage} made no progress for {m.silent_s:.0f} s",
+    run.StageCompleted: "{m.stage} in {m.seconds:.1f} s, {m.cpu_seconds:.1f} CPU-seconds",
+    run.StageInterrupted: "{m.stage}: {m.cause}",
+    data.SourceRegistered: "{m.num_files:,} files under {m.path} ({m.licence})",
+    data.TokenizerTrained: "{m.vocab_size:,} tokens, {m.bytes_per_token:.2f} bytes each",
+    training.TrainingProgressed: "step {m.step} of {m.total_steps}, loss {m.loss:.3f}, {m.tokens_per_s:,.0f} tokens/s",
+    training.StepsCommitted: "steps {m.first_step} to {m.last_step}, {m.num_samples} samples",
+    training.StepSkipped: "step {m.step}: {m.reason}",
+    training.TrainingResumed: "training goes on from step {m.resume_step}, {m.seconds_lost:.1f} s after the loss",
+    training.TrainingCompleted: "step {m.step}, loss {m.loss:.3f}, {m.tokens:,} tokens in {m.seconds:.0f} s",
+    checkpoint.CheckpointSaveFailed: "step {m.step} not saved: {m.reason}",
+    checkpoint.CheckpointCommitted: "step {m.step} verified",
+    checkpoint.CheckpointPruned: "step {m.step}",
+    checkpoint.CheckpointQuarantined: "step {m.step}: {m.file} {m.reason}",
+    checkpoint.ModelPromoted: "{m.model}@{m.model_version} may be {m.alias}",
+    evaluation.EvaluationStarted: "scoring checkpoint {m.checkpoint_id}",
+    serving.RetireModel: "{m.model}@{m.model_version}",
+    serving.ModelDeploying: "loading {m.model}@{m.model_version}",
+    serving.ServingFailed: "{m.model}@{m.model_version}: {m.message}",
+    serving.TrafficShifted: "{m.alias} is now {m.model}@{m.model_version}",
+    serving.ModelRetired: "{m.model}@{m.model_version}",
+    serving.BackendRepaired: "{m.model}@{m.model_version}: {m.cause}, {m.seconds:.1f} s",
+    monitoring.BaselineSealed: "{m.model}@{m.model_version} from {m.num_requests} requests",
+    monitoring.SignalComputed: "{m.signal} {m.statistic:.2f} of {m.threshold:.2f}",
+    monitoring.AlarmRaised: "{m.alarm_id}: {m.signal} changed at {m.changed_at} ({m.detail})",
+    monitoring.AlarmCleared: "{m.alarm_id}: {m.reason}",
+    monitoring.AcknowledgeAlarm: "{m.alarm_id}",
+    monitoring.SignalsComputed: "{m.model}@{m.model_version} after {m.num_requests} requests",
+    monitoring.CostRecorded: "{m.stage}: {m.cpu_seconds:.1f} CPU-seconds, ${m.usd:.5f}",
+    drill.DrillStarted: "{m.drill}: {m.target}",
+}
 
 
 @singledispatch
 def describe(message: Message) -> str:
     """What the message says, in a few words; empty where its name says it all."""
-    return ""
+    return SENTENCES.get(type(message), "").format(m=message)
 
 
 @describe.register
@@ -44,38 +79,8 @@ def _(message: run.RunCompleted) -> str:
 
 
 @describe.register
-def _(message: run.RunFailed) -> str:
-    return f"{message.stage}: {message.message}"
-
-
-@describe.register
 def _(message: run.StageStarted) -> str:
     return f"{message.stage}{f', attempt {message.attempt}' if message.attempt > 1 else ''}"
-
-
-@describe.register
-def _(message: run.StageQueued) -> str:
-    return f"{message.stage} waits for {message.in_words} of pool {message.pool}"
-
-
-@describe.register
-def _(message: run.StageStalled) -> str:
-    return f"{message.stage} made no progress for {message.silent_s:.0f} s"
-
-
-@describe.register
-def _(message: run.StageCompleted) -> str:
-    return f"{message.stage} in {message.seconds:.1f} s, {message.cpu_seconds:.1f} CPU-seconds"
-
-
-@describe.register
-def _(message: run.StageInterrupted) -> str:
-    return f"{message.stage}: {message.cause}"
-
-
-@describe.register
-def _(message: data.SourceRegistered) -> str:
-    return f"{message.num_files:,} files under {message.path} ({message.licence})"
 
 
 @describe.register
@@ -98,11 +103,6 @@ def _(message: data.CorpusIngested) -> str:
 def _(message: data.SegmentCleaned) -> str:
     kept = f"{message.num_kept:,} of {message.num_inputs:,} documents kept"
     return f"{kept}, {message.num_held_out} held out{_dropped(message.dropped)}"
-
-
-@describe.register
-def _(message: data.TokenizerTrained) -> str:
-    return f"{message.vocab_size:,} tokens, {message.bytes_per_token:.2f} bytes each"
 
 
 @describe.register
@@ -139,60 +139,14 @@ def _(message: training.TrainingStarted) -> str:
 
 
 @describe.register
-def _(message: training.TrainingProgressed) -> str:
-    pace = f"{message.tokens_per_s:,.0f} tokens/s"
-    return f"step {message.step} of {message.total_steps}, loss {message.loss:.3f}, {pace}"
-
-
-@describe.register
-def _(message: training.StepsCommitted) -> str:
-    return f"steps {message.first_step} to {message.last_step}, {message.num_samples} samples"
-
-
-@describe.register
-def _(message: training.StepSkipped) -> str:
-    return f"step {message.step}: {message.reason}"
-
-
-@describe.register
 def _(message: training.TrainingInterrupted) -> str:
     detail = f": {message.detail}" if message.detail else ""
     return f"{message.cause.replace('_', ' ')} at about step {message.last_step}{detail}"
 
 
 @describe.register
-def _(message: training.TrainingResumed) -> str:
-    return f"training goes on from step {message.resume_step}, {message.seconds_lost:.1f} s after the loss"
-
-
-@describe.register
-def _(message: training.TrainingCompleted) -> str:
-    return f"step {message.step}, loss {message.loss:.3f}, {message.tokens:,} tokens in {message.seconds:.0f} s"
-
-
-@describe.register
 def _(message: checkpoint.CheckpointSaved) -> str:
     return f"step {message.step}, {message.num_bytes / 1e6:.1f} MB"
-
-
-@describe.register
-def _(message: checkpoint.CheckpointSaveFailed) -> str:
-    return f"step {message.step} not saved: {message.reason}"
-
-
-@describe.register
-def _(message: checkpoint.CheckpointCommitted) -> str:
-    return f"step {message.step} verified"
-
-
-@describe.register
-def _(message: checkpoint.CheckpointPruned) -> str:
-    return f"step {message.step}"
-
-
-@describe.register
-def _(message: checkpoint.CheckpointQuarantined) -> str:
-    return f"step {message.step}: {message.file} {message.reason}"
 
 
 @describe.register
@@ -207,16 +161,6 @@ def _(message: checkpoint.ParityCertified) -> str:
 
 
 @describe.register
-def _(message: checkpoint.ModelPromoted) -> str:
-    return f"{message.model}@{message.model_version} may be {message.alias}"
-
-
-@describe.register
-def _(message: evaluation.EvaluationStarted) -> str:
-    return f"scoring checkpoint {message.checkpoint_id}"
-
-
-@describe.register
 def _(message: evaluation.EvaluationCompleted) -> str:
     return ", ".join(f"{each.metric} {each.value:.3f}" for each in message.estimates[:4])
 
@@ -227,59 +171,9 @@ def _(message: evaluation.GateDecided) -> str:
 
 
 @describe.register
-def _(message: serving.RetireModel) -> str:
-    return f"{message.model}@{message.model_version}"
-
-
-@describe.register
-def _(message: serving.ModelDeploying) -> str:
-    return f"loading {message.model}@{message.model_version}"
-
-
-@describe.register
 def _(message: serving.ModelDeployed) -> str:
     name = f"{message.model}@{message.model_version}"
     return f"{name} loaded in {message.load_s:.1f} s, in {message.backend.capitalize()} as {message.backend_model}"
-
-
-@describe.register
-def _(message: serving.ServingFailed) -> str:
-    return f"{message.model}@{message.model_version}: {message.message}"
-
-
-@describe.register
-def _(message: serving.TrafficShifted) -> str:
-    return f"{message.alias} is now {message.model}@{message.model_version}"
-
-
-@describe.register
-def _(message: serving.ModelRetired) -> str:
-    return f"{message.model}@{message.model_version}"
-
-
-@describe.register
-def _(message: serving.BackendRepaired) -> str:
-    return f"{message.model}@{message.model_version}: {message.cause}, {message.seconds:.1f} s"
-
-
-@describe.register
-def _(message: monitoring.BaselineSealed) -> str:
-    return f"{message.model}@{message.model_version} from {message.num_requests} requests"
-
-
-@describe.register
-def _(message: monitoring.SignalComputed) -> str:
-    return f"{message.signal} {message.statistic:.2f} of {message.threshold:.2f}"
-
-
-@describe.register
-def _(message: monitoring.AlarmRaised) -> str:
-    return f"{message.alarm_id}: {message.signal} changed at {message.changed_at} ({message.detail})"
-
-
-@describe.register
-def _(message: monitoring.AlarmCleared) -> str:
-    return f"{message.alarm_id}: {message.reason}"
 
 
 @describe.register
@@ -289,29 +183,9 @@ def _(message: monitoring.AlarmAcknowledged) -> str:
 
 
 @describe.register
-def _(message: monitoring.AcknowledgeAlarm) -> str:
-    return message.alarm_id
-
-
-@describe.register
 def _(message: monitoring.Rebaseline) -> str:
     what = f"{message.signal} of " if message.signal else ""
     return f"{what}{message.model}@{message.model_version}" + (f": {message.reason}" if message.reason else "")
-
-
-@describe.register
-def _(message: monitoring.SignalsComputed) -> str:
-    return f"{message.model}@{message.model_version} after {message.num_requests} requests"
-
-
-@describe.register
-def _(message: monitoring.CostRecorded) -> str:
-    return f"{message.stage}: {message.cpu_seconds:.1f} CPU-seconds, ${message.usd:.5f}"
-
-
-@describe.register
-def _(message: drill.DrillStarted) -> str:
-    return f"{message.drill}: {message.target}"
 
 
 @describe.register

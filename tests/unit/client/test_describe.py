@@ -1,6 +1,11 @@
 """What an event says to a person, on one line."""
 
-from ropewalk.client.describe import describe
+from string import Formatter
+
+import pytest
+
+from ropewalk.client.describe import SENTENCES, describe
+from ropewalk.events.base import Message
 from ropewalk.events.data import RecordQuarantined, SegmentCleaned
 from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, Rebaseline
 
@@ -30,3 +35,13 @@ def test_why_documents_were_dropped_is_said_in_plain_words_the_commonest_first()
     assert describe(cleaned.model_copy(update={"dropped": {}})) == "55 of 241 documents kept, 10 held out"
     odd = describe(cleaned.model_copy(update={"dropped": {"too_short": 2, "a\nb": 1}}))
     assert odd.endswith("held out; dropped: 2 too short, 1 a\\nb")
+
+
+@pytest.mark.parametrize("kind", SENTENCES, ids=lambda kind: kind.__name__)
+def test_a_sentence_names_only_what_its_message_has(kind: type[Message]) -> None:
+    named = [field for _, field, _, _ in Formatter().parse(SENTENCES[kind]) if field]
+    assert named
+    for field in named:
+        owner, _, name = field.partition(".")
+        assert owner == "m"
+        assert name in kind.model_fields or isinstance(getattr(kind, name, None), property)
