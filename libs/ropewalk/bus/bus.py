@@ -15,7 +15,7 @@ import nats.errors
 
 from ropewalk.bus.batches import Batch, batches
 from ropewalk.bus.client import GuardedClient
-from ropewalk.bus.codec import RawMessage, Stored, decoded, now_rfc3339
+from ropewalk.bus.codec import Stored, decoded, now_rfc3339
 from ropewalk.bus.connection import connect
 from ropewalk.bus.dead_letters import EXPECTED_ON, EXPECTED_SEQUENCE, dead_letter
 from ropewalk.bus.endings import ending_of, endings_of, excluded_by, with_first_endings
@@ -37,15 +37,14 @@ logger = logging.getLogger(__name__)
 M = TypeVar("M", bound=Message)
 
 
-class Bus:
-    """One connection to JetStream. Create it with `connect`."""
+class Bus(StreamReader):
+    """One connection to JetStream: what reads a stream, and what sends. Create it with `connect`."""
 
     def __init__(self, connection: GuardedClient, source: str) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.source = source
         self._sender = Sender(connection)
         self.waiting = self._sender.waiting
-        self._reader = StreamReader(connection)
 
     @classmethod
     async def connect(cls, settings: NatsSettings, name: str) -> Self:
@@ -69,7 +68,7 @@ class Bus:
         Raises ConflictError if the log already has what excludes it, or says once per run what this says otherwise.
         """
         outgoing = self.prepare(message, cause_id=cause_id, key=key, epoch=epoch)
-        await self._send_surely([outgoing])
+        await self.send([outgoing])
         await self._check_said([message])
 
     async def publish_all(self, messages: Sequence[Message], *, cause_id: str) -> None:
@@ -78,14 +77,10 @@ class Bus:
         Raises ConflictError as `publish` does.
         """
         if messages:
-            await self._send_surely(
+            await self.send(
                 [self.prepare(message, cause_id=cause_id, key=str(index)) for index, message in enumerate(messages)]
             )
             await self._check_said(messages)
-
-    async def send(self, batch: Sequence[Outgoing]) -> None:
-        """Send prepared messages, all or none. A repetition of the same ids is no error."""
-        await self._send_surely(list(batch))
 
     async def commit(self, state: StageState, revision: int, messages: Sequence[Outgoing]) -> int:
         """Write a stage's state and what follows from it, all or nothing. Returns the new revision.
@@ -154,28 +149,6 @@ class Bus:
             newest = stored
         return newest
 
-    def read(self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0) -> AsyncIterator[Stored[Message]]:
-        """Everything stored now behind sequence `after`, oldest first, without what is malformed (dead letters)."""
-        return self._reader.read(stream, subject_filter, after)
-
-    def follow(self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0) -> AsyncIterator[Stored[Message]]:
-        """As `read` from behind sequence `after`, but it never ends. Survives restarts of the server without a gap."""
-        return self._reader.follow(stream, subject_filter, after=after)
-
-    def raw(
-        self, subject_filter: str, *, stream: str = "CONTROL", first: int = 1, last: int | None = None
-    ) -> AsyncIterator[RawMessage]:
-        """Everything stored from sequence `first` to `last` (None: to the end) as it lies there, malformed or not."""
-        return self._reader.raw(stream, subject_filter, first, last)
-
-    async def newest(self, subject: str, *, stream: str = "CONTROL") -> RawMessage | None:
-        """The newest message on a subject as it lies there."""
-        return await self._reader.last(stream, subject)
-
-    async def end(self, *, stream: str = "CONTROL") -> int:
-        """The sequence of the newest message now: what comes later is `follow(…, after=…)`."""
-        return await self._reader.end(stream)
-
     def batches(self, consumer: ConsumerSpec, *, max_messages: int, max_wait_s: float) -> AsyncIterator[Batch]:
         """Batches for a sink under a durable consumer; what is not acknowledged comes again."""
         return batches(self.connection, consumer, max_messages=max_messages, max_wait_s=max_wait_s)
@@ -216,8 +189,11 @@ class Bus:
             if refusal.code not in WRONG_SEQUENCE:  # the letter is there already
                 raise BusError(f"the bus refused a dead letter from {consumer}: {refusal}") from None
 
-    async def _send_surely(self, batch: list[Outgoing]) -> None:
-        """Send it, whatever ends a run together with the run's ending; a second ending of a run is left out."""
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        """Send prepared messages, all or none. A repetition of the same ids is no error.
+
+        What ends a run goes together with the run's ending; a second ending of a run is left out.
+        """
         batch = with_first_endings(batch)
         while batch:
             endings = self._endings(batch)

@@ -40,30 +40,39 @@ _PASSING = (
 
 
 class StreamReader:
-    """Everything a Bus reads. It makes no consumer, so nothing is left behind and no restart loses a place.
+    """Everything that is read over one connection.
+
+    It makes no consumer, so nothing is left behind and no restart loses a place.
 
     Many messages come by a batched direct get, which a mirror may answer that is a little behind. So an answer may be
     short but never has a gap; that nothing more is there is only believed from the stream's leader.
     """
 
     def __init__(self, connection: GuardedClient) -> None:
-        self._connection = connection
+        self.connection = connection
         self._context: JetStreamContext = connection.jetstream(timeout=_ANSWER_TIMEOUT_S)
 
-    async def last(self, stream: str, subject: str) -> RawMessage | None:
-        """The newest message on a subject, from the leader; waits for a broker that is away."""
+    async def newest(self, subject: str, *, stream: str = "CONTROL") -> RawMessage | None:
+        """The newest message on a subject as it lies there, from the leader; waits for a broker that is away."""
         return _one(await self._patiently(lambda: self._context.get_last_msg(stream, subject), subject))
 
-    async def read(self, stream: str, subject_filter: str, after: int = 0) -> AsyncIterator[Stored[Message]]:
-        """See Bus.read."""
-        end = await self.end(stream)
+    async def read(
+        self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0
+    ) -> AsyncIterator[Stored[Message]]:
+        """Everything stored now behind sequence `after`, oldest first, without what is malformed (dead letters)."""
+        end = await self.end(stream=stream)
         for each in reversed(with_older_forms(subject_filter)):
-            async for raw in self.raw(stream, each, after + 1, end):
+            async for raw in self.raw(each, stream=stream, first=after + 1, last=end):
                 if (item := _tolerant(raw)) is not None:
                     yield item
 
-    async def follow(self, stream: str, subject_filter: str, *, after: int) -> AsyncIterator[Stored[Message]]:
-        """See Bus.follow. What is published now is only a hint to look; what counts is what the stream has."""
+    async def follow(
+        self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0
+    ) -> AsyncIterator[Stored[Message]]:
+        """As `read`, but it never ends. Survives restarts of the server without a gap.
+
+        What is published now is only a hint to look; what counts is what the stream has.
+        """
         start = after + 1
         hint = asyncio.Event()
 
@@ -73,12 +82,12 @@ class StreamReader:
         async def on_reconnect() -> None:
             hint.set()
 
-        subscription = await self._connection.subscribe(subject_filter, cb=on_publish)
-        self._connection.on_reconnect(on_reconnect)
+        subscription = await self.connection.subscribe(subject_filter, cb=on_publish)
+        self.connection.on_reconnect(on_reconnect)
         delay_s = _TICK_S
         try:
             while True:
-                async for raw in self.raw(stream, subject_filter, start):
+                async for raw in self.raw(subject_filter, stream=stream, first=start):
                     start = raw.sequence + 1
                     if (item := _tolerant(raw)) is not None:
                         yield item
@@ -88,29 +97,32 @@ class StreamReader:
                     hint.clear()
                     await asyncio.sleep(_FIRST_LOOK_S)  # a hint is earlier than the store
         finally:
-            self._connection.forget_reconnect(on_reconnect)
+            self.connection.forget_reconnect(on_reconnect)
             await _discard(subscription)
 
     async def raw(
-        self, stream: str, subject_filter: str, start: int, end: int | None = None
+        self, subject_filter: str, *, stream: str = "CONTROL", first: int = 1, last: int | None = None
     ) -> AsyncIterator[RawMessage]:
-        """Messages from sequence `start` to `end` (None: to where the stream ends when we get there)."""
-        while end is None or start <= end:
-            page = await self._page(stream, subject_filter, start)
+        """Everything stored from sequence `first` to `last` (None: to the end) as it lies there, malformed or not."""
+        while last is None or first <= last:
+            page = await self._page(stream, subject_filter, first)
             if not page:  # a mirror may be behind, so only the leader says that this is the end
-                first = await self._next(stream, subject_filter, start)
-                if first is None:
+                found = await self._next(stream, subject_filter, first)
+                if found is None:
                     return
-                page = [first]
+                page = [found]
             for message in page:
-                if end is not None and message.sequence > end:
+                if last is not None and message.sequence > last:
                     return
-                start = message.sequence + 1
+                first = message.sequence + 1
                 yield message
             pass_on_cancellation()
 
-    async def end(self, stream: str) -> int:
-        """The sequence of the newest message in a stream, 0 if there is none. Raises BusError without such a stream."""
+    async def end(self, *, stream: str = "CONTROL") -> int:
+        """The sequence of the newest message, 0 if there is none: what comes later is `follow(…, after=…)`.
+
+        Raises BusError without such a stream.
+        """
         info = await self._patiently(lambda: self._context.stream_info(stream), f"the stream {stream}")
         if info is None:
             raise BusError(f"there is no stream {stream}: run `ropewalk bus apply`")
@@ -134,11 +146,11 @@ class StreamReader:
             if "Status" in (raw.headers or {}):
                 progress.set()
 
-        inbox = self._connection.new_inbox()
-        subscription = await self._connection.subscribe(inbox, cb=take)
+        inbox = self.connection.new_inbox()
+        subscription = await self.connection.subscribe(inbox, cb=take)
         request = json.dumps({"seq": start, "next_by_subj": subject_filter, "batch": _PAGE}).encode()
         try:
-            await self._connection.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
+            await self.connection.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
             await within(_ANSWER_TIMEOUT_S, progress)
         except _PASSING:
             pass_on_cancellation()

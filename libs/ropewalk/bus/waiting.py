@@ -1,7 +1,8 @@
 """What a service would have sent and could not: shown to whoever asks why nothing moves."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +13,12 @@ class Waiting:
     since: float = 0.0
     subject: str = ""
     reason: str = ""
+
+
+def told_by_oldest(waiting: Collection[Waiting]) -> Waiting:
+    """All of them as one, with the subject and the reason of the one that waits longest."""
+    oldest = min(waiting, key=lambda each: each.since, default=Waiting())
+    return replace(oldest, num_sends=sum(each.num_sends for each in waiting))
 
 
 class WaitingSends:
@@ -38,7 +45,4 @@ class WaitingSends:
 
     def summary(self) -> Waiting:
         """All of them, told by the oldest."""
-        if not self._sends:
-            return Waiting()
-        oldest = next(iter(self._sends.values()))  # in the order of the first refusals
-        return Waiting(num_sends=len(self._sends), since=oldest.since, subject=oldest.subject, reason=oldest.reason)
+        return told_by_oldest(self._sends.values())

@@ -8,7 +8,7 @@ import json
 import os
 import pwd
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -35,6 +35,7 @@ class DeadLetter:
     """A rejected message with the reason. `time` is when it was rejected, `message_time` when it was first stored."""
 
     id: int
+    status: Status = "open"
     stream: str
     sequence: int
     consumer: str
@@ -43,12 +44,11 @@ class DeadLetter:
     time: str
     message_time: str
     deliveries: int
+    retry_of: int = 0
+    mark: dict[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     place: str = field(repr=False)
-    retry_of: int = 0
-    status: Status = "open"
-    mark: dict[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> str | None:
@@ -60,26 +60,10 @@ class DeadLetter:
 
     def as_json(self) -> dict[str, Any]:
         """For programs. A body that is no text is base64."""
-        shown = {name: getattr(self, name) for name in _SHOWN}
+        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
         text = self.text
         content = {"body": text} if text is not None else {"body_base64": base64.b64encode(self.body).decode()}
         return shown | {"headers": dict(self.headers)} | content
-
-
-_SHOWN = (
-    "id",
-    "status",
-    "stream",
-    "sequence",
-    "consumer",
-    "subject",
-    "error",
-    "time",
-    "message_time",
-    "deliveries",
-    "retry_of",
-    "mark",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,16 +40,16 @@ class LedgerRow:
     samples: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class LedgerEntry:
-    """What one checkpoint committed: steps first_step … last_step. `rows` is None if its file was pruned."""
+    """What one checkpoint committed: steps first_step … last_step. `rows` is None if its file was not read."""
 
     epoch: int
     first_step: int
     last_step: int
     checkpoint_id: str
     sha256: str
-    rows: tuple[LedgerRow, ...] | None
+    rows: tuple[LedgerRow, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,14 +190,7 @@ def _entry(event: StepsCommitted, objects: ObjectStore) -> LedgerEntry:
             break
         except (StorageError, LedgerError):
             continue
-    return LedgerEntry(
-        epoch=event.epoch,
-        first_step=event.first_step,
-        last_step=event.last_step,
-        checkpoint_id=event.checkpoint_id,
-        sha256=event.sha256,
-        rows=rows,
-    )
+    return LedgerEntry(event.epoch, event.first_step, event.last_step, event.checkpoint_id, event.sha256, rows)
 
 
 def _rows_of(plan: LedgerPlan, entry: LedgerEntry) -> tuple[list[LedgerRow], list[str]]:

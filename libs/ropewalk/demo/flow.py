@@ -28,7 +28,7 @@ from ropewalk.report.card import ReportCard
 from ropewalk.report.collect import collect
 from ropewalk.report.files import WrittenCard, write_card
 from ropewalk.report.gather import gather, wait_for_costs
-from ropewalk.storage.connect import connect_objects
+from ropewalk.storage.connect import StoreAddress
 
 _COST_TIMEOUT_S = 15.0
 _OVERHEAD_S = 1200.0  # everything but training, on a slow machine
@@ -131,7 +131,7 @@ class _Demo:
         return DemoResult(run_id=run.run_id, card=card, written=written, drill=drill, problems=found)
 
     async def _write(self, run: DemoProgress) -> tuple[ReportCard, WrittenCard]:
-        objects = connect_objects(run.client.settings.objects_url)
+        objects = StoreAddress(url=run.client.settings.objects_url).connect()
         card = collect(await gather(run.client, run.run_id, objects))
         archive = self._layout.reports / run.run_id
         return card, await asyncio.to_thread(write_card, card, archive, self._options.folder)

@@ -13,7 +13,7 @@ from ropewalk.drills.stackview import instance, send
 from ropewalk.events.base import Message
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.local.supervision.processes import stack_processes
-from ropewalk.storage.connect import connect_objects
+from ropewalk.storage.connect import StoreAddress
 
 TRAIN = "train"
 
@@ -55,7 +55,9 @@ async def play(scene: Scene) -> Observed:
 def score(timeline: Timeline, mark: Stored[Message], objects_url: str) -> Observed:
     """What came of the worker that was killed at the mark; the ledger is proved once training has ended."""
     ended = any(isinstance(stored.message, TrainingCompleted) for stored in timeline)
-    return score_worker(timeline, mark, ledger_verdict(list(timeline), connect_objects(objects_url)) if ended else None)
+    return score_worker(
+        timeline, mark, ledger_verdict(list(timeline), StoreAddress(url=objects_url).connect()) if ended else None
+    )
 
 
 def _over(timeline: Timeline) -> int | None:

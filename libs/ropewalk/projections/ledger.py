@@ -18,7 +18,7 @@ def _committed(record: Record, stored: Stored[StepsCommitted]) -> None:
 def _view(_: str, record: Record) -> Json:
     values = [value for _, value in collected(record, "entries")]
     samples = {(value[4], value[5]): value[3] for value in values}
-    kept, discarded = lineage(_entry(value) for value in values)
+    kept, discarded = lineage(LedgerEntry(*value[:3], *value[4:]) for value in values)
     return {
         "ranges": _ranges(kept),
         "num_steps": sum(entry.last_step - entry.first_step + 1 for entry in kept),
@@ -27,18 +27,6 @@ def _view(_: str, record: Record) -> Json:
         "checkpoint_id": kept[-1].checkpoint_id if kept else "",
         "epoch": kept[-1].epoch if kept else 0,
     }
-
-
-def _entry(value: list[Json]) -> LedgerEntry:
-    epoch, first_step, last_step, _, checkpoint_id, sha256 = value
-    return LedgerEntry(
-        epoch=epoch,
-        first_step=first_step,
-        last_step=last_step,
-        checkpoint_id=checkpoint_id,
-        sha256=sha256,
-        rows=None,
-    )
 
 
 def _ranges(kept: list[LedgerEntry]) -> list[list[int]]:

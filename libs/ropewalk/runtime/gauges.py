@@ -10,7 +10,7 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
-from ropewalk.bus.lag import lag_of
+from ropewalk.bus.lag import oldest_s
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.runtime.health import Pulse
 from ropewalk.telemetry.metrics import gauge
@@ -32,10 +32,11 @@ async def export_gauges(connection: Client, consumers: Sequence[ConsumerSpec], p
 
 
 async def _export_lag(connection: Client, spec: ConsumerSpec) -> None:
-    lag = await lag_of(connection, spec.stream, spec.durable, with_age=spec.stream == _READABLE)
-    named = {"consumer": lag.consumer, "stream": lag.stream}
-    gauge("ropewalk.consumer.pending", lag.pending, **named)
-    gauge("ropewalk.consumer.ack_pending", lag.ack_pending, **named)
-    gauge("ropewalk.consumer.redelivered", lag.redelivered, **named)
+    context = connection.jetstream(timeout=5)
+    info = await context.consumer_info(spec.stream, spec.durable)
+    named = {"consumer": spec.durable, "stream": spec.stream}
+    gauge("ropewalk.consumer.pending", info.num_pending or 0, **named)
+    gauge("ropewalk.consumer.ack_pending", info.num_ack_pending or 0, **named)
+    gauge("ropewalk.consumer.redelivered", info.num_redelivered or 0, **named)
     if spec.stream == _READABLE:
-        gauge("ropewalk.consumer.oldest", lag.oldest_s, **named)
+        gauge("ropewalk.consumer.oldest", await oldest_s(context, info), **named)

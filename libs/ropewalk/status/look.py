@@ -12,12 +12,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.bus.waiting import Waiting
 from ropewalk.bus.wire import Address, Wire, WireError, open_wire
 from ropewalk.events.foreign import one_line
 from ropewalk.projections.asking import ask, ask_runs
-from ropewalk.status.seen import AlarmSeen, BrokerView, RunSeen, Seen, ServiceAnswer, StreamUse
+from ropewalk.status.seen import AlarmSeen, BrokerView, ConsumerLag, RunSeen, Seen, ServiceAnswer, StreamUse
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -105,7 +104,7 @@ def queues(wire: Wire, streams: Iterable[Json] | None = None) -> Iterator[Consum
 
 
 def _oldest_s(wire: Wire, info: Json) -> float:
-    """Age of the first message behind the ack floor, as `bus.lag` has it."""
+    """Age of the first message behind the ack floor, as `bus.lag.oldest_s` has it."""
     config, ages = info["config"], [0.0]
     for subject in config.get("filter_subjects") or [config.get("filter_subject") or ">"]:
         wanted = {"seq": info["ack_floor"]["stream_seq"] + 1, "next_by_subj": subject}

@@ -8,8 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ropewalk.bus.consumer_lag import ConsumerLag
-from ropewalk.bus.waiting import Waiting
+from ropewalk.bus.waiting import Waiting, told_by_oldest
 
 ProcessStatus = Literal["waiting", "starting", "ready", "backing off", "stopped"]
 
@@ -49,6 +48,19 @@ class BrokerView:
     max_store_bytes: int = 0
     streams: tuple[StreamUse, ...] = ()
     num_dead_letters: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsumerLag:
+    """Of a durable consumer: messages not delivered yet, delivered and unsettled, delivered again; age of the oldest of
+    them in seconds."""
+
+    stream: str
+    consumer: str
+    pending: int
+    ack_pending: int
+    redelivered: int
+    oldest_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +127,4 @@ class Seen:
 
 def what_waits(seen: Seen) -> Waiting:
     """The sends of all services that the broker has not accepted yet, told by the oldest."""
-    waiting = sorted(
-        (answer.waiting for answer in seen.services if answer.waiting.num_sends), key=lambda each: each.since
-    )
-    if not waiting:
-        return Waiting()
-    oldest = waiting[0]
-    return Waiting(
-        num_sends=sum(each.num_sends for each in waiting),
-        since=oldest.since,
-        subject=oldest.subject,
-        reason=oldest.reason,
-    )
+    return told_by_oldest([answer.waiting for answer in seen.services if answer.waiting.num_sends])

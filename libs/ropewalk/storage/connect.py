@@ -17,23 +17,17 @@ class StoreAddress:
     cache: Path | None = None
 
     def connect(self) -> ObjectStore:
-        """Open the store. Raises ValueError for a scheme that is not known."""
-        return connect_objects(self.url, endpoint=self.endpoint, cache=self.cache)
+        """Open the store at `file:///path` or `s3://bucket/prefix`. Raises ValueError for any other scheme.
 
+        A remote store keeps what it fetched in `cache`; `endpoint` is the URL of an S3-compatible server.
+        """
+        parts = urlsplit(self.url)
+        if parts.scheme == "file":
+            return LocalObjects(Path(unquote(parts.path)))
+        if parts.scheme in {"s3", "memory"}:
+            from ropewalk.storage.remote import RemoteObjects, open_bucket  # needs the S3 library
 
-def connect_objects(url: str, *, endpoint: str = "", cache: Path | None = None) -> ObjectStore:
-    """Open the store at `file:///path` or `s3://bucket/prefix`. Raises ValueError for any other scheme.
-
-    A remote store keeps what it fetched in `cache`; `endpoint` is the URL of an S3-compatible server.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        return LocalObjects(Path(unquote(parts.path)))
-    if parts.scheme in {"s3", "memory"}:
-        from ropewalk.storage.remote import RemoteObjects, open_bucket  # needs the S3 library
-
-        fetched = (
-            cache or Path("~/.ropewalk/cache").expanduser()
-        )  # not below /tmp: others could put objects there first
-        return RemoteObjects(open_bucket(url, endpoint=endpoint), cache=fetched)
-    raise ValueError(f"object store URL {url!r}: use file:///path or s3://bucket/prefix")
+            # Not below /tmp: others could put objects there first.
+            cache = self.cache or Path("~/.ropewalk/cache").expanduser()
+            return RemoteObjects(open_bucket(self.url, endpoint=self.endpoint), cache=cache)
+        raise ValueError(f"object store URL {self.url!r}: use file:///path or s3://bucket/prefix")

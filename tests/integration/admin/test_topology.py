@@ -16,12 +16,12 @@ from ropewalk.admin.contracts import CONSUMERS
 from ropewalk.admin.topology import apply_topology, drift
 from ropewalk.bus.bulk import address_of
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.wire import open_wire
 from ropewalk.events.consumers import ConsumerSpec, handler
 from ropewalk.events.run import RunFailed, SubmitRun
 from ropewalk.status.look import queues
+from ropewalk.status.seen import ConsumerLag
 
 SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint_manager", "evaluator", "monitor", "serving")
 

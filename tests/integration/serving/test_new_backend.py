@@ -20,7 +20,7 @@ import ropewalk.serving.adapters.backends as registry
 from ropewalk.bus.bus import Bus
 from ropewalk.events.serving import ModelDeployed, RequestLogBatch, RouteTarget, TrafficShifted
 from ropewalk.serving.settings import Settings
-from ropewalk.storage.connect import connect_objects
+from ropewalk.storage.connect import StoreAddress
 
 SERVICE = Path(registry.__file__).parents[1]
 UPSTREAM = '''"""An OpenAI endpoint somewhere else as a backend."""
@@ -101,7 +101,7 @@ async def deploy(bus: Bus, settings: Settings, addresses: dict[int, str]) -> Non
     folder = settings.state_dir / "export"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    connect_objects(settings.objects_url, endpoint="", cache=settings.state_dir / "cache").publish(folder, "x/1", {})
+    StoreAddress(url=settings.objects_url, cache=settings.state_dir / "cache").connect().publish(folder, "x/1", {})
     for number, address in addresses.items():
         deployed = dict.fromkeys(("checkpoint_uri", "evaluation_uri", "openai_url", "triton_grpc", "triton_model"), "")
         deployed |= {"run_id": "first", "model": "demo", "checkpoint_id": f"c{number}", "export_uri": "x/1"}

@@ -29,7 +29,7 @@ from ropewalk.events.serving import (
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
 from ropewalk.serving.settings import Settings
-from ropewalk.storage.connect import connect_objects
+from ropewalk.storage.connect import StoreAddress
 
 M = TypeVar("M", bound=Message)
 _ESTIMATE = Estimate(metric="m", value=0, lower=0, upper=0, level=0.95, num_items=1, method="none")
@@ -76,7 +76,7 @@ async def until(ask: Callable[[], Awaitable[M | None]], seconds: float = 40.0) -
 
 async def pass_the_gate(bus: Bus, settings: Settings, export: Path, run_id: str) -> None:
     """Everything up to the gate's decision for a run, with the tiny model as its export."""
-    objects = connect_objects(settings.objects_url, endpoint="", cache=settings.state_dir / "cache")
+    objects = StoreAddress(url=settings.objects_url, cache=settings.state_dir / "cache").connect()
     if export.is_dir():
         folder = settings.state_dir / f"export-{run_id}"
         shutil.copytree(export, folder)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from ropewalk.bus.consumer_lag import ConsumerLag
 from ropewalk.bus.waiting import Waiting
 from ropewalk.status.problems import Problem, problems_of
 from ropewalk.status.seen import (
     AlarmSeen,
     BrokerView,
+    ConsumerLag,
     Disk,
     ProcessState,
     RunSeen,

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -76,16 +76,6 @@ class Group:
         return self.num_bytes / self.bytes_known if self.bytes_known else 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What all files together will give."""
-
-    num_documents: int
-    num_conversations: int
-    text_bytes: int
-    set_aside: Counter[str]
-
-
 @dataclass(frozen=True)
 class _Listed:
     file: SourceFile
@@ -129,7 +119,7 @@ class _Allowance(Meter):
 
 
 class Look:
-    """One survey on its way: list, then read, then ask what is expected."""
+    """One survey on its way: list, then read. What was found is in `groups` and `examples`."""
 
     def __init__(self, records: Limits, reach: Reach, *, deadline: float) -> None:
         self._records = records
@@ -190,27 +180,6 @@ class Look:
         """The part of the bytes on disk that was looked at."""
         there = sum(group.num_bytes for group in self.groups.values())
         return self._bytes_read / there if there else 1.0
-
-    def expected(self) -> Expected:
-        """Each group grows by what was not read of it; a group that was not reached at all grows as the others do.
-
-        Texts and records grow with the bytes, whole files that are set aside with the number of files.
-        """
-        groups = [group for group in self.groups.values() if group.files_read]
-        reached = sum(group.num_bytes for group in groups)
-        rest = sum(group.num_bytes for group in self.groups.values()) / reached if reached else 1.0
-        set_aside: dict[str, float] = defaultdict(float)
-        for group in groups:
-            for reason, count in group.found.record_flaws.items():
-                set_aside[reason] += count * group.growth
-            for reason, count in group.found.file_flaws.items():
-                set_aside[reason] += count * group.num_files / group.files_read
-        return Expected(
-            num_documents=round(rest * sum(group.found.num_documents * group.growth for group in groups)),
-            num_conversations=round(rest * sum(group.found.num_conversations * group.growth for group in groups)),
-            text_bytes=round(rest * sum(group.found.text_bytes * group.growth for group in groups)),
-            set_aside=Counter({reason: round(count) for reason, count in set_aside.items()}),
-        )
 
     def _keep_example(self, reason: str, text: str) -> None:
         examples = self.examples.setdefault(reason, [])

@@ -7,10 +7,10 @@ later (quality, duplicates) is not known here.
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ropewalk.corpus.reading.looking import Group, Look
+from ropewalk.corpus.reading.looking import Found, Look
 from ropewalk.corpus.reading.places import ANYWHERE, Reach
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.recipes.recipe import SourceRecipe
@@ -108,21 +108,34 @@ def survey(
 
 
 def _summary(look: Look) -> Survey:
-    found = look.expected()
+    """Each group grows by what was not read of it; a group that was not reached at all grows as the others do.
+
+    Texts and records grow with the bytes, whole files that are set aside with the number of files.
+    """
+    groups = [group for group in look.groups.values() if group.files_read]
+    reached = sum(group.num_bytes for group in groups)
+    rest = sum(group.num_bytes for group in look.groups.values()) / reached if reached else 1.0
+
+    def whole(count: Callable[[Found], float]) -> int:
+        return round(rest * sum(count(group.found) * group.growth for group in groups))
+
+    def num_flawed(reason: str) -> int:
+        records = sum(group.found.record_flaws[reason] * group.growth for group in groups)
+        files = sum(group.found.file_flaws[reason] * group.num_files / group.files_read for group in groups)
+        return round(records + files)
+
     return Survey(
-        kinds=tuple(_kinds(look.groups)),
-        num_documents=found.num_documents,
-        num_conversations=found.num_conversations,
-        text_bytes=found.text_bytes,
+        kinds=tuple(
+            KindOfFile(kind=kind, suffix=suffix, num_files=group.num_files, num_bytes=group.num_bytes)
+            for (kind, suffix), group in sorted(look.groups.items(), key=lambda item: (-item[1].num_bytes, item[0]))
+        ),
+        num_documents=whole(lambda found: found.num_documents),
+        num_conversations=whole(lambda found: found.num_conversations),
+        text_bytes=whole(lambda found: found.text_bytes),
         set_aside=tuple(
-            SetAside(reason=reason, num_records=found.set_aside[reason], examples=tuple(examples))
+            SetAside(reason=reason, num_records=num_flawed(reason), examples=tuple(examples))
             for reason, examples in sorted(look.examples.items())
         ),
         share_read=look.share_read,
         is_all_listed=look.is_all_listed,
     )
-
-
-def _kinds(groups: dict[tuple[str, str], Group]) -> Iterator[KindOfFile]:
-    for (kind, suffix), group in sorted(groups.items(), key=lambda item: (-item[1].num_bytes, item[0])):
-        yield KindOfFile(kind=kind, suffix=suffix, num_files=group.num_files, num_bytes=group.num_bytes)
