@@ -58,9 +58,8 @@ class Answers:
 
     def _piece(self, name: str, sequence: int, offset: int) -> bytes:
         if not sequence:
-            sequence = self.projector.sequence
             self._render(name)
-        kept = self._renderings.get((name, sequence))
+        kept = self._renderings.get((name, sequence or self.projector.sequence))
         if kept is None:
             raise QuestionError(f"projection {name} as of {sequence} is not kept any more; begin again")
         head, body = kept

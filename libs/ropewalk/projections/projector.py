@@ -43,7 +43,10 @@ class Projector:
         self._seen: set[int] = set()
         self._records: dict[str, dict[str, Record]] = {name: {} for name in self.names}  # by projection and key
         self._rendered: dict[str, dict[str, bytes]] = {name: {} for name in self.names}
-        self._steps = _steps_by_type(self.names)
+        self._steps: dict[type[Message], list[tuple[Fold, Step]]] = {}
+        for name in self.names:
+            for kind, step in FOLDS[name].steps.items():
+                self._steps.setdefault(kind, []).append((FOLDS[name], step))
 
     @property
     def kinds(self) -> frozenset[type[Message]]:
@@ -143,11 +146,3 @@ def _mark(event_id: str) -> int:
 
 def _versions(names: Iterable[str]) -> dict[str, int]:
     return {"format": _FORMAT, **{name: FOLDS[name].version for name in names}}
-
-
-def _steps_by_type(names: Iterable[str]) -> dict[type[Message], list[tuple[Fold, Step]]]:
-    steps: dict[type[Message], Any] = {}
-    for name in names:
-        for kind, step in FOLDS[name].steps.items():
-            steps.setdefault(kind, []).append((FOLDS[name], step))
-    return steps

@@ -185,11 +185,7 @@ def _stepped(board: Board, message: StepMetricsBatch) -> Board:
     left_s = (board.total_steps - last.step - 1) * seconds / len(message.rows)
     pace = sum(row.tokens for row in message.rows) / max(seconds, 1e-9)
     note = f"step {last.step} of {board.total_steps}, loss {last.loss:.3f}, {pace:,.0f} tokens/s"
-    return board.update("train", note=_with_time_left(note, left_s), share=last.step / board.total_steps)
-
-
-def _with_time_left(note: str, seconds: float) -> str:
-    return f"{note}, {duration(seconds)} left"
+    return board.update("train", note=f"{note}, {duration(left_s)} left", share=last.step / board.total_steps)
 
 
 def _noted(board: Board, message: Message) -> Board:
@@ -208,11 +204,9 @@ def _noted(board: Board, message: Message) -> Board:
         board = replace(board, num_segments=len(message.segments))
     if isinstance(message, SegmentCleaned):
         board = replace(board, num_cleaned=board.num_cleaned + 1)
-    note = describe(message)
-    if isinstance(message, TrainingProgressed):
-        note = _with_time_left(note, message.seconds_left)
+    left = f", {duration(message.seconds_left)} left" if isinstance(message, TrainingProgressed) else ""
     whole = {"is_whole": True} if isinstance(message, _WHOLES.get(stage, ())) else {}
-    return board.update(stage, note=note, share=_share(board, stage, message), **whole)
+    return board.update(stage, note=describe(message) + left, share=_share(board, stage, message), **whole)
 
 
 def _share(board: Board, stage: str, message: Message) -> float | None:

@@ -5,8 +5,10 @@ one excerpt of whole lines, so that no file weighs more than a twentieth of the 
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import accumulate
 
 from ropewalk.evaluator.domain.tasks import Item
 
@@ -41,16 +43,9 @@ def excerpt(text: str, name: str, seed: int) -> str:
     if len(text.encode()) <= EXCERPT_BYTES:
         return text
     lines = text.splitlines(keepends=True)
-    sizes = [len(line.encode()) for line in lines]
-    last_start = len(lines) - 1
-    tail = sizes[last_start]
-    while last_start > 0 and tail + sizes[last_start - 1] <= EXCERPT_BYTES:
-        last_start -= 1
-        tail += sizes[last_start]
-    # A start beyond last_start would leave the excerpt shorter than it may be.
+    ends = [0, *accumulate(len(line.encode()) for line in lines)]
+    # A start beyond the last one would leave the excerpt shorter than it may be.
+    last_start = min(len(lines) - 1, bisect_left(ends, ends[-1] - EXCERPT_BYTES))
     start = place(f"excerpt/{name}", seed) % (last_start + 1)
-    end, taken = start, 0
-    while end < len(lines) and taken + sizes[end] <= EXCERPT_BYTES:
-        taken += sizes[end]
-        end += 1
+    end = bisect_right(ends, ends[start] + EXCERPT_BYTES) - 1
     return "".join(lines[start:end]) or lines[start].encode()[:EXCERPT_BYTES].decode(errors="ignore")

@@ -1,5 +1,6 @@
 """Encodes conversations with the tokenizer's own chat template, marking what the assistant says."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +17,14 @@ class ConversationEncoder:
     """Encodes to (ids, mask): mask is 1 on the tokens of the assistant's answers and the end token after each."""
 
     def __init__(self, folder: Path, encoder: Encoder) -> None:
-        self._renderer = ChatRenderer(folder)
+        self._folder = folder
         self._encoder = encoder
         self.refusal = ""  # what the template said to the first conversation that it refused
+
+    @cached_property
+    def _renderer(self) -> ChatRenderer:
+        """Only conversations need one, and a tokenizer of texts may have no template."""
+        return ChatRenderer(self._folder)
 
     def encode(self, messages: tuple[ChatMessage, ...]) -> tuple[list[int], list[int]] | ConversationFault:
         """The endpoint reads a special token in a turn as text; nothing shall be learnt from such a turn."""

@@ -58,7 +58,8 @@ def write_encoded(folder: Path, order: EncodeOrder, cleaned: Path, tokenizer: Pa
                 packed_documents.append(entry.as_record())
         num_tokens = writer.num_tokens
     write_records(folder / DOCUMENTS, packed_documents)
-    (folder / RESULT).write_text(json.dumps({"num_tokens": num_tokens, "refused": refused, "refusal": encoder.refusal}))
+    result = {"num_tokens": num_tokens, "refused": refused, "refusal": encoder.conversations.refusal}
+    (folder / RESULT).write_text(json.dumps(result))
     return {"num_tokens": num_tokens}
 
 
@@ -67,14 +68,8 @@ class _Encoder:
 
     def __init__(self, order: EncodeOrder, tokenizer: Path) -> None:
         self._order = order
-        self._folder = tokenizer
         self._tokenizer = Encoder(tokenizer)
-        self._conversations: ConversationEncoder | None = None
-
-    @property
-    def refusal(self) -> str:
-        """What the chat template said to the first conversation that it refused; nothing if there is none."""
-        return self._conversations.refusal if self._conversations else ""
+        self.conversations = ConversationEncoder(tokenizer, self._tokenizer)
 
     def encode(self, documents: list[Document]) -> list[Packed | str]:
         """One result per document."""
@@ -96,9 +91,7 @@ class _Encoder:
         )
 
     def _pack_conversation(self, document: Document) -> Packed | str:
-        if self._conversations is None:
-            self._conversations = ConversationEncoder(self._folder, self._tokenizer)
-        encoded = self._conversations.encode(document.messages)
+        encoded = self.conversations.encode(document.messages)
         if isinstance(encoded, str):
             return encoded
         ids, mask = encoded

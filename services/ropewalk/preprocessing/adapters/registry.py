@@ -6,16 +6,9 @@ no migration. The sets that runs of before there was a registry were judged on a
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from ropewalk.corpus.document import (
-    DOCUMENTS,
-    EVAL_ITEMS,
-    ChatMessage,
-    Document,
-    read_documents,
-    read_records,
-    write_documents,
-)
+from ropewalk.corpus.document import DOCUMENTS, EVAL_ITEMS, Document, read_documents, read_records, write_documents
 from ropewalk.corpus.sketch import lowest_bytes
 from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
 from ropewalk.preprocessing.domain.held_out import Registry
@@ -68,20 +61,10 @@ def _documents_of(folder: Path) -> Iterator[Document]:
     if (folder / DOCUMENTS).is_file():
         yield from read_documents(folder / DOCUMENTS)
         return
+    unknown: dict[str, Any] = {"doc_id": "", "source_id": "", "licence": "", "fetched_at": "", "num_bytes": 0}
     for item in read_records(folder / EVAL_ITEMS):
-        messages = tuple(ChatMessage(**turn) for turn in item.get("messages", ()))
-        text = item.get("text", "")
-        yield Document(
-            doc_id="",
-            source_id="",
-            path=item["path"],
-            licence="",
-            fetched_at="",
-            num_bytes=0,
-            text=text,
-            messages=messages,
-            split_key=item.get("split_key", ""),
-        )
+        known = {name: value for name, value in item.items() if name in ("path", "text", "messages", "split_key")}
+        yield Document.from_record(unknown | known)
 
 
 def _fetch(objects: ObjectStore, uri: str, model: str) -> Path:

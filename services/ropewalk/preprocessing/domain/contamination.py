@@ -16,7 +16,6 @@ nobody's secret.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,15 +61,6 @@ def in_corpus(pairs: Pairs, first: int) -> Pairs:
     return pairs + np.array([first, 0, 0, 0])
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """What the number of documents that hold a passage makes of it, by its place."""
-
-    common: NDArray[np.bool_]
-    frame: NDArray[np.bool_]
-    template: NDArray[np.bool_]
-
-
 def contaminated(
     training: Pairs, held_out: Pairs, num_documents: int, phrases: Sequence[frozenset[int]] = ()
 ) -> set[int]:
@@ -79,33 +69,28 @@ def contaminated(
     `phrases` are sets of held-out items that say little each: the short turns of a conversation. When they are common,
     only a document with all of a set, and of two at least, gives it away.
     """
-    spread = _judge(np.bincount(np.concatenate([training[:, 1], held_out[:, 1]])), num_documents)
-    telling = training[~spread.common[training[:, 1]], 0]
+    spread = np.bincount(np.concatenate([training[:, 1], held_out[:, 1]]))  # in how many documents each passage is
+    common, frame, template = (
+        spread > max(_COMMON_DOCUMENTS, share * num_documents)
+        for share in (_COMMON_SHARE, _FRAME_SHARE, _TEMPLATE_SHARE)
+    )
+    telling = training[~common[training[:, 1]], 0]
     documents, hits = np.unique(telling, return_counts=True)
     found = {int(place) for place in documents[hits > _ALLOWED_HITS]}
-    possible = training[~spread.template[training[:, 1]]]
+    possible = training[~template[training[:, 1]]]
     by_passage = possible[np.argsort(possible[:, 1], kind="stable")]  # for the searches in `_holders`
     said = {item: set[int]() for turns in phrases for item in turns}
     for item in np.split(held_out, np.flatnonzero(np.diff(held_out[:, 0])) + 1) if len(held_out) else ():
-        holders = _holders(item, by_passage, spread)
+        holders = _holders(item, by_passage, common, frame)
         number = int(item[0, 0])
         if number in said:
             said[number].update(holders)
-        if number not in said or not spread.common[item[:, 1]].any():
+        if number not in said or not common[item[:, 1]].any():
             found.update(holders)
     return found.union(*(set.intersection(*(said[item] for item in turns)) for turns in phrases if len(turns) > 1))
 
 
-def _judge(spread: NDArray[np.int64], num_documents: int) -> _Spread:
-    return _Spread(
-        *(
-            spread > max(_COMMON_DOCUMENTS, share * num_documents)
-            for share in (_COMMON_SHARE, _FRAME_SHARE, _TEMPLATE_SHARE)
-        )
-    )
-
-
-def _holders(item: Pairs, by_passage: Pairs, spread: _Spread) -> list[int]:
+def _holders(item: Pairs, by_passage: Pairs, common: NDArray[np.bool_], frame: NDArray[np.bool_]) -> list[int]:
     """The training documents that hold a large part of an item.
 
     Rare passages were counted already, so only items with enough common ones can have more holders: the join is small.
@@ -113,14 +98,14 @@ def _holders(item: Pairs, by_passage: Pairs, spread: _Spread) -> list[int]:
     whole = max(1, math.ceil(_WHOLE * len(item)) - _EDGE_WORDS)
     part = min(whole, max(_ALLOWED_HITS + 1, math.ceil(_PART * len(item))))
     passages = item[:, 1]
-    if int(spread.common[passages].sum()) + _ALLOWED_HITS < part:
+    if int(common[passages].sum()) + _ALLOWED_HITS < part:
         return []
     first = np.searchsorted(by_passage[:, 1], passages, "left")
     last = np.searchsorted(by_passage[:, 1], passages, "right")
     rows = np.concatenate([by_passage[begin:end] for begin, end in zip(first, last, strict=True)])
-    framed = spread.common[rows[:, 1]] & _framed(rows, np.repeat(item[:, 2:], last - first, axis=0))
+    framed = common[rows[:, 1]] & _framed(rows, np.repeat(item[:, 2:], last - first, axis=0))
     quoted = np.bincount(rows[~framed, 0], minlength=1)
-    held = np.bincount(rows[~(framed & spread.frame[rows[:, 1]]), 0], minlength=len(quoted))
+    held = np.bincount(rows[~(framed & frame[rows[:, 1]]), 0], minlength=len(quoted))
     quoted = np.pad(quoted, (0, len(held) - len(quoted)))  # both (documents,), up to the last that holds any
     leaks: list[int] = np.flatnonzero((quoted >= part) | (held >= whole)).tolist()
     return leaks

@@ -18,8 +18,6 @@ _LETTERS = np.array([(chr(byte).isalpha() and byte < 0x80) or byte >= 0xC0 for b
 _DIGITS = np.array([0x30 <= byte <= 0x39 for byte in range(256)])
 _SPACES = np.array([byte in b" \t\n" for byte in range(256)])
 _CONTINUATIONS = np.array([0x80 <= byte < 0xC0 for byte in range(256)])
-
-
 _LONGEST_WORDS = 17  # on average: German and Greenlandic compounds come to 15, lines of base64 to 20 and more
 
 
