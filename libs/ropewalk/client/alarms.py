@@ -1,15 +1,17 @@
 """Alarms of the watch: which there are, that somebody looks after one, and a new baseline."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ropewalk.bus.wire import Wire
-from ropewalk.client.client import Client
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import alarms_in
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.foreign import quoted
 from ropewalk.events.monitoring import AcknowledgeAlarm, AlarmAcknowledged, BaselineSealed, Rebaseline
+
+if TYPE_CHECKING:
+    from ropewalk.client.client import Client
 
 _NOTED_S = 20.0
 
@@ -24,7 +26,7 @@ def find_alarm(wire: Wire, alarm_id: str) -> dict[str, Any]:
     raise ClientError(f"there is no alarm {quoted(alarm_id)}: {known}")
 
 
-async def acknowledge(client: Client, alarm: dict[str, Any], *, by: str, note: str) -> None:
+async def acknowledge(client: "Client", alarm: dict[str, Any], *, by: str, note: str) -> None:
     """Say that somebody looks after an alarm, and wait until the log has it. Raises ClientError if it is over."""
     if alarm["status"] == "cleared":
         reason = alarm["cleared_because"]
@@ -43,7 +45,7 @@ async def acknowledge(client: Client, alarm: dict[str, Any], *, by: str, note: s
         ) from None
 
 
-async def rebaseline(client: Client, version: ModelVersion, signal: str, *, by: str, reason: str) -> None:
+async def rebaseline(client: "Client", version: ModelVersion, signal: str, *, by: str, reason: str) -> None:
     """Ask for the next requests of a model version as its baseline, of one signal or of all ("").
 
     Raises ClientError if nothing such is watched.

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ropewalk.client.client import Client
 from ropewalk.client.errors import ClientError
 from ropewalk.events.foreign import quoted
 from ropewalk.events.serving import ModelRetired, RetireModel
 from ropewalk.projections.fold import Json
 from ropewalk.projections.registry import PRODUCTION
+
+if TYPE_CHECKING:
+    from ropewalk.client.client import Client
 
 _RETIRE_S = 60.0  # serving lets requests end for 10 s before it unloads
 
@@ -84,7 +87,7 @@ def _known(versions: list[ModelVersion]) -> str:
     return (", ".join(there[-10:]) or "none answers") + more
 
 
-async def learned_to_talk(client: Client, version: ModelVersion) -> bool:
+async def learned_to_talk(client: "Client", version: ModelVersion) -> bool:
     """Whether a version was trained on conversations, or began with a model of which we do not know it."""
     accepted = await client.accepted(version.run_id)
     if accepted is None or accepted.recipe.get("base_model"):
@@ -95,7 +98,7 @@ async def learned_to_talk(client: Client, version: ModelVersion) -> bool:
     )
 
 
-async def retire(client: Client, version: ModelVersion) -> None:
+async def retire(client: "Client", version: ModelVersion) -> None:
     """Ask serving to take a version off the endpoint and wait until it has. Raises ClientError if it does not."""
     end = await client.bus.end()
     request = RetireModel(run_id=version.run_id, model=version.model, model_version=version.version)

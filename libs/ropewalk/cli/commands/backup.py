@@ -16,6 +16,7 @@ from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.connecting import settings_of
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import errors, print_json, say
+from ropewalk.cli.settings import named_bus
 from ropewalk.local.broker.offline import broker_alone
 from ropewalk.local.lock import holder
 
@@ -49,7 +50,7 @@ def restore_command(
     Example: ropewalk restore /mnt/backups/monday
     """
     place = layout(state_dir)
-    if not _elsewhere() and holder(place):
+    if named_bus() is None and holder(place):
         raise log_backup.BackupError("the stack is running: `ropewalk down` first, then restore")
     log_backup.read_backup(folder)  # before a server is started for nothing
     with _bus(state_dir) as settings, _progress(as_json) as told:
@@ -57,16 +58,11 @@ def restore_command(
     _print(kept, folder, "restored from", as_json)
 
 
-def _elsewhere() -> bool:
-    """Whether the environment names a server, which then is not the one of an embedded stack."""
-    return "url" in NatsSettings().model_fields_set
-
-
 @contextlib.contextmanager
 def _bus(state_dir: Path | None) -> Iterator[NatsSettings]:
     """The server that was named, that of the running stack, or one started alone on the folder of a stack at rest."""
     place = layout(state_dir)
-    if _elsewhere() or holder(place):
+    if named_bus() or holder(place):
         yield settings_of(state_dir, SUPERVISOR).nats
         return
     with broker_alone(place) as settings:

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from ropewalk.admin.access import MAINTAINER
-from ropewalk.cli.connecting import with_client
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, Listing, console, print_json, say
 from ropewalk.client import Client
@@ -43,7 +43,7 @@ def list_letters(
 
     Example: ropewalk dead list --error "is missing"
     """
-    letters = with_client(lambda client: DeadLetters(client.bus).read(settled=settled), state_dir)
+    letters = call(lambda client: DeadLetters(client.bus).read(settled=settled), settings_of(state_dir))
     chosen = matching(letters, subject=subject, error=error, consumer=consumer)
     if as_json:
         print_json([letter.as_json() for letter in chosen])
@@ -61,7 +61,7 @@ def show(letter_id: LetterId, state_dir: StateDir = None, as_json: AsJson = Fals
 
     Example: ropewalk dead show 17
     """
-    letter = with_client(lambda client: DeadLetters(client.bus).find(letter_id), state_dir)
+    letter = call(lambda client: DeadLetters(client.bus).find(letter_id), settings_of(state_dir))
     if as_json:
         print_json(letter.as_json())
         return
@@ -110,7 +110,7 @@ def retry(
             chosen = matching(await letters.read(), subject=subject, error=error, consumer=consumer)
         return await _retry_each(letters, chosen, content, dry_run=dry_run)
 
-    done, problems = with_client(act, state_dir, MAINTAINER)
+    done, problems = call(act, settings_of(state_dir, MAINTAINER))
     if as_json:
         print_json({"retried": [dataclasses.asdict(each) for each in done], "left": problems, "dry_run": dry_run})
     else:
@@ -143,7 +143,7 @@ def drop(
         found = [await letters.find(letter_id) for letter_id in letter_ids]
         return [{"id": letter.id, "dropped": await letters.drop(letter, reason.strip())} for letter in found]
 
-    outcome = with_client(act, state_dir)
+    outcome = call(act, settings_of(state_dir))
     if as_json:
         print_json(outcome)
         return
@@ -164,7 +164,7 @@ def export(
     """
     if file.exists():
         raise ClientError(f"{file} exists already: choose another name")
-    letters = with_client(lambda client: DeadLetters(client.bus).read(settled=settled), state_dir)
+    letters = call(lambda client: DeadLetters(client.bus).read(settled=settled), settings_of(state_dir))
     # Mode 0600: letters hold prompts and recipes of other people.
     write_private(file, "".join(json.dumps(letter.as_json()) + "\n" for letter in letters).encode())
     if as_json:

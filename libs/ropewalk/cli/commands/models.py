@@ -1,18 +1,21 @@
 """`models list|show|retire`: what answers at the endpoint."""
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
-from ropewalk.client import Client, ClientSettings
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
 from ropewalk.client.models import retire as retire_version
+from ropewalk.client.settings import ClientSettings
+
+if TYPE_CHECKING:
+    from ropewalk.client import Client
 
 app = typer.Typer(name="models", help="The models of the endpoint.", invoke_without_command=True)
 
@@ -78,7 +81,7 @@ def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> N
         raise ClientError(f"{name} does not answer any more: it is retired already")
 
     # One connection for all versions: each waits for serving to let its requests end.
-    async def act(client: Client) -> None:
+    async def act(client: "Client") -> None:
         for each in found:
             await retire_version(client, each)
 

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from ropewalk.bus.codec import Stored
-from ropewalk.cli.connecting import with_client
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.terminal import print_json, say
 from ropewalk.client.describe import describe
@@ -21,7 +21,7 @@ def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> Non
 
     Example: ropewalk show python-stdlib-261123-101500-1a2b
     """
-    timeline = with_client(lambda client: client.timeline(run), state_dir)
+    timeline = call(lambda client: client.timeline(run), settings_of(state_dir))
     if as_json:
         print_json([event_json(stored) for stored in timeline])
         return

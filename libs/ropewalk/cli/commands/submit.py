@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from ropewalk.cli.commands.watch import watch_until_over, watching
-from ropewalk.cli.connecting import with_client
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.durations import seconds_of
 from ropewalk.cli.options import USAGE, AsJson, RunId, StateDir
 from ropewalk.cli.screens.dry_run import show_dry_run
@@ -67,7 +67,7 @@ def submit(
         )
         return _Asked(asked, is_there)
 
-    asked = with_client(ask, state_dir)
+    asked = call(ask, settings_of(state_dir))
     if as_json:
         (print_json_line if follow else print_json)({"run_id": asked.run_id})
     else:
@@ -89,7 +89,7 @@ def cancel(
 
     Example: ropewalk cancel python-stdlib-261123-101500-1a2b --reason "wrong data"
     """
-    with_client(lambda client: client.cancel(run, mode.value, reason), state_dir)
+    call(lambda client: client.cancel(run, mode.value, reason), settings_of(state_dir))
     if as_json:
         print_json({"run_id": run, "mode": mode.value})
     else:
@@ -101,8 +101,8 @@ def _followed(asked: _Asked, state_dir: Path | None, *, as_json: bool) -> int:
     """Show the run until it is over; the exit code of its ending."""
     return watching(
         asked.run_id,
-        lambda: with_client(
-            lambda client: watch_until_over(client, asked.run_id, state_dir, as_json=as_json), state_dir
+        lambda: call(
+            lambda client: watch_until_over(client, asked.run_id, state_dir, as_json=as_json), settings_of(state_dir)
         ),
         as_json=as_json,
     )
@@ -113,7 +113,7 @@ def _answered(asked: _Asked, state_dir: Path | None, *, as_json: bool) -> int:
     if asked.is_there:
         complain(f"`ropewalk watch {asked.run_id}` shows it", style="dim")
         return 0
-    match with_client(lambda client: client.answer(asked.run_id), state_dir):
+    match call(lambda client: client.answer(asked.run_id), settings_of(state_dir)):
         case RunRejected(violations=violations):
             for violation in violations:
                 complain(violation)

@@ -18,7 +18,7 @@ import typer
 
 from ropewalk.bus.codec import Stored
 from ropewalk.cli.commands.show import event_json, event_line
-from ropewalk.cli.connecting import settings_of, with_client
+from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import INTERRUPTED, AsJson, RunId, StateDir
 from ropewalk.cli.screens.live import live_screen
 from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, complain, console, mark, print_json_line, say
@@ -66,7 +66,7 @@ def watch(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> No
         await client.timeline(run)  # a run that does not exist would be waited for, for ever
         return await watch_until_over(client, run, state_dir, as_json=as_json)
 
-    raise typer.Exit(watching(run, lambda: with_client(known_and_over, state_dir), as_json=as_json))
+    raise typer.Exit(watching(run, lambda: call(known_and_over, settings_of(state_dir)), as_json=as_json))
 
 
 def watching(run_id: str, follow: Callable[[], int], *, as_json: bool) -> int:

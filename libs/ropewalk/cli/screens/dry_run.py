@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pydantic import JsonValue
 from rich.table import Table
 
-from ropewalk.bus.settings import NatsSettings
 from ropewalk.cli.screens.terminal import Listing, complain, console, print_json, titled
+from ropewalk.cli.settings import named_bus
 from ropewalk.corpus.forecast import Forecast, forecast
 from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
@@ -51,7 +51,7 @@ def _warnings(recipe: Recipe, found: Survey) -> tuple[str, ...]:
 
 def _pools() -> dict[str, Resources]:
     """The pool of the stack on this machine; of a stack elsewhere nothing is known without asking it."""
-    if "url" in NatsSettings().model_fields_set:
+    if named_bus():
         return {}
     runtime = RuntimeSettings()
     return {runtime.pool_name: runtime.pool_room}
