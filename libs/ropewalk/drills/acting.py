@@ -16,13 +16,13 @@ from ropewalk.drills.endpoint import EndpointUsers
 from ropewalk.drills.files import WrittenDrill, write_drill
 from ropewalk.drills.log import timeline_of
 from ropewalk.drills.scene import DrillOptions, Ground, Scene
-from ropewalk.drills.scorecard import Fault, Observed, conclude
+from ropewalk.drills.scorecard import Observed, conclude
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillCompleted, DrillStarted
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import running_state
 
-KILL_WORKER = kill_worker.DRILL.name
+KILL_WORKER = kill_worker.NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,12 @@ async def run_drill(
     running_state(layout)
     async with await Client.connect(find_settings(layout.state_dir, MAINTAINER)) as client:
         ground = Ground(layout=layout, client=client, options=chosen, say=say)
-        target = await drill.prepare(ground)
+        target = await drill.script.prepare(ground)
         say(f"{name}: {target.description}")
         started = new_drill(name, target.run_id, target.description, chosen.seed)
         async with EndpointUsers(ground, hit=target.service == "serving") as users:
             mark = await begin(client.bus, started)
-            seen = await drill.play(Scene(ground=ground, target=target, drill_id=started.drill_id, mark=mark))
+            seen = await drill.script.play(Scene(ground=ground, target=target, drill_id=started.drill_id, mark=mark))
             # Still inside: the users go on until one of them is answered again.
             seen = replace(seen, checks=(*seen.checks, *await users.judged()))
         return await finish(client.bus, layout, mark, seen)
@@ -64,24 +64,19 @@ def new_drill(name: str, run_id: str, target: str, seed: int = 0) -> DrillStarte
 async def begin(bus: Bus, started: DrillStarted) -> Stored[Message]:
     """Put the mark into the log from which times are measured. Cause the fault right after it."""
     await bus.publish(started)
-    found = [item for item in await timeline_of(bus, started.subject) if _is(item, started.drill_id)]
     # The log's copy: its time is the server's, and every other time of the scorecard is compared with it.
-    return found[0]
+    return next(
+        item
+        for item in await timeline_of(bus, started.subject)
+        if isinstance(item.message, DrillStarted) and item.message.drill_id == started.drill_id
+    )
 
 
 async def finish(bus: Bus, layout: Layout, mark: Stored[Message], seen: Observed) -> DrillResult:
     """Judge, publish the scorecard, write it down."""
     started = mark.message
     assert isinstance(started, DrillStarted)
-    fault = Fault(
-        drill=started.drill,
-        drill_id=started.drill_id,
-        run_id=started.run_id,
-        target=started.target,
-        seed=started.seed,
-        sequence=mark.sequence,
-    )
-    card = conclude(fault, seen, await bus.end())
+    card = conclude(started, seen, first_sequence=mark.sequence, last_sequence=await bus.end())
     await bus.publish(card, cause_id=mark.envelope.id)
     return DrillResult(card=card, written=write_drill(card, mark.time, layout))
 
@@ -92,10 +87,5 @@ async def score_kill_of_worker(client: Client, layout: Layout, run_id: str) -> D
     marks = [item for item in timeline if isinstance(item.message, DrillStarted) and item.message.drill == KILL_WORKER]
     if not marks:
         return None
-    return await finish(
-        client.bus, layout, marks[0], kill_worker.score(timeline, marks[0], client.settings.objects_url)
-    )
-
-
-def _is(item: Stored[Message], drill_id: str) -> bool:
-    return isinstance(item.message, DrillStarted) and item.message.drill_id == drill_id
+    seen = kill_worker.score(timeline, marks[0], client.settings.objects_url)
+    return await finish(client.bus, layout, marks[0], seen)

@@ -6,18 +6,22 @@ becomes of the drill, the stack is as it was. Services with ports of their own c
 """
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.pause_service import asleep
 from ropewalk.drills.proxy import CutProxy
-from ropewalk.drills.recovery import StageWatch
-from ropewalk.drills.scene import IDLE_HOLD_S, Drill, Ground, Scene, Target, choose_service
+from ropewalk.drills.recovery import StageWatch, idle_outage
+from ropewalk.drills.scene import Ground, Scene, Target, choose_service
 from ropewalk.drills.scorecard import Observed, check
-from ropewalk.drills.stackview import Instance, answering, answers, may_run_twice, second_instance
-from ropewalk.events.drill import DrillCheck
+from ropewalk.drills.scoring import HeldStage
+from ropewalk.drills.stackview import may_run_twice, second_instance
 
 _URL = "ROPEWALK_NATS_URL"
+_AGAIN = "finds the bus again"
 
 
 async def prepare(ground: Ground) -> Target:
@@ -38,76 +42,51 @@ async def play(scene: Scene) -> Observed:
     """Put a second instance behind the proxy, cut, heal."""
     url = urlsplit(scene.instance.environment[_URL])
     async with CutProxy(url.hostname or "127.0.0.1", url.port or 4222) as proxy:
-        through = urlunsplit(url._replace(netloc=_with_port(url.netloc, proxy.port)))
-        changes = {_URL: through}
+        changes = {_URL: urlunsplit(url._replace(netloc=_with_port(url.netloc, proxy.port)))}
         async with second_instance(scene.ground.layout, scene.target.service, scene.instance, changes) as second:
-            ready = await answers(
-                scene.ground.bus.connection, scene.target.service, second.pid, scene.ground.options.patience_s
-            )
-            if not ready:
+            if not await scene.answers(second.pid):
                 raise NotPreparedError(f"a second instance of {scene.target.service} did not become ready")
             scene.ground.say("the second instance is up behind the proxy")
-            behind = Instance(pid=second.pid, command=(), environment=scene.instance.environment)
-            return await (_idle(scene, proxy, behind) if scene.target.held is None else _working(scene, proxy, behind))
+            held = scene.target.held
+            if held is None:
+                told = "cut for {:.1f} s, with nothing to do"
+                seen = await idle_outage(scene, second.pid, _cut(proxy), _AGAIN, told)
+            else:
+                seen = await _working(scene, held, proxy, second.pid)
+    swallowed = check("network was cut", proxy.lost_bytes > 0, f"{proxy.lost_bytes:,} bytes were swallowed")
+    return replace(seen, checks=(swallowed, *seen.checks))
 
 
-async def _working(scene: Scene, proxy: CutProxy, behind: Instance) -> Observed:
-    held, options, bus = scene.target.held, scene.ground.options, scene.ground.bus
-    assert held is not None
-    async with StageWatch(bus, held) as watch:
+async def _working(scene: Scene, held: HeldStage, proxy: CutProxy, behind: int) -> Observed:
+    """The first instance sleeps until the one behind the proxy has its stage, and then that one is cut off."""
+    async with StageWatch(scene, held) as watch:
         async with asleep(scene.instance.pid):
-            await watch.recovered(scene.mark.time, options.patience_s)
+            await watch.recovered(scene.mark.time)
         theirs = watch.successor()
     if theirs is None:
         raise NotPreparedError(f"stage {held.stage} ended before it could be handed over: choose a longer run")
-    async with StageWatch(bus, theirs) as watch:
-        hold_s = options.hold_s or behind.beyond_the_lease_s
+    async with StageWatch(scene, theirs) as watch:
+        # Both instances have the same environment, so their leases live equally long.
+        hold_s = scene.ground.options.hold_s or scene.instance.beyond_the_lease_s
         scene.ground.say(f"the second instance has the stage (epoch {theirs.epoch}); cutting its network")
         cut_at = await scene.ground.now()
-        # Dropped, not reset: a client that is told would reconnect at once, and nothing would be proved.
-        proxy.cut("drop")
-        try:
-            _, moments = await asyncio.gather(asyncio.sleep(hold_s), watch.recovered(cut_at, options.patience_s))
-        finally:
-            proxy.heal()
-        found = await answers(bus.connection, scene.target.service, behind.pid, options.patience_s)
-        own = (_swallowed(proxy), check("finds the bus again", found, f"cut for {hold_s:.1f} s"))
-        return await watch.observed(scene.mark, moments, *own, patience_s=options.patience_s)
+        async with _cut(proxy):
+            _, moments = await asyncio.gather(asyncio.sleep(hold_s), watch.recovered(cut_at))
+        found = check(_AGAIN, await scene.answers(behind), f"cut for {hold_s:.1f} s")
+        return await watch.observed(moments, found)
 
 
-async def _idle(scene: Scene, proxy: CutProxy, behind: Instance) -> Observed:
-    connection, name = scene.ground.bus.connection, scene.target.service
-    hold_s = scene.ground.options.hold_s or IDLE_HOLD_S
-    cut_at = await scene.ground.now()
+@contextlib.asynccontextmanager
+async def _cut(proxy: CutProxy) -> AsyncIterator[None]:
+    """Bytes are dropped while inside: a client that is told would reconnect at once, and nothing would be proved."""
     proxy.cut("drop")
     try:
-        silent = behind.pid not in await answering(connection, name)
-        detect_s = await scene.seconds(cut_at)
-        await asyncio.sleep(max(0.0, hold_s - detect_s))
+        yield
     finally:
         proxy.heal()
-    found = await answers(connection, name, behind.pid, scene.ground.options.patience_s)
-    return Observed(
-        detect_s=detect_s if silent else None,
-        recover_s=await scene.seconds(cut_at) if found else None,
-        lost_unit="stages",
-        checks=(_swallowed(proxy), check("finds the bus again", found, f"cut for {hold_s:.1f} s, with nothing to do")),
-    )
-
-
-def _swallowed(proxy: CutProxy) -> DrillCheck:
-    return check("network was cut", proxy.lost_bytes > 0, f"{proxy.lost_bytes:,} bytes were swallowed")
 
 
 def _with_port(netloc: str, port: int) -> str:
     """The same user at another port of loopback."""
     user, at, _ = netloc.rpartition("@")
     return f"{user}{at}127.0.0.1:{port}"
-
-
-DRILL = Drill(
-    name="cut-network",
-    summary="the network between an instance of a service and the broker swallows every byte",
-    prepare=prepare,
-    play=play,
-)

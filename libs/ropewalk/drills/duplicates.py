@@ -13,7 +13,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import RawMessage
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import surely, timeline_of
-from ropewalk.drills.scene import Drill, Ground, Scene, Target
+from ropewalk.drills.scene import Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline, reactions
 from ropewalk.drills.traffic import letters_about
@@ -54,7 +54,7 @@ async def play(scene: Scene) -> Observed:
     letters_from = await bus.end(stream="DLQ") + 1
     ours = [await _again(bus, raw, f"drill/{scene.drill_id}/{index}") for index, raw in enumerate(originals)]
     scene.ground.say(f"published {len(ours)} messages of run {run_id} again")
-    settled = await _settled(bus, scene.ground.options.patience_s)
+    settled = await _settled(bus, scene.patience_s)
     settled_s = await scene.seconds()
     after = await timeline_of(bus, f"*.*.*.*.{run_id}")
     caused = reactions(before, [item for item in after if item.sequence > scene.mark.sequence], set(ours))
@@ -112,11 +112,3 @@ def _differing(before: Timeline, after: Timeline) -> list[str]:
             if item.message.family not in _NOT_OF_THE_RUN:
                 projector.apply(item)
     return [name for name in then.names if then.digest(name) != now.digest(name)]
-
-
-DRILL = Drill(
-    name="duplicate-everything",
-    summary="every request and fact of a finished run is published again in another order",
-    prepare=prepare,
-    play=play,
-)

@@ -15,7 +15,7 @@ import httpx
 from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.drills.scene import Ground
 from ropewalk.drills.scorecard import check
-from ropewalk.drills.tasks import end
+from ropewalk.drills.tasks import end, until
 from ropewalk.events.drill import DrillCheck
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.local.credentials import read_credentials
@@ -68,7 +68,10 @@ class EndpointUsers:
         """Send until one more is answered, then say how all went. Nothing if no model is served."""
         if self._task is None:
             return ()
-        back = await self._answered_again()
+        seen = len(self._answers)
+        back = await until(
+            lambda: not all(answer.error for answer in self._answers[seen:]), self._ground.options.patience_s, _PACE_S
+        )
         await end(self._task)
         ids = {answer.request_id for answer in self._answers if not answer.error}
         return (judge(self._answers, hit=self._hit, back=back), judge_log(ids, await self._logged(ids), hit=self._hit))
@@ -105,14 +108,6 @@ class EndpointUsers:
                 return "", f"status {response.status_code}"
             except (httpx.HTTPError, ValueError, KeyError) as error:
                 return "", type(error).__name__
-
-    async def _answered_again(self) -> bool:
-        seen, deadline = len(self._answers), asyncio.get_running_loop().time() + self._ground.options.patience_s
-        while all(answer.error for answer in self._answers[seen:]):
-            if asyncio.get_running_loop().time() > deadline:
-                return False
-            await asyncio.sleep(_PACE_S)
-        return True
 
     async def _logged(self, wanted: set[str]) -> Counter[str]:
         """How often each request is in the log, once all are there or time is over."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from ropewalk.bus.codec import Stored
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.prober import Prober
-from ropewalk.drills.scene import Drill, Ground, Scene, Target
+from ropewalk.drills.scene import Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.stackview import BROKER, ready_process
 from ropewalk.drills.tasks import end
@@ -44,18 +44,17 @@ async def prepare(ground: Ground) -> Target:
 
 async def play(scene: Scene) -> Observed:
     """Fill it, wait, make room."""
-    options = scene.ground.options
-    loop = asyncio.get_running_loop()
+    loop, patience_s = asyncio.get_running_loop(), scene.patience_s
     async with Prober(scene.ground.bus, scene.mark, scene.drill_id) as prober:
-        await prober.until(_NUM_PROBES, options.patience_s)
+        await prober.until(_NUM_PROBES, patience_s)
         fault_at, filled_at = await scene.ground.now(), loop.time()
         async with full(scene.ground.layout.nats_store):
-            told_s = await _told(scene.ground.layout, options.patience_s)
-            refused = await prober.refused(options.patience_s)
-            await asyncio.sleep(max(0.0, (options.hold_s or _HOLD_S) - (loop.time() - filled_at)))
+            told_s = await _told(scene.ground.layout, patience_s)
+            refused = await prober.refused(patience_s)
+            await asyncio.sleep(max(0.0, (scene.ground.options.hold_s or _HOLD_S) - (loop.time() - filled_at)))
             under_way = prober.number
         room_at = await scene.ground.now()
-        accepts = await prober.until(under_way + _NUM_PROBES, options.patience_s)
+        accepts = await prober.until(under_way + _NUM_PROBES, patience_s)
     probes = await prober.verdict(under_way)
     first = probes.first
     return Observed(
@@ -120,11 +119,3 @@ async def _told(layout: Layout, patience_s: float) -> float | None:
             return loop.time() - began
         await asyncio.sleep(0.2)
     return None
-
-
-DRILL = Drill(
-    name="fill-disk",
-    summary="the broker's disk is full for a while (only on a small file system made for it)",
-    prepare=prepare,
-    play=play,
-)

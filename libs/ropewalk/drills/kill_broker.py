@@ -7,8 +7,8 @@ import signal
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import RawMessage
 from ropewalk.drills.prober import Prober
-from ropewalk.drills.scene import Drill, Ground, Scene, Target
-from ropewalk.drills.scorecard import Observed, check
+from ropewalk.drills.scene import Ground, Scene, Target
+from ropewalk.drills.scorecard import Observed, check, earliest
 from ropewalk.drills.stackview import BROKER, answers, ready_process, restarted, send, services
 
 _NUM_PROBES = 20  # acknowledged before the kill, and again after it
@@ -22,7 +22,7 @@ async def prepare(ground: Ground) -> Target:
 
 async def play(scene: Scene) -> Observed:
     """Kill it between two probes; compare the log before and after."""
-    ground, patience_s = scene.ground, scene.ground.options.patience_s
+    ground, patience_s = scene.ground, scene.patience_s
     end = await ground.bus.end()
     before = await _fingerprint(ground.bus, end)
     loop = asyncio.get_running_loop()
@@ -44,7 +44,7 @@ async def play(scene: Scene) -> Observed:
     refused_s = None if prober.refused_at is None else prober.refused_at - killed_at
     kept = f"{len(before)} earlier messages and {probes.num_stored} probes"
     return Observed(
-        detect_s=min((each for each in (noticed_s, refused_s) if each is not None), default=None),
+        detect_s=earliest(noticed_s, refused_s),
         recover_s=everybody_s if accepts and not silent else None,
         lost=lost,
         lost_unit="messages",
@@ -78,11 +78,3 @@ def _hash(raw: RawMessage) -> str:
         name: value for name, value in raw.headers.items() if not name.startswith(("Nats-Expected-", "Nats-Batch-"))
     }
     return hashlib.sha256(f"{raw.subject} {said}".encode() + raw.body).hexdigest()
-
-
-DRILL = Drill(
-    name="kill-broker",
-    summary="kill -9 of nats-server while messages are being published",
-    prepare=prepare,
-    play=play,
-)

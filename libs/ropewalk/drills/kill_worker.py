@@ -6,23 +6,23 @@ from ropewalk.bus.codec import Stored
 from ropewalk.client.ledgers import ledger_verdict
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import LogWatch, timeline_of
-from ropewalk.drills.scene import Drill, Ground, Scene, Target
+from ropewalk.drills.scene import Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed
-from ropewalk.drills.scoring import Timeline, held_stages, score_worker, stage_ended, worker_loss, worker_to_kill
+from ropewalk.drills.scoring import Timeline, first_after, held_stages, score_worker, stage_ended, worker_to_kill
 from ropewalk.drills.stackview import instance, send
 from ropewalk.events.base import Message
-from ropewalk.events.training import TrainingCompleted
+from ropewalk.events.training import TrainingCompleted, TrainingResumed
 from ropewalk.local.supervision.processes import stack_processes
 from ropewalk.storage.connect import StoreAddress
 
-TRAIN = "train"
+NAME = "kill-worker"
 
 
 async def prepare(ground: Ground) -> Target:
     """Wait until a run trains and has a checkpoint to go back to."""
     wanted = ground.options.run_id
     timeline = await timeline_of(ground.bus, f"evt.run.*.*.{wanted or '*'}")
-    training = [each for each in held_stages(timeline) if each.stage == TRAIN]
+    training = [each for each in held_stages(timeline) if each.stage == "train"]
     if not training:
         raise NotPreparedError(
             f"run {wanted!r} is not in training now"
@@ -32,8 +32,9 @@ async def prepare(ground: Ground) -> Target:
     held = training[-1]
     ground.say(f"waiting until run {held.run_id} has a checkpoint")
     async with LogWatch(ground.bus, f"evt.*.*.*.{held.run_id}") as watch:
-        pid = await watch.until(lambda seen: worker_to_kill(seen) or _over(seen), ground.options.patience_s)
-    if not pid or pid not in {each.pid for each in stack_processes(ground.layout.state_dir)}:
+        await watch.until(lambda seen: worker_to_kill(seen) or _is_over(seen), ground.options.patience_s)
+        pid = worker_to_kill(watch.timeline)
+    if pid is None or pid not in {each.pid for each in stack_processes(ground.layout.state_dir)}:
         raise NotPreparedError(
             f"run {held.run_id} has no training worker on this machine that has saved a checkpoint: try a longer run"
         )
@@ -43,31 +44,20 @@ async def prepare(ground: Ground) -> Target:
 
 async def play(scene: Scene) -> Observed:
     """Kill it and follow the run to the end of its training, as long as the patience lasts."""
-    held, patience_s = scene.target.held, scene.ground.options.patience_s
+    held = scene.target.held
     assert held is not None
     send(scene.instance.pid, signal.SIGKILL)
     async with LogWatch(scene.ground.bus, f"evt.*.*.*.{held.run_id}") as watch:
-        await watch.until(lambda seen: worker_loss(seen, scene.mark).recover_s, patience_s)
-        await watch.until(lambda seen: stage_ended(seen, held), patience_s)
+        await watch.until(lambda seen: first_after(seen, scene.mark, TrainingResumed)[1], scene.patience_s)
+        await watch.until(lambda seen: stage_ended(seen, held), scene.patience_s)
         return score(watch.timeline, scene.mark, scene.ground.client.settings.objects_url)
 
 
 def score(timeline: Timeline, mark: Stored[Message], objects_url: str) -> Observed:
     """What came of the worker that was killed at the mark; the ledger is proved once training has ended."""
-    ended = any(isinstance(stored.message, TrainingCompleted) for stored in timeline)
-    return score_worker(
-        timeline, mark, ledger_verdict(list(timeline), StoreAddress(url=objects_url).connect()) if ended else None
-    )
+    proof = ledger_verdict(list(timeline), StoreAddress(url=objects_url).connect()) if _is_over(timeline) else None
+    return score_worker(timeline, mark, proof)
 
 
-def _over(timeline: Timeline) -> int | None:
-    """0 once training has ended."""
-    return 0 if any(isinstance(stored.message, TrainingCompleted) for stored in timeline) else None
-
-
-DRILL = Drill(
-    name="kill-worker",
-    summary="kill -9 of one training worker of a run that is in training",
-    prepare=prepare,
-    play=play,
-)
+def _is_over(timeline: Timeline) -> bool:
+    return any(isinstance(stored.message, TrainingCompleted) for stored in timeline)

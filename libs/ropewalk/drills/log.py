@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.codec import RawMessage, Stored
-from ropewalk.drills.tasks import Background
+from ropewalk.drills.tasks import Background, until
 from ropewalk.events.base import Message
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.stages.leases import MARKER
@@ -32,20 +32,15 @@ class LogWatch(Background):
         self._subject = subject
         self.timeline: list[Stored[Message]] = []
 
-    async def until(self, found: Callable[[list[Stored[Message]]], Found | None], patience_s: float) -> Found | None:
-        """What `found` makes of the timeline, as soon as it is not None; None after `patience_s`."""
-        deadline = asyncio.get_running_loop().time() + patience_s
-        seen = -1
-        while True:
+    async def until(self, found: Callable[[list[Stored[Message]]], Found], patience_s: float) -> Found:
+        """What `found` makes of the timeline, as soon as it counts as true, or when the patience is over."""
+
+        def look() -> Found:
             if self.task.done():
                 self.task.result()  # raises what ended it
-            if len(self.timeline) != seen:
-                seen = len(self.timeline)
-                if (answer := found(self.timeline)) is not None:
-                    return answer
-            if asyncio.get_running_loop().time() > deadline:
-                return None
-            await asyncio.sleep(_LOOK_S)
+            return found(self.timeline)
+
+        return await until(look, patience_s, _LOOK_S)
 
     async def work(self) -> None:
         """Follow the subject."""

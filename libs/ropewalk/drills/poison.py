@@ -14,7 +14,7 @@ import nats.errors
 from ropewalk.bus.bus import Bus
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import LogWatch
-from ropewalk.drills.scene import Drill, Ground, Scene, Target
+from ropewalk.drills.scene import Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import Timeline
 from ropewalk.drills.traffic import Readers, letters_wrong, poisons, readers_of, slower
@@ -40,10 +40,10 @@ async def prepare(ground: Ground) -> Target:
 
 async def play(scene: Scene) -> Observed:
     """Healthy traffic alone, then among poison."""
-    bus, patience_s = scene.ground.bus, scene.ground.options.patience_s
+    bus = scene.ground.bus
     readers = await _readers(bus)
     async with LogWatch(bus, f"{SubmitRun.subject_prefix()}.*") as asked, LogWatch(bus, _ANSWERS) as told:
-        healthy = _Healthy(bus, asked, told, patience_s)
+        healthy = _Healthy(bus, asked, told, scene.patience_s)
         before = await healthy.latencies(f"{scene.drill_id}-a")
         letters_from, began = await bus.end(stream="DLQ") + 1, await scene.ground.now()
         # At the same time as the healthy ones, or nobody could be held up.
@@ -81,8 +81,8 @@ class _Healthy:
         for run_id in sorted(runs):
             await self.bus.publish(SubmitRun(run_id=run_id, recipe={_UNKNOWN: 1}))
             await asyncio.sleep(_PACE_S)
-        await self.told.until(lambda seen: len(_times(seen, runs)) == len(runs) or None, self.patience_s)
-        await self.asked.until(lambda seen: len(_times(seen, runs)) == len(runs) or None, self.patience_s)
+        await self.told.until(lambda seen: len(_times(seen, runs)) == len(runs), self.patience_s)
+        await self.asked.until(lambda seen: len(_times(seen, runs)) == len(runs), self.patience_s)
         asked, told = _times(self.asked.timeline, runs), _times(self.told.timeline, runs)
         return [(told[run_id] - asked[run_id]).total_seconds() for run_id in told]
 
@@ -118,18 +118,10 @@ async def _settled(
     scene: Scene, letters_from: int, poison: dict[int, str], readers: dict[str, Readers]
 ) -> tuple[datetime | None, tuple[str, ...]]:
     """Wait for the letters. Returns when the first one was there, and what is wrong with them in the end."""
-    deadline = asyncio.get_running_loop().time() + scene.ground.options.patience_s
+    deadline = asyncio.get_running_loop().time() + scene.patience_s
     while True:
         letters = [raw async for raw in scene.ground.bus.raw(">", stream="DLQ", first=letters_from)]
         wrong = letters_wrong(letters, poison, readers)
         if not wrong or asyncio.get_running_loop().time() > deadline:
             return min((raw.time for raw in letters), default=None), wrong
         await asyncio.sleep(_LOOK_S)
-
-
-DRILL = Drill(
-    name="poison",
-    summary="unreadable messages among healthy ones, on every subject that somebody reads",
-    prepare=prepare,
-    play=play,
-)

@@ -11,7 +11,7 @@ from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.codec import Stored
 from ropewalk.drills.log import timeline_of
 from ropewalk.drills.scoring import doubled_probes, missing_probes
-from ropewalk.drills.tasks import Background
+from ropewalk.drills.tasks import Background, until
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillProbed
 
@@ -44,19 +44,11 @@ class Prober(Background):
 
     async def until(self, num_acknowledged: int, patience_s: float) -> bool:
         """Wait until that many are acknowledged in all."""
-        deadline = asyncio.get_running_loop().time() + patience_s
-        while len(self.acknowledged) < num_acknowledged:
-            if asyncio.get_running_loop().time() > deadline:
-                return False
-            await asyncio.sleep(_PACE_S)
-        return True
+        return await until(lambda: len(self.acknowledged) >= num_acknowledged, patience_s, _PACE_S)
 
     async def refused(self, patience_s: float) -> bool:
         """Wait until a send was not acknowledged."""
-        deadline = asyncio.get_running_loop().time() + patience_s
-        while self.refused_at is None and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(_PACE_S)
-        return self.refused_at is not None
+        return await until(lambda: self.refused_at is not None, patience_s, _PACE_S)
 
     async def verdict(self, under_way: int) -> ProbeVerdict:
         """Compare what was acknowledged with the log. `under_way` is the number that was sent when the fault came."""

@@ -1,6 +1,6 @@
 """What a drill is made of, and what it is given: the stack, a client, the options, the mark in the log."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,13 +9,10 @@ from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import server_time, timeline_of
-from ropewalk.drills.scorecard import Observed
 from ropewalk.drills.scoring import HeldStage, held_stages
-from ropewalk.drills.stackview import Instance, process, ready_process, services
+from ropewalk.drills.stackview import Instance, answers, process, ready_process, services
 from ropewalk.events.base import Message
 from ropewalk.local.layout import Layout
-
-IDLE_HOLD_S = 5.0  # how long a fault lasts for a service that holds no stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +74,18 @@ class Scene:
         assert self.target.running is not None, "this drill has no process as its target"
         return self.target.running
 
+    @property
+    def patience_s(self) -> float:
+        """How long to wait, at most, for each thing that should happen."""
+        return self.ground.options.patience_s
+
+    async def answers(self, pid: int) -> bool:
+        """Whether an instance of the service answers a ping within the patience; 0 stands for any instance."""
+        return await answers(self.ground.bus.connection, self.target.service, pid, self.patience_s)
+
     async def seconds(self, since: datetime | None = None) -> float:
         """Seconds of the server's clock since the mark, or since another moment."""
         return (await self.ground.now() - (since or self.mark.time)).total_seconds()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drill:
-    """`prepare` checks the preconditions and chooses a target (raises NotPreparedError); `play` does the rest."""
-
-    name: str
-    summary: str
-    prepare: Callable[[Ground], Awaitable[Target]]
-    play: Callable[[Scene], Awaitable[Observed]]
 
 
 async def choose_service(ground: Ground) -> Target:

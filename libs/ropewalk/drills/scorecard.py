@@ -1,21 +1,9 @@
 """From what a drill saw to its verdict. Pure: values in, a `DrillCompleted` out."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ropewalk.events.drill import DrillCheck, DrillCompleted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """Which drill, against what. `sequence` is where in the log it began."""
-
-    drill: str
-    drill_id: str
-    run_id: str
-    target: str
-    seed: int
-    sequence: int
+from ropewalk.events.drill import DrillCheck, DrillCompleted, DrillStarted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +15,7 @@ class Observed:
     lost: int = 0
     lost_unit: str = "messages"
     doubled: tuple[str, ...] = ()
-    checks: tuple[DrillCheck, ...] = field(default=())
+    checks: tuple[DrillCheck, ...] = ()
 
 
 def check(name: str, passed: bool, detail: str) -> DrillCheck:
@@ -35,8 +23,21 @@ def check(name: str, passed: bool, detail: str) -> DrillCheck:
     return DrillCheck(name=name, passed=passed, detail=detail)
 
 
-def conclude(fault: Fault, seen: Observed, last_sequence: int) -> DrillCompleted:
-    """The scorecard: passed if it recovered, nothing was lost or doubled and every check holds."""
+def check_came(name: str, after_s: float | None, what: str, otherwise: str) -> DrillCheck:
+    """A line about something that had to come, and came after so many seconds if at all."""
+    return check(name, after_s is not None, otherwise if after_s is None else f"{what} after {after_s:.1f} s")
+
+
+def earliest(*moments: float | None) -> float | None:
+    """The first of those that came."""
+    return min((each for each in moments if each is not None), default=None)
+
+
+def conclude(fault: DrillStarted, seen: Observed, *, first_sequence: int, last_sequence: int) -> DrillCompleted:
+    """The scorecard: passed if it recovered, nothing was lost or doubled and every check holds.
+
+    The sequences are where in the log the drill began and where it is judged.
+    """
     once = check("effects once", not seen.doubled, "; ".join(seen.doubled[:5]) or "nothing is in the log twice")
     checks = (*seen.checks, once)
     failures = _failures(seen, checks)
@@ -54,7 +55,7 @@ def conclude(fault: Fault, seen: Observed, last_sequence: int) -> DrillCompleted
         lost_unit=seen.lost_unit,
         doubled=len(seen.doubled),
         checks=checks,
-        first_sequence=fault.sequence,
+        first_sequence=first_sequence,
         last_sequence=last_sequence,
     )
 

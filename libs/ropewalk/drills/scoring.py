@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeGuard, TypeVar
 
 from ropewalk.bus.codec import Stored
 from ropewalk.corpus.ledger import LedgerVerdict
@@ -27,6 +28,7 @@ from ropewalk.events.training import (
     TrainingStarted,
 )
 
+M = TypeVar("M", bound=Message)
 Timeline = Sequence[Stored[Message]]
 ENDINGS = (RunCompleted, RunFailed, RunCancelled, RunRejected)
 # Said again, word for word, by every attempt that takes a step again: news of an attempt, not effects.
@@ -44,16 +46,6 @@ class HeldStage:
     epoch: int
     service: str
     sequence: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerLoss:
-    """What the log says about training workers that died: the times in seconds since the fault."""
-
-    detect_s: float | None
-    recover_s: float | None
-    last_step: int
-    resume_step: int
 
 
 def held_stages(timeline: Timeline) -> list[HeldStage]:
@@ -82,23 +74,16 @@ def taken_over(timeline: Timeline, held: HeldStage) -> Stored[Message] | None:
 
 def stage_ended(timeline: Timeline, held: HeldStage) -> Stored[Message] | None:
     """The end of the stage, or of its run, after it was held."""
-    for stored in timeline:
-        message = stored.message
-        if stored.sequence > held.sequence and (
-            (isinstance(message, StageCompleted) and message.stage == held.stage) or isinstance(message, ENDINGS)
-        ):
-            return stored
-    return None
+    later = (stored for stored in timeline if stored.sequence > held.sequence)
+    return next(
+        (stored for stored in later if _ends(stored.message, held) or isinstance(stored.message, ENDINGS)), None
+    )
 
 
 def first_sign(timeline: Timeline, held: HeldStage) -> Stored[Message] | None:
     """The first event that says that the holder was lost."""
-    for stored in timeline:
-        message = stored.message
-        lost = isinstance(message, StageInterrupted) and message.stage == held.stage
-        if stored.sequence > held.sequence and (lost or _starts_later(message, held)):
-            return stored
-    return None
+    later = (stored for stored in timeline if stored.sequence > held.sequence)
+    return next((stored for stored in later if _is_lost(stored.message, held)), None)
 
 
 def zombie_endings(timeline: Timeline, held: HeldStage) -> tuple[str, ...]:
@@ -109,10 +94,7 @@ def zombie_endings(timeline: Timeline, held: HeldStage) -> tuple[str, ...]:
     return tuple(
         f"{type(stored.message).__name__} of {held.stage} at {stored.sequence} by epoch {held.epoch}"
         for stored in timeline
-        if stored.sequence > taken.sequence
-        and isinstance(stored.message, StageCompleted)
-        and stored.message.stage == held.stage
-        and stored.message.epoch <= held.epoch
+        if stored.sequence > taken.sequence and _ends(stored.message, held) and stored.message.epoch <= held.epoch
     )
 
 
@@ -132,26 +114,21 @@ def doubled_probes(timeline: Iterable[Stored[Message]]) -> tuple[str, ...]:
     return tuple(f"probe {number} is there {count} times" for number, count in sorted(counts.items()) if count > 1)
 
 
-def worker_loss(timeline: Timeline, fault: Stored[Message]) -> WorkerLoss:
-    """What followed from killing a training worker at the event `fault`. Steps are -1 where nothing says them."""
-    after = [stored for stored in timeline if stored.sequence > fault.sequence]
-    lost = next((each for each in after if isinstance(each.message, TrainingInterrupted)), None)
-    back = next((each for each in after if isinstance(each.message, TrainingResumed)), None)
-    last_step = lost.message.last_step if lost and isinstance(lost.message, TrainingInterrupted) else -1
-    resume_step = back.message.resume_step if back and isinstance(back.message, TrainingResumed) else -1
-    return WorkerLoss(
-        detect_s=seconds_after(fault, lost),
-        recover_s=seconds_after(fault, back),
-        last_step=last_step,
-        resume_step=resume_step,
-    )
+def first_after(timeline: Timeline, fault: Stored[Message], kind: type[M]) -> tuple[float | None, M | None]:
+    """The first message of a kind behind the event `fault`, and its seconds since that by the server's clock."""
+    for stored in timeline:
+        if stored.sequence > fault.sequence and isinstance(stored.message, kind):
+            return (stored.time - fault.time).total_seconds(), stored.message
+    return None, None
 
 
 def score_worker(timeline: Timeline, fault: Stored[Message], ledger: LedgerVerdict | None) -> Observed:
     """The scorecard of a killed worker. `ledger` is None while the run has not taken all its steps."""
-    loss = worker_loss(timeline, fault)
-    again = max(0, loss.last_step - loss.resume_step) if loss.resume_step >= 0 else 0
-    resumed = check("resumed", loss.recover_s is not None, f"at step {loss.resume_step}, {again} steps taken again")
+    detect_s, lost_at = first_after(timeline, fault, TrainingInterrupted)
+    recover_s, back_at = first_after(timeline, fault, TrainingResumed)
+    again = max(0, lost_at.last_step - back_at.resume_step) if lost_at and back_at else 0
+    step = back_at.resume_step if back_at else -1
+    resumed = check("resumed", back_at is not None, f"at step {step}, {again} steps taken again")
     if ledger is None:
         proof = check("ledger", True, "training has not ended yet: run `ropewalk ledger verify` when it has")
         lost = 0
@@ -162,8 +139,8 @@ def score_worker(timeline: Timeline, fault: Stored[Message], ledger: LedgerVerdi
         )
         proof = check("ledger", ledger.ok, told)
     return Observed(
-        detect_s=loss.detect_s,
-        recover_s=loss.recover_s,
+        detect_s=detect_s,
+        recover_s=recover_s,
         lost=lost,
         lost_unit="steps",
         doubled=doubled_effects(timeline, fault.sequence),
@@ -171,9 +148,13 @@ def score_worker(timeline: Timeline, fault: Stored[Message], ledger: LedgerVerdi
     )
 
 
-def seconds_after(fault: Stored[Message], later: Stored[Message] | None) -> float | None:
-    """Seconds of the server's clock between two stored messages."""
-    return None if later is None else (later.time - fault.time).total_seconds()
+def _ends(message: Message, held: HeldStage) -> TypeGuard[StageCompleted]:
+    return isinstance(message, StageCompleted) and message.stage == held.stage
+
+
+def _is_lost(message: Message, held: HeldStage) -> bool:
+    interrupted = isinstance(message, StageInterrupted) and message.stage == held.stage
+    return interrupted or _starts_later(message, held)
 
 
 def _starts_later(message: Message, held: HeldStage) -> bool:

@@ -2,8 +2,10 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
+Found = TypeVar("Found")
 _AGAIN_S = 0.2
 
 
@@ -22,6 +24,14 @@ class Background(ABC):
     @abstractmethod
     async def work(self) -> None:
         """Goes on until it is cancelled."""
+
+
+async def until(look: Callable[[], Found], patience_s: float, pause_s: float) -> Found:
+    """The first answer of `look` that counts as true, or its last one when the patience is over."""
+    deadline = asyncio.get_running_loop().time() + patience_s
+    while not (answer := look()) and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(pause_s)
+    return answer
 
 
 async def end(task: asyncio.Task[Any]) -> None:

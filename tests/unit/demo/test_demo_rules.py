@@ -9,8 +9,9 @@ from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
 from ropewalk.demo.kill import KillPlan, observe
 from ropewalk.demo.prompts import longest_prompt, ordinary_prompts, shifted_prompts
 from ropewalk.demo.verdict import failed_drill, problems
-from ropewalk.drills.scorecard import Fault, Observed, conclude
+from ropewalk.drills.scorecard import Observed, conclude
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointSaved
+from ropewalk.events.drill import DrillStarted
 from ropewalk.events.run import RunAccepted, RunFailed, StageCompleted, StageStarted
 from ropewalk.events.training import (
     TrainingInterrupted,
@@ -217,8 +218,8 @@ def test_verdict_of_a_failed_run_is_its_own_sentence():
 
 @pytest.mark.parametrize(("recover_s", "said"), [(3.0, ()), (None, ("the drill kill-worker failed: it did not",))])
 def test_a_demo_whose_killed_worker_did_not_come_back_says_so(recover_s, said):
-    fault = Fault(drill="kill-worker", drill_id="d", run_id="r", target="t", seed=0, sequence=1)
-    card = conclude(fault, Observed(detect_s=1.0, recover_s=recover_s), 2)
+    fault = DrillStarted(drill="kill-worker", drill_id="d", run_id="r", target="t")
+    card = conclude(fault, Observed(detect_s=1.0, recover_s=recover_s), first_sequence=1, last_sequence=2)
     assert [each.startswith(start) for each, start in zip(failed_drill(card), said, strict=True)] == [True] * len(said)
 
 

@@ -11,17 +11,17 @@ from ropewalk.drills.catalogue import DRILLS, find_drill
 from ropewalk.drills.errors import UnknownDrillError
 from ropewalk.drills.files import last_cards, write_drill
 from ropewalk.drills.page import render_drill
-from ropewalk.drills.scorecard import Fault, Observed, check, conclude
-from ropewalk.events.drill import DrillCompleted
+from ropewalk.drills.scorecard import Observed, check, conclude
+from ropewalk.events.drill import DrillCompleted, DrillStarted
 from ropewalk.local.layout import layout_of
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def a_card(drill_id: str = "drill-kill-service-1", **seen) -> DrillCompleted:
-    fault = Fault(drill="kill-service", drill_id=drill_id, run_id="r", target="trainer <1>", seed=0, sequence=1)
+    fault = DrillStarted(drill="kill-service", drill_id=drill_id, run_id="r", target="trainer <1>")
     fields = {"detect_s": 0.3, "recover_s": 11.0, "checks": (check("fenced", True, "epoch 3 & 5"),)} | seen
-    return conclude(fault, Observed(**fields), 2)
+    return conclude(fault, Observed(**fields), first_sequence=1, last_sequence=2)
 
 
 class _Balance(HTMLParser):

@@ -7,7 +7,7 @@ import pytest
 
 from ropewalk.bus.codec import Stored
 from ropewalk.corpus.ledger import LedgerVerdict
-from ropewalk.drills.scorecard import Fault, Observed, check, conclude, seconds
+from ropewalk.drills.scorecard import Observed, check, conclude, seconds
 from ropewalk.drills.scoring import (
     HeldStage,
     doubled_effects,
@@ -210,13 +210,13 @@ def test_a_killed_worker_is_scored_in_the_clock_of_the_log() -> None:
 
 def test_a_worker_group_that_never_resumes_fails_its_scorecard() -> None:
     timeline = killed_worker()[:2]
-    card = conclude(FAULT, score_worker(timeline, timeline[0], None), 9)
+    card = conclude(FAULT, score_worker(timeline, timeline[0], None), first_sequence=4, last_sequence=9)
     assert not card.passed
     assert math.isnan(card.recover_s)
     assert "did not recover" in card.reason
 
 
-FAULT = Fault(drill="kill-service", drill_id="d", run_id="r", target="t", seed=1, sequence=4)
+FAULT = DrillStarted(drill="kill-service", drill_id="d", run_id="r", target="t", seed=1)
 
 
 @pytest.mark.parametrize(
@@ -229,13 +229,13 @@ FAULT = Fault(drill="kill-service", drill_id="d", run_id="r", target="t", seed=1
     ],
 )
 def test_each_kind_of_bad_news_fails_a_scorecard_with_its_reason(seen: Observed, said: str) -> None:
-    card = conclude(FAULT, seen, 9)
+    card = conclude(FAULT, seen, first_sequence=4, last_sequence=9)
     assert not card.passed
     assert said in card.reason
 
 
 def test_a_good_scorecard_says_how_long_it_took() -> None:
-    card = conclude(FAULT, Observed(detect_s=0.2, recover_s=11.26), 9)
+    card = conclude(FAULT, Observed(detect_s=0.2, recover_s=11.26), first_sequence=4, last_sequence=9)
     assert card.passed
     assert card.reason == "noticed after 0.20 s, working again after 11.3 s, no messages lost, nothing doubled"
     assert (card.first_sequence, card.last_sequence) == (4, 9)

@@ -7,7 +7,7 @@ import typer
 from ropewalk.cli.commands.models import known_versions
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
-from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
+from ropewalk.cli.screens.terminal import Listing, console, done, minute, print_json, say
 from ropewalk.cli.settings import user_name
 from ropewalk.client import ClientSettings
 from ropewalk.client.alarms import acknowledge, find_alarm
@@ -128,13 +128,9 @@ def _bounded(option: str, text: str) -> str:
 def _row(alarm: dict[str, Any]) -> tuple[str, ...]:
     words = alarm["detail"].removeprefix(f"{alarm['signal']}: ")
     by = f" ({alarm['acknowledged_by'] or 'somebody'}{': ' + alarm['note'] if alarm['note'] else ''})"
-    over = f" (over {_short(alarm['cleared_at'])}: {alarm['cleared_because']})" if alarm["cleared_at"] else ""
+    over = f" (over {minute(alarm['cleared_at'])}: {alarm['cleared_because']})" if alarm["cleared_at"] else ""
     state = "looked after" if alarm["status"] == "acknowledged" else alarm["status"]
-    return alarm["alarm_id"], state, _short(alarm["raised_at"]), words + (by if alarm["acknowledged_at"] else "") + over
-
-
-def _short(time: str) -> str:
-    return time[:16].replace("T", " ")
+    return alarm["alarm_id"], state, minute(alarm["raised_at"]), words + (by if alarm["acknowledged_at"] else "") + over
 
 
 def _say_how_many(found: dict[str, Any], *, every: bool) -> None:

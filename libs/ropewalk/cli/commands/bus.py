@@ -12,7 +12,8 @@ from ropewalk.bus.bulk import address_of
 from ropewalk.bus.wire import open_wire
 from ropewalk.cli.connecting import settings_of
 from ropewalk.cli.options import AsJson, StateDir
-from ropewalk.cli.screens.terminal import Listing, console, print_json, say
+from ropewalk.cli.screens.deployment import queues_view
+from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.status.look import queues
 
 _IN_ORDER = "every stream and consumer is as it should be"
@@ -64,10 +65,5 @@ def lag(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         rows = list(queues(wire))
     if as_json:
         print_json({"consumers": [asdict(row) for row in rows]})
-        return
-    names = ("pending", "unacked", "again", "oldest s")
-    table = [
-        (row.consumer, row.stream, *map(str, (row.pending, row.ack_pending, row.redelivered, round(row.oldest_s, 1))))
-        for row in rows
-    ]
-    console.print(Listing(("consumer", "stream", *names), table, numbers=names))
+    else:
+        console.print(queues_view(rows, "stream"))

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.options import AsJson
-from ropewalk.cli.screens.dry_run import data_view, set_aside_view
-from ropewalk.cli.screens.terminal import complain, console, done, print_json, say, titled
+from ropewalk.cli.screens.dry_run import show_data
+from ropewalk.cli.screens.terminal import complain, done, print_json, say
 from ropewalk.client.errors import ClientError
-from ropewalk.corpus.draft import Draft, draft_recipe
+from ropewalk.corpus.draft import draft_recipe
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.recipe import RecipeError
 
@@ -33,20 +33,21 @@ def init(
     if not is_text(str(place)):
         raise ClientError(f"the name {quoted(str(place))} is not UTF-8, and a recipe is: rename it, or link to it")
     draft = draft_recipe(place)
+    show = (lambda _: None) if as_json else show_data
     if not draft.found.num_documents:
-        _show_found(draft, as_json=as_json)
+        show(draft.found)
         raise ClientError(f"nothing in {quoted(str(folder))} can be read as text, so there is no recipe for it")
     file = out or Path(f"{draft.fields['name']}.yaml")
     if file.exists():
         raise ClientError(f"{quoted(str(file))} exists already: choose another name with --out")
     if draft.shortfalls:
-        _show_found(draft, as_json=as_json)
+        show(draft.found)
         raise RecipeError(draft.shortfalls)
     file.write_text(draft.text, encoding="utf-8")
     if as_json:
         print_json({"file": str(file), "recipe": draft.fields, "why": draft.why, "warning": draft.warning})
         return
-    _show_found(draft, as_json=False)
+    show(draft.found)
     if draft.warning:
         complain(draft.warning, style="yellow")
     done(f"{file} is the recipe")
@@ -62,12 +63,3 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _show_found(draft: Draft, *, as_json: bool) -> None:
-    if as_json:
-        return
-    part = " (estimated from a part)" if draft.found.is_estimate else ""
-    console.print(titled(f"data{part}", data_view(draft.found)))
-    if draft.found.set_aside:
-        console.print(titled("will be set aside", set_aside_view(draft.found)))

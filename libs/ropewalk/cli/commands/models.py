@@ -7,7 +7,7 @@ import typer
 
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
-from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
+from ropewalk.cli.screens.terminal import Listing, console, done, minute, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
@@ -101,21 +101,17 @@ def known_versions(settings: ClientSettings) -> list[ModelVersion]:
 
 
 def _row(each: ModelVersion, *, is_newest: bool) -> tuple[str, ...]:
-    names = ", ".join((*each.names, each.full_name)) if each.answers else f"retired {_short(each.retired_at)}"
-    return "*" if is_newest else "", each.full_name, names, _short(each.deployed_at), each.run_id
+    names = ", ".join((*each.names, each.full_name)) if each.answers else f"retired {minute(each.retired_at)}"
+    return "*" if is_newest else "", each.full_name, names, minute(each.deployed_at), each.run_id
 
 
 def _facts(each: ModelVersion) -> list[tuple[str, str]]:
     return [
         ("answers as", ", ".join((*each.names, each.full_name)) if each.answers else "nothing: it is retired"),
-        ("deployed", f"{_short(each.deployed_at)} UTC"),
-        *([("promoted", f"{_short(each.promoted_at)} UTC")] if each.promoted_at else []),
-        *([("retired", f"{_short(each.retired_at)} UTC")] if each.retired_at else []),
+        ("deployed", f"{minute(each.deployed_at)} UTC"),
+        *([("promoted", f"{minute(each.promoted_at)} UTC")] if each.promoted_at else []),
+        *([("retired", f"{minute(each.retired_at)} UTC")] if each.retired_at else []),
         ("run", f"{each.run_id} (`ropewalk report {each.run_id}` has its numbers)"),
         ("checkpoint", each.checkpoint_id),
         ("export", f"{each.export_uri} (a Hugging Face folder in the object store)"),
     ]
-
-
-def _short(time: str) -> str:
-    return time[:16].replace("T", " ")

@@ -142,7 +142,7 @@ def _print_verdict(verdict: LogVerdict) -> None:
     for each in verdict.comparisons:
         console.print(mark(each.equal), f"{each.name:10}", _comparison_words(each), soft_wrap=True)
     for sentence in verdict.findings:
-        console.print(mark(False), one_line(sentence, MOST_IN_A_LINE), soft_wrap=True)
+        done(sentence, good=False)
     if verdict.num_findings > len(verdict.findings):
         say(f"  and {verdict.num_findings - len(verdict.findings):,} more")
     if not verdict.num_findings:

@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
-from ropewalk.cli.commands.watch import watch_until_over, watching
+from ropewalk.cli.commands.watch import watching
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.durations import seconds_of
 from ropewalk.cli.options import USAGE, AsJson, RunId, StateDir
@@ -26,13 +26,6 @@ class CancelMode(StrEnum):
 
     CHECKPOINT = "checkpoint"
     NOW = "now"
-
-
-class _Asked(NamedTuple):
-    """What was asked for, and whether a run of that id had been accepted before."""
-
-    run_id: str
-    is_there: bool
 
 
 @app.command()
@@ -60,21 +53,24 @@ def submit(
         raise typer.Exit(0 if show_dry_run(complete, as_json=as_json) else USAGE)
     deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
 
-    async def ask(client: Client) -> _Asked:
+    async def ask(client: Client) -> tuple[str, bool]:
         is_there = bool(run_id) and await client.accepted(run_id or "") is not None
-        asked = await client.submit(
-            fields, run_id, priority=priority, owner=owner or user_name(), deadline_s=deadline_s
-        )
-        return _Asked(asked, is_there)
+        who = owner or user_name()
+        return await client.submit(fields, run_id, priority=priority, owner=who, deadline_s=deadline_s), is_there
 
-    asked = call(ask, settings_of(state_dir))
+    asked, is_there = call(ask, settings_of(state_dir))
     if as_json:
-        (print_json_line if follow else print_json)({"run_id": asked.run_id})
+        (print_json_line if follow else print_json)({"run_id": asked})
     else:
-        say(asked.run_id)  # alone on standard output, for scripts
-    if asked.is_there:
-        complain(f"nothing new was started: run {asked.run_id} was accepted with this recipe before", style="dim")
-    raise typer.Exit((_followed if follow else _answered)(asked, state_dir, as_json=as_json))
+        say(asked)  # alone on standard output, for scripts
+    if is_there:
+        complain(f"nothing new was started: run {asked} was accepted with this recipe before", style="dim")
+    if follow:
+        raise typer.Exit(watching(asked, state_dir, is_new=True, as_json=as_json))
+    if is_there:
+        complain(f"`ropewalk watch {asked}` shows it", style="dim")
+        return
+    raise typer.Exit(_answered(asked, state_dir))
 
 
 @app.command()
@@ -97,32 +93,18 @@ def cancel(
         say(f"asked for {run} to stop {when}")
 
 
-def _followed(asked: _Asked, state_dir: Path | None, *, as_json: bool) -> int:
-    """Show the run until it is over; the exit code of its ending."""
-    return watching(
-        asked.run_id,
-        lambda: call(
-            lambda client: watch_until_over(client, asked.run_id, state_dir, as_json=as_json), settings_of(state_dir)
-        ),
-        as_json=as_json,
-    )
-
-
-def _answered(asked: _Asked, state_dir: Path | None, *, as_json: bool) -> int:
+def _answered(run_id: str, state_dir: Path | None) -> int:
     """A rejection is said now, not when somebody looks. Standard output has the id alone, for scripts."""
-    if asked.is_there:
-        complain(f"`ropewalk watch {asked.run_id}` shows it", style="dim")
-        return 0
-    match call(lambda client: client.answer(asked.run_id), settings_of(state_dir)):
+    match call(lambda client: client.answer(run_id), settings_of(state_dir)):
         case RunRejected(violations=violations):
             for violation in violations:
                 complain(violation)
             return USAGE
         case RunAccepted():
-            complain(f"accepted; `ropewalk watch {asked.run_id}` shows how it gets on", style="dim")
+            complain(f"accepted; `ropewalk watch {run_id}` shows how it gets on", style="dim")
         case None:
             complain(
-                f"nobody has accepted {asked.run_id} yet: `ropewalk status`, `ropewalk show {asked.run_id}`",
+                f"nobody has accepted {run_id} yet: `ropewalk status`, `ropewalk show {run_id}`",
                 style="yellow",
             )
     return 0

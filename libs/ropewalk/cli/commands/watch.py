@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import typer
 
@@ -20,13 +19,12 @@ from ropewalk.bus.codec import Stored
 from ropewalk.cli.commands.show import event_json, event_line
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import INTERRUPTED, AsJson, RunId, StateDir
-from ropewalk.cli.screens.live import live_screen
-from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, complain, console, mark, print_json_line, say
+from ropewalk.cli.screens.live import LiveScreen, live_screen
+from ropewalk.cli.screens.terminal import complain, console, done, print_json_line, say
 from ropewalk.client import Client
 from ropewalk.client.client import ENDINGS
 from ropewalk.errors import RopewalkError
 from ropewalk.events.base import Message
-from ropewalk.events.foreign import one_line
 from ropewalk.events.run import RunCompleted, RunRejected
 from ropewalk.events.training import StepMetricsBatch
 from ropewalk.local.errors import StackNotRunningError
@@ -43,16 +41,14 @@ class StackGoneError(RopewalkError):
     """The stack whose run is followed ended, or was started again at another address. The text is for the user."""
 
 
-class View(Protocol):
+class View:
     """How a run is shown to one who follows it."""
 
     def event(self, stored: Stored[Message], board: Board) -> None:
         """Something happened; `board` is what the run looks like since."""
-        ...
 
     def tick(self, board: Board) -> None:
         """Time passes."""
-        ...
 
 
 @app.command()
@@ -61,19 +57,23 @@ def watch(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> No
 
     Example: ropewalk watch python-stdlib-261123-101500-1a2b
     """
-
-    async def known_and_over(client: Client) -> int:
-        await client.timeline(run)  # a run that does not exist would be waited for, for ever
-        return await watch_until_over(client, run, state_dir, as_json=as_json)
-
-    raise typer.Exit(watching(run, lambda: call(known_and_over, settings_of(state_dir)), as_json=as_json))
+    raise typer.Exit(watching(run, state_dir, is_new=False, as_json=as_json))
 
 
-def watching(run_id: str, follow: Callable[[], int], *, as_json: bool) -> int:
-    """The exit code of `follow`; Ctrl-C ends the watching and says that the run goes on."""
+def watching(run_id: str, state_dir: Path | None, *, is_new: bool, as_json: bool) -> int:
+    """Show a run until it is over; the exit code of its ending. Ctrl-C ends the watching and not the run, and says so.
+
+    A run that is not new must be in the log: one that does not exist would be waited for, for ever.
+    """
+
+    async def follow(client: Client) -> int:
+        if not is_new:
+            await client.timeline(run_id)
+        return await _until_over(client, run_id, state_dir, as_json=as_json)
+
     logging.getLogger("ropewalk.bus").setLevel(logging.ERROR)  # a bus that is away is said in our words
     try:
-        return follow()
+        return call(follow, settings_of(state_dir))
     except StackGoneError as gone:
         complain(f"{gone}", style="yellow")
         return 1
@@ -83,8 +83,8 @@ def watching(run_id: str, follow: Callable[[], int], *, as_json: bool) -> int:
         return INTERRUPTED
 
 
-async def watch_until_over(client: Client, run_id: str, state_dir: Path | None, *, as_json: bool) -> int:
-    """Show a run until it is over. 0 promoted, 1 ended otherwise, 2 refused. Raises StackGoneError."""
+async def _until_over(client: Client, run_id: str, state_dir: Path | None, *, as_json: bool) -> int:
+    """0 promoted, 1 ended otherwise, 2 refused. Raises StackGoneError."""
     with _view(as_json=as_json) as view:
         ending, what = await _shown(_signs(client, run_id, state_dir), view)
     if not as_json:
@@ -161,26 +161,23 @@ def _view(*, as_json: bool) -> Iterator[View]:
         yield JsonView()
     elif console.is_terminal:
         with live_screen(Board.of_a_run()) as screen:
-            yield BoardView(screen.board)
+            yield BoardView(screen)
     else:
         yield LineView()
 
 
-class BoardView:
+class BoardView(View):
     """The board; it is redrawn by itself."""
 
-    def __init__(self, show: Callable[[Board], None]) -> None:
-        self._show = show
+    def __init__(self, screen: LiveScreen) -> None:
+        self._screen = screen
 
     def event(self, stored: Stored[Message], board: Board) -> None:
         """See View."""
-        self._show(board)
-
-    def tick(self, board: Board) -> None:
-        """See View."""
+        self._screen.board(board)
 
 
-class LineView:
+class LineView(View):
     """A line per fact; a line on where the run stands when nothing was printed for nearly two seconds.
 
     Whether it was refused, and why, is said when all is over.
@@ -215,16 +212,13 @@ class LineView:
         self._printed = self._clock()
 
 
-class JsonView:
+class JsonView(View):
     """One JSON object per fact, a line each."""
 
     def event(self, stored: Stored[Message], board: Board) -> None:
         """See View."""
         if not isinstance(stored.message, StepMetricsBatch):
             print_json_line(event_json(stored))
-
-    def tick(self, board: Board) -> None:
-        """See View."""
 
 
 def _print_ending(run_id: str, ending: Message, what: str) -> None:
@@ -234,7 +228,7 @@ def _print_ending(run_id: str, ending: Message, what: str) -> None:
             complain(violation)
         return
     good = isinstance(ending, RunCompleted) and ending.outcome == "promoted"
-    console.print(mark(good), one_line(what, MOST_IN_A_LINE), soft_wrap=True)
+    done(what, good=good)
     if good:
         say('  talk to it: `ropewalk complete "Once upon"`, or `ropewalk chat` if it learned conversations')
     say(f"  `ropewalk report {run_id}` writes its report card, `ropewalk show {run_id}` has every event")

@@ -1,5 +1,6 @@
 """How a deployment is, from what its bus tells: its services, its queues, and what is wrong. As text and as JSON."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from ropewalk.cli.screens.terminal import MOST_IN_A_LINE, Listing, console, done
 from ropewalk.events.foreign import one_line
 from ropewalk.status.asking import Status
 from ropewalk.status.problems import Problem
-from ropewalk.status.seen import Seen, ServiceAnswer, what_waits
+from ropewalk.status.seen import ConsumerLag, Seen, ServiceAnswer, what_waits
 
 
 def show_deployment(status: Status, url: str, *, as_json: bool) -> None:
@@ -22,13 +23,21 @@ def show_deployment(status: Status, url: str, *, as_json: bool) -> None:
     rows = [(answer.service, _word(answer), "; ".join(answer.reasons)) for answer in status.seen.services]
     console.print(Listing(("service", "status", "why"), rows))
     if status.seen.lags:
-        numbers = ("pending", "unacked", "again", "oldest s")
-        queues = [
-            (lag.consumer, *map(str, (lag.pending, lag.ack_pending, lag.redelivered, round(lag.oldest_s, 1))))
-            for lag in status.seen.lags
-        ]
-        console.print(Listing(("consumer", *numbers), queues, numbers=numbers))
+        console.print(queues_view(status.seen.lags))
     show_problems(status.problems)
+
+
+def queues_view(lags: Iterable[ConsumerLag], *names: str) -> Listing:
+    """How far each consumer is behind. `names` are fields to show besides its own name."""
+    numbers = ("pending", "unacked", "again", "oldest s")
+    rows = [
+        (
+            *(getattr(lag, name) for name in ("consumer", *names)),
+            *map(str, (lag.pending, lag.ack_pending, lag.redelivered, round(lag.oldest_s, 1))),
+        )
+        for lag in lags
+    ]
+    return Listing(("consumer", *names, *numbers), rows, numbers=numbers)
 
 
 def show_problems(problems: tuple[Problem, ...]) -> None:

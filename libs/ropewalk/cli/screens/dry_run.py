@@ -32,15 +32,20 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
         print_json(_as_json(recipe, found, expected, violations))
         return not violations
     console.print(recipe_view(recipe), plan_view(recipe))
-    console.print(titled("data" + (" (estimated from a part)" if found.is_estimate else ""), data_view(found)))
-    if found.set_aside:
-        console.print(titled("will be set aside", set_aside_view(found)))
-    console.print(titled("this run, about", _forecast_view(expected)))
+    show_data(found)
+    console.print(titled("this run, about", Listing(("what", "how much"), _forecast_rows(expected))))
     for violation in violations:
         complain(violation)
     for warning in _warnings(recipe, found):
         complain(warning, style="yellow")
     return not violations
+
+
+def show_data(found: Survey) -> None:
+    """Print what is there, and what of it will not be read."""
+    console.print(titled("data" + (" (estimated from a part)" if found.is_estimate else ""), data_view(found)))
+    if found.set_aside:
+        console.print(titled("will be set aside", set_aside_view(found)))
 
 
 def _warnings(recipe: Recipe, found: Survey) -> tuple[str, ...]:
@@ -107,10 +112,6 @@ def set_aside_view(found: Survey) -> Listing:
         (each.reason.replace("_", " "), f"{each.num_records:,}", "; ".join(each.examples)) for each in found.set_aside
     ]
     return Listing(("reason", "records", "for example"), rows, numbers=("records",))
-
-
-def _forecast_view(expected: Forecast) -> Listing:
-    return Listing(("what", "how much"), list(_forecast_rows(expected)))
 
 
 def _forecast_rows(expected: Forecast) -> Iterator[tuple[str, str]]:

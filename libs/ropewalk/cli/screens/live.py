@@ -147,16 +147,13 @@ class PlainScreen:
             took = f" in {duration(row.seconds)}" if row.status == "done" and row.seconds else ""
             self._changed(name, key, f"{row.status}{took}{f': {row.note}' if row.note else ''}")
 
-    def say(self, text: str) -> None:
-        """See Screen."""
-        self._print(text)
-
     def _changed(self, name: str, key: tuple[object, ...], text: str) -> None:
         if self._seen.get(name) != key:
             self._seen[name] = key
-            self._print(f"{name}: {text}")
+            self.say(f"{name}: {text}")
 
-    def _print(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """See Screen."""
         if not self._quiet:
             say(f"[{time.monotonic() - self._began:7.1f} s] {text}")
 

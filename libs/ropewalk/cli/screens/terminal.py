@@ -78,9 +78,14 @@ def mark(good: bool) -> Text:
     return Text("✓", "green") if good else Text("✗", "red")
 
 
-def done(sentence: str) -> None:
-    """A tick and what was done."""
-    console.print(mark(True), one_line(sentence, MOST_IN_A_LINE), soft_wrap=True)
+def done(sentence: str, *, good: bool = True) -> None:
+    """A tick and what was done, or a cross and what is bad."""
+    console.print(mark(good), one_line(sentence, MOST_IN_A_LINE), soft_wrap=True)
+
+
+def minute(time: str) -> str:
+    """A time of the log as people read it, to the minute."""
+    return time[:16].replace("T", " ")
 
 
 class Listing:
