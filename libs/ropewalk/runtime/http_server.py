@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from starlette.types import Receive
 
 from ropewalk.runtime.http_connection import BoundedProtocol, RefusalBody, plain
 
@@ -74,6 +75,12 @@ async def serve_http(
     finally:
         server.ended.set()
         await task
+
+
+async def client_left(receive: Receive) -> None:
+    """Ends when the client has closed the connection. What else comes of the request is dropped."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _connections(most: int, words: RefusalBody) -> type[BoundedProtocol]:

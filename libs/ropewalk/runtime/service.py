@@ -67,7 +67,6 @@ class Service:
         self._exit: Callable[[], None] = lambda: None
         self.broker = SharedBroker(lambda: self.bus.connection)
         self.broker.subscriber(f"ctl.ping.{name}", title=f"ctl.ping.{name}")(self._pong)
-        self._leases: LeaseKeeper | None = None
         self._declared: list[ConsumerSpec] = []  # every consumer, for the owner of the topology
         # And those that are bound at the start, with their workers.
         self._settlers: list[tuple[ConsumerSpec, Settle, int]] = []
@@ -82,12 +81,6 @@ class Service:
         """The bus; only while the service runs."""
         assert self._bus is not None, "the service is not running"
         return self._bus
-
-    @property
-    def leases(self) -> LeaseKeeper:
-        """Who holds the leases of this instance; only while the service runs."""
-        assert self._leases is not None, "the service is not running"
-        return self._leases
 
     def on(self, row: Reaction[M], handler: Callable[[M], Awaitable[Outcome]], *, workers: int = WORKERS) -> None:
         """React to a message. The handler takes at most 20 s; longer work is a stage.
@@ -144,7 +137,7 @@ class Service:
 
     async def _main(self) -> None:
         settings = self.settings
-        self._leases = LeaseKeeper(settings.nats, f"{self.name}/{settings.instance}", settings.lease_ttl_s)
+        self.leases = LeaseKeeper(settings.nats, f"{self.name}/{settings.instance}", settings.lease_ttl_s)
         self.health.pulse.start()
         for check in (self._not_connected, self._not_permitted, self._not_bound, self.leases.why_not_renewing):
             self.health.add(check)

@@ -26,7 +26,7 @@ from ropewalk.events.serving import (
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
-from ropewalk.serving.domain.routes import Routes, Told, Version, target_name
+from ropewalk.serving.domain.routes import Routes, Told, Version, target_name, version_of
 from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestFailedError, RequestRefusedError
 from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
@@ -60,7 +60,8 @@ class Handlers:
     async def deploy(self, ctx: StageContext, event: GateDecided) -> tuple[Message, ...]:
         """Load a candidate that the gate let through beside what serves."""
         await self._fleet.ready.wait()
-        version = await self._numbered(ctx, event)
+        promised = await self._promised(ctx, event)
+        version = version_of(promised)
         started = time.monotonic()
         try:
             await self._load_patiently(version)
@@ -71,23 +72,7 @@ class Handlers:
             )
             await ctx.emit(failed)
             raise StageError(message) from None
-        exported = await ctx.bus.last(CheckpointExported, ctx.run_id)
-        deployed = ModelDeployed(
-            run_id=ctx.run_id,
-            model=version.model,
-            model_version=version.number,
-            checkpoint_id=event.checkpoint_id,
-            checkpoint_uri=exported.checkpoint_uri if exported else "",
-            export_uri=event.export_uri,
-            evaluation_uri=event.evaluation_uri,
-            openai_url=self._settings.openai_url,
-            triton_grpc=version.address,
-            triton_model=version.target,
-            backend=version.backend,
-            backend_address=version.address,
-            backend_model=version.target,
-            load_s=time.monotonic() - started,
-        )
+        deployed = promised.model_copy(update={"load_s": time.monotonic() - started})
         self._fleet.routes = self._fleet.routes.after(deployed, int(time.time()))
         return (deployed,)
 
@@ -150,23 +135,34 @@ class Handlers:
                 )
             )
 
-    async def _numbered(self, ctx: StageContext, event: GateDecided) -> Version:
-        """Give the checkpoint its version number and say so; two runs of one model never get the same."""
+    async def _promised(self, ctx: StageContext, event: GateDecided) -> ModelDeployed:
+        """Give the checkpoint its version number and say so; two runs of one model never get the same.
+
+        Returns what will be said once the version answers.
+        """
         model = ctx.recipe.model
         async with self._numbering:
             number = (await self._told.now(ctx.bus)).version_number(model, event.checkpoint_id)
             await ctx.emit(
                 ModelDeploying(run_id=ctx.run_id, model=model, model_version=number, checkpoint_id=event.checkpoint_id)
             )
-        return Version(
-            model=model,
-            number=number,
-            backend=_DEPLOYS_ON,
-            address=self._settings.triton_grpc,
-            target=target_name(model, number),
+        exported = await ctx.bus.last(CheckpointExported, ctx.run_id)
+        address, target = self._settings.triton_grpc, target_name(model, number)
+        return ModelDeployed(
             run_id=ctx.run_id,
+            model=model,
+            model_version=number,
             checkpoint_id=event.checkpoint_id,
+            checkpoint_uri=exported.checkpoint_uri if exported else "",
             export_uri=event.export_uri,
+            evaluation_uri=event.evaluation_uri,
+            openai_url=self._settings.openai_url,
+            triton_grpc=address,
+            triton_model=target,
+            backend=_DEPLOYS_ON,
+            backend_address=address,
+            backend_model=target,
+            load_s=0.0,
         )
 
     async def _load_patiently(self, version: Version) -> None:

@@ -5,7 +5,8 @@ somebody works with: the one training resumed from until a newer one is verified
 exported, judged, deployed or promoted. Everything is decided from these facts of the run's timeline.
 """
 
-from dataclasses import dataclass, field, replace
+from copy import deepcopy
+from dataclasses import dataclass, field
 
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
@@ -69,13 +70,7 @@ class Holdings:
 
     def after(self, *messages: Message) -> "Holdings":
         """Others, which take these messages into account as well."""
-        others = replace(
-            self,
-            saved=dict(self.saved),
-            verified=dict(self.verified),
-            pruned=set(self.pruned),
-            pinned=set(self.pinned),
-        )
+        others = deepcopy(self)
         for message in messages:
             others.add(message)
         return others

@@ -5,7 +5,6 @@ does all of it; that also keeps inserts in the order in which they were asked fo
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -122,13 +121,13 @@ async def connect_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
     def connect() -> Any:
         (path / "metadata" / "default.sql").unlink(missing_ok=True)  # of `_shut_files_out`: it cannot be replaced
         deadline = time.monotonic() + _LOCK_WAIT_S
+        options = engine_options(max_memory_mb)
         while True:
-            with contextlib.ExitStack() as patience:
-                if time.monotonic() < deadline:
-                    patience.enter_context(contextlib.suppress(ProgrammingError))
-                return clickhouse_connect.get_client(
-                    interface="chdb", path=str(path), chdb_options=engine_options(max_memory_mb)
-                )
+            try:
+                return clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=options)
+            except ProgrammingError:
+                if time.monotonic() >= deadline:
+                    raise
             time.sleep(0.25)
 
     store = ClickHouse(await _in_thread(executor, connect), executor)

@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 import json
 import uuid
-from dataclasses import dataclass, replace
-from typing import IO
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -36,7 +34,7 @@ from ropewalk.monitor.adapters.slots import TOO_MANY_QUERIES, Slots
 from ropewalk.monitor.domain.allowed import check_formats
 from ropewalk.monitor.domain.statements import ForbiddenError, check_read, output_format
 from ropewalk.monitor.errors import AnalyticsError
-from ropewalk.runtime.http_server import listen, serve_http
+from ropewalk.runtime.http_server import client_left, listen, serve_http
 
 READONLY = 164
 _NOT_FOUND = {46, 47, 50, 56, 60, 73, 81, 115}
@@ -49,17 +47,6 @@ _STATUS = (
 _CONTENT_TYPES = {"JSON": "application/json; charset=UTF-8", "CSV": "text/csv; charset=UTF-8"}
 _OWN_NAMES = ["127.0.0.1", "localhost"]
 _TAKING_S = 60.0  # a client that has not taken its answer by then is closed: it holds memory and a slot
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What goes back: the answer, encoded as the client wants it."""
-
-    statement: Statement
-    answer: StatementResult
-    body: bytes | IO[bytes]
-    num_bytes: int
-    encoding: str = ""
 
 
 class Facade:
@@ -94,8 +81,9 @@ class Facade:
             account = account_of(request, self._accounts)
             body = await body_of(request, READER_BYTES if account.read_only else WRITER_BYTES)
             async with self.slots.taken(account):
-                result = await self._result(request, body, account)
-                await _sent(_answered(result, query_id), scope, receive, send)
+                response = await self._answer(request, body, account)
+                response.headers["X-ClickHouse-Query-Id"] = query_id
+                await _sent(response, scope, receive, send)
         except ForbiddenError as error:
             await _failed(refused(READONLY, f"{error} (READONLY)"), query_id)(scope, receive, send)
         except EngineError as error:
@@ -103,29 +91,28 @@ class Facade:
         except (ClientDisconnect, GoneError):
             return
 
-    async def _result(self, request: Request, body: bytes, account: Account) -> _Result:
-        gone = asyncio.ensure_future(_left(request.receive))
+    async def _answer(self, request: Request, body: bytes, account: Account) -> Response:
+        gone = asyncio.ensure_future(client_left(request.receive))
         try:
             return await self._runner.run(lambda mark: self._work(request, body, account, mark), gone)
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 
-    def _work(self, request: Request, body: bytes, account: Account, mark: str) -> _Result:
+    def _work(self, request: Request, body: bytes, account: Account, mark: str) -> Response:
         """In a thread. Raises EngineError, ForbiddenError."""
         statement = statement_of(request, body, read_only=account.read_only)
         if not statement.raw.strip():
-            return _Result(statement, StatementResult(), b"Ok.\n", 4)
+            return _answered(statement, StatementResult(), b"Ok.\n", "")
         if statement.read_only:
             sql = statement.raw.decode("utf-8", "replace")
             check_read(sql, statement.parameters)
             check_formats(sql, statement.default_format)
         return self._makers.make(statement, lambda limited: self._made(limited, request, mark))
 
-    def _made(self, statement: Statement, request: Request, mark: str) -> _Result:
+    def _made(self, statement: Statement, request: Request, mark: str) -> Response:
         answer = self._engine.run(statement, mark)
-        body, encoding = compressed(answer.body, request)
-        return _Result(statement, replace(answer, body=b""), kept(body), len(body), encoding)
+        return _answered(statement, answer, *compressed(answer.body, request))
 
 
 class PortTakenError(AnalyticsError, OSError):
@@ -145,12 +132,6 @@ async def _ok(_: Request) -> Response:
     return PlainTextResponse("Ok.\n")
 
 
-async def _left(receive: Receive) -> None:
-    """Ends when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _sent(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     """Hand the answer over, as fast as the client takes it."""
     with contextlib.suppress(TimeoutError):
@@ -158,8 +139,8 @@ async def _sent(response: Response, scope: Scope, receive: Receive, send: Send) 
             await response(scope, receive, send)
 
 
-def _answered(result: _Result, query_id: str) -> Response:
-    answer, statement = result.answer, result.statement
+def _answered(statement: Statement, answer: StatementResult, body: bytes, encoding: str) -> Response:
+    """`body` is that of the answer, encoded as the client wants it."""
     fmt = output_format(statement.raw[-PIECE_BYTES:].decode("utf-8", "replace"), statement.default_format)
     summary = {
         "read_rows": str(answer.rows_read),
@@ -169,15 +150,14 @@ def _answered(result: _Result, query_id: str) -> Response:
     }
     headers = {
         "X-ClickHouse-Summary": json.dumps(summary),
-        "X-ClickHouse-Query-Id": query_id,
         "X-ClickHouse-Format": fmt if fmt.isascii() else "",
         "X-ClickHouse-Timezone": "UTC",
         "X-ClickHouse-Server-Display-Name": "ropewalk",
-        "Content-Length": str(result.num_bytes),
+        "Content-Length": str(len(body)),
     }
-    if result.encoding:
-        headers["Content-Encoding"] = result.encoding
-    return StreamingResponse(pieces(result.body), headers=headers, media_type=_content_type(fmt))
+    if encoding:
+        headers["Content-Encoding"] = encoding
+    return StreamingResponse(pieces(kept(body)), headers=headers, media_type=_content_type(fmt))
 
 
 def _content_type(fmt: str) -> str:

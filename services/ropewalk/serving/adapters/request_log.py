@@ -16,7 +16,7 @@ from ropewalk.bus.publisher import Publisher, WindowPublisher
 from ropewalk.events.base import Message
 from ropewalk.events.foreign import cut, one_line
 from ropewalk.events.serving import RequestLog, RequestLogBatch
-from ropewalk.serving.adapters.spool import Segment, Spool
+from ropewalk.serving.adapters.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _DENIED_S = 2.0  # until a right that is missing is asked for again
 
 
 class RequestLogPublisher:
-    """A RequestLogSink whose `run` publishes."""
+    """A RequestLogSink whose `run` publishes; to its own window it is a Publisher for which a refusal is no error."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -42,25 +42,20 @@ class RequestLogPublisher:
 
     async def run(self, publisher: Publisher) -> None:
         """Publish for ever. When cancelled, what is unsent stays in the spool."""
-        guarded = _SettingAside(publisher, self._spool)
+        self._publisher = publisher
         try:
             while True:
                 while (segment := self._spool.take()) is not None:
-                    await _publish(guarded, segment)
+                    async with WindowPublisher(self) as window:
+                        for batch in pack(segment.rows):
+                            first, last = batch.rows[0].request_id, batch.rows[-1].request_id
+                            await window.publish(batch, cause_id=first, key=last)
                     self._spool.done(segment)
                 await self._arrived.wait()
                 self._arrived.clear()
                 await asyncio.sleep(_WAIT_S)
         finally:
             self._spool.close()
-
-
-class _SettingAside:
-    """A publisher for which a refused message is no error."""
-
-    def __init__(self, publisher: Publisher, spool: Spool) -> None:
-        self._publisher = publisher
-        self._spool = spool
 
     async def publish(self, message: Message, *, cause_id: str = "", key: str = "") -> None:
         """Returns when the message is stored or set aside. A right that is missing may be given: it is waited for."""
@@ -72,12 +67,6 @@ class _SettingAside:
                 await asyncio.sleep(_DENIED_S)
             except BusError as error:
                 return self._spool.set_aside((row.model_dump_json().encode() for row in message.rows), str(error))
-
-
-async def _publish(publisher: Publisher, segment: Segment) -> None:
-    async with WindowPublisher(publisher) as window:
-        for batch in pack(segment.rows):
-            await window.publish(batch, cause_id=batch.rows[0].request_id, key=batch.rows[-1].request_id)
 
 
 def pack(rows: Iterable[RequestLog]) -> Iterator[RequestLogBatch]:

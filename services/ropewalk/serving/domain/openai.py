@@ -68,11 +68,6 @@ class _Common(_Frozen):
     request_id: _Label = ""
     metadata: _Labels = Field(default_factory=dict)
 
-    @property
-    def include_usage(self) -> bool:
-        """Whether a stream ends with a chunk that counts tokens."""
-        return self.stream_options.include_usage
-
     def generation(self, prompt: str, *, max_tokens: int) -> Generation:
         """The completion to make of a plain text."""
         return Generation(

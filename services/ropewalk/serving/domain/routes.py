@@ -49,7 +49,8 @@ class Routes:
         """The routes after one more fact, which is of the Unix time `at`; facts of other kinds change nothing."""
         match message:
             case ModelDeployed():
-                return self._with(version_of(message, at))
+                version = version_of(message, at)
+                return replace(self, versions=self.versions | {(version.model, version.number): version})
             case TrafficShifted():
                 weights = {target.model_version: target.weight for target in message.targets}
                 return replace(self, aliases=self.aliases | {(message.model, message.alias): weights})
@@ -98,9 +99,6 @@ class Routes:
     def is_aliased(self, version: Version) -> bool:
         """Whether any alias points to the version."""
         return any(model == version.model and version.number in to for (model, _), to in self.aliases.items())
-
-    def _with(self, version: Version) -> "Routes":
-        return replace(self, versions=self.versions | {(version.model, version.number): version})
 
 
 def version_of(event: ModelDeployed, at: int = 0) -> Version:

@@ -9,7 +9,6 @@ import logging
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
@@ -18,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.serving import RequestLog
+from ropewalk.runtime.http_server import client_left
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.errors import CLIENT_GONE, ApiError, api_error
 from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
@@ -59,7 +59,7 @@ class Answer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run until the answer is complete or the client has gone."""
         work = asyncio.ensure_future(self._work(scope, receive, send))
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(client_left(receive))
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -176,9 +176,3 @@ class Answer(Response):
             top_p=self._generation.top_p,
             checkpoint_id=self._version.checkpoint_id,
         )
-
-
-async def _disconnected(receive: Receive) -> None:
-    message: Any = {}
-    while message.get("type") != "http.disconnect":
-        message = await receive()

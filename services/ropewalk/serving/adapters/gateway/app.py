@@ -3,6 +3,7 @@
 import logging
 import secrets
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from opentelemetry.trace import SpanKind
@@ -57,8 +58,8 @@ class Gateway:
                 Route("/healthz", self._health),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name:path}", self._model),
-                Route("/v1/completions", self._completions, methods=["POST"]),
-                Route("/v1/chat/completions", self._chat, methods=["POST"]),
+                Route("/v1/completions", partial(self._order, route="completions"), methods=["POST"]),
+                Route("/v1/chat/completions", partial(self._order, route="chat"), methods=["POST"]),
             ],
             exception_handlers={HTTPException: on_http_exception, ApiError: on_api_error},
         )
@@ -83,12 +84,6 @@ class Gateway:
         key_id = self._key_id(request)
         name = request.path_params["name"]
         return JSONResponse(_card(name, self._resolve(name, key_id)))
-
-    async def _completions(self, request: Request) -> Response:
-        return await self._order(request, "completions")
-
-    async def _chat(self, request: Request) -> Response:
-        return await self._order(request, "chat")
 
     async def _order(self, request: Request, route: Literal["completions", "chat"]) -> Response:
         """Check a request; from here on every end of it is a row of the request log."""
@@ -138,7 +133,7 @@ class Gateway:
             fingerprint=f"{version.name}/{version.checkpoint_id}",
             chat=exchange.route == "chat",
             with_token_ids=asked.return_token_ids,
-            with_usage=asked.include_usage,
+            with_usage=asked.stream_options.include_usage,
         )
         return Answer(version, generation, frames, exchange, self._shared)
 
