@@ -107,50 +107,42 @@ class Health:
         )
 
 
-class HealthServer:
-    """Answers `GET /live` and `GET /ready` with 200 or 503 and the report as JSON."""
+def serve_probes(health: Health, settings: HealthSettings) -> http.server.ThreadingHTTPServer:
+    """Answer `GET /live` and `GET /ready` from a thread: 200 or 503, with the report as JSON. Raises ListenError."""
 
-    def __init__(self, health: Health, settings: HealthSettings) -> None:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def handle(self) -> None:
-                """One request, in a time that counts from its beginning: a client that drips holds nobody up."""
-                patience = threading.Timer(_CLIENT_TIMEOUT_S, _hang_up, (self.connection,))
-                patience.daemon = True
-                patience.start()
-                with contextlib.suppress(OSError):  # gone, or out of time
-                    super().handle()
-                patience.cancel()
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            """One request, in a time that counts from its beginning: a client that drips holds nobody up."""
+            patience = threading.Timer(_CLIENT_TIMEOUT_S, _hang_up, (self.connection,))
+            patience.daemon = True
+            patience.start()
+            with contextlib.suppress(OSError):  # gone, or out of time
+                super().handle()
+            patience.cancel()
 
-            def do_GET(self) -> None:
-                report = health.report()
-                verdict = {"/live": report.live, "/ready": report.ready}.get(self.path)
-                status = 404 if verdict is None else 200 if verdict else 503
-                body = json.dumps(asdict(report)).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def do_GET(self) -> None:
+            report = health.report()
+            verdict = {"/live": report.live, "/ready": report.ready}.get(self.path)
+            status = 404 if verdict is None else 200 if verdict else 503
+            body = json.dumps(asdict(report)).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-            def log_message(self, *_: object) -> None:
-                """A probe every few seconds is no news."""
+        def log_message(self, *_: object) -> None:
+            """A probe every few seconds is no news."""
 
-        try:
-            self._server = http.server.ThreadingHTTPServer((settings.host, settings.port), Handler)
-        except OSError as error:
-            raise ListenError(
-                f"cannot answer health probes on {settings.host}:{settings.port} ({error.strerror}): "
-                "set ROPEWALK_HEALTH_PORT to a free port, or to 0 for no probes"
-            ) from None
-        self.port = int(self._server.server_port)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Answer no more."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    try:
+        server = http.server.ThreadingHTTPServer((settings.host, settings.port), Handler)
+    except OSError as error:
+        raise ListenError(
+            f"cannot answer health probes on {settings.host}:{settings.port} ({error.strerror}): "
+            "set ROPEWALK_HEALTH_PORT to a free port, or to 0 for no probes"
+        ) from None
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server
 
 
 def _hang_up(connection: socket.socket) -> None:

@@ -34,7 +34,7 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.gauges import export_gauges
-from ropewalk.runtime.health import Health, HealthServer, ListenError, Pong
+from ropewalk.runtime.health import Health, ListenError, Pong, serve_probes
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext, StageSpec
@@ -126,7 +126,7 @@ class Service:
         configure(self.name, self.settings.telemetry)
         try:
             if self.settings.health.port:
-                HealthServer(self.health, self.settings.health)  # answers until the process ends
+                serve_probes(self.health, self.settings.health)
         except ListenError as error:
             logger.error("%s", error)
             sys.exit(2)

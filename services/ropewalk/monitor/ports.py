@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from ropewalk.bus.once import Log
-from ropewalk.bus.publisher import Publisher
 from ropewalk.monitor.domain.rows import Row
 
 
@@ -26,7 +24,3 @@ class Analytics(Protocol):
     async def close(self) -> None:
         """Let go of the store."""
         ...
-
-
-class FactLog(Log, Publisher, Protocol):
-    """What the watch needs of the bus."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from ropewalk.runtime import health as module
-from ropewalk.runtime.health import Health, HealthServer, ListenError
+from ropewalk.runtime.health import Health, ListenError, serve_probes
 from ropewalk.runtime.settings import HealthSettings
 
 
@@ -40,9 +40,10 @@ def health() -> Health:
 
 @pytest.fixture
 def port(health: Health) -> Iterator[int]:
-    server = HealthServer(health, HealthSettings(port=free_port()))
-    yield server.port
-    server.close()
+    server = serve_probes(health, HealthSettings(port=free_port()))
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
 
 
 async def test_a_service_is_ready_until_a_check_has_a_reason_and_stays_live(health: Health, port: int) -> None:
@@ -109,4 +110,4 @@ def test_an_unknown_path_is_not_found(port: int) -> None:
 
 def test_a_taken_port_is_named_with_the_setting(health: Health, port: int) -> None:
     with pytest.raises(ListenError, match=rf"127.0.0.1:{port} .*set ROPEWALK_HEALTH_PORT"):
-        HealthServer(health, HealthSettings(port=port))
+        serve_probes(health, HealthSettings(port=port))

@@ -61,29 +61,28 @@ class ClickHouse:
 
     async def command(self, statement: str) -> None:
         """See Analytics."""
-        await self._call(lambda: self._client.command(statement))
+        await _in_thread(self._executor, lambda: self._client.command(statement))
 
     async def insert(self, table: str, rows: Sequence[Row], *, token: str = "") -> None:
         """See Analytics."""
         settings = {"async_insert": 0} | ({"insert_deduplication_token": token} if token else {})
         block = b"\n".join(map(orjson.dumps, rows))
-        await self._call(
-            lambda: self._client.raw_insert(f"{DATABASE}.{table}", None, block, settings=settings, fmt="JSONEachRow")
+        await _in_thread(
+            self._executor,
+            lambda: self._client.raw_insert(f"{DATABASE}.{table}", None, block, settings=settings, fmt="JSONEachRow"),
         )
 
     async def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """See Analytics."""
-        return await self._call(
-            lambda: list(self._client.query(statement, parameters=dict(parameters or {})).named_results())
+        return await _in_thread(
+            self._executor,
+            lambda: list(self._client.query(statement, parameters=dict(parameters or {})).named_results()),
         )
 
     async def close(self) -> None:
         """See Analytics."""
-        await self._call(self._client.close)
+        await _in_thread(self._executor, self._client.close)
         self._executor.shutdown()
-
-    async def _call(self, work: Callable[[], T]) -> T:
-        return await _in_thread(self._executor, work)
 
 
 async def open_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:

@@ -44,7 +44,8 @@ _STATUS = (
     | dict.fromkeys(_BAD_REQUEST, 400)
     | {READONLY: 403, AUTHENTICATION_FAILED: 403, REQUIRED_PASSWORD: 401, 48: 501, 159: 408, TOO_MANY_QUERIES: 503}
 )
-_CONTENT_TYPES = {"JSON": "application/json; charset=UTF-8", "CSV": "text/csv; charset=UTF-8"}
+_TSV = "text/tab-separated-values"
+_CONTENT_TYPES = {"JSON": "application/json", "CSV": "text/csv", "Tab": _TSV, "TSV": _TSV}  # by a format's beginning
 _OWN_NAMES = ["127.0.0.1", "localhost"]
 _TAKING_S = 60.0  # a client that has not taken its answer by then is closed: it holds memory and a slot
 
@@ -161,9 +162,8 @@ def _answered(statement: Statement, answer: StatementResult, body: bytes, encodi
 
 
 def _content_type(fmt: str) -> str:
-    if fmt.startswith(("JSON", "CSV")):
-        return _CONTENT_TYPES["JSON" if fmt.startswith("JSON") else "CSV"]
-    return "text/tab-separated-values; charset=UTF-8" if fmt.startswith(("Tab", "TSV")) else "application/octet-stream"
+    kind = next((kind for beginning, kind in _CONTENT_TYPES.items() if fmt.startswith(beginning)), None)
+    return f"{kind}; charset=UTF-8" if kind else "application/octet-stream"
 
 
 def _failed(error: EngineError, query_id: str) -> Response:

@@ -58,7 +58,8 @@ class LiveProjector:
         saved_at = asyncio.get_running_loop().time()
         try:
             while True:
-                await self._catch_up()
+                while await self._look(self._advance):  # slice by slice, so that answers come in between
+                    pass
                 now = asyncio.get_running_loop().time()
                 if now - saved_at >= self._snapshot_every_s:
                     await asyncio.to_thread(self._save)
@@ -77,11 +78,6 @@ class LiveProjector:
         await self._look(self._follow_to_the_end)
         async with self._turn:
             return self._answers.answer(name, question)
-
-    async def _catch_up(self) -> None:
-        """Fold in what is new, slice by slice, so that answers come in between."""
-        while await self._look(self._advance):
-            pass
 
     async def _look(self, step: Callable[[], bool]) -> bool:
         """Take a step in a thread, one at a time; whether there may be more to read."""

@@ -53,7 +53,7 @@ class ModelRepository:
         if not _is_plain(entry.weights):
             (version / _LINK).symlink_to(entry.weights)
         (version / "lineage.json").write_text(json.dumps(entry.lineage, indent=1, sort_keys=True))
-        self.remove(entry.target)
+        shutil.rmtree(self._folder / entry.target, ignore_errors=True)
         temporary.rename(self._folder / entry.target)
 
     def holds(self, entry: ModelToLoad) -> bool:
@@ -65,10 +65,6 @@ class ModelRepository:
         link = self._folder / entry.target / "1" / _LINK
         weights = entry.weights if _is_plain(entry.weights) else link
         return json.dumps({"model": str(weights), "max_num_seqs": self._num_slots}, indent=1)
-
-    def remove(self, target: str) -> None:
-        """Delete an entry; nothing happens if there is none."""
-        shutil.rmtree(self._folder / target, ignore_errors=True)
 
 
 def _is_plain(weights: Path) -> bool:

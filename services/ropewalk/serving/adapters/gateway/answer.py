@@ -20,7 +20,7 @@ from ropewalk.events.serving import RequestLog
 from ropewalk.runtime.http_server import client_left
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.adapters.gateway.errors import CLIENT_GONE, ApiError, api_error
-from ropewalk.serving.adapters.gateway.exchange import PROVIDER, Exchange
+from ropewalk.serving.adapters.gateway.exchange import PROVIDER
 from ropewalk.serving.adapters.gateway.frames import DONE, Frames, event
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation, Piece
@@ -46,13 +46,11 @@ class Shared:
 class Answer(Response):
     """The response to a request for a completion by a model version."""
 
-    def __init__(
-        self, version: Version, generation: Generation, frames: Frames, exchange: Exchange, shared: Shared
-    ) -> None:
+    def __init__(self, version: Version, generation: Generation, frames: Frames, shared: Shared) -> None:
         self._version = version
         self._generation = generation
         self._frames = frames
-        self._exchange = exchange
+        self._exchange = frames.exchange
         self._shared = shared
         self._begun = False  # once the head is sent, an error can only be an event of the stream
 
@@ -110,15 +108,11 @@ class Answer(Response):
                 if exchange.stream:
                     await self._send_piece(piece, send)
         if exchange.stream:
-            tail = DONE
-            if self._frames.with_usage:
-                tail = self._frames.usage_chunk(exchange.num_input_tokens, exchange.num_output_tokens) + DONE
-            await self._send(send, tail, more=False)
+            usage = self._frames.usage_chunk() if self._frames.with_usage else b""
+            await self._send(send, usage + DONE, more=False)
             return
-        usage = (exchange.num_input_tokens, exchange.num_output_tokens)
-        body = self._frames.whole(exchange.text, exchange.token_ids, exchange.finish_reason, usage)
         await send({"type": "http.response.start", "status": 200, "headers": self._head("application/json")})
-        await self._send(send, body, more=False)
+        await self._send(send, self._frames.whole(), more=False)
 
     async def _send_piece(self, piece: Piece, send: Send) -> None:
         if not self._begun:

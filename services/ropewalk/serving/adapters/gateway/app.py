@@ -128,14 +128,13 @@ class Gateway:
             generation = replace(asked.to_generation(chat.text), marks=chat.marks, spelled=chat.spelled)
         exchange.prompt = generation.prompt
         frames = Frames(
-            request_id=exchange.request_id,
+            exchange=exchange,
             model=asked.model,
             fingerprint=f"{version.name}/{version.checkpoint_id}",
-            chat=exchange.route == "chat",
             with_token_ids=asked.return_token_ids,
             with_usage=asked.stream_options.include_usage,
         )
-        return Answer(version, generation, frames, exchange, self._shared)
+        return Answer(version, generation, frames, self._shared)
 
     async def _rendered(self, asked: ChatRequest, version: Version) -> Prompt:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from ropewalk.serving.adapters.gateway.exchange import Exchange
 from ropewalk.serving.domain.generation import Piece
 
 DONE = b"data: [DONE]\n\n"
@@ -20,10 +21,9 @@ def event(body: dict[str, Any]) -> bytes:
 class Frames:
     """Builds the answer to one request. `fingerprint` names the model version and checkpoint that answered."""
 
-    request_id: str
+    exchange: Exchange
     model: str
     fingerprint: str
-    chat: bool
     with_token_ids: bool
     with_usage: bool
     created: int = field(default_factory=lambda: int(time.time()))
@@ -31,9 +31,9 @@ class Frames:
 
     def chunk(self, piece: Piece) -> bytes:
         """A piece of a stream."""
-        body = self._envelope("chat.completion.chunk" if self.chat else "text_completion")
+        body = self._envelope("chat.completion.chunk")
         choice: dict[str, Any] = {"index": 0, "finish_reason": piece.finish_reason or None, "logprobs": None}
-        if self.chat:
+        if self._chat:
             choice["delta"] = {"content": piece.text} if self._begun else {"role": "assistant", "content": piece.text}
         else:
             choice["text"] = piece.text
@@ -45,32 +45,34 @@ class Frames:
             body["usage"] = None
         return event(body)
 
-    def usage_chunk(self, num_input: int, num_output: int) -> bytes:
+    def usage_chunk(self) -> bytes:
         """The last chunk of a stream whose client asked for usage."""
-        body = self._envelope("chat.completion.chunk" if self.chat else "text_completion")
-        return event(body | {"choices": [], "usage": _usage(num_input, num_output)})
+        return event(self._envelope("chat.completion.chunk") | {"choices": [], "usage": self._usage()})
 
-    def whole(self, text: str, token_ids: list[int], finish_reason: str, usage: tuple[int, int]) -> bytes:
-        """The answer to a request that does not stream; `usage` is (input, output) tokens."""
-        choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, "logprobs": None}
-        if self.chat:
-            choice["message"] = {"role": "assistant", "content": text, "refusal": None}
+    def whole(self) -> bytes:
+        """The answer to a request that does not stream."""
+        choice: dict[str, Any] = {"index": 0, "finish_reason": self.exchange.finish_reason, "logprobs": None}
+        if self._chat:
+            choice["message"] = {"role": "assistant", "content": self.exchange.text, "refusal": None}
         else:
-            choice["text"] = text
+            choice["text"] = self.exchange.text
         if self.with_token_ids:
-            choice["token_ids"] = token_ids
-        body = self._envelope("chat.completion" if self.chat else "text_completion")
-        return orjson.dumps(body | {"choices": [choice], "usage": _usage(*usage)})
+            choice["token_ids"] = self.exchange.token_ids
+        return orjson.dumps(self._envelope("chat.completion") | {"choices": [choice], "usage": self._usage()})
 
-    def _envelope(self, kind: str) -> dict[str, Any]:
+    @property
+    def _chat(self) -> bool:
+        return self.exchange.route == "chat"
+
+    def _envelope(self, of_chat: str) -> dict[str, Any]:
         return {
-            "id": self.request_id,
-            "object": kind,
+            "id": self.exchange.request_id,
+            "object": of_chat if self._chat else "text_completion",
             "created": self.created,
             "model": self.model,
             "system_fingerprint": self.fingerprint,
         }
 
-
-def _usage(num_input: int, num_output: int) -> dict[str, int]:
-    return {"prompt_tokens": num_input, "completion_tokens": num_output, "total_tokens": num_input + num_output}
+    def _usage(self) -> dict[str, int]:
+        given, made = self.exchange.num_input_tokens, self.exchange.num_output_tokens
+        return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
