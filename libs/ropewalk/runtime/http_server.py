@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 from starlette.types import Receive
 
+from ropewalk.runtime.health import ListenError
 from ropewalk.runtime.http_connection import BoundedProtocol, RefusalBody, plain
 
 MAX_CONNECTIONS = 512
@@ -29,8 +30,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that others may connect to. Raises OSError, which says why not."""
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """A socket that others may connect to. Raises ListenError, which names the `setting` that chooses the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # with the protocol named, asyncio sets TCP_NODELAY; without it every answer waits 40 ms for the client's ACK
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -38,9 +39,10 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(128)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        sentence = f"cannot listen on {host}:{port} ({error.strerror}): set {setting} to a free one"
+        raise ListenError(sentence) from None
     return listener
 
 

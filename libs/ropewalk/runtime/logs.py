@@ -14,22 +14,21 @@ class OncePerMinute(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._written: dict[str, float] = {}
-        self._kept_back: dict[str, int] = {}
+        self._seen: dict[str, tuple[float, int]] = {}  # when it was written, and how often it was kept back since
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write the record now. Only warnings are held back: errors and news are not repetitions."""
         if record.levelno != logging.WARNING:
             return True
         text, now = record.getMessage(), time.monotonic()
-        if now - self._written.get(text, -_AGAIN_AFTER_S) < _AGAIN_AFTER_S:
-            self._kept_back[text] = self._kept_back.get(text, 0) + 1
+        written, times = self._seen.get(text, (-_AGAIN_AFTER_S, 0))
+        if now - written < _AGAIN_AFTER_S:
+            self._seen[text] = written, times + 1
             return False
-        if len(self._written) >= _MOST_REMEMBERED:
-            self._written.clear()
-            self._kept_back.clear()
-        self._written[text] = now
-        if times := self._kept_back.pop(text, 0):
+        if len(self._seen) >= _MOST_REMEMBERED:
+            self._seen.clear()
+        self._seen[text] = now, 0
+        if times:
             record.msg, record.args = f"{text} (and {times} times before)", None
         return True
 

@@ -6,10 +6,7 @@ AnalyticsError
 ├── NewerTablesError   the tables were made by a newer release
 ├── EngineError        what the embedded engine says of a statement
 ├── RowError           a row that cannot be stored
-├── ForbiddenError     a statement or a setting that a reader may not use
-├── CodingError        a body that is not what its encoding says
-├── GoneError          nobody waits for the answer
-└── PortTakenError     the door cannot be opened
+└── ForbiddenError     a statement or a setting that a reader may not use
 """
 
 from ropewalk.errors import RopewalkError

@@ -9,7 +9,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from ropewalk.client.queries import named_queries
 from ropewalk.monitor.adapters.embedded import EmbeddedEngine
-from ropewalk.monitor.adapters.facade import Facade, PortTakenError, serve
+from ropewalk.monitor.adapters.facade import Facade, serve
+from ropewalk.runtime.health import ListenError
 
 
 @pytest.fixture(scope="module")
@@ -260,5 +261,5 @@ def test_each_query_that_ships_runs_on_the_monitors_tables(interface):
 
 
 async def test_a_port_that_is_taken_is_said_in_one_sentence(interface):
-    with pytest.raises(PortTakenError, match="ROPEWALK_MONITOR_PORT"):
+    with pytest.raises(ListenError, match="ROPEWALK_MONITOR_PORT"):
         await serve(Facade(EmbeddedEngine("unused", 1), ()), "127.0.0.1", interface.port)

@@ -40,7 +40,7 @@ async def port(monkeypatch) -> AsyncIterator[int]:
             Route("/strange", refuse_unread, methods=["POST"]),
         ]
     )
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0, "ROPEWALK_PORT")
     server = asyncio.create_task(serve_http(app, listener, grace_s=1, most_connections=4))
     yield int(listener.getsockname()[1])
     server.cancel()

@@ -18,30 +18,27 @@ _PATIENCE_S = 20.0  # for others who make a large answer
 _LIMIT = "max_result_bytes"
 
 
-class Makers:
-    """Who makes an answer now. Blocking; any number of threads may call it."""
+def make(statement: Statement, run: Callable[[Statement], T], large: threading.Lock) -> T:
+    """Run it as one with a small answer; if that is not so, again under the lock that one large answer needs.
 
-    def __init__(self) -> None:
-        self._large = threading.Lock()  # held by whoever makes a large answer
-
-    def make(self, statement: Statement, run: Callable[[Statement], T]) -> T:
-        """Run it as one with a small answer; if that is not so, again when nobody else makes a large one."""
-        if "result_overflow_mode" not in statement.settings:  # else the small answer would be a cut one
-            try:
-                return run(_with_a_small_answer(statement))
-            except EngineError as error:
-                if error.code != _TOO_MANY_BYTES or _asks_for_little(statement):
-                    raise
-        if not self._large.acquire(timeout=_PATIENCE_S):
-            raise refused(
-                TOO_MANY_QUERIES,
-                f"others have been fetching large answers for {_PATIENCE_S:.0f} s: try again, or ask for less "
-                "(TOO_MANY_SIMULTANEOUS_QUERIES)",
-            )
+    Blocking; any number of threads may call it.
+    """
+    if "result_overflow_mode" not in statement.settings:  # else the small answer would be a cut one
         try:
-            return run(statement)
-        finally:
-            self._large.release()
+            return run(_with_a_small_answer(statement))
+        except EngineError as error:
+            if error.code != _TOO_MANY_BYTES or _asks_for_little(statement):
+                raise
+    if not large.acquire(timeout=_PATIENCE_S):
+        raise refused(
+            TOO_MANY_QUERIES,
+            f"others have been fetching large answers for {_PATIENCE_S:.0f} s: try again, or ask for less "
+            "(TOO_MANY_SIMULTANEOUS_QUERIES)",
+        )
+    try:
+        return run(statement)
+    finally:
+        large.release()
 
 
 def _asks_for_little(statement: Statement) -> bool:

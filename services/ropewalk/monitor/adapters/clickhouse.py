@@ -53,18 +53,21 @@ def engine_address(path: Path, max_memory_mb: int) -> str:
 
 
 class ClickHouse:
-    """The Analytics port. Make it with `open_embedded` or `open_server`."""
+    """A column store that speaks ClickHouse's SQL; our tables live in its database `ropewalk`.
+
+    Make it with `open_embedded` or `open_server`. Its methods raise StoreUnavailableError and StoreRefusedError.
+    """
 
     def __init__(self, client: Any, executor: ThreadPoolExecutor) -> None:
         self._client = client
         self._executor = executor
 
     async def command(self, statement: str) -> None:
-        """See Analytics."""
+        """Run a statement without a result."""
         await _in_thread(self._executor, lambda: self._client.command(statement))
 
     async def insert(self, table: str, rows: Sequence[Row], *, token: str = "") -> None:
-        """See Analytics."""
+        """Store rows as one block, all or nothing. A block whose token was seen before is dropped."""
         settings = {"async_insert": 0} | ({"insert_deduplication_token": token} if token else {})
         block = b"\n".join(map(orjson.dumps, rows))
         await _in_thread(
@@ -73,14 +76,14 @@ class ClickHouse:
         )
 
     async def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """See Analytics."""
+        """The rows of a SELECT. Parameters are `{name:Type}` in the statement."""
         return await _in_thread(
             self._executor,
             lambda: list(self._client.query(statement, parameters=dict(parameters or {})).named_results()),
         )
 
     async def close(self) -> None:
-        """See Analytics."""
+        """Let go of the store."""
         await _in_thread(self._executor, self._client.close)
         self._executor.shutdown()
 
@@ -145,7 +148,7 @@ async def _shut_files_out(store: ClickHouse) -> None:
 
 
 async def _in_thread(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    """Run `work` there. Raises the errors of the port."""
+    """Run `work` there. Raises StoreUnavailableError, StoreRefusedError."""
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, work)
     except OperationalError as error:

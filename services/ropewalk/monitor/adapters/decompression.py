@@ -7,17 +7,9 @@ from typing import Any
 import lz4.frame  # type: ignore[import-untyped]  # the package has no types
 import zstandard
 
-from ropewalk.monitor.errors import AnalyticsError
+from ropewalk.monitor.adapters.embedded import BAD_ARGUMENTS, NOT_IMPLEMENTED, refused
 
 _MAX_WINDOW_BYTES = 16 * 1024**2  # a zstd frame may claim gigabytes, which would be reserved at once
-
-
-class CodingError(AnalyticsError, ValueError):
-    """The body is not what its encoding says, or too long. The text is a sentence."""
-
-
-class UnknownCodingError(CodingError):
-    """An encoding that is not read here."""
 
 
 # Of each: how to begin a member, and how many bytes to feed at once. What these can become is at most some 16 MB:
@@ -31,15 +23,16 @@ _CODINGS: dict[str, tuple[Callable[[], Any], int]] = {
 
 
 def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
-    """The whole of `body`, of `limit` bytes at most; blocking. Raises CodingError, also for a body that was cut off."""
+    """The whole of `body`, of `limit` bytes at most; blocking. Raises EngineError, also for a body that was cut off."""
     if encoding in ("", "identity"):
         return body
     if encoding not in _CODINGS:
-        raise UnknownCodingError(f"Content-Encoding {encoding[:40]!r} is not served: use gzip, deflate, lz4 or zstd")
+        sentence = f"Content-Encoding {encoding[:40]!r} is not served: use gzip, deflate, lz4 or zstd"
+        raise refused(NOT_IMPLEMENTED, sentence)
     try:
         return _read(body, encoding, limit)
     except (OSError, EOFError, RuntimeError, zlib.error, zstandard.ZstdError) as error:
-        raise CodingError(f"the body is not {encoding}: {error}") from None
+        raise refused(BAD_ARGUMENTS, f"the body is not {encoding}: {error}") from None
 
 
 def _read(body: bytes, encoding: str, limit: int) -> bytes:
@@ -54,7 +47,7 @@ def _read(body: bytes, encoding: str, limit: int) -> bytes:
         at += len(fed) - (len(decoder.unused_data or b"") if decoder.eof else 0)
         size += len(pieces[-1])
         if size > limit:
-            raise CodingError(f"the body is longer than {limit:,} bytes when decompressed")
+            raise refused(BAD_ARGUMENTS, f"the body is longer than {limit:,} bytes when decompressed")
     if not decoder.eof:
-        raise CodingError(f"the body is not {encoding}: it ends too early")
+        raise refused(BAD_ARGUMENTS, f"the body is not {encoding}: it ends too early")
     return b"".join(pieces)

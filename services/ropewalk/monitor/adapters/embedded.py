@@ -19,7 +19,7 @@ from ropewalk.monitor.errors import AnalyticsError
 _CODE = re.compile(r"Code: (\d+)\.")
 _KIND = re.compile(r"\(([A-Z_]{3,64})\)")
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-UNKNOWN_SETTING = 115  # ClickHouse's number
+BAD_ARGUMENTS, NOT_IMPLEMENTED, UNKNOWN_SETTING = 36, 48, 115  # ClickHouse's numbers
 _RESULT_BYTES = 128 * 1024**2  # an answer is made in memory, whole
 _MARK_SETTING = "log_comment"  # by which a running statement is found again
 _TEXT_LIMIT = 600  # an error of the engine may quote what it has read, at any length

@@ -8,6 +8,7 @@ external tables, native block compression.
 import asyncio
 import contextlib
 import json
+import threading
 import uuid
 
 from starlette.applications import Starlette
@@ -19,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ropewalk.monitor.adapters.accounts import AUTHENTICATION_FAILED, REQUIRED_PASSWORD, Account, account_of
-from ropewalk.monitor.adapters.answers import PIECE_BYTES, Makers, kept, pieces
+from ropewalk.monitor.adapters.answers import PIECE_BYTES, kept, make, pieces
 from ropewalk.monitor.adapters.embedded import EmbeddedEngine, EngineError, Statement, StatementResult, refused
 from ropewalk.monitor.adapters.http_request import (
     READER_BYTES,
@@ -29,11 +30,10 @@ from ropewalk.monitor.adapters.http_request import (
     query_id_of,
     statement_of,
 )
-from ropewalk.monitor.adapters.running import GoneError, Runner
+from ropewalk.monitor.adapters.running import Runner
 from ropewalk.monitor.adapters.slots import TOO_MANY_QUERIES, Slots
 from ropewalk.monitor.domain.allowed import check_formats
 from ropewalk.monitor.domain.statements import ForbiddenError, check_read, output_format
-from ropewalk.monitor.errors import AnalyticsError
 from ropewalk.runtime.http_server import client_left, listen, serve_http
 
 READONLY = 164
@@ -58,7 +58,7 @@ class Facade:
         self._engine = engine
         self._runner = Runner(engine)
         self._accounts = accounts
-        self._makers = Makers()
+        self._large = threading.Lock()  # held by whoever makes a large answer
 
     def app(self) -> Starlette:
         """The ASGI application. Who lets anonymous readers in must be asked by its own name, or a web page whose
@@ -89,7 +89,7 @@ class Facade:
             await _failed(refused(READONLY, f"{error} (READONLY)"), query_id)(scope, receive, send)
         except EngineError as error:
             await _failed(error, query_id)(scope, receive, send)
-        except (ClientDisconnect, GoneError):
+        except ClientDisconnect:
             return
 
     async def _answer(self, request: Request, body: bytes, account: Account) -> Response:
@@ -109,24 +109,16 @@ class Facade:
             sql = statement.raw.decode("utf-8", "replace")
             check_read(sql, statement.parameters)
             check_formats(sql, statement.default_format)
-        return self._makers.make(statement, lambda limited: self._made(limited, request, mark))
+        return make(statement, lambda limited: self._made(limited, request, mark), self._large)
 
     def _made(self, statement: Statement, request: Request, mark: str) -> Response:
         answer = self._engine.run(statement, mark)
         return _answered(statement, answer, *compressed(answer.body, request))
 
 
-class PortTakenError(AnalyticsError, OSError):
-    """Somebody else listens where the interface should."""
-
-
 async def serve(facade: Facade, host: str, port: int) -> None:
-    """Listen until cancelled; running queries get a moment to end. Raises PortTakenError."""
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        raise PortTakenError(f"cannot listen on {host}:{port} ({error}): set ROPEWALK_MONITOR_PORT") from None
-    await serve_http(facade.app(), listener, grace_s=2)
+    """Listen until cancelled; running queries get a moment to end. Raises ListenError."""
+    await serve_http(facade.app(), listen(host, port, "ROPEWALK_MONITOR_PORT"), grace_s=2)
 
 
 async def _ok(_: Request) -> Response:

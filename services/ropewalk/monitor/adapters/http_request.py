@@ -17,11 +17,9 @@ import zstandard
 from starlette.requests import Request
 
 from ropewalk.events.foreign import quoted
-from ropewalk.monitor.adapters.decompression import CodingError, UnknownCodingError, decompressed
-from ropewalk.monitor.adapters.embedded import Statement, refused
+from ropewalk.monitor.adapters.decompression import decompressed
+from ropewalk.monitor.adapters.embedded import BAD_ARGUMENTS, NOT_IMPLEMENTED, Statement, refused
 
-NOT_IMPLEMENTED = 48
-BAD_ARGUMENTS = 36
 READER_BYTES = 4 * 1024**2  # a question with its parameters
 WRITER_BYTES = 256 * 1024**2  # rows
 _MAX_FIELDS = 1_000
@@ -81,7 +79,7 @@ async def body_of(request: Request, limit: int) -> bytes:
 def statement_of(request: Request, sent: bytes, *, read_only: bool) -> Statement:
     """`sent` is the body as it came. Blocking. Raises EngineError for what cannot be understood."""
     headers, limit = request.headers, READER_BYTES if read_only else WRITER_BYTES
-    form, body = _form(headers.get("content-type", ""), _plain(sent, headers.get("content-encoding", ""), limit))
+    form, body = _form(headers.get("content-type", ""), decompressed(sent, headers.get("content-encoding", ""), limit))
     values = dict(request.query_params) | form
     if values.get("compress") == "1" or values.get("decompress") == "1":
         raise refused(NOT_IMPLEMENTED, "the native block compression is not served: use Content-Encoding")
@@ -116,15 +114,6 @@ def _format(name: str) -> str:
     if not _FORMAT.fullmatch(name):
         raise refused(BAD_ARGUMENTS, f"{quoted(name)} is no name of a format: use JSON or CSV, say")
     return name
-
-
-def _plain(body: bytes, encoding: str, limit: int) -> bytes:
-    try:
-        return decompressed(body, encoding, limit)
-    except UnknownCodingError as error:
-        raise refused(NOT_IMPLEMENTED, str(error)) from None
-    except CodingError as error:
-        raise refused(BAD_ARGUMENTS, str(error)) from None
 
 
 def _form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:

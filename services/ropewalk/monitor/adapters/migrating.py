@@ -1,15 +1,18 @@
 """Brings the tables of a store to the version that this program knows."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from ropewalk.monitor.errors import NewerTablesError
-from ropewalk.monitor.ports import Analytics
 from ropewalk.monitor.schema import bookkeeping, migrations, view_statements
+
+if TYPE_CHECKING:
+    from ropewalk.monitor.adapters.clickhouse import ClickHouse  # which migrates what it opens
 
 logger = logging.getLogger(__name__)
 
 
-async def migrate(store: Analytics) -> None:
+async def migrate(store: "ClickHouse") -> None:
     """Apply what was not applied yet, in order, and make the views anew. Raises NewerTablesError.
 
     A migration counts once its row is written, and its statements may be repeated: the next start makes good what a

@@ -6,19 +6,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from starlette.requests import ClientDisconnect
+
 from ropewalk.monitor.adapters.embedded import EmbeddedEngine, refused
 from ropewalk.monitor.adapters.slots import NUM_SLOTS
-from ropewalk.monitor.errors import AnalyticsError
 
 T = TypeVar("T")
 
 TIMEOUT_EXCEEDED = 159
 _GRACE_S = 5.0  # the engine looks at its own clock now and then only
 _KILL_EVERY_S = 0.2  # a statement that has not begun yet is not there to be killed
-
-
-class GoneError(AnalyticsError):
-    """Nobody waits for the answer."""
 
 
 class Runner:
@@ -32,7 +29,7 @@ class Runner:
     async def run(self, work: Callable[[str], T], gone: asyncio.Future[None]) -> T:
         """`work(mark)` in a thread. Returns or raises only when the thread is free again.
 
-        Raises what the work raises, GoneError when `gone` ends first, EngineError when it takes too long.
+        Raises what the work raises, ClientDisconnect when `gone` ends first, EngineError when it takes too long.
         """
         loop, mark = asyncio.get_running_loop(), uuid.uuid4().hex
         running = loop.run_in_executor(self._threads, work, mark)
@@ -46,7 +43,7 @@ class Runner:
         if ended_itself:
             return running.result()
         if gone.done():
-            raise GoneError
+            raise ClientDisconnect
         raise refused(TIMEOUT_EXCEEDED, f"ended after {patience_s:.0f} s (TIMEOUT_EXCEEDED)")
 
     async def _until_ended(self, running: asyncio.Future[T], mark: str) -> None:

@@ -21,9 +21,9 @@ from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.foreign import cut
+from ropewalk.monitor.adapters.clickhouse import ClickHouse
 from ropewalk.monitor.domain.rows import MOST_BODY, RejectedRow, Row, Rows
 from ropewalk.monitor.errors import StoreRefusedError, StoreUnavailableError
-from ropewalk.monitor.ports import Analytics
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ async def _nothing() -> None:
 class Sink:
     """Feeds one table. `after` runs when new rows are stored and before they are acknowledged."""
 
-    def __init__(self, store: Analytics, feed: Feed, after: Callable[[], Awaitable[None]] = _nothing) -> None:
+    def __init__(self, store: ClickHouse, feed: Feed, after: Callable[[], Awaitable[None]] = _nothing) -> None:
         self.num_rows = 0
         self._store = store
         self._feed = feed

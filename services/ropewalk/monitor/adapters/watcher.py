@@ -21,9 +21,9 @@ from ropewalk.events.base import RUN_ID_PATTERN, Message
 from ropewalk.events.envelope import derived_id
 from ropewalk.events.foreign import one_line
 from ropewalk.events.monitoring import AlarmCleared, AlarmRaised, BaselineSealed, Rebaseline
+from ropewalk.monitor.adapters.clickhouse import ClickHouse
 from ropewalk.monitor.domain.rows import Row, sample_of
 from ropewalk.monitor.domain.watch import Watch, WatchNotice, WatchPolicy
-from ropewalk.monitor.ports import Analytics
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class _Place:
 class Watcher:
     """All watches. Call `restore` once, then `advance` whenever rows were stored."""
 
-    def __init__(self, store: Analytics, facts: Bus, policy: WatchPolicy) -> None:
+    def __init__(self, store: ClickHouse, facts: Bus, policy: WatchPolicy) -> None:
         self._store = store
         self._facts = facts
         self._policy = policy

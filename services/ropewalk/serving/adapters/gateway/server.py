@@ -9,7 +9,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ropewalk.runtime.http_server import listen, serve_http
 from ropewalk.serving.adapters.gateway.errors import ApiError
-from ropewalk.serving.errors import ServingError
 
 _GRACE_S = 5  # for running requests when the service stops
 _MOST_CONNECTIONS = 8192
@@ -17,16 +16,8 @@ _CODES = {400: "bad_request", 408: "request_timeout", 431: "headers_too_large", 
 
 
 async def serve(app: Starlette, host: str, port: int, *, setting: str = "ROPEWALK_SERVING_PORT") -> None:
-    """Serve until cancelled, then let running requests end. Raises ServingError when the port is taken.
-
-    `setting` is the variable that chooses the port, for the error.
-    """
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        hint = f"set {setting} to a free one"
-        raise ServingError(f"cannot listen on {host}:{port} ({error.strerror}): {hint}") from None
-    most = _most_connections()
+    """Serve until cancelled, then let running requests end. `setting` chooses the port. Raises ListenError."""
+    listener, most = listen(host, port, setting), _most_connections()
     await serve_http(_forgiving(app), listener, grace_s=_GRACE_S, most_connections=most, refusal=_refusal)
 
 
