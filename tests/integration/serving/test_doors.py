@@ -20,6 +20,7 @@ from parts.triton_process import TritonServer
 from tritonclient.grpc import InferInput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from ropewalk.runtime.health import ListenError
 from ropewalk.serving.adapters import triton_wire
 from ropewalk.serving.adapters.doors.over_grpc import serve_grpc
 from ropewalk.serving.adapters.doors.over_http import HttpDoor
@@ -28,7 +29,6 @@ from ropewalk.serving.adapters.triton_client import TritonInference
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.domain.keys import KeyRing
-from ropewalk.serving.errors import ServingError
 from ropewalk.serving.ports import ModelToLoad
 from ropewalk.serving.settings import Settings
 
@@ -210,9 +210,9 @@ async def test_a_stream_whose_message_is_too_large_is_refused(doors: Doors) -> N
 
 async def test_a_door_whose_port_is_taken_says_which_setting_moves_it(doors: Doors, settings: Settings) -> None:
     app, keys = HttpDoor(settings.sockets, KeyRing({}), Admission(1), 1).app(), KeyRing({})
-    with pytest.raises(ServingError, match="ROPEWALK_SERVING_TRITON_HTTP"):
+    with pytest.raises(ListenError, match="ROPEWALK_SERVING_TRITON_HTTP"):
         await serve(app, "127.0.0.1", settings.triton.http, setting="ROPEWALK_SERVING_TRITON_HTTP")
-    with pytest.raises(ServingError, match="ROPEWALK_SERVING_TRITON_GRPC"):
+    with pytest.raises(ListenError, match="ROPEWALK_SERVING_TRITON_GRPC"):
         await serve_grpc(settings.sockets, keys, doors.grpc, max_message_bytes=1, max_streams=1)
 
 

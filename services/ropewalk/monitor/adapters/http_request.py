@@ -9,7 +9,6 @@ https://clickhouse.com/docs/interfaces/http
 import base64
 import gzip
 import re
-from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 import lz4.frame  # type: ignore[import-untyped]  # the package has no types
@@ -83,13 +82,14 @@ def statement_of(request: Request, sent: bytes, *, read_only: bool) -> Statement
     values = dict(request.query_params) | form
     if values.get("compress") == "1" or values.get("decompress") == "1":
         raise refused(NOT_IMPLEMENTED, "the native block compression is not served: use Content-Encoding")
+    plain = {name: value for name, value in values.items() if not name.startswith("param_")}
     sql = values.get("query", "").encode("utf-8", "replace")
     return Statement(
         raw=sql + b"\n" + body if sql and body else sql or body,
         default_format=_format(values.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated"),
         database=values.get("database") or headers.get("x-clickhouse-database") or "ropewalk",
         parameters={name[6:]: value for name, value in values.items() if name.startswith("param_")},
-        settings=_settings(values),
+        settings={name: value for name, value in plain.items() if name not in _TRANSPORT},
         read_only=read_only or request.method != "POST",
     )
 
@@ -104,10 +104,6 @@ def compressed(body: bytes, request: Request) -> tuple[bytes, str]:
     if "zstd" in accepted:
         return zstandard.compress(body), "zstd"
     return (gzip.compress(body, 1), "gzip") if "gzip" in accepted else (body, "")
-
-
-def _settings(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name not in _TRANSPORT and not name.startswith("param_")}
 
 
 def _format(name: str) -> str:

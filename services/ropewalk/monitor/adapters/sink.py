@@ -46,7 +46,6 @@ class Sink:
     """Feeds one table. `after` runs when new rows are stored and before they are acknowledged."""
 
     def __init__(self, store: ClickHouse, feed: Feed, after: Callable[[], Awaitable[None]] = _nothing) -> None:
-        self.num_rows = 0
         self._store = store
         self._feed = feed
         self._after = after
@@ -137,7 +136,6 @@ class Sink:
         token = f"{self._feed.consumer.stream}:{first}-{last}:{content}:{self._feed.table}"
         self._arrival = max(self._arrival + 1, time.time_ns())
         await self._store.insert(self._feed.table, [row | {"arrival": self._arrival} for row in rows], token=token)
-        self.num_rows += len(rows)
 
     async def _reject(self, item: Stored[Message], rejected: list[RejectedRow]) -> None:
         """All of a message at once, and one line in the log: a message may be wrong from its first row to its last."""

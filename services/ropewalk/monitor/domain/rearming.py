@@ -86,7 +86,7 @@ class Signal:
         at = 0
         while at < len(values):
             if self.settling:
-                taken = min(self._needed(), len(values) - at)
+                taken = min(max(1, self._patience - self.num_waited), len(values) - at)
                 self._gather(values[at : at + taken], times[at : at + taken])
                 at += taken
                 if self.num_waited >= self._patience:
@@ -121,9 +121,6 @@ class Signal:
     @property
     def _baseline(self) -> Floats:
         return np.concatenate([self.first, self.second])
-
-    def _needed(self) -> int:
-        return max(1, self._patience - self.num_waited)
 
     def _gather(self, values: Floats, times: Sequence[str]) -> None:
         self.kept = np.concatenate([self.kept, values])[-self.wait :]

@@ -8,11 +8,7 @@ from ropewalk.serving.errors import ServingError
 
 
 class FullError(ServingError):
-    """No more requests now. `limit` says how many there are."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} requests are in flight, which is the limit: try again in a moment")
-        self.limit = limit
+    """No more requests now."""
 
 
 class Admission:
@@ -26,7 +22,7 @@ class Admission:
     def admitted(self, target: str) -> Iterator[None]:
         """Count a request for the time of a block. Raises FullError."""
         if self._in_flight.total() >= self._limit:
-            raise FullError(self._limit)
+            raise FullError(f"{self._limit} requests are in flight, which is the limit: try again in a moment")
         self._in_flight[target] += 1
         try:
             yield

@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 
+from ropewalk.runtime.health import ListenError
 from ropewalk.serving.domain.keys import KeyRing
-from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import TritonSockets
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -108,7 +108,7 @@ async def _refused_stream(_: AsyncIterator[bytes], context: grpc.aio.ServicerCon
 async def serve_grpc(
     sockets: TritonSockets, keys: KeyRing, address: str, *, max_message_bytes: int, max_streams: int
 ) -> None:
-    """Serve until cancelled. Raises ServingError when the port is taken."""
+    """Serve until cancelled. Raises ListenError."""
     options = [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.per_message_decompression", 0),  # a few bytes may not become gigabytes
@@ -120,7 +120,7 @@ async def serve_grpc(
         try:
             server.add_insecure_port(address)
         except RuntimeError:
-            raise ServingError(f"cannot listen on {address}: set ROPEWALK_SERVING_TRITON_GRPC to a free port") from None
+            raise ListenError(f"cannot listen on {address}: set ROPEWALK_SERVING_TRITON_GRPC to a free port") from None
         await server.start()
         try:
             await server.wait_for_termination()
