@@ -1,9 +1,18 @@
 """A relative path in a recipe is meant from where its author is, not from where a service runs."""
 
 import os
+import re
 from pathlib import Path
 
 from pydantic import JsonValue
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def scheme_of(path: str) -> str:
+    """What a URL begins with, `s3` for example, in small letters; empty for a path."""
+    found = _SCHEME.match(path)
+    return found[1].lower() if found else ""
 
 
 def with_absolute_paths(fields: dict[str, JsonValue], folder: Path) -> dict[str, JsonValue]:
@@ -33,4 +42,4 @@ def _absolute_source(source: JsonValue, folder: Path) -> JsonValue:
 
 
 def _absolute(path: str, folder: Path) -> str:
-    return os.path.join(folder, os.path.expanduser(path)) if path else path
+    return os.path.join(folder, os.path.expanduser(path)) if path and not scheme_of(path) else path

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from ropewalk.bus.once import Timeline
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
-from ropewalk.corpus.reading.survey import SurveyLimits, survey
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
@@ -22,16 +21,17 @@ from ropewalk.events.run import (
     StageCapacity,
     SubmitRun,
 )
-from ropewalk.ingest.adapters.reader import IngestJob, ingest_all
+from ropewalk.ingest.adapters.reader import IngestJob, first_look, ingest_all
 from ropewalk.ingest.settings import Settings
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.recipes.sentences import bounded
+from ropewalk.stages.child import run_child
 from ropewalk.stages.context import StageContext
+from ropewalk.stages.errors import WorkRaisedError
 from ropewalk.stages.faults import OF_THE_WORK, in_one_line
 
-# Before a run is accepted its data is looked at for this long at most; what is larger is simply accepted.
-_FIRST_LOOK = SurveyLimits(seconds=2.0, num_bytes=8_000_000, num_files=20_000)
+_CANNOT_LOOK = "the recipe or its data cannot be looked at: "
 
 
 async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings) -> Outcome:
@@ -40,8 +40,10 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     A run id is taken once: the same request again changes nothing, another one touches neither the run that was
     accepted under the id nor the end of one that was rejected.
     """
-    # In a thread: it looks at files for up to two seconds, and the other consumers must go on.
+    # In a thread: a disk may answer late, and the other consumers must go on.
     recipe, violations = await asyncio.to_thread(_checked, request, settings)
+    if recipe is not None and not violations:
+        violations = await _violations_of_data(recipe, settings)
     if recipe is not None:
         violations = bounded(violations + worker_violations(recipe, await _pools(timeline)))
     rejected = await timeline.last(RunRejected, request.run_id)
@@ -81,18 +83,19 @@ def _checked(request: SubmitRun, settings: Settings) -> tuple[Recipe | None, tup
     """The complete recipe and what is wrong with it; no recipe where it cannot even be completed."""
     try:
         recipe = resolve_recipe(request.recipe)
-        return recipe, _violations(recipe, settings)
+        return recipe, recipe_violations(recipe, settings.reach, any_family=settings.ingest_any_family)
     except RecipeError as error:
         return None, error.violations
     except OF_THE_WORK as error:  # whoever submitted it waits for an answer, and every other try would end here too
-        return None, (f"the recipe or its data cannot be looked at: {in_one_line(error)}",)
+        return None, (_CANNOT_LOOK + in_one_line(error),)
 
 
-def _violations(recipe: Recipe, settings: Settings) -> tuple[str, ...]:
-    violations = recipe_violations(recipe, settings.reach, any_family=settings.ingest_any_family)
-    if not violations:
-        violations = data_violations(recipe, survey(recipe.sources, _FIRST_LOOK, _limits(settings), settings.reach))
-    return violations
+async def _violations_of_data(recipe: Recipe, settings: Settings) -> tuple[str, ...]:
+    try:
+        found = await run_child(first_look, (recipe.sources, _limits(settings), settings.reach))
+    except WorkRaisedError as error:
+        return (_CANNOT_LOOK + str(error),)
+    return data_violations(recipe, found)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from parts.broken_looks import die, stumble
 from pydantic import ValidationError
 
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
@@ -14,6 +15,7 @@ from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed,
 from ropewalk.ingest import handlers
 from ropewalk.ingest.handlers import cancel_run, submit_run
 from ropewalk.ingest.settings import Settings
+from ropewalk.stages.errors import ChildDiedError
 
 M = TypeVar("M", bound=Message)
 SETTINGS = Settings()
@@ -329,6 +331,8 @@ async def test_cancelling_an_unknown_run_is_rejected_but_a_submitted_one_is_wait
         ("/proc/self", "it belongs to the stack or the system and is never read"),
         ("/dev/zero", "it belongs to the stack or the system and is never read"),
         ("/etc/hostname/below", "a part of it is a file"),
+        ("s3://bucket/texts", "'s3://bucket/texts': nothing is read from s3:// here; copy it to a folder and give"),
+        ("HTTPS://example.org/a.txt", "nothing is read from https:// here"),
     ],
 )
 async def test_a_path_that_cannot_be_read_is_refused_whatever_stands_in_it(
@@ -388,10 +392,16 @@ async def test_a_pipe_or_device_for_a_base_models_configuration_blocks_nobody(tm
 async def test_whoever_submits_is_answered_even_where_our_own_look_at_the_data_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stumble(*_: object) -> None:
-        raise KeyError("a line\nof our own")
+    for name in ("first_look", "recipe_violations"):  # in the child process and in our own
+        monkeypatch.setattr(handlers, name, stumble)
+        (violation,) = the_violations(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
+        assert violation.startswith("the recipe or its data cannot be looked at: KeyError: ")
+        assert violation.isprintable()
 
-    monkeypatch.setattr(handlers, "survey", stumble)
-    (violation,) = the_violations(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
-    assert violation.startswith("the recipe or its data cannot be looked at: KeyError: ")
-    assert violation.isprintable()
+
+async def test_a_look_at_the_data_that_ends_its_process_does_not_end_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "first_look", die)
+    with pytest.raises(ChildDiedError, match="was killed by SIGKILL"):  # the message is delivered again
+        await submit_run(a_submission(tmp_path), Past(), SETTINGS)

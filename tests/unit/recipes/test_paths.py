@@ -16,6 +16,7 @@ HERE = Path("/home/me")
         ({"path": "notes"}, {"path": "/home/me/notes"}),
         ("notes", "/home/me/notes"),
         (["notes", "/data"], ["/home/me/notes", "/data"]),
+        (["s3://bucket/notes", "a/b://c"], ["s3://bucket/notes", "/home/me/a/b://c"]),
         ([7, None], [7, None]),
     ],
 )

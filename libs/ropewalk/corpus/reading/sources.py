@@ -3,22 +3,45 @@
 A new place is a module beside `folder` and a line in `_SOURCES`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import IO
 
 from ropewalk.corpus.reading.folder import Folder
-from ropewalk.corpus.reading.places import ANYWHERE, Reach
+from ropewalk.corpus.reading.places import ANYWHERE, ClosedError, Reach
 from ropewalk.corpus.reading.source import Source, SourceFile
-from ropewalk.events.foreign import quoted
+from ropewalk.events.foreign import cut, quoted
+from ropewalk.recipes.paths import scheme_of
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
+
+
+@dataclass(frozen=True)
+class Nowhere:
+    """See `Source`. A URL of a scheme that nothing here reads has no files, and says so."""
+
+    recipe: SourceRecipe
+    reach: Reach
+
+    def fault(self) -> str:
+        """See `Source.fault`."""
+        scheme = scheme_of(self.recipe.path)
+        return f"nothing is read from {cut(scheme)}:// here; copy it to a folder and give the absolute path of that"
+
+    def files(self) -> Iterator[SourceFile]:
+        """See `Source.files`."""
+        return iter(())
+
+    def open(self, place: str) -> IO[bytes]:
+        """See `Source.open`."""
+        raise ClosedError("no_file", self.fault())
+
 
 _SOURCES: Mapping[str, Callable[[SourceRecipe, Reach], Source]] = {"": Folder}
 
 
 def open_source(source: SourceRecipe, reach: Reach = ANYWHERE) -> Source:
     """The source that a recipe names."""
-    scheme = source.path.partition("://")[0] if "://" in source.path else ""
-    return _SOURCES.get(scheme, Folder)(source, reach)
+    return _SOURCES.get(scheme_of(source.path), Nowhere)(source, reach)
 
 
 def list_files(source: SourceRecipe, reach: Reach = ANYWHERE) -> list[SourceFile]:

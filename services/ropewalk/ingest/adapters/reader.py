@@ -1,4 +1,7 @@
-"""Reads the sources of a run into sealed segments. Runs in a child process; one segment is in memory at a time.
+"""Reads the sources of a run: looks at them first, then makes sealed segments of them, one in memory at a time.
+
+All of it runs in a child process. Whoever writes a file can make its reader take all the memory that it may have, or
+end its process: neither must happen to the service.
 
 A segment's identity leaves out when it was fetched, so that reading the same files again finds the segment that is
 there (with the time of its first reading) instead of writing it anew.
@@ -18,6 +21,7 @@ from ropewalk.corpus.reading.places import Reach
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
 from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.corpus.reading.sources import list_files
+from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.corpus.reading.unpacking import Meter
 from ropewalk.events.data import CorpusIngested, RecordQuarantined, SegmentIngested, SegmentRef, SourceRegistered
 from ropewalk.events.foreign import one_line
@@ -29,6 +33,8 @@ from ropewalk.stages.faults import in_one_line, is_of_the_work
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 
+# Before a run is accepted its data is looked at for this long at most; what is larger is simply accepted.
+_FIRST_LOOK = SurveyLimits(seconds=2.0, num_bytes=8_000_000, num_files=20_000)
 _PULSE_S = 30.0
 _NUM_NAMED = 3  # sources and places in a sentence
 Record = tuple[str, Content | Flaw]  # with its place
@@ -45,13 +51,6 @@ class IngestJob:
     store: StoreAddress
     scratch: Path
     fetched_at: str
-
-
-@dataclass
-class _Tally:
-    segments: list[SegmentRef] = field(default_factory=list)
-    quarantined: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
 
 
 class _Pulse(Meter):
@@ -73,7 +72,15 @@ class _Reading:
     objects: ObjectStore
     report: Callable[[object], None]
     pulse: Meter
-    tally: _Tally = field(default_factory=_Tally)
+    segments: list[SegmentRef] = field(default_factory=list)
+    quarantined: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+
+def first_look(asked: tuple[tuple[SourceRecipe, ...], Limits, Reach], _: Callable[[object], None]) -> Survey:
+    """What is in some sources, as far as two seconds tell."""
+    sources, limits, reach = asked
+    return survey(sources, _FIRST_LOOK, limits, reach)
 
 
 def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngested:
@@ -85,15 +92,14 @@ def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngest
     # The same source named twice is read once: its records would only be dropped as repetitions.
     for source_id, source in {source_identity(source): source for source in job.sources}.items():
         _ingest_source(reading, source_id, source)
-    tally = reading.tally
-    if not tally.segments:
-        raise StageError(_empty_corpus(job.sources, tally))
+    if not reading.segments:
+        raise StageError(_empty_corpus(reading))
     return CorpusIngested(
         run_id=job.run_id,
-        segments=tuple(tally.segments),
-        num_documents=sum(segment.num_documents for segment in tally.segments),
-        num_bytes=sum(segment.num_bytes for segment in tally.segments),
-        num_quarantined=tally.quarantined.total(),
+        segments=tuple(reading.segments),
+        num_documents=sum(segment.num_documents for segment in reading.segments),
+        num_bytes=sum(segment.num_bytes for segment in reading.segments),
+        num_quarantined=reading.quarantined.total(),
     )
 
 
@@ -107,7 +113,7 @@ def source_identity(source: SourceRecipe) -> str:
 
 
 def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> None:
-    job, report, tally = reading.job, reading.report, reading.tally
+    job, report = reading.job, reading.report
     files = list_files(source, job.reach)
     registered = SourceRegistered(
         run_id=job.run_id, source_id=source_id, path=source.path, licence=source.licence, num_files=len(files)
@@ -117,11 +123,11 @@ def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> N
         documents = _documents(reading, source_id, source, files, quarantine)
         for batch in batches(documents, job.limits.segment_bytes):
             ref = _publish_segment(reading, batch)
-            tally.segments.append(ref)
+            reading.segments.append(ref)
             report((SegmentIngested(run_id=job.run_id, source_id=source_id, segment=ref), ref.segment_id))
     for reason, held in quarantine.publish(reading.objects).items():
-        tally.quarantined[reason] += held.num_records
-        tally.examples.append(held.examples[0])
+        reading.quarantined[reason] += held.num_records
+        reading.examples.append(held.examples[0])
         event = RecordQuarantined(
             run_id=job.run_id,
             source_id=source_id,
@@ -189,13 +195,14 @@ def _publish_segment(reading: _Reading, batch: list[Document]) -> SegmentRef:
     return ref
 
 
-def _empty_corpus(sources: tuple[SourceRecipe, ...], tally: _Tally) -> str:
-    paths = ", ".join(one_line(source.path) for source in sources[:_NUM_NAMED])
-    if tally.quarantined:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in tally.quarantined.most_common())
-        first = "; ".join(tally.examples[:_NUM_NAMED])
+def _empty_corpus(reading: _Reading) -> str:
+    sources = reading.job.sources[:_NUM_NAMED]
+    paths = ", ".join(one_line(source.path) for source in sources)
+    if reading.quarantined:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in reading.quarantined.most_common())
+        first = "; ".join(reading.examples[:_NUM_NAMED])
         return f"no document was found in {paths}: every record was quarantined ({reasons}), the first of each: {first}"
     patterns = "; ".join(
-        one_line(f"include {list(source.include)}, exclude {list(source.exclude)}") for source in sources[:_NUM_NAMED]
+        one_line(f"include {list(source.include)}, exclude {list(source.exclude)}") for source in sources
     )
     return f"the corpus is empty: no file in {paths} matches ({patterns}); change the path or the patterns"

@@ -162,7 +162,7 @@ import pyarrow as pa, pyarrow.parquet as pq, sys
 pq.write_table(pa.table({"text": ["a" * 100_000_000]}), sys.argv[1] + "/a.parquet", compression="zstd")
 """
 READ = """
-import resource, sys, threading
+import resource, sys
 from ropewalk.corpus.reading.contents import contents
 from ropewalk.corpus.reading.readers import parquet
 from ropewalk.corpus.reading.records import Flaw, Limits
@@ -173,14 +173,9 @@ parquet._MEMORY_BYTES = 50_000_000
 before = resource.getrlimit(resource.RLIMIT_DATA)
 recipe = SourceRecipe(path=sys.argv[1], licence="MIT")
 
-def look():  # as ingest does before it accepts a run
-    for file in list_files(recipe):
-        for place, found in contents(file, recipe, Limits()):
-            print(f"{place}: {found.reason if isinstance(found, Flaw) else found.text}")
-
-thread = threading.Thread(target=look)
-thread.start()
-thread.join()
+for file in list_files(recipe):
+    for place, found in contents(file, recipe, Limits()):
+        print(f"{place}: {found.reason if isinstance(found, Flaw) else found.text}")
 print(resource.getrlimit(resource.RLIMIT_DATA) == before)
 """
 

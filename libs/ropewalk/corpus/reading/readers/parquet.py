@@ -7,7 +7,6 @@ kernel refuses memory beyond the bound, and pyarrow turns that into an error.
 import io
 import os
 import resource
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -32,7 +31,6 @@ _MOST_PARTS = 5_000  # row groups, or columns; a schema of so many levels does n
 _MOST_TEXT_BYTES = 1 << 24  # of the metadata
 _MOST_LEVELS = 16  # of lists and structs in a column; a conversation with parts has six
 _WRONG = (pa.ArrowException, OSError, ValueError, OverflowError)  # pyarrow has its own word for few of its faults
-_memory = threading.Lock()  # the bound is that of the process
 
 Found = Iterator[tuple[str, Record | Flaw]]
 
@@ -162,15 +160,14 @@ def _start_threads() -> None:
 def _bounded_memory() -> Iterator[None]:
     """No more than _MEMORY_BYTES beyond what the process has now; pyarrow has no bound of its own.
 
-    Other threads are under it as well, for as long as a few rows take.
+    Every thread of the process is under it, so a service reads in a child process.
     """
-    with _memory:
-        before, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            used = int(statm.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
-        bounds = (used + _MEMORY_BYTES, before, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (min(each for each in bounds if each >= 0), hard))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        used = int(statm.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    bounds = (used + _MEMORY_BYTES, before, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (min(each for each in bounds if each >= 0), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
