@@ -139,14 +139,16 @@ class DeadLetters:
             ) from None
         return subject, content
 
-    async def retry(self, letter: DeadLetter, body: bytes | None = None) -> Retried:
+    async def retry(self, letter: DeadLetter, body: bytes | None = None, *, dry_run: bool = False) -> Retried:
         """Deliver a letter again to the consumer that rejected it, with the ids it had. A repetition has no effect.
 
-        Raises NotDeliverableError as `check` does.
+        `dry_run` delivers nothing, and has the subject in the present form. Raises NotDeliverableError as `check` does.
         """
         if letter.status == "retried":
             return self._retried(letter, int(letter.mark["sequence"]), repeated=True)
         subject, content = await self.check(letter, body)
+        if dry_run:
+            return replace(self._retried(letter, 0, repeated=False), subject=subject)
         sequence = await self._redelivered(letter, subject)
         repeated = bool(sequence)
         if not repeated:

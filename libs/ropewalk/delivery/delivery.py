@@ -7,6 +7,7 @@ Whatever a handler raises is caught (in `outcome`), so that one message never en
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -37,25 +38,9 @@ _MAX_REASON = 1000  # characters of an error in the log and in a dead letter
 _BACK_OFF_S = (0.2, 1.0, 5.0, 30.0)  # after the first, second, third and every further failure
 
 
-class Failures:
-    """How often handling each message of one consumer failed in this process.
-
-    Being put off is no failure, and neither is a delivery that nobody answered.
-    """
-
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-
-    def add(self, raw: Incoming) -> int:
-        """One more; returns how often it failed by now."""
-        sequence = raw.metadata.sequence.stream
-        self._counts[sequence] = self._counts.get(sequence, 0) + 1
-        return self._counts[sequence]
-
-    def forget(self, raw: Incoming) -> None:
-        """The message is dealt with."""
-        if self._counts:
-            self._counts.pop(raw.metadata.sequence.stream, None)
+# How often handling each message of one consumer, by its sequence, failed in this process. Being put off is no failure,
+# and neither is a delivery that nobody answered.
+Failures = Counter[int]
 
 
 async def deliver(
@@ -75,10 +60,14 @@ async def deliver(
         subject=raw.subject,
         message_id=envelope.id,
     ):
-        outcome = await _handle(raw, kind, handler, envelope, failures)
+        try:
+            message = decode(kind, raw.subject, raw.data)
+        except MalformedMessageError as error:
+            outcome: Outcome = Reject(str(error))
+        else:
+            outcome = await _outcome(handler(message, envelope), raw, kind.name, failures)
         await _settle(raw, outcome, bus, consumer, envelope.id)
-    if not isinstance(outcome, Retry):
-        failures.forget(raw)
+    _forget(raw, outcome, failures)
     if is_exporting():
         named = {"message_type": kind.type_name(), "outcome": type(outcome).__name__.lower()}
         record("ropewalk.message.duration", time.monotonic() - started, **named)
@@ -95,11 +84,9 @@ async def deliver_due(raw: Incoming, handler: TimerHandler, bus: Bus, consumer: 
     """Hand a due timer to its handler and settle it as any message."""
     due = due_timer(raw)
     with span(f"handle due {due.name}", traceparent=due.traceparent, kind=SpanKind.CONSUMER, subject=raw.subject):
-        result = await outcome_or_error(handler(due))
-        outcome = _after(result, failures.add(raw), due.name) if isinstance(result, Exception) else result
+        outcome = await _outcome(handler(due), raw, due.name, failures)
         await _settle(raw, outcome, bus, consumer, due.id)
-    if not isinstance(outcome, Retry):
-        failures.forget(raw)
+    _forget(raw, outcome, failures)
 
 
 def _stored(raw: Incoming) -> tuple[int, str]:
@@ -129,18 +116,20 @@ async def _settle(raw: Incoming, outcome: Outcome, bus: Bus, consumer: str, caus
             await set_aside(raw, bus, consumer, reason)
 
 
-async def _handle(
-    raw: Incoming, kind: type[Message], handler: Handler, envelope: Envelope, failures: Failures
-) -> Outcome:
-    try:
-        message = decode(kind, raw.subject, raw.data)
-    except MalformedMessageError as error:
-        return Reject(str(error))
-    result = await outcome_or_error(handler(message, envelope))
-    return _after(result, failures.add(raw), kind.name) if isinstance(result, Exception) else result
+def _forget(raw: Incoming, outcome: Outcome, failures: Failures) -> None:
+    """A message that is dealt with counts no longer. Reading its sequence is slow, and mostly nothing has failed."""
+    if failures and not isinstance(outcome, Retry):
+        failures.pop(raw.metadata.sequence.stream, None)
 
 
-def _after(error: Exception, tries: int, name: str) -> Outcome:
+async def _outcome(work: Awaitable[Outcome], raw: Incoming, name: str, failures: Failures) -> Outcome:
+    """What a handler decided, or what follows from its error."""
+    error = await outcome_or_error(work)
+    if not isinstance(error, Exception):
+        return error
+    sequence = raw.metadata.sequence.stream
+    failures[sequence] += 1
+    tries = failures[sequence]
     if isinstance(error, TooLargeError):
         return Reject(str(error))
     reason = f"{type(error).__name__}: {cut(str(error), _MAX_REASON)}"

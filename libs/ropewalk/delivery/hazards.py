@@ -9,9 +9,10 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from ropewalk.bus.incoming import Incoming
 
@@ -19,12 +20,6 @@ logger = logging.getLogger(__name__)
 
 _SUSPICIOUS_FROM = 3  # deliveries: what was delivered less often costs nothing here
 _MAX_DEATHS = 3  # one may be an accident of the machine, three of one message are not
-
-
-@dataclass(frozen=True)
-class _Note:
-    pid: int
-    deaths: int
 
 
 class Hazards:
@@ -52,7 +47,7 @@ class Hazards:
             await set_aside(f"the process that handled it died {deaths} times")
             path.unlink(missing_ok=True)  # not before: what could not be set aside is tried again, not handled
             return
-        _write(path, _Note(os.getpid(), deaths))
+        _write(path, deaths)
         try:
             await work
         finally:
@@ -71,23 +66,14 @@ def _deaths(path: Path) -> int:
         pid, deaths = (int(word) for word in path.read_text().split())
     except (OSError, ValueError):
         return 0
-    return deaths if _is_alive(pid) else deaths + 1
+    # Our own number in an old note: another process had it before us.
+    return deaths if psutil.pid_exists(pid) and pid != os.getpid() else deaths + 1
 
 
-def _write(path: Path, note: _Note) -> None:
+def _write(path: Path, deaths: int) -> None:
     """A note that cannot be written, on a full disk say, only makes the search longer."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{note.pid} {note.deaths}")
+        path.write_text(f"{os.getpid()} {deaths}")
     except OSError as error:
         logger.warning("cannot note that %s is handled: %s", path.name, error)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()  # our own number in an old note: another process had it before us

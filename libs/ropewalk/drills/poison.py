@@ -6,7 +6,6 @@ has the time of both. They stay in the list of runs as refused.
 
 import asyncio
 import json
-from dataclasses import dataclass
 from datetime import datetime
 
 import nats.errors
@@ -43,12 +42,11 @@ async def play(scene: Scene) -> Observed:
     bus = scene.ground.bus
     readers = await _readers(bus)
     async with LogWatch(bus, f"{SubmitRun.subject_prefix()}.*") as asked, LogWatch(bus, _ANSWERS) as told:
-        healthy = _Healthy(bus, asked, told, scene.patience_s)
-        before = await healthy.latencies(f"{scene.drill_id}-a")
+        before = await _latencies(scene, asked, told, "a")
         letters_from, began = await bus.end(stream="DLQ") + 1, await scene.ground.now()
         # At the same time as the healthy ones, or nobody could be held up.
         sending = asyncio.create_task(_send(bus, sorted(readers), scene))
-        during = await healthy.latencies(f"{scene.drill_id}-b")
+        during = await _latencies(scene, asked, told, "b")
         poison = await sending
     first, wrong = await _settled(scene, letters_from, poison, readers)
     suffers, told_so = slower(before, during)
@@ -66,25 +64,16 @@ async def play(scene: Scene) -> Observed:
     )
 
 
-@dataclass(frozen=True)
-class _Healthy:
-    """Sends submissions and measures, in the server's clock, how long their answers took."""
-
-    bus: Bus
-    asked: LogWatch
-    told: LogWatch
-    patience_s: float
-
-    async def latencies(self, name: str) -> list[float]:
-        """In seconds, of those that were answered in time."""
-        runs = {f"{name}{index:02d}" for index in range(_NUM_HEALTHY)}
-        for run_id in sorted(runs):
-            await self.bus.publish(SubmitRun(run_id=run_id, recipe={_UNKNOWN: 1}))
-            await asyncio.sleep(_PACE_S)
-        await self.told.until(lambda seen: len(_times(seen, runs)) == len(runs), self.patience_s)
-        await self.asked.until(lambda seen: len(_times(seen, runs)) == len(runs), self.patience_s)
-        asked, told = _times(self.asked.timeline, runs), _times(self.told.timeline, runs)
-        return [(told[run_id] - asked[run_id]).total_seconds() for run_id in told]
+async def _latencies(scene: Scene, asked: LogWatch, told: LogWatch, part: str) -> list[float]:
+    """Submit healthy recipes. Returns seconds in the server's clock until their answers, of those answered in time."""
+    runs = {f"{scene.drill_id}-{part}{index:02d}" for index in range(_NUM_HEALTHY)}
+    for run_id in sorted(runs):
+        await scene.ground.bus.publish(SubmitRun(run_id=run_id, recipe={_UNKNOWN: 1}))
+        await asyncio.sleep(_PACE_S)
+    for watch in (told, asked):
+        await watch.until(lambda seen: len(_times(seen, runs)) == len(runs), scene.patience_s)
+    began, ended = _times(asked.timeline, runs), _times(told.timeline, runs)
+    return [(ended[run_id] - began[run_id]).total_seconds() for run_id in ended]
 
 
 def _times(timeline: Timeline, runs: set[str]) -> dict[str, datetime]:
@@ -104,12 +93,12 @@ async def _readers(bus: Bus) -> dict[str, Readers]:
 async def _send(bus: Bus, prefixes: list[str], scene: Scene) -> dict[int, str]:
     """Publish the poison as anybody could, without headers. Returns sequence -> subject without run id."""
     sent: dict[int, str] = {}
-    for poison in poisons(prefixes, _NUM_POISON, scene.drill_id, scene.ground.options.seed):
+    for subject, body in poisons(prefixes, _NUM_POISON, scene.drill_id, scene.ground.options.seed):
         try:
-            reply = await bus.connection.request(poison.subject, poison.body, timeout=_SEND_TIMEOUT_S)
+            reply = await bus.connection.request(subject, body, timeout=_SEND_TIMEOUT_S)
         except (nats.errors.Error, TimeoutError):  # not sent for sure, so nothing is asked about it
             continue
-        sent[int(json.loads(reply.data)["seq"])] = poison.subject.rpartition(".")[0]
+        sent[int(json.loads(reply.data)["seq"])] = subject.rpartition(".")[0]
         await asyncio.sleep(_PACE_S)
     return sent
 

@@ -59,17 +59,16 @@ class CutProxy:
         """Begin to misbehave. `delay_s` is for mode `delay`."""
         self._mode, self._delay_s = mode, delay_s
         if mode == "reset":
-            self._reset(list(self._links))
+            for link in self._links:
+                link.reset()
 
     def heal(self) -> None:
         """Pass everything on again."""
         self._mode = "pass"
         # Their protocol has a hole now; the others lost nothing and may stay.
-        self._reset([link for link in self._links if link.lost_bytes])
-
-    def _reset(self, links: list[_Link]) -> None:
-        for link in links:
-            link.reset()
+        for link in self._links:
+            if link.lost_bytes:
+                link.reset()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -1,7 +1,7 @@
 """What a run's timeline says about a fault: who held what, who took over, what is there twice. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeGuard, TypeVar
 
@@ -173,38 +173,40 @@ def _same_id(timeline: Timeline, after: int) -> list[str]:
 
 def _same_words(timeline: Timeline, after: int) -> list[str]:
     """The same fact under two ids: somebody did the work twice and did not notice."""
-    ids: dict[tuple[str, str], set[str]] = {}
-    late: set[tuple[str, str]] = set()
-    for stored in timeline:
-        message = stored.message
+
+    def words(message: Message) -> tuple[str, str] | None:
         # Requests may be repeated, that is their nature; only a fact must not become true twice.
         if message.plane != "evt" or message.family in _WATCHING or isinstance(message, (*_NEWS, *_ENDS)):
-            continue
-        words = (message.type_name(), message.model_dump_json())
-        ids.setdefault(words, set()).add(stored.envelope.id)
-        if stored.sequence > after:
-            late.add(words)
-    return [
-        f"{kind} was said {len(ids[kind, body])} times: {body[:120]}" for kind, body in late if len(ids[kind, body]) > 1
-    ]
+            return None
+        return message.type_name(), message.model_dump_json()
+
+    found = _under_several_ids(timeline, after, words)
+    return [f"{kind} was said {count} times: {body[:120]}" for (kind, body), count in found]
 
 
 def _ended_twice(timeline: Timeline, after: int) -> list[str]:
     """A stage or a run with two ends, whatever they say. The same end stored twice is counted by its id."""
-    ends: dict[tuple[str, str], set[str]] = {}
+
+    def end(message: Message) -> tuple[str, str] | None:
+        if isinstance(message, StageCompleted):
+            return message.run_id, f"stage {message.stage}"
+        return (message.run_id, "the run") if isinstance(message, ENDINGS) else None
+
+    return [f"{name} of {run} ended {num} times" for (run, name), num in _under_several_ids(timeline, after, end)]
+
+
+def _under_several_ids(
+    timeline: Timeline, after: int, key: Callable[[Message], tuple[str, str] | None]
+) -> list[tuple[tuple[str, str], int]]:
+    """Keys of messages that lie behind sequence `after`, and have several ids in the whole timeline, with how many."""
+    ids: dict[tuple[str, str], set[str]] = {}
     late: set[tuple[str, str]] = set()
     for stored in timeline:
-        match stored.message:
-            case StageCompleted(run_id=run, stage=stage):
-                what = (run, f"stage {stage}")
-            case message if isinstance(message, ENDINGS):
-                what = (message.run_id, "the run")
-            case _:
-                continue
-        ends.setdefault(what, set()).add(stored.envelope.id)
-        if stored.sequence > after:
-            late.add(what)
-    return [f"{name} of {run} ended {len(ends[run, name])} times" for run, name in late if len(ends[run, name]) > 1]
+        if (what := key(stored.message)) is not None:
+            ids.setdefault(what, set()).add(stored.envelope.id)
+            if stored.sequence > after:
+                late.add(what)
+    return [(what, len(ids[what])) for what in late if len(ids[what]) > 1]
 
 
 def worker_to_kill(timeline: Timeline) -> int | None:

@@ -93,7 +93,7 @@ async def restarted(layout: Layout, name: str, pid: int, patience_s: float) -> t
     return noticed_s, None
 
 
-async def answering(connection: Client, service: str, wait_s: float = _ANSWER_S) -> set[int]:
+async def answering(connection: Client, service: str) -> set[int]:
     """The process ids of the instances that answer a ping in time."""
     found: set[int] = set()
 
@@ -106,7 +106,7 @@ async def answering(connection: Client, service: str, wait_s: float = _ANSWER_S)
         inbox = connection.new_inbox()
         subscription = await connection.subscribe(inbox, cb=note)
         await connection.publish(f"ctl.ping.{service}", b"", reply=inbox)
-        await asyncio.sleep(wait_s)
+        await asyncio.sleep(_ANSWER_S)
         await subscription.unsubscribe()
     return found - {0}
 

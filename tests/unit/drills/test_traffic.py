@@ -28,7 +28,7 @@ def letter(sequence: int, consumer: str) -> RawMessage:
 
 @pytest.mark.parametrize("kind", [kind for kind in MESSAGE_TYPES if kind.plane in ("cmd", "evt")])
 def test_no_message_type_can_read_a_bad_body(kind) -> None:
-    for _, body in bad_bodies("r"):
+    for body in bad_bodies("r"):
         with pytest.raises(MalformedMessageError):
             decode(kind, f"{kind.subject_prefix()}.r", body)
 
@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_poison_spread_over_every_subject() -> None
     made = poisons([SUBMIT, "evt.run.accepted.v1"], 8, "d", seed=3)
     assert made == poisons([SUBMIT, "evt.run.accepted.v1"], 8, "d", seed=3)
     assert made != poisons([SUBMIT, "evt.run.accepted.v1"], 8, "d", seed=4)
-    assert [each.subject for each in made[:2]] == ["cmd.run.submit.v1.d-p00", "evt.run.accepted.v1.d-p01"]
+    assert [subject for subject, _ in made[:2]] == ["cmd.run.submit.v1.d-p00", "evt.run.accepted.v1.d-p01"]
 
 
 @pytest.mark.parametrize(

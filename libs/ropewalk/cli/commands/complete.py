@@ -11,12 +11,11 @@ import typer
 from ropewalk.cli.commands.models import known_versions
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
-from ropewalk.cli.screens.terminal import complain, errors, print_json, say
+from ropewalk.cli.screens.terminal import complain, errors, print_json, say, write
 from ropewalk.client import ClientSettings
 from ropewalk.client.endpoints import stream_chat, stream_completion
 from ropewalk.client.errors import ClientError, EndpointRefusedError
 from ropewalk.client.models import answering, learned_to_talk, newest_promoted
-from ropewalk.events.foreign import several_lines
 
 app = typer.Typer()
 
@@ -48,7 +47,7 @@ def complete(
 
     def begin() -> None:
         errors.print(f"{name} goes on:", style="dim")
-        _write(prompt)
+        write(prompt)
 
     text = asyncio.run(_told(stream_completion(settings, request), silent=as_json, begin=begin))
     if as_json:
@@ -135,12 +134,7 @@ async def _told(pieces: Pieces, *, silent: bool, begin: Callable[[], None] = lam
             begin()
         parts.append(piece)
         if not silent:
-            _write(piece)
+            write(piece)
     if not silent:
-        _write("\n")
+        write("\n")
     return "".join(parts)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(several_lines(text))
-    sys.stdout.flush()

@@ -5,6 +5,7 @@ import yaml
 
 from ropewalk.cli.options import AsJson
 from ropewalk.cli.screens.terminal import console, print_json
+from ropewalk.events.asyncapi import document
 
 app = typer.Typer()
 
@@ -15,10 +16,6 @@ def contracts(as_json: AsJson = False) -> None:
 
     Example: ropewalk contracts --json > asyncapi.json
     """
-    from ropewalk.events.asyncapi import (
-        document,  # builds schemas of all types, which other commands need not wait for
-    )
-
     content = document()
     if as_json:
         print_json(content)

@@ -180,14 +180,7 @@ async def _retry_each(
     done, problems = [], []
     for letter in chosen:
         try:
-            if dry_run:
-                subject, _ = await letters.check(letter, body)
-                repeated = letter.status == "retried"
-                done.append(
-                    Retried(id=letter.id, consumer=letter.consumer, subject=subject, sequence=0, repeated=repeated)
-                )
-            else:
-                done.append(await letters.retry(letter, body))
+            done.append(await letters.retry(letter, body, dry_run=dry_run))
         except ClientError as error:
             problems.append(str(error))
     return done, problems

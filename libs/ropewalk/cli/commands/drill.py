@@ -30,20 +30,17 @@ Seed = Annotated[int, typer.Option(help="What is drawn by lot follows from this 
 Minutes = Annotated[float, typer.Option(min=0.05, help="How long to wait, at most, for each thing that should happen.")]
 
 # Options that only some drills have, by the field of DrillOptions that each sets.
-_OPTIONS: dict[str, tuple[Any, object]] = {
-    "service": (
-        Annotated[str, typer.Option(help="Which service (default: the one that holds a stage).", show_default=False)],
-        "",
-    ),
-    "run_id": (
-        Annotated[str, typer.Option("--run", help="Which run (default: the newest that fits).", show_default=False)],
-        "",
-    ),
-    "seed": (Seed, 0),
-    "hold_s": (
-        Annotated[float, typer.Option("--hold", min=0.0, help="Seconds that the fault lasts; 0: as long as it needs.")],
-        0.0,
-    ),
+_OPTIONS: dict[str, Any] = {
+    "service": Annotated[
+        str, typer.Option(help="Which service (default: the one that holds a stage).", show_default=False)
+    ],
+    "run_id": Annotated[
+        str, typer.Option("--run", help="Which run (default: the newest that fits).", show_default=False)
+    ],
+    "seed": Seed,
+    "hold_s": Annotated[
+        float, typer.Option("--hold", min=0.0, help="Seconds that the fault lasts; 0: as long as it needs.")
+    ],
 }
 # name -> its options, what it does, an example of its options
 _COMMANDS = {
@@ -89,7 +86,7 @@ _COMMANDS = {
 def _add(name: str, takes: tuple[str, ...], what: str, example: str) -> None:
     """A command that plays one drill. Typer reads its options off the signature, which is made from the table."""
 
-    def play(minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False, **chosen: Any) -> None:
+    def play(*, minutes: Minutes = 3.0, state_dir: StateDir = None, as_json: AsJson = False, **chosen: Any) -> None:
         result = _result(name, layout(state_dir), DrillOptions(patience_s=60 * minutes, **chosen), quiet=as_json)
         if as_json:
             print_json(_as_json(result))
@@ -97,14 +94,12 @@ def _add(name: str, takes: tuple[str, ...], what: str, example: str) -> None:
             _print_card(result)
         raise typer.Exit(0 if result.card.passed else 1)
 
-    shared = [each for each in Signature.from_callable(play).parameters.values() if each.kind != each.VAR_KEYWORD]
+    *shared, _ = Signature.from_callable(play).parameters.values()
     own = [
-        Parameter(option, Parameter.KEYWORD_ONLY, annotation=_OPTIONS[option][0], default=_OPTIONS[option][1])
+        Parameter(option, Parameter.KEYWORD_ONLY, annotation=_OPTIONS[option], default=getattr(DrillOptions, option))
         for option in takes
     ]
-    play.__signature__ = Signature(  # type: ignore[attr-defined]
-        [*own, *(each.replace(kind=Parameter.KEYWORD_ONLY) for each in shared)]
-    )
+    play.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
     app.command(name, help=f"{what}\n\nExample: ropewalk drill {name} {example}".rstrip())(play)
 
 

@@ -38,12 +38,8 @@ def lineage(
     made_from, became = graph.ancestors(node), graph.descendants(node)
     if as_json:
         lists = {"made_from": made_from, "became": became}
-        print_json(
-            {
-                **_node_json(graph, node),
-                **{name: [_node_json(graph, each) for each in nodes] for name, nodes in lists.items()},
-            }
-        )
+        listed = {name: [_node_json(graph, each) for each in nodes] for name, nodes in lists.items()}
+        print_json(_node_json(graph, node) | listed)
         return
     _print_nodes(graph, "made from", made_from)
     say(_words(graph, node), style="bold")

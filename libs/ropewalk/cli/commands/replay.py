@@ -93,8 +93,11 @@ def what_was_live(
 def _progress_words(projector: Projector, progress: Progress) -> str:
     if not projector.sequence:
         return "the log has nothing as early as that: every projection is empty"
-    pace = f"{progress.num_read:,} messages at {progress.events_per_s:,.0f} events/s"
-    return f"as of sequence {projector.sequence:,} ({projector.time}), {pace}"
+    return f"as of sequence {projector.sequence:,} ({projector.time}), {_pace(progress)}"
+
+
+def _pace(progress: Progress) -> str:
+    return f"{progress.num_read:,} messages at {progress.events_per_s:,.0f} events/s"
 
 
 def _until(text: str) -> Until:
@@ -148,8 +151,7 @@ def _print_verdict(verdict: LogVerdict) -> None:
     if not verdict.num_findings:
         rules = "AUDIT has all of CONTROL, runs end once, stages follow the rules, epochs never go down"
         done(f"the log: {rules}")
-    pace = f"{verdict.progress.num_read:,} messages at {verdict.progress.events_per_s:,.0f} events/s"
-    say(f"compared at sequence {verdict.sequence:,}, {pace}")
+    say(f"compared at sequence {verdict.sequence:,}, {_pace(verdict.progress)}")
 
 
 def _comparison_words(each: Comparison) -> Text:

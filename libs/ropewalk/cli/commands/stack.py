@@ -1,6 +1,5 @@
 """`up`, `down`, `logs`: the embedded stack."""
 
-import sys
 import time
 from typing import Annotated
 
@@ -9,8 +8,7 @@ from rich.live import Live
 
 from ropewalk.cli.options import INTERRUPTED, AsJson, StateDir, layout
 from ropewalk.cli.screens.status import endpoints_view, moved_sentence, starting_view
-from ropewalk.cli.screens.terminal import complain, console, done, print_json, say
-from ropewalk.events.foreign import several_lines
+from ropewalk.cli.screens.terminal import complain, console, done, print_json, say, write
 from ropewalk.local.errors import UnknownProcessError
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import holder
@@ -22,6 +20,7 @@ from ropewalk.local.state import StackState
 app = typer.Typer()
 
 _FOLLOW_S = 0.25
+_KNOWN = (SUPERVISOR, *PROCESSES)
 
 
 @app.command()
@@ -66,7 +65,7 @@ def down(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def logs(
-    service: Annotated[str, typer.Argument(help=f"One of: {', '.join((SUPERVISOR, *PROCESSES))}.")],
+    service: Annotated[str, typer.Argument(help=f"One of: {', '.join(_KNOWN)}.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what is added.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines to begin with.")] = 50,
     state_dir: StateDir = None,
@@ -76,9 +75,8 @@ def logs(
 
     Example: ropewalk logs trainer -f
     """
-    if service not in (SUPERVISOR, *PROCESSES):
-        known = ", ".join((SUPERVISOR, *PROCESSES))
-        raise UnknownProcessError(f"there is no process {service!r} in the stack: choose one of {known}")
+    if service not in _KNOWN:
+        raise UnknownProcessError(f"there is no process {service!r} in the stack: choose one of {', '.join(_KNOWN)}")
     path = layout(state_dir).log_of(service)
     begin = tail_lines(path, lines)
     if as_json:
@@ -89,8 +87,7 @@ def logs(
         console.print(line, soft_wrap=True)
     while follow:
         for text, end in new_text(path, position):
-            sys.stdout.write(several_lines(text))
-            sys.stdout.flush()
+            write(text)
             position = end
         time.sleep(_FOLLOW_S)
 

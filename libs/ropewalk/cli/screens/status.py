@@ -89,10 +89,7 @@ def status_json(measured: StackStatus) -> dict[str, Any]:
         "ports": measured.state.ports.model_dump(),
         "processes": [
             {
-                "service": use.state.service,
-                "pid": use.state.pid,
-                "status": use.state.status,
-                "restarts": use.state.restarts,
+                **{name: getattr(use.state, name) for name in ("service", "pid", "status", "restarts")},
                 "cpu_percent": round(use.cpu_percent, 1),
                 "rss_bytes": use.rss_bytes,
             }

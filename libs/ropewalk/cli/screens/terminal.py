@@ -57,6 +57,12 @@ def say(text: str, *, style: str = "") -> None:
     console.print(one_line(text, MOST_IN_A_LINE), style=style or None, soft_wrap=True)
 
 
+def write(text: str) -> None:
+    """Text as it comes, piece by piece."""
+    sys.stdout.write(several_lines(text))
+    sys.stdout.flush()
+
+
 def complain(text: str, *, style: str = "red") -> None:
     """One line on standard error. A sentence of several lines becomes one: it may quote anything."""
     errors.print(one_line(" ".join(text.split()), MOST_IN_A_LINE), style=style, soft_wrap=True)
