@@ -1,6 +1,5 @@
 """Alarms of the watch: which there are, that somebody looks after one, and a new baseline."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.bus.wire import Wire
@@ -31,18 +30,14 @@ async def acknowledge(client: "Client", alarm: dict[str, Any], *, by: str, note:
     if alarm["status"] == "cleared":
         reason = alarm["cleared_because"]
         raise ClientError(f"alarm {quoted(alarm['alarm_id'])} is over ({reason}): there is nothing to look after")
-    end, run_id = await client.bus.end(), alarm["run_id"]
-    await client.bus.publish(AcknowledgeAlarm(run_id=run_id, alarm_id=alarm["alarm_id"], by=by, note=note))
-    try:
-        async with asyncio.timeout(_NOTED_S):
-            async for stored in client.bus.follow(f"{AlarmAcknowledged.subject_prefix()}.{run_id}", after=end):
-                if isinstance(stored.message, AlarmAcknowledged) and stored.message.alarm_id == alarm["alarm_id"]:
-                    return
-    except TimeoutError:
-        raise ClientError(
-            f"the monitor was asked to note it and has not done so for {_NOTED_S:.0f} s; it will once it can, and "
-            "`ropewalk status` says what keeps it"
-        ) from None
+    request = AcknowledgeAlarm(run_id=alarm["run_id"], alarm_id=alarm["alarm_id"], by=by, note=note)
+    await client.ask_for(
+        request,
+        AlarmAcknowledged,
+        lambda noted: noted.alarm_id == request.alarm_id,
+        within_s=_NOTED_S,
+        asked="the monitor was asked to note it",
+    )
 
 
 async def rebaseline(client: "Client", version: ModelVersion, signal: str, *, by: str, reason: str) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import JsonValue
 
@@ -25,6 +25,7 @@ from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe, RecipeError
 
 _CONNECT_TIMEOUT_S = 10.0
+M = TypeVar("M", bound=Message)
 ENDINGS = (RunRejected, RunCompleted, RunFailed, RunCancelled)
 
 
@@ -111,6 +112,26 @@ class Client:
                     if isinstance(stored.message, RunAccepted | RunRejected):
                         return stored.message
         return None
+
+    async def ask_for(
+        self, request: Message, fact: type[M], is_it: Callable[[M], bool], *, within_s: float, asked: str
+    ) -> None:
+        """Publish a request and wait until the log has the fact that it asks for, of the same run.
+
+        Raises ClientError, which begins with what was `asked` of whom, if it has not in time.
+        """
+        end = await self.bus.end()
+        await self.bus.publish(request)
+        try:
+            async with asyncio.timeout(within_s):
+                async for stored in self.bus.follow(f"{fact.subject_prefix()}.{request.run_id}", after=end):
+                    if isinstance(stored.message, fact) and is_it(stored.message):
+                        return
+        except TimeoutError:
+            raise ClientError(
+                f"{asked} and has not done so for {within_s:.0f} s; it will once it can, and `ropewalk status` says "
+                "what keeps it"
+            ) from None
 
     async def follow(self, run_id: str) -> AsyncGenerator[Stored[Message], None]:
         """The facts of a run from its beginning, until it is over."""

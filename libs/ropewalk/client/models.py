@@ -1,6 +1,5 @@
 """The models of the endpoint, as the log tells of them: versions, names, and which was promoted last."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -100,20 +99,13 @@ async def learned_to_talk(client: "Client", version: ModelVersion) -> bool:
 
 async def retire(client: "Client", version: ModelVersion) -> None:
     """Ask serving to take a version off the endpoint and wait until it has. Raises ClientError if it does not."""
-    end = await client.bus.end()
-    request = RetireModel(run_id=version.run_id, model=version.model, model_version=version.version)
-    await client.bus.publish(request)
-    try:
-        async with asyncio.timeout(_RETIRE_S):
-            async for stored in client.bus.follow(f"{ModelRetired.subject_prefix()}.{version.run_id}", after=end):
-                gone = stored.message
-                if isinstance(gone, ModelRetired) and gone.model_version == version.version:
-                    return
-    except TimeoutError:
-        raise ClientError(
-            f"serving was asked to retire {version.full_name} and has not done so for {_RETIRE_S:.0f} s; it will once"
-            " it can, and `ropewalk status` says what keeps it"
-        ) from None
+    await client.ask_for(
+        RetireModel(run_id=version.run_id, model=version.model, model_version=version.version),
+        ModelRetired,
+        lambda gone: gone.model_version == version.version,
+        within_s=_RETIRE_S,
+        asked=f"serving was asked to retire {version.full_name}",
+    )
 
 
 def _version(model: str, number: int, entry: Json) -> ModelVersion:

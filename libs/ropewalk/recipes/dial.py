@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ropewalk.recipes.recipe import Plan, Recipe
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Shape:
     vocab_size: int
     context_length: int
@@ -23,51 +23,12 @@ class _Shape:
 
 
 _SHAPES = {
-    "tiny": _Shape(
-        vocab_size=512,
-        context_length=64,
-        hidden_size=32,
-        num_layers=2,
-        head_dim=16,
-        batch_size=4,
-        steps_per_minute=1200,
-    ),
-    "nano": _Shape(
-        vocab_size=2048,
-        context_length=256,
-        hidden_size=128,
-        num_layers=2,
-        head_dim=32,
-        batch_size=4,
-        steps_per_minute=600,
-    ),
-    "micro": _Shape(
-        vocab_size=4096,
-        context_length=256,
-        hidden_size=256,
-        num_layers=4,
-        head_dim=64,
-        batch_size=8,
-        steps_per_minute=90,
-    ),
-    "small": _Shape(
-        vocab_size=16_384,
-        context_length=1024,
-        hidden_size=512,
-        num_layers=8,
-        head_dim=128,
-        batch_size=128,
-        steps_per_minute=1,
-    ),
-    "base": _Shape(
-        vocab_size=32_768,
-        context_length=2048,
-        hidden_size=768,
-        num_layers=12,
-        head_dim=128,
-        batch_size=256,
-        steps_per_minute=0.2,
-    ),
+    # vocabulary, context, width, layers, head, batch, steps a minute
+    "tiny": _Shape(512, 64, 32, 2, 16, 4, 1200),
+    "nano": _Shape(2048, 256, 128, 2, 32, 4, 600),
+    "micro": _Shape(4096, 256, 256, 4, 64, 8, 90),
+    "small": _Shape(16_384, 1024, 512, 8, 128, 128, 1),
+    "base": _Shape(32_768, 2048, 768, 12, 128, 256, 0.2),
 }
 _SEARCH_SHARE = 0.1  # of the training steps, each trial
 _CHECKPOINTS = 30  # over a run, about

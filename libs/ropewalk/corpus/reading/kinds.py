@@ -16,7 +16,7 @@ _AS_TEXT = "convert it to text or to JSON lines, or take it as it is with `forma
 _AS_LINES = "write one object per line (`jq -c '.[]' in.json > out.jsonl`), or take it as it is with `format: text`"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class FileKind:
     """A kind of file that is not read. `reason` is the word it is counted under."""
 
@@ -24,50 +24,39 @@ class FileKind:
     title: str
     remedy: str = _AS_TEXT
 
-    @property
-    def sentence(self) -> str:
-        """What it is and what to do."""
-        return f"{self.title}: {self.remedy}"
-
     def flaw(self, num_bytes: int) -> Flaw:
-        """The fate of a file of this kind."""
-        return Flaw(self.reason, self.sentence, num_bytes)
+        """The fate of a file of this kind: what it is and what to do."""
+        return Flaw(self.reason, f"{self.title}: {self.remedy}", num_bytes)
 
 
-_CSV = FileKind(reason="unsupported_csv", title="a table (CSV)", remedy=f"it has columns and is no text; {_AS_TEXT}")
-_HTML = FileKind(reason="unsupported_html", title="a web page (HTML)")
-_XML = FileKind(reason="unsupported_xml", title="XML")
-JSON = FileKind(reason="unsupported_json", title="a JSON array or object", remedy=_AS_LINES)
+_CSV = FileKind("unsupported_csv", "a table (CSV)", f"it has columns and is no text; {_AS_TEXT}")
+_HTML = FileKind("unsupported_html", "a web page (HTML)")
+_XML = FileKind("unsupported_xml", "XML")
+JSON = FileKind("unsupported_json", "a JSON array or object", _AS_LINES)
 JSON_LINES = FileKind(
-    reason="unsupported_json",
-    title="JSON lines under another name",
-    remedy="read it with `format: jsonl`, or take it as it is with `format: text`",
+    "unsupported_json",
+    "JSON lines under another name",
+    "read it with `format: jsonl`, or take it as it is with `format: text`",
 )
 _JSON_VALUES = FileKind(
-    reason="unsupported_json",
-    title="JSON values one after the other",
-    remedy="write one object per line (`jq -c . in.json > out.jsonl`, of a sequence `jq --seq -c .`), or take it as it "
+    "unsupported_json",
+    "JSON values one after the other",
+    "write one object per line (`jq -c . in.json > out.jsonl`, of a sequence `jq --seq -c .`), or take it as it "
     "is with `format: text`",
 )
-_SETTINGS = FileKind(reason="unsupported_settings", title="settings or data (YAML or TOML)")
-_NOTEBOOK = FileKind(reason="unsupported_notebook", title="a notebook (Jupyter)")
-_WARC = FileKind(reason="unsupported_warc", title="a web archive (WARC or ARC)")
-_TABLE = FileKind(reason="unsupported_table", title="a table or database in a binary form")
+_SETTINGS = FileKind("unsupported_settings", "settings or data (YAML or TOML)")
+_NOTEBOOK = FileKind("unsupported_notebook", "a notebook (Jupyter)")
+_WARC = FileKind("unsupported_warc", "a web archive (WARC or ARC)")
+_TABLE = FileKind("unsupported_table", "a table or database in a binary form")
 _PARQUET = FileKind(
-    reason="unsupported_table",
-    title="a table (Parquet) under another name",
-    remedy="name it .parquet, or read it with `format: parquet`",
+    "unsupported_table", "a table (Parquet) under another name", "name it .parquet, or read it with `format: parquet`"
 )
-_PAPER = FileKind(reason="unsupported_document", title="a document of an office or e-book program")
-_MAIL = FileKind(reason="unsupported_mail", title="a mailbox")
-_SUBTITLES = FileKind(reason="unsupported_subtitles", title="subtitles")
-_GZIP = FileKind(reason="unsupported_archive", title="a gzip archive", remedy="add .gz to its name, or unpack it")
-_ZSTANDARD = FileKind(
-    reason="unsupported_archive", title="a zstandard archive", remedy="add .zst to its name or unpack it"
-)
-_ARCHIVE = FileKind(
-    reason="unsupported_archive", title="an archive", remedy="unpack it; single files may be .gz or .zst"
-)
+_PAPER = FileKind("unsupported_document", "a document of an office or e-book program")
+_MAIL = FileKind("unsupported_mail", "a mailbox")
+_SUBTITLES = FileKind("unsupported_subtitles", "subtitles")
+_GZIP = FileKind("unsupported_archive", "a gzip archive", "add .gz to its name, or unpack it")
+_ZSTANDARD = FileKind("unsupported_archive", "a zstandard archive", "add .zst to its name or unpack it")
+_ARCHIVE = FileKind("unsupported_archive", "an archive", "unpack it; single files may be .gz or .zst")
 
 _BY_SUFFIX = {
     suffix: kind

@@ -7,7 +7,8 @@ both. So the search needs no list of process ids, which would be stale exactly w
 import ctypes
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,7 +37,8 @@ def kill_leftovers(state_dir: Path, process: str = "", timeout_s: float = 5.0) -
     while found := stack_processes(state_dir, process):
         for leftover in found:
             killed.add(leftover.pid)
-            _kill(leftover)
+            with suppress(psutil.NoSuchProcess):
+                leftover.kill()
         psutil.wait_procs(found, timeout=0.2)
         if time.monotonic() > deadline:
             break
@@ -45,24 +47,19 @@ def kill_leftovers(state_dir: Path, process: str = "", timeout_s: float = 5.0) -
 
 def resident_bytes(processes: Iterable[psutil.Process]) -> int:
     """Resident memory of processes; those that ended meanwhile count nothing."""
-    total = 0
-    for process in processes:
-        try:
-            total += process.memory_info().rss
-        except psutil.Error:
-            continue
-    return total
+    return int(_total(processes, lambda process: process.memory_info().rss))
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """User and system time of processes so far, in seconds."""
+    """User and system time of processes so far, in seconds; those that ended meanwhile count nothing."""
+    return _total(processes, lambda process: sum(process.cpu_times()[:2]))
+
+
+def _total(processes: Iterable[psutil.Process], amount: Callable[[psutil.Process], float]) -> float:
     total = 0.0
     for process in processes:
-        try:
-            times = process.cpu_times()
-        except psutil.Error:
-            continue
-        total += times.user + times.system
+        with suppress(psutil.Error):
+            total += amount(process)
     return total
 
 
@@ -74,10 +71,3 @@ def _carries(process: psutil.Process, wanted: dict[str, str]) -> bool:
     except (psutil.Error, OSError):  # another user's, or gone
         return False
     return all(environment.get(name) == value for name, value in wanted.items())
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return

@@ -42,7 +42,7 @@ def _texts(
         return
     kind = None if is_taken_as_text else kind_by_beginning(raw, unpacked_name(file.path))
     if kind is not None:
-        yield 0, Flaw(kind.reason, kind.sentence, len(raw))
+        yield 0, kind.flaw(len(raw))
         return
     if len(raw) <= max_bytes:
         yield 0, parse_text(raw)
