@@ -52,14 +52,8 @@ class Rights:
 
 def rights_of(user: str) -> Rights:
     """The rights of one of USERS."""
-    match user:
-        case "supervisor":
-            return _supervisor()
-        case "operator":
-            return _operator()
-        case "maintainer":
-            return _maintainer()
-    return _service(user)
+    special = {SUPERVISOR: _supervisor, OPERATOR: _operator, MAINTAINER: _maintainer}
+    return special[user]() if user in special else _service(user)
 
 
 def emitted_by(service: str) -> tuple[type[Message], ...]:

@@ -184,7 +184,7 @@ class DeadLetters:
         headers = wire.redelivery(letter.headers, letter.id, subject, corrected=corrected)
         try:
             return (await self._context.publish(subject, body, headers=headers, stream=letter.stream)).seq
-        except (nats.errors.Error, nats.js.errors.Error) as error:
+        except nats.errors.Error as error:
             raise BusError(f"letter {letter.id} could not be delivered again: {error}") from None
 
     async def _mark(self, letter: DeadLetter, status: Status, facts: dict[str, Any]) -> bool:
@@ -193,11 +193,9 @@ class DeadLetters:
         content = {**facts, "by": _who(), "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
         try:
             await self._context.publish(letter.place, json.dumps(content).encode(), headers=headers, stream=DLQ)
-        except nats.js.errors.APIError as error:
-            if error.err_code in WRONG_SEQUENCE:
-                return False
-            raise BusError(f"letter {letter.id} could not be marked as {status}: {error}") from None
         except nats.errors.Error as error:  # a reason of a megabyte, say
+            if isinstance(error, nats.js.errors.APIError) and error.err_code in WRONG_SEQUENCE:
+                return False
             raise BusError(f"letter {letter.id} could not be marked as {status}: {error}") from None
         return True
 

@@ -124,6 +124,7 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
     seen = observe(layout, state, Address(url=endpoints.nats), system, services)
     time.sleep(max(0.0, over_s - (time.monotonic() - began)))
     after, lasted_s = _cpu_seconds(by_name), time.monotonic() - began
+    supervisor = ProcessState(service=SUPERVISOR, pid=state.supervisor_pid, status="ready")
     usage = tuple(
         ProcessUsage(
             state=process,
@@ -131,7 +132,7 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
             rss_bytes=resident_bytes(by_name.get(process.service, [])),
             num_processes=len(by_name.get(process.service, [])),
         )
-        for process in (_supervisor_state(state), *state.processes)
+        for process in (supervisor, *state.processes)
     )
     return StackStatus(
         state=state,
@@ -166,10 +167,6 @@ def _by_process(layout: Layout) -> dict[str, list[psutil.Process]]:
         except (psutil.Error, OSError):
             continue
     return members
-
-
-def _supervisor_state(state: StackState) -> ProcessState:
-    return ProcessState(service=SUPERVISOR, pid=state.supervisor_pid, status="ready")
 
 
 def _forget_problem(layout: Layout) -> None:
