@@ -25,7 +25,7 @@ from parts.sample_log import brief_run_messages
 from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.sending import Sender
-from ropewalk.bus.wire import open_wire
+from ropewalk.bus.wire import Wire
 from ropewalk.events.streams import LEASE_STREAM
 
 _SCRIPT = Path(__file__).parent / "parts" / "lease_holder.py"
@@ -109,7 +109,7 @@ def _cpu(broker: Broker, options: argparse.Namespace, num_leases: int) -> dict[s
 
 def _num_renewals(broker: Broker) -> int:
     """How many messages the lease bucket ever had."""
-    with open_wire(address_of(broker.settings)) as wire:
+    with Wire(address_of(broker.settings)) as wire:
         return stream_ends(wire, LEASE_STREAM).last
 
 

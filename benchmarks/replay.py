@@ -26,7 +26,7 @@ from parts.sample_log import brief_run_messages, run_messages
 from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.sending import Outgoing, Sender
-from ropewalk.bus.wire import Wire, WireError, open_wire
+from ropewalk.bus.wire import Wire, WireError
 from ropewalk.events.base import Message
 from ropewalk.projections.asking import ask
 from ropewalk.projections.replay import Until, rebuild
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000, help="runs in all")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
-    with running_broker(sync="2m") as broker, open_wire(address_of(broker.settings)) as wire:
+    with running_broker(sync="2m") as broker, Wire(address_of(broker.settings)) as wire:
         began = time.monotonic()
         asyncio.run(_fill(broker, options.full, options.runs))
         filled_s = time.monotonic() - began

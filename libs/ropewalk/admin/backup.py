@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import errno
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,14 +25,12 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from ropewalk.admin.contracts import CONSUMERS
 from ropewalk.admin.snapshots import OnProgress, StreamPresentError, StreamSnapshot, send_snapshot, take_snapshot
 from ropewalk.admin.topology import apply_topology, lease_config
 from ropewalk.bus.connection import connect
 from ropewalk.bus.lag import all_consumers
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.errors import RopewalkError
-from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
 from ropewalk.storage.manifest import MANIFEST, read_manifest, seal, verify
 
@@ -78,14 +76,14 @@ async def back_up(settings: NatsSettings, folder: Path, progress: OnProgress) ->
     _claim(folder)
     try:
         async with _connected(settings, "backup") as connection:
-            streams = [await _keep(connection, name, folder, progress) for name in BACKED_UP]
+            streams = {name: vars(await _keep(connection, name, folder, progress)) for name in BACKED_UP}
             leases = await connection.jetstream(timeout=20).stream_info(LEASE_STREAM)
             meta: dict[str, Any] = {
                 "kind": _KIND,
                 "time": datetime.now(UTC).isoformat(),
                 "server_version": str(connection.connected_server_version),
                 "lease_sequence": leases.state.last_seq,
-                "streams": {each.name: vars(each.snapshot) for each in streams},
+                "streams": streams,
             }
             seal(folder, meta)
     except OSError as error:
@@ -117,14 +115,7 @@ def read_backup(folder: Path) -> Backup:
     )
 
 
-async def restore(
-    settings: NatsSettings,
-    folder: Path,
-    progress: OnProgress,
-    *,
-    replace: bool = False,
-    consumers: Sequence[ConsumerSpec] = CONSUMERS,
-) -> Backup:
+async def restore(settings: NatsSettings, folder: Path, progress: OnProgress, *, replace: bool = False) -> Backup:
     """Make the streams of a server those of a folder whose hashes are right. What an interrupted one has done stays.
 
     Raises ManifestError for a damaged folder; BackupError if services are at work, or if streams hold other messages
@@ -142,7 +133,7 @@ async def restore(
             if name in left:
                 await _bring_back(connection, left[name], folder, settings.replicas, progress)
         await _raise_epochs(context, backup, settings.replicas)
-    await apply_topology(settings, consumers)
+    await apply_topology(settings)
     return backup
 
 
@@ -157,11 +148,9 @@ async def _connected(settings: NatsSettings, name: str) -> AsyncIterator[Client]
             await connection.close()
 
 
-async def _keep(connection: Client, name: str, folder: Path, progress: OnProgress) -> StreamBackup:
-    path = folder / f"{name}{_SUFFIX}"
-    with path.open("wb") as file:
-        snapshot = await take_snapshot(connection, name, file, progress)
-    return StreamBackup(name=name, snapshot=snapshot, num_bytes=path.stat().st_size)
+async def _keep(connection: Client, name: str, folder: Path, progress: OnProgress) -> StreamSnapshot:
+    with (folder / f"{name}{_SUFFIX}").open("wb") as file:
+        return await take_snapshot(connection, name, file, progress)
 
 
 def _claim(folder: Path) -> None:

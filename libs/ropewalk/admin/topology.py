@@ -60,7 +60,7 @@ async def apply_topology(settings: NatsSettings, consumers: Sequence[ConsumerSpe
     return [line for line in lines if line]
 
 
-async def drift(settings: NatsSettings, consumers: Sequence[ConsumerSpec] = CONSUMERS) -> list[Difference]:
+async def drift(settings: NatsSettings) -> list[Difference]:
     """Every difference between the declared topology and the server: missing, changed, unknown."""
     async with _context(settings) as context:
         streams = {info.config.name: info for info in await _all_streams(context)}
@@ -72,7 +72,7 @@ async def drift(settings: NatsSettings, consumers: Sequence[ConsumerSpec] = CONS
         known = {config.name for config in _stream_configs(settings)}
         found += [Difference("stream", name, "", "absent", "unknown") for name in sorted(streams.keys() - known)]
         for name in sorted(streams.keys() & known):
-            wanted = {spec.durable: spec for spec in consumers if spec.stream == name}
+            wanted = {spec.durable: spec for spec in CONSUMERS if spec.stream == name}
             present = {info.config.durable_name: info.config for info in await all_consumers(context, name)}
             for durable, spec in wanted.items():
                 found += _consumer_differences(spec, present.get(durable))

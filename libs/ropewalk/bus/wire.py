@@ -59,9 +59,10 @@ class SilenceError(WireError):
 
 
 class Wire:
-    """A connection. Create it with `open_wire`; use it as a context manager."""
+    """A connection; use it as a context manager. No single answer may take longer than `timeout_s`."""
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: Address, timeout_s: float = 10.0) -> None:
+        """Connect. Raises WireError."""
         parts = urlsplit(address.url if "://" in address.url else f"nats://{address.url}")
         host, port = parts.hostname or "127.0.0.1", parts.port or _DEFAULT_PORT
         self._name = f"{parts.scheme}://{host}:{port}"
@@ -198,11 +199,6 @@ class Wire:
             self._socket.sendall(content)
         except OSError as error:
             raise WireError(f"the connection to the bus at {self._name} broke ({error})") from None
-
-
-def open_wire(address: Address, timeout_s: float = 10.0) -> Wire:
-    """Connect; no single answer may take longer than `timeout_s`. Raises WireError."""
-    return Wire(address, timeout_s)
 
 
 def _with_user_of(parts: SplitResult, address: Address) -> Address:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropewalk.bus.bulk import address_of, stream_ends
-from ropewalk.bus.wire import NoResponderError, SilenceError, Wire, open_wire
+from ropewalk.bus.wire import NoResponderError, SilenceError, Wire
 from ropewalk.client.settings import ClientSettings
 from ropewalk.projections.asking import ProjectorError, RenderedProjection, ask, ask_runs, fetch
 from ropewalk.projections.check import LogRules, missing_from_audit
@@ -52,7 +52,7 @@ class LogVerdict:
 
 def open_log(settings: ClientSettings) -> Wire:
     """A connection for the calls below. Raises WireError."""
-    return open_wire(address_of(settings.nats))
+    return Wire(address_of(settings.nats))
 
 
 def list_runs(wire: Wire, limit: int, status: str = "") -> dict[str, Any]:

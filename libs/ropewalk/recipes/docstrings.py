@@ -43,12 +43,9 @@ def docstring_examples(folder: Path, limit: int) -> Iterator[Example]:
 
 def write_examples(examples: Iterable[Example], path: Path) -> int:
     """Write one JSON per line, the format of a `chat` source. Returns the number of examples."""
-    count = 0
-    with path.open("w", encoding="utf-8") as file:
-        for example in examples:
-            file.write(json.dumps(example, ensure_ascii=False) + "\n")
-            count += 1
-    return count
+    lines = [json.dumps(example, ensure_ascii=False) + "\n" for example in examples]
+    path.write_text("".join(lines), encoding="utf-8")
+    return len(lines)
 
 
 def _examples_of(path: Path) -> Iterator[tuple[Example, str]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from ropewalk.bus.wire import Address, NoResponderError, SilenceError, open_wire
+from ropewalk.bus.wire import Address, NoResponderError, SilenceError, Wire
 from ropewalk.status.look import look
 from ropewalk.status.problems import Problem, problems_of
 from ropewalk.status.seen import Seen
@@ -27,7 +27,7 @@ def status_of(bus: Address, services: tuple[str, ...]) -> Status:
     One question is enough for a user who may only ask, and for a bus that is far away. Looking oneself takes the
     rights of an operator, and works while the monitor is what is broken.
     """
-    with open_wire(bus, _PATIENCE_S) as wire:  # fails here if the bus is away: then there is nothing to look at
+    with Wire(bus, _PATIENCE_S) as wire:  # fails here if the bus is away: then there is nothing to look at
         try:
             return TypeAdapter(Status).validate_json(wire.request(SUBJECT, b"").body)
         except (NoResponderError, SilenceError, ValueError):  # the last: it answered that it cannot

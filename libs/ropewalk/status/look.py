@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ropewalk.bus.waiting import Waiting
-from ropewalk.bus.wire import Address, Wire, WireError, open_wire
+from ropewalk.bus.wire import Address, Wire, WireError
 from ropewalk.events.foreign import one_line
 from ropewalk.projections.asking import ask, ask_runs
 from ropewalk.status.seen import AlarmSeen, BrokerView, ConsumerLag, RunSeen, Seen, ServiceAnswer, StreamUse
@@ -55,7 +55,7 @@ def look(bus: Address, services: tuple[str, ...]) -> Seen:
 def _look_at_broker(bus: Address) -> tuple[BrokerView, list[ConsumerLag]]:
     """What JetStream holds, which limits are near, who is behind; the furthest behind first."""
     try:
-        with open_wire(bus, _TIMEOUT_S) as wire:
+        with Wire(bus, _TIMEOUT_S) as wire:
             account = _api(wire, "INFO")
             streams = list(_pages(wire, "STREAM.LIST", "streams"))[:_MOST_STREAMS]
             lags = [lag for lag in queues(wire, streams) if lag.pending or lag.ack_pending]
@@ -183,7 +183,7 @@ def _queued_at(wire: Wire, run: Json) -> float:
 def _over_the_bus(bus: Address, question: Callable[[Wire], T]) -> T | None:
     """What can be had in time, else None. Who does not answer is named elsewhere."""
     try:
-        with open_wire(bus, _TIMEOUT_S) as wire:
+        with Wire(bus, _TIMEOUT_S) as wire:
             return question(wire)
     except (WireError, ValueError):
         return None

@@ -15,7 +15,7 @@ import pytest
 
 from ropewalk.bus.bulk import address_of
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.wire import Address, open_wire
+from ropewalk.bus.wire import Address, Wire
 from ropewalk.events.data import CorpusIngested
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
@@ -110,7 +110,7 @@ def test_the_monitor_answers_whoever_may_ask_and_looks_with_its_own_rights(
     guarded, services, operator, tmp_path: Path
 ) -> None:
     status_until(operator.url, tmp_path, {"monitor": "ready"})
-    with open_wire(address_of(guarded.settings("operator"))) as wire:
+    with Wire(address_of(guarded.settings("operator"))) as wire:
         said = json.loads(wire.request("ctl.status", b"", 5.0).body)
     assert said["seen"]["broker"]["answers"]
     assert {each["service"] for each in said["seen"]["services"] if each["answered"]} == set(STARTED)

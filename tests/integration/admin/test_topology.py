@@ -17,7 +17,7 @@ from ropewalk.admin.topology import apply_topology, drift
 from ropewalk.bus.bulk import address_of
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import BusError
-from ropewalk.bus.wire import open_wire
+from ropewalk.bus.wire import Wire
 from ropewalk.events.consumers import ConsumerSpec, handler
 from ropewalk.events.run import RunFailed, SubmitRun
 from ropewalk.status.look import queues
@@ -96,7 +96,7 @@ async def test_lag_counts_what_waits_and_how_old_the_oldest_is(nats_server, bus:
     await (await bus.connection.jetstream().pull_subscribe_bind(spec.durable, spec.stream)).fetch(1)
 
     def look() -> dict[str, ConsumerLag]:
-        with open_wire(address_of(nats_server.settings)) as wire:
+        with Wire(address_of(nats_server.settings)) as wire:
             return {row.consumer: row for row in queues(wire)}
 
     lag = await asyncio.to_thread(look)

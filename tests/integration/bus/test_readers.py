@@ -6,7 +6,7 @@ from datetime import timedelta
 from ropewalk.bus.bulk import address_of, read_raw
 from ropewalk.bus.codec import RawMessage, decoded
 from ropewalk.bus.reading import delivered
-from ropewalk.bus.wire import open_wire
+from ropewalk.bus.wire import Wire
 from ropewalk.events.run import SubmitRun
 
 
@@ -17,7 +17,7 @@ async def every_reading(bus, nats_server, subject: str) -> dict[str, RawMessage]
     await subscription.unsubscribe()
     [from_page] = [raw async for raw in bus.raw(subject)]
     from_leader = await bus.newest(subject)
-    with open_wire(address_of(nats_server.settings)) as wire:
+    with Wire(address_of(nats_server.settings)) as wire:
         [in_bulk] = [raw.parsed() for raw in read_raw(wire, "CONTROL", 1) if raw.subject == subject]
     return {"page": from_page, "leader": from_leader, "bulk": in_bulk, "consumer": consumed}
 

@@ -11,7 +11,7 @@ from ropewalk.bus import dead_letters as wire
 from ropewalk.bus.bulk import address_of
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import TooLargeError
-from ropewalk.bus.wire import WireError, open_wire
+from ropewalk.bus.wire import Wire, WireError
 from ropewalk.client.dead_letters import DeadLetters
 from ropewalk.delivery.delivery import Failures, deliver
 from ropewalk.delivery.outcome import Done, Outcome
@@ -103,7 +103,7 @@ async def test_an_answer_and_a_question_that_do_not_fit_are_said_so_at_once(bus,
     await broker.start()
 
     def ask_both() -> None:
-        with open_wire(address_of(nats_server.settings), 5.0) as connection:
+        with Wire(address_of(nats_server.settings), 5.0) as connection:
             with pytest.raises(ProjectorError, match="the answer has 2,097,152 bytes"):
                 ask(connection, "runs")
             with pytest.raises(WireError, match=r"a question of 2,0.* bytes is more than the bus"):

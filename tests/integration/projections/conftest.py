@@ -15,7 +15,7 @@ from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.sending import Sender
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.bus.wire import NoResponderError, Wire, WireError, open_wire
+from ropewalk.bus.wire import NoResponderError, Wire, WireError
 from ropewalk.events.base import Message
 from ropewalk.projections.asking import ask
 
@@ -44,7 +44,7 @@ def append(nats_server) -> Callable[[Iterable[Message]], int]:
 
     def appended(messages: Iterable[Message]) -> int:
         asyncio.run(write(nats_server.settings, messages))
-        with open_wire(address_of(nats_server.settings)) as wire:
+        with Wire(address_of(nats_server.settings)) as wire:
             last = stream_ends(wire, "CONTROL").last
             eventually(lambda: stream_ends(wire, "AUDIT").last == last)
         return last
@@ -55,7 +55,7 @@ def append(nats_server) -> Callable[[Iterable[Message]], int]:
 @pytest.fixture
 def wire(nats_server) -> Iterator[Wire]:
     """A blocking connection."""
-    with open_wire(address_of(nats_server.settings)) as connected:
+    with Wire(address_of(nats_server.settings)) as connected:
         yield connected
 
 
@@ -81,7 +81,7 @@ class LiveProcess:
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
         try:
-            with open_wire(address_of(self.settings)) as wire:
+            with Wire(address_of(self.settings)) as wire:
                 return bool(ask(wire, "hashes"))
         except (NoResponderError, WireError):
             return False

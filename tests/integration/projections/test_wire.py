@@ -4,7 +4,7 @@ import pytest
 
 from ropewalk.bus.bulk import UnparsedMessage, address_of, decoded_if, read_raw, stream_ends
 from ropewalk.bus.errors import BusError
-from ropewalk.bus.wire import Address, NoResponderError, WireError, open_wire
+from ropewalk.bus.wire import Address, NoResponderError, Wire, WireError
 from ropewalk.events.run import CancelRun, RunFailed, SubmitRun
 from ropewalk.events.upcasters import UPCASTERS, Upcaster
 
@@ -12,13 +12,13 @@ from ropewalk.events.upcasters import UPCASTERS, Upcaster
 def test_a_wrong_password_is_refused_at_once_with_the_servers_words(nats_server):
     address = address_of(nats_server.settings.model_copy(update={"password": "wrong"}))
 
-    with pytest.raises(WireError, match="Authorization Violation"), open_wire(address):
+    with pytest.raises(WireError, match="Authorization Violation"), Wire(address):
         pass
 
 
 def test_nobody_at_the_address_is_a_sentence():
     with pytest.raises(WireError, match=r"the bus at nats://127\.0\.0\.1:1 does not answer"):
-        open_wire(Address(url="nats://127.0.0.1:1"))
+        Wire(Address(url="nats://127.0.0.1:1"))
 
 
 def test_a_question_that_nobody_answers_fails_at_once(wire):

@@ -9,7 +9,7 @@ from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.topology import apply_topology
 from ropewalk.admin.topology import drift as find_drift
 from ropewalk.bus.bulk import address_of
-from ropewalk.bus.wire import open_wire
+from ropewalk.bus.wire import Wire
 from ropewalk.cli.connecting import settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.deployment import queues_view
@@ -61,7 +61,7 @@ def lag(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
     Example: ropewalk bus lag
     """
-    with open_wire(address_of(settings_of(state_dir).nats)) as wire:
+    with Wire(address_of(settings_of(state_dir).nats)) as wire:
         rows = list(queues(wire))
     if as_json:
         print_json({"consumers": [asdict(row) for row in rows]})

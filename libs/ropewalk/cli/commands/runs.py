@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ropewalk.bus.wire import WireError, open_wire
+from ropewalk.bus.wire import Wire, WireError
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.run_list import print_runs
 from ropewalk.cli.settings import default_state_dir, find_address
@@ -52,7 +52,7 @@ def _newest(limit: int, status: str, state_dir: Path | None) -> dict[str, Any]:
     address = find_address(state_dir or default_state_dir())
     if address is not None:
         # No monitor answers, or the stack is down: the slow way reads the log itself, or says what is wrong.
-        with contextlib.suppress(WireError), open_wire(address, _TIMEOUT_S) as wire:
+        with contextlib.suppress(WireError), Wire(address, _TIMEOUT_S) as wire:
             return ask_runs(wire, limit, status)
     from ropewalk.cli.connecting import settings_of
     from ropewalk.client.log import list_runs, open_log

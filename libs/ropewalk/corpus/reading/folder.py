@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from ropewalk.corpus.reading.places import ANYWHERE, ClosedError, Reach, is_below, not_a_file, open_inside
-from ropewalk.corpus.reading.selection import Selection
+from ropewalk.corpus.reading.selection import enters_folder, takes_file
 from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.events.foreign import one_line
 from ropewalk.recipes.recipe import SourceRecipe
@@ -28,10 +28,6 @@ class Folder:
     def _root(self) -> str:
         """The path without links, as it was when the files were listed."""
         return os.path.realpath(Path(self.recipe.path).expanduser())
-
-    @cached_property
-    def _selection(self) -> Selection:
-        return Selection(self.recipe.include, self.recipe.exclude)
 
     def fault(self) -> str | None:
         """See `Source.fault`: whatever stands in the name of the path."""
@@ -82,7 +78,7 @@ class Folder:
                 yield self._file(folder, error)
                 continue
             entered = [
-                name for name in subfolders if self._selection.enters_folder(self._relative(os.path.join(folder, name)))
+                name for name in subfolders if enters_folder(self.recipe, self._relative(os.path.join(folder, name)))
             ]
             linked = {name for name in entered if os.path.islink(os.path.join(folder, name))}
             subfolders[:] = [name for name in entered if name not in linked]
@@ -90,7 +86,7 @@ class Folder:
             yield from (
                 self._file(os.path.join(folder, name))
                 for name in names
-                if self._selection.takes_file(self._relative(os.path.join(folder, name)))
+                if takes_file(self.recipe, self._relative(os.path.join(folder, name)))
             )
         yield from (self._file(os.fsdecode(error.filename), error) for error in unreadable)
 

@@ -1,7 +1,6 @@
 """Which files of a folder belong to a source."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ropewalk.recipes.formats import TEXT, format_of
@@ -10,25 +9,19 @@ from ropewalk.recipes.recipe import SourceRecipe
 _ARCHIVE_SUFFIXES = (".gz", ".zst")
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The include and exclude patterns of a source; `**` spans folders. Hidden files and folders never belong."""
+def takes_file(source: SourceRecipe, path: str) -> bool:
+    """Whether the file at a relative path belongs to a source. `**` spans folders; hidden files never belong."""
+    return (
+        not _is_hidden(path)
+        and any(_glob(pattern).fullmatch(path) for pattern in source.include)
+        and not any(_glob(pattern).fullmatch(path) for pattern in source.exclude)
+    )
 
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
 
-    def takes_file(self, path: str) -> bool:
-        """Whether the file at a relative path belongs."""
-        return (
-            not _is_hidden(path)
-            and any(_glob(pattern).fullmatch(path) for pattern in self.include)
-            and not any(_glob(pattern).fullmatch(path) for pattern in self.exclude)
-        )
-
-    def enters_folder(self, path: str) -> bool:
-        """Whether anything below a relative folder can belong; saves walking what is excluded as a whole."""
-        whole = (pattern for pattern in self.exclude if pattern.endswith("/**"))
-        return not _is_hidden(path) and not any(_glob(pattern).fullmatch(path + "/") for pattern in whole)
+def enters_folder(source: SourceRecipe, path: str) -> bool:
+    """Whether anything below a relative folder can belong; saves walking what is hidden or excluded as a whole."""
+    whole = (pattern for pattern in source.exclude if pattern.endswith("/**"))
+    return not _is_hidden(path) and not any(_glob(pattern).fullmatch(path + "/") for pattern in whole)
 
 
 def archive_suffix(path: str) -> str:

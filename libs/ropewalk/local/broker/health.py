@@ -7,7 +7,7 @@ Reference: system events, https://docs.nats.io/running-a-nats-service/configurat
 import json
 from typing import Any
 
-from ropewalk.bus.wire import Address, WireError, open_wire
+from ropewalk.bus.wire import Address, Wire, WireError
 
 HEALTH = "$SYS.REQ.SERVER.PING.HEALTHZ"
 STORE = "$SYS.REQ.SERVER.PING.JSZ"
@@ -28,7 +28,7 @@ def store(address: Address, timeout_s: float = _TIMEOUT_S) -> tuple[int, int]:
 
 
 def _ask(address: Address, subject: str, body: bytes, timeout_s: float) -> dict[str, Any]:
-    with open_wire(address, timeout_s) as wire:
+    with Wire(address, timeout_s) as wire:
         answer = json.loads(wire.request(subject, body).body)
     if "data" not in answer:
         raise WireError(f"the bus does not say how it is: {answer.get('error')}")

@@ -128,14 +128,7 @@ def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> N
     for reason, held in quarantine.publish(reading.objects).items():
         reading.quarantined[reason] += held.num_records
         reading.examples.append(held.examples[0])
-        event = RecordQuarantined(
-            run_id=job.run_id,
-            source_id=source_id,
-            reason=reason,
-            num_records=held.num_records,
-            examples=held.examples,
-            uri=held.uri,
-        )
+        event = RecordQuarantined(run_id=job.run_id, source_id=source_id, reason=reason, **vars(held))
         report((event, f"{source_id}/{reason}"))
 
 
@@ -149,17 +142,13 @@ def _documents(
             match content:
                 case Flaw():
                     quarantine.add(path, content)
-                case Content(doc_id, num_bytes, text, messages, split_key):
+                case Content():
                     yield Document(
-                        doc_id=doc_id,
                         source_id=source_id,
                         path=path,
                         licence=source.licence,
                         fetched_at=job.fetched_at,
-                        num_bytes=num_bytes,
-                        text=text,
-                        messages=messages,
-                        split_key=split_key,
+                        **vars(content),
                     )
 
 

@@ -18,7 +18,7 @@ from faststream import Path as FromSubject
 from ropewalk.bus.bulk import address_of, stream_ends
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.bus.wire import Wire, WireError, open_wire
+from ropewalk.bus.wire import Wire, WireError
 from ropewalk.projections.answering import Answers, Question, QuestionError
 from ropewalk.projections.projector import Projector, SnapshotError
 from ropewalk.projections.replay import Until, advance, fits
@@ -108,7 +108,7 @@ class LiveProjector:
 
     def _open(self) -> Wire:
         if self._wire is None:
-            self._wire = open_wire(self._address, _TIMEOUT_S)
+            self._wire = Wire(self._address, _TIMEOUT_S)
             if not fits(self.projector, self._wire):
                 logger.warning("this log is not the one of the snapshot: projecting it from its beginning")
                 self._answers = Answers(Projector())

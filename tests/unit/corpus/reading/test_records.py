@@ -6,7 +6,7 @@ import pytest
 
 from ropewalk.corpus.reading.readers.jsonl import load
 from ropewalk.corpus.reading.records import Content, Flaw, content_of, parse_text, split_text
-from ropewalk.corpus.reading.selection import Selection, holds_records
+from ropewalk.corpus.reading.selection import enters_folder, holds_records, takes_file
 from ropewalk.recipes.recipe import SourceRecipe
 
 
@@ -74,23 +74,23 @@ def test_the_same_conversation_has_one_identity_however_its_json_is_written() ->
 
 
 def test_patterns_span_folders_only_with_two_stars() -> None:
-    selection = Selection(("**/*.py",), ("**/test/**", "skip.py"))
-    assert selection.takes_file("a.py")
-    assert selection.takes_file("x/y/a.py")
-    assert not selection.takes_file("x/test/a.py")
-    assert not selection.takes_file("test/a.py")
-    assert selection.takes_file("contest/a.py")
-    assert not selection.takes_file("skip.py")
-    assert not selection.takes_file("a.pyc")
-    assert not selection.enters_folder("x/test")
-    assert selection.enters_folder("x")
-    assert not Selection(("*.py",), ()).takes_file("x/a.py")
+    selection = SourceRecipe(path="/", licence="MIT", include=("**/*.py",), exclude=("**/test/**", "skip.py"))
+    assert takes_file(selection, "a.py")
+    assert takes_file(selection, "x/y/a.py")
+    assert not takes_file(selection, "x/test/a.py")
+    assert not takes_file(selection, "test/a.py")
+    assert takes_file(selection, "contest/a.py")
+    assert not takes_file(selection, "skip.py")
+    assert not takes_file(selection, "a.pyc")
+    assert not enters_folder(selection, "x/test")
+    assert enters_folder(selection, "x")
+    assert not takes_file(SourceRecipe(path="/", licence="MIT", include=("*.py",)), "x/a.py")
 
 
 def test_hidden_files_and_folders_do_not_belong() -> None:
-    selection = Selection(("**/*",), ())
-    assert not selection.enters_folder(".git")
-    assert not selection.takes_file("x/.env")
+    selection = SourceRecipe(path="/", licence="MIT", include=("**/*",), exclude=())
+    assert not enters_folder(selection, ".git")
+    assert not takes_file(selection, "x/.env")
 
 
 @pytest.mark.parametrize(
