@@ -9,7 +9,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 from opentelemetry.trace import SpanKind
@@ -50,7 +49,11 @@ async def deliver(
     if not is_for(raw.headers, consumer):
         await raw.ack()
         return
-    envelope = Envelope.from_headers(raw.headers or {}, subject=raw.subject, stored=partial(_stored, raw))
+    envelope = Envelope.from_headers(
+        raw.headers or {},
+        subject=raw.subject,
+        stored=lambda: (raw.metadata.sequence.stream, raw.metadata.timestamp.isoformat()),
+    )
     started = time.monotonic()
     with span(
         f"handle {kind.name}",
@@ -87,10 +90,6 @@ async def deliver_due(raw: Incoming, handler: TimerHandler, bus: Bus, consumer: 
         outcome = await _outcome(handler(due), raw, due.name, failures)
         await _settle(raw, outcome, bus, consumer, due.id)
     _forget(raw, outcome, failures)
-
-
-def _stored(raw: Incoming) -> tuple[int, str]:
-    return raw.metadata.sequence.stream, raw.metadata.timestamp.isoformat()
 
 
 async def _settle(raw: Incoming, outcome: Outcome, bus: Bus, consumer: str, cause_id: str) -> None:

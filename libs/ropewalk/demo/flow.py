@@ -17,7 +17,8 @@ from ropewalk.demo.prompts import longest_prompt
 from ropewalk.demo.run_through import follow_run
 from ropewalk.demo.screen import Screen
 from ropewalk.demo.verdict import failed_drill, problems
-from ropewalk.drills.acting import DrillResult, score_kill_of_worker
+from ropewalk.drills.acting import score_kill_of_worker
+from ropewalk.drills.files import DrillResult
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import bring_up, is_up

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from ropewalk.admin.access import MAINTAINER
@@ -13,24 +13,16 @@ from ropewalk.client.settings import find_settings
 from ropewalk.drills import kill_worker
 from ropewalk.drills.catalogue import find_drill
 from ropewalk.drills.endpoint import EndpointUsers
-from ropewalk.drills.files import WrittenDrill, write_drill
+from ropewalk.drills.files import DrillResult, write_drill
 from ropewalk.drills.log import timeline_of
 from ropewalk.drills.scene import DrillOptions, Ground, Scene
 from ropewalk.drills.scorecard import Observed, conclude
 from ropewalk.events.base import Message
-from ropewalk.events.drill import DrillCompleted, DrillStarted
+from ropewalk.events.drill import DrillStarted
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import running_state
 
 KILL_WORKER = kill_worker.NAME
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrillResult:
-    """The scorecard and where it lies."""
-
-    card: DrillCompleted
-    written: WrittenDrill
 
 
 async def run_drill(
@@ -78,7 +70,7 @@ async def finish(bus: Bus, layout: Layout, mark: Stored[Message], seen: Observed
     assert isinstance(started, DrillStarted)
     card = conclude(started, seen, first_sequence=mark.sequence, last_sequence=await bus.end())
     await bus.publish(card, cause_id=mark.envelope.id)
-    return DrillResult(card=card, written=write_drill(card, mark.time, layout))
+    return write_drill(card, mark.time, layout)
 
 
 async def score_kill_of_worker(client: Client, layout: Layout, run_id: str) -> DrillResult | None:

@@ -42,7 +42,8 @@ async def play(scene: Scene) -> Observed:
     """Put a second instance behind the proxy, cut, heal."""
     url = urlsplit(scene.instance.environment[_URL])
     async with CutProxy(url.hostname or "127.0.0.1", url.port or 4222) as proxy:
-        changes = {_URL: urlunsplit(url._replace(netloc=_with_port(url.netloc, proxy.port)))}
+        user, at, _ = url.netloc.rpartition("@")  # the same user, at another port of loopback
+        changes = {_URL: urlunsplit(url._replace(netloc=f"{user}{at}127.0.0.1:{proxy.port}"))}
         async with second_instance(scene.ground.layout, scene.target.service, scene.instance, changes) as second:
             if not await scene.answers(second.pid):
                 raise NotPreparedError(f"a second instance of {scene.target.service} did not become ready")
@@ -84,9 +85,3 @@ async def _cut(proxy: CutProxy) -> AsyncIterator[None]:
         yield
     finally:
         proxy.heal()
-
-
-def _with_port(netloc: str, port: int) -> str:
-    """The same user at another port of loopback."""
-    user, at, _ = netloc.rpartition("@")
-    return f"{user}{at}127.0.0.1:{port}"

@@ -12,10 +12,11 @@ from ropewalk.events.drill import DrillCompleted
 from ropewalk.local.layout import Layout
 
 
-@dataclass(frozen=True)
-class WrittenDrill:
-    """The two files of a scorecard."""
+@dataclass(frozen=True, kw_only=True)
+class DrillResult:
+    """The scorecard and its two files."""
 
+    card: DrillCompleted
     html: Path
     json: Path
 
@@ -25,11 +26,11 @@ def drills_folder(layout: Layout) -> Path:
     return layout.reports / "drills"
 
 
-def write_drill(card: DrillCompleted, began_at: datetime, layout: Layout) -> WrittenDrill:
+def write_drill(card: DrillCompleted, began_at: datetime, layout: Layout) -> DrillResult:
     """Write both forms. Raises OSError."""
     folder = drills_folder(layout)
     folder.mkdir(parents=True, exist_ok=True)
-    written = WrittenDrill(html=folder / f"{card.drill_id}.html", json=folder / f"{card.drill_id}.json")
+    written = DrillResult(card=card, html=folder / f"{card.drill_id}.html", json=folder / f"{card.drill_id}.json")
     facts = {"began_at": began_at.isoformat(), **card_json(card)}
     written.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     written.html.write_text(render_drill(card, began_at), encoding="utf-8")

@@ -17,7 +17,6 @@ from ropewalk.events.drill import DrillProbed
 
 _PACE_S = 0.05  # seconds between two probes: how exact the moments of a scorecard can be
 _TIMEOUT_S = 0.5  # seconds; longer than any acknowledgement of a healthy broker takes
-_AWAY = (nats.errors.Error, TimeoutError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ class Prober(Background):
     async def _acknowledged(self, subject: str, body: bytes, headers: dict[str, str]) -> bool:
         try:
             reply = await self._bus.connection.request(subject, body, timeout=_TIMEOUT_S, headers=headers)
-        except _AWAY:
+        except (nats.errors.Error, TimeoutError):
             return False
         # The server answers a refusal, a full disk say, with an error as its acknowledgement; empty is an error, too.
         return "error" not in json.loads(reply.data or b'{"error": {}}')

@@ -35,8 +35,7 @@ ATTRIBUTE_NAMES: Mapping[str, str] = {
 
 def named(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """Attributes under exported names. A word that is not listed is exported as `ropewalk.<word>`."""
-    return {_exported_name(word): value for word, value in attributes.items()}
-
-
-def _exported_name(word: str) -> str:
-    return ATTRIBUTE_NAMES.get(word) or (word if "." in word else f"ropewalk.{word}")
+    return {
+        ATTRIBUTE_NAMES.get(word, word if "." in word else f"ropewalk.{word}"): value
+        for word, value in attributes.items()
+    }

@@ -16,7 +16,8 @@ from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
-from ropewalk.drills.acting import DrillResult, run_drill
+from ropewalk.drills.acting import run_drill
+from ropewalk.drills.files import DrillResult
 from ropewalk.drills.scene import DrillOptions
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.run import RunAccepted, StageStarted

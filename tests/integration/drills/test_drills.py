@@ -48,8 +48,8 @@ async def test_a_killed_service_takes_its_stage_up_again_and_the_scorecard_is_an
     assert 0 < card.detect_s <= card.recover_s < 40
     await ended_once(bus, "lasts-60-0")
     assert card in await facts(bus, "lasts-60-0")
-    assert json.loads(result.written.json.read_bytes())["recover_s"] == card.recover_s
-    assert "kill-service" in result.written.html.read_text()
+    assert json.loads(result.json.read_bytes())["recover_s"] == card.recover_s
+    assert "kill-service" in result.html.read_text()
 
 
 async def test_an_idle_service_that_is_killed_answers_again(small_stack, play) -> None:

@@ -1,6 +1,7 @@
 """`bus`: bring a server in line with the contract, show where it is not, show who is behind."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import typer
@@ -16,8 +17,6 @@ from ropewalk.cli.screens.deployment import queues_view
 from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.status.look import queues
 
-_IN_ORDER = "every stream and consumer is as it should be"
-
 app = typer.Typer(name="bus", help="The streams and consumers of the event log.", no_args_is_help=True)
 
 
@@ -31,11 +30,8 @@ def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     changes = asyncio.run(apply_topology(settings_of(state_dir, SUPERVISOR).nats))
     if as_json:
         print_json({"changes": changes})
-        return
-    for change in changes:
-        say(change)
-    if not changes:
-        console.print(_IN_ORDER)
+    else:
+        _say_each(changes)
 
 
 @app.command()
@@ -48,10 +44,7 @@ def drift(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"differences": [asdict(difference) for difference in found]})
     else:
-        for difference in found:
-            say(str(difference))
-        if not found:
-            console.print(_IN_ORDER)
+        _say_each(map(str, found))
     raise typer.Exit(1 if found else 0)
 
 
@@ -67,3 +60,8 @@ def lag(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         print_json({"consumers": [asdict(row) for row in rows]})
     else:
         console.print(queues_view(rows, "stream"))
+
+
+def _say_each(sentences: Iterable[str]) -> None:
+    for sentence in list(sentences) or ["every stream and consumer is as it should be"]:
+        say(sentence)

@@ -68,14 +68,14 @@ def _print_result(result: DemoResult, *, keep: bool, as_json: bool) -> None:
                 "problems": list(result.problems),
                 "report_html": str(result.written.html),
                 "report_png": str(result.written.png),
-                "drill_html": str(result.drill.written.html) if result.drill else "",
+                "drill_html": str(result.drill.html) if result.drill else "",
             }
         )
         return
     console.print(terminal_card(result.card))
     console.print(f"\nreport card: {result.written.html} and {result.written.png}", soft_wrap=True)
     if result.drill is not None:
-        console.print(f"scorecard of the killed worker: {result.drill.written.html}", soft_wrap=True)
+        console.print(f"scorecard of the killed worker: {result.drill.html}", soft_wrap=True)
     for problem in result.problems:
         say(f"✗ {problem}", style="red")
     _print_next(result.card, keep=keep)

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import console, mark, print_json, say
-from ropewalk.drills.acting import DrillResult, run_drill
+from ropewalk.drills.acting import run_drill
 from ropewalk.drills.catalogue import DRILLS
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.files import card_json, last_cards
+from ropewalk.drills.files import DrillResult, card_json, last_cards
 from ropewalk.drills.scene import DrillOptions
 from ropewalk.drills.scorecard import seconds
 from ropewalk.events.foreign import one_line
@@ -158,7 +158,7 @@ def _result(name: str, place: Layout, options: DrillOptions, *, quiet: bool) -> 
 
 
 def _as_json(result: DrillResult) -> dict[str, Any]:
-    return {**card_json(result.card), "html": str(result.written.html), "json": str(result.written.json)}
+    return {**card_json(result.card), "html": str(result.html), "json": str(result.json)}
 
 
 def _print_card(result: DrillResult) -> None:
@@ -171,4 +171,4 @@ def _print_card(result: DrillResult) -> None:
     )
     for each in card.checks:
         say(f"  {'✓' if each.passed else '✗'} {each.name}: {each.detail}")
-    say(f"  {result.written.html}")
+    say(f"  {result.html}")

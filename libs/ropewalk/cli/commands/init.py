@@ -30,8 +30,11 @@ def init(
         raise ClientError(f"{quoted(str(folder))} does not exist: name a folder or a file with your data")
     # `absolute`, not `resolve`: a recipe keeps the name that its owner knows, also where that is a link.
     place = folder.expanduser().absolute()
-    if not is_text(str(place)):
-        raise ClientError(f"the name {quoted(str(place))} is not UTF-8, and a recipe is: rename it, or link to it")
+    try:
+        str(place).encode()
+    except UnicodeEncodeError:  # file systems allow any bytes
+        problem = f"the name {quoted(str(place))} is not UTF-8, and a recipe is: rename it, or link to it"
+        raise ClientError(problem) from None
     draft = draft_recipe(place)
     show = (lambda _: None) if as_json else show_data
     if not draft.found.num_documents:
@@ -54,12 +57,3 @@ def init(
     if draft.fields.get("base_model") == "":
         say("  name in it the model to begin with (base_model), for example a folder that an earlier run exported")
     say(f"  next: `ropewalk submit {file} --dry-run` shows plan, time and price, `ropewalk submit {file} -f` starts it")
-
-
-def is_text(name: str) -> bool:
-    """Whether a name is characters: file systems allow any bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

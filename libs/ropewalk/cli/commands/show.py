@@ -25,11 +25,6 @@ def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> Non
     if as_json:
         print_json([event_json(stored) for stored in timeline])
         return
-    print_timeline(timeline)
-
-
-def print_timeline(timeline: list[Stored[Message]]) -> None:
-    """A line per event: its sequence in the log, seconds since the first, what it says, and its cause."""
     # A cause may lie outside: a timer, a request of another run, or a message that the log has dropped since.
     known = {stored.envelope.id: stored for stored in timeline}
     # Sequences only grow, so the last is the widest.
