@@ -87,8 +87,12 @@ class Sender:
         try:
             while True:
                 try:
-                    return await self._try_once_permitted(batch)
-                except PASSING as error:
+                    return await self._try_once(batch)
+                except (RefusedSendError, *PASSING) as error:
+                    for outgoing in batch:  # the server answers for the last one only, whichever has no right
+                        self._connection.denied.raise_for(outgoing.subject)
+                    if isinstance(error, RefusedSendError):
+                        raise
                     pass_on_cancellation()
                     reason = _said(error)
                     logger.warning("bus away (%s), keeping %s", reason, batch[0].subject)
@@ -98,16 +102,7 @@ class Sender:
         finally:
             self.waiting.end(number)
 
-    async def _try_once_permitted(self, batch: Sequence[Outgoing]) -> int:
-        """As `try_once`; a batch of which one message was refused says which, whatever became of the rest."""
-        try:
-            return await self.try_once(batch)
-        except (RefusedSendError, *PASSING):
-            for outgoing in batch:  # the server answers for the last one only
-                self._connection.denied.raise_for(outgoing.subject)
-            raise
-
-    async def try_once(self, batch: Sequence[Outgoing]) -> int:
+    async def _try_once(self, batch: Sequence[Outgoing]) -> int:
         """As `send`, but raises one of PASSING when the server does not answer or cannot take it now.
 
         Only the last message of a batch asks for an answer, which tells what is wrong with any of them.

@@ -97,20 +97,15 @@ class Wire:
         self._socket.settimeout(timeout_s or patience_s)
         try:
             self._publish(subject, body)
-            frame = self._next_frame()
+            return self._next_frame()
         finally:
             self._socket.settimeout(patience_s)
-        if frame.status == b"503":
-            raise NoResponderError(f"nobody answers on {subject} at {self._name}")
-        return frame
 
     def request_many(self, subject: str, body: bytes) -> Iterator[Frame]:
         """Every answer, up to and with the first one that has a status."""
         self._publish(subject, body)
         while True:
             frame = self._next_frame()
-            if frame.status == b"503":
-                raise NoResponderError(f"nobody answers on {subject} at {self._name}")
             yield frame
             if frame.status:
                 return
@@ -141,7 +136,7 @@ class Wire:
         if len(body) > self._most_bytes:
             raise WireError(f"a question of {len(body):,} bytes is more than the bus at {self._name} takes")
         reply = f"{self._inbox}.{secrets.token_hex(4)}"
-        self._reply = reply.encode()
+        self._asked, self._reply = subject, reply.encode()
         self._send(f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + _CRLF)
 
     def _next_frame(self) -> Frame:
@@ -154,7 +149,10 @@ class Wire:
             content = self._take(length + 2)
             head = int(words[-2]) if words[0] == b"HMSG" else 0  # bytes of headers, their blank line included
             if words[1] == self._reply:  # else the answer to a question that was given up
-                return Frame(words[1], content[: max(head - 4, 0)], content[head:length])
+                frame = Frame(words[1], content[: max(head - 4, 0)], content[head:length])
+                if frame.status == b"503":
+                    raise NoResponderError(f"nobody answers on {self._asked} at {self._name}")
+                return frame
 
     def _line_or_error(self) -> bytes:
         while True:

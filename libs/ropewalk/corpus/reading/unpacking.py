@@ -8,6 +8,7 @@ import codecs
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO, Any
 
 import zstandard
@@ -162,16 +163,9 @@ def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
             yield first
         yield from chunks
         return
-    decoder = codecs.getincrementaldecoder(encoding)()
-    yield _recoded(decoder, first, encoding, is_last=False)
-    for chunk in chunks:
-        yield _recoded(decoder, chunk, encoding, is_last=False)
-    yield _recoded(decoder, b"", encoding, is_last=True)
-
-
-def _recoded(decoder: codecs.IncrementalDecoder, raw: bytes, encoding: str, *, is_last: bool) -> bytes:
     try:
-        return decoder.decode(raw, final=is_last).encode()
+        for text in codecs.iterdecode(chain([first], chunks), encoding):
+            yield text.encode()
     except UnicodeError as error:
         reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
         raise EncodingError(f"it begins like {encoding.upper()} and is not: {reason}") from None
