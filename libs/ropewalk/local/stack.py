@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from ropewalk.bus.wire import Address
-from ropewalk.local.credentials import read_credentials
+from ropewalk.local.credentials import Credentials, read_credentials
 from ropewalk.local.curl import curl_command
 from ropewalk.local.errors import StackNotRunningError, StackStartError
 from ropewalk.local.layout import Layout
@@ -115,13 +115,11 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
     """The stack, what is wrong with it, and its use of CPU over a short while. Raises StackNotRunningError."""
     state = running_state(layout)
     credentials = read_credentials(layout.credentials_file)
-    assert credentials is not None, "the supervisor makes them before anything else"
-    # The bus as its clients take it, in one string.
-    nats = state.endpoints.nats.replace("nats://", f"nats://{OPERATOR}:{credentials.nats_password}@")
-    endpoints = state.endpoints.model_copy(update={"nats": nats})
+    endpoints = _with_secret(state.endpoints, credentials)
     by_name = _by_process(layout)
     before, began = _cpu_seconds(by_name), time.monotonic()
-    system = Address(url=state.endpoints.nats, user=SYSTEM_USER, password=credentials.system_password)
+    password = credentials.system_password if credentials else ""
+    system = Address(url=state.endpoints.nats, user=SYSTEM_USER, password=password)
     services = tuple(process.service for process in state.processes if process.service in SERVICES)
     seen = observe(layout, state, Address(url=endpoints.nats), system, services)
     time.sleep(max(0.0, over_s - (time.monotonic() - began)))
@@ -139,12 +137,20 @@ def measure(layout: Layout, over_s: float = 0.3) -> StackStatus:
     return StackStatus(
         state=state,
         endpoints=endpoints,
-        demo_key=credentials.demo_key,
-        sql_token=credentials.clickhouse_token,
+        demo_key=credentials.demo_key if credentials else "",
+        sql_token=credentials.clickhouse_token if credentials else "",
         curl=curl_command(layout),
         usage=usage,
         seen=seen,
     )
+
+
+def _with_secret(endpoints: Endpoints, credentials: Credentials | None) -> Endpoints:
+    """With the bus as NATS clients take it, in one string."""
+    if credentials is None:
+        return endpoints
+    nats = endpoints.nats.replace("nats://", f"nats://{OPERATOR}:{credentials.nats_password}@")
+    return endpoints.model_copy(update={"nats": nats})
 
 
 def _cpu_seconds(by_name: Mapping[str, list[psutil.Process]]) -> dict[str, float]:
