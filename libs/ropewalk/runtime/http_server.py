@@ -12,8 +12,6 @@ from starlette.types import Receive
 from ropewalk.runtime.health import ListenError
 from ropewalk.runtime.http_connection import BoundedProtocol, RefusalBody, plain
 
-MAX_CONNECTIONS = 512
-
 
 class _Server(uvicorn.Server):
     """uvicorn wakes ten times a second to see whether it should end; this one is told. Signals are the service's."""
@@ -51,7 +49,7 @@ async def serve_http(
     listener: socket.socket,
     *,
     grace_s: int,
-    most_connections: int = MAX_CONNECTIONS,
+    most_connections: int = BoundedProtocol.most_connections,
     refusal: RefusalBody = plain,
 ) -> None:
     """Serve an ASGI application until cancelled; requests that run then get `grace_s` to end.

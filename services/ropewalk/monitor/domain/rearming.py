@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ropewalk.monitor.domain.agreement import agree
-from ropewalk.monitor.domain.detector import Change, Detector
+from ropewalk.monitor.domain.detector import Change, Detector, Floats
 
-Floats = NDArray[np.float64]
 _QUIET = 10  # waits: an alarm that comes this long after the arming is no repetition
 _MOST_DOUBLINGS = 8  # of the wait before a moving signal is armed again
 _MOST_ROUNDS = 4  # a signal that never settles is armed all the same

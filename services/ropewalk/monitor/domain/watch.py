@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ropewalk.events.base import Message
 from ropewalk.events.monitoring import AlarmCleared, BaselineSealed, SignalsComputed, SignalState
 from ropewalk.monitor.domain import alarms
 from ropewalk.monitor.domain.alarms import NO_BASELINE, Place
 from ropewalk.monitor.domain.baseline import LEAST_VALUES, Baseline, two_halves
+from ropewalk.monitor.domain.detector import Floats
 from ropewalk.monitor.domain.novelty import ByteBigrams
 from ropewalk.monitor.domain.rearming import Moved, Returned, Signal
 from ropewalk.monitor.domain.signals import MEASURES, NOVELTY, SIGNALS, MeasuredRequest, measured, novelty, tie_breakers
@@ -25,8 +25,6 @@ from ropewalk.monitor.domain.signals import MEASURES, NOVELTY, SIGNALS, Measured
 INTERNAL_KEY = "internal"  # the stack's own requests (parity checks) are no traffic
 _FORMAT = 2  # of a snapshot
 _TOLD_EVERY_S = 10.0  # of request time: the states of signals are for people, who do not read faster
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

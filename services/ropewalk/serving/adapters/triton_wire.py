@@ -78,12 +78,10 @@ def piece_of(response: Any) -> Piece | None:
 
 def error_of(message: str) -> BackendError:
     """Triton's error text in our words."""
-    _, refused, sentence = message.partition(REFUSED)
-    if refused:
-        return RequestRefusedError(sentence)
-    _, failed, sentence = message.partition(FAILED)
-    if failed:
-        return RequestFailedError(sentence)
+    for mark, kind in ((REFUSED, RequestRefusedError), (FAILED, RequestFailedError)):
+        _, found, sentence = message.partition(mark)
+        if found:
+            return kind(sentence)
     lowered = message.lower()
     if "unknown model" in lowered or "not found" in lowered or "is not ready" in lowered:
         return ModelNotLoadedError(message)

@@ -20,11 +20,8 @@ _HEALTH = re.compile(rb"/v2/health/(live|ready)")
 _READ = re.compile(rf"/v2|/metrics|{_MODEL}(/ready|/config)?".encode())
 _ASK = re.compile(rf"{_MODEL}/(infer|generate|generate_stream)".encode())
 _PASSED_ON = ("content-type", "inference-header-content-length", "accept", "traceparent", "tracestate")
-_HANDED_BACK = (
-    "content-type",
-    "content-length",
-    "inference-header-content-length",
-)  # the rest of Triton's head is dropped
+# The rest of Triton's head is dropped.
+_HANDED_BACK = ("content-type", "content-length", "inference-header-content-length")
 
 
 class HttpDoor:

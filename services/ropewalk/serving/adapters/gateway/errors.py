@@ -66,13 +66,9 @@ def api_error(error: Exception) -> ApiError:
         case RequestError():
             return ApiError(400, str(error), code="invalid_value", param=error.param)
         case RequestRefusedError():
-            too_long = "context" in str(error)
-            return ApiError(
-                400,
-                str(error),
-                code="context_length_exceeded" if too_long else "invalid_value",
-                param="prompt" if too_long else None,
-            )
+            if "context" in str(error):  # the prompt is too long
+                return ApiError(400, str(error), code="context_length_exceeded", param="prompt")
+            return ApiError(400, str(error), code="invalid_value")
         case FullError() | OverloadedError():
             return ApiError(429, str(error), code="overloaded", retry_s=1)
         case RequestFailedError():

@@ -1,6 +1,6 @@
 """Reads a request of the tensor contract."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.engine import EngineRequestError
 from ropewalk.model.engine_sampling import Sampling
+
+_SAMPLING = {each.name for each in fields(Sampling)}
 
 
 class Parameters(BaseModel):
@@ -89,12 +91,6 @@ def _parameters(text: str) -> Parameters:
 
 
 def _sampling(parameters: Parameters) -> Sampling:
-    return Sampling(
-        max_tokens=parameters.max_tokens,
-        temperature=parameters.temperature,
-        top_p=parameters.top_p,
-        top_k=max(0, parameters.top_k),  # vLLM says "all" by -1
-        seed=parameters.seed,
-        stop=(parameters.stop,) if isinstance(parameters.stop, str) else tuple(parameters.stop),
-        ignore_eos=parameters.ignore_eos,
-    )
+    said = parameters.model_dump(include=_SAMPLING)
+    stop = (parameters.stop,) if isinstance(parameters.stop, str) else tuple(parameters.stop)
+    return Sampling(**said | {"stop": stop, "top_k": max(0, parameters.top_k)})  # vLLM says "all" by -1
