@@ -11,7 +11,7 @@ from ropewalk.admin.access import MAINTAINER
 from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
-from ropewalk.demo.drift import Traffic, ordinary_traffic, shifted_traffic
+from ropewalk.demo.drift import ordinary_traffic, shifted_traffic
 from ropewalk.demo.progress import DemoProgress
 from ropewalk.demo.prompts import longest_prompt
 from ropewalk.demo.run_through import follow_run
@@ -43,7 +43,6 @@ class DemoOptions:
     recipe: str
     minutes: float | None
     folder: Path
-    seed: int = 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +114,8 @@ class _Demo:
         accepted = await run.client.bus.last(RunAccepted, run.run_id)
         assert accepted is not None, "a promoted run was accepted"
         most_bytes = longest_prompt(parse_recipe(accepted.recipe).derived.context_length)
-        traffic = Traffic(model=model, most_bytes=most_bytes, seed=self._options.seed)
-        await ordinary_traffic(run, traffic)
-        await shifted_traffic(run, traffic)
+        await ordinary_traffic(run, model, most_bytes)
+        await shifted_traffic(run, model, most_bytes)
 
     async def _report(self, run: DemoProgress, failure: str) -> DemoResult:
         """Draw the card twice: the second one has the report's own time and cost."""

@@ -14,6 +14,6 @@ def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
     service = Service(contract.CONTRACT.service, settings)
     promotions = RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
-    evaluate = partial(evaluate_checkpoint, compute=settings.compute, promotions=promotions)
+    evaluate = partial(evaluate_checkpoint, threads=settings.evaluator_threads, promotions=promotions)
     service.stage(contract.EVALUATE, evaluate)
     return service

@@ -10,7 +10,6 @@ from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION
 from ropewalk.evaluator.domain.gate import decide
 from ropewalk.evaluator.domain.promotions import Promotions
 from ropewalk.evaluator.domain.report import EvaluationReport
-from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import DatasetPublished
@@ -22,7 +21,7 @@ BASE_MODEL = "the base model"
 
 
 async def evaluate_checkpoint(
-    ctx: StageContext, event: CheckpointExported, compute: ComputeSettings, promotions: RunningFold[Promotions]
+    ctx: StageContext, event: CheckpointExported, threads: int, promotions: RunningFold[Promotions]
 ) -> tuple[Message, ...]:
     """Measure an export and decide; a report that is already sealed is not made again."""
     key = report_key(event.checkpoint_id)
@@ -49,7 +48,7 @@ async def evaluate_checkpoint(
         dataset=trained_on,
         evalset=evalset,
         opponent=opponent,
-        threads=compute.threads,
+        threads=threads,
     )
     measured = await ctx.in_child(measure, job)
     report = _report(ctx, event, dataset, opponent, measured)

@@ -5,7 +5,7 @@ from ropewalk.bus.once import RunningFold, Timeline
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.run import RunAccepted
-from ropewalk.preprocessing.adapters.job import DriverResult, PreprocessJob, preprocess
+from ropewalk.preprocessing.adapters.job import PreprocessJob, preprocess
 from ropewalk.preprocessing.settings import Settings
 from ropewalk.stages.context import StageContext
 
@@ -55,9 +55,9 @@ async def preprocess_corpus(
         num_workers=settings.preprocessing_workers,
         held_out_before=await held_out.before(ctx.bus, ctx.recipe.model, corpus.run_id),
     )
-    finished: DriverResult = await ctx.in_child(preprocess, job, on_message=emit)
-    ctx.add_cpu_seconds(finished.worker_cpu_seconds)
-    return (finished.dataset,)
+    dataset, worker_cpu_seconds = await ctx.in_child(preprocess, job, on_message=emit)
+    ctx.add_cpu_seconds(worker_cpu_seconds)
+    return (dataset,)
 
 
 def _with(datasets: list[DatasetPublished], item: Stored[Message]) -> None:

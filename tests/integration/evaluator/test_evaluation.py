@@ -18,7 +18,6 @@ from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.roles import GATES
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.handlers import evaluate_checkpoint
-from ropewalk.evaluator.settings import ComputeSettings
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
 from ropewalk.stages.errors import StageError
@@ -26,9 +25,6 @@ from ropewalk.stages.errors import StageError
 
 def turn(role: str, content: str) -> ChatMessage:
     return ChatMessage(role=role, content=content)
-
-
-ONE_THREAD = ComputeSettings(threads=1)
 
 
 def an_export(name: str, checkpoint_id: str = "r-7-40") -> CheckpointExported:
@@ -73,7 +69,7 @@ def known_promotions() -> RunningFold[Promotions]:
 
 
 async def judge(stage, name: str) -> tuple[EvaluationCompleted, GateDecided]:
-    completed, decided = await evaluate_checkpoint(stage, an_export(name), ONE_THREAD, known_promotions())
+    completed, decided = await evaluate_checkpoint(stage, an_export(name), 1, known_promotions())
     return completed, decided
 
 

@@ -106,9 +106,10 @@ class Store:
         async def note(fact: tuple[Message, str]) -> None:
             facts.append(fact)
 
-        finished = asyncio.run(run_child(preprocess, job, note))  # as in the service: Ray keeps what it read at import
-        assert finished.worker_cpu_seconds > 0
-        return finished.dataset, [message for message, _ in facts]
+        # As in the service: Ray keeps what it read at import.
+        dataset, cpu_seconds = asyncio.run(run_child(preprocess, job, note))
+        assert cpu_seconds > 0
+        return dataset, [message for message, _ in facts]
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def an_entry(number: int, split_key: str = "") -> DocumentFacts:
 
 def held_out(entries: list[DocumentFacts], fraction: float = 0.05, registry: Registry | None = None) -> set[str]:
     """The contents that are held out; every entry has a text of its own."""
-    signatures = sketch(a_text(int(entry.content.split()[1])) for entry in entries).signatures
+    _, signatures = sketch(a_text(int(entry.content.split()[1])) for entry in entries)
     states = first_states(entries, signatures, "code", fraction, registry or Registry())
     assert set(states) <= {HELD_OUT, KEPT}
     return {entry.content for entry, state in zip(entries, states, strict=True) if state == HELD_OUT}
@@ -74,7 +74,7 @@ def test_a_record_in_front_another_order_and_other_names_change_nothing() -> Non
 
 def a_registry(contents: set[str], near: tuple[str, ...] = ()) -> Registry:
     texts = [a_text(int(content.split()[1])) for content in sorted(contents)]
-    return Registry(names=frozenset(contents), sketches=lowest_bytes(sketch([*texts, *near]).signatures))
+    return Registry(names=frozenset(contents), sketches=lowest_bytes(sketch([*texts, *near])[1]))
 
 
 @pytest.mark.parametrize("fraction", [1e-9, 0.03, 0.3])

@@ -26,15 +26,7 @@ class PreprocessJob:
     held_out_before: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class DriverResult:
-    """What the driver gives back. The CPU time is that of the Ray tasks, without Ray itself."""
-
-    dataset: DatasetPublished
-    worker_cpu_seconds: float
-
-
-def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> DriverResult:
+def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> tuple[DatasetPublished, float]:
     """The entry of the child process: see `ray_driver.preprocess`."""
     from ropewalk.preprocessing.adapters import ray_driver  # seconds and 200 MB that the idle service must not pay
 

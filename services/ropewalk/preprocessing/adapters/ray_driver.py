@@ -6,6 +6,8 @@ clean (tasks) -> deduplicate and split -> decontaminate (tasks) -> tokenizer -> 
 import json
 from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.evalset import publish_evalset
-from ropewalk.preprocessing.adapters.job import DriverResult, PreprocessJob
+from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
 from ropewalk.preprocessing.adapters.sketching import plain_text, told_turns
 from ropewalk.preprocessing.adapters.tasks import (
@@ -26,6 +28,7 @@ from ropewalk.preprocessing.adapters.tasks import (
     clean_segment,
     encode_segment,
     left_out,
+    made_once,
     match_items,
 )
 from ropewalk.preprocessing.adapters.tokenizer import (
@@ -49,11 +52,14 @@ from ropewalk.storage.objects import ObjectStore
 _RATE_SAMPLE_BYTES = 300_000
 
 
-def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> DriverResult:
-    """Make a dataset version from segments, reporting (fact, key). Raises StageError when nothing can be learnt."""
+def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> tuple[DatasetPublished, float]:
+    """Make a dataset version from segments, reporting (fact, key), and say what CPU time the tasks took, without Ray.
+
+    Raises StageError when nothing can be learnt.
+    """
     with Workers(job.ray_address, job.num_workers) as workers:
         dataset = _Driver(job, workers, report).run()
-    return DriverResult(dataset=dataset, worker_cpu_seconds=workers.cpu_seconds)
+    return dataset, workers.cpu_seconds
 
 
 class _Driver:
@@ -85,13 +91,13 @@ class _Driver:
 
     def _registry_uris(self) -> list[str]:
         """As the first attempt saw the registry: a later one must come to the same split."""
-        key = f"{self._work}/registry"
-        if not self._objects.exists(key):
-            folder = self._job.scratch / "registry"
-            folder.mkdir()
+
+        def write(folder: Path) -> dict[str, Any]:
             (folder / "uris.json").write_text(json.dumps(self._job.held_out_before))
-            self._objects.publish(folder, key, {})
-        uris: list[str] = json.loads((self._objects.fetch(key) / "uris.json").read_text())
+            return {}
+
+        folder = self._objects.fetch(made_once(self._objects, f"{self._work}/registry", write))
+        uris: list[str] = json.loads((folder / "uris.json").read_text())
         return uris
 
     def _decontaminate(self, corpus: CleanedCorpus, before: HeldOutBefore) -> None:

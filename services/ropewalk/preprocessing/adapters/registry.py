@@ -43,8 +43,8 @@ class HeldOutBefore:
                 names.update({content, document.split_key} - {""})
                 yield plain_text(document)
 
-        sketches = lowest_bytes(sketch(texts()).signatures)
-        return Registry(names=frozenset(names), sketches=sketches)
+        _, signatures = sketch(texts())  # fills `names`, too
+        return Registry(names=frozenset(names), sketches=lowest_bytes(signatures))
 
 
 def publish_held_out(objects: ObjectStore, folder: Path, documents: Iterable[tuple[str, Document]]) -> tuple[str, str]:

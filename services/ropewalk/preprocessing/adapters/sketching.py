@@ -1,7 +1,6 @@
 """What a document is recognised by: the hash of its folded content, and its MinHash signature."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import orjson
@@ -37,22 +36,17 @@ def content_of(document: Document) -> str:
     return content_id(orjson.dumps(turns))
 
 
-@dataclass(frozen=True)
-class Sketched:
-    """Of every text the number of words, (n,), and the MinHash values of its word 5-grams, (n, 112), zero without."""
+def sketch(texts: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Of every text the number of words, (n,), and the MinHash values of its word 5-grams, (n, 112), zero without.
 
-    num_words: NDArray[np.int64]
-    signatures: NDArray[np.uint32]
-
-
-def sketch(texts: Iterable[str]) -> Sketched:
-    """Read every text once, in bounded memory beside the result."""
+    Every text is read once, in bounded memory beside the result.
+    """
     counts, rows = [np.zeros(0, dtype=np.int64)], [np.zeros((0, NUM_HASHES), dtype=np.uint32)]
     for group in batches(texts):
         words = hash_words(group)
         counts.append(words.lengths)
         rows.append(_signatures(ngrams(words, SHINGLE_WORDS)))
-    return Sketched(np.concatenate(counts), np.concatenate(rows))
+    return np.concatenate(counts), np.concatenate(rows)
 
 
 def _signatures(shingles: Ragged) -> NDArray[np.uint32]:

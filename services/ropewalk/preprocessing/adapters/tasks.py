@@ -64,7 +64,7 @@ def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> str:
         (folder / CONTENT).write_text(json.dumps([content_of(document) for document in cleaned]))
         return {"segment": uri, "profile": profile}
 
-    return _made_once(objects, f"cleaned/{_hash(CLEANING, uri, profile)}", write)
+    return made_once(objects, f"cleaned/{_hash(CLEANING, uri, profile)}", write)
 
 
 def match_items(store: StoreAddress, uri: str, wanted_uri: str, halves: tuple[int, ...]) -> Pairs:
@@ -83,13 +83,13 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> EncodedSegment:
         return write_encoded(folder, order, objects.fetch(order.cleaned_uri), objects.fetch(order.tokenizer.uri))
 
     inputs = (order.cleaned_uri, order.keep, order.tokenizer.uri, order.context_length, order.has_mask)
-    key = _made_once(objects, f"{order.prefix}/{_hash(*inputs)}", write)
+    key = made_once(objects, f"{order.prefix}/{_hash(*inputs)}", write)
     result = json.loads((objects.fetch(key) / RESULT).read_text())
     refused = tuple((place, reason) for place, reason in result["refused"])
     return EncodedSegment(uri=key, refused=refused, refusal=result.get("refusal", ""))
 
 
-def _made_once(objects: ObjectStore, key: str, write: Callable[[Path], dict[str, Any]]) -> str:
+def made_once(objects: ObjectStore, key: str, write: Callable[[Path], dict[str, Any]]) -> str:
     """Seal what `write` puts into a folder, with the facts it returns, unless it is there already."""
     if not objects.exists(key):
         with tempfile.TemporaryDirectory() as scratch:
@@ -115,9 +115,9 @@ def _normalised(profile: Profile, documents: list[Document]) -> list[Document]:
 def _write_features(folder: Path, documents: list[Document]) -> None:
     """One row per document: scores, and MinHash signature (uint32, all zero without a shingle)."""
     texts = [plain_text(document) for document in documents]
-    sketched = sketch(texts)
-    records = (asdict(score(text, int(num))) for text, num in zip(texts, sketched.num_words, strict=True))
-    np.save(folder / SIGNATURES, sketched.signatures)
+    num_words, signatures = sketch(texts)
+    records = (asdict(score(text, int(num))) for text, num in zip(texts, num_words, strict=True))
+    np.save(folder / SIGNATURES, signatures)
     write_records(folder / SCORES, records)
 
 
