@@ -4,17 +4,14 @@ An alarm is known by its id. Should a monitor that lost its tables count from 1 
 one that there is.
 """
 
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Literal
 
 from ropewalk.bus.codec import Stored
 from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, AlarmRaised
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_latest, log_time
 
 AlarmStatus = Literal["open", "acknowledged", "cleared"]
-
-
-def _id_of(message: Any) -> str:
-    return str(message.alarm_id)
 
 
 def _raised(record: Record, stored: Stored[AlarmRaised]) -> None:
@@ -55,7 +52,7 @@ def _view(_: str, record: Record) -> Json:
 ALARMS = Fold(
     name="alarms",
     version=1,
-    key_of=_id_of,
+    key_of=attrgetter("alarm_id"),
     view=_view,
     steps={AlarmRaised: _raised, AlarmCleared: _cleared, AlarmAcknowledged: _acknowledged},
 )

@@ -5,6 +5,7 @@ alias points to a version from one TrafficShifted to the next.
 """
 
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 from ropewalk.bus.codec import Stored
@@ -13,10 +14,6 @@ from ropewalk.events.serving import ModelDeployed, ModelDeploying, ModelRetired,
 from ropewalk.projections.fold import Fold, Json, Record, collect, collected, held, keep_first, keep_latest, log_time
 
 PRODUCTION = "production"
-
-
-def _model_of(message: Any) -> str:
-    return str(message.model)
 
 
 def _version(record: Record, number: int) -> Record:
@@ -122,7 +119,7 @@ def _spans(changes: list[Json]) -> list[Json]:
 REGISTRY = Fold(
     name="registry",
     version=1,
-    key_of=_model_of,
+    key_of=attrgetter("model"),
     view=_view,
     steps={
         ModelDeploying: _deploying,

@@ -49,8 +49,6 @@ from ropewalk.report.card import (
 from ropewalk.report.traffic import traffic_line
 
 M = TypeVar("M", bound=Message)
-_PROMPTS = {"code": "def add("}  # by profile
-_PROSE = "Once upon a time"
 _BADLY: dict[type[Message], str] = {RunFailed: "failed", RunCancelled: "cancelled", RunRejected: "refused"}
 _MOST_RECIPE = 8000  # characters
 
@@ -196,8 +194,8 @@ def awaited_alarms(timeline: Sequence[Stored[Message]]) -> tuple[AlarmRaised, ..
 
 def _prompt(accepted: RunAccepted | None) -> str:
     """How a text of the run's kind may begin."""
-    profile = accepted.recipe.get("profile") if accepted else None
-    return _PROMPTS.get(str(profile), _PROSE)
+    is_code = accepted is not None and accepted.recipe.get("profile") == "code"
+    return "def add(" if is_code else "Once upon a time"
 
 
 def curl_line(openai_url: str, model: str, prompt: str) -> str:

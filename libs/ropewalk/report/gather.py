@@ -34,15 +34,12 @@ async def gather(client: Client, run_id: str, objects: ObjectStore) -> CardEvide
     )
 
 
-async def wait_for_costs(client: Client, run_id: str, timeout_s: float) -> bool:
-    """Wait until the monitor has priced every stage that ended; whether it has."""
+async def wait_for_costs(client: Client, run_id: str, timeout_s: float) -> None:
+    """Wait a while until the monitor has priced every stage that ended."""
     # The monitor prices a stage when it has read its end from the log, a moment after everybody else.
     deadline = time.monotonic() + timeout_s
-    while _unpriced(await client.timeline(run_id)):
-        if time.monotonic() > deadline:
-            return False
+    while _unpriced(await client.timeline(run_id)) and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_S)
-    return True
 
 
 def _unpriced(timeline: list[Stored[Message]]) -> set[str]:

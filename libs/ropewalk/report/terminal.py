@@ -1,5 +1,7 @@
 """The card's summary for a terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -25,20 +27,24 @@ def terminal_card(card: ReportCard) -> Group:
     return Group(*parts, _facts(card))
 
 
+def _table(head: Sequence[str]) -> Table:
+    """The first column is words, the others are numbers."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for place, heading in enumerate(head):
+        table.add_column(heading, justify="right" if place else "left")
+    return table
+
+
 def _stages(card: ReportCard) -> Table:
     costs = cost_table(card)
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for place, heading in enumerate(costs.head):
-        table.add_column(heading, justify="right" if place else "left")
+    table = _table(costs.head)
     for row in costs.rows:
         table.add_row(*row.cells, style={"total": "bold", "dim": "dim"}.get(row.kind, ""))
     return table
 
 
 def _comparison(compared: Compared) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column(compared.title)
-    table.add_column("value and interval", justify="right")
+    table = _table((compared.title, "value and interval"))
     for row, (name, estimate) in enumerate(compared.rows):
         table.add_row(name, interval(estimate), style="bold" if row == 0 else "")
     return table

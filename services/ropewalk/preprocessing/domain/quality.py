@@ -99,7 +99,5 @@ def score(text: str, num_words: int) -> Scores:
 
 def fault(scores: dict[str, float], profile: Profile) -> str | None:
     """The first reason to drop a document with these scores, or None."""
-    for bound in _BOUNDS[profile]:
-        if not bound.low <= scores[bound.score] <= bound.high:
-            return bound.reason
-    return None
+    broken = (bound.reason for bound in _BOUNDS[profile] if not bound.low <= scores[bound.score] <= bound.high)
+    return next(broken, None)

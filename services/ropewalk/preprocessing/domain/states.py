@@ -48,7 +48,8 @@ def first_states(
     registry: Registry,
 ) -> list[str]:
     """Everything but decontamination. Earlier in (segment, doc_id) order wins; `signatures` is (n, 112)."""
-    states = [_fault(entry, profile) or KEPT for entry in entries]
+    # Conversations are judged by their form alone, which ingest did.
+    states = [(None if entry.is_conversation else fault(entry.scores, profile)) or KEPT for entry in entries]
     order = sorted(range(len(entries)), key=lambda at: (entries[at].segment, entries[at].doc_id, entries[at].place))
     left = [at for at in order if states[at] == KEPT]
     _drop(states, left, exact_repeats([entries[at].content for at in left]), "exact_duplicate")
@@ -83,11 +84,6 @@ def count_states(states: Sequence[str]) -> tuple[int, int, dict[str, int]]:
     kept, held_out = counts.pop(KEPT, 0), counts.pop(HELD_OUT, 0)
     assert kept + held_out + counts.total() == len(states)
     return kept, held_out, dict(sorted(counts.items()))
-
-
-def _fault(entry: DocumentFacts, profile: Profile) -> str | None:
-    """Conversations are judged by their form alone, which ingest did."""
-    return None if entry.is_conversation else fault(entry.scores, profile)
 
 
 def _drop(states: list[str], places: list[int], repeats: NDArray[np.bool_], reason: str) -> None:
