@@ -49,7 +49,6 @@ class DemoOptions:
 class DemoResult:
     """The card, where it lies, the scorecard of the killed worker, and what went wrong (nothing, if it is green)."""
 
-    run_id: str
     card: ReportCard
     written: WrittenCard
     drill: DrillResult | None
@@ -127,7 +126,7 @@ class _Demo:
         card, written = await self._write(run)
         run.show("report", status="done", share=1.0)
         found = (*problems(card, failure), *failed_drill(drill.card if drill else None))
-        return DemoResult(run_id=run.run_id, card=card, written=written, drill=drill, problems=found)
+        return DemoResult(card=card, written=written, drill=drill, problems=found)
 
     async def _write(self, run: DemoProgress) -> tuple[ReportCard, WrittenCard]:
         objects = StoreAddress(url=run.client.settings.objects_url).connect()

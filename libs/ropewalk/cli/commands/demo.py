@@ -63,7 +63,7 @@ def _print_result(result: DemoResult, *, keep: bool, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "run_id": result.run_id,
+                "run_id": result.card.run_id,
                 "outcome": result.card.outcome,
                 "problems": list(result.problems),
                 "report_html": str(result.written.html),
