@@ -6,7 +6,7 @@ from typing import Literal
 
 from ropewalk.client.describe import describe
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointExported, ModelPromoted, ParityCertified
+from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, SegmentIngested, TokenizerTrained
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
@@ -95,7 +95,6 @@ class Board:
     verdict: str = ""
     news: float = 0.0
     is_accepted: bool = False
-    num_checkpoints: int = 0
     num_trials: int = 0
     num_tried: int = 0
     num_segments: int = 0
@@ -138,8 +137,6 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
             return replace(board, is_accepted=True, num_trials=int(str(recipe.get("trials", 0))))
         case StepMetricsBatch(rows=steps) if steps and board.rows["train"].status == "running":
             return _stepped(board, message)
-        case CheckpointCommitted():
-            return replace(board, num_checkpoints=board.num_checkpoints + 1)
         case _:
             return _noted(board, message)
 

@@ -3,7 +3,6 @@
 import base64
 import random
 from collections.abc import Callable
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ PROSE = "It was a bright cold day in April, and the clocks were striking thirtee
 
 
 def scores_of(text: str) -> dict[str, float]:
-    return asdict(score(text, int(hash_words([text]).lengths[0])))
+    return score(text, int(hash_words([text]).lengths[0]))
 
 
 def signatures_of(documents: list[list[int]]) -> np.ndarray:

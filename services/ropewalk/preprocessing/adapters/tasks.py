@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def _write_features(folder: Path, documents: list[Document]) -> None:
     """One row per document: scores, and MinHash signature (uint32, all zero without a shingle)."""
     texts = [plain_text(document) for document in documents]
     num_words, signatures = sketch(texts)
-    records = (asdict(score(text, int(num))) for text, num in zip(texts, num_words, strict=True))
+    records = (score(text, int(num)) for text, num in zip(texts, num_words, strict=True))
     np.save(folder / SIGNATURES, signatures)
     write_records(folder / SCORES, records)
 

@@ -21,28 +21,6 @@ _CONTINUATIONS = np.array([0x80 <= byte < 0xC0 for byte in range(256)])
 _LONGEST_WORDS = 17  # on average: German and Greenlandic compounds come to 15, lines of base64 to 20 and more
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Shares are of the characters that are not white space, of the words, or of the lines that are not blank.
-
-    The characters of a word are its letters and digits: vowel signs and other marks would make the words of Malayalam
-    or Tamil twice as long as they are.
-    """
-
-    num_chars: int
-    num_words: int
-    num_lines: int
-    mean_line_bytes: float
-    max_line_bytes: int
-    mean_word_chars: float
-    letter_share: float
-    digit_share: float
-    hash_or_ellipsis_per_word: float
-    bullet_line_share: float
-    ellipsis_line_share: float
-    duplicate_line_share: float
-
-
 @dataclass(frozen=True)
 class _Bound:
     """A document is dropped for `reason` when the score lies outside."""
@@ -72,8 +50,13 @@ _BOUNDS: dict[Profile, tuple[_Bound, ...]] = {
 }
 
 
-def score(text: str, num_words: int) -> Scores:
-    """Measure a normalised text; its words were counted with `words.hash_words`."""
+def score(text: str, num_words: int) -> dict[str, float]:
+    """Measure a normalised text; its words were counted with `words.hash_words`.
+
+    Shares are of the characters that are not white space, of the words, or of the lines that are not blank. The
+    characters of a word are its letters and digits: vowel signs and other marks would make the words of Malayalam or
+    Tamil twice as long as they are.
+    """
     raw = np.frombuffer(text.encode(), dtype=np.uint8)
     counts = np.bincount(raw, minlength=256)
     num_chars = max(1, int(counts[~_SPACES & ~_CONTINUATIONS].sum()))
@@ -81,20 +64,20 @@ def score(text: str, num_words: int) -> Scores:
     lines = [line for line in map(str.strip, text.split("\n")) if line]
     num_lines = max(1, len(lines))
     repeated = sum(count - 1 for count in Counter(lines).values())
-    return Scores(
-        num_chars=num_chars,
-        num_words=num_words,
-        num_lines=num_lines,
-        mean_line_bytes=float(line_bytes.sum()) / num_lines,
-        max_line_bytes=int(line_bytes.max()),
-        mean_word_chars=count_letters(text) / max(1, num_words),
-        letter_share=int(counts[_LETTERS].sum()) / num_chars,
-        digit_share=int(counts[_DIGITS].sum()) / num_chars,
-        hash_or_ellipsis_per_word=(int(counts[0x23]) + text.count("...") + text.count("…")) / max(1, num_words),
-        bullet_line_share=sum(line.startswith(("- ", "* ", "•")) for line in lines) / num_lines,
-        ellipsis_line_share=sum(line.endswith(("...", "…")) for line in lines) / num_lines,
-        duplicate_line_share=repeated / num_lines,
-    )
+    return {
+        "num_chars": num_chars,
+        "num_words": num_words,
+        "num_lines": num_lines,
+        "mean_line_bytes": float(line_bytes.sum()) / num_lines,
+        "max_line_bytes": int(line_bytes.max()),
+        "mean_word_chars": count_letters(text) / max(1, num_words),
+        "letter_share": int(counts[_LETTERS].sum()) / num_chars,
+        "digit_share": int(counts[_DIGITS].sum()) / num_chars,
+        "hash_or_ellipsis_per_word": (int(counts[0x23]) + text.count("...") + text.count("…")) / max(1, num_words),
+        "bullet_line_share": sum(line.startswith(("- ", "* ", "•")) for line in lines) / num_lines,
+        "ellipsis_line_share": sum(line.endswith(("...", "…")) for line in lines) / num_lines,
+        "duplicate_line_share": repeated / num_lines,
+    }
 
 
 def fault(scores: dict[str, float], profile: Profile) -> str | None:
