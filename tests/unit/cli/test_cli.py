@@ -83,6 +83,9 @@ def test_every_command_of_every_module_is_in_the_tree():
         ("from ropewalk.cli.main import main; main()", "asyncio pydantic nats httpx numpy ropewalk.client"),  # --help
         ("import ropewalk.cli.commands.runs", "asyncio pydantic nats httpx numpy rich orjson ropewalk.client"),
         ("import ropewalk.cli.commands.status", "faststream nats httpx numpy pydantic_settings ropewalk.client"),
+        ("import ropewalk.cli.commands.models, ropewalk.cli.commands.alarms", "nats httpx ropewalk.client.client"),
+        ("import ropewalk.cli.commands.query", "nats numpy ropewalk.client.client"),
+        ("import ropewalk.client.errors", "asyncio pydantic nats httpx"),
     ],
 )
 def test_what_must_answer_at_once_imports_no_large_library(what, heavy):
