@@ -14,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import shutil
 import tempfile
 import time
 import traceback
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gpu-check"))
     parser.add_argument("--seconds", type=float, default=440.0, help="begin no section that may end later")
     parser.add_argument("--only", default="", help="names of sections, joined by commas")
+    parser.add_argument("--begun", type=Path, help="folder with what the section learning-cpu left, made elsewhere")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         print(json.dumps({"left_out": "this machine has no GPU"}))
@@ -46,6 +48,8 @@ def main() -> None:
     began = time.monotonic()
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
+        if options.begun:
+            shutil.copytree(options.begun, scratch, dirs_exist_ok=True)
         bench = Bench(device=options.device, tiny=options.size == "tiny", root=Path(scratch))
         for name in names:
             limit_s = SECTIONS[name][1]
