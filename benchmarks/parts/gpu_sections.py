@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from parts.training_data import random_dataset, stdlib_dataset
 
-from ropewalk.model import fast_blocks
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Plan, Recipe, SourceRecipe
 from ropewalk.storage.connect import StoreAddress
@@ -258,17 +257,11 @@ def _wait(bench: Bench) -> None:
         torch.cuda.synchronize()
 
 
-def _joined(bench: Bench) -> dict[str, Any]:
-    """1 B with the products of one input joined, as narrower models have them."""
-    fast_blocks._FUSED_WIDTH = 2048
-    return speed(bench, bench.plan("1b", 2048), 7)
-
-
 # name -> (what to do, seconds at most); in the order of importance, and `learning-cpu` before what goes on from it
 SECTIONS: dict[str, tuple[Callable[[Bench], dict[str, Any]], float]] = {
     "gemm": (gemm, 30),
-    "124m-1024": (lambda bench: speed(bench, bench.plan("base", 1024), 12), 75),
-    "124m-2048": (lambda bench: speed(bench, bench.plan("base", 2048), 12), 75),
+    "124m-1024": (lambda bench: speed(bench, bench.plan("base", 1024), 16), 75),
+    "124m-2048": (lambda bench: speed(bench, bench.plan("base", 2048), 14), 75),
     "1b-2048": (lambda bench: speed(bench, bench.plan("1b", 2048), 8), 110),
     "1b-2048-fp8": (lambda bench: speed(bench, bench.plan("1b", 2048, precision="fp8"), 8), 110),
     "saves": (saves, 75),
@@ -282,5 +275,4 @@ SECTIONS: dict[str, tuple[Callable[[Bench], dict[str, Any]], float]] = {
     "learning-fp8": (lambda bench: learning(bench, "fp8"), 40),
     "learning-fp32": (lambda bench: learning(bench, "fp32"), 40),
     "124m-1024-64k": (lambda bench: speed(bench, bench.plan("base", 1024), 10, most_tokens=65_536), 60),
-    "1b-2048-joined": (_joined, 80),
 }

@@ -5,7 +5,6 @@ transformers does around the blocks (masks, caches, hooks) costs a GPU a wait in
 sees whole windows, each token all before it.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,6 @@ from ropewalk.model.float8 import Float8Product
 from ropewalk.model.linear_nats import LinearNats, nats_and_slopes
 
 _FUSED_WIDTH = 1024  # up to here one wide product is faster than three narrow ones, in spite of joining the weights
-_CACHE_LINE = 64  # values of 16 bits, on a GPU
 
 
 class _Weights(NamedTuple):
@@ -90,13 +88,13 @@ class FastBlocks:
         return LinearNats.apply(hidden.flatten(0, 1), self._head.weight, targets.flatten(), self._slopes_of)
 
     def _rotation(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines (T, 1, 1, D/2) and sines with the halves' signs (T, 1, 2, D/2), fp32. Computed once per length."""
+        """Cosines and sines of all positions, (T, 1, D/2) fp32. Computed once per length."""
         length = hidden.shape[1]
         if length not in self._rotations:
             positions = torch.arange(length, device=hidden.device)[None]
             cosines, sines = self._trunk.rotary_emb(hidden.float(), positions)  # (1, T, D), both halves alike
-            cosines, sines = (each[0, :, None].unflatten(-1, (2, -1)) for each in (cosines, sines))  # (T, 1, 2, D/2)
-            self._rotations[length] = cosines[:, :, :1], sines * sines.new_tensor([[-1.0], [1.0]])
+            half = cosines.shape[-1] // 2
+            self._rotations[length] = cosines[0, :, None, :half], sines[0, :, None, :half]
         return self._rotations[length]
 
 
@@ -149,22 +147,9 @@ def _block(
     (back,) = products(mixed.transpose(1, 2).flatten(2), weights.output)
     hidden = hidden + back
     x = _normed(hidden, weights.mlp_norm, constants.epsilon)
-    gate, up = _gate_and_up(x, weights, constants)
-    (back,) = products((F.silu(gate) * up).flatten(2), weights.down)
+    gate, up = products(x, weights.gate, weights.up)
+    (back,) = products(F.silu(gate) * up, weights.down)
     return hidden + back
-
-
-def _gate_and_up(x: torch.Tensor, weights: _Weights, constants: _Constants) -> tuple[torch.Tensor, ...]:
-    """The products of `x` (b, T, C) with both matrices, (b, T, H) each or divided alike, (b, T, H/G, G).
-
-    One wide product takes G rows of either matrix in turn. If it took all of one and then all of the other, the
-    backward pass would read everything twice to lay their gradients one after the other.
-    """
-    if constants.fp8 or x.shape[-1] > _FUSED_WIDTH:
-        return tuple(_products(x, weights.gate, weights.up, fp8=constants.fp8))
-    group = math.gcd(weights.up.shape[0], _CACHE_LINE)
-    in_turn = torch.stack([matrix.unflatten(0, (-1, group)) for matrix in (weights.gate, weights.up)], dim=1)
-    return F.linear(x, in_turn.flatten(0, 2).to(x.dtype)).unflatten(-1, (-1, 2, group)).unbind(-2)
 
 
 def _products(x: torch.Tensor, *matrices: torch.Tensor, fp8: bool) -> list[torch.Tensor]:
@@ -187,6 +172,6 @@ def _normed(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tens
 
 def _rotated(x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """Rotary positions (arXiv 2104.09864) in the layout of Llama: the halves of a head are the two coordinates."""
-    cosines, signed_sines = rotation
-    halves = x.float().unflatten(-1, (2, -1))  # (b, T, H, 2, D/2)
-    return (halves * cosines + halves.flip(-2) * signed_sines).flatten(-2).to(x.dtype)
+    cosines, sines = rotation
+    first, second = x.float().chunk(2, dim=-1)
+    return torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1).to(x.dtype)

@@ -11,7 +11,7 @@ _MOST_TOKENS = 131_072  # more at a time is no faster
 _FILLED = 0.85  # of the memory; the rest is for fragments and other processes
 _STATE_BYTES = 16  # per weight: itself, its gradient and up to two moments, fp32
 _KEPT = 1.25  # what is kept for the backward pass over what the formula counts
-_WORKSPACE_BYTES = 5 * 1024**3  # a piece of the logits, casts, the libraries' own
+_WORKSPACE_BYTES = 3 * 1024**3  # a piece of the logits, casts, the libraries' own
 
 
 def tokens_at_once(config: PretrainedConfig, num_weights: int, memory_bytes: int) -> int:
