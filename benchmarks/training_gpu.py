@@ -1,6 +1,6 @@
 """What the trainer's own loop makes of one GPU, in under 8 minutes: `make gpu-check`.
 
-    python benchmarks/training_gpu.py --out results                      # on a machine with a GPU
+    python benchmarks/training_gpu.py --out gpu-check                    # on a machine with a GPU
     python benchmarks/training_gpu.py --device cpu --size tiny           # the same script, to try it out
 
 Every section is a process of its own with a limit in seconds, and its result is in --out/training_gpu.json before

@@ -111,6 +111,46 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str], ...] = (
     ),
 )
 
+# size and context, the section of the check, the goal in percent
+_MFU = (
+    ("124 M at context 1,024, bf16", "124m-1024", 45),
+    ("124 M at context 2,048, bf16", "124m-2048", 48),
+    ("1 B at context 2,048, bf16", "1b-2048", 57),
+    ("1 B at context 2,048, fp8", "1b-2048-fp8", 62),
+)
+
+
+def _against(value: float, goal: float, *, at_most: bool = False) -> str:
+    """The goal, and by how much it is missed, in percent (points)."""
+    missed = value - goal if at_most else goal - value
+    return f"{'at most' if at_most else 'at least'} {goal:g} %" + (f", missed by {missed:.1f}" if missed > 0 else "")
+
+
+def _gpu_rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """What, figure and goal."""
+    for what, section, goal in _MFU:
+        one = found[section]
+        rate = f"{one['mfu_percent']:.1f} % MFU, {one['tokens_per_s']:,} tokens/s, {one['peak_gib']} GiB"
+        yield what, rate, _against(one["mfu_percent"], goal)
+    lost = found["saves"]["lost_percent_at_50_steps"]
+    yield (
+        "a save every 50 steps, 124 M: step time lost",
+        f"{lost:.2f} %, within the noise",
+        _against(lost, 0.5, at_most=True),
+    )
+    exact = [found[f"exact-{part}"] for part in ("first", "second", "resumed")]
+    names = ("model.safetensors", "optimizer.safetensors", "last_loss")
+    equal = len({tuple(one[name] for name in names) for one in exact}) == 1
+    step_ms, free_ms = exact[0]["step_ms"], found["exact-cost"]["free_step_ms"]
+    cost = 100 * (step_ms / free_ms - 1)
+    yield (
+        "bit-exact mode, 124 M: one run, its repetition and one resumed half way",
+        f"bits {'equal' if equal else 'differ'}; {cost:+.1f} % ({step_ms:.0f} and {free_ms:.0f} ms)",
+        _against(cost, 13, at_most=True),
+    )
+    curves = ", ".join(f"{found[f'learning-{name}']['last_20']:.3f}" for name in ("cpu", "bf16", "fp8"))
+    yield "loss at the end of 300 steps of `nano`: CPU fp32, then from its step 8 on the card bf16, fp8", curves, ""
+
 
 def figures() -> str:
     """The three lines of the README: how long, how good, how safe."""
@@ -147,3 +187,19 @@ def _lines() -> Iterator[str]:
     for what, figure, script in ROWS:
         found = json.loads((RESULTS / f"{script}.json").read_text())
         yield f"| {what} | {figure(found)} | `benchmarks/{script}.py` | {found['machine']['measured_at'][:10]} |"
+    yield from _gpu_lines()
+
+
+def _gpu_lines() -> Iterator[str]:
+    found = json.loads((RESULTS / "training_gpu.json").read_text())
+    machine = found["machine"]
+    yield ""
+    yield "## Training on one GPU"
+    yield ""
+    yield f"{machine['card']}, torch {machine['torch']}, driver {machine['driver']}, {machine['measured_at']}."
+    yield "`make gpu-check` repeats it; [gpu.md](gpu.md) says what this does not cover."
+    yield ""
+    yield "| what | figure | goal |"
+    yield "|---|---|---|"
+    for what, figure, goal in _gpu_rows(found["sections"]):
+        yield f"| {what} | {figure} | {goal} |"
