@@ -75,12 +75,12 @@ def _chain(top: int) -> Iterator[str]:
     for index, (service, fact) in enumerate(CHAIN):
         x = MARGIN + index * step
         yield f'<rect class="service" x="{x:.0f}" y="{top + 22}" width="{BOX_W}" height="{BOX_H}" rx="6"/>'
-        yield _text(x + BOX_W / 2, top + 48, service, "name", anchor="middle")
+        yield _text(x + BOX_W / 2, top + 48, service, "name", anchor="middle", within=BOX_W - 12)
         yield f'<path d="M{x + BOX_W / 2 - 12:.0f},{top + 97} V{top + 69}"/>'
         if fact:
             assert fact in known, fact
             yield f'<path d="M{x + BOX_W / 2 + 12:.0f},{top + 67} V{top + 95}"/>'
-            yield _text(x + BOX_W / 2 + 18, top + 86, fact, "small")
+            yield _text(x + BOX_W / 2 + 18, top + 86, fact, "small", within=step - 36)
 
 
 def _rooms(top: int) -> tuple[list[str], int]:
@@ -95,7 +95,8 @@ def _rooms(top: int) -> tuple[list[str], int]:
         for index, room in enumerate(layer):
             x, kind = MARGIN + index * (width + GAP), "service" if len(layer) >= 7 else "room"
             drawn.append(f'<rect class="{kind}" x="{x:.0f}" y="{top}" width="{width:.0f}" height="{height}" rx="6"/>')
-            drawn.append(_text(x + 10, top + 16, room.replace("_", "-"), "tight" if kind == "service" else "name"))
+            name = room.replace("_", "-")
+            drawn.append(_text(x + 10, top + 16, name, "tight" if kind == "service" else "name", within=width - 20))
             drawn += [_text(x + 10, top + 16 + LINE * (n + 1), text, "small") for n, text in enumerate(texts[room])]
         top += height + GAP
     return drawn, top + MARGIN - GAP
@@ -115,5 +116,9 @@ def _purpose(room: str) -> str:
     return " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].removesuffix(".")
 
 
-def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" class="{style}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start", within: float = 0.0) -> str:
+    """One line of text, squeezed to `within` pixels where a wide font would run over."""
+    squeezed = (
+        f' textLength="{within:.0f}" lengthAdjust="spacingAndGlyphs"' if within and 7.2 * len(text) > within else ""
+    )
+    return f'<text x="{x:.0f}" y="{y:.0f}" class="{style}" text-anchor="{anchor}"{squeezed}>{escape(text)}</text>'
