@@ -1,13 +1,12 @@
-"""The declared topology against a real server and against the seven real services."""
+"""The declared topology against a real server."""
 
 import asyncio
 import dataclasses
-import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from nats.js.api import ConsumerConfig, StreamConfig
@@ -18,12 +17,10 @@ from ropewalk.bus.bulk import address_of
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.wire import Wire
-from ropewalk.events.consumers import ConsumerSpec, handler
+from ropewalk.events.consumers import handler
 from ropewalk.events.run import RunFailed, SubmitRun
 from ropewalk.status.look import queues
 from ropewalk.status.seen import ConsumerLag
-
-SERVICES = ("ingest", "preprocessing", "trainer", "checkpoint_manager", "evaluator", "monitor", "serving")
 
 
 @pytest.fixture
@@ -36,19 +33,6 @@ def bus_command(nats_server, address_of, tmp_path) -> Callable[..., subprocess.C
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     return run
-
-
-def declared() -> Iterator[ConsumerSpec]:
-    for name in SERVICES:
-        settings = importlib.import_module(f"ropewalk.{name}.settings").Settings()
-        yield from importlib.import_module(f"ropewalk.{name}.app").build(settings).consumers()
-
-
-def test_the_table_of_consumers_is_what_the_seven_services_declare(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("ROPEWALK_STATE_DIR", str(tmp_path))
-    said = list(declared())
-    assert {spec.durable: spec for spec in said} == {spec.durable: spec for spec in CONSUMERS}
-    assert len({(spec.stream, spec.durable) for spec in CONSUMERS}) == len(CONSUMERS) == len(said)
 
 
 async def test_a_server_that_was_applied_has_no_drift_and_a_second_apply_changes_nothing(nats_server) -> None:
