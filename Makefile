@@ -68,7 +68,7 @@ bench: install  ## run every benchmark for CPUs; each prints JSON and keeps it i
 gpu-check: install  ## what the training loop makes of one GPU, in under 8 minutes: speed, saves, bits, learning
 	$(BIN)/python benchmarks/training_gpu.py --out gpu-check
 
-docs: install  ## write docs/events.md and docs/asyncapi.json from the event types
+docs: install  ## write what follows from the code and the measurements
 	$(BIN)/python docs/generate.py
 
 contracts-baseline: install  ## accept the present .proto files as the released contract

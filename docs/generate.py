@@ -1,8 +1,8 @@
 """Write what follows from the code and from the measurements (`make docs`).
 
-The pages docs/events.md, docs/settings.md, docs/asyncapi.json and docs/measured.md, the picture docs/images/house.svg,
-the figures of README.md, and in the docstring of every service the lists of what it listens to and what it emits, which
-follow from its contract.
+The pages docs/events.md, docs/settings.md, docs/recipe-fields.md, docs/asyncapi.json and docs/measured.md, the picture
+docs/images/house.svg, the figures of README.md, and in the docstring of every service the lists of what it listens to
+and what it emits, which follow from its contract.
 """
 
 import importlib.util
@@ -27,6 +27,7 @@ from ropewalk.events.registry import FAMILIES, MESSAGE_TYPES
 from ropewalk.events.streams import stream_of
 from ropewalk.monitor.app import build as build_monitor
 from ropewalk.monitor.settings import Settings as MonitorSettings
+from ropewalk.recipes.recipe import EvaluationRecipe, Plan, PromotionRecipe, Recipe, SourceRecipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
@@ -46,6 +47,7 @@ def pages() -> dict[str, str]:
     return {
         "../README.md": re.sub(_FIGURES, lambda found: f"{found[1]}\n{measured.figures()}\n{found[2]}", readme),
         "events.md": _HEAD + "\n".join(_events()),
+        "recipe-fields.md": _HEAD + "\n".join(_recipe_fields()),
         "settings.md": _HEAD + "\n".join(_settings()),
         "asyncapi.json": json.dumps(_with_questions(document()), indent=1) + "\n",
         **{f"../{path.relative_to(DOCS.parent)}": _with_lists(path, each) for path, each in services.items()},
@@ -171,6 +173,26 @@ def _differing(value: Value) -> dict[str, object]:
     return value.model_dump(exclude_defaults=True)
 
 
+_PARTS = {"sources": SourceRecipe, "evaluation": EvaluationRecipe, "promotion": PromotionRecipe, "plan": Plan}
+
+
+def _recipe_fields() -> Iterator[str]:
+    yield "# Fields of a recipe\n"
+    yield "Only what has no default must be written; [recipes.md](recipes.md) shows recipes. The plan is derived from"
+    yield "`size` and `minutes`: `ropewalk submit RECIPE --dry-run` shows it.\n"
+    for part, kind in {"": Recipe, **_PARTS}.items():
+        yield f"## {part.capitalize() or 'Recipe'}\n"
+        yield f"{_first_paragraph(kind)}\n"
+        yield "| field | type | default | |"
+        yield "|---|---|---|---|"
+        for name, field in kind.model_fields.items():
+            if name not in _PARTS:
+                default = "derived" if kind is Plan else _default(field)
+                row = f"{_type(field.annotation)} | {default} | {field.description or ''} |"
+                yield f"| `{f'{part}.' if part else ''}{name}` | {row}"
+        yield ""
+
+
 def _settings() -> Iterator[str]:
     yield "# Settings\n"
     yield "Where things are, read from the environment once at the start of a process. What to do is a recipe, not a"
@@ -195,6 +217,8 @@ def _settings() -> Iterator[str]:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
     if field.default_factory is not None:
         return "made at the start"
     value = field.get_default()
@@ -213,11 +237,11 @@ def _script(path: Path) -> ModuleType:
     return module
 
 
-def _first_paragraph(module: ModuleType) -> str:
+def _first_paragraph(module: object) -> str:
     return " ".join(inspect.cleandoc(module.__doc__ or "").partition("\n\n")[0].split())
 
 
 if __name__ == "__main__":
     for name, text in pages().items():
         (DOCS / name).write_text(text)
-        print(f"wrote docs/{name}")
+        print(f"wrote {(DOCS / name).resolve().relative_to(DOCS.parent.resolve())}")

@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from ropewalk.bus.errors import BusError, DeniedError
+from ropewalk.bus.errors import IDENTIFY, BusError, DeniedError
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ class GuardedClient(Client):
         elif any(words in str(error).lower() for words in _UNKNOWN_USER):
             self._not_known += 1
             if self._not_known >= _CERTAIN_AT:
-                self._give_up(f"the bus does not know user {self.user!r} by this key or password")
+                self._give_up(f"the bus does not know user {self.user!r} by this key or password; {IDENTIFY}")
         elif isinstance(error, ssl.SSLCertVerificationError):
             self._give_up(f"the certificate of the bus does not verify ({error.verify_message})")
         elif isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:

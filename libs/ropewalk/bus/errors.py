@@ -10,6 +10,9 @@ RopewalkError
 
 from ropewalk.errors import RopewalkError
 
+# The remedy where the server does not know who asks.
+IDENTIFY = "set ROPEWALK_NATS_USER and ROPEWALK_NATS_NKEY_FILE as `ropewalk keys export` says"
+
 
 class BusError(RopewalkError):
     """The bus refused a message, and will refuse it again."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ropewalk.bus.errors import IDENTIFY
 from ropewalk.errors import RopewalkError
 
 _CRLF = b"\r\n"
@@ -160,7 +161,9 @@ class Wire:
             if line == b"PING":
                 self._send(b"PONG\r\n")
             elif line.startswith(b"-ERR"):
-                raise WireError(f"the bus at {self._name} says: {line[5:].decode(errors='replace').strip(chr(39))}")
+                said = line[5:].decode(errors="replace").strip("'")
+                remedy = f"; {IDENTIFY}" if said.startswith("Authorization") else ""
+                raise WireError(f"the bus at {self._name} says: {said}{remedy}")
             elif not line.startswith((b"INFO ", b"+OK")):
                 return line
 

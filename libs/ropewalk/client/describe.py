@@ -12,6 +12,7 @@ _DROPPED = {
     "exact_duplicate": "because they repeat others",
 }
 _MOST_REASONS = 3
+_AFTER_REJECTION = "give it more `minutes` or more data, or for a toy `evaluation.gate: toy`"
 # By type, where no condition and no arithmetic is needed; `m` is the message.
 SENTENCES: dict[type[Message], str] = {
     run.RunFailed: "{m.stage}: {m.message}",
@@ -167,7 +168,13 @@ def _(message: evaluation.EvaluationCompleted) -> str:
 
 @describe.register
 def _(message: evaluation.GateDecided) -> str:
-    return f"{message.decision}: {'; '.join(message.reasons)}"
+    return f"{message.decision}: {why_decided(message)}"
+
+
+def why_decided(message: evaluation.GateDecided) -> str:
+    """The gate's reasons, and after a rejection what to try; where it needs more, its reasons say of what."""
+    remedy = (_AFTER_REJECTION,) if message.decision == "reject" else ()
+    return "; ".join((*message.reasons, *remedy))
 
 
 @describe.register

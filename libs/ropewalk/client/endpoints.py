@@ -11,6 +11,7 @@ from ropewalk.client.errors import EndpointRefusedError, UnreachableError
 from ropewalk.client.settings import ClientSettings
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_NOT_KNOWN = ("Code: 516.", "Code: 194.")  # ClickHouse: AUTHENTICATION_FAILED, REQUIRED_PASSWORD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,9 @@ async def query(settings: ClientSettings, sql: str) -> Table:
             f"the ClickHouse interface at {settings.clickhouse_url} does not answer ({error})"
         ) from None
     if response.status_code != httpx.codes.OK:
-        raise EndpointRefusedError(response.text.strip() or f"the ClickHouse interface answered {response.status_code}")
+        said = response.text.strip() or f"the ClickHouse interface answered {response.status_code}"
+        remedy = "; set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN to the user's password" if said.startswith(_NOT_KNOWN) else ""
+        raise EndpointRefusedError(f"{said}{remedy}")
     body = response.json()
     columns = tuple(column["name"] for column in body["meta"])
     return Table(columns=columns, rows=tuple(tuple(row) for row in body["data"]))

@@ -53,9 +53,10 @@ def worker_violations(recipe: Recipe, pools: Mapping[str, Resources]) -> tuple[s
         return ()
     if needs.gpus:
         pool, room = max(pools.items(), key=lambda item: (item[1].gpus, item[1].cpus))
+        fewer = "choose fewer workers or `device: cpu`, or declare a larger pool"
         return (
             f"field 'device' has the value 'cuda': training needs {needs.in_words}, and the largest pool for it, "
-            f"{pool}, has {room.in_words}; choose fewer workers or `device: cpu`, or declare a larger pool "
+            f"{pool}, has {room.in_words}; {fewer if room.gpus else 'leave `device` out, or declare the GPUs'} "
             "(ROPEWALK_CAPACITY_GPUS)",
         )
     pool, room = max(pools.items(), key=lambda item: item[1].cpus)

@@ -27,7 +27,7 @@ from ropewalk.projections.asking import RunStatus
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep_latest, log_time, run_of
 
 _MAX_NAME, _MAX_DETAIL = 100, 2000  # characters of what somebody else wrote
-_NOT_PROMOTED = frozenset({"rejected", "need_more"})  # the gate knows why
+NOT_PROMOTED = frozenset({"rejected", "need_more"})  # the gate knows why
 LIVE: frozenset[str] = frozenset({"submitted", "queued", "running"})
 
 
@@ -161,7 +161,7 @@ def _view(_: str, record: Record) -> Json:
     accepted = held(record, "accepted")
     stage = held(record, "stage", {"stage": "", "status": "running" if accepted else "submitted"})
     ending = held(record, "ending", {})
-    if ending.get("status") in _NOT_PROMOTED:
+    if ending.get("status") in NOT_PROMOTED:
         ending = {**ending, "detail": held(record, "gate", "")}
     return {
         "status": stage["status"],

@@ -106,32 +106,32 @@ class PromotionRecipe(_Frozen):
     """Under which name the model serves, and who lets it."""
 
     model: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="model name; empty: the recipe's name")
-    alias: str = Field(default="production", pattern=r"^[a-z0-9_-]{1,40}$")
+    alias: str = Field(default="production", pattern=r"^[a-z0-9_-]{1,40}$", description="the name that is moved to it")
 
 
 class Plan(_Frozen):
     """Everything derived from the dial. Shown by `ropewalk submit --dry-run`, frozen when the run is accepted."""
 
-    vocab_size: int = Field(ge=300, le=65_536)
+    vocab_size: int = Field(ge=300, le=65_536, description="entries of the tokenizer")
     context_length: int = Field(ge=16, le=131_072, description="tokens")
-    hidden_size: int = Field(ge=8, le=16_384)
-    num_layers: int = Field(ge=1, le=256)
-    num_heads: int = Field(ge=1, le=256)
-    num_kv_heads: int = Field(ge=1, le=256)
-    head_dim: int = Field(ge=2, le=512, multiple_of=2)
-    intermediate_size: int = Field(ge=8, le=65_536)
+    hidden_size: int = Field(ge=8, le=16_384, description="width of a layer")
+    num_layers: int = Field(ge=1, le=256, description="blocks, one after the other")
+    num_heads: int = Field(ge=1, le=256, description="attention heads")
+    num_kv_heads: int = Field(ge=1, le=256, description="heads of keys and values, which the others share")
+    head_dim: int = Field(ge=2, le=512, multiple_of=2, description="width of a head")
+    intermediate_size: int = Field(ge=8, le=65_536, description="width of the feed-forward part")
     batch_size: int = Field(ge=1, le=100_000, description="windows per optimizer step, over all workers")
-    total_steps: int = Field(ge=1, le=100_000_000)
-    warmup_steps: int = Field(ge=0, le=100_000_000)
+    total_steps: int = Field(ge=1, le=100_000_000, description="optimizer steps")
+    warmup_steps: int = Field(ge=0, le=100_000_000, description="steps in which the learning rate rises")
     decay_start: int = Field(
         ge=0, le=100_000_000, description="the step at which the learning rate begins to fall, linearly to 5 %"
     )
     matrix_lr: _Number = Field(gt=0, le=10, description="Muon, for the matrices of the blocks; the search scales both")
     adam_lr: _Number = Field(gt=0, le=10, description="AdamW, for embedding, head and norms")
-    weight_decay: _Number = Field(ge=0, le=10)
-    grad_clip: _Number = Field(gt=0, le=1e6)
+    weight_decay: _Number = Field(ge=0, le=10, description="of matrices, a step, times the learning rate")
+    grad_clip: _Number = Field(gt=0, le=1e6, description="norm to which gradients are cut")
     checkpoint_every: int = Field(ge=1, le=100_000_000, description="steps")
-    keep_checkpoints: int = Field(ge=2, le=1000)
+    keep_checkpoints: int = Field(ge=2, le=1000, description="so many of the newest stay")
     trial_steps: int = Field(ge=1, le=100_000_000, description="steps of one search trial")
     usd_per_cpu_hour: _Number = Field(ge=0, le=1e6, description="price used for the estimate of cost")
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="of the workers")
@@ -148,24 +148,26 @@ class Plan(_Frozen):
 class Recipe(_Frozen):
     """What to do. `plan` is empty until `dial.complete` filled it."""
 
-    name: str = Field(default="custom", pattern=r"^[a-z0-9_-]{1,40}$")
-    mode: Literal["pretrain", "finetune"] = "pretrain"
+    name: str = Field(default="custom", pattern=r"^[a-z0-9_-]{1,40}$", description="what runs and models are called by")
+    mode: Literal["pretrain", "finetune"] = Field(default="pretrain", description="from nothing, or from `base_model`")
     sources: tuple[SourceRecipe, ...] = Field(min_length=1, max_length=200)
     profile: Literal["code", "prose"] = Field(default="prose", description="which quality filters apply")
-    size: Literal["tiny", "nano", "micro", "small", "base"] = Field(default="nano", description="the dial")
+    size: Literal["tiny", "nano", "micro", "small", "base"] = Field(default="nano", description="shape of the model")
     minutes: float = Field(default=3.0, gt=0, le=100_000, description="training time on two CPU cores, the budget")
-    strategy: Literal["ddp", "fsdp", "deepspeed"] = "fsdp"
-    num_workers: int = Field(default=2, ge=1, le=1024)
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="cuda: one GPU for each worker")
+    strategy: Literal["ddp", "fsdp", "deepspeed"] = Field(default="fsdp", description="how workers share the training")
+    num_workers: int = Field(default=2, ge=1, le=1024, description="processes that train together, a CPU each")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="cuda: a GPU for each worker; auto: cpu")
     gpu_kind: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="`h100` for example; empty: any")
-    precision: Literal["auto", "fp32", "bf16", "fp8"] = Field(default="auto", description="cpu: fp32; cuda: any")
+    precision: Literal["auto", "fp32", "bf16", "fp8"] = Field(
+        default="auto", description="of the products of matrices; auto: fp32 on cpu, bf16 on cuda"
+    )
     deterministic: bool = Field(
         default=False, description="the same bits in every repetition on a GPU too, for about a tenth of its speed"
     )
     trials: int = Field(default=4, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
     base_model: str = Field(default="", max_length=4096, description="finetune: a Hugging Face folder or hub id")
     adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
-    seed: int = Field(default=17, ge=-(2**63), lt=2**63)
+    seed: int = Field(default=17, ge=-(2**63), lt=2**63, description="of everything that is drawn by chance")
     evaluation: EvaluationRecipe = EvaluationRecipe()
     promotion: PromotionRecipe = PromotionRecipe()
     plan: Plan | None = None

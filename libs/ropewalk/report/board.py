@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ropewalk.client.describe import describe
+from ropewalk.client.describe import describe, why_decided
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, SegmentIngested, TokenizerTrained
@@ -196,7 +196,7 @@ def _noted(board: Board, message: Message) -> Board:
     if isinstance(message, TrainingStarted | TrainingProgressed):
         board = replace(board, total_steps=message.total_steps)
     if isinstance(message, GateDecided):
-        board = replace(board, verdict="; ".join(message.reasons))
+        board = replace(board, verdict=why_decided(message))
     if isinstance(message, CorpusIngested):
         board = replace(board, num_segments=len(message.segments))
     if isinstance(message, SegmentCleaned):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ropewalk.client.describe import why_decided
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.card import ReportCard
 from ropewalk.report.traffic import MOST_REQUESTS
@@ -29,7 +30,7 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
         *measured[1:],
         *_recovery(card),
         _ledger(card),
-        ("gate", card.gate.decision if card.gate else NOT_IN_LOG, "; ".join(card.gate.reasons) if card.gate else ""),
+        ("gate", card.gate.decision if card.gate else NOT_IN_LOG, why_decided(card.gate) if card.gate else ""),
         _parity(card),
         *(_traffic(card) if card.traffic or not card.reason else []),
         *([_alarm(card)] if card.alarms or not card.reason else []),

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from ropewalk.cli.tree import app
 from ropewalk.client import Client, ClientSettings
-from ropewalk.events.run import RunAccepted
+from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.events.serving import ModelDeployed, ModelRetired, RetireModel, TrafficShifted
 
 Ropewalk = Callable[..., Result]
@@ -66,6 +66,14 @@ def ropewalk(nats_server: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -
     return lambda *arguments: CliRunner().invoke(app, arguments)
 
 
+def ended(settings: ClientSettings, outcome: str) -> None:
+    async def publish() -> None:
+        async with await Client.connect(settings) as client:
+            await client.bus.publish(RunCompleted.model_validate({"run_id": "run-weak", "outcome": outcome}))
+
+    asyncio.run(publish())
+
+
 def in_production(settings: ClientSettings, *models: str) -> None:
     async def publish() -> None:
         async with await Client.connect(settings) as client:
@@ -102,7 +110,10 @@ def in_production(settings: ClientSettings, *models: str) -> None:
 def test_complete_asks_the_model_that_was_promoted_last_and_says_which(
     ropewalk: Ropewalk, settings: ClientSettings, endpoint: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert "no model is in production yet" in str(ropewalk("complete", "def add(").exception)
+    assert "no model is in production yet: `ropewalk submit" in str(ropewalk("complete", "def add(").exception)
+    ended(settings, "rejected")
+    refused = str(ropewalk("complete", "def add(").exception)
+    assert "the gate did not let the newest run through (`ropewalk report run-weak` says why); `ropewalk sub" in refused
     in_production(settings, "zebra", "ant")
 
     answered = ropewalk("complete", "def add(", "--json")

@@ -12,7 +12,8 @@ from ropewalk.events.upcasters import UPCASTERS, Upcaster
 def test_a_wrong_password_is_refused_at_once_with_the_servers_words(nats_server):
     address = address_of(nats_server.settings.model_copy(update={"password": "wrong"}))
 
-    with pytest.raises(WireError, match="Authorization Violation"), Wire(address):
+    remedy = "Authorization Violation; set ROPEWALK_NATS_USER and ROPEWALK_NATS_NKEY_FILE as `ropewalk keys export`"
+    with pytest.raises(WireError, match=remedy), Wire(address):
         pass
 
 

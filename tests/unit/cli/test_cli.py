@@ -148,6 +148,14 @@ def test_dry_run_of_what_cannot_be_accepted_says_why_and_exits_with_two(ropewalk
     assert sentence in " ".join(error.split())
 
 
+def test_dry_run_without_data_tells_no_time_and_no_price(ropewalk, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("sources: {path: ., licence: MIT, include: ['*.none']}\n")
+    _, table, error = ropewalk("submit", str(recipe), "--dry-run")
+    assert "this run, about" not in table
+    assert (table + error).count("no document is left") == 1
+
+
 def test_dry_run_takes_the_minutes(ropewalk):
     _, short, _ = ropewalk("submit", "python-stdlib", "--dry-run", "--json", "--minutes", "1")
     _, long, _ = ropewalk("submit", "python-stdlib", "--dry-run", "--json", "--minutes", "10")

@@ -34,6 +34,13 @@ async def test_refused_query_shows_the_servers_words(endpoint):
         await query(settings_for(endpoint), "SELECT * FROM nope")
 
 
+async def test_a_query_of_a_user_who_is_not_known_says_what_to_set(endpoint):
+    endpoint.answers(b"Code: 516. DB::Exception: ropewalk: Authentication failed", status=403)
+
+    with pytest.raises(EndpointRefusedError, match="failed; set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN"):
+        await query(settings_for(endpoint), "SELECT 1")
+
+
 async def test_completion_arrives_piece_by_piece(endpoint):
     endpoint.answers(
         b'data: {"choices": [{"text": "a, "}]}\n\n: keep-alive\n\ndata: {"choices": [{"text": "b"}]}\n\n'

@@ -89,6 +89,7 @@ def test_nothing_to_read_a_wrong_name_and_an_existing_file_are_said_in_a_sentenc
 ) -> None:
     assert "can be read as text" in str(init(data).exception)
     assert "does not exist" in str(init(data / "nowhere").exception)
+    assert str(init("s3://bucket/x").exception).startswith("'s3://bucket/x': nothing is read from s3:// here; copy it")
     (data / "a.txt").write_text(WORDS * 100)
     Path("my-notes-2026.yaml").write_text("mine")
     assert "exists already" in str(init(data).exception)

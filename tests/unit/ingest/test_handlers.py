@@ -99,6 +99,9 @@ async def test_gpus_that_no_pool_has_are_refused_in_one_sentence(tmp_path: Path)
     other = a_submission(tmp_path, device="cuda", num_workers=1, gpu_kind="a100")
     assert "1 GPU (a100)" in the_violations(await submit_run(other, Past(capacity), SETTINGS))[0]
     the_accepted(await submit_run(a_submission(tmp_path, device="cuda"), Past(capacity), SETTINGS))
+    none = StageCapacity(stage="train", pools={"cpus": 8}, operation_id="o")
+    (violation,) = the_violations(await submit_run(request, Past(none), SETTINGS))
+    assert "has 8 CPUs; leave `device` out, or declare the GPUs (ROPEWALK_CAPACITY_GPUS)" in violation
 
 
 async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None:

@@ -166,3 +166,7 @@ def test_a_run_that_was_not_promoted_ends_with_the_reasons_of_the_gate() -> None
     ended = board_after(decided, RunCompleted(run_id=RUN, outcome="need_more"))
     assert ended.ending == "need_more: only 5 held-out files were scored"
     assert board_after(decided, RunCompleted(run_id=RUN, outcome="promoted")).ending == "promoted"
+    rejected = decided.model_copy(update={"decision": "reject"})  # its reasons name no remedy
+    assert "scored; give it more `minutes` or more data" in board_after(rejected).rows["evaluate"].note
+    ended = board_after(rejected, RunCompleted(run_id=RUN, outcome="rejected"))
+    assert "scored; give it more `minutes` or more data" in ended.ending

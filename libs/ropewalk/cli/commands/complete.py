@@ -15,7 +15,9 @@ from ropewalk.cli.screens.terminal import complain, errors, print_json, say, wri
 from ropewalk.client import ClientSettings
 from ropewalk.client.endpoints import stream_chat, stream_completion
 from ropewalk.client.errors import ClientError, EndpointRefusedError
+from ropewalk.client.log import list_runs, open_log
 from ropewalk.client.models import answering, learned_to_talk, newest_promoted
+from ropewalk.projections.runs import NOT_PROMOTED
 
 app = typer.Typer()
 
@@ -106,8 +108,17 @@ def newest_model(settings: ClientSettings, remedy: str = _ANY) -> str:
     """The version that was promoted last and answers. Raises ClientError with the remedy if there is none."""
     newest = newest_promoted(known_versions(settings))
     if newest is None:
-        raise ClientError(f"no model is in production yet: {remedy}")
+        raise ClientError(f"no model is in production yet: {_newest_rejected(settings)}{remedy}")
     return newest.full_name
+
+
+def _newest_rejected(settings: ClientSettings) -> str:
+    """What to say of the newest run if the gate did not let its model through."""
+    with open_log(settings) as wire:
+        runs = list_runs(wire, 1)["runs"]
+    if not runs or runs[0]["status"] not in NOT_PROMOTED:
+        return ""
+    return f"the gate did not let the newest run through (`ropewalk report {runs[0]['run_id']}` says why); "
 
 
 def _lines(*, prompted: bool) -> Callable[[], str | None]:

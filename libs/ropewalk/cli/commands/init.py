@@ -10,15 +10,17 @@ from ropewalk.cli.screens.dry_run import show_data
 from ropewalk.cli.screens.terminal import complain, done, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.draft import draft_recipe
+from ropewalk.corpus.reading.sources import open_source
 from ropewalk.events.foreign import quoted
-from ropewalk.recipes.recipe import RecipeError
+from ropewalk.recipes.paths import scheme_of
+from ropewalk.recipes.recipe import RecipeError, SourceRecipe
 
 app = typer.Typer()
 
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder (or file) of texts, code or JSONL.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder (or file) of texts, code or JSONL.")],
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: NAME.yaml, here.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -26,10 +28,12 @@ def init(
 
     Example: ropewalk init ~/notes
     """
-    if not folder.expanduser().exists():
-        raise ClientError(f"{quoted(str(folder))} does not exist: name a folder or a file with your data")
+    if scheme_of(folder) and (fault := open_source(SourceRecipe.model_construct(path=folder, licence="")).fault()):
+        raise ClientError(f"{quoted(folder)}: {fault}")
     # `absolute`, not `resolve`: a recipe keeps the name that its owner knows, also where that is a link.
-    place = folder.expanduser().absolute()
+    place = Path(folder).expanduser().absolute()
+    if not place.exists():
+        raise ClientError(f"{quoted(folder)} does not exist: name a folder or a file with your data")
     try:
         str(place).encode()
     except UnicodeEncodeError:  # file systems allow any bytes
@@ -39,7 +43,7 @@ def init(
     show = (lambda _: None) if as_json else show_data
     if not draft.found.num_documents:
         show(draft.found)
-        raise ClientError(f"nothing in {quoted(str(folder))} can be read as text, so there is no recipe for it")
+        raise ClientError(f"nothing in {quoted(folder)} can be read as text, so there is no recipe for it")
     file = out or Path(f"{draft.fields['name']}.yaml")
     if file.exists():
         raise ClientError(f"{quoted(str(file))} exists already: choose another name with --out")

@@ -33,7 +33,8 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
         return not violations
     console.print(recipe_view(recipe), plan_view(recipe))
     show_data(found)
-    console.print(titled("this run, about", Listing(("what", "how much"), _forecast_rows(expected))))
+    if expected.num_tokens:  # without data there is neither time nor price to tell
+        console.print(titled("this run, about", Listing(("what", "how much"), _forecast_rows(expected))))
     for violation in violations:
         complain(violation)
     for warning in _warnings(recipe, found):
@@ -116,8 +117,7 @@ def set_aside_view(found: Survey) -> Listing:
 
 def _forecast_rows(expected: Forecast) -> Iterator[tuple[str, str]]:
     yield "tokens in the data", f"{expected.num_tokens:,} (estimated)"
-    often = f"{expected.epochs:.2g} times" if expected.num_tokens else "never: there is no data"
-    yield "tokens read by training", f"{expected.tokens_read:,}: the data is read {often} (epochs)"
+    yield "tokens read by training", f"{expected.tokens_read:,}: the data is read {expected.epochs:.2g} times (epochs)"
     yield (
         "not foreseen",
         "duplicates and documents that quote held-out ones are dropped later: data that repeats itself gives fewer "

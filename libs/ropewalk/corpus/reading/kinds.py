@@ -12,7 +12,8 @@ from ropewalk.corpus.reading.jsonlike import json_form
 from ropewalk.corpus.reading.records import Flaw, Reason
 from ropewalk.corpus.reading.structure import structure
 
-_AS_TEXT = "convert it to text or to JSON lines, or take it as it is with `format: text`"
+_CONVERT = "convert it to text or to JSON lines"
+_AS_TEXT = f"{_CONVERT}, or take it as it is with `format: text`"
 _AS_LINES = "write one object per line (`jq -c '.[]' in.json > out.jsonl`), or take it as it is with `format: text`"
 
 
@@ -47,11 +48,11 @@ _JSON_VALUES = FileKind(
 _SETTINGS = FileKind("unsupported_settings", "settings or data (YAML or TOML)")
 _NOTEBOOK = FileKind("unsupported_notebook", "a notebook (Jupyter)")
 _WARC = FileKind("unsupported_warc", "a web archive (WARC or ARC)")
-_TABLE = FileKind("unsupported_table", "a table or database in a binary form")
+_TABLE = FileKind("unsupported_table", "a table or database in a binary form", _CONVERT)
 _PARQUET = FileKind(
     "unsupported_table", "a table (Parquet) under another name", "name it .parquet, or read it with `format: parquet`"
 )
-_PAPER = FileKind("unsupported_document", "a document of an office or e-book program")
+_PAPER = FileKind("unsupported_document", "a document of an office or e-book program", _CONVERT)
 _MAIL = FileKind("unsupported_mail", "a mailbox")
 _SUBTITLES = FileKind("unsupported_subtitles", "subtitles")
 _GZIP = FileKind("unsupported_archive", "a gzip archive", "add .gz to its name, or unpack it")

@@ -270,6 +270,7 @@ def test_an_archive_under_another_name_is_one_flaw(
     ((place, flaw),) = read(source).flaws
     assert place == name
     assert flaw.detail.startswith(remedy)
+    assert "format: text" not in flaw.detail  # bytes are no text, whatever they are taken for
 
 
 @pytest.mark.parametrize(
