@@ -33,6 +33,7 @@ _TICK_S = 5.0  # between two looks without a hint: one that was lost delays a fo
 _FIRST_LOOK_S = 0.005  # after a hint; then twice as long each time
 _PASSING = (
     TimeoutError,
+    ConnectionError,  # asyncio's, where the server goes in the middle of our writing
     nats.errors.Error,
     nats.js.errors.ServiceUnavailableError,
     nats.js.errors.ServerError,
@@ -208,5 +209,5 @@ def _of_page(answer: Msg) -> RawMessage:
 
 
 async def _discard(subscription: Subscription) -> None:
-    with contextlib.suppress(nats.errors.Error):
+    with contextlib.suppress(nats.errors.Error, ConnectionError):
         await subscription.unsubscribe()

@@ -38,6 +38,7 @@ class NotNowError(RopewalkError):
 PASSING = (
     NotNowError,
     TimeoutError,  # nats-py's is one, too
+    ConnectionError,  # asyncio's, where the server goes in the middle of our writing
     nats.errors.NoRespondersError,
     nats.errors.ConnectionClosedError,
     nats.errors.ConnectionReconnectingError,
