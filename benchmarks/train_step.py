@@ -20,12 +20,12 @@ from statistics import median
 from machine import describe
 from parts.training_data import random_dataset, stdlib_dataset
 
-from ropewalk.events.training import StepMetrics
+from ropewalk.events.training import StepMetrics, StepSkipped
 from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Plan, Recipe
 from ropewalk.storage.connect import StoreAddress
-from ropewalk.trainer.adapters.worker.job import Finished, StepsDone, StepSkippedReport, WorkerJob
+from ropewalk.trainer.adapters.worker.job import Finished, StepsDone, WorkerJob
 
 
 def main() -> None:
@@ -104,7 +104,7 @@ def _measure(root: Path, recipe: Recipe, plan: Plan, workers: int) -> dict[str, 
         match reports.get():
             case StepsDone(rows=more):
                 rows += more
-            case StepSkippedReport():
+            case StepSkipped():
                 num_skipped += 1
             case Finished() as found:
                 finished = found

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import once
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointSaved
+from ropewalk.events.checkpoint import CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.training import (
     SearchCompleted,
     StepsCommitted,
+    StepSkipped,
     TrainingCompleted,
     TrainingInterrupted,
     TrainingProgressed,
@@ -25,23 +26,15 @@ from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import (
-    CheckpointBroken,
-    CheckpointFound,
     ClusterSpec,
     CpuUsed,
     FromWorkers,
-    GroupLost,
     SearchJob,
     TrainingJob,
     TrainingReport,
 )
-from ropewalk.trainer.adapters.worker.job import (
-    CheckpointFailed,
-    CheckpointWritten,
-    Started,
-    StepsDone,
-    StepSkippedReport,
-)
+from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
+from ropewalk.trainer.domain.recovery import Loss
 from ropewalk.trainer.domain.search import NoTrialSucceededError, learning_rates, num_trials, search_completed
 from ropewalk.trainer.domain.story import Past, Story, Told, past_of
 from ropewalk.trainer.settings import Settings
@@ -131,18 +124,16 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
             )
         case FromWorkers(_, StepsDone(rows=rows)):
             return story.steps_taken(rows)
-        case FromWorkers(attempt, StepSkippedReport(step=step, reason=reason)):
-            return story.step_skipped(attempt, step, reason)
-        case FromWorkers(_, CheckpointWritten(saved=saved, committed=committed)):
+        case FromWorkers(attempt, StepSkipped() as skipped):
+            return story.step_skipped(attempt, skipped)
+        case CheckpointWritten(saved, committed) | FromWorkers(_, CheckpointWritten(saved, committed)):
             return story.checkpoint_saved(saved, committed)
-        case FromWorkers(attempt, CheckpointFailed(failed=failed)):
+        case FromWorkers(attempt, CheckpointSaveFailed() as failed):
             logger.warning("checkpoint of step %d not written: %s", failed.step, failed.reason)
             return story.save_failed(attempt, failed)
-        case CheckpointFound(saved, committed):
-            return story.checkpoint_saved(saved, committed)
-        case CheckpointBroken():
-            return story.checkpoint_broken(report.checkpoint_id, report.step, report.uri, report.file, report.reason)
-        case GroupLost():
+        case CheckpointQuarantined():
+            return story.checkpoint_broken(report)
+        case Loss():
             return story.group_lost(report.attempt, report.cause, report.detail, report.last_step, report.time_unix)
     return []
 

@@ -11,18 +11,18 @@ from safetensors.torch import load_file
 
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import TokenShard
+from ropewalk.events.checkpoint import CheckpointSaveFailed
+from ropewalk.events.training import StepSkipped
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.storage.manifest import verify
 from ropewalk.trainer.adapters.worker.checkpoint import NotFiniteError
 from ropewalk.trainer.adapters.worker.ddp import Ddp
 from ropewalk.trainer.adapters.worker.job import (
-    CheckpointFailed,
     CheckpointWritten,
     Finished,
     Started,
     StepLoss,
     StepsDone,
-    StepSkippedReport,
     WorkerError,
 )
 from ropewalk.trainer.adapters.worker.loop import run_worker
@@ -204,7 +204,7 @@ def test_a_run_that_is_stopped_right_after_a_checkpoint_ends_with_that_one(works
     run_worker(job, 0, 1, stop_in_the_first_step)
     last = reports[-1]
     assert (last.step, last.stopped, last.uri) == (1, True, "runs/stopped/checkpoints/1-1")
-    assert of(CheckpointFailed, reports) == []
+    assert of(CheckpointSaveFailed, reports) == []
 
 
 def test_a_job_that_resumes_at_its_last_step_finishes_with_that_checkpoint(workshop, tools):
@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up_fails_a_checkpoint_and_the_next_one_holds_its_step
 
     def make_room(report):
         reports.append(report)
-        if isinstance(report, CheckpointFailed):
+        if isinstance(report, CheckpointSaveFailed):
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     job = workshop.job("full", tools.a_recipe(tools.a_plan(total_steps=40)))
@@ -230,10 +230,10 @@ def test_a_disk_that_fills_up_fails_a_checkpoint_and_the_next_one_holds_its_step
         run_worker(job, 0, 1, make_room)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    failed, written = of(CheckpointFailed, reports), of(CheckpointWritten, reports)
-    assert failed[0].failed.step == 4
-    assert failed[0].failed.checkpoint_id == "full-1-4"
-    assert "File too large" in failed[0].failed.reason
+    failed, written = of(CheckpointSaveFailed, reports), of(CheckpointWritten, reports)
+    assert failed[0].step == 4
+    assert failed[0].checkpoint_id == "full-1-4"
+    assert "File too large" in failed[0].reason
     assert written[0].committed.first_step == 0
     assert written[-1].committed.last_step == 39
     assert sum(report.committed.num_samples for report in written) == 40 * 5
@@ -246,7 +246,7 @@ def test_a_last_checkpoint_waits_for_space(workshop, tools):
 
     def make_room(report):
         reports.append(report)
-        if isinstance(report, CheckpointFailed):
+        if isinstance(report, CheckpointSaveFailed):
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     job = workshop.job("full", tools.a_recipe(tools.a_plan(total_steps=3)))
@@ -255,7 +255,7 @@ def test_a_last_checkpoint_waits_for_space(workshop, tools):
         run_worker(job, 0, 1, make_room)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert len(of(CheckpointFailed, reports)) == 1
+    assert len(of(CheckpointSaveFailed, reports)) == 1
     assert of(CheckpointWritten, reports)[0].committed.last_step == 2
     assert reports[-1].checkpoint_id == "full-1-3"
 
@@ -323,8 +323,8 @@ def test_weights_that_are_not_finite_never_become_a_checkpoint(workshop, tools, 
 def test_a_loss_that_is_not_a_number_skips_the_update_and_training_goes_on(workshop, tools, poisoned):
     poisoned(range(5, 7))
     reports = tools.run_alone(workshop.job("nan", tools.a_recipe(strategy="ddp")))
-    assert [report.step for report in of(StepSkippedReport, reports)] == [5, 6]
-    assert "nan" in of(StepSkippedReport, reports)[0].reason
+    assert [report.step for report in of(StepSkipped, reports)] == [5, 6]
+    assert "nan" in of(StepSkipped, reports)[0].reason
     assert reports[-1].step == 12
     state = json.loads((workshop.checkpoint("nan", 12) / "state.json").read_text())
     assert (state["skipped_steps"], state["num_updates"]) == ([5, 6], 10)

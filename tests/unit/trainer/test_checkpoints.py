@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ropewalk.corpus.ledger import LEDGER, LedgerRow, encode_ledger
+from ropewalk.events.checkpoint import CheckpointQuarantined
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import MANIFEST, verify
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints
-from ropewalk.trainer.adapters.reports import CheckpointBroken
 
 
 def write_checkpoint(objects: LocalObjects, step: int, *, epoch: int = 1, parent: str = "") -> str:
@@ -41,8 +41,8 @@ def test_the_furthest_step_wins_and_at_the_same_step_the_younger_epoch(tmp_path:
         write_checkpoint(objects, step, epoch=epoch)
     newest = RunCheckpoints(objects, "r", 3).newest_whole(lambda _: None)
     assert newest is not None
-    assert newest.key.endswith("/2-100")
-    assert newest.step == 100
+    assert newest.place.key.endswith("/2-100")
+    assert newest.place.step == 100
 
 
 def test_a_broken_checkpoint_is_set_aside_and_the_one_before_it_is_taken(tmp_path: Path) -> None:
@@ -50,10 +50,10 @@ def test_a_broken_checkpoint_is_set_aside_and_the_one_before_it_is_taken(tmp_pat
     for step in (10, 20):
         write_checkpoint(objects, step)
     flip_a_byte(objects, "runs/r/checkpoints/1-20")
-    broken: list[CheckpointBroken] = []
+    broken: list[CheckpointQuarantined] = []
     newest = RunCheckpoints(objects, "r", 1).newest_whole(broken.append)
     assert newest is not None
-    assert newest.step == 10
+    assert newest.place.step == 10
     assert [(item.checkpoint_id, item.file) for item in broken] == [("r-1-20", "model.safetensors")]
     assert objects.exists("quarantine/checkpoints/r-1-20")
     assert not objects.exists("runs/r/checkpoints/1-20")
@@ -67,7 +67,7 @@ def test_what_a_fenced_off_holder_writes_later_is_not_resumed_from(tmp_path: Pat
     write_checkpoint(objects, 30, epoch=3)
     newest = mine.newest_whole(lambda _: None)
     assert newest is not None
-    assert newest.step == 10
+    assert newest.place.step == 10
 
 
 def test_the_ancestry_names_every_checkpoint_that_still_exists_oldest_first(tmp_path: Path) -> None:
@@ -97,11 +97,11 @@ def test_a_damaged_old_ancestor_is_set_aside_and_the_run_goes_on(tmp_path: Path,
     write_checkpoint(objects, 30, parent=old)
     path = objects.root / "runs/r/checkpoints/1-20" / file
     path.write_bytes(damage + path.read_bytes()[1:])
-    broken: list[CheckpointBroken] = []
+    broken: list[CheckpointQuarantined] = []
     checkpoints = RunCheckpoints(objects, "r", 2)
     newest = checkpoints.newest_whole(broken.append)
     assert newest is not None
-    assert newest.step == 30
+    assert newest.place.step == 30
     found = checkpoints.ancestry(newest, broken.append)
     assert found[-1].saved.checkpoint_id == "r-1-30"
     assert [(item.checkpoint_id, item.file) for item in broken] == [("r-1-20", file)]
@@ -112,11 +112,11 @@ def test_a_checkpoint_that_agrees_with_itself_but_not_with_the_log_is_set_aside(
     objects = LocalObjects(tmp_path / "objects")
     ids = [write_checkpoint(objects, step) for step in (10, 20)]
     sound = verify(objects.fetch("runs/r/checkpoints/1-10")).sha256
-    broken: list[CheckpointBroken] = []
+    broken: list[CheckpointQuarantined] = []
     announced = frozenset({(ids[0], sound), (ids[1], "0" * 64)})
     newest = RunCheckpoints(objects, "r", 2, announced).newest_whole(broken.append)
     assert newest is not None
-    assert newest.step == 10
+    assert newest.place.step == 10
     assert [(item.checkpoint_id, item.reason) for item in broken] == [
         ("r-1-20", "is not the one that the log announced")
     ]
@@ -128,10 +128,10 @@ def test_a_checkpoint_that_lies_in_anothers_place_is_set_aside(tmp_path: Path) -
         write_checkpoint(objects, step)
     shutil.copytree(objects.root / "runs/r/checkpoints/1-10", objects.root / "runs/r/checkpoints/1-30")
     (objects.root / "runs/r/checkpoints/notes-of-somebody").mkdir()
-    broken: list[CheckpointBroken] = []
+    broken: list[CheckpointQuarantined] = []
     newest = RunCheckpoints(objects, "r", 2).newest_whole(broken.append)
     assert newest is not None
-    assert newest.step == 20
+    assert newest.place.step == 20
     assert [(item.checkpoint_id, item.file) for item in broken] == [("r-1-30", MANIFEST)]
 
 

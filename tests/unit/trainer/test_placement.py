@@ -16,8 +16,7 @@ from ropewalk.trainer.domain.placement import place_group, trial_share
     ],
 )
 def test_workers_take_a_whole_gpu_each_if_there_are_any_and_no_more_than_there_are(wanted, num_gpus, expected):
-    placement = place_group(wanted, 4, num_gpus)
-    assert (placement.num_workers, placement.kind) == expected
+    assert place_group(wanted, 4, num_gpus) == expected
 
 
 @pytest.mark.parametrize(

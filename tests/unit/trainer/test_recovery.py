@@ -6,7 +6,7 @@ from ropewalk.trainer.domain.recovery import AttemptCause, GiveUp, Loss, Symptom
 
 
 def a_loss(*, cause: AttemptCause = "worker_lost", start: int = 0, done: int = 10, attempt: int = 1) -> Loss:
-    return Loss(attempt=attempt, cause=cause, detail="because", start_step=start, steps_done=done)
+    return Loss(attempt=attempt, cause=cause, detail="because", start_step=start, last_step=done - 1, time_unix=0.0)
 
 
 def raised(text: str) -> Symptom:

@@ -15,8 +15,8 @@ from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoin
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import open_mailbox
 from ropewalk.trainer.adapters.ray_group import GroupWatch, run_group
-from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, GroupLost, TrainingJob, TrainingReport
-from ropewalk.trainer.adapters.worker.job import Finished, Origin, Started, StepsDone, WorkerJob, WorkerReport
+from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, TrainingJob, TrainingReport
+from ropewalk.trainer.adapters.worker.job import Finished, Started, StepsDone, WorkerReport
 from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, TryAgain, decide, diagnose
 
 logger = logging.getLogger(__name__)
@@ -53,8 +53,7 @@ class Attempts:
         self._job = job
         self._report = report
         self._storage = storage
-        self._objects = job.store.connect()
-        self._checkpoints = RunCheckpoints(self._objects, job.run_id, job.epoch, job.announced)
+        self._checkpoints = RunCheckpoints(job.store.connect(), job.run_id, job.epoch, job.announced)
         self._box: Any = open_mailbox()
         self._meter = CpuMeter()
         self._losses: list[Loss] = []
@@ -65,7 +64,7 @@ class Attempts:
         while True:
             newest = self._resume_point()
             total_steps = self._job.recipe.derived.total_steps
-            if self._job.stop_file.exists() or (newest is not None and newest.step >= total_steps):
+            if self._job.stop_file.exists() or (newest is not None and newest.place.step >= total_steps):
                 return _finished_before(newest, total_steps)
             attempt, diagnosis = self._one(number, newest)
             if attempt.finished is not None:
@@ -75,7 +74,7 @@ class Attempts:
             number += 1
 
     def _one(self, number: int, newest: WholeCheckpoint | None) -> tuple[_Attempt, Diagnosis]:
-        step = newest.step if newest is not None else 0
+        step = newest.place.step if newest is not None else 0
         attempt = _Attempt(number=number, start_step=step, last_step=step - 1)
 
         def on_report(report: WorkerReport) -> None:
@@ -83,7 +82,9 @@ class Attempts:
             self._report(FromWorkers(number, report))
 
         watch = GroupWatch(stall_s=self._job.stall_s, on_report=on_report, meter=self._meter)
-        symptoms = run_group(self._worker_job(number, newest), self._box, self._storage, watch)
+        job, key = self._job, newest.place.key if newest is not None else ""
+        workers_job = job.for_workers(number, job.matrix_lr, job.adam_lr, job.stop_file, key)
+        symptoms = run_group(workers_job, self._box, self._storage, watch)
         return attempt, diagnose(symptoms)
 
     def _resume_point(self) -> WholeCheckpoint | None:
@@ -93,49 +94,18 @@ class Attempts:
                 self._report(found)
         return newest
 
-    def _worker_job(self, number: int, newest: WholeCheckpoint | None) -> WorkerJob:
-        job = self._job
-        return WorkerJob(
-            run_id=job.run_id,
-            epoch=job.epoch,
-            attempt=number,
-            recipe=job.recipe,
-            dataset=self._objects.fetch(job.dataset_uri),
-            dataset_version=job.dataset_version,
-            tokenizer=self._objects.fetch(job.tokenizer_uri),
-            store=job.store,
-            origin=Origin(
-                dataset=job.dataset_uri,
-                tokenizer=job.tokenizer_uri,
-                checkpoint=newest.key if newest is not None else "",
-            ),
-            scratch=job.scratch,
-            matrix_lr=job.matrix_lr,
-            adam_lr=job.adam_lr,
-            resume_from=newest.folder if newest is not None else None,
-            stop_file=job.stop_file,
-        )
-
     def _recover(self, attempt: _Attempt, diagnosis: Diagnosis) -> None:
         """Report the loss and wait out the back-off, or give up."""
-        self._report(
-            GroupLost(
-                attempt=attempt.number,
-                cause=diagnosis.cause,
-                detail=diagnosis.detail,
-                last_step=attempt.last_step,
-                time_unix=attempt.last_sign,
-            )
+        loss = Loss(
+            attempt=attempt.number,
+            cause=diagnosis.cause,
+            detail=diagnosis.detail,
+            start_step=attempt.start_step,
+            last_step=attempt.last_step,
+            time_unix=attempt.last_sign,
         )
-        self._losses.append(
-            Loss(
-                attempt=attempt.number,
-                cause=diagnosis.cause,
-                detail=diagnosis.detail,
-                start_step=attempt.start_step,
-                steps_done=attempt.last_step + 1,
-            )
-        )
+        self._report(loss)
+        self._losses.append(loss)
         match decide(self._losses):
             case GiveUp(message):
                 self._report(CpuUsed(self._meter.total_s()))
@@ -148,7 +118,7 @@ class Attempts:
 def _finished_before(newest: WholeCheckpoint | None, total_steps: int) -> Finished:
     """Nothing is left to train (or to be waited for): what the newest checkpoint says of the end."""
     meta = newest.manifest.meta if newest is not None else {}
-    step = newest.step if newest is not None else 0
+    step = newest.place.step if newest is not None else 0
     return Finished(
         step=step,
         loss=float(str(meta.get("loss") or "nan")),
@@ -156,5 +126,5 @@ def _finished_before(newest: WholeCheckpoint | None, total_steps: int) -> Finish
         seconds=0.0,
         stopped=step < total_steps,
         checkpoint_id=str(meta.get("checkpoint_id", "")),
-        uri=newest.key if newest is not None else "",
+        uri=newest.place.key if newest is not None else "",
     )

@@ -5,36 +5,28 @@ and a service can die between a checkpoint and its event. The store, verified, i
 of its manifest, the manifest is one that the log announced (or none was announced yet), and it speaks of this place.
 """
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydantic import JsonValue
-
 from ropewalk.corpus.ledger import LEDGER, LedgerError, read_ledger
-from ropewalk.events.checkpoint import CheckpointSaved
-from ropewalk.events.training import StepsCommitted
+from ropewalk.events.checkpoint import CheckpointQuarantined
 from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, read_manifest, verify, verify_file
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
-from ropewalk.trainer.adapters.reports import CheckpointBroken, CheckpointFound
+from ropewalk.trainer.adapters.worker.job import CheckpointWritten
+from ropewalk.trainer.adapters.worker.written import written
+from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace, place_of
 
-_PLACE = re.compile(r"(\d{1,12})-(\d{1,12})")  # `<epoch>-<step>`; whatever else lies there is not ours
-OnBroken = Callable[[CheckpointBroken], None]
+OnBroken = Callable[[CheckpointQuarantined], None]
 
 
 @dataclass(frozen=True)
 class WholeCheckpoint:
     """A checkpoint whose every file has the hash that its manifest promises."""
 
-    key: str
+    place: CheckpointPlace
     folder: Path
     manifest: Manifest
-
-    @property
-    def step(self) -> int:
-        """The next step to take."""
-        return _number(self.manifest.meta["step"])
 
 
 class RunCheckpoints:
@@ -52,132 +44,95 @@ class RunCheckpoints:
         self._announced: dict[str, set[str]] = {}
         for checkpoint_id, manifest_sha256 in announced:
             self._announced.setdefault(checkpoint_id, set()).add(manifest_sha256)
-        self._inherited = frozenset(key for key in self._keys() if _place(key)[1] < epoch)
+        self._inherited = frozenset(place for place in self._places() if place.epoch < epoch)
 
     def newest_whole(self, on_broken: OnBroken) -> WholeCheckpoint | None:
         """The newest checkpoint that verifies. Broken ones on the way are moved to quarantine."""
-        for key in sorted(self._keys(), key=_place, reverse=True):
-            if key not in self._inherited and _place(key)[1] != self._epoch:
+        for place in sorted(self._places(), key=lambda place: place.progress, reverse=True):
+            if place not in self._inherited and place.epoch != self._epoch:
                 continue
             try:
-                folder = self._objects.fetch(key)
+                folder = self._objects.fetch(place.key)
                 manifest = verify(folder)
-                self._check_origin(key, manifest)
-                return WholeCheckpoint(key, folder, manifest)
+                self._check_origin(place, manifest)
+                return WholeCheckpoint(place, folder, manifest)
             except ObjectNotFoundError:
                 continue  # pruned or quarantined since it was listed
             except ManifestError as error:
-                self._set_aside(key, error, on_broken)
+                self._set_aside(place, error, on_broken)
         return None
 
-    def ancestry(self, newest: WholeCheckpoint, on_broken: OnBroken) -> list[CheckpointFound]:
+    def ancestry(self, newest: WholeCheckpoint, on_broken: OnBroken) -> list[CheckpointWritten]:
         """The checkpoint and its ancestors that still exist, oldest first, with the events that announce them.
 
         A damaged ancestor is moved to quarantine: the run does not need it, and its ledger can be proved by the hash
         that the log has.
         """
-        found: list[CheckpointFound] = []
-        key: str | None = newest.key
-        while key is not None:
+        found: list[CheckpointWritten] = []
+        place: CheckpointPlace | None = newest.place
+        while place is not None:
             try:
-                folder = self._objects.fetch(key)
-                parent = self._parent(key, folder)
+                folder = self._objects.fetch(place.key)
+                parent = self._parent(place, folder)
             except ObjectNotFoundError:
                 break
             except ManifestError as error:
-                self._set_aside(key, error, on_broken)
+                self._set_aside(place, error, on_broken)
                 break
             try:
-                found.append(self._found(key, folder))
+                found.append(self._found(place, folder))
             except ManifestError as error:
-                self._set_aside(key, error, on_broken)
-            key = parent
+                self._set_aside(place, error, on_broken)
+            place = parent
         return found[::-1]
 
-    def _parent(self, key: str, folder: Path) -> str | None:
-        """The key of the checkpoint that this one continued, if it is of an earlier step. Raises ManifestError."""
+    def _parent(self, place: CheckpointPlace, folder: Path) -> CheckpointPlace | None:
+        """The checkpoint that this one continued, if it is of an earlier step. Raises ManifestError."""
         parent_id = str(read_manifest(folder).meta.get("parent_id") or "")
-        parent = f"{self._prefix}{parent_id.removeprefix(f'{self._run_id}-')}"
-        is_ours = _PLACE.fullmatch(parent.removeprefix(self._prefix))
-        return parent if is_ours and _place(parent)[0] < _place(key)[0] else None
+        parent = place_of(f"{self._prefix}{parent_id.removeprefix(f'{self._run_id}-')}")
+        return parent if parent is not None and parent.step < place.step else None
 
-    def _found(self, key: str, folder: Path) -> CheckpointFound:
+    def _found(self, place: CheckpointPlace, folder: Path) -> CheckpointWritten:
         """The events of a checkpoint whose ledger is whole. Raises ManifestError."""
         manifest = read_manifest(folder)
-        self._check_origin(key, manifest)
+        self._check_origin(place, manifest)
         try:
             verify_file(folder, manifest, LEDGER)
-            return _found(self._run_id, key, folder, manifest)
+            return written(place, manifest, read_ledger(folder))
         except LedgerError as error:
             raise ManifestError(LEDGER, str(error)) from None
 
-    def _check_origin(self, key: str, manifest: Manifest) -> None:
+    def _check_origin(self, place: CheckpointPlace, manifest: Manifest) -> None:
         """A folder that agrees with itself may still be another one's. Raises ManifestError."""
-        step, epoch = _place(key)
-        checkpoint_id = f"{self._run_id}-{epoch}-{step}"
-        announced = self._announced.get(checkpoint_id)
+        announced = self._announced.get(place.checkpoint_id)
         if announced and manifest.sha256 not in announced:
             raise ManifestError(MANIFEST, "is not the one that the log announced")
-        expected = {"checkpoint_id": checkpoint_id, "step": step, "epoch": epoch, "run_id": self._run_id}
+        expected = {"checkpoint_id": place.checkpoint_id, **asdict(place)}
         for name, value in expected.items():
             if manifest.meta.get(name) != value:
                 raise ManifestError(MANIFEST, f"belongs to another place: its {name} is {manifest.meta.get(name)!r}")
 
-    def _set_aside(self, key: str, error: ManifestError, on_broken: OnBroken) -> None:
-        step, epoch = _place(key)
-        checkpoint_id = f"{self._run_id}-{epoch}-{step}"
-        target = f"quarantine/checkpoints/{checkpoint_id}"
+    def _set_aside(self, place: CheckpointPlace, error: ManifestError, on_broken: OnBroken) -> None:
+        target = f"quarantine/checkpoints/{place.checkpoint_id}"
         try:
-            self._objects.move(key, target)
+            self._objects.move(place.key, target)
         except ObjectNotFoundError:
             return  # somebody else set it aside
         on_broken(
-            CheckpointBroken(checkpoint_id=checkpoint_id, step=step, uri=target, file=error.file, reason=error.reason)
+            CheckpointQuarantined(
+                run_id=place.run_id,
+                checkpoint_id=place.checkpoint_id,
+                step=place.step,
+                uri=target,
+                file=error.file,
+                reason=error.reason,
+            )
         )
 
     @property
     def _prefix(self) -> str:
         return f"runs/{self._run_id}/checkpoints/"
 
-    def _keys(self) -> list[str]:
-        return [key for key in self._objects.list(self._prefix) if _PLACE.fullmatch(key.removeprefix(self._prefix))]
-
-
-def _place(key: str) -> tuple[int, int]:
-    """Step and epoch of `…/<epoch>-<step>`: further along is better, then the younger epoch."""
-    epoch, _, step = key.rpartition("/")[2].partition("-")
-    return int(step), int(epoch)
-
-
-def _found(run_id: str, key: str, folder: Path, manifest: Manifest) -> CheckpointFound:
-    step, epoch = _place(key)
-    checkpoint_id = f"{run_id}-{epoch}-{step}"
-    rows = read_ledger(folder)
-    saved = CheckpointSaved(
-        run_id=run_id,
-        checkpoint_id=checkpoint_id,
-        epoch=epoch,
-        step=step,
-        uri=key,
-        manifest_sha256=manifest.sha256,
-        num_bytes=manifest.num_bytes,
-        blocked_s=0.0,
-    )
-    if not rows:
-        return CheckpointFound(saved, None)
-    committed = StepsCommitted(
-        run_id=run_id,
-        epoch=epoch,
-        first_step=rows[0].step,
-        last_step=rows[-1].step,
-        num_samples=sum(len(row.samples) for row in rows),
-        sha256=manifest.files[LEDGER][0],
-        uri=f"{key}/{LEDGER}",
-        checkpoint_id=checkpoint_id,
-    )
-    return CheckpointFound(saved, committed)
-
-
-def _number(value: JsonValue) -> int:
-    assert isinstance(value, int), f"a step is {value!r}"
-    return value
+    def _places(self) -> list[CheckpointPlace]:
+        """Whatever else lies there is not ours."""
+        return [place for key in self._objects.list(self._prefix) if (place := place_of(key)) is not None]

@@ -81,14 +81,12 @@ def kill_group(watch: GroupWatch) -> None:
 
 
 def _fit(job: WorkerJob, box: Any, storage: Path, symptoms: list[Symptom]) -> None:
-    placement = place_group(job.recipe.derived.device, job.recipe.num_workers, num_gpus())
+    num_workers, kind = place_group(job.recipe.derived.device, job.recipe.num_workers, num_gpus())
     trainer = TorchTrainer(
         _work,
         train_loop_config={"job": job, "box": box},
-        torch_config=TorchConfig(backend=BACKENDS[placement.kind], timeout_s=120),
-        scaling_config=ScalingConfig(
-            num_workers=placement.num_workers, use_gpu=placement.kind == "cuda", resources_per_worker={"CPU": 1}
-        ),
+        torch_config=TorchConfig(backend=BACKENDS[kind], timeout_s=120),
+        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=kind == "cuda", resources_per_worker={"CPU": 1}),
         run_config=RunConfig(
             name=f"{job.run_id}-{job.epoch}-{job.attempt}",
             storage_path=str(storage),

@@ -6,7 +6,7 @@ The first trial takes the derived rates unchanged, so a search never ends worse 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ropewalk.trainer.adapters.mailbox import Beat, MailboxSender, SentReport, o
 from ropewalk.trainer.adapters.ray_cluster import num_gpus
 from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult
-from ropewalk.trainer.adapters.worker.job import Finished, Origin, StepLoss, WorkerError, WorkerJob
+from ropewalk.trainer.adapters.worker.job import Finished, StepLoss, WorkerError, WorkerJob
 from ropewalk.trainer.domain.placement import trial_share
 from ropewalk.trainer.domain.search import HIGHEST_FACTOR, LOWEST_FACTOR, LR_FACTOR, num_trials, tail_mean, trial_params
 
@@ -49,7 +49,6 @@ class Trials:
     def __init__(self, job: SearchJob, report: Callable[[object], None]) -> None:
         self._job = job
         self._report = report
-        self._objects = job.store.connect()
         self._box: Any = open_mailbox()
         self._running: dict[int, _Running] = {}
         self._ended: dict[int, TrialCompleted] = {}
@@ -82,23 +81,9 @@ class Trials:
         self._running[trial.number] = _Running(trial=trial, reference=reference, stop_file=stop_file, params=params)
 
     def _worker_job(self, number: int, params: dict[str, float], stop_file: Path) -> WorkerJob:
-        job = self._job
-        return WorkerJob(
-            run_id=job.run_id,
-            epoch=job.epoch,
-            attempt=number,
-            recipe=job.recipe.model_copy(update={"strategy": "ddp", "num_workers": 1}),
-            dataset=self._objects.fetch(job.dataset_uri),
-            dataset_version=job.dataset_version,
-            tokenizer=self._objects.fetch(job.tokenizer_uri),
-            store=job.store,
-            origin=Origin(dataset=job.dataset_uri, tokenizer=job.tokenizer_uri),
-            scratch=job.scratch,
-            matrix_lr=params["matrix_lr"],
-            adam_lr=params["adam_lr"],
-            stop_after_steps=job.recipe.derived.trial_steps,
-            stop_file=stop_file,
-        )
+        job = self._job.for_workers(number, params["matrix_lr"], params["adam_lr"], stop_file)
+        alone = job.recipe.model_copy(update={"strategy": "ddp", "num_workers": 1})
+        return replace(job, recipe=alone, stop_after_steps=job.recipe.derived.trial_steps)
 
     def _take_mail(self) -> None:
         for letter in ray.get(self._box.drain.remote()):

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ropewalk.events.checkpoint import CheckpointSaved
-from ropewalk.events.training import StepsCommitted, TrialCompleted
+from ropewalk.events.checkpoint import CheckpointQuarantined
+from ropewalk.events.training import TrialCompleted
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
-from ropewalk.trainer.adapters.worker.job import WorkerReport
-from ropewalk.trainer.domain.recovery import AttemptCause
+from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Origin, WorkerJob, WorkerReport
+from ropewalk.trainer.domain.recovery import Loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,40 +21,61 @@ class ClusterSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingJob:
-    """Train a run to its end, with as many worker groups as that takes."""
+class ChildJob:
+    """What training and search have in common."""
 
     run_id: str
     epoch: int
-    first_attempt: int
-    announced: frozenset[tuple[str, str]]  # checkpoint id and manifest hash of every checkpoint in the log
     recipe: Recipe
     dataset_uri: str
     dataset_version: str
     tokenizer_uri: str
     store: StoreAddress
     scratch: Path
+    cluster: ClusterSpec
+
+    def for_workers(
+        self, attempt: int, matrix_lr: float, adam_lr: float, stop_file: Path, checkpoint: str = ""
+    ) -> WorkerJob:
+        """A job for workers, each of whom fetches the checkpoint of that key and begins there.
+
+        Raises ObjectNotFoundError, ManifestError if the data are not there.
+        """
+        objects = self.store.connect()
+        return WorkerJob(
+            run_id=self.run_id,
+            epoch=self.epoch,
+            attempt=attempt,
+            recipe=self.recipe,
+            dataset=objects.fetch(self.dataset_uri),
+            dataset_version=self.dataset_version,
+            tokenizer=objects.fetch(self.tokenizer_uri),
+            store=self.store,
+            origin=Origin(dataset=self.dataset_uri, tokenizer=self.tokenizer_uri, checkpoint=checkpoint),
+            scratch=self.scratch,
+            matrix_lr=matrix_lr,
+            adam_lr=adam_lr,
+            stop_file=stop_file,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob(ChildJob):
+    """Train a run to its end, with as many worker groups as that takes."""
+
+    first_attempt: int
+    announced: frozenset[tuple[str, str]]  # checkpoint id and manifest hash of every checkpoint in the log
     matrix_lr: float
     adam_lr: float
     stop_file: Path
     stall_s: float
-    cluster: ClusterSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchJob:
+class SearchJob(ChildJob):
     """Run the trials of a search, `parallel` at a time."""
 
-    run_id: str
-    epoch: int
-    recipe: Recipe
-    dataset_uri: str
-    dataset_version: str
-    tokenizer_uri: str
-    store: StoreAddress
-    scratch: Path
     parallel: int
-    cluster: ClusterSpec
 
 
 @dataclass(frozen=True)
@@ -73,36 +94,6 @@ class FromWorkers:
     report: WorkerReport
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupLost:
-    """A worker group ended before the last step. `last_step` is the last step it took, -1 if none."""
-
-    attempt: int
-    cause: AttemptCause
-    detail: str
-    last_step: int
-    time_unix: float  # its last sign of life
-
-
-@dataclass(frozen=True)
-class CheckpointFound:
-    """A whole checkpoint in the ancestry of the one to resume from. It may never have been announced."""
-
-    saved: CheckpointSaved
-    committed: StepsCommitted | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointBroken:
-    """A checkpoint did not verify and was moved to `uri`."""
-
-    checkpoint_id: str
-    step: int
-    uri: str
-    file: str
-    reason: str
-
-
 @dataclass(frozen=True)
 class CpuUsed:
     """CPU seconds of processes that the child cannot account for: its workers."""
@@ -110,4 +101,5 @@ class CpuUsed:
     seconds: float
 
 
-TrainingReport = FromWorkers | GroupLost | CheckpointFound | CheckpointBroken | CpuUsed
+# CheckpointWritten: one that is in the ancestry of the one to resume from and may never have been announced
+TrainingReport = FromWorkers | Loss | CheckpointWritten | CheckpointQuarantined | CpuUsed

@@ -34,13 +34,19 @@ class Diagnosis:
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """One attempt that did not reach the end: it began at `start_step` and would have taken `steps_done` next."""
+    """One attempt that did not reach the end. `last_step` is the last one it took; the one before its first if none."""
 
     attempt: int
     cause: AttemptCause
     detail: str
     start_step: int
-    steps_done: int
+    last_step: int
+    time_unix: float  # its last sign of life
+
+    @property
+    def steps_done(self) -> int:
+        """The step it would have taken next."""
+        return self.last_step + 1
 
 
 @dataclass(frozen=True)

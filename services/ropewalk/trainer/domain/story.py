@@ -116,10 +116,9 @@ class Story:
             told.append((self._progress(rows), f"{self.epoch}-{last.attempt}-{last.step}"))
         return told
 
-    def step_skipped(self, attempt: int, step: int, reason: str) -> list[Told]:
+    def step_skipped(self, attempt: int, skipped: StepSkipped) -> list[Told]:
         """An update was not applied."""
-        skipped = StepSkipped(run_id=self.run_id, epoch=self.epoch, step=step, reason=reason)
-        return [(skipped, f"{self.epoch}-{attempt}-{step}")]
+        return [(skipped, f"{self.epoch}-{attempt}-{skipped.step}")]
 
     def checkpoint_saved(self, saved: CheckpointSaved, committed: StepsCommitted | None) -> list[Told]:
         """A whole checkpoint lies in the store. What was told before is not told again."""
@@ -140,12 +139,9 @@ class Story:
         self._num_failed_saves += 1
         return [(failed, f"{self.epoch}-{attempt}-{self._num_failed_saves}")]
 
-    def checkpoint_broken(self, checkpoint_id: str, step: int, uri: str, file: str, reason: str) -> list[Told]:
+    def checkpoint_broken(self, quarantined: CheckpointQuarantined) -> list[Told]:
         """A checkpoint did not verify when it was to be resumed from."""
-        quarantined = CheckpointQuarantined(
-            run_id=self.run_id, checkpoint_id=checkpoint_id, step=step, uri=uri, file=file, reason=reason
-        )
-        return [(quarantined, f"{checkpoint_id}/{self.epoch}-{self._group.attempt}")]
+        return [(quarantined, f"{quarantined.checkpoint_id}/{self.epoch}-{self._group.attempt}")]
 
     def group_lost(self, attempt: int, cause: str, detail: str, last_step: int, last_sign: float) -> list[Told]:
         """A worker group ended before the last step."""

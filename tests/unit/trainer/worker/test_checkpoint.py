@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropewalk.trainer.adapters.worker.checkpoint import check_identity, checkpoint_key, in_order, read_state
+from ropewalk.trainer.adapters.worker.checkpoint import check_identity, in_order, read_state
 from ropewalk.trainer.adapters.worker.job import WorkerError
+from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace, place_of
 
 
 @given(count=st.integers(1, 40), world_size=st.integers(1, 9))
@@ -30,4 +31,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path):
 
 
 def test_the_epoch_is_in_the_key_so_that_a_stale_attempt_overwrites_nothing():
-    assert checkpoint_key("r", 2, 40) == "runs/r/checkpoints/2-40"
+    place = CheckpointPlace(run_id="r", epoch=2, step=40)
+    assert place.key == "runs/r/checkpoints/2-40"
+    assert place_of(place.key) == place
+    assert place_of(f"{place.key}.tmp") is None

@@ -20,12 +20,13 @@ from peft import LoraConfig
 from pydantic import JsonValue
 from transformers import PretrainedConfig
 
-from ropewalk.corpus.ledger import LEDGER, LedgerRow
+from ropewalk.corpus.ledger import LEDGER, LedgerRow, encode_ledger
 from ropewalk.model.lora import merged, save_adapter
 from ropewalk.model.weights import load_tensors, not_finite, save_tensors, save_weights
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
 from ropewalk.trainer.adapters.worker.strategy import Snapshot
+from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace
 from ropewalk.trainer.errors import TrainingError
 
 OPTIMIZER = "optimizer.safetensors"
@@ -80,8 +81,7 @@ def write_checkpoint(content: CheckpointContent, folder: Path) -> None:
     save_tensors(content.snapshot.optimizer, folder / OPTIMIZER)
     state = {"format": _FORMAT, **asdict(content.state)}
     (folder / STATE).write_text(json.dumps(state, sort_keys=True, indent=1), encoding="utf-8")
-    rows = [json.dumps({"step": row.step, "samples": list(row.samples)}) + "\n" for row in content.ledger]
-    (folder / LEDGER).write_text("".join(rows), encoding="utf-8")
+    (folder / LEDGER).write_bytes(encode_ledger(content.ledger))
 
 
 def read_state(folder: Path) -> RunState:
@@ -103,14 +103,8 @@ def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:
 def checkpoint_id_of(folder: Path) -> tuple[str, str]:
     """The id of a published checkpoint and its key in the store, from its manifest."""
     meta = read_manifest(folder).meta
-    return str(meta["checkpoint_id"]), checkpoint_key(
-        str(meta["run_id"]), int(str(meta["epoch"])), int(str(meta["step"]))
-    )
-
-
-def checkpoint_key(run_id: str, epoch: int, step: int) -> str:
-    """Where a checkpoint lies in the object store."""
-    return f"runs/{run_id}/checkpoints/{epoch}-{step}"
+    place = CheckpointPlace(run_id=str(meta["run_id"]), epoch=int(str(meta["epoch"])), step=int(str(meta["step"])))
+    return str(meta["checkpoint_id"]), place.key
 
 
 def check_identity(saved: dict[str, JsonValue], wanted: dict[str, JsonValue]) -> None:

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
-from ropewalk.events.training import StepMetrics, StepsCommitted
+from ropewalk.events.training import StepMetrics, StepsCommitted, StepSkipped
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
+from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace
 from ropewalk.trainer.errors import TrainingError
 
 
@@ -52,6 +53,10 @@ class WorkerJob:
             resume_from=objects.fetch(origin.checkpoint) if origin.checkpoint else None,
         )
 
+    def place(self, step: int) -> CheckpointPlace:
+        """Of its checkpoint after that many steps."""
+        return CheckpointPlace(run_id=self.run_id, epoch=self.epoch, step=step)
+
     @property
     def is_trial(self) -> bool:
         """Whether this job only measures a loss."""
@@ -92,27 +97,12 @@ class StepLoss:
     loss: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepSkippedReport:
-    """The update of step `step` was not applied; its samples count as consumed."""
-
-    step: int
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CheckpointWritten:
     """A checkpoint lies whole in the object store. The values are the events to publish."""
 
     saved: CheckpointSaved
-    committed: StepsCommitted
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointFailed:
-    """A checkpoint could not be written (a full disk, say). Training goes on and tries again at the next interval."""
-
-    failed: CheckpointSaveFailed  # the event to publish
+    committed: StepsCommitted | None  # None: its ledger is empty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +122,8 @@ class Finished:
     uri: str
 
 
-WorkerReport = Started | StepsDone | StepLoss | StepSkippedReport | CheckpointWritten | CheckpointFailed | Finished
+# the events among them are published as they are
+WorkerReport = Started | StepsDone | StepLoss | StepSkipped | CheckpointWritten | CheckpointSaveFailed | Finished
 
 
 class WorkerError(TrainingError, RuntimeError):

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from ropewalk.corpus.shards import TokenShard
-from ropewalk.events.training import StepMetrics
+from ropewalk.events.training import StepMetrics, StepSkipped
 from ropewalk.trainer.adapters.worker.batches import Batches, StepBatch
 from ropewalk.trainer.adapters.worker.device import choose_device
 from ropewalk.trainer.adapters.worker.group import joined_group, total
@@ -20,7 +20,6 @@ from ropewalk.trainer.adapters.worker.job import (
     Finished,
     Started,
     StepLoss,
-    StepSkippedReport,
     WorkerError,
     WorkerJob,
     WorkerReport,
@@ -167,7 +166,7 @@ class _Training:
             return
         self._strategy.discard()
         self._saving.skipped(step)
-        self._report(StepSkippedReport(step=step, reason=reason))
+        self._report(StepSkipped(run_id=self._job.run_id, epoch=self._job.epoch, step=step, reason=reason))
         if self._guard.skips_in_a_row >= MAX_SKIPS_IN_A_ROW:
             raise WorkerError(
                 f"{MAX_SKIPS_IN_A_ROW} updates in a row could not be applied, the last (step {step}) because {reason}: "

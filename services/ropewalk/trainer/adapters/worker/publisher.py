@@ -14,19 +14,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from ropewalk.corpus.ledger import LEDGER
-from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.checkpoint import CheckpointSaveFailed
 from ropewalk.events.foreign import cut
-from ropewalk.events.training import StepsCommitted
-from ropewalk.trainer.adapters.worker.checkpoint import (
-    CheckpointContent,
-    check_finite,
-    checkpoint_key,
-    write_checkpoint,
-)
-from ropewalk.trainer.adapters.worker.job import CheckpointFailed, CheckpointWritten, WorkerJob
+from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, check_finite, write_checkpoint
+from ropewalk.trainer.adapters.worker.job import CheckpointWritten, WorkerJob
+from ropewalk.trainer.adapters.worker.written import written
 
-SaveOutcome = CheckpointWritten | CheckpointFailed
+SaveOutcome = CheckpointWritten | CheckpointSaveFailed
 
 
 class CheckpointPublisher:
@@ -66,64 +60,37 @@ class CheckpointPublisher:
         try:
             return self._publish(content, blocked_s)
         except OSError as error:
-            job, step = self._job, content.state.step
-            return CheckpointFailed(
-                failed=CheckpointSaveFailed(
-                    run_id=job.run_id,
-                    checkpoint_id=self._id(step),
-                    epoch=job.epoch,
-                    step=step,
-                    reason=cut(str(error), 1000),
-                )
+            place = self._job.place(content.state.step)
+            return CheckpointSaveFailed(
+                run_id=place.run_id,
+                checkpoint_id=place.checkpoint_id,
+                epoch=place.epoch,
+                step=place.step,
+                reason=cut(str(error), 1000),
             )
 
     def _publish(self, content: CheckpointContent, blocked_s: float) -> CheckpointWritten:
-        job, step = self._job, content.state.step
+        job, place = self._job, self._job.place(content.state.step)
         content.snapshot.wait()
         check_finite(content)
-        self._job.scratch.mkdir(parents=True, exist_ok=True)
+        job.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=job.scratch))
-        key = checkpoint_key(job.run_id, job.epoch, step)
-        checkpoint_id = self._id(step)
         try:
             with _writing_to(str(job.scratch)):
                 write_checkpoint(content, folder)
             with _writing_to(job.store.url):
-                manifest = self._objects.publish(folder, key, self._meta(content, checkpoint_id))
+                manifest = self._objects.publish(folder, place.key, self._meta(content))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        saved = CheckpointSaved(
-            run_id=job.run_id,
-            checkpoint_id=checkpoint_id,
-            epoch=job.epoch,
-            step=step,
-            uri=key,
-            manifest_sha256=manifest.sha256,
-            num_bytes=manifest.num_bytes,
-            blocked_s=blocked_s,
-        )
-        committed = StepsCommitted(
-            run_id=job.run_id,
-            epoch=job.epoch,
-            first_step=content.ledger[0].step if content.ledger else step,
-            last_step=step - 1,
-            num_samples=sum(len(row.samples) for row in content.ledger),
-            sha256=manifest.files[LEDGER][0],
-            uri=f"{key}/{LEDGER}",
-            checkpoint_id=checkpoint_id,
-        )
-        return CheckpointWritten(saved=saved, committed=committed)
+        return written(place, manifest, content.ledger, blocked_s)
 
-    def _id(self, step: int) -> str:
-        return f"{self._job.run_id}-{self._job.epoch}-{step}"
-
-    def _meta(self, content: CheckpointContent, checkpoint_id: str) -> dict[str, JsonValue]:
+    def _meta(self, content: CheckpointContent) -> dict[str, JsonValue]:
         state, job = content.state, self._job
         return {
             "run_id": job.run_id,
             "epoch": job.epoch,
             "step": state.step,
-            "checkpoint_id": checkpoint_id,
+            "checkpoint_id": job.place(state.step).checkpoint_id,
             "parent_id": self.parent_id,
             "dataset_version": job.dataset_version,
             "recipe_sha256": job.recipe.sha256(),

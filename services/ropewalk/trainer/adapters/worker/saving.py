@@ -7,16 +7,11 @@ from collections.abc import Callable
 import torch.distributed as dist
 
 from ropewalk.corpus.ledger import LedgerRow
+from ropewalk.events.checkpoint import CheckpointSaveFailed
 from ropewalk.trainer.adapters.worker.batches import StepBatch
 from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, RunState, in_order
 from ropewalk.trainer.adapters.worker.guard import StepGuard
-from ropewalk.trainer.adapters.worker.job import (
-    CheckpointFailed,
-    CheckpointWritten,
-    WorkerError,
-    WorkerJob,
-    WorkerReport,
-)
+from ropewalk.trainer.adapters.worker.job import CheckpointWritten, WorkerError, WorkerJob, WorkerReport
 from ropewalk.trainer.adapters.worker.preparation import Prepared, environment
 from ropewalk.trainer.adapters.worker.publisher import CheckpointPublisher, SaveOutcome
 
@@ -87,8 +82,9 @@ class Saving:
             self._insist(self._newest)
         if self._outcome is None:
             return self._prepared.checkpoint_id, self._prepared.checkpoint_uri
-        saved = self._outcome.saved if isinstance(self._outcome, CheckpointWritten) else None
-        return (saved.checkpoint_id, saved.uri) if saved is not None else ("", "")
+        if isinstance(self._outcome, CheckpointSaveFailed):
+            return "", ""
+        return self._outcome.saved.checkpoint_id, self._outcome.saved.uri
 
     def report_landed(self, *, wait: bool = False) -> None:
         """Report the checkpoint in flight if it landed; the steps of one that failed stay for the next."""
@@ -98,7 +94,7 @@ class Saving:
         self._outcome = outcome
         if isinstance(outcome, CheckpointWritten):
             self._newest = None
-            self._unsaved = [row for row in self._unsaved if row.step > outcome.committed.last_step]
+            self._unsaved = [row for row in self._unsaved if row.step >= outcome.saved.step]
         self._report(outcome)
 
     def close(self) -> None:
@@ -111,12 +107,11 @@ class Saving:
         assert self._publisher is not None, "rank 0 writes"
         patience_s, stop_file = self._job.patience_s, self._job.stop_file
         deadline, delay_s = time.monotonic() + patience_s, _FIRST_DELAY_S
-        while isinstance(self._outcome, CheckpointFailed) and not (stop_file is not None and stop_file.exists()):
+        while isinstance(self._outcome, CheckpointSaveFailed) and not (stop_file is not None and stop_file.exists()):
             if time.monotonic() + delay_s > deadline:
-                failed = self._outcome.failed
                 raise WorkerError(
-                    f"the last checkpoint (step {failed.step}) could not be written for {patience_s:.0f} s: "
-                    f"{failed.reason}"
+                    f"the last checkpoint (step {self._outcome.step}) could not be written for {patience_s:.0f} s: "
+                    f"{self._outcome.reason}"
                 )
             time.sleep(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
