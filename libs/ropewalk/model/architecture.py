@@ -71,7 +71,7 @@ def initialise(model: torch.nn.Module, seed: int) -> None:
         elif name.endswith(_ZERO_OUTPUTS):
             parameter.zero_()
         else:
-            parameter.normal_(0.0, _std(name, parameter.shape[1]), generator=_generator(name, seed, parameter.device))
+            parameter.normal_(0.0, _std(name, parameter.shape[1]), generator=generator_of(name, seed, parameter.device))
 
 
 def num_parameters(model: torch.nn.Module) -> int:
@@ -87,6 +87,7 @@ def _std(name: str, fan_in: int) -> float:
     return float(fan_in**-0.5)
 
 
-def _generator(name: str, seed: int, device: torch.device) -> torch.Generator:
+def generator_of(name: str, seed: int, device: torch.device = _CPU) -> torch.Generator:
+    """The random numbers of one parameter, the same in every process."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))

@@ -1,6 +1,5 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) through peft: put them in, and merge them into plain weights."""
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from transformers import PreTrainedModel
 
+from ropewalk.model.architecture import generator_of
 from ropewalk.model.weights import save_tensors
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -33,9 +33,7 @@ def add_adapters(model: PreTrainedModel, config: LoraConfig, seed: int) -> PreTr
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(is_adapter(name))
             if name.endswith(_DOWN):
-                digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-                generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-                parameter.normal_(0.0, parameter.shape[1] ** -0.5, generator=generator)
+                parameter.normal_(0.0, parameter.shape[1] ** -0.5, generator=generator_of(name, seed))
     return model
 
 

@@ -85,11 +85,9 @@ class MuonAdamW:
         *,
         use_muon: bool = True,
         in_bf16: bool = False,
-        group: dist.ProcessGroup | None = None,
     ) -> None:
         self._parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
         self._rates = rates
-        self._group = group
         self._orthogonalise = orthogonalise_in_bf16 if in_bf16 else orthogonalise
         self._matrices = [n for n, p in self._parameters.items() if use_muon and is_block_matrix(n, p)]
         self._others = [name for name in self._parameters if name not in set(self._matrices)]
@@ -128,7 +126,7 @@ class MuonAdamW:
         momenta = [local_part(self._state[f"{name}.momentum"]) for name in self._matrices]
         torch._foreach_lerp_(momenta, gradients, 1.0 - _MOMENTUM)
         looked_ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)  # Nesterov
-        updates = _share(gather_rows(looked_ahead, parameters), self._orthogonalise, self._group)
+        updates = _share(gather_rows(looked_ahead, parameters), self._orthogonalise)
         local = [local_part(parameter) for parameter in parameters]
         torch._foreach_mul_(local, 1.0 - rate * self._rates.weight_decay)
         for parameter, whole, mine in zip(parameters, updates, local, strict=True):
@@ -152,11 +150,9 @@ class MuonAdamW:
         torch._foreach_addcdiv_(parameters, first, divisor, -rate / (1.0 - beta1**self.num_updates))
 
 
-def _share(
-    matrices: list[torch.Tensor], orthogonalise: _Orthogonalise, group: dist.ProcessGroup | None
-) -> list[torch.Tensor]:
+def _share(matrices: list[torch.Tensor], orthogonalise: _Orthogonalise) -> list[torch.Tensor]:
     """Orthogonalise all; with several ranks each does its share. The inputs are equal on every rank."""
-    rank, world_size = (dist.get_rank(group), dist.get_world_size(group)) if dist.is_initialized() else (0, 1)
+    rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     if world_size == 1:
         return _by_shape(matrices, orthogonalise)
     by_size = sorted(range(len(matrices)), key=lambda index: -matrices[index].numel())
@@ -168,7 +164,7 @@ def _share(
         flat[offset : offset + done.numel()] = done.reshape(-1)
         offset += done.numel()
     everyone = flat.new_empty(world_size * size)
-    dist.all_gather_single(everyone, flat, group=group)
+    dist.all_gather_single(everyone, flat)
     return _unpacked(matrices, shares, everyone.chunk(world_size))
 
 

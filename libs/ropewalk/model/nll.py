@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-_IGNORED = -100
+from ropewalk.model.linear_nats import IGNORED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def score_documents(
         batch = windows[first : first + batch_size]
         for window, losses in zip(batch, _losses(model, batch), strict=True):
             nats[window.document] += float(losses.double().sum())
-            counts[window.document] += sum(target != _IGNORED for target in window.targets)
+            counts[window.document] += sum(target != IGNORED for target in window.targets)
     return [
         Score(nats=total, num_tokens=count, num_bytes=document.num_bytes)
         for total, count, document in zip(nats, counts, documents, strict=True)
@@ -83,12 +83,12 @@ def score_documents(
 def _windows(index: int, document: ScoredTokens, context_length: int, start_id: int) -> Iterator[_Window]:
     inputs = [start_id, *document.tokens][:-1] if document.tokens else []
     counted = document.counted if document.counted is not None else [True] * len(document.tokens)
-    targets = [token if counts else _IGNORED for token, counts in zip(document.tokens, counted, strict=True)]
+    targets = [token if counts else IGNORED for token, counts in zip(document.tokens, counted, strict=True)]
     scored = 0
     while scored < len(targets):
         start = max(0, min(scored - context_length // 2, len(targets) - context_length)) if scored else 0
         end = min(start + context_length, len(targets))
-        yield _Window(index, inputs[start:end], [_IGNORED] * (scored - start) + targets[scored:end])
+        yield _Window(index, inputs[start:end], [IGNORED] * (scored - start) + targets[scored:end])
         scored = end
 
 
@@ -96,8 +96,8 @@ def _losses(model: PreTrainedModel, batch: Sequence[_Window]) -> torch.Tensor:
     """(B, T) nats; 0 where nothing is scored. Padding is on the right, where causal attention never looks from."""
     length = max(len(window.inputs) for window in batch)
     inputs = torch.tensor([window.inputs + [0] * (length - len(window.inputs)) for window in batch])
-    targets = torch.tensor([window.targets + [_IGNORED] * (length - len(window.targets)) for window in batch])
+    targets = torch.tensor([window.targets + [IGNORED] * (length - len(window.targets)) for window in batch])
     logits = model(input_ids=inputs, use_cache=False).logits.float()  # (B, T, V)
     return torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED, reduction="none"
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     ).view_as(targets)

@@ -25,7 +25,6 @@ class WholeCheckpoint:
     """A checkpoint whose every file has the hash that its manifest promises."""
 
     place: CheckpointPlace
-    folder: Path
     manifest: Manifest
 
 
@@ -41,9 +40,7 @@ class RunCheckpoints:
         self._objects = objects
         self._run_id = run_id
         self._epoch = epoch
-        self._announced: dict[str, set[str]] = {}
-        for checkpoint_id, manifest_sha256 in announced:
-            self._announced.setdefault(checkpoint_id, set()).add(manifest_sha256)
+        self._announced = announced
         self._inherited = frozenset(place for place in self._places() if place.epoch < epoch)
 
     def newest_whole(self, on_broken: OnBroken) -> WholeCheckpoint | None:
@@ -52,10 +49,9 @@ class RunCheckpoints:
             if place not in self._inherited and place.epoch != self._epoch:
                 continue
             try:
-                folder = self._objects.fetch(place.key)
-                manifest = verify(folder)
+                manifest = verify(self._objects.fetch(place.key))
                 self._check_origin(place, manifest)
-                return WholeCheckpoint(place, folder, manifest)
+                return WholeCheckpoint(place, manifest)
             except ObjectNotFoundError:
                 continue  # pruned or quarantined since it was listed
             except ManifestError as error:
@@ -104,7 +100,7 @@ class RunCheckpoints:
 
     def _check_origin(self, place: CheckpointPlace, manifest: Manifest) -> None:
         """A folder that agrees with itself may still be another one's. Raises ManifestError."""
-        announced = self._announced.get(place.checkpoint_id)
+        announced = {sha256 for name, sha256 in self._announced if name == place.checkpoint_id}
         if announced and manifest.sha256 not in announced:
             raise ManifestError(MANIFEST, "is not the one that the log announced")
         expected = {"checkpoint_id": place.checkpoint_id, **asdict(place)}

@@ -18,12 +18,10 @@ _BEAT_S = 1.0
 _PUT_TIMEOUT_S = 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Hello:
-    """A worker is there. `actor` is its handle, by which it can be killed (None for a task)."""
+    """A worker is there. `actor` is its handle, by which it can be killed."""
 
-    sender: int
-    rank: int
     actor: Any
 
 
@@ -92,9 +90,9 @@ class MailboxSender:
         else:
             self._deliver(letter)
 
-    def hello(self, rank: int, actor: Any) -> None:
+    def hello(self) -> None:
         """Say that this worker is there."""
-        self._deliver(Hello(sender=self._sender, rank=rank, actor=actor))
+        self._deliver(Hello(ray.get_runtime_context().current_actor))
 
     def _deliver(self, letter: Hello | Beat | SentReport) -> None:
         ray.get(self._box.put.remote(letter), timeout=_PUT_TIMEOUT_S)

@@ -108,7 +108,7 @@ def _work(config: dict[str, Any]) -> None:
     job: WorkerJob = config["job"].localized()
     context = ray.train.get_context()
     sender = MailboxSender(config["box"], job.attempt)
-    sender.hello(context.get_world_rank(), ray.get_runtime_context().current_actor)
+    sender.hello()
     with sender as report:
         run_worker(job, context.get_world_rank(), context.get_world_size(), report)
 

@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from peft import LoraConfig
 from pydantic import JsonValue
 from transformers import PretrainedConfig
 
 from ropewalk.corpus.ledger import LEDGER, LedgerRow, encode_ledger
 from ropewalk.model.lora import merged, save_adapter
-from ropewalk.model.weights import load_tensors, not_finite, save_tensors, save_weights
+from ropewalk.model.weights import not_finite, save_tensors, save_weights
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
 from ropewalk.trainer.adapters.worker.strategy import Snapshot
@@ -93,11 +92,6 @@ def read_state(folder: Path) -> RunState:
     for name in ("recent_losses", "skipped_steps"):
         fields[name] = tuple(fields[name])
     return RunState(**fields)
-
-
-def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:
-    """Whole optimizer tensors."""
-    return load_tensors(folder / OPTIMIZER)
 
 
 def checkpoint_id_of(folder: Path) -> tuple[str, str]:

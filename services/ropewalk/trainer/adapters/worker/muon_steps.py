@@ -54,13 +54,13 @@ class MuonSteps:
     def snapshot(self) -> Snapshot:
         """See Strategy: whole tensors are copied by rank 0 alone, slices are gathered by all."""
         weights = {name: parameter.detach() for name, parameter in self._bare.named_parameters()}
-        live = {f"weights/{name}": tensor for name, tensor in weights.items()} | dict(self._optimizer.state)
+        live = weights | dict(self._optimizer.state)  # a moment's name is a weight's and a suffix
         whole = dict(
             zip(live, gather_rows([local_part(each) for each in live.values()], list(live.values())), strict=True)
         )
         copies, wait = self._copies.take(whole if dist.get_rank() == 0 else {}, live=not self._sharded)
         return Snapshot(
-            weights={name: copies[f"weights/{name}"] for name in weights if copies},
+            weights={name: copies[name] for name in weights if copies},
             optimizer={name: copies[name] for name in self._optimizer.state if copies},
             num_updates=self._optimizer.num_updates,
             wait=wait,

@@ -19,10 +19,10 @@ from ropewalk.model.next_token import NextTokenLoss
 from ropewalk.model.schedule import Schedule
 from ropewalk.model.weights import WEIGHTS, load_model, load_tensors
 from ropewalk.trainer.adapters.worker.checkpoint import (
+    OPTIMIZER,
     RunState,
     check_identity,
     checkpoint_id_of,
-    read_optimizer,
     read_state,
 )
 from ropewalk.trainer.adapters.worker.device import Device
@@ -175,7 +175,7 @@ def _load_weights(model: PreTrainedModel, folder: Path, *, with_adapters: bool) 
 
 def _load_optimizer(strategy: Strategy, folder: Path, num_updates: int) -> None:
     try:
-        strategy.load_optimizer(read_optimizer(folder), num_updates)
+        strategy.load_optimizer(load_tensors(folder / OPTIMIZER), num_updates)
     except KeyError as error:
         raise WorkerError(
             f"cannot resume: the checkpoint has no optimizer state {error}; deepspeed moves matrices with AdamW, "
