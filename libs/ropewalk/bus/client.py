@@ -41,10 +41,14 @@ class DeniedSubjects:
         self._by_subject: dict[str, tuple[float, DeniedError]] = {}
 
     def reason(self) -> str:
-        """The last refusal as a sentence, empty if there was none. A service with a refusal is not ready."""
-        if not self._by_subject:
+        """The last refusal as a sentence, empty if there was none. A service with a refusal is not ready.
+
+        An answer that came too late or twice is refused as well, which is no fault of ours.
+        """
+        refusals = [denied for subject, (_, denied) in self._by_subject.items() if not subject.startswith("_inbox")]
+        if not refusals:
             return ""
-        *others, (_, last) = self._by_subject.values()
+        *others, last = refusals
         return f"{last} (and {len(others)} other refusals)" if others else str(last)
 
     def holds(self, subject: str) -> bool:

@@ -7,11 +7,11 @@ be made, is told as `{"error": sentence}`.
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
-from faststream import ExceptionMiddleware
+from faststream import BaseMiddleware, ExceptionMiddleware
 from faststream.message import StreamMessage
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
@@ -33,7 +33,7 @@ class SharedBroker(NatsBroker):
 
     def __init__(self, connected: Callable[[], Client]) -> None:
         answering = ExceptionMiddleware(publish_handlers={ValueError: _what_is_wrong, Exception: _what_failed})
-        super().__init__(logger=None, codec=_Bodies(), middlewares=(answering,))
+        super().__init__(logger=None, codec=_Bodies(), middlewares=(_InboxesOnly, answering))
         self._connected = connected
 
     async def _connect(self) -> Client:
@@ -50,6 +50,20 @@ class SharedBroker(NatsBroker):
         """Stop the subscribers and let go of the connection."""
         self._connection = None
         await super().stop(exc_type, exc_val, exc_tb)
+
+
+class _InboxesOnly(BaseMiddleware):
+    """Answers go to an inbox and nowhere else.
+
+    The server lets a service answer on whatever subject a question names, so that whoever may ask could otherwise have
+    it write into the log, with the rights of the service.
+    """
+
+    async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]) -> Any:
+        """Let a question that names something else go without an answer."""
+        if not msg.reply_to.startswith("_INBOX"):
+            msg.reply_to = ""
+        return await call_next(msg)
 
 
 class _Bodies:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.js.errors import NotFoundError
 
 from ropewalk.bus.bulk import address_of
 from ropewalk.bus.bus import Bus
@@ -21,6 +22,8 @@ from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import LOOPBACK, Ports, choose_ports
 
 STARTED = ("ingest", "monitor")
+# Ingest may write all of these, and an operator none.
+WRITTEN_BY_NOBODY = ("state.run.pool.v1.stranger", "evt.run.accepted.v1.stranger", "state.run.ingest.v1.stranger")
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +135,18 @@ def test_a_bus_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     done = run_status(url, tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert " ".join(done.stderr.split()).startswith(f"ropewalk: the bus at {url} does not answer")
+
+
+@pytest.mark.usefixtures("services")
+async def test_a_service_answers_an_inbox_and_writes_nowhere_else_for_whoever_asks(
+    as_user, operator, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(status_until, operator.url, tmp_path, {"ingest": "ready"})
+    client = await as_user("operator")
+    for subject in WRITTEN_BY_NOBODY:
+        await client.publish("ctl.ping.ingest", b"{}", reply=subject)
+    said = json.loads((await client.request("ctl.ping.ingest", b"{}", timeout=20)).data)  # it has seen the others
+    assert said["reasons"] == []
+    for subject in WRITTEN_BY_NOBODY:
+        with pytest.raises(NotFoundError):
+            await client.jetstream().get_last_msg("CONTROL", subject)
