@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 16
 _PIECE_BYTES = 1 << 10
 _ZSTD_WINDOW_BYTES = 1 << 27  # what `zstd -d` accepts without --long
 _FREE_BYTES = 16_000_000  # an archive may grow to this ...
-_MAX_RATIO = 250  # ... and beyond it by this factor; text rarely exceeds 20
+MAX_RATIO = 250  # ... and beyond it by this factor; text rarely exceeds 20
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with that one's
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -75,6 +75,11 @@ class Meter:
         """So many bytes of the file on disk are read, and so many more of its content."""
 
 
+def most_plain(num_packed: int) -> int:
+    """How many bytes of content a packed file of `num_packed` bytes may have, before it counts as a bomb."""
+    return _FREE_BYTES + MAX_RATIO * num_packed
+
+
 def content_chunks(packed: IO[bytes], suffix: str, num_packed: int, meter: Meter) -> Iterator[bytes]:
     """The content of an opened file of `num_packed` bytes, with the suffix of its compression or none.
 
@@ -84,12 +89,12 @@ def content_chunks(packed: IO[bytes], suffix: str, num_packed: int, meter: Meter
 
 
 def _counted(packed: IO[bytes], suffix: str, num_packed: int, meter: Meter) -> Iterator[bytes]:
-    total, allowed = 0, _FREE_BYTES + _MAX_RATIO * num_packed
+    total, allowed = 0, most_plain(num_packed)
     plain = _unpacked(packed, _FORMS[suffix]) if suffix else _as_it_is(packed)
     for chunk in plain:
         total += len(chunk)
         if suffix and total > allowed:
-            raise BombError(f"the archive grows more than {_MAX_RATIO}-fold; the rest was not read")
+            raise BombError(f"the archive grows more than {MAX_RATIO}-fold; the rest was not read")
         meter.count(packed.tell(), len(chunk))
         yield chunk
 

@@ -17,7 +17,7 @@ import pytest
 
 from ropewalk.corpus.draft import draft_recipe
 from ropewalk.corpus.reading.contents import contents
-from ropewalk.corpus.reading.records import Content, Limits
+from ropewalk.corpus.reading.records import Content, Flaw, Limits
 from ropewalk.corpus.reading.sources import list_files
 from ropewalk.corpus.reading.survey import survey
 from ropewalk.recipes.recipe import SourceRecipe
@@ -216,6 +216,37 @@ def test_a_column_that_is_nested_too_deeply_is_not_touched(source: Path, read: R
     ((place, flaw),) = read(source).flaws
     assert (place, flaw.reason) == ("a.parquet", "unsupported_table")
     assert flaw.detail == "the column 'messages' is nested too deeply"
+
+
+def test_a_table_with_two_columns_of_one_name_is_one_flaw_that_names_it(source: Path, read: Read) -> None:
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["text", "x", "text"])
+    pq.write_table(table, source / "a.parquet")
+    write(source / "b.parquet", [{"text": "good"}])
+    found = read(source)
+    ((place, flaw),) = found.flaws
+    assert (place, flaw.reason) == ("a.parquet", "unsupported_table")
+    assert flaw.detail == "the table has two columns of the name 'text'; give each column a name of its own"
+    assert found.texts == {"b.parquet#1": "good"}
+
+
+def test_a_table_that_grows_beyond_any_text_is_read_up_to_the_bound(source: Path, read: Read) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 5_000, pa.int32()), ["a" * 7_000_000])
+    write_column(source / "a.parquet", column)  # 35 GB of text
+    write(source / "b.parquet", [{"text": "good"}])
+    found = read(source)
+    assert found.reasons == {"a.parquet": "decompression_bomb"}
+    assert found.flaws[0][1].detail == "the table grows more than 250-fold; from row 3 on it is not read"
+    assert sorted(place for place in found.texts) == ["a.parquet#1", "a.parquet#2", "b.parquet#1"]
+
+
+def test_rows_without_a_value_are_read_up_to_a_bound_too(source: Path) -> None:
+    write_column(source / "a.parquet", pa.nulls(5_000_000, pa.string()))
+    recipe = SourceRecipe(path=str(source), licence="MIT")
+    [file] = list_files(recipe)
+    reasons = [found.reason for _, found in contents(file, recipe, Limits()) if isinstance(found, Flaw)]
+    assert reasons[-1] == "decompression_bomb"
+    assert set(reasons[:-1]) == {"missing_field"}
+    assert len(reasons) < file.num_bytes + 64_002
 
 
 def test_more_row_groups_than_can_be_held_are_refused(source: Path, read: Read) -> None:

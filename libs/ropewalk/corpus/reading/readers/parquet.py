@@ -23,6 +23,7 @@ from ropewalk.corpus.reading.readers import ReaderTask
 from ropewalk.corpus.reading.records import MOST_VALUES, Flaw, Record
 from ropewalk.corpus.reading.selection import archive_suffix
 from ropewalk.corpus.reading.source import SourceFile
+from ropewalk.corpus.reading.unpacking import MAX_RATIO, BombError, most_plain
 from ropewalk.events.foreign import one_line, quoted
 
 _ROWS = 64  # decoded together
@@ -48,6 +49,8 @@ def read(file: SourceFile, task: ReaderTask) -> Found:
     with packed:
         try:
             yield from _rows(packed, file.num_bytes, task)
+        except BombError as error:
+            yield "", fault(error)
         except MemoryError:
             yield "", Flaw("oversized", f"{_ROWS} rows need more than {_MEMORY_BYTES:,} bytes when they are decoded")
         except _WRONG as error:
@@ -70,11 +73,15 @@ def _rows(packed: IO[bytes], file_bytes: int, task: ReaderTask) -> Found:
     if (flaw := _unfit(schema, columns, task)) is not None:
         yield "", flaw
         return
-    number = 0
+    number = total = 0
     for batch in _batches(table, columns):
         for at in range(batch.num_rows):
             number += 1
-            yield str(number), _record(batch.slice(at, 1), task.record_bytes)
+            record = _record(batch.slice(at, 1), task.record_bytes)
+            total += max(record.num_bytes, MAX_RATIO)  # so even rows without a value are at most one per byte on disk
+            if total > most_plain(file_bytes):
+                raise BombError(f"the table grows more than {MAX_RATIO}-fold; from row {number:,} on it is not read")
+            yield str(number), record
         task.meter.count(file_bytes * number // table.metadata.num_rows, batch.nbytes)
     if not number:
         yield "", Flaw("empty", "no row in the table")
@@ -91,6 +98,10 @@ def _unfit(schema: pa.Schema, columns: list[str], task: ReaderTask) -> Flaw | No
         names = one_line(", ".join(schema.names[:8]), 200)
         remedy = "name the one that holds the text in `text_field`"
         return Flaw("unsupported_table", f"a table without a column {quoted(wanted)}; it has: {names}; {remedy}")
+    doubled = next((name for name in columns if columns.count(name) > 1), None)
+    if doubled is not None:
+        remedy = "give each column a name of its own"
+        return Flaw("unsupported_table", f"the table has two columns of the name {quoted(doubled)}; {remedy}")
     deep = next((name for name in columns if _levels(schema.field(name).type) > _MOST_LEVELS), None)
     return None if deep is None else Flaw("unsupported_table", f"the column {quoted(deep)} is nested too deeply")
 
