@@ -214,3 +214,16 @@ def test_the_advice_is_of_use_against_the_opponent_at_hand() -> None:
     assert judge(few, opponent="m@1", is_model=True).reasons[0].endswith("add sources that m@1 has not seen")
     undecided = judge(a_gain(0.1, -0.1, 0.3), opponent="m@1", is_model=True)
     assert "held_out_fraction" not in " ".join(undecided.reasons)
+
+
+def test_a_guardrail_whose_interval_ends_at_zero_asks_for_more_and_rejects_only_below() -> None:
+    def decision(upper: float) -> str:
+        fields = PARSING | {"role": "guardrail", "paired": True}
+        gain = an_estimate("parse_rate_gain", (-0.1, -0.2, upper), 64, **fields)
+        return judge(a_gain(0.5, 0.4, 0.6), 0.0, gain).decision
+
+    assert (decision(0.0), decision(-0.01)) == ("need_more", "reject")
+
+
+def test_only_the_gate_of_a_toy_lets_a_first_model_beat_the_simplest_baseline() -> None:
+    assert {name: rules.is_easy for name, rules in GATES.items()} == {"full": False, "toy": True}

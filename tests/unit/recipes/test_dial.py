@@ -66,3 +66,11 @@ def test_a_model_that_was_trained_before_moves_by_a_twentieth_and_is_not_pulled_
 def test_a_training_is_saved_about_thirty_times_and_a_trial_is_a_tenth_of_it() -> None:
     plan = a_plan()
     assert (plan.total_steps // plan.checkpoint_every, plan.trial_steps) == (30, 180)
+
+
+@pytest.mark.parametrize(
+    ("kind", "usd"), [("", 3.0), ("l4", 0.7), ("a100", 1.8), ("h100", 3.0), ("h200", 3.8), ("tomorrows", 3.0)]
+)
+def test_an_hour_of_a_gpu_costs_what_renting_that_kind_costs(kind: str, usd: float) -> None:
+    plan = a_plan(device="cuda", gpu_kind=kind)
+    assert (plan.usd_per_gpu_hour, plan.usd_per_cpu_hour) == (usd, 0.04)

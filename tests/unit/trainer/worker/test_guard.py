@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ropewalk.trainer.adapters.worker.guard import StepGuard
+from ropewalk.trainer.adapters.worker.guard import MAX_SKIPS_IN_A_ROW, StepGuard
 
 
 def calm(guard, count, seed=1):
@@ -50,6 +50,16 @@ def test_skips_in_a_row_are_counted_and_an_applied_step_ends_the_row():
     assert guard.skips_in_a_row == 7
     guard.reason_to_skip(2.0, 1.0)
     assert guard.skips_in_a_row == 0
+
+
+def test_the_twentieth_skip_in_a_row_is_the_last_one():
+    guard = StepGuard()
+    gave_up = []
+    for _ in range(20):
+        guard.reason_to_skip(math.nan, 1.0)
+        gave_up.append(guard.gives_up)
+    assert MAX_SKIPS_IN_A_ROW == 20
+    assert gave_up == [False] * 19 + [True]
 
 
 def test_a_restored_guard_decides_as_the_one_that_was_saved():

@@ -35,6 +35,11 @@ class StepGuard:
             self._norms.append(norm)
         return reason
 
+    @property
+    def gives_up(self) -> bool:
+        """Whether so many updates in a row could not be applied that going on makes no sense."""
+        return self.skips_in_a_row >= MAX_SKIPS_IN_A_ROW
+
     def _reason(self, loss: float, norm: float) -> str:
         if not math.isfinite(loss):
             return f"the loss is {loss}"

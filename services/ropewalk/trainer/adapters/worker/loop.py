@@ -27,6 +27,7 @@ from ropewalk.trainer.adapters.worker.job import (
 from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
 from ropewalk.trainer.adapters.worker.progress import MetricsReporter
 from ropewalk.trainer.adapters.worker.saving import Saving
+from ropewalk.trainer.adapters.worker.strategy import apply_clipped
 
 _RECENT = 20
 
@@ -160,14 +161,13 @@ class _Training:
         """Apply the gradients unless the guard objects. All ranks see the same numbers and decide the same."""
         reason = self._guard.reason_to_skip(loss, norm)
         if not reason:
-            factor = min(1.0, self._plan.grad_clip / max(norm, 1e-12))
-            self._strategy.apply(gradient_factor=factor, rate_scale=scale)
+            apply_clipped(self._strategy, norm=norm, limit=self._plan.grad_clip, rate_scale=scale)
             self._recent.append(loss)
             return
         self._strategy.discard()
         self._saving.skipped(step)
         self._report(StepSkipped(run_id=self._job.run_id, epoch=self._job.epoch, step=step, reason=reason))
-        if self._guard.skips_in_a_row >= MAX_SKIPS_IN_A_ROW:
+        if self._guard.gives_up:
             raise WorkerError(
                 f"{MAX_SKIPS_IN_A_ROW} updates in a row could not be applied, the last (step {step}) because {reason}: "
                 "lower the learning rates or look at the samples of these steps in the ledger"

@@ -55,6 +55,11 @@ class Strategy(Protocol):
         ...
 
 
+def apply_clipped(strategy: Strategy, *, norm: float, limit: float, rate_scale: float) -> None:
+    """Update with gradients of that norm, made shorter where they are longer than `limit`, never longer."""
+    strategy.apply(gradient_factor=min(1.0, limit / max(norm, 1e-12)), rate_scale=rate_scale)
+
+
 def squared_norm(tensors: list[torch.Tensor]) -> torch.Tensor:
     """Of all tensors together, in double precision."""
     parts = [part for part in tensors if part.numel()]
