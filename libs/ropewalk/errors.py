@@ -15,7 +15,7 @@ RopewalkError
 ├── RecipeError                   a recipe cannot be run                                          recipes
 ├── CorpusError                   a source, a file or a ledger cannot be read                     corpus
 ├── QuestionError, SnapshotError  a projection cannot answer, or not go on from its file          projections
-├── ListenError, ForeignFolderError   the surroundings of a service                               runtime
+├── ListenError, ForeignFolderError, SettingsError   the surroundings of a service                runtime
 ├── ClientError                   what a user of the SDK or the command line can mend             client
 ├── LocalError                    the embedded stack                                              local
 ├── DrillError                    a drill cannot be played                                        drills

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from functools import partial
@@ -34,7 +33,7 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.gauges import export_gauges
-from ropewalk.runtime.health import Health, ListenError, Pong, serve_probes
+from ropewalk.runtime.health import Health, Pong, serve_probes
 from ropewalk.runtime.logs import configure_logs
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext, StageSpec
@@ -121,15 +120,11 @@ class Service:
         self._tasks.append(task)
 
     def run(self) -> None:
-        """Block until SIGTERM or SIGINT."""
+        """Block until SIGTERM or SIGINT. Raises RopewalkError where it cannot run here, which `start` tells."""
         configure_logs()
         configure(self.name, self.settings.telemetry)
-        try:
-            if self.settings.health.port:
-                serve_probes(self.health, self.settings.health)
-        except ListenError as error:
-            logger.error("%s", error)
-            sys.exit(2)
+        if self.settings.health.port:
+            serve_probes(self.health, self.settings.health)
         try:
             asyncio.run(self._main())
         finally:

@@ -5,15 +5,27 @@ A service's own `settings.py` derives from RuntimeSettings and adds fields under
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ropewalk.bus.settings import ExpandedPath, NatsSettings
+from ropewalk.errors import RopewalkError
+from ropewalk.events.foreign import cut, quoted
 from ropewalk.events.resources import Resources
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.telemetry.settings import TelemetrySettings
+
+S = TypeVar("S", bound="RuntimeSettings")
+
+_MOST = 1_000_000  # seconds or devices: whoever writes more means something else
+
+
+class SettingsError(RopewalkError):
+    """A variable of the environment has a value that cannot be used. The text names both and the remedy."""
 
 
 class StorageSettings(BaseSettings):
@@ -40,14 +52,21 @@ class RuntimeSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True)
 
     state_dir: ExpandedPath = Path("~/.ropewalk").expanduser()
-    lease_ttl_s: float = Field(default=10.0, ge=2.0, description="a stage is taken over this long after its last sign")
-    stop_grace_s: float = Field(default=8.0, ge=0.0, description="what is in hand may take this long after SIGTERM")
+    lease_ttl_s: float = Field(
+        default=10.0, ge=2.0, le=_MOST, description="a stage is taken over this long after its last sign"
+    )
+    stop_grace_s: float = Field(
+        default=8.0, ge=0.0, le=_MOST, description="what is in hand may take this long after SIGTERM"
+    )
     instance: str = Field(default_factory=lambda: f"{os.uname().nodename}-{os.getpid()}")
     pool: str = Field(default="", description="instances of one pool share what it has; default: the machine's name")
     capacity_cpus: float = Field(
-        default=0.0, ge=0, description="CPUs that stages of the pool may use together; 0: those of the machine"
+        default=0.0,
+        ge=0,
+        le=_MOST,
+        description="CPUs that stages of the pool may use together; 0: those of the machine",
     )
-    capacity_gpus: int = Field(default=0, ge=0, description="GPUs that stages of the pool may use together")
+    capacity_gpus: int = Field(default=0, ge=0, le=_MOST, description="GPUs that stages of the pool may use together")
     capacity_gpu_kind: str = Field(
         default="", pattern=r"^[a-z0-9_-]{0,40}$", description="what they are, as a recipe's `gpu_kind` asks for them"
     )
@@ -76,3 +95,28 @@ class RuntimeSettings(BaseSettings):
     def objects_url(self) -> str:
         """The store's URL; by default a folder in the state folder."""
         return self.storage.url or (self.state_dir / "objects").absolute().as_uri()
+
+
+def read_settings(kind: type[S]) -> S:
+    """The settings in the environment. Raises SettingsError."""
+    try:
+        return kind()
+    except ValidationError as error:
+        owners = {owner.__name__: owner for owner in _owners(kind)}
+        owner = owners.get(error.title, kind)
+        raise SettingsError("; ".join(_sentence(dict(item), owner) for item in error.errors())) from None
+
+
+def _owners(kind: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
+    yield kind
+    for field in kind.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings):
+            yield from _owners(field.annotation)
+
+
+def _sentence(item: dict[str, Any], owner: type[BaseSettings]) -> str:
+    place = str(item["loc"][0]) if item["loc"] else ""
+    field = owner.model_fields.get(place)  # a field with another name in the environment is reported by that name
+    name = f"{owner.model_config.get('env_prefix', '')}{place}".upper() if field is not None else place
+    value = quoted(item["input"]) if field is None or field.repr else "a value"
+    return f"the variable {name} has {value}: {cut(str(item['msg']))}; change it, or unset it for the default"

@@ -2,6 +2,7 @@
 
 from ropewalk.checkpoint_manager.app import build
 from ropewalk.checkpoint_manager.settings import Settings
+from ropewalk.runtime.start import start
 
 if __name__ == "__main__":
-    build(Settings()).run()
+    start(build, Settings)

@@ -2,6 +2,7 @@
 
 from ropewalk.evaluator.app import build
 from ropewalk.evaluator.settings import Settings
+from ropewalk.runtime.start import start
 
 if __name__ == "__main__":
-    build(Settings()).run()
+    start(build, Settings)

@@ -2,6 +2,7 @@
 
 from ropewalk.ingest.app import build
 from ropewalk.ingest.settings import Settings
+from ropewalk.runtime.start import start
 
 if __name__ == "__main__":
-    build(Settings()).run()
+    start(build, Settings)

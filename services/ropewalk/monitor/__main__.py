@@ -8,5 +8,6 @@ if __name__ == "__main__":
     os.environ.update(JE_MALLOC_CONF=ENGINE_ALLOCATOR)  # the engine's library reads it while it is loaded
 
     from ropewalk.monitor.app import build
+    from ropewalk.runtime.start import start
 
-    build(Settings()).run()
+    start(build, Settings)

@@ -2,6 +2,7 @@
 
 from ropewalk.preprocessing.app import build
 from ropewalk.preprocessing.settings import Settings
+from ropewalk.runtime.start import start
 
 if __name__ == "__main__":
-    build(Settings()).run()
+    start(build, Settings)

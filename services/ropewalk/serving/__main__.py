@@ -1,7 +1,8 @@
 """`python -m ropewalk.serving`."""
 
+from ropewalk.runtime.start import start
 from ropewalk.serving.app import build
 from ropewalk.serving.settings import Settings
 
 if __name__ == "__main__":
-    build(Settings()).run()
+    start(build, Settings)

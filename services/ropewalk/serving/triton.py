@@ -7,8 +7,9 @@ process with one id. It is configured by the same environment variables as the s
 import os
 import sys
 
+from ropewalk.errors import RopewalkError
+from ropewalk.runtime.settings import read_settings
 from ropewalk.serving.adapters.triton_server import PRIVATE, prepare
-from ropewalk.serving.errors import ServingError
 from ropewalk.serving.settings import Settings
 
 
@@ -16,8 +17,8 @@ def main() -> None:
     """Never returns. Exits with a sentence when the server cannot be built."""
     os.umask(PRIVATE)
     try:
-        launch = prepare(Settings())
-    except ServingError as error:
+        launch = prepare(read_settings(Settings))
+    except RopewalkError as error:
         sys.exit(str(error))
     os.execve(launch.argv[0], launch.argv, launch.environment)
 

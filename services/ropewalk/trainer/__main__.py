@@ -1,7 +1,8 @@
 """`python -m ropewalk.trainer`"""
 
+from ropewalk.runtime.start import start
 from ropewalk.trainer.app import build
 from ropewalk.trainer.settings import Settings
 
 if __name__ == "__main__":
-    build(Settings()).run()
+    start(build, Settings)

@@ -15,7 +15,7 @@ from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
-from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.runtime.settings import RuntimeSettings, read_settings
 
 _LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)  # a person waits: beyond this the rest is estimated
 _MOST_KINDS = 12
@@ -59,7 +59,7 @@ def _pools() -> dict[str, Resources]:
     """The pool of the stack on this machine; of a stack elsewhere nothing is known without asking it."""
     if named_bus():
         return {}
-    runtime = RuntimeSettings()
+    runtime = read_settings(RuntimeSettings)
     return {runtime.pool_name: runtime.pool_room}
 
 
