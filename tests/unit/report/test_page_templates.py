@@ -1,10 +1,15 @@
 """Pages are templates: every value is escaped, a missing one is an error, and no drawing is made twice."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.resources import files
 
 import pytest
 from jinja2 import UndefinedError
 
+from ropewalk.drills.page import render_drill
+from ropewalk.drills.scorecard import Observed, check, conclude
+from ropewalk.events.drill import DrillStarted
 from ropewalk.report import picture
 from ropewalk.report.charts import interval_chart, loss_chart, stage_chart
 from ropewalk.report.collect import collect
@@ -55,3 +60,22 @@ def test_every_kind_of_mark_has_a_look_on_the_picture(demo_evidence):
     kinds = {mark.kind for _, _, mark in picture.page_of(collect(demo_evidence)).marks if isinstance(mark, Line)}
 
     assert kinds == {"grid", "kept", "lost", "kill", "own", "other"}
+
+
+@pytest.mark.parametrize("character", ["\u202e", "\u2066", "\x1b", "\0", "\x9b"])
+def test_what_turns_the_direction_or_steers_a_terminal_is_written_out_in_every_value(demo_evidence, character):
+    hostile = f"a{character}b<i>"
+    card = replace(collect(demo_evidence), reason=hostile, recipe=hostile, recipe_text=f"{hostile}\n\tname: x")
+    fault = DrillStarted(drill="poison", drill_id="d", run_id="r", target=hostile)
+    seen = Observed(detect_s=0.3, recover_s=11.0, checks=(check(hostile, False, hostile),))
+    drill = render_drill(conclude(fault, seen, first_sequence=1, last_sequence=2), datetime(2026, 1, 1, tzinfo=UTC))
+
+    for page in (render_html(card), drill):
+        assert character not in page
+        assert f"a{character.encode('unicode_escape').decode()}b&lt;i&gt;" in page
+    assert "\n\tname: x" in render_html(card)
+
+
+def test_a_long_word_in_a_cell_is_broken_and_does_not_widen_the_page(demo_evidence):
+    (style,) = [line for line in render_html(collect(demo_evidence)).splitlines() if line.startswith("td {")]
+    assert "overflow-wrap: anywhere" in style
