@@ -3,14 +3,17 @@
 Exit codes: 0 well, 1 the answer is bad news (a failed run, a ledger that does not add up), 2 wrong use.
 """
 
+import io
 import logging
 import os
 import sys
 
-from ropewalk.cli.options import USAGE
-from ropewalk.cli.tree import app
 from ropewalk.errors import RopewalkError
 from ropewalk.events.foreign import quoted
+
+# `cli.options` has both as well; it imports typer.
+_USAGE = 2
+_INTERRUPTED = 130
 
 
 class LogLines(logging.Handler):
@@ -25,16 +28,23 @@ def main() -> None:
     """Run `ropewalk`."""
     # The bus warns when it reconnects. Rich's own handler would wrap lines and obey markup in them.
     logging.basicConfig(level=logging.WARNING, handlers=[LogLines()])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of ASCII gets `?` for a tick, no traceback
     try:
+        # Imports take long enough to be interrupted: those of all commands happen in here.
+        from ropewalk.cli.tree import app
+
         app()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except RopewalkError as error:  # before OSError, which some of ours are as well
         for sentence in error.sentences:
             _complain(f"ropewalk: {sentence}")
-        sys.exit(USAGE)
+        sys.exit(_USAGE)
     # A full disk, a folder without permission: the user's surroundings, so no traceback.
     except OSError as error:
         _complain(f"ropewalk: {_of_the_system(error)}")
-        sys.exit(USAGE)
+        sys.exit(_USAGE)
 
 
 def _complain(text: str, style: str = "red") -> None:

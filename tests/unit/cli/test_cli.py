@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from ropewalk.cli.commands import stack
 from ropewalk.cli.durations import seconds_of
-from ropewalk.cli.options import USAGE
+from ropewalk.cli.options import INTERRUPTED, USAGE
 from ropewalk.cli.screens.status import endpoints_view, moved_sentence
 from ropewalk.cli.screens.terminal import Terminal
 from ropewalk.cli.tree import LazyCommand, app
@@ -351,3 +351,20 @@ def test_a_duration_that_is_none_is_named_with_the_remedy(text: str, ropewalk) -
     code, _, error = ropewalk("submit", "python-stdlib", "--deadline", text)
     assert code == 2
     assert repr(text) in error
+
+
+@pytest.mark.parametrize("module", ["typer", "ropewalk.cli.tree", "ropewalk.cli.commands.status"])
+def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_traceback(module: str) -> None:
+    interrupted = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.argv = ['ropewalk', 'status']\n"
+        "from ropewalk.cli.main import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (INTERRUPTED, b"", b"")

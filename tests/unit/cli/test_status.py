@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -62,3 +64,21 @@ def test_the_same_for_programs(place: Layout, ropewalk) -> None:  # type: ignore
 
 def test_the_name_of_the_operator_is_that_of_the_access_table() -> None:
     assert OPERATOR == USER
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
+)
+def test_a_terminal_that_knows_only_ascii_gets_a_question_mark_for_a_cross(
+    place: Layout, surroundings: dict[str, str]
+) -> None:
+    with held(place):
+        shown = subprocess.run(
+            [sys.executable, "-m", "ropewalk.cli.main", "status", f"--state-dir={place.state_dir}"],
+            env=os.environ | surroundings,
+            capture_output=True,
+            check=False,
+        )
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"? the broker is down" in shown.stdout
