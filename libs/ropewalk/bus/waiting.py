@@ -3,6 +3,12 @@
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import Field
+
+Moment = Annotated[float, Field(ge=0, le=2.5e11)]
+"""Seconds since 1970 that `datetime` can hold in every time zone. Who reads an answer with others cannot read it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,7 +16,7 @@ class Waiting:
     """`since` is in seconds since 1970, 0 while nothing waits; `reason` is why the oldest send was not accepted."""
 
     num_sends: int = 0
-    since: float = 0.0
+    since: Moment = 0.0
     subject: str = ""
     reason: str = ""
 

@@ -8,9 +8,11 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from ropewalk.bus.waiting import Waiting
 from ropewalk.bus.wire import Address, Wire, WireError
@@ -30,6 +32,17 @@ _MOST_LAGS = 200
 _MOST_STREAMS = 100
 _MOST_REASONS = 10
 _LONGEST = 400  # characters of a sentence that somebody else wrote
+
+
+@dataclass(frozen=True)
+class _Pong:
+    """What a service says to a ping: see `ServiceAnswer`."""
+
+    reasons: tuple[str, ...] = ()
+    waiting: Waiting = field(default_factory=Waiting)
+
+
+_PONG = TypeAdapter(_Pong)
 
 
 def look(bus: Address, services: tuple[str, ...]) -> Seen:
@@ -136,14 +149,14 @@ def _api(wire: Wire, question: str, details: Json | None = None) -> Json:
 
 
 def _ask(bus: Address, service: str) -> ServiceAnswer:
-    said = _over_the_bus(bus, lambda wire: json.loads(wire.request(f"ctl.ping.{service}", b"").body))
+    said = _over_the_bus(bus, lambda wire: _PONG.validate_json(wire.request(f"ctl.ping.{service}", b"").body))
     if said is None:
         return ServiceAnswer(service=service, answered=False)
-    waiting = Waiting(**said.get("waiting", {}))
+    waiting = said.waiting
     return ServiceAnswer(
         service=service,
         answered=True,
-        reasons=tuple(one_line(reason, _LONGEST) for reason in said.get("reasons", ())[:_MOST_REASONS]),
+        reasons=tuple(one_line(reason, _LONGEST) for reason in said.reasons[:_MOST_REASONS]),
         waiting=replace(waiting, subject=one_line(waiting.subject), reason=one_line(waiting.reason, _LONGEST)),
     )
 

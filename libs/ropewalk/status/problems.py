@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from ropewalk.bus.waiting import Moment
 from ropewalk.events.foreign import one_line
 from ropewalk.status.seen import Seen, what_waits
 
@@ -35,7 +36,7 @@ class Problem:
     severity: Severity
     what: str
     remedy: str
-    since: float = 0.0
+    since: Moment = 0.0
 
 
 def problems_of(seen: Seen) -> tuple[Problem, ...]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ropewalk.bus.waiting import Waiting, told_by_oldest
+from ropewalk.bus.waiting import Moment, Waiting, told_by_oldest
 
 ProcessStatus = Literal["waiting", "starting", "ready", "backing off", "stopped"]
 
@@ -97,7 +97,7 @@ class RunSeen:
 
     run_id: str
     stage: str
-    queued_since: float = 0.0
+    queued_since: Moment = 0.0
     detail: str = ""
 
 
@@ -108,14 +108,14 @@ class AlarmSeen:
     alarm_id: str
     model: str
     detail: str
-    since: float
+    since: Moment
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """Everything that was looked at, at one time. Disks and processes are those of an embedded stack."""
 
-    now: float
+    now: Moment
     broker: BrokerView
     disks: tuple[Disk, ...] = ()
     processes: tuple[ProcessState, ...] = ()
