@@ -1,8 +1,8 @@
 """The serving family: model versions, traffic, and one row per request."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value
 
@@ -71,8 +71,16 @@ class ServingFailed(_Family, Event):
 class RouteTarget(Value):
     """One of the model versions behind an alias, and its share of the keys: its weight out of the sum of weights."""
 
-    model_version: int
+    model_version: int = Field(ge=1)
     weight: int = Field(default=1, ge=1, le=1_000_000)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_bool(cls, number: Any) -> Any:
+        # Text is read: protobuf's JSON writes every int64 as text.
+        if isinstance(number, bool):
+            raise ValueError("true and false are no numbers: give a whole number from 1")
+        return number
 
 
 class TrafficShifted(_Family, Event):
@@ -95,6 +103,15 @@ class TrafficShifted(_Family, Event):
         if not isinstance(fields, dict) or fields.get("targets") or "model_version" not in fields:
             return fields
         return fields | {"targets": ({"model_version": fields["model_version"]},)}
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        weights = {target.model_version: target.weight for target in self.targets}
+        if len(weights) < len(self.targets):
+            raise ValueError("targets name a version twice: name each once, with its whole weight")
+        if weights.get(self.model_version) != max(weights.values()):
+            raise ValueError(f"model_version {self.model_version} is not the heaviest of targets: name the heaviest")
+        return self
 
 
 class ModelRetired(_Family, Event):

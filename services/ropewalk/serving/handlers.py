@@ -1,6 +1,7 @@
 """What serving does about each event. Loading and unloading are idempotent, so every redelivery may start over."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -12,7 +13,7 @@ from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import GateDecided
-from ropewalk.events.foreign import cut
+from ropewalk.events.foreign import cut, quoted
 from ropewalk.events.run import RunCompleted
 from ropewalk.events.serving import (
     BackendRepaired,
@@ -32,6 +33,8 @@ from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.errors import StorageError
+
+logger = logging.getLogger(__name__)
 
 FACTS = "evt.serving.*.v1.*"
 _DEPLOYS_ON = "triton"  # the kind of backend that a version of ours is loaded in
@@ -213,4 +216,7 @@ def _superseded(before: Routes, shifted: TrafficShifted) -> list[Version]:
 
 
 def _add(told: Told, item: Stored[Message]) -> None:
+    if isinstance(shift := item.message, TrafficShifted) and not told.routes.knows(shift):
+        name = quoted(f"{shift.model}:{shift.alias}")
+        logger.warning("%s stays where it is: no version answers of those that message %d names", name, item.sequence)
     told.add(item.message, int(item.time.timestamp()))

@@ -20,6 +20,7 @@ from ropewalk.events.base import Value
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.registry import MESSAGE_TYPES
 from ropewalk.events.run import RunFailed, StageState
+from ropewalk.events.serving import RouteTarget, TrafficShifted
 from ropewalk.events.training import SearchCompleted, StepsCommitted
 
 SCALARS = {str: "string", int: "int64", float: "double", bool: "bool"}
@@ -90,13 +91,23 @@ def values_of_field(info: FieldInfo) -> st.SearchStrategy[Any]:
     if info.annotation is str:
         return st.text(st.characters(exclude_categories=["Cs"]), max_size=bounds["max_length"])
     numbers = st.integers if info.annotation is int else st.floats
-    return numbers(min_value=bounds.get("ge"), max_value=bounds.get("le"))
+    return numbers(
+        min_value=bounds.get("ge"), max_value=bounds.get("le", 2**63 - 1 if numbers is st.integers else None)
+    )
 
 
 def messages(kind: type[Value]) -> st.SearchStrategy[Value]:
     """Any value of a message type, NaN, large integers, foreign letters and empty lists included."""
     fields = {name: values_of_field(info) for name, info in kind.model_fields.items()}
-    return st.fixed_dictionaries(fields).map(kind.model_validate)
+    drawn = st.fixed_dictionaries(fields)
+    return (drawn.map(sensible) if kind is TrafficShifted else drawn).map(kind.model_validate)
+
+
+def sensible(shift: dict[str, Any]) -> dict[str, Any]:
+    """A shift that names each version once and the heaviest of them."""
+    targets = {target.model_version: target for target in shift["targets"]}
+    heaviest = max(targets.values(), key=lambda target: target.weight, default=RouteTarget(model_version=1))
+    return shift | {"targets": list(targets.values()), "model_version": heaviest.model_version}
 
 
 def through_protobuf(value: Value, proto: type[ProtoMessage]) -> Value:

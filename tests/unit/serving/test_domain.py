@@ -5,6 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -130,6 +131,28 @@ def test_a_fact_of_before_there_were_weights_is_one_target_of_weight_1() -> None
     read = TrafficShifted.model_validate(written)
     assert set(answers(fold([deployed(1), deployed(2), read]))) == {2}
     assert fold([deployed(2), read]).previous("demo", "production") == 2
+
+
+@pytest.mark.parametrize(
+    ("targets", "says"),
+    [
+        ([{"model_version": 0}], "targets.0.model_version"),
+        ([{"model_version": -1}], "targets.0.model_version"),
+        ([{"model_version": True}], "targets.0.model_version"),
+        ([{"model_version": 2, "weight": True}], "targets.0.weight"),
+        ([{"model_version": 2}, {"model_version": 2, "weight": 3}], "a version twice"),
+        ([{"model_version": 1}], "model_version 2 is not the heaviest"),
+        ([{"model_version": 1, "weight": 3}, {"model_version": 2}], "model_version 2 is not the heaviest"),
+    ],
+)
+def test_a_shift_to_senseless_targets_is_refused(targets: list[dict[str, Any]], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        TrafficShifted.model_validate_json(json.dumps(json.loads(shifted(2).model_dump_json()) | {"targets": targets}))
+
+
+def test_a_shift_to_unknown_versions_only_leaves_the_name_where_it_is() -> None:
+    assert names(deployed(1), shifted(1), split({7: 1, 8: 2})) == {"demo": 1, "demo@1": 1}
+    assert names(deployed(1), deployed(2), shifted(2), split({1: 1, 8: 2})) == {"demo": 1, "demo@1": 1, "demo@2": 2}
 
 
 def test_a_deployment_of_before_there_were_kinds_is_on_triton() -> None:

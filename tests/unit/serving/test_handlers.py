@@ -21,6 +21,7 @@ from ropewalk.events.serving import (
     ModelDeploying,
     ModelRetired,
     RetireModel,
+    RouteTarget,
     ServingFailed,
     TrafficShifted,
 )
@@ -253,6 +254,21 @@ async def test_the_next_version_after_a_retired_one_gets_a_new_number_and_produc
     await served.deploy("second", 2)
     assert kinds(await served.promote("second", 2)) == [TrafficShifted, RunCompleted]
     assert list(served.fleet.routes.names()) == ["demo", "demo@2"]
+
+
+async def test_a_shift_to_unknown_versions_moves_nothing_and_is_said_once(
+    served: Bench, objects: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await served.deploy("first", 1)
+    outcome = await served.promote("first", 1)
+    wrong = outcome.messages[0].model_copy(update={"model_version": 7, "targets": (RouteTarget(model_version=7),)})
+    served.log.extend((*outcome.messages, wrong))
+    fresh = Bench(objects, tmp_path)
+    await fresh.handlers.restore(served.log)  # type: ignore[arg-type]
+    assert list(fresh.fleet.routes.names()) == ["demo", "demo@1"]
+    assert [text for text in caplog.messages if "stays where it is" in text] == [
+        f"'demo:production' stays where it is: no version answers of those that message {len(served.log)} names"
+    ]
 
 
 async def test_a_restart_restores_routes_and_models_from_the_log(

@@ -51,7 +51,7 @@ class Routes:
             case ModelDeployed():
                 version = version_of(message, at)
                 return replace(self, versions=self.versions | {(version.model, version.number): version})
-            case TrafficShifted():
+            case TrafficShifted() if self.knows(message):
                 weights = {target.model_version: target.weight for target in message.targets}
                 return replace(self, aliases=self.aliases | {(message.model, message.alias): weights})
             case ModelRetired():
@@ -59,6 +59,10 @@ class Routes:
                 return replace(self, versions={key: one for key, one in self.versions.items() if key != gone})
             case _:
                 return self
+
+    def knows(self, shift: TrafficShifted) -> bool:
+        """Whether any version answers that a shift points to. If none does, the alias stays where it is."""
+        return any((shift.model, target.model_version) in self.versions for target in shift.targets)
 
     def resolve(self, name: str, key: str) -> Version | None:
         """The version that answers `<model>` (production), `<model>@<version>` or `<model>:<alias>`; None if none does.
