@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import time
 
 import nats
@@ -208,3 +211,14 @@ async def test_what_every_stage_may_say_is_not_for_a_service_without_one(as_user
     assert not {f"{kind.subject_prefix()}.*" for kind in STAGE_EMITS} & set(rights_of("monitor").publish)
     with pytest.raises(DeniedError):
         await monitor.request("state.run.pool.v1.p", b"{}", timeout=10)
+
+
+def test_a_service_that_is_started_as_another_user_says_so_and_ends(guarded, tmp_path) -> None:
+    bus = {"URL": guarded.settings("operator").url, "USER": "operator", "PASSWORD": guarded.password}
+    environment = {**os.environ, "ROPEWALK_STATE_DIR": str(tmp_path)}
+    environment |= {f"ROPEWALK_NATS_{name}": value for name, value in bus.items()}
+    command = [sys.executable, "-m", "ropewalk.ingest"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "user 'operator' may not subscribe to 'ctl.ping.ingest'" in done.stderr.splitlines()[-1]

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -146,6 +148,33 @@ def test_dry_run_of_what_cannot_be_accepted_says_why_and_exits_with_two(ropewalk
     code, _, error = ropewalk("submit", str(recipe), "--dry-run")
     assert code == USAGE
     assert sentence in " ".join(error.split())
+
+
+LOOKS = """
+import sys
+from ropewalk.cli.tree import app
+
+for arguments in (["init", "data", "--out", "mine.yaml"], ["submit", "mine.yaml", "--dry-run"]):
+    try:
+        app(arguments)
+    except SystemExit as done:
+        print("status", done.code)
+print("pyarrow loaded:", "pyarrow" in sys.modules)
+"""
+
+
+def test_data_is_looked_at_in_a_child_whose_end_is_not_that_of_the_command(tmp_path):
+    (tmp_path / "data").mkdir()
+    table = pa.table({"text": [f"a text about the number {number}" for number in range(200)]})
+    pq.write_table(table, tmp_path / "data" / "a.parquet")
+    done = subprocess.run([sys.executable, "-c", LOOKS], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert re.findall(r"200 documents|status \d|loaded: \w+", done.stdout) == [
+        "200 documents",
+        "status 0",
+        "200 documents",
+        "status 0",
+        "loaded: False",
+    ], done.stderr
 
 
 def test_dry_run_without_data_tells_no_time_and_no_price(ropewalk, tmp_path):

@@ -1,16 +1,12 @@
 """A service that cannot run where it was started says why in one sentence, and exits with status 2."""
 
-import logging
 import os
 import subprocess
 import sys
 
 import pytest
 
-from ropewalk.bus.errors import DeniedError
-from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings, SettingsError, read_settings
-from ropewalk.runtime.start import start
 
 
 @pytest.mark.parametrize(
@@ -41,18 +37,3 @@ def test_a_service_with_a_bad_setting_ends_with_one_line(service: str) -> None:
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert "the variable ROPEWALK_CAPACITY_GPUS has '-1': " in line
-
-
-def test_a_user_without_the_rights_of_the_service_is_told_so_without_a_traceback(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def build(_: RuntimeSettings) -> Service:
-        raise DeniedError("user 'operator' may not subscribe to 'ctl.ping.ingest'")
-
-    monkeypatch.setattr("ropewalk.runtime.start.configure_logs", lambda: None)  # it would take pytest's handler away
-    with caplog.at_level(logging.ERROR), pytest.raises(SystemExit) as exited:
-        start(build, RuntimeSettings)
-    assert exited.value.code == 2
-    [record] = caplog.records
-    assert record.getMessage() == "user 'operator' may not subscribe to 'ctl.ping.ingest'"
-    assert record.exc_info is None

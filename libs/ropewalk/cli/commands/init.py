@@ -1,5 +1,6 @@
 """`init`: from a folder of data to a recipe."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,12 @@ from ropewalk.cli.options import AsJson
 from ropewalk.cli.screens.dry_run import show_data
 from ropewalk.cli.screens.terminal import complain, done, print_json, say
 from ropewalk.client.errors import ClientError
-from ropewalk.corpus.draft import draft_recipe
+from ropewalk.corpus.draft import Draft, draft_recipe
 from ropewalk.corpus.reading.sources import open_source
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.paths import scheme_of
 from ropewalk.recipes.recipe import RecipeError, SourceRecipe
+from ropewalk.stages.child import OnReport, run_child
 
 app = typer.Typer()
 
@@ -39,7 +41,7 @@ def init(
     except UnicodeEncodeError:  # file systems allow any bytes
         problem = f"the name {quoted(str(place))} is not UTF-8, and a recipe is: rename it, or link to it"
         raise ClientError(problem) from None
-    draft = draft_recipe(place)
+    draft = asyncio.run(run_child(look_at_data, place))  # a file may end the process of its reader
     show = (lambda _: None) if as_json else show_data
     if not draft.found.num_documents:
         show(draft.found)
@@ -61,3 +63,8 @@ def init(
     if draft.fields.get("base_model") == "":
         say("  name in it the model to begin with (base_model), for example a folder that an earlier run exported")
     say(f"  next: `ropewalk submit {file} --dry-run` shows plan, time and price, `ropewalk submit {file} -f` starts it")
+
+
+def look_at_data(folder: Path, _: OnReport) -> Draft:
+    """A recipe for what is in the folder. For a child process."""
+    return draft_recipe(folder)

@@ -1,5 +1,6 @@
 """`submit --dry-run`: the recipe, what follows from it, and what its data will give, before anything is spent."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -13,9 +14,10 @@ from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.events.resources import Resources
-from ropewalk.recipes.recipe import Recipe
+from ropewalk.recipes.recipe import Recipe, SourceRecipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.settings import RuntimeSettings, read_settings
+from ropewalk.stages.child import OnReport, run_child
 
 _LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)  # a person waits: beyond this the rest is estimated
 _MOST_KINDS = 12
@@ -24,7 +26,7 @@ _MOST_KINDS = 12
 def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
     """Print everything that can be known before the run. Returns whether it could be accepted."""
     violations = recipe_violations(recipe)
-    found = survey(recipe.sources, _LOOK)
+    found = asyncio.run(run_child(look_at_data, recipe.sources))  # a file may end the process of its reader
     expected = forecast(recipe, found)
     # A recipe that is wrong in itself makes questions about its data meaningless, so those come second.
     violations = bounded((*(violations or data_violations(recipe, found)), *worker_violations(recipe, _pools())))
@@ -40,6 +42,11 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
     for warning in _warnings(recipe, found):
         complain(warning, style="yellow")
     return not violations
+
+
+def look_at_data(sources: tuple[SourceRecipe, ...], _: OnReport) -> Survey:
+    """What is in the sources, as far as ten seconds tell. For a child process."""
+    return survey(sources, _LOOK)
 
 
 def show_data(found: Survey) -> None:
