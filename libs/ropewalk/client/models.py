@@ -1,7 +1,7 @@
 """The models of the endpoint, as the log tells of them: versions, names, and which was promoted last."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ropewalk.client.errors import ClientError
@@ -21,6 +21,7 @@ class ModelVersion:
     """A version and what became of it. Times are those of the log, empty for what did not happen.
 
     `names` are those that answer now besides `<model>@<version>`; `promoted` is the sequence of its last promotion.
+    `shares` has the names that it shares with other versions: its weight there, and the sum of weights.
     """
 
     model: str
@@ -34,11 +35,25 @@ class ModelVersion:
     retired_at: str = ""
     promoted_at: str = ""
     promoted: int = 0
+    shares: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
 
     @property
     def full_name(self) -> str:
         """The name that means this version and no other."""
         return f"{self.model}@{self.version}"
+
+    @property
+    def names_with_shares(self) -> tuple[str, ...]:
+        """`names`, each with the share of its requests if others have a share too."""
+        return tuple(
+            f"{name} ({' of '.join(map(str, self.shares[name]))})" if name in self.shares else name
+            for name in self.names
+        )
+
+    @property
+    def weight(self) -> int:
+        """Its largest weight under a name that it shares; 1 if it shares none."""
+        return max((weight for weight, _ in self.shares.values()), default=1)
 
 
 def versions_of(registry: Mapping[str, Json]) -> list[ModelVersion]:
@@ -52,8 +67,9 @@ def versions_of(registry: Mapping[str, Json]) -> list[ModelVersion]:
 
 
 def newest_promoted(versions: list[ModelVersion]) -> ModelVersion | None:
-    """Of the versions that answer under an alias now, the one that was promoted last."""
-    return max((each for each in versions if each.names), key=lambda each: each.promoted, default=None)
+    """Of the versions that answer under an alias now, the one that was promoted last, or got the most."""
+    named = (each for each in versions if each.names)
+    return max(named, key=lambda each: (each.promoted, each.weight), default=None)
 
 
 def chosen(versions: list[ModelVersion], name: str) -> list[ModelVersion]:
@@ -65,8 +81,9 @@ def chosen(versions: list[ModelVersion], name: str) -> list[ModelVersion]:
 
 
 def answering(versions: list[ModelVersion], name: str) -> ModelVersion:
-    """The version that the endpoint takes for a name. Raises ClientError."""
-    found = next((each for each in versions if each.answers and name in (each.full_name, *_aliases(each))), None)
+    """The version that the endpoint takes for a name, the heaviest of several. Raises ClientError."""
+    named = (each for each in versions if each.answers and name in (each.full_name, *_aliases(each)))
+    found = max(named, key=lambda each: each.weight, default=None)
     if found is None:
         raise ClientError(f"no model answers as {quoted(name)}; models: {_known(versions)}")
     return found
@@ -113,9 +130,13 @@ def _version(model: str, number: int, entry: Json) -> ModelVersion:
     spans = facts["up"]
     answers = spans[-1]["until"] is None
     shifts = {
-        alias: [span for span in changes if span["version"] == number] for alias, changes in entry["aliases"].items()
+        alias: [span for span in changes if number in _weights(span)] for alias, changes in entry["aliases"].items()
     }
-    carried = [alias for alias, mine in shifts.items() if answers and any(span["until"] is None for span in mine)]
+    carried = {
+        model if alias == PRODUCTION else f"{model}:{alias}": _weights(mine[-1])
+        for alias, mine in sorted(shifts.items())
+        if answers and mine and mine[-1]["until"] is None
+    }
     last = max(
         (span for mine in shifts.values() for span in mine), key=lambda span: span["from_sequence"], default=None
     )
@@ -126,9 +147,14 @@ def _version(model: str, number: int, entry: Json) -> ModelVersion:
         checkpoint_id=facts["checkpoint_id"],
         export_uri=facts["export_uri"],
         answers=answers,
-        names=tuple(model if alias == PRODUCTION else f"{model}:{alias}" for alias in sorted(carried)),
+        names=tuple(carried),
+        shares={name: (to[number], sum(to.values())) for name, to in carried.items() if len(to) > 1},
         deployed_at=spans[0]["from"],
         retired_at="" if answers else spans[-1]["until"],
         promoted_at=last["from"] if last else "",
         promoted=last["from_sequence"] if last else 0,
     )
+
+
+def _weights(span: Json) -> dict[int, int]:
+    return {target["version"]: target["weight"] for target in span["targets"]}

@@ -101,8 +101,9 @@ def _deployed(record: Record, stored: Stored[ModelDeployed]) -> None:
 
 def _shifted(record: Record, stored: Stored[TrafficShifted]) -> None:
     event = stored.message
-    name = f"{event.model}@{event.model_version}"
-    keep_first(_part(record, "endpoints", f"{event.model}:{event.alias}"), name, stored, log_time(stored.time))
+    endpoint = _part(record, "endpoints", f"{event.model}:{event.alias}")
+    for target in event.targets:
+        keep_first(endpoint, f"{event.model}@{target.model_version}", stored, log_time(stored.time))
 
 
 def _view(_: str, record: Record) -> Json:
@@ -128,7 +129,7 @@ def _view(_: str, record: Record) -> Json:
 
 LINEAGE = Fold(
     name="lineage",
-    version=1,
+    version=2,
     key_of=run_of,
     view=_view,
     steps={

@@ -10,9 +10,19 @@ from ropewalk.projections.registry import PRODUCTION
 
 
 @dataclass(frozen=True, kw_only=True)
+class LiveTarget:
+    """One of several versions behind a name, and its weight."""
+
+    version: int
+    weight: int
+    answers: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class LiveName:
     """A name of the endpoint and what was behind it. `since` and `until` are times of the log.
 
+    `version` is the heaviest of `targets`, which are empty where one version has the name to itself.
     `gate`, `parity` and `promoted` are the newest facts about the version at that moment, with the ids of their
     events; None if there was none. `answers` is False while an alias points to a version that is not loaded.
     """
@@ -30,6 +40,7 @@ class LiveName:
     gate: dict[str, Any] | None
     parity: dict[str, Any] | None
     promoted: dict[str, Any] | None
+    targets: tuple[LiveTarget, ...] = ()
 
 
 def live_at(registry: Mapping[str, Json], lineage: Mapping[str, Json], moment: datetime) -> list[LiveName]:
@@ -54,6 +65,10 @@ def _live(
 ) -> LiveName:
     model, number = version
     facts = entry["versions"].get(str(number), {})
+    targets = tuple(
+        LiveTarget(version=each["version"], weight=each["weight"], answers=_answers(entry, each["version"], at))
+        for each in span.get("targets", ())
+    )
     run_id, checkpoint_id = facts.get("run_id", span["run_id"]), facts.get("checkpoint_id", "")
     checkpoint = lineage.get(run_id, {}).get("checkpoints", {}).get(checkpoint_id, {})
     return LiveName(
@@ -63,14 +78,19 @@ def _live(
         since=span["from"],
         since_sequence=span["from_sequence"],
         until=span["until"],
-        answers=bool(_covering(facts.get("up", []), at)),
+        answers=_answers(entry, number, at) or any(target.answers for target in targets),
         run_id=run_id,
         checkpoint_id=checkpoint_id,
         endpoint=facts.get("openai_url", ""),
         gate=_newest(checkpoint.get("gates", []), at),
         parity=_newest(facts.get("parity", []), at),
         promoted=_newest(facts.get("promoted", []), at),
+        targets=targets if len(targets) > 1 else (),
     )
+
+
+def _answers(entry: Json, number: int, at: str) -> bool:
+    return bool(_covering(entry["versions"].get(str(number), {}).get("up", []), at))
 
 
 def _covering(spans: list[Json], at: str) -> list[Json]:

@@ -1,7 +1,7 @@
 """Models: their versions, when each of them answered, and which version each alias pointed to, from when to when.
 
 Times are those of the log. A version answers under `<model>@<number>` from its deployment until it is retired; an
-alias points to a version from one TrafficShifted to the next.
+alias points to its targets, each a version with its weight, from one TrafficShifted to the next.
 """
 
 from itertools import pairwise
@@ -68,7 +68,12 @@ def _promoted(record: Record, stored: Stored[ModelPromoted]) -> None:
 
 def _shifted(record: Record, stored: Stored[TrafficShifted]) -> None:
     event = stored.message
-    shift = {"version": event.model_version, "checkpoint_id": event.checkpoint_id, **_because(stored)}
+    shift = {
+        "version": event.model_version,
+        "targets": [{"version": each.model_version, "weight": each.weight} for each in event.targets],
+        "checkpoint_id": event.checkpoint_id,
+        **_because(stored),
+    }
     collect(record.setdefault("aliases", {}), event.alias, stored, shift)
 
 
@@ -77,8 +82,21 @@ def _view(_: str, record: Record) -> Json:
     aliases = record.get("aliases", {})
     return {
         "versions": {number: _version_view(version) for number, version in versions.items()},
-        "aliases": {alias: _spans([shift for _, shift in collected(aliases, alias)]) for alias in aliases},
+        "aliases": {
+            alias: _spans([shift for _, shift in collected(aliases, alias) if _moves(shift, versions)])
+            for alias in aliases
+        },
     }
+
+
+def _moves(shift: Json, versions: Record) -> bool:
+    """Whether any target answered at the time; if none did, serving left the alias where it was."""
+    numbers = (str(target["version"]) for target in shift["targets"])
+    turns = (
+        [turn for turn in _changes(versions.get(number, {})) if turn["sequence"] < shift["sequence"]]
+        for number in numbers
+    )
+    return any(before and before[-1]["up"] for before in turns)
 
 
 def _version_view(version: Record) -> Json:
@@ -118,7 +136,7 @@ def _spans(changes: list[Json]) -> list[Json]:
 
 REGISTRY = Fold(
     name="registry",
-    version=1,
+    version=2,
     key_of=attrgetter("model"),
     view=_view,
     steps={

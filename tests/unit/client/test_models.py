@@ -8,7 +8,7 @@ from ropewalk.bus.codec import Stored
 from ropewalk.client.errors import ClientError
 from ropewalk.client.models import ModelVersion, answering, chosen, newest_promoted, versions_of
 from ropewalk.events.base import Message
-from ropewalk.events.serving import ModelDeployed, ModelRetired, TrafficShifted
+from ropewalk.events.serving import ModelDeployed, ModelRetired, RouteTarget, TrafficShifted
 from ropewalk.projections.projector import Projector
 
 Log = Callable[..., list[Stored[Message]]]
@@ -57,6 +57,16 @@ def test_the_newest_promotion_counts_and_not_the_alphabet(log: Log) -> None:
     assert newest_promoted(found).full_name == "ant@1"  # type: ignore[union-attr]
     found = versions(log, deployed("ant", 1), shifted("ant", 1), deployed("zebra", 1), shifted("zebra", 1))
     assert newest_promoted(found).full_name == "zebra@1"  # type: ignore[union-attr]
+
+
+def test_versions_that_share_a_name_say_their_shares_and_the_heaviest_is_the_newest(log: Log) -> None:
+    targets = (RouteTarget(model_version=1), RouteTarget(model_version=2, weight=3))
+    split = shifted("ant", 2).model_copy(update={"targets": targets})
+    found = versions(log, deployed("ant", 1), deployed("ant", 2), split)
+    assert [each.names_with_shares for each in found] == [("ant (1 of 4)",), ("ant (3 of 4)",)]
+    assert newest_promoted(found) == answering(found, "ant") == found[1]
+    alone = versions(log, deployed("ant", 1), shifted("ant", 1))[0]
+    assert (alone.names_with_shares, alone.shares) == (("ant",), {})
 
 
 def test_what_was_deployed_and_not_promoted_is_not_the_newest(log: Log) -> None:

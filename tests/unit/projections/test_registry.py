@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from ropewalk.cli.commands.replay import _behind, _live_json
 from ropewalk.events.checkpoint import ModelPromoted, ParityCertified
 from ropewalk.events.evaluation import Estimate, GateDecided
-from ropewalk.events.serving import ModelDeployed, ModelRetired, ServingFailed, TrafficShifted
+from ropewalk.events.serving import ModelDeployed, ModelRetired, RouteTarget, ServingFailed, TrafficShifted
 from ropewalk.projections.live_at import live_at
 from ropewalk.projections.projector import Projector
 
@@ -120,6 +121,34 @@ def test_an_alias_points_to_one_version_at_a_time(log):
     assert names_at(story, 2)["code"] == 1
     assert names_at(story, 3)["code"] == 2
     assert names_at(story, 4) == {"code": 2, "code:canary": 1, "code@1": 1, "code@2": 2}
+
+
+def split(weights):
+    targets = tuple(RouteTarget(model_version=version, weight=weight) for version, weight in weights.items())
+    return shifted(max(weights, key=weights.get)).model_copy(update={"targets": targets})
+
+
+def test_an_alias_keeps_every_target_with_its_weight(log):
+    story = log(deployed(1), deployed(2), split({1: 1, 2: 3}), retired(1))
+    registry, lineage = projected(story)
+
+    then, *_ = live_at(registry, lineage, story[2].time)
+    assert (then.name, _behind(then)) == ("code", "code@1 (1 of 4), code@2 (3 of 4)")
+    now, *_ = live_at(registry, lineage, story[3].time)
+    assert _behind(now) == "code@1 (1 of 4, not loaded), code@2 (3 of 4)"
+    assert set(lineage["r"]["endpoints"]["code:production"]) == {"code@1", "code@2"}
+
+
+def test_an_alias_with_one_target_is_told_as_before_there_were_weights(log):
+    story = log(deployed(1), shifted(1), retired(1))
+    [live] = live_at(*projected(story), story[-1].time)
+
+    assert _behind(live) == "code@1, which was not loaded"
+    assert "targets" not in _live_json(live)
+
+
+def test_a_shift_to_unknown_versions_only_leaves_the_alias_where_it_is(log):
+    assert names_at(log(deployed(1), shifted(1), shifted(7)), 2) == {"code": 1, "code@1": 1}
 
 
 def test_an_alias_whose_version_is_gone_does_not_answer(log):

@@ -1,7 +1,7 @@
 """`models list|show|retire`: what answers at the endpoint."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,7 +43,7 @@ def list_models(
     newest = newest_promoted(versions)
     shown = [each for each in versions if every or each.answers]
     if as_json:
-        print_json([dataclasses.asdict(each) for each in shown])
+        print_json([_json(each) for each in shown])
         return
     rows = [_row(each, is_newest=each == newest) for each in shown]
     if rows:
@@ -61,7 +61,7 @@ def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> Non
     """
     found = chosen(known_versions(settings_of(state_dir)), name)
     if as_json:
-        print_json([dataclasses.asdict(each) for each in found])
+        print_json([_json(each) for each in found])
         return
     for each in found:
         say(each.full_name, style="bold")
@@ -90,7 +90,8 @@ def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> N
         print_json({"retired": [each.full_name for each in found]})
         return
     for each in found:
-        silent = f"; nothing answers as {' or '.join(each.names)} now" if each.names else ""
+        alone = [name for name in each.names if name not in each.shares]
+        silent = f"; nothing answers as {' or '.join(alone)} now" if alone else ""
         done(f"{each.full_name} is off the endpoint{silent}")
 
 
@@ -100,14 +101,24 @@ def known_versions(settings: ClientSettings) -> list[ModelVersion]:
         return versions_of(projections(wire, "registry")["registry"])
 
 
+def _json(each: ModelVersion) -> dict[str, Any]:
+    """A version that shares no name has no shares."""
+    return {field: value for field, value in dataclasses.asdict(each).items() if field != "shares" or value}
+
+
 def _row(each: ModelVersion, *, is_newest: bool) -> tuple[str, ...]:
-    names = ", ".join((*each.names, each.full_name)) if each.answers else f"retired {minute(each.retired_at)}"
+    names = (
+        ", ".join((*each.names_with_shares, each.full_name)) if each.answers else f"retired {minute(each.retired_at)}"
+    )
     return "*" if is_newest else "", each.full_name, names, minute(each.deployed_at), each.run_id
 
 
 def _facts(each: ModelVersion) -> list[tuple[str, str]]:
     return [
-        ("answers as", ", ".join((*each.names, each.full_name)) if each.answers else "nothing: it is retired"),
+        (
+            "answers as",
+            ", ".join((*each.names_with_shares, each.full_name)) if each.answers else "nothing: it is retired",
+        ),
         ("deployed", f"{minute(each.deployed_at)} UTC"),
         *([("promoted", f"{minute(each.promoted_at)} UTC")] if each.promoted_at else []),
         *([("retired", f"{minute(each.retired_at)} UTC")] if each.retired_at else []),

@@ -82,7 +82,7 @@ def what_was_live(
         found = projections(wire, "registry", "lineage")
     live = live_at(found["registry"], found["lineage"], moment)
     if as_json:
-        print_json({"at": moment.isoformat(), "live": [asdict(name) for name in live]})
+        print_json({"at": moment.isoformat(), "live": [_live_json(name) for name in live]})
         return
     if not live:
         say(f"no model was live at {moment:%Y-%m-%d %H:%M:%S} UTC")
@@ -162,9 +162,8 @@ def _comparison_words(each: Comparison) -> Text:
 
 
 def _print_live(live: LiveName) -> None:
-    gone = "" if live.answers else ", which was not loaded"
     until = f" until {live.until[:19]}Z" if live.until else ""
-    say(f"{live.name}  →  {live.model}@{live.version}{gone}  since {live.since[:19]}Z{until}")
+    say(f"{live.name}  →  {_behind(live)}  since {live.since[:19]}Z{until}")
     say(f"  run {live.run_id}, checkpoint {live.checkpoint_id}", style="dim")
     if live.gate:
         reasons = "; ".join(live.gate["reasons"])
@@ -174,6 +173,22 @@ def _print_live(live: LiveName) -> None:
         _print_because("parity", f"{', '.join(live.parity['paths'])} {outcome}", live.parity)
     if live.promoted:
         _print_because("promoted", f"as {live.promoted['alias']}", live.promoted)
+
+
+def _live_json(live: LiveName) -> dict[str, Any]:
+    """A name that one version has to itself has no targets."""
+    return {field: value for field, value in asdict(live).items() if field != "targets" or value}
+
+
+def _behind(live: LiveName) -> str:
+    """The version behind a name, or all of them with their shares."""
+    total = sum(target.weight for target in live.targets)
+    shares = [
+        f"{live.model}@{each.version} ({each.weight} of {total}{'' if each.answers else ', not loaded'})"
+        for each in live.targets
+    ]
+    gone = "" if live.answers else ", which was not loaded"
+    return ", ".join(shares) or f"{live.model}@{live.version}{gone}"
 
 
 def _print_because(what: str, words: str, fact: dict[str, Any]) -> None:
