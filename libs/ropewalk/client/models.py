@@ -128,12 +128,17 @@ async def retire(client: "Client", version: ModelVersion) -> None:
 def _version(model: str, number: int, entry: Json) -> ModelVersion:
     facts = entry["versions"][str(number)]
     spans = facts["up"]
-    answers = spans[-1]["until"] is None
+    answers = _answers(entry, number)
     shifts = {
         alias: [span for span in changes if number in _weights(span)] for alias, changes in entry["aliases"].items()
     }
     carried = {
-        model if alias == PRODUCTION else f"{model}:{alias}": _weights(mine[-1])
+        model if alias == PRODUCTION else f"{model}:{alias}": {
+            # Serving shares a name out among those that still answer.
+            other: weight
+            for other, weight in _weights(mine[-1]).items()
+            if _answers(entry, other)
+        }
         for alias, mine in sorted(shifts.items())
         if answers and mine and mine[-1]["until"] is None
     }
@@ -154,6 +159,11 @@ def _version(model: str, number: int, entry: Json) -> ModelVersion:
         promoted_at=last["from"] if last else "",
         promoted=last["from_sequence"] if last else 0,
     )
+
+
+def _answers(entry: Json, number: int) -> bool:
+    spans = entry["versions"].get(str(number), {}).get("up")
+    return bool(spans) and spans[-1]["until"] is None
 
 
 def _weights(span: Json) -> dict[int, int]:

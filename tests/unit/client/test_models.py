@@ -65,6 +65,8 @@ def test_versions_that_share_a_name_say_their_shares_and_the_heaviest_is_the_new
     found = versions(log, deployed("ant", 1), deployed("ant", 2), split)
     assert [each.names_with_shares for each in found] == [("ant (1 of 4)",), ("ant (3 of 4)",)]
     assert newest_promoted(found) == answering(found, "ant") == found[1]
+    left = versions(log, deployed("ant", 1), deployed("ant", 2), split, retired("ant", 1))
+    assert [each.names_with_shares for each in left] == [(), ("ant",)]
     alone = versions(log, deployed("ant", 1), shifted("ant", 1))[0]
     assert (alone.names_with_shares, alone.shares) == (("ant",), {})
 
