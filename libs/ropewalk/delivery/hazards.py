@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from ropewalk.bus.incoming import Incoming
 
 logger = logging.getLogger(__name__)
@@ -67,7 +65,7 @@ def _deaths(path: Path) -> int:
     except (OSError, ValueError):
         return 0
     # Our own number in an old note: another process had it before us.
-    return deaths if psutil.pid_exists(pid) and pid != os.getpid() else deaths + 1
+    return deaths if Path(f"/proc/{pid}").exists() and pid != os.getpid() else deaths + 1
 
 
 def _write(path: Path, deaths: int) -> None:
