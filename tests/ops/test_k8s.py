@@ -292,7 +292,10 @@ def test_the_servers_take_what_keys_create_makes(root: Path, tmp_path: Path, che
     made = create_deployment(tmp_path / "nats-keys", ("nats", *(f"nats-{number}.nats-peers" for number in range(3))))
     text = (root / "k8s" / "base" / "nats.conf").read_text().replace("/etc/nats-keys", str(made.server))
     text = text.replace('"/data"', f'"{tmp_path}"').replace("$POD_NAME", "nats-0")
-    check_nats_config(made.server.parent, text.replace('include "../nats-keys/', 'include "server/'))
+    config = text.replace('include "../nats-keys/', 'include "server/')
+    check_nats_config(made.server.parent, config)
+    with pytest.raises(AssertionError, match="nats-server: "):  # it is really read
+        check_nats_config(made.server.parent, config.replace("jetstream", "jetsteam"))
 
 
 def test_the_ray_cluster_is_what_kuberay_wants(base: list[Manifest], project: dict[str, Any]) -> None:

@@ -153,7 +153,10 @@ async def test_a_timer_that_became_due_meanwhile_fires_after_the_restore(
         info = await restored.connection.jetstream().stream_info("SCHED", subjects_filter="due.>")
         return bool(info.state.subjects)
 
+    assert not await fired()
     await eventually(fired, 20)
+    info = await restored.connection.jetstream().stream_info("SCHED", subjects_filter="due.>")
+    assert info.state.subjects == {"due.stall.run-1": 1}
     await restored.close()
 
 

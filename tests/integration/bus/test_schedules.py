@@ -72,6 +72,7 @@ async def test_a_time_that_is_over_fires_at_once(bus, timer_service, eventually)
         return await fired(bus, "past") == ["late"]
 
     await eventually(late)
+    assert await fired(bus, "past") == ["late"]
 
 
 async def test_a_timer_survives_a_server_that_is_killed_before_and_while_it_comes_due(

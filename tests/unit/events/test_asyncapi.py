@@ -131,7 +131,9 @@ def resolve(api: dict[str, Any], reference: str) -> Any:
 
 
 def test_the_document_is_asyncapi_3(api: dict[str, Any]) -> None:
-    jsonschema.validate(api, ASYNCAPI_3, jsonschema.Draft202012Validator)
+    validator = jsonschema.Draft202012Validator(ASYNCAPI_3)
+    assert [error.message for error in validator.iter_errors(api)] == []
+    assert not validator.is_valid({**api, "asyncapi": "2.6.0"})
 
 
 def test_another_implementation_reads_the_document(api: dict[str, Any]) -> None:

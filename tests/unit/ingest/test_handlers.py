@@ -2,59 +2,21 @@
 
 import os
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from parts.broken_looks import die, stumble
+from parts.submissions import Past, a_submission, the_accepted, the_violations
 from pydantic import ValidationError
 
-from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
-from ropewalk.events.base import Message
+from ropewalk.delivery.outcome import Done, Reject, Retry
 from ropewalk.events.resources import Resources
-from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunFailed, RunRejected, StageCapacity, SubmitRun
+from ropewalk.events.run import CancelRun, RunCancelled, RunFailed, RunRejected, StageCapacity, SubmitRun
 from ropewalk.ingest import handlers
 from ropewalk.ingest.handlers import cancel_run, submit_run
 from ropewalk.ingest.settings import Settings
 from ropewalk.stages.errors import ChildDiedError
 
-M = TypeVar("M", bound=Message)
 SETTINGS = Settings()
-WEIGHTS = "\x02" + "\0" * 7 + "{}"  # a whole safetensors file without tensors
-TOKENIZER = '{"model": {"vocab": {}}}'
-
-
-class Past:
-    """A timeline of given messages."""
-
-    def __init__(self, *messages: Message) -> None:
-        self._messages = messages
-
-    async def last(self, kind: type[M], run_id: str) -> M | None:
-        matching = [message for message in self._messages if isinstance(message, kind) and message.entity == run_id]
-        return matching[-1] if matching else None
-
-
-def a_submission(tmp_path: Path, **fields: object) -> SubmitRun:
-    texts = tmp_path / "texts"
-    texts.mkdir(exist_ok=True)
-    for name in ("one", "two"):
-        (texts / f"{name}.txt").write_text(f"{name} line of prose\n" * 100)
-    recipe = {"sources": [{"path": str(texts), "licence": "MIT"}], **fields}
-    return SubmitRun.model_validate({"run_id": "r1", "recipe": recipe})
-
-
-def the_accepted(outcome: Outcome) -> RunAccepted:
-    assert isinstance(outcome, Done)
-    (message,) = outcome.messages
-    assert isinstance(message, RunAccepted)
-    return message
-
-
-def the_violations(outcome: Outcome) -> tuple[str, ...]:
-    assert isinstance(outcome, Done)
-    (message,) = outcome.messages
-    assert isinstance(message, RunRejected)
-    return message.violations
 
 
 async def test_a_sound_recipe_is_accepted_complete(tmp_path: Path) -> None:
@@ -112,116 +74,10 @@ async def test_every_missing_path_is_named_with_a_remedy(tmp_path: Path) -> None
     assert "absolute path" in violations[1]
 
 
-@pytest.mark.parametrize(
-    ("files", "sentence"),
-    [
-        ({}, "it is not a folder with a config.json"),
-        ({"config.json": "{nope"}, "its config.json cannot be read"),
-        ({"config.json": "[]"}, "names no model_type"),
-        ({"config.json": '{"model_type": "qwen3"}'}, "has a config.json but no weights"),
-        (
-            {"config.json": '{"model_type": "qwen3", "max_position_embeddings": 64}', "model.safetensors": WEIGHTS},
-            "reads at most 64 tokens, but the recipe's size trains on windows of 256; choose a smaller size",
-        ),
-        (
-            {"config.json": '{"model_type": "gpt2"}', "model.safetensors": WEIGHTS},
-            "the endpoint could not run it: model_type is 'gpt2'; this decoder runs qwen3",
-        ),
-        (
-            {
-                "config.json": '{"model_type": "qwen2", "rope_scaling": {"rope_type": "yarn"}}',
-                "model.safetensors": WEIGHTS,
-            },
-            "rope_type is 'yarn'",
-        ),
-        (
-            {
-                "config.json": '{"model_type": "llama", "vocab_size": 3}',
-                "tokenizer.json": '{"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [{"id": 3}]}',
-                "model.safetensors": WEIGHTS,
-            },
-            "its tokenizer has 4 tokens and its embedding only 3 rows",
-        ),
-        (
-            {"config.json": '{"model_type": "llama"}', "model.safetensors": WEIGHTS, "chat_template.jinja": "{% if %}"},
-            "its chat template cannot be used",
-        ),
-        (
-            {
-                "config.json": '{"model_type": "llama"}',
-                "model.safetensors": WEIGHTS,
-                "tokenizer_config.json": '{"chat_template": [{"name": "rag", "template": "{{ messages }}"}]}',
-            },
-            "there are chat templates named rag, but none is named 'default'",
-        ),
-        (
-            {
-                "config.json": '{"model_type": "llama"}',
-                "model.safetensors": "version https://git-lfs.github.com/spec/v1",
-            },
-            "its weights model.safetensors are a pointer of Git LFS, not the weights",
-        ),
-        ({"config.json": '{"model_type": "llama"}', "model.safetensors": WEIGHTS + "x"}, "their header says 10"),
-        ({"config.json": '{"model_type": "llama"}', "model.safetensors": "\x09" + WEIGHTS[1:]}, "or are cut off"),
-        ({"config.json": '{"model_type": "llama"}', "model.safetensors": ""}, "are empty"),
-        (
-            {"config.json": '{"model_type": "llama"}', "model-00001-of-00002.safetensors": WEIGHTS},
-            "their index model.safetensors.index.json is missing",
-        ),
-        (
-            {
-                "config.json": '{"model_type": "llama"}',
-                "model.safetensors.index.json": '{"weight_map": {"a": "model-00001-of-00002.safetensors"}}',
-            },
-            "names model-00001-of-00002.safetensors, which is missing",
-        ),
-        (
-            {
-                "config.json": '{"model_type": "llama", "vocab_size": 3}',
-                "model.safetensors": WEIGHTS,
-                "tokenizer.json": "{}",
-            },
-            "its tokenizer.json cannot be read",
-        ),
-        ({"config.json": "[" * 100_000}, "its config.json cannot be read"),
-        (
-            {
-                "config.json": '{"model_type": "llama", "vocab_size": 3}',
-                "tokenizer.json": "7",
-                "model.safetensors": WEIGHTS,
-            },
-            "its tokenizer.json cannot be read",
-        ),
-    ],
-)
-async def test_a_folder_that_is_no_base_model_is_refused(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
-    for name, content in {"tokenizer.json": TOKENIZER, **files}.items():
-        (tmp_path / name).write_text(content)
-    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
-    (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
-    assert violation.startswith(f"field 'base_model' has the value '{tmp_path}'")
-    assert sentence in violation
-
-
-async def test_a_base_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "qwen3", "vocab_size": 9}')
-    (tmp_path / "model.safetensors").write_text(WEIGHTS)
-    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
-    assert "it has no tokenizer (tokenizer.json or" in the_violations(await submit_run(request, Past(), SETTINGS))[0]
-
-
 @pytest.mark.parametrize("deadline_s", [1e300, 3e11, float("inf"), float("nan"), -1.0])
 def test_a_deadline_that_no_clock_can_keep_is_no_request(deadline_s: float) -> None:
     with pytest.raises(ValidationError):
         SubmitRun(run_id="r", recipe={}, deadline_s=deadline_s)
-
-
-async def test_an_endpoint_with_another_decoder_takes_any_family(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    (tmp_path / "model.safetensors").write_text(WEIGHTS)
-    (tmp_path / "tokenizer.json").write_text(TOKENIZER)
-    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
-    the_accepted(await submit_run(request, Past(), Settings(ingest_any_family=True)))
 
 
 @pytest.mark.parametrize("field", ["base_model", "path"])
@@ -252,24 +108,6 @@ async def test_data_that_cannot_give_a_model_is_refused_at_once(
     request = a_submission(tmp_path, sources=[{"path": str(folder), "licence": "MIT"}])
     (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
     assert sentence in violation
-
-
-@pytest.mark.parametrize(("name", "sentence"), [("gone", "no such folder"), ("file", "it is a file")])
-async def test_a_base_model_that_is_no_folder_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
-    (tmp_path / "file").write_text("")
-    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path / name))
-    assert sentence in the_violations(await submit_run(request, Past(), SETTINGS))[0]
-
-
-async def test_a_folder_with_a_model_in_the_home_folder_is_a_base_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "config.json").write_text('{"model_type": "qwen3", "max_position_embeddings": 256}')
-    (tmp_path / "model.safetensors").write_text(WEIGHTS)
-    (tmp_path / "tokenizer.json").write_text(TOKENIZER)
-    accepted = the_accepted(await submit_run(a_submission(tmp_path, mode="finetune", base_model="~"), Past(), SETTINGS))
-    assert accepted.recipe["mode"] == "finetune"
 
 
 async def test_submitting_the_same_again_changes_nothing(tmp_path: Path) -> None:
@@ -379,17 +217,6 @@ async def test_with_roots_sources_and_base_models_lie_below_them(tmp_path: Path)
     (violation,) = the_violations(await submit_run(request, Past(), settings))
     assert violation.startswith("field 'base_model'")
     assert "ROPEWALK_INGEST_ROOTS" in violation
-
-
-@pytest.mark.parametrize("kind", ["pipe", "device"])
-async def test_a_pipe_or_device_for_a_base_models_configuration_blocks_nobody(tmp_path: Path, kind: str) -> None:
-    if kind == "pipe":
-        os.mkfifo(tmp_path / "config.json")
-    else:
-        (tmp_path / "config.json").symlink_to("/dev/zero")
-    request = a_submission(tmp_path, mode="finetune", base_model=str(tmp_path))
-    (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
-    assert "its config.json cannot be read (it is not a file)" in violation
 
 
 async def test_whoever_submits_is_answered_even_where_our_own_look_at_the_data_fails(

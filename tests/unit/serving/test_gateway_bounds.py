@@ -204,6 +204,8 @@ async def test_the_watch_notices_a_backend_that_is_away_without_any_request(benc
         while (await health(bench))[0] == 200:
             await asyncio.sleep(0.01)
     watching.cancel()
+    status, _, away = await health(bench)
+    assert (status, away) == (503, ["demo", "demo@1"])
 
 
 async def test_an_endpoint_without_any_model_is_ready(bench: Any) -> None:
