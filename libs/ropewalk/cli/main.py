@@ -8,12 +8,9 @@ import logging
 import os
 import sys
 
+from ropewalk.cli.exit_codes import INTERRUPTED, USAGE
 from ropewalk.errors import RopewalkError
 from ropewalk.events.foreign import quoted
-
-# `cli.options` has both as well; it imports typer.
-_USAGE = 2
-_INTERRUPTED = 130
 
 
 class LogLines(logging.Handler):
@@ -36,15 +33,15 @@ def main() -> None:
 
         app()
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except RopewalkError as error:  # before OSError, which some of ours are as well
         for sentence in error.sentences:
             _complain(f"ropewalk: {sentence}")
-        sys.exit(_USAGE)
+        sys.exit(USAGE)
     # A full disk, a folder without permission: the user's surroundings, so no traceback.
     except OSError as error:
         _complain(f"ropewalk: {_of_the_system(error)}")
-        sys.exit(_USAGE)
+        sys.exit(USAGE)
 
 
 def _complain(text: str, style: str = "red") -> None:

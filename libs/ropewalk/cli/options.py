@@ -1,4 +1,4 @@
-"""What many commands share: their options, the state folder they mean, and exit codes. It imports next to nothing."""
+"""What many commands share: their options, and the state folder they mean. It imports next to nothing."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +7,6 @@ import typer
 
 from ropewalk.cli.settings import default_state_dir
 from ropewalk.local.layout import Layout, layout_of
-
-USAGE = 2  # wrong use, or what was asked for cannot be done; 1 is bad news about what was looked at
-INTERRUPTED = 130  # as a shell says it of SIGINT
 
 StateDir = Annotated[
     Path | None,

@@ -20,7 +20,7 @@ from ropewalk.admin.snapshots import accepted
 from ropewalk.admin.topology import drift
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import BusError
-from ropewalk.cli.options import USAGE
+from ropewalk.cli.exit_codes import USAGE
 from ropewalk.events.checkpoint import CheckpointPruned
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.storage.manifest import MANIFEST, ManifestError

@@ -14,7 +14,7 @@ from integration.delivery.evolved_type import OLD_SUBJECT, ShelfCleared, registe
 
 from ropewalk.bus import dead_letters as wire
 from ropewalk.bus.bus import Bus
-from ropewalk.cli.options import USAGE
+from ropewalk.cli.exit_codes import USAGE
 from ropewalk.client.dead_letters import DeadLetter, DeadLetters, matching
 from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
 from ropewalk.events.checkpoint import CheckpointPruned

@@ -14,7 +14,7 @@ from ropewalk.admin.backup import back_up
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.cli.options import USAGE
+from ropewalk.cli.exit_codes import USAGE
 from ropewalk.client.log import open_log
 from ropewalk.client.settings import ClientSettings
 from ropewalk.errors import RopewalkError

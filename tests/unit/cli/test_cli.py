@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from ropewalk.cli.commands import stack
 from ropewalk.cli.durations import seconds_of
-from ropewalk.cli.options import INTERRUPTED, USAGE
+from ropewalk.cli.exit_codes import INTERRUPTED, USAGE
 from ropewalk.cli.screens.status import endpoints_view, moved_sentence
 from ropewalk.cli.screens.terminal import Terminal
 from ropewalk.cli.tree import LazyCommand, app

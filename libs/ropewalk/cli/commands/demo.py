@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.options import INTERRUPTED, AsJson, StateDir, layout
+from ropewalk.cli.exit_codes import INTERRUPTED
+from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.live import PlainScreen, live_screen
 from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.demo.flow import DemoOptions, DemoResult, run_demo

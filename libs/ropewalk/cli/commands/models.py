@@ -1,7 +1,7 @@
 """`models list|show|retire`: what answers at the endpoint."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -43,7 +43,7 @@ def list_models(
     newest = newest_promoted(versions)
     shown = [each for each in versions if every or each.answers]
     if as_json:
-        print_json([_json(each) for each in shown])
+        print_json([dataclasses.asdict(each) for each in shown])
         return
     rows = [_row(each, is_newest=each == newest) for each in shown]
     if rows:
@@ -61,7 +61,7 @@ def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> Non
     """
     found = chosen(known_versions(settings_of(state_dir)), name)
     if as_json:
-        print_json([_json(each) for each in found])
+        print_json([dataclasses.asdict(each) for each in found])
         return
     for each in found:
         say(each.full_name, style="bold")
@@ -99,11 +99,6 @@ def known_versions(settings: ClientSettings) -> list[ModelVersion]:
     """Every version that the log knows of."""
     with open_log(settings) as wire:
         return versions_of(projections(wire, "registry")["registry"])
-
-
-def _json(each: ModelVersion) -> dict[str, Any]:
-    """A version that shares no name has no shares."""
-    return {field: value for field, value in dataclasses.asdict(each).items() if field != "shares" or value}
 
 
 def _row(each: ModelVersion, *, is_newest: bool) -> tuple[str, ...]:

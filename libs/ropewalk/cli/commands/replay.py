@@ -82,7 +82,7 @@ def what_was_live(
         found = projections(wire, "registry", "lineage")
     live = live_at(found["registry"], found["lineage"], moment)
     if as_json:
-        print_json({"at": moment.isoformat(), "live": [_live_json(name) for name in live]})
+        print_json({"at": moment.isoformat(), "live": [asdict(name) for name in live]})
         return
     if not live:
         say(f"no model was live at {moment:%Y-%m-%d %H:%M:%S} UTC")
@@ -173,11 +173,6 @@ def _print_live(live: LiveName) -> None:
         _print_because("parity", f"{', '.join(live.parity['paths'])} {outcome}", live.parity)
     if live.promoted:
         _print_because("promoted", f"as {live.promoted['alias']}", live.promoted)
-
-
-def _live_json(live: LiveName) -> dict[str, Any]:
-    """A name that one version has to itself has no targets."""
-    return {field: value for field, value in asdict(live).items() if field != "targets" or value}
 
 
 def _behind(live: LiveName) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
-from ropewalk.cli.options import INTERRUPTED, AsJson, StateDir, layout
+from ropewalk.cli.exit_codes import INTERRUPTED
+from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.status import endpoints_view, moved_sentence, starting_view
 from ropewalk.cli.screens.terminal import complain, console, done, print_json, say, write
 from ropewalk.local.errors import UnknownProcessError

@@ -9,7 +9,8 @@ import typer
 from ropewalk.cli.commands.watch import watching
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.durations import seconds_of
-from ropewalk.cli.options import USAGE, AsJson, RunId, StateDir
+from ropewalk.cli.exit_codes import USAGE
+from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.dry_run import show_dry_run
 from ropewalk.cli.screens.terminal import complain, print_json, print_json_line, say
 from ropewalk.cli.settings import user_name

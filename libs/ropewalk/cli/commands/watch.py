@@ -18,7 +18,8 @@ import typer
 from ropewalk.bus.codec import Stored
 from ropewalk.cli.commands.show import event_json, event_line
 from ropewalk.cli.connecting import call, settings_of
-from ropewalk.cli.options import INTERRUPTED, AsJson, RunId, StateDir
+from ropewalk.cli.exit_codes import INTERRUPTED
+from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.live import LiveScreen, live_screen
 from ropewalk.cli.screens.terminal import complain, console, done, print_json_line, say
 from ropewalk.client import Client
