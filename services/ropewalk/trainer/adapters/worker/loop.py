@@ -24,6 +24,7 @@ from ropewalk.trainer.adapters.worker.job import (
     WorkerJob,
     WorkerReport,
 )
+from ropewalk.trainer.adapters.worker.phases import Phases
 from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
 from ropewalk.trainer.adapters.worker.progress import MetricsReporter
 from ropewalk.trainer.adapters.worker.saving import Saving
@@ -39,15 +40,17 @@ def run_worker(job: WorkerJob, rank: int, world_size: int, report: Callable[[Wor
     worker needs neither). DeepSpeed also wants LOCAL_RANK there, as Ray Train and torchrun set it. Raises
     WorkerError when going on makes no sense; its text is for the user.
     """
+    phases = Phases()
     device = choose_device(job.recipe, rank)
     with joined_group(rank, world_size, device):
         quiet = report if rank == 0 else _say_nothing
+        phases.enter("load")
         shard = TokenShard(job.dataset)
         batches = Batches(shard, job, rank, world_size, device)
         prepared = prepare(job, shard, device)
         batches.micro_tokens = prepared.state.micro_tokens
         try:
-            _Training(job, prepared, batches, quiet).run()
+            _Training(job, prepared, batches, phases, quiet).run()
         finally:
             batches.close()
 
@@ -58,18 +61,22 @@ def _say_nothing(_: WorkerReport) -> None:
 
 class _Training:
     def __init__(
-        self, job: WorkerJob, prepared: Prepared, batches: Batches, report: Callable[[WorkerReport], None]
+        self,
+        job: WorkerJob,
+        prepared: Prepared,
+        batches: Batches,
+        phases: Phases,
+        report: Callable[[WorkerReport], None],
     ) -> None:
         self._job, self._plan, self._batches, self._report = job, job.recipe.derived, batches, report
         self._strategy, self._schedule = prepared.strategy, prepared.schedule
-        self._prepared, self._device = prepared, prepared.device
+        self._prepared, self._device, self._phases = prepared, prepared.device, phases
         self._guard = StepGuard()
         self._guard.restore(prepared.state.guard)
         self._recent = deque(prepared.state.recent_losses, maxlen=_RECENT)
         self._saving = Saving(job, prepared, self._guard, self._recent, report)
         self._metrics = MetricsReporter(report)
         self._stop_asked = False
-        self._began = time.monotonic()
 
     def run(self) -> None:
         """From the first step to the report that it is finished."""
@@ -95,13 +102,14 @@ class _Training:
             self._take_step(done)
             done += 1
         self._metrics.flush()
+        self._phases.enter("save")
         checkpoint_id, uri = ("", "") if self._job.is_trial else self._saving.save_last(done)
         self._report(
             Finished(
                 step=done,
                 loss=fmean(self._recent) if self._recent else float("nan"),
                 tokens=self._saving.tokens,
-                seconds=time.monotonic() - self._began,
+                seconds=self._phases.elapsed_s,
                 stopped=done < self._job.total_steps,
                 checkpoint_id=checkpoint_id,
                 uri=uri,
@@ -109,10 +117,10 @@ class _Training:
         )
 
     def _take_step(self, step: int) -> None:
-        started = time.monotonic()
+        self._phases.enter("data")
         torch.manual_seed(_step_seed(self._job.recipe.seed, step, dist.get_rank()))
         batch = self._batches.read(step)
-        read = time.monotonic()
+        self._phases.enter("step")
         share = self._accumulate(batch)
         stop = self._job.stop_file is not None and dist.get_rank() == 0 and self._job.stop_file.exists()
         loss, squared_norm, stops = total([share, self._strategy.squared_norm_share(), torch.tensor(stop)])
@@ -121,13 +129,14 @@ class _Training:
         scale = self._schedule.scale(step)
         self._update(step, loss, norm, scale)
         self._saving.consumed(step, batch)
-        computed = time.monotonic()
         if self._job.is_trial:
             self._report(StepLoss(step=step, loss=loss))
             return
+        self._phases.enter("save")
         if (step + 1) % self._plan.checkpoint_every == 0 and step + 1 < self._job.total_steps:
             self._saving.save(step + 1)
         self._saving.report_landed()
+        spent = self._phases.take()
         self._metrics.add(
             StepMetrics(
                 time_unix=time.time(),
@@ -137,9 +146,9 @@ class _Training:
                 grad_norm=norm,
                 lr=self._job.matrix_lr * scale,
                 tokens=batch.num_tokens,
-                step_s=computed - started,
-                data_s=read - started,
-                checkpoint_s=time.monotonic() - computed,
+                step_s=spent["data"] + spent["step"],
+                data_s=spent["data"],
+                checkpoint_s=spent["save"],
             )
         )
 

@@ -1,0 +1,42 @@
+"""What a rank does now, and for how long it did what: the only clock of the training loop.
+
+A phase lasts until the next one is entered, so that no second is counted twice and none is left out.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Literal, get_args
+
+Phase = Literal["start", "load", "compile", "data", "step", "save", "evaluate", "replay", "idle"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+
+class Phases:
+    """One rank's. `clock` gives seconds that only ever grow."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = self.began = clock()
+        self._seconds: dict[Phase, float] = {}
+        self.now: Phase = "start"
+
+    def enter(self, name: Phase) -> None:
+        """From here on this rank does `name`."""
+        self._count()
+        self.now = name
+
+    def take(self) -> dict[Phase, float]:
+        """The seconds of each phase since the last time this was asked; they sum to the time between."""
+        self._count()
+        taken, self._seconds = dict.fromkeys(PHASES, 0.0) | self._seconds, {}
+        return taken
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the beginning."""
+        return self._clock() - self.began
+
+    def _count(self) -> None:
+        moment = self._clock()
+        self._seconds[self.now] = self._seconds.get(self.now, 0.0) + moment - self._since
+        self._since = moment
