@@ -8,6 +8,7 @@ constant to 60 %, linear to 5 % (warmup-stable-decay, arXiv 2404.06395).
 
 from dataclasses import dataclass
 
+from ropewalk.recipes.device_table import device_kind
 from ropewalk.recipes.recipe import Plan, Recipe
 
 
@@ -32,8 +33,7 @@ _SHAPES = {
 }
 _SEARCH_SHARE = 0.1  # of the training steps, each trial
 _CHECKPOINTS = 30  # over a run, about
-USD_PER_CPU_HOUR = 0.04
-USD_PER_GPU_HOUR = {"": 3.0, "l4": 0.7, "a100": 1.8, "h100": 3.0, "h200": 3.8}  # by kind, rented by the hour; rough
+USD_PER_CPU_HOUR = device_kind("cpu").usd_per_hour
 
 
 def complete(recipe: Recipe) -> Recipe:
@@ -68,6 +68,6 @@ def complete(recipe: Recipe) -> Recipe:
         usd_per_cpu_hour=USD_PER_CPU_HOUR,
         device="cuda" if on_gpus else "cpu",
         precision=recipe.precision if recipe.precision != "auto" else "bf16" if on_gpus else "fp32",
-        usd_per_gpu_hour=USD_PER_GPU_HOUR.get(recipe.gpu_kind, USD_PER_GPU_HOUR[""]) if on_gpus else 0.0,
+        usd_per_gpu_hour=device_kind(recipe.gpu_kind).usd_per_hour if on_gpus else 0.0,
     )
     return recipe.model_copy(update={"plan": plan})

@@ -5,7 +5,8 @@ from ropewalk.events.monitoring import CostRecorded
 from ropewalk.events.run import RunAccepted, StageCompleted
 from ropewalk.monitor.handlers import USD_PER_CPU_HOUR, price_stage
 from ropewalk.recipes.builtin import python_stdlib, resolve_recipe
-from ropewalk.recipes.dial import USD_PER_GPU_HOUR, complete
+from ropewalk.recipes.device_table import device_kind
+from ropewalk.recipes.dial import complete
 
 STAGE = StageCompleted(run_id="run-1", stage="train", epoch=3, seconds=90.0, cpu_seconds=180.0)
 
@@ -47,7 +48,7 @@ async def test_gpus_are_paid_for_as_long_as_they_are_held():
     outcome = await price_stage(held, Messages(accepted))
     assert isinstance(outcome, Done)
     [recorded] = outcome.messages
-    assert recorded.usd == pytest.approx(180 / 3600 * USD_PER_CPU_HOUR + 2 * USD_PER_GPU_HOUR["h200"])
+    assert recorded.usd == pytest.approx(180 / 3600 * USD_PER_CPU_HOUR + 2 * device_kind("h200").usd_per_hour)
     assert (recorded.gpu_seconds, recorded.gpu_kind) == (7200.0, "h200")
 
 

@@ -4,7 +4,8 @@ import os
 import pytest
 
 from ropewalk.recipes.builtin import BUILTIN, load_recipe, resolve_recipe
-from ropewalk.recipes.dial import USD_PER_GPU_HOUR, complete
+from ropewalk.recipes.device_table import device_kind
+from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import RecipeError, parse_recipe
 
 A_PLAN = resolve_recipe({"base": "python-stdlib"}).derived.model_dump()
@@ -36,9 +37,15 @@ def test_the_budget_sets_the_steps_and_an_accepted_plan_stays() -> None:
     [
         ({}, "cpu", "fp32", 0, 0.0),
         ({"device": "cpu", "precision": "fp32"}, "cpu", "fp32", 0, 0.0),
-        ({"device": "cuda"}, "cuda", "bf16", 2, USD_PER_GPU_HOUR[""]),
-        ({"device": "cuda", "precision": "fp8", "gpu_kind": "h200"}, "cuda", "fp8", 2, USD_PER_GPU_HOUR["h200"]),
-        ({"device": "cuda", "gpu_kind": "tomorrows"}, "cuda", "bf16", 2, USD_PER_GPU_HOUR[""]),
+        ({"device": "cuda"}, "cuda", "bf16", 2, device_kind("").usd_per_hour),
+        (
+            {"device": "cuda", "precision": "fp8", "gpu_kind": "h200"},
+            "cuda",
+            "fp8",
+            2,
+            device_kind("h200").usd_per_hour,
+        ),
+        ({"device": "cuda", "gpu_kind": "tomorrows"}, "cuda", "bf16", 2, device_kind("").usd_per_hour),
     ],
 )
 def test_device_and_precision_are_derived_where_they_are_left_out(
