@@ -39,6 +39,7 @@ class WorkerJob:
     stop_after_steps: int = 0  # > 0: a trial, which writes no checkpoint and compresses the schedule to its length
     origin: Origin | None = None  # lets a worker on another machine fetch the three folders for itself
     stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
+    stamps: Path | None = None  # a folder of its own machine where each rank leaves what it does now: `adapters.stamps`
     patience_s: float = 180.0  # how long the last checkpoint is tried again; training has nothing else left to do
 
     def localized(self) -> "WorkerJob":

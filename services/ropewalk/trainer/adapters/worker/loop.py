@@ -29,6 +29,7 @@ from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
 from ropewalk.trainer.adapters.worker.progress import MetricsReporter
 from ropewalk.trainer.adapters.worker.saving import Saving
 from ropewalk.trainer.adapters.worker.strategy import apply_clipped
+from ropewalk.trainer.adapters.worker.watched import watched_phases
 
 _RECENT = 20
 
@@ -40,7 +41,7 @@ def run_worker(job: WorkerJob, rank: int, world_size: int, report: Callable[[Wor
     worker needs neither). DeepSpeed also wants LOCAL_RANK there, as Ray Train and torchrun set it. Raises
     WorkerError when going on makes no sense; its text is for the user.
     """
-    phases = Phases()
+    phases = watched_phases(job, rank)
     device = choose_device(job.recipe, rank)
     with joined_group(rank, world_size, device):
         quiet = report if rank == 0 else _say_nothing
@@ -117,7 +118,7 @@ class _Training:
         )
 
     def _take_step(self, step: int) -> None:
-        self._phases.enter("data")
+        self._phases.enter("data", step)
         torch.manual_seed(_step_seed(self._job.recipe.seed, step, dist.get_rank()))
         batch = self._batches.read(step)
         self._phases.enter("step")

@@ -12,18 +12,25 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 class Phases:
-    """One rank's. `clock` gives seconds that only ever grow."""
+    """One rank's. `clock` gives seconds that only ever grow; `on_enter` is told every phase with its step and time."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        on_enter: Callable[[Phase, int, float], None] = lambda *_: None,
+    ) -> None:
+        self._clock, self._on_enter, self._step = clock, on_enter, 0
         self._since = self.began = clock()
         self._seconds: dict[Phase, float] = {}
         self.now: Phase = "start"
+        on_enter(self.now, 0, self._since)
 
-    def enter(self, name: Phase) -> None:
-        """From here on this rank does `name`."""
+    def enter(self, name: Phase, step: int | None = None) -> None:
+        """From here on this rank does `name`, of another step if one is given."""
         self._count()
         self.now = name
+        self._step = self._step if step is None else step
+        self._on_enter(name, self._step, self._since)
 
     def take(self) -> dict[Phase, float]:
         """The seconds of each phase since the last time this was asked; they sum to the time between."""

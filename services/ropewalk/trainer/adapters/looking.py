@@ -1,0 +1,41 @@
+"""Looks at the ranks on this machine from outside: their stamps, and what /proc says of the thread that trains."""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from ropewalk.trainer.adapters.stamps import Stamp, read_stamp
+from ropewalk.trainer.domain.sight import Sight
+
+_NANO = 1e-9
+
+
+def look_at(folder: Path, ranks: Iterable[int]) -> tuple[Sight, ...]:
+    """A sight of every one of these ranks that has begun; about 0.1 ms each."""
+    stamps = ((rank, read_stamp(folder, rank)) for rank in ranks)
+    return tuple(_sight(rank, stamp) for rank, stamp in stamps if stamp is not None)
+
+
+def _sight(rank: int, stamp: Stamp) -> Sight:
+    state, ran_s, queued_s = _thread(stamp)
+    return Sight(
+        rank=rank,
+        step=stamp.step,
+        phase=stamp.phase,
+        silent_s=max(0.0, time.monotonic() - stamp.since),
+        usual_s=stamp.usual_s,
+        state=state,
+        ran_s=ran_s,
+        queued_s=queued_s,
+    )
+
+
+def _thread(stamp: Stamp) -> tuple[str, float, float]:
+    """State, seconds on a core and seconds in the queue for one; nothing of a process that is gone."""
+    folder = Path(f"/proc/{stamp.pid}/task/{stamp.thread}")
+    with suppress(OSError, ValueError, IndexError):
+        state = (folder / "stat").read_text().rpartition(") ")[2][0]  # a name may hold spaces and brackets
+        ran, queued = (folder / "schedstat").read_text().split()[:2]
+        return state, int(ran) * _NANO, int(queued) * _NANO
+    return "", 0.0, 0.0
