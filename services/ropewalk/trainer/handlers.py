@@ -126,8 +126,8 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
             return story.steps_taken(rows)
         case FromWorkers(attempt, StepSkipped() as skipped):
             return story.step_skipped(attempt, skipped)
-        case CheckpointWritten(saved, committed) | FromWorkers(_, CheckpointWritten(saved, committed)):
-            return story.checkpoint_saved(saved, committed)
+        case CheckpointWritten(saved, committed, rows) | FromWorkers(_, CheckpointWritten(saved, committed, rows)):
+            return story.checkpoint_saved(saved, committed, rows)
         case FromWorkers(attempt, CheckpointSaveFailed() as failed):
             logger.warning("checkpoint of step %d not written: %s", failed.step, failed.reason)
             return story.save_failed(attempt, failed)

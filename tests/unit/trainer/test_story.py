@@ -140,6 +140,15 @@ def test_a_checkpoint_is_told_once_whoever_finds_it_again() -> None:
     assert second.checkpoint_saved(*a_checkpoint(10)) == []
 
 
+def test_rows_that_died_with_a_worker_are_told_from_a_checkpoint_that_nobody_announced() -> None:
+    rows = tuple(a_row(step, at=100.0 + step) for step in range(450))
+    story = a_story()
+    told = story.checkpoint_saved(*a_checkpoint(450), rows)
+    assert [row for message, _ in told if isinstance(message, StepMetricsBatch) for row in message.rows] == list(rows)
+    assert len({key for _, key in told}) == len(told) == 5
+    assert story.checkpoint_saved(*a_checkpoint(450), rows) == []
+
+
 def test_a_commit_that_was_lost_between_checkpoint_and_ledger_event_is_told_later() -> None:
     saved, committed = a_checkpoint(10)
     successor = a_story(past_of([(saved, 1.0)]), epoch=9)

@@ -6,14 +6,18 @@ of its manifest, the manifest is one that the log announced (or none was announc
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from ropewalk.corpus.ledger import LEDGER, LedgerError, read_ledger
 from ropewalk.events.checkpoint import CheckpointQuarantined
+from ropewalk.events.training import StepMetrics
 from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, read_manifest, verify, verify_file
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten
+from ropewalk.trainer.adapters.worker.progress import METRICS, read_rows
 from ropewalk.trainer.adapters.worker.written import written
 from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace, place_of
 
@@ -94,9 +98,10 @@ class RunCheckpoints:
         self._check_origin(place, manifest)
         try:
             verify_file(folder, manifest, LEDGER)
-            return written(place, manifest, read_ledger(folder))
+            found = written(place, manifest, read_ledger(folder))
         except LedgerError as error:
             raise ManifestError(LEDGER, str(error)) from None
+        return replace(found, rows=_rows(folder, manifest))
 
     def _check_origin(self, place: CheckpointPlace, manifest: Manifest) -> None:
         """A folder that agrees with itself may still be another one's. Raises ManifestError."""
@@ -132,3 +137,14 @@ class RunCheckpoints:
     def _places(self) -> list[CheckpointPlace]:
         """Whatever else lies there is not ours."""
         return [place for key in self._objects.list(self._prefix) if (place := place_of(key)) is not None]
+
+
+def _rows(folder: Path, manifest: Manifest) -> tuple[StepMetrics, ...]:
+    """The metrics of a checkpoint's steps. Raises ManifestError."""
+    if METRICS not in manifest.files:
+        return ()
+    verify_file(folder, manifest, METRICS)
+    try:
+        return read_rows(folder)
+    except ValidationError:
+        raise ManifestError(METRICS, "holds no metrics of steps") from None

@@ -23,6 +23,7 @@ from ropewalk.recipes.recipe import Recipe
 
 Told = tuple[Message, str]
 _PROGRESS_EVERY_S = 2.0
+_PACK = 200  # rows in one message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +121,21 @@ class Story:
         """An update was not applied."""
         return [(skipped, f"{self.epoch}-{attempt}-{skipped.step}")]
 
-    def checkpoint_saved(self, saved: CheckpointSaved, committed: StepsCommitted | None) -> list[Told]:
-        """A whole checkpoint lies in the store. What was told before is not told again."""
+    def checkpoint_saved(
+        self, saved: CheckpointSaved, committed: StepsCommitted | None, rows: tuple[StepMetrics, ...] = ()
+    ) -> list[Told]:
+        """A whole checkpoint lies in the store. What was told before is not told again.
+
+        Where it was announced before, so were its `rows`: a worker sends those first.
+        """
         told: list[Told] = []
         if saved.manifest_sha256 not in self._saved:
             self._saved.add(saved.manifest_sha256)
+            packs = [rows[first : first + _PACK] for first in range(0, len(rows), _PACK)]
+            told += [
+                (StepMetricsBatch(run_id=self.run_id, rows=pack), f"{saved.manifest_sha256}-{pack[0].step}")
+                for pack in packs
+            ]
             told.append((saved, saved.manifest_sha256))
         if committed is None:
             return told

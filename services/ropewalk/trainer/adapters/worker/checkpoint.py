@@ -4,10 +4,11 @@
     optimizer.safetensors   optimizer state, one tensor per parameter and moment
     state.json              everything else that the next step depends on, and what it was made with
     ledger.jsonl            {"step", "samples"} for the steps since the previous checkpoint
+    metrics.jsonl           the metrics of those steps
     adapter_model.safetensors, adapter_config.json    only with adapters, as peft writes them
 
-The content is a function of the run and the step alone (no times, no host names), so that writing it again after
-a restart gives the same bytes.
+The content is a function of the run and the step alone (no host names, and no times but in the metrics), so that
+writing it again after a restart gives the same bytes.
 """
 
 import json
@@ -20,10 +21,12 @@ from pydantic import JsonValue
 from transformers import PretrainedConfig
 
 from ropewalk.corpus.ledger import LEDGER, LedgerRow, encode_ledger
+from ropewalk.events.training import StepMetrics
 from ropewalk.model.lora import merged, save_adapter
 from ropewalk.model.weights import not_finite, save_tensors, save_weights
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
+from ropewalk.trainer.adapters.worker.progress import METRICS, encode_rows
 from ropewalk.trainer.adapters.worker.strategy import Snapshot
 from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace
 from ropewalk.trainer.errors import TrainingError
@@ -57,6 +60,7 @@ class CheckpointContent:
     ledger: tuple[LedgerRow, ...]
     config: PretrainedConfig
     adapters: LoraConfig | None
+    metrics: tuple[StepMetrics, ...] = ()  # of the steps in the ledger
 
 
 class NotFiniteError(TrainingError, ArithmeticError):
@@ -81,6 +85,7 @@ def write_checkpoint(content: CheckpointContent, folder: Path) -> None:
     state = {"format": _FORMAT, **asdict(content.state)}
     (folder / STATE).write_text(json.dumps(state, sort_keys=True, indent=1), encoding="utf-8")
     (folder / LEDGER).write_bytes(encode_ledger(content.ledger))
+    (folder / METRICS).write_bytes(encode_rows(content.metrics))
 
 
 def read_state(folder: Path) -> RunState:

@@ -104,6 +104,7 @@ class CheckpointWritten:
 
     saved: CheckpointSaved
     committed: StepsCommitted | None  # None: its ledger is empty
+    rows: tuple[StepMetrics, ...] = ()  # of its steps; given only by those who find it in the store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from ropewalk.trainer.adapters.worker.job import (
 )
 from ropewalk.trainer.adapters.worker.phases import Phases
 from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
-from ropewalk.trainer.adapters.worker.progress import MetricsReporter
+from ropewalk.trainer.adapters.worker.progress import Reporter
 from ropewalk.trainer.adapters.worker.saving import Saving
 from ropewalk.trainer.adapters.worker.strategy import apply_clipped
 from ropewalk.trainer.adapters.worker.watched import watched_phases
@@ -69,14 +69,15 @@ class _Training:
         phases: Phases,
         report: Callable[[WorkerReport], None],
     ) -> None:
-        self._job, self._plan, self._batches, self._report = job, job.recipe.derived, batches, report
+        self._job, self._plan, self._batches = job, job.recipe.derived, batches
+        self._reporter = Reporter(report)
+        self._report = self._reporter.say
         self._strategy, self._schedule = prepared.strategy, prepared.schedule
         self._prepared, self._device, self._phases = prepared, prepared.device, phases
         self._guard = StepGuard()
         self._guard.restore(prepared.state.guard)
         self._recent = deque(prepared.state.recent_losses, maxlen=_RECENT)
-        self._saving = Saving(job, prepared, self._guard, self._recent, report)
-        self._metrics = MetricsReporter(report)
+        self._saving = Saving(job, prepared, self._guard, self._recent, self._report)
         self._stop_asked = False
 
     def run(self) -> None:
@@ -102,7 +103,6 @@ class _Training:
         while done < self._job.total_steps and not self._stop_asked:
             self._take_step(done)
             done += 1
-        self._metrics.flush()
         self._phases.enter("save")
         checkpoint_id, uri = ("", "") if self._job.is_trial else self._saving.save_last(done)
         self._report(
@@ -133,25 +133,25 @@ class _Training:
         if self._job.is_trial:
             self._report(StepLoss(step=step, loss=loss))
             return
+        spent = self._phases.take()
+        row = StepMetrics(
+            time_unix=time.time(),
+            attempt=self._job.attempt,
+            step=step,
+            loss=loss,
+            grad_norm=norm,
+            lr=self._job.matrix_lr * scale,
+            tokens=batch.num_tokens,
+            step_s=spent["data"] + spent["step"],
+            data_s=spent["data"],
+            checkpoint_s=spent["save"],
+        )
+        self._reporter.add(row)
+        self._saving.measured(row)
         self._phases.enter("save")
         if (step + 1) % self._plan.checkpoint_every == 0 and step + 1 < self._job.total_steps:
             self._saving.save(step + 1)
         self._saving.report_landed()
-        spent = self._phases.take()
-        self._metrics.add(
-            StepMetrics(
-                time_unix=time.time(),
-                attempt=self._job.attempt,
-                step=step,
-                loss=loss,
-                grad_norm=norm,
-                lr=self._job.matrix_lr * scale,
-                tokens=batch.num_tokens,
-                step_s=spent["data"] + spent["step"],
-                data_s=spent["data"],
-                checkpoint_s=spent["save"],
-            )
-        )
 
     def _accumulate(self, batch: StepBatch) -> torch.Tensor:
         """Gradients of the mean over the global batch; returns this rank's share of that mean, in nats.

@@ -1,17 +1,23 @@
-"""Step metrics travel in packs, about twice a second."""
+"""What a worker says goes out in order; step metrics travel in packs, about twice a second.
+
+A kill takes the newest pack with it. Steps after the newest checkpoint are taken again, and those before it have their
+rows in a file of the checkpoint, from where they are told if the checkpoint itself could not be announced any more.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from ropewalk.events.training import StepMetrics
 from ropewalk.trainer.adapters.worker.job import StepsDone, WorkerReport
 
+METRICS = "metrics.jsonl"  # of a checkpoint: the steps since the one before, a line each
 _INTERVAL_S = 0.5
 _MAX_ROWS = 200
 
 
-class MetricsReporter:
-    """Collects rows and reports them. Nothing is lost at the end: `flush`."""
+class Reporter:
+    """A rank's voice. Rows are collected; all else is said at once, after the rows that came before it."""
 
     def __init__(self, report: Callable[[WorkerReport], None]) -> None:
         self._report = report
@@ -22,11 +28,27 @@ class MetricsReporter:
         """Report now if the last pack is old enough."""
         self._rows.append(row)
         if time.monotonic() >= self._due or len(self._rows) >= _MAX_ROWS:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
-        """Report what is left."""
+    def say(self, report: WorkerReport) -> None:
+        """Report what is no row."""
+        self._flush()
+        self._report(report)
+
+    def _flush(self) -> None:
         if self._rows:
             self._report(StepsDone(rows=tuple(self._rows)))
         self._rows = []
         self._due = time.monotonic() + _INTERVAL_S
+
+
+def encode_rows(rows: Iterable[StepMetrics]) -> bytes:
+    """The content of the file."""
+    return "".join(f"{row.model_dump_json()}\n" for row in rows).encode()
+
+
+def read_rows(folder: Path) -> tuple[StepMetrics, ...]:
+    """The rows in a checkpoint; those of older releases hold none. Raises ValidationError for other lines."""
+    path = folder / METRICS
+    lines = path.read_bytes().splitlines() if path.exists() else ()
+    return tuple(StepMetrics.model_validate_json(line) for line in lines)

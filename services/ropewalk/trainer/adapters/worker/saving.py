@@ -8,6 +8,7 @@ import torch.distributed as dist
 
 from ropewalk.corpus.ledger import LedgerRow
 from ropewalk.events.checkpoint import CheckpointSaveFailed
+from ropewalk.events.training import StepMetrics
 from ropewalk.trainer.adapters.worker.batches import StepBatch
 from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, RunState, in_order
 from ropewalk.trainer.adapters.worker.guard import StepGuard
@@ -35,6 +36,7 @@ class Saving:
         self._skipped_steps = list(prepared.state.skipped_steps)
         self._mine: list[tuple[int, tuple[int, ...]]] = []  # consumed by this rank since the last gathering
         self._unsaved: list[LedgerRow] = []  # on rank 0: gathered, and in no checkpoint that was written
+        self._rows: list[StepMetrics] = []  # on rank 0: of steps that are in no checkpoint that was written
         self._saved_step = prepared.state.step if prepared.checkpoint_id else -1
         self._newest: CheckpointContent | None = None  # on rank 0, until it is written
         self._outcome: SaveOutcome | None = None  # on rank 0, of the newest flight
@@ -46,6 +48,11 @@ class Saving:
         """Record what this rank really read for a step."""
         self.tokens += batch.num_tokens
         self._mine.append((step, batch.samples))
+
+    def measured(self, row: StepMetrics) -> None:
+        """Keep the metrics of a step until they are in a checkpoint."""
+        if self._publisher is not None:
+            self._rows.append(row)
 
     def skipped(self, step: int) -> None:
         """Record an update that was not applied."""
@@ -64,6 +71,7 @@ class Saving:
             snapshot=snapshot,
             state=self._state(step, snapshot.num_updates),
             ledger=tuple(self._unsaved),
+            metrics=tuple(self._rows),
             config=self._prepared.model.config,
             adapters=self._prepared.adapters,
         )
@@ -95,6 +103,7 @@ class Saving:
         if isinstance(outcome, CheckpointWritten):
             self._newest = None
             self._unsaved = [row for row in self._unsaved if row.step >= outcome.saved.step]
+            self._rows = [row for row in self._rows if row.step >= outcome.saved.step]
         self._report(outcome)
 
     def close(self) -> None:
