@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from faststream.specification.asyncapi import AsyncAPI
 from pydantic import TypeAdapter
@@ -28,6 +28,7 @@ from ropewalk.events.streams import stream_of
 from ropewalk.monitor.app import build as build_monitor
 from ropewalk.monitor.settings import Settings as MonitorSettings
 from ropewalk.recipes.recipe import EvaluationRecipe, Plan, PromotionRecipe, Recipe, SourceRecipe
+from ropewalk.recipes.training import TrainingRecipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
@@ -148,6 +149,10 @@ def _value(kind: type[Value]) -> Iterator[str]:
 
 def _type(annotation: object) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if type(None) in arguments:
+        return _type(arguments[0])
+    if origin is Annotated:
+        return _type(arguments[0])
     if origin is Literal:
         return " \\| ".join(f"`{choice}`" for choice in arguments)
     if origin is tuple:
@@ -173,7 +178,13 @@ def _differing(value: Value) -> dict[str, object]:
     return value.model_dump(exclude_defaults=True)
 
 
-_PARTS = {"sources": SourceRecipe, "evaluation": EvaluationRecipe, "promotion": PromotionRecipe, "plan": Plan}
+_PARTS = {
+    "sources": SourceRecipe,
+    "evaluation": EvaluationRecipe,
+    "promotion": PromotionRecipe,
+    "training": TrainingRecipe,
+    "plan": Plan,
+}
 
 
 def _recipe_fields() -> Iterator[str]:
@@ -187,7 +198,7 @@ def _recipe_fields() -> Iterator[str]:
         yield "|---|---|---|---|"
         for name, field in kind.model_fields.items():
             if name not in _PARTS:
-                default = "derived" if kind is Plan else _default(field)
+                default = "derived" if kind in (Plan, TrainingRecipe) else _default(field)
                 row = f"{_type(field.annotation)} | {default} | {field.description or ''} |"
                 yield f"| `{f'{part}.' if part else ''}{name}` | {row}"
         yield ""

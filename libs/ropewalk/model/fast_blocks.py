@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from ropewalk.model.float8 import Float8Product
@@ -67,14 +68,14 @@ def why_not_fast(model: PreTrainedModel) -> str:
 class FastBlocks:
     """Computes the loss of a model whose blocks it has taken over. The model's modules stay callable one by one."""
 
-    def __init__(self, model: PreTrainedModel, plan: BlockPlan) -> None:
+    def __init__(self, model: PreTrainedModel, plan: BlockPlan, *, recompute: bool = False) -> None:
         config = model.config
         constants = _Constants(head_dim=config.head_dim, epsilon=config.rms_norm_eps, fp8=plan.fp8)
         compiled = partial(torch.compile, dynamic=False) if plan.compiled else _as_it_is
         compute, self._normed, self._slopes_of = compiled(_block), compiled(_normed), compiled(nats_and_slopes)
         self._trunk, self._head, self._dtype = model.model, model.lm_head, plan.dtype
         self._rotations: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._epsilon = config.rms_norm_eps
+        self._epsilon, self._recompute = config.rms_norm_eps, recompute
         for block in self._trunk.layers:  # called as a module, so that a wrapper's hooks fetch its weights first
             block.forward = partial(_run_block, compute, block, constants)
 
@@ -83,7 +84,10 @@ class FastBlocks:
         hidden = F.embedding(inputs, self._trunk.embed_tokens.weight).to(self._dtype)  # (b, T, C)
         rotation = self._rotation(hidden)
         for block in self._trunk.layers:
-            hidden = block(hidden, rotation)
+            if self._recompute and torch.is_grad_enabled():
+                hidden = checkpoint(block, hidden, rotation, use_reentrant=False)
+            else:
+                hidden = block(hidden, rotation)
         hidden = self._normed(hidden, self._trunk.norm.weight, self._epsilon)
         return LinearNats.apply(hidden.flatten(0, 1), self._head.weight, targets.flatten(), self._slopes_of)
 

@@ -1,7 +1,7 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) through peft: put them in, and merge them into plain weights."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,10 +17,10 @@ _PEFT_PREFIX = "base_model.model."
 _DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
 
 
-def lora_config(rank: int = 8, alpha: int = 16) -> LoraConfig:
-    """Adapters on every matrix of the blocks, no dropout."""
+def lora_config(rank: int = 8, alpha: int = 16, targets: Sequence[str] = _TARGETS) -> LoraConfig:
+    """Adapters on these matrices of every block, no dropout."""
     return LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM", target_modules=_TARGETS
+        r=rank, lora_alpha=alpha, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM", target_modules=list(targets)
     )
 
 

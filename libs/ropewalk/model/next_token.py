@@ -11,12 +11,17 @@ class NextTokenLoss(torch.nn.Module):
     """The model and what it is trained on: how badly it predicts the next token, in nats.
 
     With a plan the blocks are computed as it says, if they can be; else as transformers does, in the plan's type.
+    `recompute`: the backward pass computes the inside of every block again instead of finding it kept.
     """
 
-    def __init__(self, model: PreTrainedModel, plan: BlockPlan | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, plan: BlockPlan | None = None, *, recompute: bool = False) -> None:
         super().__init__()
         self.model = model
-        self._fast = FastBlocks(model, plan) if plan is not None and not why_not_fast(model) else None
+        if recompute:
+            model.activation_checkpointing_enable()
+        self._fast = (
+            FastBlocks(model, plan, recompute=recompute) if plan is not None and not why_not_fast(model) else None
+        )
         self._dtype = plan.dtype if plan is not None else torch.float32
 
     def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -1,17 +1,23 @@
 """Warm-up, stable, decay: the learning rate as a pure function of the step (WSD, arXiv 2404.06395)."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
 
 _FLOOR = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Linear over `warmup_steps`, constant until `decay_start`, linear to 5 % at `total_steps`."""
+    """Linear over `warmup_steps`, constant until `decay_start`, then falling to 5 % at `total_steps`.
+
+    The fall is linear, or half a cosine (arXiv 1608.03983).
+    """
 
     total_steps: int
     warmup_steps: int
     decay_start: int
+    decay: Literal["linear", "cosine"] = "linear"
 
     def scale(self, step: int) -> float:
         """The factor on the peak rate for 0-based `step`; never 0, so that the first step moves."""
@@ -20,12 +26,13 @@ class Schedule:
         if step < self.decay_start:
             return 1.0
         left = max(0, self.total_steps - step) / max(1, self.total_steps - self.decay_start)
+        if self.decay == "cosine":
+            left = 0.5 - 0.5 * math.cos(math.pi * left)
         return _FLOOR + (1.0 - _FLOOR) * left
 
     def compressed(self, total_steps: int) -> "Schedule":
         """The same shape over fewer steps, for a search trial."""
         ratio = total_steps / self.total_steps
         warmup = max(1, min(self.warmup_steps, total_steps // 5))
-        return Schedule(
-            total_steps=total_steps, warmup_steps=warmup, decay_start=max(warmup, round(self.decay_start * ratio))
-        )
+        decay_start = max(warmup, round(self.decay_start * ratio))
+        return replace(self, total_steps=total_steps, warmup_steps=warmup, decay_start=decay_start)

@@ -6,10 +6,15 @@ Learning rates: Muon 0.02 and Adam 0.01, at batches of up to 2^19 tokens, which 
 constant to 60 %, linear to 5 % (warmup-stable-decay, arXiv 2404.06395).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
 
 from ropewalk.recipes.device_table import device_kind
-from ropewalk.recipes.recipe import Plan, Recipe
+from ropewalk.recipes.recipe import Plan, Recipe, RecipeError
+from ropewalk.recipes.sentences import sentences_of
 
 
 @dataclass(frozen=True)
@@ -33,41 +38,98 @@ _SHAPES = {
 }
 _SEARCH_SHARE = 0.1  # of the training steps, each trial
 _CHECKPOINTS = 30  # over a run, about
+_LOOKS = 20  # at the held-out windows, over a run, about
+_LOOK_SHARE = 0.01  # of the time between two of them; a window that is only looked at costs a third of one learnt from
+_MOST_WINDOWS = 256
 USD_PER_CPU_HOUR = device_kind("cpu").usd_per_hour
 
 
 def complete(recipe: Recipe) -> Recipe:
-    """Fill in the plan. The same recipe gives the same plan on every machine; a given plan is kept."""
+    """Fill in the plan. The same recipe gives the same plan on every machine; a given plan is kept.
+
+    Raises RecipeError for figures that do not go together.
+    """
     if recipe.plan is not None:
         return recipe
+    given = recipe.training.given
+    fields = {**_shape(recipe, given), **_optimizer(recipe), **_machine(recipe)} | given
+    fields |= _lengths(recipe, fields, given) | given
+    fields.pop("total_tokens", None)
+    try:
+        plan = Plan.model_validate(fields)
+    except ValidationError as error:
+        raise RecipeError(sentences_of(error, Plan)) from None
+    if faults := tuple(_faults(plan, recipe)):
+        raise RecipeError(faults)
+    return recipe.model_copy(update={"plan": plan})
+
+
+def _faults(plan: Plan, recipe: Recipe) -> Iterator[str]:
+    """What of the training's figures does not go together."""
+    if recipe.training.batch_size is not None and plan.batch_size < recipe.num_workers:
+        yield f"training.batch_size is {plan.batch_size}: each of {recipe.num_workers} workers needs a window of it"
+    if not plan.warmup_steps <= plan.decay_start <= plan.total_steps:
+        yield (
+            f"training.warmup_steps is {plan.warmup_steps}, decay_start {plan.decay_start} and total_steps "
+            f"{plan.total_steps}: choose them in rising order"
+        )
+
+
+def _shape(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
     shape = _SHAPES[recipe.size]
-    total_steps = max(10, round(recipe.minutes * shape.steps_per_minute))
+    hidden_size, head_dim = given.get("hidden_size", shape.hidden_size), given.get("head_dim", shape.head_dim)
+    num_heads = given.get("num_heads", max(1, hidden_size // head_dim))
+    return {
+        "vocab_size": shape.vocab_size,
+        "context_length": shape.context_length,
+        "hidden_size": hidden_size,
+        "num_layers": shape.num_layers,
+        "num_heads": num_heads,
+        "num_kv_heads": num_heads // 2 if num_heads % 2 == 0 else num_heads,
+        "head_dim": head_dim,
+        "intermediate_size": hidden_size * 3,
+        "batch_size": shape.batch_size,
+    }
+
+
+def _optimizer(recipe: Recipe) -> dict[str, Any]:
     finetune = recipe.mode == "finetune"
     rate = 0.05 if finetune else 1.0  # a base model is near a good place already
+    return {
+        "matrix_lr": 0.02 * rate,
+        "adam_lr": 0.01 * rate,
+        "weight_decay": 0.0 if finetune else 0.1,
+        "grad_clip": 1.0,
+        "lora_alpha": 2 * (recipe.training.lora_rank or 8),
+    }
+
+
+def _machine(recipe: Recipe) -> dict[str, Any]:
     on_gpus = recipe.device == "cuda"  # never by itself: the plan must not depend on the machine that derives it
-    plan = Plan(
-        vocab_size=shape.vocab_size,
-        context_length=shape.context_length,
-        hidden_size=shape.hidden_size,
-        num_layers=shape.num_layers,
-        num_heads=shape.hidden_size // shape.head_dim,
-        num_kv_heads=max(1, shape.hidden_size // shape.head_dim // 2),
-        head_dim=shape.head_dim,
-        intermediate_size=shape.hidden_size * 3,
-        batch_size=shape.batch_size,
-        total_steps=total_steps,
-        warmup_steps=min(20, max(1, total_steps // 10)),
-        decay_start=total_steps * 6 // 10,
-        matrix_lr=0.02 * rate,
-        adam_lr=0.01 * rate,
-        weight_decay=0.0 if finetune else 0.1,
-        grad_clip=1.0,
-        checkpoint_every=max(5, total_steps // _CHECKPOINTS),
-        keep_checkpoints=3,
-        trial_steps=max(5, round(total_steps * _SEARCH_SHARE)),
-        usd_per_cpu_hour=USD_PER_CPU_HOUR,
-        device="cuda" if on_gpus else "cpu",
-        precision=recipe.precision if recipe.precision != "auto" else "bf16" if on_gpus else "fp32",
-        usd_per_gpu_hour=device_kind(recipe.gpu_kind).usd_per_hour if on_gpus else 0.0,
-    )
-    return recipe.model_copy(update={"plan": plan})
+    return {
+        "usd_per_cpu_hour": USD_PER_CPU_HOUR,
+        "device": "cuda" if on_gpus else "cpu",
+        "precision": recipe.precision if recipe.precision != "auto" else "bf16" if on_gpus else "fp32",
+        "compile": on_gpus,
+        "usd_per_gpu_hour": device_kind(recipe.gpu_kind).usd_per_hour if on_gpus else 0.0,
+    }
+
+
+def _lengths(recipe: Recipe, fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """How many steps of what. `fields` has the shape and the batch."""
+    steps = max(10, round(recipe.minutes * _SHAPES[recipe.size].steps_per_minute))
+    if "total_tokens" in given:
+        steps = max(1, given["total_tokens"] // (fields["batch_size"] * fields["context_length"]))
+    steps = given.get("total_steps", steps)
+    warmup = given.get("warmup_steps", min(20, max(1, steps // 10)))
+    every = given.get("validate_every", max(10, steps // _LOOKS))
+    return {
+        "total_steps": steps,
+        "warmup_steps": warmup,
+        "decay_start": max(warmup, 0 if given.get("decay") == "cosine" else steps * 6 // 10),
+        "checkpoint_every": max(5, steps // _CHECKPOINTS),
+        "keep_checkpoints": 3,
+        "trial_steps": max(5, round(steps * _SEARCH_SHARE)),
+        "validate_every": every,
+        "validation_windows": min(_MOST_WINDOWS, max(4, round(3 * _LOOK_SHARE * every * fields["batch_size"]))),
+    }

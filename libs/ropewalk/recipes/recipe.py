@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     ValidationError,
@@ -19,7 +17,9 @@ from pydantic import (
 from ropewalk.errors import RopewalkError
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.formats import CHOICES
+from ropewalk.recipes.frozen import Frozen
 from ropewalk.recipes.sentences import sentences_of
+from ropewalk.recipes.training import LORA_TARGETS, TrainingRecipe
 
 if TYPE_CHECKING:
     FormatName = str
@@ -42,11 +42,7 @@ class RecipeError(RopewalkError, ValueError):
         return self.violations
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class SourceRecipe(_Frozen):
+class SourceRecipe(Frozen):
     """Where documents come from, and under which licence. Without a licence nothing is ingested."""
 
     path: str = Field(
@@ -89,7 +85,7 @@ class SourceRecipe(_Frozen):
         return [given] if isinstance(given, str) else given
 
 
-class EvaluationRecipe(_Frozen):
+class EvaluationRecipe(Frozen):
     """How the model is judged before it may serve."""
 
     held_out_fraction: float = Field(default=0.03, gt=0, lt=0.5, description="share of the files kept from training")
@@ -102,14 +98,14 @@ class EvaluationRecipe(_Frozen):
     )
 
 
-class PromotionRecipe(_Frozen):
+class PromotionRecipe(Frozen):
     """Under which name the model serves, and who lets it."""
 
     model: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="model name; empty: the recipe's name")
     alias: str = Field(default="production", pattern=r"^[a-z0-9_-]{1,40}$", description="the name that is moved to it")
 
 
-class Plan(_Frozen):
+class Plan(Frozen):
     """Everything derived from the dial. Shown by `ropewalk submit --dry-run`, frozen when the run is accepted."""
 
     vocab_size: int = Field(ge=300, le=65_536, description="entries of the tokenizer")
@@ -124,7 +120,7 @@ class Plan(_Frozen):
     total_steps: int = Field(ge=1, le=100_000_000, description="optimizer steps")
     warmup_steps: int = Field(ge=0, le=100_000_000, description="steps in which the learning rate rises")
     decay_start: int = Field(
-        ge=0, le=100_000_000, description="the step at which the learning rate begins to fall, linearly to 5 %"
+        ge=0, le=100_000_000, description="the step at which the learning rate begins to fall, to 5 %"
     )
     matrix_lr: _Number = Field(gt=0, le=10, description="Muon, for the matrices of the blocks; the search scales both")
     adam_lr: _Number = Field(gt=0, le=10, description="AdamW, for embedding, head and norms")
@@ -137,6 +133,17 @@ class Plan(_Frozen):
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="of the workers")
     precision: Literal["fp32", "bf16", "fp8"] = Field(default="fp32", description="of the products of matrices")
     usd_per_gpu_hour: _Number = Field(default=0.0, ge=0, le=1e6, description="of the kind that is asked for")
+    decay: Literal["linear", "cosine"] = Field(default="linear", description="how the learning rate falls")
+    micro_batch: int = Field(default=0, ge=0, le=100_000, description="windows at once; 0: what the memory holds")
+    compile: bool = Field(default=True, description="whether a GPU's blocks are compiled")
+    activation_checkpointing: bool = Field(default=False, description="whether the backward pass computes blocks again")
+    validate_every: int = Field(default=0, ge=0, le=100_000_000, description="steps; 0: never")
+    validation_windows: int = Field(default=0, ge=0, le=100_000, description="held-out windows that are looked at")
+    patience: int = Field(default=0, ge=0, le=100_000_000, description="looks without a lower loss; 0: without end")
+    sample_prompts: tuple[str, ...] = Field(default=(), max_length=8, description="that the model goes on with")
+    lora_rank: int = Field(default=8, ge=1, le=1024, description="of the adapters")
+    lora_alpha: int = Field(default=16, ge=1, le=4096, description="an adapter counts alpha / rank")
+    lora_targets: tuple[str, ...] = Field(default=LORA_TARGETS, max_length=7, description="matrices with an adapter")
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:
@@ -145,7 +152,7 @@ class Plan(_Frozen):
         return self
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """What to do. `plan` is empty until `dial.complete` filled it."""
 
     name: str = Field(default="custom", pattern=r"^[a-z0-9_-]{1,40}$", description="what runs and models are called by")
@@ -170,6 +177,7 @@ class Recipe(_Frozen):
     seed: int = Field(default=17, ge=-(2**63), lt=2**63, description="of everything that is drawn by chance")
     evaluation: EvaluationRecipe = EvaluationRecipe()
     promotion: PromotionRecipe = PromotionRecipe()
+    training: TrainingRecipe = TrainingRecipe()
     plan: Plan | None = None
 
     @model_validator(mode="before")
@@ -194,6 +202,15 @@ class Recipe(_Frozen):
             raise ValueError(f"precision is {self.precision!r} but device is {self.device!r}: set device to 'cuda'")
         if self.device != "cuda" and self.gpu_kind:
             raise ValueError(f"gpu_kind is {self.gpu_kind!r} but device is {self.device!r}: set device to 'cuda'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_training(self) -> Self:
+        if conflict := self.training.conflict(self.mode, self.adapter, self.device):
+            raise ValueError(conflict)
+        for name, value in self.training.given.items() if self.plan is not None else ():
+            if getattr(self.plan, name, value) != value:
+                raise ValueError(f"training.{name} is {value!r} but the plan says otherwise: give one of the two")
         return self
 
     @property
@@ -223,8 +240,9 @@ class Recipe(_Frozen):
         return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
 
     def as_json(self) -> dict[str, JsonValue]:
-        """The recipe as it travels in events."""
+        """The recipe as it travels in events. What `training` leaves out is not in it."""
         dumped: dict[str, JsonValue] = self.model_dump(mode="json")
+        dumped["training"] = self.training.model_dump(mode="json", exclude_none=True)
         return dumped
 
 

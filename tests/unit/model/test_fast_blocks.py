@@ -38,9 +38,9 @@ def a_batch():
     return inputs, targets
 
 
-def loss_and_gradients(plan):
-    model = a_model()
-    nats = NextTokenLoss(model, plan)(*a_batch())
+def loss_and_gradients(plan, *, recompute=False):
+    model = a_model().train()
+    nats = NextTokenLoss(model, plan, recompute=recompute)(*a_batch())
     (nats / 80).backward()
     return nats.item(), {name: parameter.grad for name, parameter in model.named_parameters()}
 
@@ -61,6 +61,13 @@ def test_loss_and_gradients_are_those_of_transformers(plan, tolerance):
         wanted = expected_gradients[name]
         assert gradient.dtype == torch.float32
         assert (gradient - wanted).norm() <= tolerance * wanted.norm(), name
+
+
+@pytest.mark.parametrize("plan", [None, BlockPlan(dtype=torch.bfloat16)])
+def test_a_block_that_is_computed_again_in_the_backward_pass_gives_the_same_bits(plan):
+    kept, again = (loss_and_gradients(plan, recompute=recompute) for recompute in (False, True))
+    assert again[0] == kept[0]
+    assert all(torch.equal(again[1][name], gradient) for name, gradient in kept[1].items())
 
 
 def test_a_wide_model_multiplies_apart_what_a_narrow_one_joins(monkeypatch):

@@ -87,7 +87,9 @@ def plan_view(recipe: Recipe) -> Table:
     return titled("derived plan", Listing(("field", "value", "unit"), rows, numbers=("value",)))
 
 
-def _figure(value: float | str) -> str:
+def _figure(value: float | str | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
     return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 

@@ -27,6 +27,7 @@ class Device:
     index: int = 0
     precision: Precision = "fp32"
     deterministic: bool = False
+    compiled: bool = True  # the blocks, on a GPU
     remark: str = ""  # one sentence if this is not what the recipe asked for
 
     @property
@@ -54,7 +55,7 @@ class Device:
         """How a model's blocks are computed here. None: as transformers does, the reference for every other way."""
         if self.kind == "cpu" and self.precision == "fp32":
             return None
-        return BlockPlan(dtype=self.dtype, fp8=self.precision == "fp8", compiled=self.kind == "cuda")
+        return BlockPlan(dtype=self.dtype, fp8=self.precision == "fp8", compiled=self.kind == "cuda" and self.compiled)
 
     @property
     def memory_bytes(self) -> int:
@@ -106,7 +107,14 @@ def choose_device(recipe: Recipe, rank: int) -> Device:
     index, precision, remark = rank % num_gpus, plan.precision, ""
     if precision == "fp8" and torch.cuda.get_device_capability(index) < _FP8_CAPABILITY:
         precision, remark = "bf16", "the recipe asks for fp8, which this card does not have: training in bf16"
-    return Device(kind="cuda", index=index, precision=precision, deterministic=recipe.deterministic, remark=remark)
+    return Device(
+        kind="cuda",
+        index=index,
+        precision=precision,
+        deterministic=recipe.deterministic,
+        compiled=plan.compile,
+        remark=remark,
+    )
 
 
 class HostCopies:

@@ -50,7 +50,9 @@ class Prepared:
 def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
     """Build or load the model, and resume if the job says so. Raises WorkerError with a sentence for the user."""
     recipe, plan = job.recipe, job.recipe.derived
-    adapters = lora_config() if recipe.mode == "finetune" and recipe.adapter == "lora" else None
+    adapters = None
+    if recipe.mode == "finetune" and recipe.adapter == "lora":
+        adapters = lora_config(plan.lora_rank, plan.lora_alpha, plan.lora_targets)
     model = _load_base(job).to(device.torch_device) if recipe.mode == "finetune" else _new_model(job, shard, device)
     _check_fits(model, shard)
     if adapters is not None:
@@ -63,12 +65,19 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
     count = num_parameters(model)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
-    loss = NextTokenLoss(model.train(), device.block_plan)
+    loss = NextTokenLoss(model.train(), device.block_plan, recompute=plan.activation_checkpointing)
     strategy = make_strategy(recipe.strategy, loss, rates, device)
     if job.resume_from is not None:
         _load_optimizer(strategy, job.resume_from, state.num_updates)
-    schedule = Schedule(total_steps=plan.total_steps, warmup_steps=plan.warmup_steps, decay_start=plan.decay_start)
-    if not state.micro_tokens or state.environment["device"] != device.description:
+    schedule = Schedule(
+        total_steps=plan.total_steps,
+        warmup_steps=plan.warmup_steps,
+        decay_start=plan.decay_start,
+        decay=plan.decay,
+    )
+    if plan.micro_batch:
+        state = replace(state, micro_tokens=plan.micro_batch * shard.meta.context_length)
+    elif not state.micro_tokens or state.environment["device"] != device.description:
         state = replace(state, micro_tokens=tokens_at_once(model.config, count, device.memory_bytes))
     return Prepared(
         device=device,

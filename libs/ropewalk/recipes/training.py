@@ -1,0 +1,118 @@
+"""What a person may say of a training beyond size and minutes. Whatever is left out, the dial derives."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ropewalk.recipes.frozen import Frozen
+
+_Rate = Annotated[float, Field(allow_inf_nan=False, gt=0, le=10)]
+_Count = Annotated[int, Field(ge=1, le=100_000_000)]
+_Steps = Annotated[int, Field(ge=0, le=100_000_000)]
+_Prompt = Annotated[str, Field(min_length=1, max_length=2000)]
+_Target = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+LORA_TARGETS: tuple[_Target, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+SHAPE_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "num_layers",
+    "num_heads",
+    "num_kv_heads",
+    "head_dim",
+    "intermediate_size",
+)
+LORA_FIELDS = ("lora_rank", "lora_alpha", "lora_targets")
+
+
+def _derived(how: str, **limits: Any) -> Any:
+    return Field(default=None, description=how, **limits)
+
+
+class TrainingRecipe(Frozen):
+    """How the model is trained. A field that is left out is derived, and the plan says to what.
+
+    Every field but `total_tokens` has the name of the field of the plan that it sets.
+    """
+
+    total_steps: _Count | None = _derived("optimizer steps; derived: what `minutes` allow at the speed of the size")
+    total_tokens: Annotated[int, Field(ge=1, le=10**15)] | None = _derived(
+        "instead of `total_steps`: tokens to read, in whole batches"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] | None = _derived(
+        "windows per optimizer step, over all workers; derived: by size"
+    )
+    micro_batch: Annotated[int, Field(ge=1, le=100_000)] | None = _derived(
+        "windows that a worker computes at once, so that gradients are accumulated over batch_size / (workers x "
+        "micro_batch) parts; derived: what the memory holds"
+    )
+    matrix_lr: _Rate | None = _derived("of the matrices of the blocks; derived: 0.02, finetune 0.001")
+    adam_lr: _Rate | None = _derived("of embedding, head and norms; derived: 0.01, finetune 0.0005")
+    weight_decay: Annotated[float, Field(allow_inf_nan=False, ge=0, le=10)] | None = _derived(
+        "derived: 0.1, finetune 0"
+    )
+    grad_clip: Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e6)] | None = _derived(
+        "norm to which gradients are cut; derived: 1"
+    )
+    warmup_steps: _Steps | None = _derived("derived: a tenth of the steps, 20 at most")
+    decay_start: _Steps | None = _derived(
+        "step at which the rates begin to fall, total_steps: never; derived: at 60 %, for cosine after the warm-up"
+    )
+    decay: Literal["linear", "cosine"] | None = _derived("how the rates fall to 5 %; derived: linear")
+    vocab_size: Annotated[int, Field(ge=300, le=65_536)] | None = _derived("entries of the tokenizer; derived: by size")
+    context_length: Annotated[int, Field(ge=16, le=131_072)] | None = _derived("tokens of a window; derived: by size")
+    hidden_size: Annotated[int, Field(ge=8, le=16_384)] | None = _derived("width; derived: by size")
+    num_layers: Annotated[int, Field(ge=1, le=256)] | None = _derived("blocks; derived: by size")
+    num_heads: Annotated[int, Field(ge=1, le=256)] | None = _derived("derived: hidden_size / head_dim")
+    num_kv_heads: Annotated[int, Field(ge=1, le=256)] | None = _derived("derived: half of num_heads")
+    head_dim: Annotated[int, Field(ge=2, le=512, multiple_of=2)] | None = _derived("derived: by size")
+    intermediate_size: Annotated[int, Field(ge=8, le=65_536)] | None = _derived("derived: 3 x hidden_size")
+    compile: bool | None = _derived("compile the blocks; derived: on a GPU, and only there")
+    activation_checkpointing: bool | None = _derived(
+        "compute the inside of a block again in the backward pass, which takes less memory and a third more time; "
+        "derived: false"
+    )
+    checkpoint_every: _Count | None = _derived("steps between two checkpoints; derived: a thirtieth of all, 5 at least")
+    validate_every: _Steps | None = _derived(
+        "steps between two looks at the loss on held-out windows, 0: never; derived: a twentieth of all, 10 at least"
+    )
+    patience: _Steps | None = _derived(
+        "stop after so many looks at the held-out windows in a row without a lower loss, 0: never; derived: 0"
+    )
+    sample_prompts: Annotated[tuple[_Prompt, ...], Field(max_length=8)] | None = _derived(
+        "beginnings that the model goes on with whenever the loss on held-out windows is looked at; derived: none"
+    )
+    lora_rank: Annotated[int, Field(ge=1, le=1024)] | None = _derived("derived: 8")
+    lora_alpha: Annotated[int, Field(ge=1, le=4096)] | None = _derived("derived: twice lora_rank")
+    lora_targets: Annotated[tuple[_Target, ...], Field(min_length=1, max_length=7)] | None = _derived(
+        "matrices that get an adapter; derived: all seven of a block"
+    )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that were not left out."""
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _check_one_length(self) -> Self:
+        if self.total_steps is not None and self.total_tokens is not None:
+            raise ValueError(
+                f"total_steps is {self.total_steps} and total_tokens is {self.total_tokens}: give one of them"
+            )
+        return self
+
+    def conflict(self, mode: str, adapter: str, device: str) -> str:
+        """One sentence if what was given cannot go with the rest of the recipe; empty: it can."""
+        given = self.given
+        if mode == "finetune" and (name := next((name for name in SHAPE_FIELDS if name in given), "")):
+            return (
+                f"training.{name} is {given[name]} but mode is 'finetune': the shape is that of base_model, remove it"
+            )
+        if (mode, adapter) != ("finetune", "lora") and (
+            name := next((each for each in LORA_FIELDS if each in given), "")
+        ):
+            return f"training.{name} is {given[name]!r} but adapter is {adapter!r}: set adapter to 'lora'"
+        if self.patience and self.validate_every == 0:
+            return f"training.patience is {self.patience} but training.validate_every is 0: give it a number of steps"
+        if self.compile and device != "cuda":
+            return f"training.compile is true but device is {device!r}: set device to 'cuda', or remove it"
+        return ""

@@ -1,0 +1,82 @@
+"""What a recipe says of its training replaces what the dial derives, or is refused in one sentence."""
+
+import pytest
+
+from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.recipes.recipe import Plan, Recipe, RecipeError, parse_recipe
+
+SOURCE = {"path": "/data", "licence": "MIT"}
+
+
+def a_recipe(training: dict[str, object], **fields: object) -> Recipe:
+    return resolve_recipe({"sources": [SOURCE], "size": "nano", "training": training, **fields})
+
+
+def test_a_recipe_that_says_nothing_of_the_training_derives_what_it_always_did() -> None:
+    plan = a_recipe({}).derived
+    assert plan == resolve_recipe({"sources": [SOURCE], "size": "nano"}).derived
+    assert (plan.total_steps, plan.warmup_steps, plan.decay_start, plan.checkpoint_every) == (1800, 20, 1080, 60)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"matrix_lr": 0.03, "adam_lr": 0.02, "weight_decay": 0.0, "grad_clip": 0.5},
+        {"total_steps": 100, "warmup_steps": 7, "decay_start": 90, "decay": "cosine", "checkpoint_every": 11},
+        {"batch_size": 16, "micro_batch": 2, "activation_checkpointing": True},
+        {"num_layers": 3, "context_length": 128, "vocab_size": 1024, "num_kv_heads": 4, "intermediate_size": 200},
+        {"validate_every": 25, "patience": 3, "sample_prompts": ["def "]},
+    ],
+)
+def test_a_field_of_the_training_is_the_field_of_the_plan(training: dict[str, object]) -> None:
+    plan = a_recipe(training).derived.model_dump(mode="json")
+    assert {name: plan[name] for name in training} == training
+
+
+def test_what_follows_from_a_field_is_derived_from_it() -> None:
+    plan = a_recipe({"total_tokens": 1_024_000, "hidden_size": 256}).derived
+    assert (plan.total_steps, plan.decay_start) == (1000, 600)
+    assert (plan.num_heads, plan.num_kv_heads, plan.intermediate_size) == (8, 4, 768)
+    assert a_recipe({"decay": "cosine"}).derived.decay_start == plan.warmup_steps
+    lora = a_recipe({"lora_rank": 4}, mode="finetune", base_model="org/m", adapter="lora").derived
+    assert (lora.lora_rank, lora.lora_alpha, len(lora.lora_targets)) == (4, 8, 7)
+
+
+def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> None:
+    plan = a_recipe({}).derived
+    learnt = 3 * plan.validate_every * plan.batch_size  # in units of a window that is only looked at
+    assert plan.validation_windows / learnt == pytest.approx(0.01, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("training", "fields", "sentence"),
+    [
+        ({"total_steps": 9, "total_tokens": 9}, {}, "total_steps is 9 and total_tokens is 9: give one of them"),
+        ({"warmup_steps": 50, "total_steps": 20}, {}, "choose them in rising order"),
+        ({"batch_size": 1}, {}, "each of 2 workers needs a window"),
+        ({"num_heads": 4, "num_kv_heads": 3}, {}, "num_heads 4 is no multiple of num_kv_heads 3"),
+        ({"compile": True}, {}, "device is 'auto': set device to 'cuda'"),
+        ({"lora_rank": 4}, {}, "training.lora_rank is 4 but adapter is 'full': set adapter to 'lora'"),
+        ({"hidden_size": 64}, {"mode": "finetune", "base_model": "org/m"}, "the shape is that of base_model"),
+        ({"patience": 2, "validate_every": 0}, {}, "training.validate_every is 0: give it a number of steps"),
+        ({"matrix_lr": 99}, {}, "field 'training.matrix_lr' has the value 99"),
+        ({"learning_rate": 0.1}, {}, "unknown field 'training.learning_rate'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_a_sentence(
+    training: dict[str, object], fields: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        a_recipe(training, **fields)
+
+
+def test_a_training_that_an_accepted_plan_contradicts_is_refused() -> None:
+    accepted = a_recipe({"matrix_lr": 0.03}).as_json()
+    assert parse_recipe(accepted).derived.matrix_lr == 0.03
+    with pytest.raises(RecipeError, match=r"training\.matrix_lr is 0.04 but the plan says otherwise"):
+        parse_recipe({**accepted, "training": {"matrix_lr": 0.04}})
+
+
+def test_a_plan_of_before_these_fields_is_read() -> None:
+    old = {name: value for name, value in a_recipe({}).derived.model_dump().items() if name != "validate_every"}
+    assert Plan.model_validate(old).validate_every == 0
