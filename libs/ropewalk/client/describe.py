@@ -12,6 +12,7 @@ _DROPPED = {
     "exact_duplicate": "because they repeat others",
 }
 _MOST_REASONS = 3
+_MAX_DETAIL = 500  # characters of what somebody else wrote
 _AFTER_REJECTION = "give it more `minutes` or more data, or for a toy `evaluation.gate: toy`"
 # By type, where no condition and no arithmetic is needed; `m` is the message.
 SENTENCES: dict[type[Message], str] = {
@@ -26,7 +27,7 @@ SENTENCES: dict[type[Message], str] = {
     training.StepsCommitted: "steps {m.first_step} to {m.last_step}, {m.num_samples} samples",
     training.StepSkipped: "step {m.step}: {m.reason}",
     training.TrainingResumed: "training goes on from step {m.resume_step}, {m.seconds_lost:.1f} s after the loss",
-    training.TrainingCompleted: "step {m.step}, loss {m.loss:.3f}, {m.tokens:,} tokens in {m.seconds:.0f} s",
+    training.StragglerFound: "rank {m.rank} at {m.speed:.0%} of the speed of the others since step {m.since_step}",
     checkpoint.CheckpointSaveFailed: "step {m.step} not saved: {m.reason}",
     checkpoint.CheckpointCommitted: "step {m.step} verified",
     checkpoint.CheckpointPruned: "step {m.step}",
@@ -141,8 +142,16 @@ def _(message: training.TrainingStarted) -> str:
 
 @describe.register
 def _(message: training.TrainingInterrupted) -> str:
-    detail = f": {message.detail}" if message.detail else ""
-    return f"{message.cause.replace('_', ' ')} at about step {message.last_step}{detail}"
+    detail = f": {one_line(message.detail, _MAX_DETAIL)}" if message.detail else ""
+    again = f", {message.seconds_lost:.1f} s of work to do again" if message.seconds_lost else ""
+    stacks = f"; what every rank did is in {one_line(message.stacks_uri)}" if message.stacks_uri else ""
+    return f"{one_line(message.cause.replace('_', ' '))} at about step {message.last_step}{detail}{again}{stacks}"
+
+
+@describe.register
+def _(message: training.TrainingCompleted) -> str:
+    why = f", ended early by {one_line(message.stopped_by)}" if message.stopped_by else ""
+    return f"step {message.step}, loss {message.loss:.3f}, {message.tokens:,} tokens in {message.seconds:.0f} s{why}"
 
 
 @describe.register

@@ -2,6 +2,8 @@
 
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
 from ropewalk.events.base import Event, Growing, Message, Plane, Value
 
 
@@ -87,7 +89,7 @@ class StepSkipped(_Family, Event):
 
 
 class TrainingInterrupted(_Family, Event):
-    """The worker group died at about `last_step`; `cause` classifies it."""
+    """The worker group died at about `last_step`; `cause` classifies it. The post-mortem is as complete as could be."""
 
     name: ClassVar[str] = "interrupted"
     epoch: int
@@ -95,6 +97,24 @@ class TrainingInterrupted(_Family, Event):
     cause: str
     last_step: int
     detail: str
+    ranks: tuple[int, ...] = Field(default=(), description="those that brought it about; empty: not known")
+    phase: str = Field(default="", description="what they did")
+    last_steps: tuple[int, ...] = Field(default=(), description="by rank: the step each was in; empty: not known")
+    stacks_uri: str = Field(default="", description="key of a folder with the stacks of all ranks")
+    seconds_lost: float = Field(default=0.0, description="of work since that checkpoint, to be done again")
+    checkpoint_id: str = Field(default="", description="the newest checkpoint; empty: there was none")
+
+
+class StragglerFound(_Family, Event):
+    """One rank works at `speed` times that of the others since `since_step`, and they wait for it. Training goes on."""
+
+    name: ClassVar[str] = "straggler_found"
+    epoch: int
+    attempt: int
+    rank: int
+    speed: float
+    since_step: int
+    step: int
 
 
 class TrainingResumed(_Family, Event):
@@ -118,6 +138,7 @@ class TrainingCompleted(_Family, Event):
     loss: float
     tokens: int
     seconds: float
+    stopped_by: str = Field(default="", description="the cap that ended it early; empty: it took all its steps")
 
 
 class TrainingFailed(_Family, Event):

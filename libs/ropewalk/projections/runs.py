@@ -23,6 +23,7 @@ from ropewalk.events.run import (
     StageStarted,
     SubmitRun,
 )
+from ropewalk.events.training import StragglerFound, TrainingInterrupted, TrainingResumed, TrainingStarted
 from ropewalk.projections.asking import RunStatus
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep_latest, log_time, run_of
 
@@ -112,6 +113,14 @@ def _staged(record: Record, stored: Stored[Any]) -> None:
         keep_latest(record, "trouble", stored, _trouble(message))
 
 
+def _trained(record: Record, stored: Stored[Any]) -> None:
+    _seen(record, stored)
+    if isinstance(stored.message, TrainingStarted | StragglerFound):
+        keep_latest(record, "slow", stored, _trouble(stored.message))
+    else:
+        keep_latest(record, "trouble", stored, _trouble(stored.message))
+
+
 def _saved(record: Record, stored: Stored[Any]) -> None:
     _seen(record, stored)
     keep_latest(record, "trouble", stored, _trouble(stored.message))
@@ -126,6 +135,11 @@ def _trouble(message: Message) -> str:
             return cut(cause, _MAX_DETAIL)
         case StageStalled(silent_s=silent_s):
             return f"no progress for {silent_s:.0f} s"
+        case TrainingInterrupted(cause=cause, last_step=step, detail=detail):
+            what = f"{one_line(cause.replace('_', ' '))} at about step {step}"
+            return f"{what}: {cut(detail, _MAX_DETAIL)}" if detail else what
+        case StragglerFound(rank=rank, speed=speed, since_step=step):
+            return f"training waits for rank {rank}: {speed:.0%} of the speed of the others since step {step}"
         case CheckpointSaveFailed(step=step, reason=reason):
             return f"step {step} not saved: {cut(reason, _MAX_DETAIL)}"
         case _:
@@ -170,7 +184,7 @@ def _view(_: str, record: Record) -> Json:
         "started_at": held(record, "first"),
         "sequence": record["first"][0],
         "ended_at": None,
-        "detail": held(record, "trouble", ""),
+        "detail": held(record, "trouble", "") or held(record, "slow", ""),
         "model": "",
         "model_version": 0,
         "recipe": "",
@@ -185,7 +199,7 @@ def _view(_: str, record: Record) -> Json:
 
 RUNS = Fold(
     name="runs",
-    version=4,
+    version=5,
     key_of=run_of,
     view=_view,
     steps={
@@ -196,6 +210,10 @@ RUNS = Fold(
         StageCompleted: _staged,
         StageInterrupted: _staged,
         StageStalled: _staged,
+        TrainingStarted: _trained,
+        TrainingInterrupted: _trained,
+        TrainingResumed: _trained,
+        StragglerFound: _trained,
         CheckpointSaved: _saved,
         CheckpointSaveFailed: _saved,
         GateDecided: _judged,

@@ -26,6 +26,7 @@ from ropewalk.events.serving import ModelDeployed, ModelDeploying
 from ropewalk.events.training import (
     SearchCompleted,
     StepMetricsBatch,
+    StragglerFound,
     TrainingCompleted,
     TrainingInterrupted,
     TrainingProgressed,
@@ -41,7 +42,14 @@ _TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage g
     "ingest": (SegmentIngested, CorpusIngested),
     "preprocess": (SegmentCleaned, TokenizerTrained, DatasetPublished),
     "search": (TrialCompleted, SearchCompleted),
-    "train": (TrainingStarted, TrainingProgressed, TrainingInterrupted, TrainingResumed, TrainingCompleted),
+    "train": (
+        TrainingStarted,
+        TrainingProgressed,
+        StragglerFound,
+        TrainingInterrupted,
+        TrainingResumed,
+        TrainingCompleted,
+    ),
     "export": (CheckpointExported,),
     "evaluate": (EvaluationStarted, EvaluationCompleted, GateDecided),
     "deploy": (ModelDeploying, ModelDeployed),
@@ -189,8 +197,10 @@ def _noted(board: Board, message: Message) -> Board:
     stage = _STAGE_OF.get(type(message))
     if stage is None or stage not in board.rows:
         return board
-    if isinstance(message, TrainingInterrupted | TrainingResumed):
-        board = replace(board, incident=describe(message), is_recovered=isinstance(message, TrainingResumed))
+    if isinstance(message, TrainingInterrupted | TrainingResumed | StragglerFound):
+        reason = f" ({board.incident})" if isinstance(message, TrainingResumed) and not board.is_recovered else ""
+        gets_on = not isinstance(message, TrainingInterrupted)
+        board = replace(board, incident=f"{describe(message)}{reason}", is_recovered=gets_on)
     if isinstance(message, TrialCompleted):
         board = replace(board, num_tried=board.num_tried + 1)
     if isinstance(message, TrainingStarted | TrainingProgressed):

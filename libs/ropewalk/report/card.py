@@ -47,6 +47,7 @@ class Interruption:
     last_step: int
     resume_step: int | None = None
     seconds_lost: float | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
 from ropewalk.events.evaluation import Estimate, EvaluationCompleted, GateDecided
-from ropewalk.events.foreign import cut
+from ropewalk.events.foreign import cut, one_line
 from ropewalk.events.monitoring import AlarmCleared, AlarmRaised, CostRecorded
 from ropewalk.events.run import (
     RunAccepted,
@@ -175,8 +175,9 @@ def interruptions(timeline: Sequence[Stored[Message]]) -> tuple[Interruption, ..
     found: list[Interruption] = []
     for stored in timeline:
         match stored.message:
-            case TrainingInterrupted(cause=cause, last_step=step):
-                found.append(Interruption(cause=cause.replace("_", " "), last_step=step))
+            case TrainingInterrupted(cause=cause, last_step=step, detail=detail):
+                words = one_line(cause.replace("_", " "))
+                found.append(Interruption(cause=words, last_step=step, detail=one_line(detail)))
             case TrainingResumed(resume_step=resume, seconds_lost=lost) if found and found[-1].resume_step is None:
                 found[-1] = replace(found[-1], resume_step=resume, seconds_lost=lost)
     return tuple(found)

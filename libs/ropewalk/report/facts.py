@@ -131,10 +131,11 @@ def _recovery(card: ReportCard) -> list[tuple[str, str, str]]:
     if not card.interruptions:
         return [("recovery", "no loss", "no worker died")] if card.trained or card.losses else []
     last = card.interruptions[-1]
+    why = f": {last.detail}" if last.detail else ""
     if last.seconds_lost is None:
-        return [("recovery", "not recovered", f"{last.cause} at step {last.last_step}")]
+        return [("recovery", "not recovered", f"{last.cause} at step {last.last_step}{why}")]
     total = sum(each.seconds_lost or 0.0 for each in card.interruptions)
-    remark = f"{last.cause} at step {last.last_step}, resumed from step {last.resume_step}"
+    remark = f"{last.cause} at step {last.last_step}, resumed from step {last.resume_step}{why}"
     return [("recovery", f"{total:.1f} s", remark)]
 
 

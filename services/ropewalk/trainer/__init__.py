@@ -2,6 +2,6 @@
 
 Listens: DatasetPublished (stage `search`), SearchCompleted (stage `train`).
 Emits: TrialCompleted, SearchCompleted, TrainingStarted, TrainingProgressed, StepsCommitted, StepSkipped,
-TrainingInterrupted, TrainingResumed, TrainingCompleted, StepMetricsBatch, CheckpointSaved, CheckpointSaveFailed,
-CheckpointQuarantined.
+StragglerFound, TrainingInterrupted, TrainingResumed, TrainingCompleted, StepMetricsBatch, CheckpointSaved,
+CheckpointSaveFailed, CheckpointQuarantined.
 """

@@ -16,6 +16,7 @@ CONTRACT = Contract(
         training.TrainingProgressed,
         training.StepsCommitted,
         training.StepSkipped,
+        training.StragglerFound,
         training.TrainingInterrupted,
         training.TrainingResumed,
         training.TrainingCompleted,

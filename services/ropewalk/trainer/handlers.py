@@ -30,6 +30,7 @@ from ropewalk.trainer.adapters.reports import (
     CpuUsed,
     FromWorkers,
     SearchJob,
+    SlowRank,
     TrainingJob,
     TrainingReport,
 )
@@ -134,7 +135,9 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
         case CheckpointQuarantined():
             return story.checkpoint_broken(report)
         case Loss():
-            return story.group_lost(report.attempt, report.cause, report.detail, report.last_step, report.time_unix)
+            return story.group_lost(report)
+        case SlowRank(attempt, slow):
+            return story.straggler_found(attempt, slow)
     return []
 
 

@@ -17,6 +17,7 @@ from ropewalk.events.run import (
     StageStarted,
     SubmitRun,
 )
+from ropewalk.events.training import StragglerFound, TrainingInterrupted, TrainingResumed
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.runs import summary_of
 
@@ -54,6 +55,24 @@ def test_interruption_shows_its_cause_until_the_stage_starts_again(log):
 
     assert summary_after(log, SUBMITTED, TRAINING, stopped).detail == "lease lost"
     assert summary_after(log, SUBMITTED, TRAINING, stopped, TRAINING).detail == ""
+
+
+def test_a_loss_of_the_workers_is_shown_with_its_reason_until_they_are_back(log):
+    lost = TrainingInterrupted(
+        run_id="a", epoch=1, attempt=1, cause="hang", last_step=12, detail="rank 1 was stopped in phase step of step 12"
+    )
+    back = TrainingResumed(run_id="a", epoch=1, attempt=2, resume_step=10, checkpoint_id="", seconds_lost=3.0)
+
+    shown = summary_after(log, SUBMITTED, TRAINING, lost).detail
+
+    assert shown == "hang at about step 12: rank 1 was stopped in phase step of step 12"
+    assert summary_after(log, SUBMITTED, TRAINING, lost, back).detail == ""
+
+
+def test_a_slow_rank_is_shown_until_another_group_begins(log):
+    slow = StragglerFound(run_id="a", epoch=1, attempt=1, rank=1, speed=0.5, since_step=12, step=48)
+
+    assert "waits for rank 1: 50% of the speed" in summary_after(log, SUBMITTED, TRAINING, slow).detail
 
 
 def test_a_checkpoint_that_cannot_be_saved_is_shown_until_one_is(log):

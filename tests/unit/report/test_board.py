@@ -20,6 +20,8 @@ from ropewalk.events.training import (
     StepMetrics,
     StepMetricsBatch,
     TrainingCompleted,
+    TrainingInterrupted,
+    TrainingResumed,
     TrainingStarted,
     TrialCompleted,
 )
@@ -170,3 +172,13 @@ def test_a_run_that_was_not_promoted_ends_with_the_reasons_of_the_gate() -> None
     assert "scored; give it more `minutes` or more data" in board_after(rejected).rows["evaluate"].note
     ended = board_after(rejected, RunCompleted(run_id=RUN, outcome="rejected"))
     assert "scored; give it more `minutes` or more data" in ended.ending
+
+
+def test_the_reason_of_a_loss_stays_in_sight_after_the_workers_are_back() -> None:
+    lost = TrainingInterrupted(run_id="r", epoch=1, attempt=1, cause="hang", last_step=9, detail="rank 1 was stopped")
+    back = TrainingResumed(run_id="r", epoch=1, attempt=2, resume_step=8, checkpoint_id="", seconds_lost=7.0)
+    board = board_after(began("train"), lost)
+    assert (board.incident, board.is_recovered) == ("hang at about step 9: rank 1 was stopped", False)
+    board = board_after(began("train"), lost, back)
+    assert board.is_recovered
+    assert board.incident.endswith("(hang at about step 9: rank 1 was stopped)")

@@ -105,3 +105,19 @@ def test_memory_has_a_smaller_budget_than_kills() -> None:
 def test_budgets_are_counted_by_cause() -> None:
     losses = [a_loss(cause="out_of_memory", done=10), a_loss(cause="worker_lost", done=20)]
     assert decide([*losses, a_loss(cause="out_of_memory", done=30)]) == TryAgain(5.0)
+
+
+def test_a_hang_wins_over_the_deaths_that_ended_it_and_has_a_budget_of_its_own() -> None:
+    assert diagnose([DIED, Symptom(kind="hang", text="rank 1 was stopped")]).cause == "hang"
+    losses = [a_loss(cause="hang", done=10 * n) for n in range(1, 7)]
+    assert decide(losses[:5]) == TryAgain(1.0)
+    decision = decide(losses)
+    assert isinstance(decision, GiveUp)
+    assert "stacks of that rank" in decision.message
+
+
+def test_machines_that_are_taken_away_cost_more_attempts_than_code_that_breaks() -> None:
+    for cause, allowed in (("crashed", 5), ("node_lost", 20), ("pre_emption", 100)):
+        losses = [a_loss(cause=cause, done=10 * n) for n in range(1, allowed + 2)]
+        assert isinstance(decide(losses[:allowed]), TryAgain)
+        assert isinstance(decide(losses), GiveUp)

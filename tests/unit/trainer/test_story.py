@@ -13,6 +13,7 @@ from ropewalk.events.training import (
 )
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
+from ropewalk.trainer.domain.recovery import Loss
 from ropewalk.trainer.domain.story import Past, Story, Told, past_of
 
 RECIPE = complete(Recipe(sources=(SourceRecipe(path="/nowhere", licence="CC0-1.0"),), size="tiny", minutes=0.1))
@@ -35,6 +36,10 @@ def a_row(step: int, *, at: float, attempt: int = 1) -> StepMetrics:
         data_s=0.0,
         checkpoint_s=0.25,
     )
+
+
+def a_loss(attempt: int, *, last_step: int, at: float) -> Loss:
+    return Loss(attempt=attempt, cause="worker_lost", detail="killed", start_step=0, last_step=last_step, time_unix=at)
 
 
 def a_checkpoint(step: int, *, epoch: int = 7) -> tuple[CheckpointSaved, StepsCommitted]:
@@ -101,7 +106,7 @@ def test_a_loss_costs_the_time_from_the_last_sign_of_life_to_the_first_new_step(
     story = a_story()
     start(story)
     story.steps_taken((a_row(4, at=100.0),))
-    [(interrupted, _)] = story.group_lost(1, "worker_lost", "killed", 4, 100.0)
+    [(interrupted, _)] = story.group_lost(a_loss(1, last_step=4, at=100.0))
     assert isinstance(interrupted, TrainingInterrupted)
     start(story, attempt=2, resume_step=3)
     [resumed] = only(TrainingResumed, story.steps_taken((a_row(3, at=108.5, attempt=2), a_row(4, at=109.0, attempt=2))))
@@ -115,9 +120,9 @@ def test_a_group_that_dies_before_its_first_step_makes_the_same_outage_longer() 
     story = a_story()
     start(story)
     story.steps_taken((a_row(4, at=100.0),))
-    story.group_lost(1, "worker_lost", "killed", 4, 100.0)
+    story.group_lost(a_loss(1, last_step=4, at=100.0))
     start(story, attempt=2, resume_step=3)
-    story.group_lost(2, "worker_lost", "killed", 2, 105.0)
+    story.group_lost(a_loss(2, last_step=2, at=105.0))
     start(story, attempt=3, resume_step=3)
     [resumed] = only(TrainingResumed, story.steps_taken((a_row(3, at=112.0, attempt=3),)))
     assert isinstance(resumed, TrainingResumed)
@@ -172,7 +177,7 @@ def test_a_successor_tells_the_end_of_a_service_that_vanished_and_what_it_cost()
 
 def test_a_successor_of_a_loss_that_was_told_does_not_tell_it_again() -> None:
     story = a_story()
-    events = [start(story)[0][0], story.group_lost(1, "worker_lost", "killed", -1, 41.0)[0][0]]
+    events = [start(story)[0][0], story.group_lost(a_loss(1, last_step=-1, at=41.0))[0][0]]
     past = past_of([(event, 40.0 + place) for place, event in enumerate(events)])
     assert a_story(past, epoch=9).opening() == []
     assert past.last_attempt == 1

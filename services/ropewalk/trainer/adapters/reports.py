@@ -9,6 +9,7 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Origin, WorkerJob, WorkerReport
 from ropewalk.trainer.domain.recovery import Loss
+from ropewalk.trainer.domain.straggler import Straggler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,14 @@ class FromWorkers:
 
 
 @dataclass(frozen=True)
+class SlowRank:
+    """One rank of a group holds up the others."""
+
+    attempt: int
+    slow: Straggler
+
+
+@dataclass(frozen=True)
 class CpuUsed:
     """CPU seconds of processes that the child cannot account for: its workers."""
 
@@ -102,4 +111,4 @@ class CpuUsed:
 
 
 # CheckpointWritten: one that is in the ancestry of the one to resume from and may never have been announced
-TrainingReport = FromWorkers | Loss | CheckpointWritten | CheckpointQuarantined | CpuUsed
+TrainingReport = FromWorkers | Loss | CheckpointWritten | CheckpointQuarantined | SlowRank | CpuUsed

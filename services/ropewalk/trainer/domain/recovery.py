@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 AttemptCause = Literal[
-    "worker_lost", "out_of_memory", "disk_full", "not_finite", "stalled", "cluster", "error", "user_error"
+    "worker_lost",
+    "out_of_memory",
+    "disk_full",
+    "not_finite",
+    "stalled",
+    "pre_emption",
+    "hang",
+    "crashed",
+    "node_lost",
+    "poison",
+    "cluster",
+    "error",
+    "user_error",
 ]
 
 MAX_FRUITLESS = 3  # attempts in a row without a new step; the figure of NVIDIA's resiliency extension
@@ -20,7 +32,19 @@ _MAX_DELAY_S = 60.0
 class Symptom:
     """What one rank (or the controller, or the watch) showed when the group ended."""
 
-    kind: Literal["died", "out_of_memory", "raised", "refused", "stalled", "cluster"]
+    kind: Literal[
+        "died",
+        "out_of_memory",
+        "raised",
+        "refused",
+        "stalled",
+        "pre_empted",
+        "hang",
+        "crashed",
+        "node_lost",
+        "poison",
+        "cluster",
+    ]
     text: str
 
 
@@ -33,6 +57,22 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PostMortem:
+    """What else is known of a loss. `ranks` brought it about in `phase`; empty where nobody saw it.
+
+    `last_steps` is by rank, `seconds_lost` the work since `checkpoint_id`, which the next attempt begins with if it
+    still verifies, and `stacks_uri` the key of a folder with what every rank did.
+    """
+
+    ranks: tuple[int, ...] = ()
+    phase: str = ""
+    last_steps: tuple[int, ...] = ()
+    stacks_uri: str = ""
+    seconds_lost: float = 0.0
+    checkpoint_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Loss:
     """One attempt that did not reach the end. `last_step` is the last one it took; the one before its first if none."""
 
@@ -42,6 +82,7 @@ class Loss:
     start_step: int
     last_step: int
     time_unix: float  # its last sign of life
+    found: PostMortem = PostMortem()
 
     @property
     def steps_done(self) -> int:
@@ -75,7 +116,12 @@ _BUDGETS: dict[AttemptCause, _Budget] = {
     "out_of_memory": _Budget(2, 5.0, "choose a smaller size or fewer workers, or add memory"),
     "disk_full": _Budget(2, 5.0, "free disk space and submit the run again"),
     "not_finite": _Budget(1, 0.0, "lower the learning rates or look at the data near that step"),
+    "pre_emption": _Budget(100, 0.0, "train where machines are not taken away so often"),
     "stalled": _Budget(3, 1.0, "look at the machine: a worker hung without an error"),
+    "hang": _Budget(5, 1.0, "look at the stacks of that rank, and at its machine"),
+    "crashed": _Budget(5, 1.0, "look at the memory of the machine and at the driver: a worker broke in native code"),
+    "node_lost": _Budget(20, 2.0, "look for what takes the machines away"),
+    "poison": _Budget(3, 0.0, "look at the samples that are named, and leave them out"),
     "cluster": _Budget(5, 2.0, "look at the Ray cluster"),
     "error": _Budget(2, 1.0, "read the detail in the trainer's log"),
     "user_error": _Budget(0, 0.0, "correct it and submit the run again"),
@@ -87,7 +133,12 @@ _ORDER: tuple[AttemptCause, ...] = (
     "disk_full",
     "out_of_memory",
     "not_finite",
+    "poison",
+    "hang",
     "stalled",
+    "pre_emption",
+    "crashed",
+    "node_lost",
     "error",
     "worker_lost",
     "cluster",
@@ -115,9 +166,11 @@ def _cause_of(symptom: Symptom) -> AttemptCause:
     match symptom.kind:
         case "died":
             return "worker_lost"
+        case "pre_empted":
+            return "pre_emption"
         case "refused":
             return "disk_full" if any(mark in symptom.text.lower() for mark in _DISK_MARKS) else "user_error"
-        case "out_of_memory" | "stalled" | "cluster":
+        case "out_of_memory" | "stalled" | "hang" | "crashed" | "node_lost" | "poison" | "cluster":
             return symptom.kind
         case "raised":
             lowered = symptom.text.lower()

@@ -4,26 +4,31 @@ Every event comes with a natural key, so that telling the same thing twice gives
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.foreign import one_line
 from ropewalk.events.training import (
     StepMetrics,
     StepMetricsBatch,
     StepsCommitted,
     StepSkipped,
+    StragglerFound,
     TrainingInterrupted,
     TrainingProgressed,
     TrainingResumed,
     TrainingStarted,
 )
 from ropewalk.recipes.recipe import Recipe
+from ropewalk.trainer.domain.recovery import Loss
+from ropewalk.trainer.domain.straggler import Straggler
 
 Told = tuple[Message, str]
 _PROGRESS_EVERY_S = 2.0
 _PACK = 200  # rows in one message
+_MAX_DETAIL = 500  # characters of what a library said when it ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,13 +159,24 @@ class Story:
         """A checkpoint did not verify when it was to be resumed from."""
         return [(quarantined, f"{quarantined.checkpoint_id}/{self.epoch}-{self._group.attempt}")]
 
-    def group_lost(self, attempt: int, cause: str, detail: str, last_step: int, last_sign: float) -> list[Told]:
+    def group_lost(self, loss: Loss) -> list[Told]:
         """A worker group ended before the last step."""
-        self._lost_at = self._lost_at if self._lost_at and not self._group.resumption_told else last_sign
+        self._lost_at = self._lost_at if self._lost_at and not self._group.resumption_told else loss.time_unix
         interrupted = TrainingInterrupted(
-            run_id=self.run_id, epoch=self.epoch, attempt=attempt, cause=cause, last_step=last_step, detail=detail
+            run_id=self.run_id,
+            epoch=self.epoch,
+            attempt=loss.attempt,
+            cause=loss.cause,
+            last_step=loss.last_step,
+            detail=one_line(loss.detail, _MAX_DETAIL),
+            **asdict(loss.found),
         )
-        return [(interrupted, f"{self.epoch}-{attempt}")]
+        return [(interrupted, f"{self.epoch}-{loss.attempt}")]
+
+    def straggler_found(self, attempt: int, slow: Straggler) -> list[Told]:
+        """A rank is slower than the others."""
+        found = StragglerFound(run_id=self.run_id, epoch=self.epoch, attempt=attempt, **asdict(slow))
+        return [(found, f"{self.epoch}-{attempt}-{slow.step}")]
 
     def _resumed(self, first: StepMetrics) -> TrainingResumed:
         return TrainingResumed(
