@@ -3,8 +3,8 @@
 Muon replaces a matrix's update by its nearest orthogonal matrix (Keller Jordan 2024; Newton-Schulz of order five).
 torch.optim.Muon runs that in bf16, which is slow on most CPUs: there it is fp32 here, and on a GPU bf16 with the
 coefficients of Polar Express. The matrices are dealt out over the ranks, equal shapes are batched, and the results
-travel in one collective. Works on plain tensors that are equal on every rank (DDP) and on DTensors split by rows
-(FSDP2).
+travel in one collective. Works on plain tensors that are equal on every rank (DDP), on DTensors split by rows (FSDP2)
+and on runs of flattened tensors (ZeRO).
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from ropewalk.model.sharding import gather_rows, local_part, my_rows
+from ropewalk.model.sharding import Layout, gather, layout_of, local_part
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -66,16 +66,17 @@ def orthogonalise_in_bf16(matrices: torch.Tensor) -> torch.Tensor:
     return x.mT if tall else x
 
 
-def is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
+def is_block_matrix(name: str, shape: torch.Size) -> bool:
     """Whether Muon moves this parameter."""
-    return parameter.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name
+    return len(shape) == 2 and "embed_tokens" not in name and "lm_head" not in name
 
 
 class MuonAdamW:
     """Optimizer over named parameters. Its state has one name per tensor, independent of any wrapper.
 
-    `use_muon=False` moves everything with AdamW (adapters, and strategies that flatten matrices). `in_bf16` computes
-    Muon's updates in bf16; the weights, and all state, are fp32 all the same.
+    `layouts` says of which whole tensors the parameters are parts, where they do not tell themselves. `use_muon=False`
+    moves everything with AdamW (adapters). `in_bf16` computes Muon's updates in bf16; the weights, and all state, are
+    fp32 all the same.
     """
 
     def __init__(
@@ -83,24 +84,35 @@ class MuonAdamW:
         named_parameters: Iterable[tuple[str, torch.nn.Parameter]],
         rates: Rates,
         *,
+        layouts: Mapping[str, Layout] | None = None,
         use_muon: bool = True,
         in_bf16: bool = False,
     ) -> None:
         self._parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
+        self.layouts = layouts or {name: layout_of(parameter) for name, parameter in self._parameters.items()}
         self._rates = rates
         self._orthogonalise = orthogonalise_in_bf16 if in_bf16 else orthogonalise
-        self._matrices = [n for n, p in self._parameters.items() if use_muon and is_block_matrix(n, p)]
+        self._matrices = [n for n in self._parameters if use_muon and is_block_matrix(n, self.layouts[n].shape)]
         self._others = [name for name in self._parameters if name not in set(self._matrices)]
-        self._state = {f"{name}.momentum": torch.zeros_like(self._parameters[name]) for name in self._matrices}
-        for name in self._others:
-            self._state[f"{name}.exp_avg"] = torch.zeros_like(self._parameters[name])
-            self._state[f"{name}.exp_avg_sq"] = torch.zeros_like(self._parameters[name])
+        self._state: dict[str, torch.Tensor] = {}
+        self.state_layouts: dict[str, Layout] = {}
+        moments = [(name, "momentum") for name in self._matrices]
+        moments += [(name, moment) for name in self._others for moment in ("exp_avg", "exp_avg_sq")]
+        for name, moment in moments:
+            self._state[f"{name}.{moment}"] = torch.zeros_like(local_part(self._parameters[name]))
+            self.state_layouts[f"{name}.{moment}"] = self.layouts[name]
         self.num_updates = 0  # bias correction counts applied updates
 
     @property
     def state(self) -> Mapping[str, torch.Tensor]:
-        """The live state tensors (DTensors if the parameters are)."""
+        """This rank's part of the state: live tensors."""
         return self._state
+
+    def load(self, tensors: Mapping[str, torch.Tensor], num_updates: int) -> None:
+        """Take over a state of whole tensors. Raises KeyError for a missing one."""
+        for name, part in self._state.items():
+            part.copy_(self.state_layouts[name].mine(tensors[name], part))
+        self.num_updates = num_updates
 
     def gradients(self) -> list[torch.Tensor]:
         """This rank's part of every gradient that exists."""
@@ -123,23 +135,24 @@ class MuonAdamW:
             return
         parameters = [self._parameters[name] for name in self._matrices]
         gradients = [local_part(parameter.grad) for parameter in parameters]
-        momenta = [local_part(self._state[f"{name}.momentum"]) for name in self._matrices]
+        momenta = [self._state[f"{name}.momentum"] for name in self._matrices]
+        layouts = [self.layouts[name] for name in self._matrices]
         torch._foreach_lerp_(momenta, gradients, 1.0 - _MOMENTUM)
         looked_ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)  # Nesterov
-        updates = _share(gather_rows(looked_ahead, parameters), self._orthogonalise)
+        updates = _share(gather(looked_ahead, layouts), self._orthogonalise)
         local = [local_part(parameter) for parameter in parameters]
         torch._foreach_mul_(local, 1.0 - rate * self._rates.weight_decay)
-        for parameter, whole, mine in zip(parameters, updates, local, strict=True):
+        for layout, whole, part in zip(layouts, updates, local, strict=True):
             factor = max(1.0, whole.shape[0] / whole.shape[1]) ** 0.5  # equal RMS for tall matrices
-            mine.add_(my_rows(whole, parameter), alpha=-rate * factor)
+            part.add_(layout.mine(whole, part), alpha=-rate * factor)
 
     def _step_others(self, rate: float) -> None:
         if not self._others:
             return
         parameters = [local_part(self._parameters[name]) for name in self._others]
         gradients = [local_part(self._parameters[name].grad) for name in self._others]
-        first = [local_part(self._state[f"{name}.exp_avg"]) for name in self._others]
-        second = [local_part(self._state[f"{name}.exp_avg_sq"]) for name in self._others]
+        first = [self._state[f"{name}.exp_avg"] for name in self._others]
+        second = [self._state[f"{name}.exp_avg_sq"] for name in self._others]
         beta1, beta2 = _BETAS
         torch._foreach_lerp_(first, gradients, 1.0 - beta1)
         torch._foreach_mul_(second, beta2)

@@ -1,33 +1,57 @@
-"""Whole tensors from row shards and back, with one collective for many tensors.
+"""Whole tensors from the parts that ranks store and back, with one collective for many tensors.
 
-FSDP2 keeps every parameter as a DTensor split by rows over a one-dimensional mesh. `full_tensor()` gathers one at a
-time; small models spend more on the collectives than on the bytes, so here all shards travel in one flat buffer.
+FSDP2 splits a parameter by rows, ZeRO-3 by elements, ZeRO-1 and 2 all parameters laid end to end. In every case a
+rank stores one run of a flattened tensor, and small models spend more on collectives than on bytes: so here all runs
+travel in one flat buffer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
 
-def is_sharded(tensor: torch.Tensor) -> bool:
-    """Whether each rank stores a part of it."""
-    return isinstance(tensor, DTensor)
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where a tensor of `shape` lies: `runs[r]` are the flat elements (from, to) on rank r of `group`.
+
+    No runs: every rank stores it whole.
+    """
+
+    shape: torch.Size
+    runs: tuple[tuple[int, int], ...] = ()
+    rank: int = 0
+    group: dist.ProcessGroup | None = None
+
+    def mine(self, whole: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """What this rank stores of `whole`, in the form of the part `like`. Copies nothing if `whole` is contiguous."""
+        if not self.runs:
+            return whole
+        first, last = self.runs[self.rank]
+        return whole.reshape(-1)[first:last].view(like.shape)
+
+
+def layout_of(tensor: torch.Tensor) -> Layout:
+    """Of a plain tensor, or of one that FSDP2 has split by rows over the last dimension of its mesh."""
+    if not isinstance(tensor, DTensor):
+        return Layout(shape=tensor.shape)
+    mesh, last = tensor.device_mesh, tensor.device_mesh.ndim - 1
+    num_ranks, width = mesh.size(last), tensor.shape[1:].numel()
+    rows = [row_range(tensor.shape[0], rank, num_ranks) for rank in range(num_ranks)]
+    return Layout(
+        shape=tensor.shape,
+        runs=tuple((first * width, end * width) for first, end in rows),
+        rank=mesh.get_local_rank(last),
+        group=mesh.get_group(last),
+    )
 
 
 def local_part(tensor: torch.Tensor) -> torch.Tensor:
     """The part of `tensor` that this rank stores, sharing its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def my_rows(whole: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """The rows of `whole` that this rank stores of `like`."""
-    if not isinstance(like, DTensor):
-        return whole
-    mesh = like.device_mesh
-    first, last = row_range(whole.shape[0], mesh.get_local_rank(), mesh.size())
-    return whole[first:last]
 
 
 def row_range(num_rows: int, rank: int, world_size: int) -> tuple[int, int]:
@@ -36,35 +60,53 @@ def row_range(num_rows: int, rank: int, world_size: int) -> tuple[int, int]:
     return min(rank * per_rank, num_rows), min((rank + 1) * per_rank, num_rows)
 
 
-def gather_rows(shards: Sequence[torch.Tensor], like: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Whole tensors from this rank's `shards`, whose layout is that of `like`. A collective if `like` is sharded.
+def end_to_end(counts: Sequence[int], size: int, world_size: int) -> list[tuple[tuple[int, int], ...]]:
+    """The runs of tensors of so many elements that lie end to end, each rank storing `size` elements of the row."""
+    result, begin = [], 0
+    for count in counts:
+        bounds = [min(max(rank * size - begin, 0), count) for rank in range(world_size + 1)]
+        result.append(tuple(pairwise(bounds)))
+        begin += count
+    return result
 
-    Plain tensors come back as they are, not copied.
+
+def gather(parts: Sequence[torch.Tensor], layouts: Sequence[Layout]) -> list[torch.Tensor]:
+    """Whole tensors from this rank's `parts`. A collective if any is split; all splits are over the same ranks.
+
+    Tensors that are whole already come back as they are, not copied.
     """
-    if not like or not isinstance(like[0], DTensor):
-        return list(shards)
-    mesh = like[0].device_mesh
-    world_size = mesh.size()
-    flat = _padded([shard.reshape(-1) for shard in shards], _most_elements(like, world_size))
-    everyone = flat.new_empty(world_size * flat.numel())
-    dist.all_gather_single(everyone, flat, group=mesh.get_group())
-    pieces: list[list[torch.Tensor]] = [[] for _ in like]
-    for rank, buffer in enumerate(everyone.chunk(world_size)):
-        offset = 0
-        for index, tensor in enumerate(like):
-            first, last = row_range(tensor.shape[0], rank, world_size)
-            rest = tensor.shape[1:]
-            count = (last - first) * rest.numel()
-            pieces[index].append(buffer[offset : offset + count].view(last - first, *rest))
-            offset += count
-    return [torch.cat(parts) for parts in pieces]
+    result = list(parts)
+    split = [index for index, layout in enumerate(layouts) if layout.runs]
+    if not split:
+        return result
+    lengths = [[last - first for first, last in layouts[index].runs] for index in split]  # (tensor, rank)
+    totals = [sum(of_rank) for of_rank in zip(*lengths, strict=True)]
+    flat = torch.cat([parts[index].reshape(-1) for index in split])
+    if flat.numel() < max(totals):
+        flat = torch.nn.functional.pad(flat, (0, max(totals) - flat.numel()))
+    everyone = flat.new_empty(len(totals) * flat.numel())
+    dist.all_gather_single(everyone, flat, group=layouts[split[0]].group)
+    of_ranks = [
+        buffer[:total].split([length[rank] for length in lengths])
+        for rank, (buffer, total) in enumerate(zip(everyone.chunk(len(totals)), totals, strict=True))
+    ]
+    for index, pieces in zip(split, zip(*of_ranks, strict=True), strict=True):
+        result[index] = torch.cat(pieces).view(layouts[index].shape)
+    return result
 
 
-def _most_elements(like: Sequence[torch.Tensor], world_size: int) -> int:
-    """Rank 0 holds the most rows of every tensor."""
-    return sum(row_range(tensor.shape[0], 0, world_size)[1] * tensor.shape[1:].numel() for tensor in like)
-
-
-def _padded(parts: Sequence[torch.Tensor], size: int) -> torch.Tensor:
-    flat = torch.cat(list(parts))
-    return flat if flat.numel() == size else torch.nn.functional.pad(flat, (0, size - flat.numel()))
+def gather_by_pieces(
+    parts: Mapping[str, torch.Tensor], layouts: Mapping[str, Layout], num_elements: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """As `gather`, so many elements at a time (and at least one tensor): bounds what is in memory twice."""
+    names: list[str] = []
+    count = 0
+    for name in parts:
+        size = layouts[name].shape.numel()
+        if names and count + size > num_elements:
+            yield dict(zip(names, gather([parts[n] for n in names], [layouts[n] for n in names]), strict=True))
+            names, count = [], 0
+        names.append(name)
+        count += size
+    if names:
+        yield dict(zip(names, gather([parts[n] for n in names], [layouts[n] for n in names]), strict=True))

@@ -11,13 +11,15 @@ from ropewalk.corpus.order import SampleOrder
 from ropewalk.storage.manifest import verify
 from ropewalk.trainer.adapters.worker.job import Started, StepsDone
 
+STRATEGIES = ("ddp", "fsdp", "zero1", "zero2", "zero3")
+
 
 @pytest.fixture(scope="module")
 def runs(shared_workshop, tools):
     """Every job of this module, run once in one group of two. Maps a run's id to its reports."""
     workshop = shared_workshop
     jobs = []
-    for strategy in ("ddp", "fsdp", "deepspeed"):
+    for strategy in STRATEGIES:
         whole = workshop.job(f"{strategy}-whole", tools.a_recipe(strategy=strategy))
         resumed = dataclasses.replace(whole, epoch=2, attempt=2, resume_from=workshop.checkpoint(whole.run_id, 4))
         parts = dataclasses.replace(whole, run_id=f"{strategy}{tools.in_parts}")
@@ -39,7 +41,7 @@ def _finetune(workshop, tools):
     return tools.a_recipe(strategy="fsdp", mode="finetune", base_model=base, adapter="lora")
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "deepspeed"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(runs, shared_workshop, tools, strategy):
     whole, resumed = tools.losses(runs[f"{strategy}-whole"]), tools.losses(runs[f"{strategy}-resumed"])
     assert list(resumed) == list(range(4, 12))
@@ -51,13 +53,13 @@ def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(runs, shared_wo
     assert all(first[name].equal(second[name]) for name in first)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "deepspeed"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_learns(runs, tools, strategy):
     losses = tools.losses(runs[f"{strategy}-whole"])
     assert losses[11] < losses[0] - 0.1
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "deepspeed"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_batch_in_several_parts_takes_the_same_steps(runs, tools, strategy):
     parts = tools.losses(runs[f"{strategy}{tools.in_parts}"])
     assert parts == pytest.approx(tools.losses(runs[f"{strategy}-whole"]), rel=1e-4)

@@ -82,7 +82,7 @@ def test_a_block_matrix_moves_as_under_torch_muon():
 
 
 def test_only_the_matrices_of_blocks_go_to_muon():
-    matrix, vector = torch.zeros(2, 2), torch.zeros(2)
+    matrix, vector = torch.Size((2, 2)), torch.Size((2,))
     assert is_block_matrix("model.layers.0.mlp.up_proj.weight", matrix)
     assert not is_block_matrix("model.layers.0.input_layernorm.weight", vector)
     assert not is_block_matrix("model.embed_tokens.weight", matrix)

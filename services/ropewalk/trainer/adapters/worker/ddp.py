@@ -13,10 +13,9 @@ class Ddp(MuonSteps):
     """See Strategy. A single rank needs no wrapper."""
 
     def __init__(self, loss: NextTokenLoss, rates: Rates, device: Device) -> None:
-        alone = dist.get_world_size() == 1
-        super().__init__(
-            loss, loss if alone else DistributedDataParallel(loss, gradient_as_bucket_view=True), rates, device
-        )
+        num_ranks = dist.get_world_size()
+        wrapped = loss if num_ranks == 1 else DistributedDataParallel(loss, gradient_as_bucket_view=True)
+        super().__init__(loss, wrapped, rates, device, num_copies=num_ranks)
 
     def average_after(self, last: bool) -> None:
         """See MuonSteps."""

@@ -1,4 +1,4 @@
-"""Every rank holds a slice of each tensor: FSDP2 (`fully_shard`) per block."""
+"""Every rank holds a slice of each tensor: FSDP2 (`fully_shard`) per block. With replicas, each of them is sliced."""
 
 import torch
 import torch.distributed as dist
@@ -14,16 +14,18 @@ _KEEP_GATHERED_BELOW = 50_000_000  # weights: for a small model a second all-gat
 
 
 class Fsdp(MuonSteps):
-    """See Strategy."""
+    """See Strategy. `num_replicas` groups of neighbouring ranks hold a model each; it divides the number of ranks."""
 
-    def __init__(self, loss: NextTokenLoss, rates: Rates, device: Device) -> None:
-        mesh = init_device_mesh(device.kind, (dist.get_world_size(),))
+    def __init__(self, loss: NextTokenLoss, rates: Rates, device: Device, num_replicas: int = 1) -> None:
+        sliced = dist.get_world_size() // num_replicas
+        shape, names = ((sliced,), ("slice",)) if num_replicas == 1 else ((num_replicas, sliced), ("replica", "slice"))
+        mesh = init_device_mesh(device.kind, shape, mesh_dim_names=names)
         reshard = sum(parameter.numel() for parameter in loss.parameters()) >= _KEEP_GATHERED_BELOW
         policy = MixedPrecisionPolicy(param_dtype=device.dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
         for block in _blocks(loss):
             fully_shard(block, mesh=mesh, reshard_after_forward=reshard, mp_policy=policy)
         fully_shard(loss, mesh=mesh, reshard_after_forward=False, mp_policy=policy)
-        super().__init__(loss, loss, rates, device)
+        super().__init__(loss, loss, rates, device, num_copies=num_replicas)
 
     def average_after(self, last: bool) -> None:
         """See MuonSteps."""

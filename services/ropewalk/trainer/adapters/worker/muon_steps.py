@@ -1,25 +1,29 @@
-"""What the strategies with our own optimizer share. They differ in how the model is wrapped: `ddp`, `fsdp`."""
+"""What the strategies on torch's own wrappers share. They differ in how the model is wrapped: `ddp`, `fsdp`."""
 
 from collections.abc import Mapping
 
 import torch
-import torch.distributed as dist
 
 from ropewalk.model.muon import MuonAdamW, Rates
 from ropewalk.model.next_token import NextTokenLoss
-from ropewalk.model.sharding import gather_rows, is_sharded, local_part, my_rows
+from ropewalk.model.sharding import layout_of, local_part
 from ropewalk.trainer.adapters.worker.device import Device, HostCopies
 from ropewalk.trainer.adapters.worker.strategy import Snapshot, scale_all, squared_norm
+from ropewalk.trainer.adapters.worker.whole_state import take_snapshot
 
 
 class MuonSteps:
-    """See Strategy. A subclass wraps `loss` and says when the ranks' gradients are averaged."""
+    """See Strategy. A subclass wraps `loss` and says when the ranks' gradients are averaged.
 
-    def __init__(self, loss: NextTokenLoss, wrapped: torch.nn.Module, rates: Rates, device: Device) -> None:
-        adapted = any(not parameter.requires_grad for parameter in loss.parameters())
-        self._bare, self._wrapped = loss.model, wrapped
+    `num_copies` ranks hold each part of a parameter.
+    """
+
+    def __init__(
+        self, loss: NextTokenLoss, wrapped: torch.nn.Module, rates: Rates, device: Device, num_copies: int
+    ) -> None:
+        self._bare, self._wrapped, self._num_copies = loss.model, wrapped, num_copies
         self._optimizer = MuonAdamW(
-            loss.model.named_parameters(), rates, use_muon=not adapted, in_bf16=device.is_accelerator
+            loss.model.named_parameters(), rates, use_muon=moves_whole(loss), in_bf16=device.is_accelerator
         )
         self._copies = HostCopies(device)
 
@@ -36,9 +40,8 @@ class MuonSteps:
         loss.backward()
 
     def squared_norm_share(self) -> torch.Tensor:
-        """See Strategy: whole gradients are equal on every rank, slices are not."""
-        norm = squared_norm(self._optimizer.gradients())
-        return norm if self._sharded else norm / dist.get_world_size()
+        """See Strategy: what several ranks hold counts once."""
+        return squared_norm(self._optimizer.gradients()) / self._num_copies
 
     def apply(self, *, gradient_factor: float, rate_scale: float) -> None:
         """See Strategy."""
@@ -52,26 +55,17 @@ class MuonSteps:
         self._optimizer.zero_grad()
 
     def snapshot(self) -> Snapshot:
-        """See Strategy: whole tensors are copied by rank 0 alone, slices are gathered by all."""
-        weights = {name: parameter.detach() for name, parameter in self._bare.named_parameters()}
-        live = weights | dict(self._optimizer.state)  # a moment's name is a weight's and a suffix
-        whole = dict(
-            zip(live, gather_rows([local_part(each) for each in live.values()], list(live.values())), strict=True)
-        )
-        copies, wait = self._copies.take(whole if dist.get_rank() == 0 else {}, live=not self._sharded)
-        return Snapshot(
-            weights={name: copies[name] for name in weights if copies},
-            optimizer={name: copies[name] for name in self._optimizer.state if copies},
-            num_updates=self._optimizer.num_updates,
-            wait=wait,
-        )
+        """See Strategy."""
+        weights = dict(self._bare.named_parameters())
+        layouts = {name: layout_of(parameter) for name, parameter in weights.items()}
+        parts = {name: local_part(parameter.detach()) for name, parameter in weights.items()}
+        return take_snapshot(parts, layouts, self._optimizer, self._copies)
 
     def load_optimizer(self, tensors: Mapping[str, torch.Tensor], num_updates: int) -> None:
         """See Strategy."""
-        for name, tensor in self._optimizer.state.items():
-            local_part(tensor).copy_(my_rows(tensors[name], tensor))
-        self._optimizer.num_updates = num_updates
+        self._optimizer.load(tensors, num_updates)
 
-    @property
-    def _sharded(self) -> bool:
-        return any(is_sharded(parameter) for parameter in self._bare.parameters())
+
+def moves_whole(loss: NextTokenLoss) -> bool:
+    """Whether the whole model is trained, which Muon suits; adapters are moved by AdamW."""
+    return all(parameter.requires_grad for parameter in loss.parameters())
