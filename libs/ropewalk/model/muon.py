@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from ropewalk.model.sharding import Layout, gather, layout_of, local_part
+from ropewalk.model.sharding import TensorLayout, gather, layout_of, local_part
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -84,7 +84,7 @@ class MuonAdamW:
         named_parameters: Iterable[tuple[str, torch.nn.Parameter]],
         rates: Rates,
         *,
-        layouts: Mapping[str, Layout] | None = None,
+        layouts: Mapping[str, TensorLayout] | None = None,
         use_muon: bool = True,
         in_bf16: bool = False,
     ) -> None:
@@ -95,7 +95,7 @@ class MuonAdamW:
         self._matrices = [n for n in self._parameters if use_muon and is_block_matrix(n, self.layouts[n].shape)]
         self._others = [name for name in self._parameters if name not in set(self._matrices)]
         self._state: dict[str, torch.Tensor] = {}
-        self.state_layouts: dict[str, Layout] = {}
+        self.state_layouts: dict[str, TensorLayout] = {}
         moments = [(name, "momentum") for name in self._matrices]
         moments += [(name, moment) for name in self._others for moment in ("exp_avg", "exp_avg_sq")]
         for name, moment in moments:

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class TensorLayout:
     """Where a tensor of `shape` lies: `runs[r]` are the flat elements (from, to) on rank r of `group`.
 
     No runs: every rank stores it whole.
@@ -34,14 +34,14 @@ class Layout:
         return whole.reshape(-1)[first:last].view(like.shape)
 
 
-def layout_of(tensor: torch.Tensor) -> Layout:
+def layout_of(tensor: torch.Tensor) -> TensorLayout:
     """Of a plain tensor, or of one that FSDP2 has split by rows over the last dimension of its mesh."""
     if not isinstance(tensor, DTensor):
-        return Layout(shape=tensor.shape)
+        return TensorLayout(shape=tensor.shape)
     mesh, last = tensor.device_mesh, tensor.device_mesh.ndim - 1
     num_ranks, width = mesh.size(last), tensor.shape[1:].numel()
     rows = [row_range(tensor.shape[0], rank, num_ranks) for rank in range(num_ranks)]
-    return Layout(
+    return TensorLayout(
         shape=tensor.shape,
         runs=tuple((first * width, end * width) for first, end in rows),
         rank=mesh.get_local_rank(last),
@@ -70,7 +70,7 @@ def end_to_end(counts: Sequence[int], size: int, world_size: int) -> list[tuple[
     return result
 
 
-def gather(parts: Sequence[torch.Tensor], layouts: Sequence[Layout]) -> list[torch.Tensor]:
+def gather(parts: Sequence[torch.Tensor], layouts: Sequence[TensorLayout]) -> list[torch.Tensor]:
     """Whole tensors from this rank's `parts`. A collective if any is split; all splits are over the same ranks.
 
     Tensors that are whole already come back as they are, not copied.
@@ -96,7 +96,7 @@ def gather(parts: Sequence[torch.Tensor], layouts: Sequence[Layout]) -> list[tor
 
 
 def gather_by_pieces(
-    parts: Mapping[str, torch.Tensor], layouts: Mapping[str, Layout], num_elements: int
+    parts: Mapping[str, torch.Tensor], layouts: Mapping[str, TensorLayout], num_elements: int
 ) -> Iterator[dict[str, torch.Tensor]]:
     """As `gather`, so many elements at a time (and at least one tensor): bounds what is in memory twice."""
     names: list[str] = []

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ropewalk.recipes.device_table import device_kind
 from ropewalk.recipes.recipe import Plan, Recipe, RecipeError
 from ropewalk.recipes.sentences import sentences_of
+from ropewalk.recipes.spreading import default_strategy
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def complete(recipe: Recipe) -> Recipe:
         raise RecipeError(sentences_of(error, Plan)) from None
     if faults := tuple(_faults(plan, recipe)):
         raise RecipeError(faults)
-    return recipe.model_copy(update={"plan": plan})
+    strategy = recipe.named_strategy or default_strategy(recipe, plan)
+    return recipe.model_copy(update={"plan": plan.model_copy(update={"strategy": strategy})})
 
 
 def _faults(plan: Plan, recipe: Recipe) -> Iterator[str]:

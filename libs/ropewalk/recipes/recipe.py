@@ -144,6 +144,9 @@ class Plan(Frozen):
     lora_rank: int = Field(default=8, ge=1, le=1024, description="of the adapters")
     lora_alpha: int = Field(default=16, ge=1, le=4096, description="an adapter counts alpha / rank")
     lora_targets: tuple[str, ...] = Field(default=LORA_TARGETS, max_length=7, description="matrices with an adapter")
+    strategy: Literal["single", "ddp", "fsdp", "zero1", "zero2", "zero3"] = Field(
+        default="fsdp", description="how workers share the training, if the recipe names no way itself"
+    )
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:
@@ -161,7 +164,16 @@ class Recipe(Frozen):
     profile: Literal["code", "prose"] = Field(default="prose", description="which quality filters apply")
     size: Literal["tiny", "nano", "micro", "small", "base"] = Field(default="nano", description="shape of the model")
     minutes: float = Field(default=3.0, gt=0, le=100_000, description="training time on two CPU cores, the budget")
-    strategy: Literal["ddp", "fsdp", "deepspeed"] = Field(default="fsdp", description="how workers share the training")
+    strategy: Literal["auto", "ddp", "fsdp", "zero1", "zero2", "zero3", "deepspeed"] = Field(
+        default="auto",
+        description="how workers share the training. ddp: each holds the whole model; fsdp: a slice of it; zero1, "
+        "zero2, zero3: DeepSpeed's slices of the optimizer, the gradients too, the weights too (deepspeed: zero2); "
+        "auto: ddp if the model fits, else fsdp",
+    )
+    replicas: int = Field(
+        default=1, ge=1, le=1024, description="fsdp: so many groups of workers each hold the model, in slices"
+    )
+    offload: bool = Field(default=False, description="zero1, zero2, zero3 on cuda: optimizer in the machine's memory")
     num_workers: int = Field(default=2, ge=1, le=1024, description="processes that train together, a CPU each")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="cuda: a GPU for each worker; auto: cpu")
     gpu_kind: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="`h100` for example; empty: any")
@@ -198,7 +210,7 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _check_device(self) -> Self:
-        if self.device != "cuda" and self.precision not in ("auto", "fp32"):
+        if self.device != "cuda" and self.precision == "fp8":
             raise ValueError(f"precision is {self.precision!r} but device is {self.device!r}: set device to 'cuda'")
         if self.device != "cuda" and self.gpu_kind:
             raise ValueError(f"gpu_kind is {self.gpu_kind!r} but device is {self.device!r}: set device to 'cuda'")
@@ -212,6 +224,37 @@ class Recipe(Frozen):
             if getattr(self.plan, name, value) != value:
                 raise ValueError(f"training.{name} is {value!r} but the plan says otherwise: give one of the two")
         return self
+
+    @model_validator(mode="after")
+    def _check_strategy(self) -> Self:
+        if self.replicas > 1 and self.strategy != "fsdp":
+            raise ValueError(f"replicas is {self.replicas} but strategy is {self.strategy!r}: set strategy to 'fsdp'")
+        if self.num_workers % self.replicas:
+            raise ValueError(
+                f"replicas is {self.replicas}, which does not divide num_workers {self.num_workers}: "
+                f"set num_workers to a multiple of {self.replicas}"
+            )
+        if self.offload and (self.device != "cuda" or self.zero_stage == 0):
+            raise ValueError(
+                f"offload is true but strategy is {self.strategy!r} on {self.device!r}: set strategy to 'zero1', "
+                "'zero2' or 'zero3' and device to 'cuda', or leave offload out"
+            )
+        return self
+
+    @property
+    def zero_stage(self) -> int:
+        """Of DeepSpeed; 0 for other strategies."""
+        return {"zero1": 1, "zero2": 2, "deepspeed": 2, "zero3": 3}.get(self.strategy, 0)
+
+    @property
+    def chosen_strategy(self) -> str:
+        """What a complete recipe trains with: the strategy that is named, else the derived one."""
+        return self.named_strategy or self.derived.strategy
+
+    @property
+    def named_strategy(self) -> str:
+        """The strategy that is asked for; empty: none."""
+        return {"auto": "", "deepspeed": "zero2"}.get(self.strategy, self.strategy)
 
     @property
     def model(self) -> str:

@@ -12,6 +12,7 @@ from ropewalk.storage.manifest import verify
 from ropewalk.trainer.adapters.worker.job import Started, StepsDone
 
 STRATEGIES = ("ddp", "fsdp", "zero1", "zero2", "zero3")
+CROSSINGS = (("fsdp", "ddp"), ("ddp", "zero2"), ("zero1", "zero3"), ("zero3", "fsdp"))
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,10 @@ def runs(shared_workshop, tools):
         resumed = dataclasses.replace(whole, epoch=2, attempt=2, resume_from=workshop.checkpoint(whole.run_id, 4))
         parts = dataclasses.replace(whole, run_id=f"{strategy}{tools.in_parts}")
         jobs += [(whole.run_id, whole), (f"{strategy}-resumed", resumed), (parts.run_id, parts)]
-    crossed = workshop.job("fsdp-whole", tools.a_recipe(strategy="ddp"), epoch=3)
-    jobs.append(("fsdp-to-ddp", dataclasses.replace(crossed, resume_from=workshop.checkpoint("fsdp-whole", 8))))
+    for before, after in CROSSINGS:
+        crossed = workshop.job(f"{before}-whole", tools.a_recipe(strategy=after), epoch=3)
+        crossed = dataclasses.replace(crossed, resume_from=workshop.checkpoint(crossed.run_id, 8))
+        jobs.append((f"{before}-to-{after}", crossed))
     alone = tools.run_alone(workshop.job("alone", tools.a_recipe(strategy="fsdp")))
     grown = workshop.job("alone", tools.a_recipe(strategy="fsdp"), epoch=2)
     jobs.append(("one-to-two", dataclasses.replace(grown, resume_from=workshop.checkpoint("alone", 8))))
@@ -65,12 +68,14 @@ def test_a_batch_in_several_parts_takes_the_same_steps(runs, tools, strategy):
     assert parts == pytest.approx(tools.losses(runs[f"{strategy}-whole"]), rel=1e-4)
 
 
-def test_ddp_and_fsdp_take_the_same_steps(runs, tools):
-    assert tools.losses(runs["ddp-whole"]) == pytest.approx(tools.losses(runs["fsdp-whole"]), rel=1e-5)
+@pytest.mark.parametrize("strategy", STRATEGIES[1:])
+def test_every_strategy_takes_the_steps_of_ddp(runs, tools, strategy):
+    assert tools.losses(runs["ddp-whole"]) == pytest.approx(tools.losses(runs[f"{strategy}-whole"]), rel=1e-5)
 
 
-def test_a_checkpoint_of_fsdp_goes_on_in_ddp(runs, tools):
-    crossed, whole = tools.losses(runs["fsdp-to-ddp"]), tools.losses(runs["fsdp-whole"])
+@pytest.mark.parametrize(("before", "after"), CROSSINGS)
+def test_a_checkpoint_of_one_strategy_goes_on_in_another(runs, tools, before, after):
+    crossed, whole = tools.losses(runs[f"{before}-to-{after}"]), tools.losses(runs[f"{before}-whole"])
     assert list(crossed) == [8, 9, 10, 11]
     assert crossed == pytest.approx({step: whole[step] for step in crossed}, rel=1e-5)
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropewalk.model.sharding import Layout, end_to_end, gather, row_range
+from ropewalk.model.sharding import TensorLayout, end_to_end, gather, row_range
 
 
 @given(num_rows=st.integers(1, 50), world_size=st.integers(1, 9))
@@ -17,7 +17,7 @@ def test_rows_are_dealt_out_as_by_torch_chunk(num_rows, world_size):
 
 def test_plain_tensors_are_whole_already():
     tensors = [torch.ones(2), torch.zeros(3, 1)]
-    assert gather(tensors, [Layout(shape=tensor.shape) for tensor in tensors]) == tensors
+    assert gather(tensors, [TensorLayout(shape=tensor.shape) for tensor in tensors]) == tensors
 
 
 @given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=6), world_size=st.integers(1, 5))

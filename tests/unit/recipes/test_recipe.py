@@ -65,7 +65,16 @@ def test_a_plan_from_before_devices_is_read_as_one_for_the_cpu() -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"sources": [SOURCE], "precision": "bf16"}, "precision is 'bf16' but device is 'auto': set device to 'cuda'"),
+        ({"sources": [SOURCE], "precision": "fp8"}, "precision is 'fp8' but device is 'auto': set device to 'cuda'"),
+        (
+            {"sources": [SOURCE], "strategy": "zero3", "offload": True},
+            "offload is true but strategy is 'zero3' on 'auto'",
+        ),
+        ({"sources": [SOURCE], "replicas": 2}, "replicas is 2 but strategy is 'auto': set strategy to 'fsdp'"),
+        (
+            {"sources": [SOURCE], "strategy": "fsdp", "replicas": 2, "num_workers": 3},
+            "replicas is 2, which does not divide num_workers 3: set num_workers to a multiple of 2",
+        ),
         ({"sources": [SOURCE], "device": "cpu", "gpu_kind": "l4"}, "gpu_kind is 'l4' but device is 'cpu'"),
         ({"sources": [SOURCE], "device": "tpu"}, "field 'device' has the value 'tpu'"),
         ({"sources": [SOURCE], "learning_rate": 1}, "unknown field 'learning_rate' (value 1): remove it"),

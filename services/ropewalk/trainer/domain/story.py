@@ -97,7 +97,7 @@ class Story:
             run_id=self.run_id,
             epoch=self.epoch,
             attempt=attempt,
-            strategy=self.recipe.strategy,
+            strategy=self.recipe.chosen_strategy,
             num_workers=len(pids),
             worker_pids=tuple(pids),
             total_steps=self.recipe.derived.total_steps,

@@ -66,7 +66,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
     count = num_parameters(model)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
     loss = NextTokenLoss(model.train(), device.block_plan, recompute=plan.activation_checkpointing)
-    strategy = make_strategy(recipe.strategy, loss, rates, device)
+    strategy = make_strategy(recipe, loss, rates, device)
     if job.resume_from is not None:
         _load_optimizer(strategy, job.resume_from, state.num_updates)
     schedule = Schedule(
@@ -100,7 +100,7 @@ def environment(job: WorkerJob, device: Device) -> dict[str, JsonValue]:
         "transformers": transformers.__version__,
         "threads_per_rank": torch.get_num_threads(),
         "world_size": dist.get_world_size(),
-        "strategy": job.recipe.strategy,
+        "strategy": job.recipe.chosen_strategy,
         "device": device.description,
     }
 
@@ -187,6 +187,6 @@ def _load_optimizer(strategy: Strategy, folder: Path, num_updates: int) -> None:
         strategy.load_optimizer(load_tensors(folder / OPTIMIZER), num_updates)
     except KeyError as error:
         raise WorkerError(
-            f"cannot resume: the checkpoint has no optimizer state {error}; deepspeed moves matrices with AdamW, "
-            "ddp and fsdp with Muon, so they cannot continue each other's runs"
+            f"cannot resume: the checkpoint has no optimizer state {error}: deepspeed of a release before moved all "
+            "weights with AdamW, which nothing continues now; fine-tune from it as base_model"
         ) from None

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 
 from ropewalk.model.muon import MuonAdamW
-from ropewalk.model.sharding import Layout, gather_by_pieces
+from ropewalk.model.sharding import TensorLayout, gather_by_pieces
 from ropewalk.trainer.adapters.worker.device import HostCopies
 from ropewalk.trainer.adapters.worker.strategy import Snapshot
 
@@ -14,7 +14,7 @@ _AT_ONCE = 1 << 28  # elements: 1 GB, so that a GPU needs a few GB for a snapsho
 
 
 def take_snapshot(
-    weights: Mapping[str, torch.Tensor], layouts: Mapping[str, Layout], optimizer: MuonAdamW, copies: HostCopies
+    weights: Mapping[str, torch.Tensor], layouts: Mapping[str, TensorLayout], optimizer: MuonAdamW, copies: HostCopies
 ) -> Snapshot:
     """Copy this rank's parts of all `weights`, frozen ones too, and of the optimizer's state. A collective.
 

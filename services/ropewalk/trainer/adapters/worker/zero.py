@@ -14,7 +14,7 @@ from deepspeed.ops.op_builder.all_ops import ALL_OPS
 
 from ropewalk.model.muon import MuonAdamW, Rates
 from ropewalk.model.next_token import NextTokenLoss
-from ropewalk.model.sharding import Layout, end_to_end
+from ropewalk.model.sharding import TensorLayout, end_to_end
 from ropewalk.trainer.adapters.worker.device import Device, HostCopies
 from ropewalk.trainer.adapters.worker.muon_steps import moves_whole
 from ropewalk.trainer.adapters.worker.strategy import Snapshot, scale_all, squared_norm
@@ -74,7 +74,7 @@ class Zero:
         """See Strategy. Up to stage 2 every rank has whole weights."""
         parameters = dict(self._model.named_parameters())
         weights = {name: parameter.detach() for name, parameter in parameters.items()}
-        layouts = {name: Layout(shape=parameter.shape) for name, parameter in parameters.items()}
+        layouts = {name: TensorLayout(shape=parameter.shape) for name, parameter in parameters.items()}
         if self._stage == 3:
             layouts = {name: _layout_of_3(parameter) for name, parameter in parameters.items()}
             weights = {
@@ -119,12 +119,12 @@ class _OneStep(torch.optim.Optimizer):
 
 def _flat_of_2(
     moving: Mapping[str, torch.nn.Parameter], zero: Any
-) -> tuple[torch.Tensor, dict[str, int], dict[str, Layout]]:
+) -> tuple[torch.Tensor, dict[str, int], dict[str, TensorLayout]]:
     """This rank's flat weights, where in it the run of each parameter begins, and the layout of all (stage 1, 2)."""
     size, rank, world_size = int(zero.partition_size[0]), dist.get_rank(), dist.get_world_size()
     runs = end_to_end([parameter.numel() for parameter in moving.values()], size, world_size)
     layouts = {
-        name: Layout(shape=parameter.shape, runs=run, rank=rank)
+        name: TensorLayout(shape=parameter.shape, runs=run, rank=rank)
         for (name, parameter), run in zip(moving.items(), runs, strict=True)
     }
     begins, begin = {}, 0
@@ -136,20 +136,20 @@ def _flat_of_2(
 
 def _flat_of_3(
     moving: Mapping[str, torch.nn.Parameter], zero: Any
-) -> tuple[torch.Tensor, dict[str, int], dict[str, Layout]]:
+) -> tuple[torch.Tensor, dict[str, int], dict[str, TensorLayout]]:
     """The same of stage 3, where each parameter is cut by itself and filled up to equal lengths."""
     begins = {name: zero.grad_position[zero.get_param_id(parameter)][1] for name, parameter in moving.items()}
     layouts = {name: _layout_of_3(parameter) for name, parameter in moving.items()}
     return zero.fp32_partitioned_groups_flat[0], begins, layouts
 
 
-def _layout_of_3(parameter: torch.nn.Parameter) -> Layout:
+def _layout_of_3(parameter: torch.nn.Parameter) -> TensorLayout:
     size, world_size = parameter.partition_numel(), dist.get_world_size()
     (runs,) = end_to_end([parameter.ds_numel], size, world_size)
-    return Layout(shape=parameter.ds_shape, runs=runs, rank=dist.get_rank())
+    return TensorLayout(shape=parameter.ds_shape, runs=runs, rank=dist.get_rank())
 
 
-def _my_count(layout: Layout) -> int:
+def _my_count(layout: TensorLayout) -> int:
     first, last = layout.runs[layout.rank]
     return last - first
 
