@@ -27,6 +27,7 @@ from ropewalk.events.registry import FAMILIES, MESSAGE_TYPES
 from ropewalk.events.streams import stream_of
 from ropewalk.monitor.app import build as build_monitor
 from ropewalk.monitor.settings import Settings as MonitorSettings
+from ropewalk.recipes.caps import CapsRecipe
 from ropewalk.recipes.recipe import EvaluationRecipe, Plan, PromotionRecipe, Recipe, SourceRecipe
 from ropewalk.recipes.training import TrainingRecipe
 from ropewalk.runtime.broker import SharedBroker
@@ -183,6 +184,7 @@ _PARTS = {
     "evaluation": EvaluationRecipe,
     "promotion": PromotionRecipe,
     "training": TrainingRecipe,
+    "caps": CapsRecipe,
     "plan": Plan,
 }
 

@@ -70,6 +70,9 @@ def _faults(plan: Plan, recipe: Recipe) -> Iterator[str]:
     """What of the training's figures does not go together."""
     if recipe.training.batch_size is not None and plan.batch_size < recipe.num_workers:
         yield f"training.batch_size is {plan.batch_size}: each of {recipe.num_workers} workers needs a window of it"
+    if recipe.caps.tokens is not None and recipe.caps.tokens < plan.batch_size * plan.context_length:
+        step = plan.batch_size * plan.context_length
+        yield f"caps.tokens is {recipe.caps.tokens}: a single step learns from {step} tokens, so allow more"
     if not plan.warmup_steps <= plan.decay_start <= plan.total_steps:
         yield (
             f"training.warmup_steps is {plan.warmup_steps}, decay_start {plan.decay_start} and total_steps "

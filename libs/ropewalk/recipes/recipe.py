@@ -16,6 +16,7 @@ from pydantic import (
 
 from ropewalk.errors import RopewalkError
 from ropewalk.events.resources import Resources
+from ropewalk.recipes.caps import CapsRecipe
 from ropewalk.recipes.formats import CHOICES
 from ropewalk.recipes.frozen import Frozen
 from ropewalk.recipes.sentences import sentences_of
@@ -190,6 +191,7 @@ class Recipe(Frozen):
     evaluation: EvaluationRecipe = EvaluationRecipe()
     promotion: PromotionRecipe = PromotionRecipe()
     training: TrainingRecipe = TrainingRecipe()
+    caps: CapsRecipe = CapsRecipe()
     plan: Plan | None = None
 
     @model_validator(mode="before")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from ropewalk.trainer.adapters.reports import (
     TrainingReport,
 )
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
+from ropewalk.trainer.domain.caps import seconds_spent
 from ropewalk.trainer.domain.recovery import Loss
 from ropewalk.trainer.domain.search import NoTrialSucceededError, learning_rates, num_trials, search_completed
 from ropewalk.trainer.domain.story import Past, Story, Told, past_of
@@ -107,6 +109,7 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
             loss=finished.loss,
             tokens=finished.tokens,
             seconds=time.time() - (past.first_sign or began),
+            stopped_by=finished.stopped_by,
         ),
     )
 
@@ -160,6 +163,7 @@ def _training_job(
         adam_lr=adam_lr,
         stop_file=context.scratch / "stop",
         stall_s=settings.training.stall_s,
+        spent_s=past.spent_s,
         cluster=_cluster(settings, context.recipe.num_workers),
     )
 
@@ -170,7 +174,8 @@ async def _past(context: StageContext) -> Past:
         events += [item async for item in once(context.bus.read(f"{kind.subject_prefix()}.{context.run_id}"))]
     if progressed := await context.bus.last_stored(TrainingProgressed, context.run_id):  # the others say nothing more
         events.append(progressed)
-    return past_of((item.message, item.time.timestamp()) for item in sorted(events, key=lambda item: item.sequence))
+    told = [(item.message, item.time.timestamp()) for item in sorted(events, key=lambda item: item.sequence)]
+    return replace(past_of(told), spent_s=seconds_spent(told))
 
 
 async def _tell(context: StageContext, told: list[Told]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.stages.errors import StageError
+from ropewalk.trainer.adapters.cap_watch import CapWatch
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoint
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.mailbox import open_mailbox
@@ -57,19 +58,21 @@ class Attempts:
         self._box: Any = open_mailbox()
         self._meter = CpuMeter()
         self._losses: list[Loss] = []
+        self._caps = CapWatch(job=job)
 
     def run(self) -> Finished:
         """Train until a group finishes. Raises StageError when another attempt would not help."""
         number = self._job.first_attempt
         while True:
             newest = self._resume_point()
-            total_steps = self._job.recipe.derived.total_steps
-            if self._job.stop_file.exists() or (newest is not None and newest.place.step >= total_steps):
-                return _finished_before(newest, total_steps)
+            is_last = newest is not None and self._caps.is_last(newest.place.step)
+            if is_last or self._caps.look() or self._job.stop_file.exists():
+                return self._end(newest)
             attempt, diagnosis = self._one(number, newest)
             if attempt.finished is not None:
                 self._report(CpuUsed(self._meter.total_s()))
-                return attempt.finished
+                unsaved = self._caps.reason and not attempt.finished.checkpoint_id  # the disk was full
+                return self._end(self._resume_point()) if unsaved else self._caps.said(attempt.finished)
             self._recover(attempt, diagnosis)
             number += 1
 
@@ -79,6 +82,7 @@ class Attempts:
 
         def on_report(report: WorkerReport) -> None:
             attempt.note(report)
+            self._caps.note(report)
             self._report(FromWorkers(number, report))
 
         watch = GroupWatch(stall_s=self._job.stall_s, on_report=on_report, meter=self._meter)
@@ -86,6 +90,12 @@ class Attempts:
         workers_job = job.for_workers(number, job.matrix_lr, job.adam_lr, job.stop_file, key)
         symptoms = run_group(workers_job, self._box, self._storage, watch)
         return attempt, diagnose(symptoms)
+
+    def _end(self, newest: WholeCheckpoint | None) -> Finished:
+        """With what is there. Raises StageError if a cap was reached before there was anything."""
+        if newest is None and self._caps.reason:
+            raise StageError(f"training reached {self._caps.reason}, before its first checkpoint: allow more")
+        return self._caps.said(_finished_before(newest, self._job.recipe.derived.total_steps))
 
     def _resume_point(self) -> WholeCheckpoint | None:
         newest = self._checkpoints.newest_whole(self._report)

@@ -8,6 +8,7 @@ from ropewalk.events.training import TrialCompleted
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Origin, WorkerJob, WorkerReport
+from ropewalk.trainer.domain.caps import step_of_cap
 from ropewalk.trainer.domain.recovery import Loss
 from ropewalk.trainer.domain.straggler import Straggler
 
@@ -57,6 +58,7 @@ class ChildJob:
             matrix_lr=matrix_lr,
             adam_lr=adam_lr,
             stop_file=stop_file,
+            stop_before=step_of_cap(self.recipe),
         )
 
 
@@ -70,6 +72,7 @@ class TrainingJob(ChildJob):
     adam_lr: float
     stop_file: Path
     stall_s: float
+    spent_s: float = 0.0  # by groups of earlier holders, for the caps
 
 
 @dataclass(frozen=True, kw_only=True)

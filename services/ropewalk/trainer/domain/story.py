@@ -42,6 +42,7 @@ class Past:
     last_step: int = -1
     first_sign: float = 0.0  # 0: nobody trained before
     last_sign: float = 0.0
+    spent_s: float = 0.0  # by groups of workers; see `caps`
     interrupted: bool = False  # the last attempt's end was told, too
 
 

@@ -38,6 +38,7 @@ class WorkerJob:
     resume_from: Path | None = None  # the fetched folder of a checkpoint that verified
     stop_after_steps: int = 0  # > 0: a trial, which writes no checkpoint and compresses the schedule to its length
     origin: Origin | None = None  # lets a worker on another machine fetch the three folders for itself
+    stop_before: int = 0  # > 0: as if the stop file came after so many steps
     stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
     stamps: Path | None = None  # a folder of its own machine where each rank leaves what it does now: `adapters.stamps`
     patience_s: float = 180.0  # how long the last checkpoint is tried again; training has nothing else left to do
@@ -57,6 +58,10 @@ class WorkerJob:
     def place(self, step: int) -> CheckpointPlace:
         """Of its checkpoint after that many steps."""
         return CheckpointPlace(run_id=self.run_id, epoch=self.epoch, step=step)
+
+    def stops_after(self, step: int) -> bool:
+        """Whether somebody asks to save and finish when that step is done."""
+        return 0 < self.stop_before <= step + 1 or (self.stop_file is not None and self.stop_file.exists())
 
     @property
     def is_trial(self) -> bool:
@@ -122,6 +127,7 @@ class Finished:
     stopped: bool
     checkpoint_id: str
     uri: str
+    stopped_by: str = ""  # the cap that did
 
 
 # the events among them are published as they are

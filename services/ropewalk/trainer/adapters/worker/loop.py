@@ -123,7 +123,7 @@ class _Training:
         batch = self._batches.read(step)
         self._phases.enter("step")
         share = self._accumulate(batch)
-        stop = self._job.stop_file is not None and dist.get_rank() == 0 and self._job.stop_file.exists()
+        stop = dist.get_rank() == 0 and self._job.stops_after(step)
         loss, squared_norm, stops = total([share, self._strategy.squared_norm_share(), torch.tensor(stop)])
         norm = squared_norm**0.5
         self._stop_asked = stops > 0

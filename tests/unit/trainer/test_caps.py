@@ -1,0 +1,82 @@
+"""What was used and what is allowed in, whether to stop out: no clock."""
+
+import pytest
+
+from ropewalk.events.base import Message
+from ropewalk.events.training import TrainingInterrupted, TrainingProgressed, TrainingStarted
+from ropewalk.recipes.caps import CapsRecipe
+from ropewalk.recipes.dial import complete
+from ropewalk.recipes.recipe import Recipe, RecipeError, SourceRecipe
+from ropewalk.trainer.domain.caps import Use, cap_reached, seconds_spent, step_of_cap, tokens_per_step
+
+
+def a_recipe(**caps: float) -> Recipe:
+    source = SourceRecipe(path="/nowhere", licence="CC0-1.0")
+    return complete(Recipe(sources=(source,), size="tiny", minutes=1.0, num_workers=2, caps=CapsRecipe(**caps)))
+
+
+def started(attempt: int) -> TrainingStarted:
+    return TrainingStarted(
+        run_id="r",
+        epoch=1,
+        attempt=attempt,
+        strategy="ddp",
+        num_workers=2,
+        worker_pids=(),
+        total_steps=9,
+        resume_step=0,
+        num_parameters=1,
+    )
+
+
+def lost(attempt: int, cause: str) -> TrainingInterrupted:
+    return TrainingInterrupted(run_id="r", epoch=1, attempt=attempt, cause=cause, last_step=3, detail="")
+
+
+def progressed(step: int) -> TrainingProgressed:
+    return TrainingProgressed(
+        run_id="r", epoch=1, step=step, total_steps=9, loss=1.0, tokens=1, tokens_per_s=1.0, seconds_left=1.0
+    )
+
+
+def test_without_caps_nothing_is_reached() -> None:
+    assert cap_reached(a_recipe(), Use(spent_s=1e9)) == ""
+    assert step_of_cap(a_recipe()) == 0
+
+
+def test_minutes_are_reached_while_the_step_under_way_and_the_save_still_fit() -> None:
+    recipe = a_recipe(minutes=10)
+    assert cap_reached(recipe, Use(spent_s=570, step_s=5, save_s=5)) == ""
+    assert cap_reached(recipe, Use(spent_s=580, step_s=5, save_s=5)) == "caps.minutes, 10"
+
+
+def test_money_is_time_at_the_price_of_all_workers() -> None:
+    recipe = a_recipe(usd=1.0)
+    hours = 1.0 / (2 * recipe.derived.usd_per_cpu_hour)
+    assert cap_reached(recipe, Use(spent_s=3600 * hours * 0.99)) == ""
+    assert cap_reached(recipe, Use(spent_s=3600 * hours)) == "caps.usd, 1"
+
+
+def test_tokens_end_training_before_the_step_that_would_exceed_them() -> None:
+    step = tokens_per_step(a_recipe())
+    assert step_of_cap(a_recipe(tokens=10 * step)) == 10
+    assert step_of_cap(a_recipe(tokens=11 * step - 1)) == 10
+
+
+def test_a_cap_below_a_single_step_is_refused_with_the_size_of_a_step() -> None:
+    with pytest.raises(RecipeError, match=r"caps.tokens is 3: a single step learns from \d+ tokens"):
+        a_recipe(tokens=3)
+
+
+def test_what_earlier_groups_spent_is_in_the_log_and_the_time_without_a_holder_is_not() -> None:
+    events: list[tuple[Message, float]] = [
+        (started(1), 100.0),
+        (lost(1, "worker_lost"), 130.0),
+        (started(2), 140.0),
+        (progressed(5), 150.0),
+        (lost(2, "service_lost"), 9000.0),
+        (started(3), 9010.0),
+        (progressed(7), 9015.0),
+    ]
+    assert seconds_spent(events) == 30 + 10 + 5
+    assert seconds_spent([]) == 0
