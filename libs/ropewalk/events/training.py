@@ -11,6 +11,28 @@ class _Family(Value):
     family: ClassVar[str] = "training"
 
 
+class TimeAccount(Value):
+    """Where the seconds of a training went, each of them those of every rank. They sum to `wall_s`.
+
+    `compile_s` has start and load of the first workers, `restart_s` those of later ones and the time until a loss was
+    noticed. `checkpoint_s` is the time that steps lost, not the length of a call. `mfu` is over the data-sheet rate of
+    the devices, `gemm_mfu` over that of a large product measured there; 0 where not known.
+    """
+
+    wall_s: float = 0.0
+    step_s: float = 0.0
+    data_s: float = 0.0
+    checkpoint_s: float = 0.0
+    compile_s: float = 0.0
+    restart_s: float = 0.0
+    replay_s: float = 0.0
+    evaluate_s: float = 0.0
+    idle_s: float = 0.0
+    num_steps: int = 0
+    mfu: float = 0.0
+    gemm_mfu: float = 0.0
+
+
 class TrialCompleted(_Family, Event):
     """One trial of the hyper-parameter search ended."""
 
@@ -35,7 +57,8 @@ class SearchCompleted(_Family, Event):
 class TrainingStarted(_Family, Event):
     """A worker group began to step from `resume_step` (0 = from scratch).
 
-    `device` is what it computes on and in which precision, and why that is not what the recipe asks for.
+    `device` is what it computes on and in which precision, and why that is not what the recipe asks for. The rates
+    are those of one worker's device, in operations a second: the data sheet's, and a large product's measured now.
     """
 
     name: ClassVar[str] = "started"
@@ -48,6 +71,9 @@ class TrainingStarted(_Family, Event):
     resume_step: int
     num_parameters: int
     device: str = ""
+    flops_per_token: float = 0.0
+    peak_flops: float = 0.0
+    gemm_flops: float = 0.0
 
 
 class TrainingProgressed(_Family, Event):
@@ -61,6 +87,7 @@ class TrainingProgressed(_Family, Event):
     tokens: int
     tokens_per_s: float
     seconds_left: float
+    account: TimeAccount = Field(default=TimeAccount(), description="of the run so far, over all attempts")
 
 
 class StepsCommitted(_Family, Event):
@@ -139,6 +166,7 @@ class TrainingCompleted(_Family, Event):
     tokens: int
     seconds: float
     stopped_by: str = Field(default="", description="the cap that ended it early; empty: it took all its steps")
+    account: TimeAccount = Field(default=TimeAccount(), description="of the whole training, over all attempts")
 
 
 class TrainingFailed(_Family, Event):
@@ -150,7 +178,11 @@ class TrainingFailed(_Family, Event):
 
 
 class StepMetrics(Value):
-    """One optimizer step as seen by rank 0. Durations in seconds."""
+    """One optimizer step as seen by rank 0. Durations in seconds; all together they reach back to the row before.
+
+    `data_s` (of the rank that waited longest) and `compile_s` are parts of `step_s`. `saving`: a checkpoint was being
+    written meanwhile.
+    """
 
     time_unix: float
     attempt: int
@@ -162,6 +194,10 @@ class StepMetrics(Value):
     step_s: float
     data_s: float
     checkpoint_s: float
+    compile_s: float = 0.0
+    evaluate_s: float = 0.0
+    other_s: float = 0.0
+    saving: bool = False
 
 
 class StepMetricsBatch(_Family, Message):

@@ -37,9 +37,10 @@ from ropewalk.trainer.adapters.reports import (
 )
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
 from ropewalk.trainer.domain.caps import seconds_spent
+from ropewalk.trainer.domain.goodput import Goodput
 from ropewalk.trainer.domain.recovery import Loss
 from ropewalk.trainer.domain.search import NoTrialSucceededError, learning_rates, num_trials, search_completed
-from ropewalk.trainer.domain.story import Past, Story, Told, past_of
+from ropewalk.trainer.domain.story import GroupFacts, Past, Story, Told, past_of
 from ropewalk.trainer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
     dataset = await context.bus.last(DatasetPublished, context.run_id)
     assert dataset is not None, "a search needs a dataset"
     past = await _past(context)
-    story = Story(run_id=context.run_id, epoch=context.epoch, recipe=context.recipe, past=past)
+    goodput = Goodput(began=past.account_at or past.first_sign or began, before=past.account)
+    story = Story(run_id=context.run_id, epoch=context.epoch, recipe=context.recipe, past=past, goodput=goodput)
     await _tell(context, story.opening())
 
     async def on_report(report: TrainingReport) -> None:
@@ -110,6 +112,7 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
             tokens=finished.tokens,
             seconds=time.time() - (past.first_sign or began),
             stopped_by=finished.stopped_by,
+            account=goodput.ended(time.time(), finished.spent),
         ),
     )
 
@@ -123,8 +126,7 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
                 started.worker_pids,
                 started.resume_step,
                 started.resumed_checkpoint_id,
-                started.num_parameters,
-                started.device,
+                GroupFacts(num_parameters=started.num_parameters, device=started.device, yardstick=started.yardstick),
             )
         case FromWorkers(_, StepsDone(rows=rows)):
             return story.steps_taken(rows)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ropewalk.events.training import (
 from ropewalk.stages.child import run_child
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import CpuUsed, TrainingReport
+from ropewalk.trainer.domain.goodput import Goodput
 from ropewalk.trainer.domain.story import Past, Story
 from ropewalk.trainer.handlers import told_by
 
@@ -26,7 +28,7 @@ async def test_a_killed_worker_costs_no_sample_and_no_committed_step(
     workshop, ray_processes: Callable[[Path], list[int]]
 ) -> None:
     job = workshop.training()
-    story = Story(run_id="r", epoch=1, recipe=job.recipe, past=Past())
+    story = Story(run_id="r", epoch=1, recipe=job.recipe, past=Past(), goodput=Goodput(began=time.time()))
     events: list[Message] = []
     rows: list[StepMetrics] = []
     cpu_seconds: list[float] = []

@@ -13,14 +13,17 @@ from ropewalk.events.training import (
 )
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
+from ropewalk.trainer.domain.goodput import Goodput
 from ropewalk.trainer.domain.recovery import Loss
-from ropewalk.trainer.domain.story import Past, Story, Told, past_of
+from ropewalk.trainer.domain.story import GroupFacts, Past, Story, Told, past_of
 
 RECIPE = complete(Recipe(sources=(SourceRecipe(path="/nowhere", licence="CC0-1.0"),), size="tiny", minutes=0.1))
 
+FACTS = GroupFacts(num_parameters=1000, device="CPU, fp32")
+
 
 def a_story(past: Past | None = None, epoch: int = 7) -> Story:
-    return Story(run_id="r", epoch=epoch, recipe=RECIPE, past=past or Past())
+    return Story(run_id="r", epoch=epoch, recipe=RECIPE, past=past or Past(), goodput=Goodput(began=99.0))
 
 
 def a_row(step: int, *, at: float, attempt: int = 1) -> StepMetrics:
@@ -71,7 +74,7 @@ def only(kind: type[Message], told: list[Told]) -> list[Message]:
 
 
 def start(story: Story, attempt: int = 1, resume_step: int = 0) -> list[Told]:
-    return story.group_started(attempt, (10, 11), resume_step, "r-7-0" if resume_step else "", 1000, "CPU, fp32")
+    return story.group_started(attempt, (10, 11), resume_step, "r-7-0" if resume_step else "", FACTS)
 
 
 def test_a_start_names_the_processes_of_the_workers() -> None:

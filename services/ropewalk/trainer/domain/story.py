@@ -16,12 +16,14 @@ from ropewalk.events.training import (
     StepsCommitted,
     StepSkipped,
     StragglerFound,
+    TimeAccount,
     TrainingInterrupted,
     TrainingProgressed,
     TrainingResumed,
     TrainingStarted,
 )
 from ropewalk.recipes.recipe import Recipe
+from ropewalk.trainer.domain.goodput import Goodput, Yardstick, per_group
 from ropewalk.trainer.domain.recovery import Loss
 from ropewalk.trainer.domain.straggler import Straggler
 
@@ -44,6 +46,17 @@ class Past:
     last_sign: float = 0.0
     spent_s: float = 0.0  # by groups of workers; see `caps`
     interrupted: bool = False  # the last attempt's end was told, too
+    account: TimeAccount = field(default_factory=TimeAccount)  # the last that was told, and when
+    account_at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupFacts:
+    """What a group of workers says of itself."""
+
+    num_parameters: int
+    device: str
+    yardstick: Yardstick = field(default_factory=Yardstick)
 
 
 @dataclass(kw_only=True)
@@ -62,6 +75,7 @@ class Story:
     epoch: int
     recipe: Recipe
     past: Past
+    goodput: Goodput
     _lost_at: float = 0.0
     _progress_at: float = 0.0
     _num_failed_saves: int = 0
@@ -90,9 +104,16 @@ class Story:
         return [(interrupted, f"{past.last_epoch}-{past.last_attempt}")]
 
     def group_started(
-        self, attempt: int, pids: Sequence[int], resume_step: int, checkpoint_id: str, num_parameters: int, device: str
+        self,
+        attempt: int,
+        pids: Sequence[int],
+        resume_step: int,
+        checkpoint_id: str,
+        about: GroupFacts,
     ) -> list[Told]:
         """All workers are ready to take `resume_step`."""
+        one = about.yardstick
+        self.goodput.group_started(per_group(one, len(pids)))
         self._group = _Group(attempt=attempt, resume_step=resume_step, checkpoint_id=checkpoint_id)
         started = TrainingStarted(
             run_id=self.run_id,
@@ -103,8 +124,11 @@ class Story:
             worker_pids=tuple(pids),
             total_steps=self.recipe.derived.total_steps,
             resume_step=resume_step,
-            num_parameters=num_parameters,
-            device=device,
+            num_parameters=about.num_parameters,
+            device=about.device,
+            flops_per_token=one.flops_per_token,
+            peak_flops=one.peak_flops,
+            gemm_flops=one.gemm_flops,
         )
         return [(started, f"{self.epoch}-{attempt}")]
 
@@ -112,6 +136,7 @@ class Story:
         """Metrics of new steps arrived; the first ones after a loss also tell what it cost."""
         if not rows:
             return []
+        self.goodput.stepped(rows)
         key = f"{self.epoch}-{rows[0].attempt}-{rows[0].step}"
         told: list[Told] = [(StepMetricsBatch(run_id=self.run_id, rows=rows), key)]
         if self._lost_at and not self._group.resumption_told:
@@ -137,6 +162,7 @@ class Story:
         told: list[Told] = []
         if saved.manifest_sha256 not in self._saved:
             self._saved.add(saved.manifest_sha256)
+            self.goodput.stepped(rows)
             packs = [rows[first : first + _PACK] for first in range(0, len(rows), _PACK)]
             told += [
                 (StepMetricsBatch(run_id=self.run_id, rows=pack), f"{saved.manifest_sha256}-{pack[0].step}")
@@ -201,6 +227,7 @@ class Story:
             tokens=(last.step + 1) * last.tokens,
             tokens_per_s=sum(row.tokens for row in rows) / max(seconds, 1e-9),
             seconds_left=(total_steps - last.step - 1) * seconds / len(rows),
+            account=self.goodput.account(),
         )
 
 
@@ -208,6 +235,7 @@ def past_of(events: Iterable[tuple[Message, float]]) -> Past:
     """The past of a run from its training events with the time (Unix seconds) each was stored at, oldest first."""
     saved, committed = set(), set()
     attempt, epoch, step, first_sign, sign, interrupted = 0, 0, -1, 0.0, 0.0, False
+    account, account_at = TimeAccount(), 0.0
     for event, stored_at in events:
         match event:
             case CheckpointSaved():
@@ -220,6 +248,7 @@ def past_of(events: Iterable[tuple[Message, float]]) -> Past:
                 first_sign = first_sign or stored_at
             case TrainingProgressed():
                 step, sign = event.step, stored_at
+                account, account_at = event.account, stored_at
             case TrainingInterrupted():
                 attempt, interrupted = max(attempt, event.attempt), True
     return Past(
@@ -231,4 +260,6 @@ def past_of(events: Iterable[tuple[Message, float]]) -> Past:
         first_sign=first_sign,
         last_sign=sign,
         interrupted=interrupted,
+        account=account,
+        account_at=account_at,
     )

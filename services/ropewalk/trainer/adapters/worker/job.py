@@ -1,13 +1,16 @@
 """What goes into a training worker and what comes out of it. Plain picklable values: no torch, no Ray, no NATS here."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import StepMetrics, StepsCommitted, StepSkipped
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
+from ropewalk.trainer.adapters.worker.phases import Phase
 from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace
+from ropewalk.trainer.domain.goodput import Yardstick
 from ropewalk.trainer.errors import TrainingError
 
 
@@ -83,6 +86,7 @@ class Started:
     num_parameters: int
     device: str  # of rank 0, with its precision and why it is not the one that was asked for
     resumed_checkpoint_id: str  # empty: from scratch
+    yardstick: Yardstick = field(default_factory=Yardstick)  # of one rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +132,7 @@ class Finished:
     checkpoint_id: str
     uri: str
     stopped_by: str = ""  # the cap that did
+    spent: Mapping[Phase, float] = field(default_factory=dict)  # seconds by phase since the last step
 
 
 # the events among them are published as they are

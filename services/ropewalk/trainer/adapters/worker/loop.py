@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from statistics import fmean
@@ -11,9 +10,10 @@ import torch
 import torch.distributed as dist
 
 from ropewalk.corpus.shards import TokenShard
-from ropewalk.events.training import StepMetrics, StepSkipped
+from ropewalk.events.training import StepSkipped
 from ropewalk.trainer.adapters.worker.batches import Batches, StepBatch
 from ropewalk.trainer.adapters.worker.device import choose_device
+from ropewalk.trainer.adapters.worker.flops import yardstick_of
 from ropewalk.trainer.adapters.worker.group import joined_group, total
 from ropewalk.trainer.adapters.worker.guard import MAX_SKIPS_IN_A_ROW, StepGuard
 from ropewalk.trainer.adapters.worker.job import (
@@ -24,12 +24,13 @@ from ropewalk.trainer.adapters.worker.job import (
     WorkerJob,
     WorkerReport,
 )
-from ropewalk.trainer.adapters.worker.phases import Phases
+from ropewalk.trainer.adapters.worker.phases import Phase, Phases
 from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
-from ropewalk.trainer.adapters.worker.progress import Reporter
+from ropewalk.trainer.adapters.worker.progress import Reporter, step_row
 from ropewalk.trainer.adapters.worker.saving import Saving
 from ropewalk.trainer.adapters.worker.strategy import apply_clipped
 from ropewalk.trainer.adapters.worker.watched import watched_phases
+from ropewalk.trainer.domain.goodput import Yardstick
 
 _RECENT = 20
 
@@ -79,6 +80,7 @@ class _Training:
         self._recent = deque(prepared.state.recent_losses, maxlen=_RECENT)
         self._saving = Saving(job, prepared, self._guard, self._recent, self._report)
         self._stop_asked = False
+        self._computing: Phase = "compile" if self._device.is_accelerator else "step"  # the first step compiles
 
     def run(self) -> None:
         """From the first step to the report that it is finished."""
@@ -91,12 +93,20 @@ class _Training:
                 num_parameters=self._prepared.num_parameters,
                 device=self._device.description,
                 resumed_checkpoint_id=self._prepared.checkpoint_id,
+                yardstick=self._yardstick(),
             )
         )
+        self._phases.take()
         try:
             self._run_steps()
         finally:
             self._saving.close()
+
+    def _yardstick(self) -> Yardstick:
+        """Measured where somebody will read it: by rank 0 of a run."""
+        if self._job.is_trial or dist.get_rank() != 0:
+            return Yardstick()
+        return yardstick_of(self._device, self._prepared.flops_per_token)
 
     def _run_steps(self) -> None:
         done = self._prepared.state.step
@@ -114,6 +124,7 @@ class _Training:
                 stopped=done < self._job.total_steps,
                 checkpoint_id=checkpoint_id,
                 uri=uri,
+                spent=self._phases.take(),
             )
         )
 
@@ -121,10 +132,11 @@ class _Training:
         self._phases.enter("data", step)
         torch.manual_seed(_step_seed(self._job.recipe.seed, step, dist.get_rank()))
         batch = self._batches.read(step)
-        self._phases.enter("step")
+        self._phases.enter(self._computing)
         share = self._accumulate(batch)
         stop = dist.get_rank() == 0 and self._job.stops_after(step)
-        loss, squared_norm, stops = total([share, self._strategy.squared_norm_share(), torch.tensor(stop)])
+        shares = [share, self._strategy.squared_norm_share(), torch.tensor(stop), *self._waits()]
+        loss, squared_norm, stops, *waits = total(shares)
         norm = squared_norm**0.5
         self._stop_asked = stops > 0
         scale = self._schedule.scale(step)
@@ -133,18 +145,17 @@ class _Training:
         if self._job.is_trial:
             self._report(StepLoss(step=step, loss=loss))
             return
-        spent = self._phases.take()
-        row = StepMetrics(
-            time_unix=time.time(),
+        self._computing = "step"
+        row = step_row(
+            self._phases.take(),
+            max(waits),
             attempt=self._job.attempt,
             step=step,
             loss=loss,
             grad_norm=norm,
             lr=self._job.matrix_lr * scale,
             tokens=batch.num_tokens,
-            step_s=spent["data"] + spent["step"],
-            data_s=spent["data"],
-            checkpoint_s=spent["save"],
+            saving=self._saving.is_flying,
         )
         self._reporter.add(row)
         self._saving.measured(row)
@@ -152,6 +163,12 @@ class _Training:
         if (step + 1) % self._plan.checkpoint_every == 0 and step + 1 < self._job.total_steps:
             self._saving.save(step + 1)
         self._saving.report_landed()
+
+    def _waits(self) -> list[torch.Tensor]:
+        """How long each rank waited for the data of this step, in seconds: this rank's own, 0 for the others."""
+        waits = torch.zeros(dist.get_world_size(), dtype=torch.float64)
+        waits[dist.get_rank()] = self._phases.so_far("data")
+        return list(waits)
 
     def _accumulate(self, batch: StepBatch) -> torch.Tensor:
         """Gradients of the mean over the global batch; returns this rank's share of that mean, in nats.

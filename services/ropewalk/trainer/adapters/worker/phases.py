@@ -38,6 +38,10 @@ class Phases:
         taken, self._seconds = dict.fromkeys(PHASES, 0.0) | self._seconds, {}
         return taken
 
+    def so_far(self, name: Phase) -> float:
+        """The seconds of a phase that is over, since `take`."""
+        return self._seconds.get(name, 0.0)
+
     @property
     def elapsed_s(self) -> float:
         """Since the beginning."""

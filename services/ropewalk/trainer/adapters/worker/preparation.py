@@ -26,6 +26,7 @@ from ropewalk.trainer.adapters.worker.checkpoint import (
     read_state,
 )
 from ropewalk.trainer.adapters.worker.device import Device
+from ropewalk.trainer.adapters.worker.flops import flops_per_token
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
 from ropewalk.trainer.adapters.worker.micro_batch import tokens_at_once
 from ropewalk.trainer.adapters.worker.strategies import make_strategy
@@ -45,6 +46,7 @@ class Prepared:
     checkpoint_id: str  # what it resumed from; empty: nothing
     checkpoint_uri: str
     num_parameters: int
+    flops_per_token: int
 
 
 def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
@@ -63,7 +65,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         checkpoint_id, checkpoint_uri = checkpoint_id_of(job.resume_from)
         check_identity(state.identity, _identity(job))
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
-    count = num_parameters(model)
+    count, flops = num_parameters(model), flops_per_token(model, shard.meta.context_length)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
     loss = NextTokenLoss(model.train(), device.block_plan, recompute=plan.activation_checkpointing)
     strategy = make_strategy(recipe, loss, rates, device)
@@ -89,6 +91,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         checkpoint_id=checkpoint_id,
         checkpoint_uri=checkpoint_uri,
         num_parameters=count,
+        flops_per_token=flops,
     )
 
 

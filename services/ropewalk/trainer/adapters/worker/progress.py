@@ -5,15 +5,34 @@ rows in a file of the checkpoint, from where they are told if the checkpoint its
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ropewalk.events.training import StepMetrics
 from ropewalk.trainer.adapters.worker.job import StepsDone, WorkerReport
+from ropewalk.trainer.adapters.worker.phases import Phase
 
 METRICS = "metrics.jsonl"  # of a checkpoint: the steps since the one before, a line each
 _INTERVAL_S = 0.5
 _MAX_ROWS = 200
+
+
+def step_row(spent: Mapping[Phase, float], waited_s: float, **values: Any) -> StepMetrics:
+    """The metrics of a step: the seconds by phase since the row before, and what else there is to say.
+
+    `waited_s`: for data, by the rank that waited longest; the others wait for it in the first collective.
+    """
+    step_s = spent["data"] + spent["step"] + spent["compile"]
+    named = {"checkpoint_s": spent["save"], "compile_s": spent["compile"], "evaluate_s": spent["evaluate"]}
+    return StepMetrics(
+        time_unix=time.time(),
+        step_s=step_s,
+        data_s=min(waited_s, step_s - spent["compile"]),
+        other_s=max(0.0, sum(spent.values()) - step_s - spent["save"] - spent["evaluate"]),
+        **named,
+        **values,
+    )
 
 
 class Reporter:

@@ -39,6 +39,11 @@ class CheckpointPublisher:
         blocked_s = time.monotonic() - started
         self._flight = self._thread.submit(self._write, content, blocked_s)
 
+    @property
+    def is_flying(self) -> bool:
+        """Whether a checkpoint is in flight, or landed and nobody asked how."""
+        return self._flight is not None
+
     def landed(self, *, wait: bool) -> SaveOutcome | None:
         """How the checkpoint in flight ended; None if there is none or, without `wait`, it is still flying.
 

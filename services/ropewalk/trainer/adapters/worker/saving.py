@@ -54,6 +54,11 @@ class Saving:
         if self._publisher is not None:
             self._rows.append(row)
 
+    @property
+    def is_flying(self) -> bool:
+        """Whether this rank writes a checkpoint beside the training."""
+        return self._publisher is not None and self._publisher.is_flying
+
     def skipped(self, step: int) -> None:
         """Record an update that was not applied."""
         self._skipped_steps.append(step)
