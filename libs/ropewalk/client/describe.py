@@ -2,6 +2,7 @@
 
 from functools import singledispatch
 
+from ropewalk.client.goodput import productive, spent
 from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
 from ropewalk.events.base import Message
 from ropewalk.events.foreign import one_line
@@ -23,7 +24,6 @@ SENTENCES: dict[type[Message], str] = {
     run.StageInterrupted: "{m.stage}: {m.cause}",
     data.SourceRegistered: "{m.num_files:,} files under {m.path} ({m.licence})",
     data.TokenizerTrained: "{m.vocab_size:,} tokens, {m.bytes_per_token:.2f} bytes each",
-    training.TrainingProgressed: "step {m.step} of {m.total_steps}, loss {m.loss:.3f}, {m.tokens_per_s:,.0f} tokens/s",
     training.StepsCommitted: "steps {m.first_step} to {m.last_step}, {m.num_samples} samples",
     training.StepSkipped: "step {m.step}: {m.reason}",
     training.TrainingResumed: "training goes on from step {m.resume_step}, {m.seconds_lost:.1f} s after the loss",
@@ -141,6 +141,12 @@ def _(message: training.TrainingStarted) -> str:
 
 
 @describe.register
+def _(message: training.TrainingProgressed) -> str:
+    pace = f"loss {message.loss:.3f}, {message.tokens_per_s:,.0f} tokens/s"
+    return ", ".join(filter(None, (f"step {message.step} of {message.total_steps}", pace, productive(message.account))))
+
+
+@describe.register
 def _(message: training.TrainingInterrupted) -> str:
     detail = f": {one_line(message.detail, _MAX_DETAIL)}" if message.detail else ""
     again = f", {message.seconds_lost:.1f} s of work to do again" if message.seconds_lost else ""
@@ -151,7 +157,8 @@ def _(message: training.TrainingInterrupted) -> str:
 @describe.register
 def _(message: training.TrainingCompleted) -> str:
     why = f", ended early by {one_line(message.stopped_by)}" if message.stopped_by else ""
-    return f"step {message.step}, loss {message.loss:.3f}, {message.tokens:,} tokens in {message.seconds:.0f} s{why}"
+    what = f"step {message.step}, loss {message.loss:.3f}, {message.tokens:,} tokens in {message.seconds:.0f} s{why}"
+    return "; ".join(filter(None, (what, productive(message.account), spent(message.account))))
 
 
 @describe.register

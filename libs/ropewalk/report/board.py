@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ropewalk.client.describe import describe, why_decided
+from ropewalk.client.goodput import productive
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, SegmentIngested, TokenizerTrained
@@ -27,6 +28,7 @@ from ropewalk.events.training import (
     SearchCompleted,
     StepMetricsBatch,
     StragglerFound,
+    TimeAccount,
     TrainingCompleted,
     TrainingInterrupted,
     TrainingProgressed,
@@ -108,6 +110,7 @@ class Board:
     num_segments: int = 0
     num_cleaned: int = 0
     total_steps: int = 0
+    account: TimeAccount = field(default_factory=TimeAccount)
 
     @classmethod
     def of_a_run(cls) -> "Board":
@@ -190,6 +193,7 @@ def _stepped(board: Board, message: StepMetricsBatch) -> Board:
     left_s = (board.total_steps - last.step - 1) * seconds / len(message.rows)
     pace = sum(row.tokens for row in message.rows) / max(seconds, 1e-9)
     note = f"step {last.step} of {board.total_steps}, loss {last.loss:.3f}, {pace:,.0f} tokens/s"
+    note = ", ".join(filter(None, (note, productive(board.account))))
     return board.update("train", note=f"{note}, {duration(left_s)} left", share=last.step / board.total_steps)
 
 
@@ -205,6 +209,8 @@ def _noted(board: Board, message: Message) -> Board:
         board = replace(board, num_tried=board.num_tried + 1)
     if isinstance(message, TrainingStarted | TrainingProgressed):
         board = replace(board, total_steps=message.total_steps)
+    if isinstance(message, TrainingProgressed):
+        board = replace(board, account=message.account)
     if isinstance(message, GateDecided):
         board = replace(board, verdict=why_decided(message))
     if isinstance(message, CorpusIngested):

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from ropewalk.client.describe import why_decided
+from ropewalk.client.goodput import spent, use
 from ropewalk.events.evaluation import Estimate
+from ropewalk.events.training import TimeAccount
 from ropewalk.report.card import ReportCard
 from ropewalk.report.traffic import MOST_REQUESTS
 
@@ -29,6 +31,7 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
         _loss(card),
         *measured[1:],
         *_recovery(card),
+        *_time(card),
         _ledger(card),
         ("gate", card.gate.decision if card.gate else NOT_IN_LOG, why_decided(card.gate) if card.gate else ""),
         _parity(card),
@@ -137,6 +140,15 @@ def _recovery(card: ReportCard) -> list[tuple[str, str, str]]:
     total = sum(each.seconds_lost or 0.0 for each in card.interruptions)
     remark = f"{last.cause} at step {last.last_step}, resumed from step {last.resume_step}{why}"
     return [("recovery", f"{total:.1f} s", remark)]
+
+
+def _time(card: ReportCard) -> list[tuple[str, str, str]]:
+    """Nothing for a log of an older release."""
+    account = card.trained.account if card.trained is not None else TimeAccount()
+    if not account.wall_s:
+        return []
+    remark = "; ".join(filter(None, (spent(account), use(account))))
+    return [("training time", f"{100 * account.step_s / account.wall_s:.0f} % productive", remark)]
 
 
 def _ledger(card: ReportCard) -> tuple[str, str, str]:
