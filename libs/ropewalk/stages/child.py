@@ -135,11 +135,16 @@ def _exit(process: BaseProcess) -> str:
     return f"ended with status {code} and no result"
 
 
-def _main(pipe: Connection, parent: int, function: Callable[[A, OnReport], R], argument: A) -> None:
-    os.setpgid(0, 0)
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when the thread of `parent` that started it ends; exit if it is gone already."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def _main(pipe: Connection, parent: int, function: Callable[[A, OnReport], R], argument: A) -> None:
+    os.setpgid(0, 0)
+    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which decides
     lock = threading.Lock()
 

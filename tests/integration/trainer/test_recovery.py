@@ -1,4 +1,4 @@
-"""Real Ray Train, two real workers, real kills."""
+"""Real Ray, two real workers, real kills."""
 
 import os
 import signal

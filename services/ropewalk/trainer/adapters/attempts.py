@@ -7,18 +7,16 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from ropewalk.stages.errors import StageError
 from ropewalk.trainer.adapters.cap_watch import CapWatch
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoint
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
-from ropewalk.trainer.adapters.mailbox import open_mailbox
-from ropewalk.trainer.adapters.ray_group import GroupWatch, run_group
+from ropewalk.trainer.adapters.hosts import Hosts, HostsLostError
 from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, TrainingJob, TrainingReport
 from ropewalk.trainer.adapters.worker.job import Finished, Started, StepsDone, WorkerReport
-from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, TryAgain, decide, diagnose
+from ropewalk.trainer.adapters.worker_group import GroupWatch, run_group
+from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, Symptom, TryAgain, decide, diagnose
 
 logger = logging.getLogger(__name__)
 OnTrainingReport = Callable[[TrainingReport], None]
@@ -33,6 +31,7 @@ class _Attempt:
     last_step: int
     last_sign: float = field(default_factory=time.time)
     finished: Finished | None = None
+    left: Finished | None = None  # a rank got notice, and all saved and left
 
     def note(self, report: WorkerReport) -> None:
         """Keep what recovery needs to know."""
@@ -41,6 +40,8 @@ class _Attempt:
             case StepsDone(rows=rows) if rows:
                 self.last_step = rows[-1].step
                 self.last_sign = rows[-1].time_unix
+            case Finished(left=True):
+                self.left = report
             case Finished():
                 self.finished = report
             case Started():
@@ -48,14 +49,13 @@ class _Attempt:
 
 
 class Attempts:
-    """The attempts of one training job on one cluster."""
+    """The attempts of one training job on the same hosts."""
 
-    def __init__(self, job: TrainingJob, report: OnTrainingReport, storage: Path) -> None:
+    def __init__(self, job: TrainingJob, report: OnTrainingReport, hosts: Hosts) -> None:
         self._job = job
         self._report = report
-        self._storage = storage
+        self._hosts = hosts
         self._checkpoints = RunCheckpoints(job.store.connect(), job.run_id, job.epoch, job.announced)
-        self._box: Any = open_mailbox()
         self._meter = CpuMeter()
         self._losses: list[Loss] = []
         self._caps = CapWatch(job=job)
@@ -88,8 +88,17 @@ class Attempts:
         watch = GroupWatch(stall_s=self._job.stall_s, on_report=on_report, meter=self._meter)
         job, key = self._job, newest.place.key if newest is not None else ""
         workers_job = job.for_workers(number, job.matrix_lr, job.adam_lr, job.stop_file, key)
-        symptoms = run_group(workers_job, self._box, self._storage, watch)
-        return attempt, diagnose(symptoms)
+        try:
+            symptoms = run_group(workers_job, self._hosts.ready(), watch)
+        except HostsLostError as error:
+            symptoms = [Symptom(kind="cluster", text=str(error))]
+        if attempt.left is not None:
+            text = f"a worker was told to leave: saved after step {attempt.left.step - 1} and left"
+            symptoms = [Symptom(kind="pre_empted", text=text)]
+        diagnosis = diagnose(symptoms)
+        if diagnosis.cause == "cluster":
+            self._hosts.renew()
+        return attempt, diagnosis
 
     def _end(self, newest: WholeCheckpoint | None) -> Finished:
         """With what is there. Raises StageError if a cap was reached before there was anything."""

@@ -1,8 +1,8 @@
 """Which checkpoint to resume from: the newest whole one in the object store. Nobody else's registry is asked.
 
-Ray Train registers a checkpoint only when its controller polls, so after a kill its registry can lie behind by one;
-and a service can die between a checkpoint and its event. The store, verified, is the truth: every file has the hash
-of its manifest, the manifest is one that the log announced (or none was announced yet), and it speaks of this place.
+A worker can die between a checkpoint and its report, and a service between a checkpoint and its event. The store,
+verified, is the truth: every file has the hash of its manifest, the manifest is one that the log announced (or none
+was announced yet), and it speaks of this place.
 """
 
 from collections.abc import Callable

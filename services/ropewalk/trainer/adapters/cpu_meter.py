@@ -1,14 +1,21 @@
 """The CPU time of a stage's processes under Ray, for the cost of the stage.
 
-Workers report their own (they may run on other machines, and are gone by the end); a private Ray's daemons and
-actors are descendants of this process and are read at the end. Those of lost groups' controllers are not counted.
+Those of hosts and trials are reported (they may run on other machines, and be gone by the end); a private Ray's
+daemons and actors are descendants of this process and are read at the end.
 """
 
 from dataclasses import dataclass, field
 
 import psutil
 
-from ropewalk.trainer.adapters.mailbox import Beat
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """CPU seconds that a process which does the work has used so far."""
+
+    node: str
+    pid: int
+    cpu_seconds: float
 
 
 @dataclass

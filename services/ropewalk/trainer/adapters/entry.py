@@ -8,12 +8,14 @@ from ropewalk.trainer.adapters.worker.job import Finished
 
 def train(job: TrainingJob, report: Callable[[object], None]) -> Finished:
     """Train a run to its end and return the last report. Raises StageError."""
-    from ropewalk.trainer.adapters.ray_cluster import ray_cluster
+    from ropewalk.trainer.adapters.ray_cluster import surround
 
-    with ray_cluster(job.cluster) as storage:
-        from ropewalk.trainer.adapters.attempts import Attempts
+    surround(job.cluster)
+    from ropewalk.trainer.adapters.attempts import Attempts
+    from ropewalk.trainer.adapters.ray_hosts import RayHosts
 
-        return Attempts(job, report, storage).run()
+    with RayHosts(job.cluster, job.recipe, job.scratch) as hosts:
+        return Attempts(job, report, hosts).run()
 
 
 def search(job: SearchJob, report: Callable[[object], None]) -> SearchResult:

@@ -1,6 +1,6 @@
-"""How reports leave a worker before it can die: an actor that the driver owns and empties five times a second.
+"""How the reports of a trial leave it before it can die: an actor that the driver owns and empties five times a second.
 
-It outlives every worker group. What a worker has put in synchronously is safe from a kill of that worker.
+What a trial has put in synchronously is safe from a kill of that trial.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 
+from ropewalk.trainer.adapters.cpu_meter import Beat
 from ropewalk.trainer.adapters.worker.job import StepLoss, StepsDone, WorkerReport
 
 _BEAT_S = 1.0
@@ -19,24 +20,8 @@ _PUT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
-class Hello:
-    """A worker is there. `actor` is its handle, by which it can be killed."""
-
-    actor: Any
-
-
-@dataclass(frozen=True, kw_only=True)
-class Beat:
-    """CPU seconds that a worker's process has used so far."""
-
-    node: str
-    pid: int
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
 class SentReport:
-    """A report with its sender: the attempt of a group, or the number of a trial."""
+    """A report with its sender: the number of a trial."""
 
     sender: int
     content: WorkerReport
@@ -46,13 +31,13 @@ class Mailbox:
     """The actor's class: keeps letters in the order they came."""
 
     def __init__(self) -> None:
-        self._letters: list[Hello | Beat | SentReport] = []
+        self._letters: list[Beat | SentReport] = []
 
-    def put(self, letter: Hello | Beat | SentReport) -> None:
+    def put(self, letter: Beat | SentReport) -> None:
         """Add a letter."""
         self._letters.append(letter)
 
-    def drain(self) -> list[Hello | Beat | SentReport]:
+    def drain(self) -> list[Beat | SentReport]:
         """Take all letters out."""
         letters, self._letters = self._letters, []
         return letters
@@ -64,7 +49,7 @@ def open_mailbox() -> Any:
 
 
 class MailboxSender:
-    """A worker's side of the mailbox. Use as a context manager: while it is open, CPU time is reported."""
+    """A trial's side of the mailbox. Use as a context manager: while it is open, CPU time is reported."""
 
     def __init__(self, box: Any, sender: int) -> None:
         self._box = box
@@ -90,11 +75,7 @@ class MailboxSender:
         else:
             self._deliver(letter)
 
-    def hello(self) -> None:
-        """Say that this worker is there."""
-        self._deliver(Hello(ray.get_runtime_context().current_actor))
-
-    def _deliver(self, letter: Hello | Beat | SentReport) -> None:
+    def _deliver(self, letter: Beat | SentReport) -> None:
         ray.get(self._box.put.remote(letter), timeout=_PUT_TIMEOUT_S)
 
     def _beat(self) -> None:

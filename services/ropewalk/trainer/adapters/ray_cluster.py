@@ -5,6 +5,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -17,26 +18,23 @@ _SURROUNDINGS = {
     "OMP_NUM_THREADS": "1",  # spinning OpenMP threads made a step four times slower on two busy cores
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
-    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # default 2: how soon the controller sees a dead worker
-    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # default 600
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
 }
 # else Ray takes the machine's address for loopback's, and listens on all
 _LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
-@contextmanager
-def ray_cluster(spec: ClusterSpec) -> Iterator[Path]:
-    """Connect this process to Ray; gives a folder for what Ray Train wants to store. All of it is gone afterwards."""
+def surround(spec: ClusterSpec) -> None:
+    """Tell Ray by the environment how to be. It reads parts of that when it is imported, so this comes first."""
     os.environ.update(_SURROUNDINGS)
     if not spec.address:  # else Ray writes a token into the home folder
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), **_LOOPBACK_ONLY)
-    import ray  # after the environment, of which it reads parts when imported
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=_token(), **_LOOPBACK_ONLY)
+
+
+@contextmanager
+def ray_cluster(spec: ClusterSpec) -> Iterator[None]:
+    """Connect this process to Ray. What it wrote is gone afterwards."""
+    surround(spec)
+    import ray
 
     folder = _own_folder(spec.temporary)
     if spec.address:
@@ -51,10 +49,16 @@ def ray_cluster(spec: ClusterSpec) -> Iterator[Path]:
             _temp_dir=str(folder),
         )
     try:
-        yield folder / "train"
+        yield
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _token() -> str:
+    """Ray reads it once in a process."""
+    return secrets.token_hex(32)
 
 
 def num_gpus() -> int:

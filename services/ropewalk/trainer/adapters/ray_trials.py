@@ -18,8 +18,8 @@ from optuna.trial import TrialState
 from ray.exceptions import RayError, WorkerCrashedError
 
 from ropewalk.events.training import TrialCompleted
-from ropewalk.trainer.adapters.cpu_meter import CpuMeter
-from ropewalk.trainer.adapters.mailbox import Beat, MailboxSender, SentReport, open_mailbox
+from ropewalk.trainer.adapters.cpu_meter import Beat, CpuMeter
+from ropewalk.trainer.adapters.mailbox import MailboxSender, SentReport, open_mailbox
 from ropewalk.trainer.adapters.ray_cluster import num_gpus
 from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult

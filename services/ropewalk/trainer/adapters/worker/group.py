@@ -1,4 +1,4 @@
-"""The process group of a worker: the caller's if there is one (Ray Train makes it), else our own."""
+"""The process group of a worker: the caller's if there is one, else our own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +13,25 @@ _TIMEOUT = timedelta(minutes=10)
 
 
 @contextmanager
-def joined_group(rank: int, world_size: int, device: Device) -> Iterator[None]:
+def joined_group(rank: int, world_size: int, device: Device, rendezvous: str = "") -> Iterator[None]:
     """Be part of a group of `world_size` on this device.
 
-    Without a group and with several ranks, torch reads MASTER_ADDR and MASTER_PORT from the environment.
+    Without a group, several ranks meet at `rendezvous` (an `init_method` of torch); if that is empty, where
+    MASTER_ADDR and MASTER_PORT in the environment say.
     """
     device.begin()
     if dist.is_initialized():
         yield
         return
     store = dist.HashStore() if world_size == 1 else None
-    dist.init_process_group(device.backend, store=store, rank=rank, world_size=world_size, timeout=_TIMEOUT)
+    dist.init_process_group(
+        device.backend,
+        init_method=rendezvous if rendezvous and world_size > 1 else None,
+        store=store,
+        rank=rank,
+        world_size=world_size,
+        timeout=_TIMEOUT,
+    )
     try:
         yield
     finally:

@@ -44,6 +44,7 @@ class WorkerJob:
     stop_before: int = 0  # > 0: as if the stop file came after so many steps
     stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
     stamps: Path | None = None  # a folder of its own machine where each rank leaves what it does now: `adapters.stamps`
+    rendezvous: str = ""  # where the ranks meet, an `init_method` of torch; empty: the environment says it
     patience_s: float = 180.0  # how long the last checkpoint is tried again; training has nothing else left to do
 
     def localized(self) -> "WorkerJob":
@@ -118,7 +119,8 @@ class CheckpointWritten:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The last report. `step` steps are done; `stopped` says that the stop file ended the job early.
+    """The last report. `step` steps are done; `stopped` says that the stop file ended the job early, `left` that a
+    rank got notice (SIGTERM) and all have left.
 
     `loss` is the mean over the last (at most 20) steps; `seconds` the time spent in this attempt;
     `checkpoint_id` and `uri` are empty for a trial.
@@ -133,6 +135,7 @@ class Finished:
     uri: str
     stopped_by: str = ""  # the cap that did
     spent: Mapping[Phase, float] = field(default_factory=dict)  # seconds by phase since the last step
+    left: bool = False
 
 
 # the events among them are published as they are

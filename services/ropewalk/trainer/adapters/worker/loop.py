@@ -24,6 +24,7 @@ from ropewalk.trainer.adapters.worker.job import (
     WorkerJob,
     WorkerReport,
 )
+from ropewalk.trainer.adapters.worker.notice import Notice
 from ropewalk.trainer.adapters.worker.phases import Phase, Phases
 from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
 from ropewalk.trainer.adapters.worker.progress import Reporter, step_row
@@ -35,16 +36,22 @@ from ropewalk.trainer.domain.goodput import Yardstick
 _RECENT = 20
 
 
-def run_worker(job: WorkerJob, rank: int, world_size: int, report: Callable[[WorkerReport], None]) -> None:
+def run_worker(
+    job: WorkerJob,
+    rank: int,
+    world_size: int,
+    report: Callable[[WorkerReport], None],
+    notice: Notice | None = None,
+) -> None:
     """Train. Called in every worker with its rank; only rank 0 reports, always from the calling thread.
 
-    Uses the process group of the caller if there is one; else makes one from MASTER_ADDR and MASTER_PORT (a single
-    worker needs neither). DeepSpeed also wants LOCAL_RANK there, as Ray Train and torchrun set it. Raises
-    WorkerError when going on makes no sense; its text is for the user.
+    Uses the process group of the caller if there is one; else makes one (see `joined_group`). DeepSpeed also wants
+    LOCAL_RANK in the environment, as torchrun sets it. On `notice` all ranks save after the step they are in, and
+    leave. Raises WorkerError when going on makes no sense; its text is for the user.
     """
     phases = watched_phases(job, rank)
     device = choose_device(job.recipe, rank)
-    with joined_group(rank, world_size, device):
+    with joined_group(rank, world_size, device, job.rendezvous):
         quiet = report if rank == 0 else _say_nothing
         phases.enter("load")
         shard = TokenShard(job.dataset)
@@ -52,7 +59,7 @@ def run_worker(job: WorkerJob, rank: int, world_size: int, report: Callable[[Wor
         prepared = prepare(job, shard, device)
         batches.micro_tokens = prepared.state.micro_tokens
         try:
-            _Training(job, prepared, batches, phases, quiet).run()
+            _Training(job, prepared, batches, phases, quiet).run(notice or Notice())
         finally:
             batches.close()
 
@@ -79,11 +86,13 @@ class _Training:
         self._guard.restore(prepared.state.guard)
         self._recent = deque(prepared.state.recent_losses, maxlen=_RECENT)
         self._saving = Saving(job, prepared, self._guard, self._recent, self._report)
-        self._stop_asked = False
+        self._stop_asked = self._leaving = False
+        self._notice = Notice()
         self._computing: Phase = "compile" if self._device.is_accelerator else "step"  # the first step compiles
 
-    def run(self) -> None:
+    def run(self, notice: Notice) -> None:
         """From the first step to the report that it is finished."""
+        self._notice = notice
         pids: list[int] = [0] * dist.get_world_size()
         dist.all_gather_object(pids, os.getpid())
         self._report(
@@ -110,7 +119,7 @@ class _Training:
 
     def _run_steps(self) -> None:
         done = self._prepared.state.step
-        while done < self._job.total_steps and not self._stop_asked:
+        while done < self._job.total_steps and not self._stop_asked and not self._leaving:
             self._take_step(done)
             done += 1
         self._phases.enter("save")
@@ -121,7 +130,8 @@ class _Training:
                 loss=fmean(self._recent) if self._recent else float("nan"),
                 tokens=self._saving.tokens,
                 seconds=self._phases.elapsed_s,
-                stopped=done < self._job.total_steps,
+                stopped=self._stop_asked and done < self._job.total_steps,
+                left=self._leaving and not self._stop_asked and done < self._job.total_steps,
                 checkpoint_id=checkpoint_id,
                 uri=uri,
                 spent=self._phases.take(),
@@ -134,11 +144,11 @@ class _Training:
         batch = self._batches.read(step)
         self._phases.enter(self._computing)
         share = self._accumulate(batch)
-        stop = dist.get_rank() == 0 and self._job.stops_after(step)
-        shares = [share, self._strategy.squared_norm_share(), torch.tensor(stop), *self._waits()]
-        loss, squared_norm, stops, *waits = total(shares)
+        asked = (dist.get_rank() == 0 and self._job.stops_after(step), self._notice.given)
+        shares = [share, self._strategy.squared_norm_share(), *map(torch.tensor, asked), *self._waits()]
+        loss, squared_norm, stops, leaves, *waits = total(shares)
         norm = squared_norm**0.5
-        self._stop_asked = stops > 0
+        self._stop_asked, self._leaving = stops > 0, leaves > 0
         scale = self._schedule.scale(step)
         self._update(step, loss, norm, scale)
         self._saving.consumed(step, batch)

@@ -30,3 +30,11 @@ def make_strategy(recipe: Recipe, loss: NextTokenLoss, rates: Rates, device: Dev
     from ropewalk.trainer.adapters.worker.ddp import Ddp
 
     return Ddp(loss, rates, device)
+
+
+def import_strategy(name: str) -> None:
+    """Import ahead of time what `make_strategy` will for the chosen strategy: for a process that forks the ranks."""
+    from ropewalk.trainer.adapters.worker import ddp, fsdp  # noqa: F401
+
+    if name.startswith("zero"):
+        from ropewalk.trainer.adapters.worker import zero  # noqa: F401

@@ -1,0 +1,140 @@
+"""One rank's place: a process without torch that keeps a fork server warm and has it fork a worker for each attempt.
+
+Under Ray it is an actor, else an object in a thread; it is the same code. It reads nothing from a worker's memory, so
+that it can still tell of one that hangs: what a watch wants to know of a worker, it asks here.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing import Pipe
+from pathlib import Path
+
+from ropewalk.trainer.adapters.cpu_meter import Beat
+from ropewalk.trainer.adapters.rank_task import Ended, Exited, PassOn, RankTask, Where
+from ropewalk.trainer.adapters.worker.job import WorkerReport
+from ropewalk.trainer.adapters.worker.notice import GRACE_S
+from ropewalk.trainer.domain.recovery import Symptom
+
+_CLOSE_S = 5.0
+_SURROUNDINGS = {
+    "OMP_NUM_THREADS": "1",  # threads would be lost in a fork; and spinning ones made a step four times slower
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # else counting the cards makes a context, after which no fork can have one
+    "DS_BUILD_OPS": "0",
+}
+
+
+class Host:
+    """Runs the workers of one rank, one after the other. `run` blocks; all else may be called meanwhile."""
+
+    def __init__(self, strategy: str, scratch: Path, *, own_device: bool = False) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._strategy, self._own_device = strategy, own_device
+        self._folder = Path(tempfile.mkdtemp(prefix="rank-", dir=scratch))
+        self._reports: deque[WorkerReport] = deque()
+        self._sending = threading.Lock()
+        self._start()
+
+    def where(self) -> Where:
+        """For the meeting of the ranks."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            port = probe.getsockname()[1]
+        name = socket.gethostname()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Where(
+            machine=f"{name}/{boot}",
+            address=_address(),
+            folder=self._folder,
+            free_port=port,
+            own_device=self._own_device,
+        )
+
+    def run(self, task: RankTask) -> Ended:
+        """Run a worker to its end. A server that was lost is replaced first, which takes seconds of import."""
+        if self._server.poll() is not None:
+            self.close()
+            self._start()
+        symptom: Symptom | None = None
+        try:
+            self._send(replace(task, job=replace(task.job, stamps=self._folder)))
+            while not isinstance(item := self._control.recv(), Exited):
+                if isinstance(item, Symptom):
+                    symptom = item
+                else:
+                    self._reports.append(item)
+        except (EOFError, OSError):
+            self._end_server()
+            lost = Symptom(kind="died", text=f"the fork server of worker {task.rank} was killed or crashed")
+            return Ended(symptom=lost, used=self._used(0.0))
+        return Ended(symptom=_symptom(task.rank, item.code, symptom), used=self._used(item.cpu_seconds))
+
+    def drain(self) -> list[WorkerReport]:
+        """What the worker has reported since the last time."""
+        return [self._reports.popleft() for _ in range(len(self._reports))]
+
+    def signal(self, number: int) -> None:
+        """Send the worker a signal, if there is one."""
+        with suppress(OSError):
+            self._send(PassOn(number))
+
+    def close(self) -> None:
+        """End the worker and the server."""
+        self._end_server()
+        for file in self._folder.iterdir():
+            file.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Close, and leave nothing behind."""
+        self.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        self._control, theirs = Pipe()
+        command = [sys.executable, "-m", "ropewalk.trainer.adapters.fork_server"]
+        self._server = subprocess.Popen(
+            [*command, str(theirs.fileno()), str(os.getpid()), self._strategy],
+            env=os.environ | _SURROUNDINGS,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a signal for the whole group of a stage is not for a worker that can save
+        )
+        theirs.close()
+
+    def _end_server(self) -> None:
+        self._control.close()
+        self._server.kill()
+        self._server.wait(_CLOSE_S)
+
+    def _send(self, item: RankTask | PassOn) -> None:
+        with self._sending:
+            self._control.send(item)
+
+    def _used(self, cpu_seconds: float) -> Beat:
+        return Beat(node=socket.gethostname(), pid=self._server.pid, cpu_seconds=cpu_seconds)
+
+
+def _symptom(rank: int, code: int, said: Symptom | None) -> Symptom | None:
+    if code == 0 or said is not None:
+        return said
+    if code == -signal.SIGALRM:
+        return Symptom(kind="pre_empted", text=f"worker {rank} was told to leave and not done in {GRACE_S} s")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    return Symptom(kind="died", text=f"the process of worker {rank} {how}")
+
+
+def _address() -> str:
+    """Of this machine, as others reach it."""
+    try:
+        return socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return "127.0.0.1"

@@ -1,0 +1,85 @@
+"""The hosts of a group, wherever they are: what a group asks of them, and hosts in threads of this process."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from ropewalk.errors import RopewalkError
+from ropewalk.trainer.adapters.host import Host
+from ropewalk.trainer.adapters.rank_task import Ended, RankTask, Where
+from ropewalk.trainer.adapters.worker.job import WorkerReport
+
+
+class HostsLostError(RopewalkError):
+    """There is no place for the workers just now. The text says why."""
+
+
+class HostHandle(Protocol):
+    """One host. Only `where` raises: HostsLostError; a host that is lost ends its future with a symptom."""
+
+    def where(self) -> Where:
+        """See Host."""
+
+    def run(self, task: RankTask) -> Future[Ended]:
+        """Begin; see Host."""
+
+    def drain(self) -> list[WorkerReport]:
+        """See Host; nothing if the host is lost."""
+
+    def signal(self, number: int) -> None:
+        """See Host; does not wait."""
+
+    def close(self) -> None:
+        """End it and what it runs, also when it does not answer."""
+
+
+class Hosts(Protocol):
+    """Where the workers of a job run."""
+
+    def ready(self) -> Sequence[HostHandle]:
+        """One host for each rank; those that are lost are replaced. Raises HostsLostError."""
+
+    def renew(self) -> None:
+        """Give up everything, so that `ready` begins anew."""
+
+
+class LocalHosts:
+    """Hosts on this machine without Ray. Use as a context manager."""
+
+    def __init__(self, num_workers: int, strategy: str, scratch: Path) -> None:
+        self._num_workers, self._strategy, self._scratch = num_workers, strategy, scratch
+        self._handles: list[_LocalHost] = []
+
+    def __enter__(self) -> "LocalHosts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.renew()
+
+    def ready(self) -> Sequence[HostHandle]:
+        """See Hosts."""
+        while len(self._handles) < self._num_workers:
+            self._handles.append(_LocalHost(Host(self._strategy, self._scratch)))
+        return self._handles
+
+    def renew(self) -> None:
+        """See Hosts."""
+        for handle in self._handles:
+            handle.close()
+        self._handles = []
+
+
+class _LocalHost:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="host")
+        self.where, self.drain, self.signal = host.where, host.drain, host.signal
+
+    def run(self, task: RankTask) -> Future[Ended]:
+        return self._thread.submit(self._host.run, task)
+
+    def close(self) -> None:
+        self._host.close()
+        self._thread.shutdown(wait=True)
+        self._host.remove()

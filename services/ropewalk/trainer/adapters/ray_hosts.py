@@ -1,0 +1,151 @@
+"""Hosts as Ray actors: Ray finds a place for each and says when it is lost; all else is in `host`.
+
+The cluster is disposable: whatever it holds can be made again, and nothing of a run is kept there.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.trainer.adapters.cpu_meter import Beat
+from ropewalk.trainer.adapters.host import Host
+from ropewalk.trainer.adapters.hosts import HostHandle, HostsLostError
+from ropewalk.trainer.adapters.rank_task import Ended, RankTask, Where
+from ropewalk.trainer.adapters.ray_cluster import num_gpus, ray_cluster
+from ropewalk.trainer.adapters.ray_errors import in_one_line
+from ropewalk.trainer.adapters.reports import ClusterSpec
+from ropewalk.trainer.adapters.worker.job import WorkerReport
+from ropewalk.trainer.domain.placement import place_group
+from ropewalk.trainer.domain.recovery import Symptom
+
+logger = logging.getLogger(__name__)
+_PLACE_S = 120.0  # for the cluster to find room, and for an actor to come up there
+_ASK_S = 10.0  # for an answer of an actor that is up
+_CALLS_AT_ONCE = 4  # `run` blocks one
+
+
+class RayHosts:
+    """See Hosts. Use as a context manager."""
+
+    def __init__(self, spec: ClusterSpec, recipe: Recipe, scratch: Path) -> None:
+        self._spec, self._recipe, self._scratch = spec, recipe, scratch
+        self._cluster = ExitStack()
+        self._handles: list[_RayHost] = []
+        self._group: Any = None
+
+    def __enter__(self) -> "RayHosts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.renew()
+
+    def ready(self) -> Sequence[HostHandle]:
+        """See Hosts."""
+        try:
+            if self._group is None:
+                self._begin()
+            for rank, handle in enumerate(self._handles):
+                if handle.lost:
+                    self._handles[rank] = self._host(rank)
+        except (RayError, ConnectionError, RuntimeError, OSError) as error:  # Ray raises all of these
+            raise HostsLostError(in_one_line(error)) from error
+        return self._handles
+
+    def renew(self) -> None:
+        """See Hosts."""
+        for handle in self._handles:
+            handle.close()
+        self._handles, self._group = [], None
+        self._cluster.close()
+
+    def _begin(self) -> None:
+        self._cluster.enter_context(ray_cluster(self._spec))
+        num_workers, self._kind = place_group(self._recipe.derived.device, self._recipe.num_workers, num_gpus())
+        bundle = {"CPU": 1, "GPU": 1} if self._kind == "cuda" else {"CPU": 1}
+        self._group = placement_group([bundle] * num_workers)
+        if not self._group.wait(_PLACE_S):
+            self._group = None
+            raise HostsLostError(f"Ray found no room for {num_workers} workers with {bundle} each in {_PLACE_S:.0f} s")
+        self._handles = [self._host(rank) for rank in range(num_workers)]
+
+    def _host(self, rank: int) -> "_RayHost":
+        place = PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=rank)
+        actor = (
+            ray.remote(Host)
+            .options(
+                num_cpus=1,
+                num_gpus=1 if self._kind == "cuda" else 0,
+                max_concurrency=_CALLS_AT_ONCE,
+                scheduling_strategy=place,
+            )
+            .remote(self._recipe.chosen_strategy, self._scratch, own_device=self._kind == "cuda")
+        )
+        return _RayHost(actor, rank)
+
+
+class _RayHost:
+    """See HostHandle."""
+
+    def __init__(self, actor: Any, rank: int) -> None:
+        self._actor, self._rank = actor, rank
+        self.lost = False
+
+    def where(self) -> Where:
+        """See HostHandle."""
+        try:
+            return ray.get(self._actor.where.remote(), timeout=_PLACE_S)
+        except RayError as error:
+            self.lost = True
+            raise HostsLostError(f"no host for worker {self._rank}: {in_one_line(error)}") from error
+
+    def run(self, task: RankTask) -> Future[Ended]:
+        """See HostHandle."""
+        ended: Future[Ended] = Future()
+
+        def on_done(call: Future[Ended]) -> None:
+            error = call.exception()
+            ended.set_result(call.result() if error is None else self._lost(error))
+
+        self._actor.run.remote(task).future().add_done_callback(on_done)
+        return ended
+
+    def drain(self) -> list[WorkerReport]:
+        """See HostHandle."""
+        if self.lost:
+            return []
+        try:
+            return ray.get(self._actor.drain.remote(), timeout=_ASK_S)
+        except GetTimeoutError:
+            logger.warning("the host of worker %d does not answer", self._rank)
+        except RayError:
+            self.lost = True
+        return []
+
+    def signal(self, number: int) -> None:
+        """See HostHandle."""
+        self._actor.signal.remote(number)
+
+    def close(self) -> None:
+        """See HostHandle. What it holds ends with it, by the kernel's hand."""
+        self.lost = True
+        ray.kill(self._actor)
+
+    def _lost(self, error: BaseException) -> Ended:
+        self.lost = True
+        nothing = Beat(node="", pid=0, cpu_seconds=0.0)
+        if isinstance(error, OutOfMemoryError):
+            text = f"Ray ended the host of worker {self._rank}: the machine ran out of memory"
+            return Ended(symptom=Symptom(kind="out_of_memory", text=text), used=nothing)
+        text = in_one_line(error)
+        if isinstance(error, RayActorError):
+            text = f"the host of worker {self._rank} was killed or crashed, or its machine was lost"
+        return Ended(symptom=Symptom(kind="died", text=text), used=nothing)

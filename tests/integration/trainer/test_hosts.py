@@ -1,0 +1,87 @@
+"""Real fork servers, real workers, real kills and no Ray: what a host does is the same there."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ropewalk.corpus.ledger import verify_run
+from ropewalk.trainer.adapters.attempts import Attempts
+from ropewalk.trainer.adapters.hosts import LocalHosts
+from ropewalk.trainer.adapters.reports import FromWorkers, TrainingReport
+from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
+from ropewalk.trainer.domain.recovery import Loss
+
+
+@pytest.fixture
+def hosts(workshop) -> Iterator[LocalHosts]:
+    with LocalHosts(2, workshop.recipe.chosen_strategy, workshop.root / "scratch") as made:
+        yield made
+
+
+class Watcher:
+    """Keeps what attempts report, and does something once a step of an attempt is reported."""
+
+    def __init__(self) -> None:
+        self.reports: list[TrainingReport] = []
+        self.when: dict[tuple[int, int], Callable[[Started], None]] = {}  # attempt and step
+
+    def __call__(self, report: TrainingReport) -> None:
+        self.reports.append(report)
+        match report:
+            case FromWorkers(attempt, StepsDone(rows=rows)):
+                due = [key for key in self.when if key[0] == attempt and key[1] <= rows[-1].step]
+                for key in due:
+                    self.when.pop(key)(self.started[-1])
+
+    @property
+    def started(self) -> list[Started]:
+        return [r.report for r in self.reports if isinstance(r, FromWorkers) and isinstance(r.report, Started)]
+
+    @property
+    def losses(self) -> list[Loss]:
+        return [report for report in self.reports if isinstance(report, Loss)]
+
+    @property
+    def committed(self):
+        found = [r.report if isinstance(r, FromWorkers) else r for r in self.reports]
+        return [item.committed for item in found if isinstance(item, CheckpointWritten) and item.committed]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+
+
+def test_after_a_kill_and_a_lost_server_and_a_notice_training_goes_on_and_no_sample_is_lost(workshop, hosts) -> None:
+    watcher = Watcher()
+
+    def kill(started: Started) -> None:
+        os.kill(started.worker_pids[1], signal.SIGKILL)
+
+    def kill_server(started: Started) -> None:
+        parent = int(Path(f"/proc/{started.worker_pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(parent, signal.SIGKILL)
+
+    def give_notice(started: Started) -> None:
+        os.kill(started.worker_pids[1], signal.SIGTERM)
+
+    watcher.when = {(1, 40): kill, (2, 70): kill_server, (3, 100): give_notice}
+    job = workshop.training()
+    recipe = job.recipe.model_copy(update={"plan": job.recipe.derived.model_copy(update={"total_steps": 140})})
+    finished = Attempts(replace(job, recipe=recipe), watcher, hosts).run()
+
+    assert finished.step == 140
+    assert [loss.cause for loss in watcher.losses] == ["worker_lost", "worker_lost", "pre_emption"]
+    assert watcher.started[3].resume_step == watcher.losses[2].last_step + 1  # saved just in time
+    verdict = verify_run(watcher.committed, workshop.meta, recipe, workshop.objects)
+    assert verdict.ok, verdict.sentences
+    assert verdict.num_steps == finished.step
+    pids = [pid for started in watcher.started for pid in started.worker_pids]
+    assert len(set(pids)) == 8
+    assert all(is_gone(pid) for pid in pids)
