@@ -22,7 +22,7 @@ RopewalkError
 ├── StackGoneError, UnknownStatusError   what a command watches or lists is not there             cli
 ├── AnalyticsError                the column store and its door                                   monitor
 ├── ServingError                  the endpoint and its backend                                    serving
-└── TrainingError                 a training or a search cannot go on                             trainer
+└── TrainingError, HostsLostError   training cannot go on; the workers have no place just now      trainer
 """
 
 

@@ -16,22 +16,36 @@ from multiprocessing.connection import Connection, wait
 from typing import NoReturn
 
 from ropewalk.stages.child import die_with
-from ropewalk.trainer.adapters.rank_process import work
 from ropewalk.trainer.adapters.rank_task import Exited, PassOn, RankTask
-from ropewalk.trainer.adapters.worker.strategies import import_strategy
+
+_SURROUNDINGS = {
+    "OMP_NUM_THREADS": "1",  # threads would be lost in a fork; and spinning ones made a step four times slower
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # else counting the cards makes a context, after which no fork can have one
+    "DS_BUILD_OPS": "0",
+}
 
 
 def main() -> None:
     """Serve until the host closes its end."""
     control = Connection(int(sys.argv[1]))
     die_with(int(sys.argv[2]))
-    import_strategy(sys.argv[3])
+    os.environ.update(_SURROUNDINGS)
+    _import(sys.argv[3])
     gc.freeze()  # the collector would write into every page that is shared with the workers
     with suppress(EOFError, OSError):
         while True:
             item = control.recv()
             if isinstance(item, RankTask):  # a signal for a worker that is gone is for nobody
                 _run(item, control)
+
+
+def _import(strategy: str) -> None:
+    """Only now, because some of it looks at the surroundings when it is imported."""
+    from ropewalk.trainer.adapters import rank_process  # noqa: F401
+    from ropewalk.trainer.adapters.worker.strategies import import_strategy
+
+    import_strategy(strategy)
 
 
 def _run(task: RankTask, control: Connection) -> None:
@@ -82,6 +96,8 @@ def _hand_on(mail: Connection, control: Connection) -> bool:
 
 
 def _be_worker(task: RankTask, mail: Connection, server: int) -> NoReturn:
+    from ropewalk.trainer.adapters.rank_process import work
+
     code = 1
     try:
         die_with(server)

@@ -25,12 +25,6 @@ from ropewalk.trainer.adapters.worker.notice import GRACE_S
 from ropewalk.trainer.domain.recovery import Symptom
 
 _CLOSE_S = 5.0
-_SURROUNDINGS = {
-    "OMP_NUM_THREADS": "1",  # threads would be lost in a fork; and spinning ones made a step four times slower
-    "OPENBLAS_NUM_THREADS": "1",
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # else counting the cards makes a context, after which no fork can have one
-    "DS_BUILD_OPS": "0",
-}
 
 
 class Host:
@@ -103,7 +97,6 @@ class Host:
         command = [sys.executable, "-m", "ropewalk.trainer.adapters.fork_server"]
         self._server = subprocess.Popen(
             [*command, str(theirs.fileno()), str(os.getpid()), self._strategy],
-            env=os.environ | _SURROUNDINGS,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a signal for the whole group of a stage is not for a worker that can save
