@@ -10,7 +10,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from ropewalk.storage.errors import StorageError
-from ropewalk.storage.manifest import Manifest
+from ropewalk.storage.manifest import Manifest, OnBytes
 
 
 class ObjectNotFoundError(StorageError, LookupError):
@@ -32,8 +32,19 @@ class ObjectStore(Protocol):
         """A local, read-only folder with the content of `key`. Raises ObjectNotFoundError, ManifestError."""
         ...
 
+    def inspect(self, key: str, on_bytes: OnBytes = lambda _: None) -> Manifest:
+        """Hash every file as the store itself has it now, whatever was fetched before.
+
+        Raises ManifestError, of a folder without manifest too, and ObjectNotFoundError if there is nothing at all.
+        """
+        ...
+
     def exists(self, key: str) -> bool:
         """Whether a complete folder lies under `key`."""
+        ...
+
+    def fragments(self, prefix: str) -> list[str]:
+        """The names directly below a prefix, as keys, that are no complete folders: unfinished or damaged, sorted."""
         ...
 
     def list(self, prefix: str) -> list[str]:

@@ -4,8 +4,10 @@ A bucket has no rename, so a folder is complete when its manifest object exists:
 manifest last and only if none is there. What is fetched is verified and kept in a local cache.
 """
 
+import hashlib
 import shutil
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,19 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import MemoryStore, S3Store
 from pydantic import JsonValue
 
-from ropewalk.storage.manifest import MANIFEST, Manifest, read_manifest, seal, verify
+from ropewalk.storage.manifest import (
+    MANIFEST,
+    Manifest,
+    ManifestError,
+    OnBytes,
+    check_file,
+    check_names,
+    never_completed,
+    parse_manifest,
+    read_manifest,
+    seal,
+    verify,
+)
 from ropewalk.storage.objects import ObjectNotFoundError
 
 
@@ -36,46 +50,113 @@ class RemoteObjects:
     def __init__(self, bucket: Any, *, cache: Path) -> None:
         self._bucket = bucket
         self._cache = cache
+        self._known: dict[Path, tuple[str, object]] = {}  # what was hashed here, and how it looked then
 
     def publish(self, folder: Path, key: str, meta: dict[str, JsonValue]) -> Manifest:
         """See ObjectStore.publish."""
         manifest = seal(folder, meta)
+        while not self._place(folder, key, manifest):
+            try:
+                there = self.inspect(key)
+            except ObjectNotFoundError:
+                continue  # it was moved away since
+            except ManifestError:  # damage: ours is whole
+                self.delete(key)
+                continue
+            # Another attempt was faster. The same files: that is success, whoever did it.
+            if there.files != manifest.files:
+                raise FileExistsError(f"{key} already holds another content")
+            manifest = there
+            break
+        shutil.rmtree(folder)
+        return manifest
+
+    def _place(self, folder: Path, key: str, manifest: Manifest) -> bool:
+        """Upload; False if a manifest is there already. A half of the files counts for nothing without one."""
         if self.exists(key):
-            return self._same(key, manifest, folder)
-        for name in manifest.files:  # a half of them counts for nothing until the manifest is there
+            return False
+        for name in set(self._names(key)) - manifest.files.keys():
+            obstore.delete(self._bucket, f"{key}/{name}")  # left by somebody who was cut short
+        for name in manifest.files:
             obstore.put(self._bucket, f"{key}/{name}", folder / name)
         try:
             obstore.put(self._bucket, f"{key}/{MANIFEST}", folder / MANIFEST, mode="create")
         except AlreadyExistsError:
-            return self._same(key, manifest, folder)
-        shutil.rmtree(folder)
-        return manifest
-
-    def _same(self, key: str, manifest: Manifest, folder: Path) -> Manifest:
-        shutil.rmtree(folder)
-        if read_manifest(self.fetch(key)).files != manifest.files:
-            raise FileExistsError(f"{key} already holds another content")
-        return manifest
+            return False
+        return True
 
     def fetch(self, key: str) -> Path:
-        """See ObjectStore.fetch."""
+        """See ObjectStore.fetch. What the cache has is taken if the bucket still says the same and it is whole."""
         target = self._cache / key
-        if (target / MANIFEST).is_file():
-            return target
-        if not self.exists(key):
+        body = self._manifest_body(key)
+        if body is None:
             raise ObjectNotFoundError(f"there is no complete object under {key!r}")
+        manifest = parse_manifest(body)
+        if self._is_cached(target, manifest):
+            return target
         incoming = self._cache / ".incoming" / uuid.uuid4().hex
+        try:
+            self._download(key, incoming)
+            verify(incoming)  # before it has its name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            incoming.rename(target)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+        self._known[target] = (manifest.sha256, _stamp(target))
+        return target
+
+    def _is_cached(self, target: Path, manifest: Manifest) -> bool:
+        """Hash it once in a process, and again when it changed: a damaged copy must not condemn the original."""
+        if not target.is_dir():
+            return False
+        stamp = (manifest.sha256, _stamp(target))
+        if self._known.get(target) == stamp:
+            return True
+        try:
+            whole = verify(target).sha256 == manifest.sha256
+        except ManifestError:
+            return False
+        if whole:
+            self._known[target] = stamp
+        return whole
+
+    def _download(self, key: str, folder: Path) -> None:
         for name in self._names(key):
-            path = incoming / name
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 for chunk in obstore.get(self._bucket, f"{key}/{name}").stream():
                     file.write(chunk)
-        verify(incoming)  # before it has its name: what is in the cache is taken without another look
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        incoming.rename(target)
-        return target
+
+    def _manifest_body(self, key: str) -> bytes | None:
+        try:
+            return bytes(obstore.get(self._bucket, f"{key}/{MANIFEST}").bytes())
+        except FileNotFoundError:
+            return None
+
+    def inspect(self, key: str, on_bytes: OnBytes = lambda _: None) -> Manifest:
+        """See ObjectStore.inspect."""
+        sizes = self._sizes(key)
+        if not sizes:
+            raise ObjectNotFoundError(f"there is nothing under {key!r}")
+        body = self._manifest_body(key)
+        if body is None:
+            raise never_completed()
+        manifest = parse_manifest(body)
+        for name in manifest.files:
+            if name not in sizes:
+                raise ManifestError(name, "is missing")
+            check_file(manifest, name, sizes[name], partial(self._sha256, f"{key}/{name}", on_bytes))
+        check_names(manifest, set(sizes))
+        return manifest
+
+    def _sha256(self, path: str, on_bytes: OnBytes) -> str:
+        digest = hashlib.sha256()
+        for chunk in obstore.get(self._bucket, path).stream():
+            digest.update(chunk)
+            on_bytes(len(chunk))
+        return digest.hexdigest()
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""
@@ -86,8 +167,16 @@ class RemoteObjects:
         return True
 
     def _names(self, key: str) -> list[str]:
+        return list(self._sizes(key))
+
+    def _sizes(self, key: str) -> dict[str, int]:
         pages = obstore.list(self._bucket, key)
-        return [item["path"].removeprefix(f"{key}/") for page in pages for item in page]
+        return {item["path"].removeprefix(f"{key}/"): item["size"] for page in pages for item in page}
+
+    def fragments(self, prefix: str) -> list[str]:
+        """See ObjectStore.fragments."""
+        found = obstore.list_with_delimiter(self._bucket, prefix.rstrip("/"))
+        return sorted(key for key in found["common_prefixes"] if not self.exists(key))
 
     def list(self, prefix: str) -> list[str]:
         """See ObjectStore.list."""
@@ -110,3 +199,12 @@ class RemoteObjects:
         shutil.rmtree(self._cache / key, ignore_errors=True)
         for name in sorted(self._names(key), key=lambda name: name != MANIFEST):
             obstore.delete(self._bucket, f"{key}/{name}")
+
+
+def _stamp(folder: Path) -> object:
+    """Changes with any file that is written anew."""
+    return {
+        path.as_posix(): (state.st_size, state.st_mtime_ns, state.st_ino)
+        for path in folder.rglob("*")
+        if (state := path.lstat())
+    }

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import once
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.checkpoint import CheckpointPruned, CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.training import (
     SearchCompleted,
@@ -45,6 +45,15 @@ from ropewalk.trainer.settings import Settings
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
+
+_TOLD_OF_THE_PAST: tuple[type[Message], ...] = (
+    TrainingStarted,
+    TrainingInterrupted,
+    CheckpointSaved,
+    CheckpointQuarantined,
+    CheckpointPruned,
+    StepsCommitted,
+)
 
 
 async def search(context: StageContext, event: DatasetPublished, settings: Settings) -> tuple[Message, ...]:
@@ -155,6 +164,7 @@ def _training_job(
         epoch=context.epoch,
         first_attempt=past.last_attempt + 1,
         announced=past.saved,
+        gone=past.gone,
         recipe=context.recipe,
         dataset_uri=dataset.uri,
         dataset_version=dataset.dataset_version,
@@ -172,7 +182,7 @@ def _training_job(
 
 async def _past(context: StageContext) -> Past:
     events: list[Stored[Message]] = []
-    for kind in (TrainingStarted, TrainingInterrupted, CheckpointSaved, StepsCommitted):
+    for kind in _TOLD_OF_THE_PAST:
         events += [item async for item in once(context.bus.read(f"{kind.subject_prefix()}.{context.run_id}"))]
     if progressed := await context.bus.last_stored(TrainingProgressed, context.run_id):  # the others say nothing more
         events.append(progressed)

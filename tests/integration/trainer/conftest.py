@@ -74,6 +74,7 @@ class Workshop:
             epoch=epoch,
             first_attempt=first_attempt,
             announced=frozenset(),
+            gone=frozenset(),
             recipe=self.recipe,
             dataset_uri="datasets/d",
             dataset_version="d" * 64,

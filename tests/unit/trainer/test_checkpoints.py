@@ -144,3 +144,43 @@ def test_a_circle_of_parents_ends(tmp_path: Path) -> None:
     assert newest is not None
     found = checkpoints.ancestry(newest, lambda _: None)
     assert [item.saved.checkpoint_id for item in found] == ["r-1-10", "r-1-20"]
+
+
+def announced_ones(objects: LocalObjects, *ids: str) -> frozenset[tuple[str, str]]:
+    """As the log has them."""
+    keys = {name: f"runs/r/checkpoints/{name.removeprefix('r-')}" for name in ids}
+    return frozenset((name, verify(objects.fetch(key)).sha256) for name, key in keys.items())
+
+
+def test_a_checkpoint_saved_just_before_a_crash_counts_if_it_continues_an_announced_one(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    known = write_checkpoint(objects, 10)
+    log = announced_ones(objects, known)
+    write_checkpoint(objects, 20, parent=known)
+    newest = RunCheckpoints(objects, "r", 2, log).newest_whole(lambda _: None)
+    assert newest is not None
+    assert newest.place.step == 20
+
+
+@pytest.mark.parametrize("parent", ["", "r-1-5", "another-1-10"])
+def test_a_checkpoint_that_nobody_announced_and_that_continues_none_is_set_aside(tmp_path: Path, parent: str) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    log = announced_ones(objects, write_checkpoint(objects, 10))
+    write_checkpoint(objects, 20, parent=parent)
+    broken: list[CheckpointQuarantined] = []
+    newest = RunCheckpoints(objects, "r", 2, log).newest_whole(broken.append)
+    assert newest is not None
+    assert newest.place.step == 10
+    assert [item.checkpoint_id for item in broken] == ["r-1-20"]
+
+
+def test_an_announced_checkpoint_that_is_gone_without_a_word_is_missed_aloud_and_once(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    ids = [write_checkpoint(objects, step) for step in (10, 20, 30)]
+    log = announced_ones(objects, *ids)
+    for step in (20, 30):
+        shutil.rmtree(objects.root / f"runs/r/checkpoints/1-{step}")
+    broken: list[CheckpointQuarantined] = []
+    checkpoints = RunCheckpoints(objects, "r", 2, log, gone={"r-1-20"})
+    assert [checkpoints.newest_whole(broken.append) is not None for _ in range(2)] == [True, True]
+    assert [item.checkpoint_id for item in broken] == ["r-1-30"]

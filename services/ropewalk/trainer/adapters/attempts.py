@@ -14,7 +14,7 @@ from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoin
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.hosts import Hosts, HostsLostError
 from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, TrainingJob, TrainingReport
-from ropewalk.trainer.adapters.worker.job import Finished, Started, StepsDone, WorkerReport
+from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, Started, StepsDone, WorkerReport
 from ropewalk.trainer.adapters.worker_group import GroupWatch, run_group
 from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, Symptom, TryAgain, decide, diagnose
 
@@ -55,7 +55,7 @@ class Attempts:
         self._job = job
         self._report = report
         self._hosts = hosts
-        self._checkpoints = RunCheckpoints(job.store.connect(), job.run_id, job.epoch, job.announced)
+        self._checkpoints = RunCheckpoints(job.store.connect(), job.run_id, job.epoch, job.announced, job.gone)
         self._meter = CpuMeter()
         self._losses: list[Loss] = []
         self._caps = CapWatch(job=job)
@@ -83,6 +83,8 @@ class Attempts:
         def on_report(report: WorkerReport) -> None:
             attempt.note(report)
             self._caps.note(report)
+            if isinstance(report, CheckpointWritten):
+                self._checkpoints.announce(report.saved)
             self._report(FromWorkers(number, report))
 
         watch = GroupWatch(stall_s=self._job.stall_s, on_report=on_report, meter=self._meter)
@@ -110,6 +112,7 @@ class Attempts:
         newest = self._checkpoints.newest_whole(self._report)
         if newest is not None:
             for found in self._checkpoints.ancestry(newest, self._report):
+                self._checkpoints.announce(found.saved)
                 self._report(found)
         return newest
 

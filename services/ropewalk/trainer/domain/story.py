@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
+from ropewalk.events.checkpoint import CheckpointPruned, CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.foreign import one_line
 from ropewalk.events.training import (
     StepMetrics,
@@ -38,6 +38,7 @@ class Past:
     """What earlier holders of the stage have told. Times are Unix seconds."""
 
     saved: frozenset[tuple[str, str]] = frozenset()  # checkpoint id and manifest hash
+    gone: frozenset[str] = frozenset()  # ids of checkpoints that were quarantined or pruned
     committed: frozenset[tuple[str, str]] = frozenset()  # checkpoint id and ledger hash
     last_attempt: int = 0
     last_epoch: int = 0
@@ -233,13 +234,16 @@ class Story:
 
 def past_of(events: Iterable[tuple[Message, float]]) -> Past:
     """The past of a run from its training events with the time (Unix seconds) each was stored at, oldest first."""
-    saved, committed = set(), set()
+    saved, committed, gone = set(), set(), set()
     attempt, epoch, step, first_sign, sign, interrupted = 0, 0, -1, 0.0, 0.0, False
     account, account_at = TimeAccount(), 0.0
     for event, stored_at in events:
         match event:
             case CheckpointSaved():
                 saved.add((event.checkpoint_id, event.manifest_sha256))
+                gone.discard(event.checkpoint_id)
+            case CheckpointQuarantined() | CheckpointPruned():
+                gone.add(event.checkpoint_id)
             case StepsCommitted():
                 committed.add((event.checkpoint_id, event.sha256))
             case TrainingStarted():
@@ -253,6 +257,7 @@ def past_of(events: Iterable[tuple[Message, float]]) -> Past:
                 attempt, interrupted = max(attempt, event.attempt), True
     return Past(
         saved=frozenset(saved),
+        gone=frozenset(gone),
         committed=frozenset(committed),
         last_attempt=attempt,
         last_epoch=epoch,
