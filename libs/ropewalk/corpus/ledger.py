@@ -186,10 +186,12 @@ def _entry(event: StepsCommitted, objects: ObjectStore) -> LedgerEntry:
     rows = None  # if pruned or broken everywhere, the hash in the log decides
     for key in (f"runs/{event.run_id}/ledger/{event.checkpoint_id}", event.uri.removesuffix(f"/{LEDGER}")):
         try:
-            rows = read_ledger(objects.fetch(key))
-            break
+            found = read_ledger(objects.fetch(key))
         except (StorageError, LedgerError):
             continue
+        if hashlib.sha256(encode_ledger(found)).hexdigest() == event.sha256:  # else damaged: the next may be whole
+            rows = found
+            break
     return LedgerEntry(event.epoch, event.first_step, event.last_step, event.checkpoint_id, event.sha256, rows)
 
 

@@ -62,7 +62,7 @@ class LocalObjects:
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""
-        return os.access(self._path(key), os.X_OK) and (self._path(key) / MANIFEST).is_file()
+        return _is_complete(self._path(key))
 
     def inspect(self, key: str, on_bytes: OnBytes = lambda _: None) -> Manifest:
         """See ObjectStore.inspect."""
@@ -84,7 +84,7 @@ class LocalObjects:
         """See ObjectStore.list."""
         base = self._path(prefix)
         found = base.rglob(MANIFEST) if base.is_dir() else iter(())
-        return sorted(path.parent.relative_to(self.root).as_posix() for path in found if path.is_file())
+        return sorted(path.parent.relative_to(self.root).as_posix() for path in found if _is_complete(path.parent))
 
     def move(self, key: str, to: str) -> None:
         """See ObjectStore.move."""
@@ -93,7 +93,11 @@ class LocalObjects:
             raise ObjectNotFoundError(f"there is no object under {key!r}")
         target.parent.mkdir(parents=True, exist_ok=True)
         self._discard(target)
-        source.rename(target)
+        try:
+            source.rename(target)
+        except PermissionError:
+            source.chmod(0o700)  # a folder that may not be written cannot change its parent
+            source.rename(target)
         sync(target.parent)
 
     def delete(self, key: str) -> None:
@@ -119,3 +123,11 @@ class LocalObjects:
         if not path.resolve().is_relative_to(self.root.resolve()) or path.name == "..":
             raise ValueError(f"object key {key!r} leads outside the store")
         return path
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a manifest lies in the folder itself, not in one that a link leads to."""
+    try:
+        return not folder.is_symlink() and (folder / MANIFEST).is_file()
+    except PermissionError:
+        return False

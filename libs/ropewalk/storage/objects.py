@@ -52,7 +52,7 @@ class ObjectStore(Protocol):
         ...
 
     def move(self, key: str, to: str) -> None:
-        """Rename a folder, also an incomplete one (quarantine, trash). Raises ObjectNotFoundError."""
+        """Rename a folder, also an incomplete one (quarantine, trash). Raises ObjectNotFoundError, OSError."""
         ...
 
     def delete(self, key: str) -> None:

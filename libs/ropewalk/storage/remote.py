@@ -25,7 +25,6 @@ from ropewalk.storage.manifest import (
     check_names,
     never_completed,
     parse_manifest,
-    read_manifest,
     seal,
     verify,
 )

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import obstore
 import pytest
 from obstore.store import MemoryStore
 
 from ropewalk.storage.local import LocalObjects
-from ropewalk.storage.manifest import ManifestError, verify
+from ropewalk.storage.manifest import MANIFEST, ManifestError, parse_manifest, verify
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 from ropewalk.storage.remote import RemoteObjects
 
@@ -121,3 +122,104 @@ def test_a_folder_without_manifest_does_not_exist(tmp_path: Path, folder: Folder
     assert not objects.exists("things/one")
     objects.publish(folder(a="omega"), "things/one", {})
     assert (objects.fetch("things/one") / "sub" / "a").read_text() == "omega"
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> tuple[MemoryStore, RemoteObjects]:
+    store = MemoryStore()
+    return store, RemoteObjects(store, cache=tmp_path / "cache")
+
+
+def test_a_damaged_copy_in_the_cache_does_not_condemn_the_original(
+    bucket: tuple[MemoryStore, RemoteObjects], folder: Folder
+) -> None:
+    _, objects = bucket
+    sealed = objects.publish(folder(a="alpha"), "things/one", {})
+    (objects.fetch("things/one") / "sub" / "a").write_text("alphA")
+    assert objects.inspect("things/one") == sealed
+    assert (objects.fetch("things/one") / "sub" / "a").read_text() == "alpha"
+
+
+def test_a_sound_copy_in_the_cache_does_not_hide_damage_to_the_original(
+    bucket: tuple[MemoryStore, RemoteObjects], folder: Folder
+) -> None:
+    store, objects = bucket
+    objects.publish(folder(a="alpha"), "things/one", {})
+    objects.fetch("things/one")
+    obstore.put(store, "things/one/sub/a", b"alphA")
+    with pytest.raises(ManifestError, match="sub/a"):
+        objects.inspect("things/one")
+
+
+def test_what_was_replaced_in_the_bucket_is_fetched_anew(
+    bucket: tuple[MemoryStore, RemoteObjects], folder: Folder, tmp_path: Path
+) -> None:
+    store, objects = bucket
+    objects.publish(folder(a="alpha"), "things/one", {})
+    objects.fetch("things/one")
+    elsewhere = RemoteObjects(store, cache=tmp_path / "another-host")
+    elsewhere.delete("things/one")
+    elsewhere.publish(folder(a="omega"), "things/one", {})
+    assert (objects.fetch("things/one") / "sub" / "a").read_text() == "omega"
+
+
+def test_a_folder_without_manifest_is_a_fragment_and_what_is_complete_is_none(
+    objects: ObjectStore, folder: Folder
+) -> None:
+    objects.publish(folder(a="alpha"), "things/one", {})
+    objects.publish(folder(a="alpha"), "things/two", {})
+    if isinstance(objects, LocalObjects):
+        (objects.fetch("things/two") / MANIFEST).unlink()
+    else:
+        obstore.delete(objects._bucket, f"things/two/{MANIFEST}")
+    assert objects.fragments("things") == ["things/two"]
+    with pytest.raises(ManifestError, match="never completed"):
+        objects.inspect("things/two")
+    with pytest.raises(ObjectNotFoundError):
+        objects.inspect("things/three")
+
+
+def test_publishing_over_a_damaged_folder_puts_the_whole_one_there(objects: ObjectStore, folder: Folder) -> None:
+    sealed = objects.publish(folder(a="alpha"), "things/one", {})
+    if isinstance(objects, LocalObjects):
+        (objects.fetch("things/one") / "sub" / "a").write_text("alphA")
+    else:
+        obstore.put(objects._bucket, "things/one/sub/a", b"alphA")
+    assert objects.publish(folder(a="alpha"), "things/one", {}) == sealed
+    assert objects.inspect("things/one") == sealed
+
+
+def test_who_comes_second_with_the_same_files_is_told_the_manifest_that_is_there(
+    objects: ObjectStore, folder: Folder
+) -> None:
+    first = objects.publish(folder(a="alpha"), "things/one", {"attempt": 1})
+    assert objects.publish(folder(a="alpha"), "things/one", {"attempt": 2}) == first
+
+
+def test_a_link_is_moved_and_deleted_itself_and_not_what_it_leads_to(tmp_path: Path, folder: Folder) -> None:
+    objects = LocalObjects(tmp_path / "store")
+    objects.publish(folder(a="alpha"), "things/one", {})
+    for name in ("two", "three"):
+        (objects.root / "things" / name).symlink_to(objects.root / "things" / "one")
+    assert objects.list("things") == ["things/one"]
+    objects.move("things/two", "quarantine/two")
+    objects.delete("things/three")
+    assert verify(objects.fetch("things/one")).files
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"files": {"/etc/passwd": {"sha256": "%s", "num_bytes": 1}}, "meta": {}}',
+        '{"files": {"../a": {"sha256": "%s", "num_bytes": 1}}, "meta": {}}',
+        '{"files": {"a": {"sha256": "%s", "num_bytes": true}}, "meta": {}}',
+        '{"files": {"a": {"sha256": "%.4s", "num_bytes": 1}}, "meta": {}}',
+        '{"files": {}, "files": {"a": {"sha256": "%s", "num_bytes": 1}}, "meta": {}}',
+        '{"files": {}, "meta": []}',
+        "[" * 100_000,
+        "null",
+    ],
+)
+def test_a_manifest_that_nobody_seals_so_is_refused(body: str) -> None:
+    with pytest.raises(ManifestError, match="cannot be read"):
+        parse_manifest((body % ("0" * 64) if "%" in body else body).encode())

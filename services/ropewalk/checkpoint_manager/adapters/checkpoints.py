@@ -5,11 +5,12 @@ Everything here is blocking (hashing, renaming) and belongs into a thread.
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
-from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, verify
+from ropewalk.events.foreign import cut
+from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, OnBytes, never_completed
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
 LEDGER = "ledger.jsonl"
@@ -23,16 +24,18 @@ class Broken:
     reason: str
 
 
-def inspect(objects: ObjectStore, uri: str, manifest_sha256: str) -> Manifest | Broken:
+def inspect(
+    objects: ObjectStore, uri: str, manifest_sha256: str, on_bytes: OnBytes = lambda _: None
+) -> Manifest | Broken:
     """Hash every file under `uri`: its manifest if it holds. An empty `manifest_sha256` accepts any manifest."""
     try:
-        manifest = verify(objects.fetch(uri))
+        manifest = objects.inspect(uri, on_bytes)
     except ManifestError as error:
-        return Broken(error.file, error.reason)
+        return Broken(cut(error.file, 400), cut(error.reason, 1000))
     except ObjectNotFoundError:
-        return Broken(MANIFEST, "is missing, so the folder was never completed")
+        return Broken(MANIFEST, never_completed().reason)
     if manifest_sha256 and manifest.sha256 != manifest_sha256:
-        return Broken(MANIFEST, "is not the one that was announced when the checkpoint was saved")
+        return Broken(MANIFEST, "is not the one that the log announced")
     return manifest
 
 
@@ -44,6 +47,8 @@ def set_aside(objects: ObjectStore, uri: str, checkpoint_id: str, broken: Broken
     except ObjectNotFoundError:
         earlier = inspect(objects, target, "")
         return earlier if isinstance(earlier, Broken) else broken
+    except OSError as error:
+        return replace(broken, reason=f"{broken.reason}; it could not be moved: {error.strerror}")
     return broken
 
 

@@ -157,19 +157,21 @@ class RunCheckpoints:
         self._check_origin(parent, manifest)
 
     def _set_aside(self, place: CheckpointPlace, error: ManifestError, on_broken: OnBroken) -> None:
-        target = f"quarantine/checkpoints/{place.checkpoint_id}"
+        uri = f"quarantine/checkpoints/{place.checkpoint_id}"
         try:
-            self._objects.move(place.key, target)
+            self._objects.move(place.key, uri)
         except ObjectNotFoundError:
             if place.checkpoint_id not in self._held:
                 return  # somebody else set it aside
+        except OSError:
+            uri = place.key  # it stays where it is: not worth a run
         self._gone.add(place.checkpoint_id)
         on_broken(
             CheckpointQuarantined(
                 run_id=place.run_id,
                 checkpoint_id=place.checkpoint_id,
                 step=place.step,
-                uri=target,
+                uri=uri,
                 file=cut(error.file, 400),
                 reason=cut(error.reason, 1000),
             )
