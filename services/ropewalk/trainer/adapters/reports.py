@@ -68,7 +68,7 @@ class TrainingJob(ChildJob):
 
     first_attempt: int
     announced: frozenset[tuple[str, str]]  # checkpoint id and manifest hash of every checkpoint in the log
-    gone: frozenset[str]  # the ids of those that were quarantined or pruned
+    gone: frozenset[str] = frozenset()  # the ids of those that were quarantined or pruned
     matrix_lr: float
     adam_lr: float
     stop_file: Path
