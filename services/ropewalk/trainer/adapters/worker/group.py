@@ -44,5 +44,6 @@ def total(values: list[torch.Tensor]) -> list[float]:
     The only place in a step where this process waits for the device. Not-a-number on one rank is so on all.
     """
     tensor = torch.stack([value.double().cpu() for value in values])
-    dist.all_reduce(tensor)
-    return [float(value) for value in tensor]
+    if dist.get_world_size() > 1:
+        dist.all_reduce(tensor)
+    return list(map(float, tensor.tolist()))

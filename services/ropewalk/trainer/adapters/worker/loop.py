@@ -140,7 +140,7 @@ class _Training:
 
     def _take_step(self, step: int) -> None:
         self._phases.enter("data", step)
-        torch.manual_seed(_step_seed(self._job.recipe.seed, step, dist.get_rank()))
+        self._device.seed(_step_seed(self._job.recipe.seed, step, dist.get_rank()))
         batch = self._batches.read(step)
         self._phases.enter(self._computing)
         share = self._accumulate(batch)
