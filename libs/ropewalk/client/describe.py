@@ -5,7 +5,7 @@ from functools import singledispatch
 from ropewalk.client.goodput import productive, spent
 from ropewalk.events import checkpoint, data, drill, evaluation, monitoring, run, serving, training
 from ropewalk.events.base import Message
-from ropewalk.events.foreign import one_line
+from ropewalk.events.foreign import one_line, quoted
 
 _DROPPED = {
     "contaminated": "because they quote held-out ones",
@@ -144,6 +144,13 @@ def _(message: training.TrainingStarted) -> str:
 def _(message: training.TrainingProgressed) -> str:
     pace = f"loss {message.loss:.3f}, {message.tokens_per_s:,.0f} tokens/s"
     return ", ".join(filter(None, (f"step {message.step} of {message.total_steps}", pace, productive(message.account))))
+
+
+@describe.register
+def _(message: training.TrainingValidated) -> str:
+    best = f"best {message.best_loss:.3f} at step {message.best_step}"
+    said = "".join(f"; {quoted(each.prompt)} goes on with {quoted(each.text)}" for each in message.samples[:1])
+    return f"step {message.step}: held-out loss {message.loss:.3f}, {best}{said}"
 
 
 @describe.register

@@ -8,7 +8,7 @@ from ropewalk.corpus.shards import ShardMeta
 from ropewalk.events.base import Message
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted
-from ropewalk.events.training import StepsCommitted
+from ropewalk.events.training import StepsCommitted, TrainingCompleted
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.storage.objects import ObjectStore
@@ -31,4 +31,6 @@ def ledger_verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> Led
     if accepted is None or dataset is None:
         raise NotMeasurableError("the run has no ledger yet: it has not published its dataset version")
     meta = ShardMeta.of_json(read_manifest(objects.fetch(dataset.uri)).meta)
-    return verify_run(committed, meta, parse_recipe(accepted.recipe), objects)
+    ended = next((message for message in messages if isinstance(message, TrainingCompleted)), None)
+    num_steps = ended.num_steps if ended is not None else 0
+    return verify_run(committed, meta, parse_recipe(accepted.recipe), objects, num_steps=num_steps)

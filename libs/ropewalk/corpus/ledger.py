@@ -169,15 +169,18 @@ def verify_ledger(plan: LedgerPlan, entries: Iterable[LedgerEntry]) -> LedgerVer
 
 
 def verify_run(
-    committed: Sequence[StepsCommitted], dataset: ShardMeta, recipe: Recipe, objects: ObjectStore
+    committed: Sequence[StepsCommitted], dataset: ShardMeta, recipe: Recipe, objects: ObjectStore, *, num_steps: int = 0
 ) -> LedgerVerdict:
-    """The verdict on a run. `committed` are its events in the order of the log, `dataset` its manifest's meta."""
+    """The verdict on a run. `committed` are its events in the order of the log, `dataset` its manifest's meta.
+
+    `num_steps` were taken, if that is known: a run may be stopped before its plan ends.
+    """
     plan = LedgerPlan(
         dataset_version=dataset.dataset_version,
         seed=recipe.seed,
         num_windows=dataset.num_windows,
         batch_size=recipe.derived.batch_size,
-        total_steps=recipe.derived.total_steps,
+        total_steps=num_steps or recipe.derived.total_steps,
     )
     return verify_ledger(plan, (_entry(event, objects) for event in committed))
 

@@ -10,7 +10,10 @@ class _Family(Value):
 
 
 class CheckpointSaved(_Family, Event):
-    """The trainer finished writing a checkpoint. Nobody has verified it yet."""
+    """The trainer finished writing a checkpoint. Nobody has verified it yet.
+
+    `held_out_loss` is the loss of its weights on held-out windows, in nats per token; 0: nobody looked.
+    """
 
     name: ClassVar[str] = "saved"
     checkpoint_id: str
@@ -20,6 +23,7 @@ class CheckpointSaved(_Family, Event):
     manifest_sha256: str
     num_bytes: int
     blocked_s: float
+    held_out_loss: float = 0.0
 
 
 class CheckpointSaveFailed(_Family, Event):

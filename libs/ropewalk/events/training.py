@@ -90,6 +90,29 @@ class TrainingProgressed(_Family, Event):
     account: TimeAccount = Field(default=TimeAccount(), description="of the run so far, over all attempts")
 
 
+class TrainingSample(Value):
+    """What a model in training went on with, the likeliest token each time."""
+
+    prompt: str
+    text: str
+
+
+class TrainingValidated(_Family, Event):
+    """The loss on held-out windows, always the same ones, after `step` steps, in nats per token.
+
+    A step may be looked at again after a loss of workers; the last word counts.
+    """
+
+    name: ClassVar[str] = "validated"
+    epoch: int
+    step: int
+    loss: float
+    best_step: int
+    best_loss: float
+    num_tokens: int
+    samples: tuple[TrainingSample, ...] = ()
+
+
 class StepsCommitted(_Family, Event):
     """Steps first..last (both included) are in a whole checkpoint.
 
@@ -156,7 +179,10 @@ class TrainingResumed(_Family, Event):
 
 
 class TrainingCompleted(_Family, Event):
-    """The last step is in checkpoint `checkpoint_id`."""
+    """Training ended with checkpoint `checkpoint_id`, which has `step` steps.
+
+    `num_steps` were taken: more than `step`, if it was stopped early for its best checkpoint; 0: not told.
+    """
 
     name: ClassVar[str] = "completed"
     checkpoint_id: str
@@ -167,6 +193,7 @@ class TrainingCompleted(_Family, Event):
     seconds: float
     stopped_by: str = Field(default="", description="the cap that ended it early; empty: it took all its steps")
     account: TimeAccount = Field(default=TimeAccount(), description="of the whole training, over all attempts")
+    num_steps: int = 0
 
 
 class TrainingFailed(_Family, Event):

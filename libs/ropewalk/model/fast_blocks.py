@@ -81,6 +81,17 @@ class FastBlocks:
 
     def nats(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """(b, T) each -> the loss in nats, summed over the targets that count, fp32."""
+        hidden = self._hidden(inputs)
+        return LinearNats.apply(hidden.flatten(0, 1), self._head.weight, targets.flatten(), self._slopes_of)
+
+    def logits(self, inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Inputs (b, T) and a place in each row, (b, 1) -> the logits there, (b, V) fp32."""
+        hidden = self._hidden(inputs)
+        hidden = hidden[torch.arange(len(inputs), device=inputs.device), places[:, 0]]  # (b, C)
+        return F.linear(hidden, self._head.weight.to(hidden.dtype)).float()
+
+    def _hidden(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(b, T) -> (b, T, C), after the last norm."""
         hidden = F.embedding(inputs, self._trunk.embed_tokens.weight).to(self._dtype)  # (b, T, C)
         rotation = self._rotation(hidden)
         for block in self._trunk.layers:
@@ -88,8 +99,7 @@ class FastBlocks:
                 hidden = checkpoint(block, hidden, rotation, use_reentrant=False)
             else:
                 hidden = block(hidden, rotation)
-        hidden = self._normed(hidden, self._trunk.norm.weight, self._epsilon)
-        return LinearNats.apply(hidden.flatten(0, 1), self._head.weight, targets.flatten(), self._slopes_of)
+        return self._normed(hidden, self._trunk.norm.weight, self._epsilon)
 
     def _rotation(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of all positions, (T, 1, D/2) fp32. Computed once per length."""

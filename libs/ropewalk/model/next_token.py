@@ -25,7 +25,13 @@ class NextTokenLoss(torch.nn.Module):
         self._dtype = plan.dtype if plan is not None else torch.float32
 
     def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The sum over the targets that count, fp32. `inputs` and `targets` are (b, T)."""
+        """The sum over the targets that count, fp32. `inputs` and `targets` are (b, T).
+
+        `targets` of (b, 1) beside longer inputs are places: then the logits there are returned, (b, V) fp32. Both
+        ways lead through here, because what wraps a model for many ranks does its work around this call.
+        """
+        if targets.shape[1] != inputs.shape[1]:
+            return self._logits(inputs, targets)
         if self._fast is not None:
             return self._fast.nats(inputs, targets)
         with torch.autocast(inputs.device.type, self._dtype, enabled=self._dtype != torch.float32):
@@ -34,3 +40,10 @@ class NextTokenLoss(torch.nn.Module):
         return torch.nn.functional.cross_entropy(
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
+
+    def _logits(self, inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        if self._fast is not None:
+            return self._fast.logits(inputs, places)
+        with torch.autocast(inputs.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            logits = self.model(input_ids=inputs, use_cache=False).logits  # (b, T, V)
+        return logits[torch.arange(len(inputs), device=inputs.device), places[:, 0]].float()

@@ -34,6 +34,7 @@ from ropewalk.events.training import (
     TrainingProgressed,
     TrainingResumed,
     TrainingStarted,
+    TrainingValidated,
     TrialCompleted,
 )
 from ropewalk.report.card import RUN_STAGES, STAGES
@@ -47,6 +48,7 @@ _TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage g
     "train": (
         TrainingStarted,
         TrainingProgressed,
+        TrainingValidated,
         StragglerFound,
         TrainingInterrupted,
         TrainingResumed,
@@ -111,6 +113,7 @@ class Board:
     num_cleaned: int = 0
     total_steps: int = 0
     account: TimeAccount = field(default_factory=TimeAccount)
+    held_out: str = ""  # the newest loss on held-out windows
 
     @classmethod
     def of_a_run(cls) -> "Board":
@@ -192,7 +195,7 @@ def _stepped(board: Board, message: StepMetricsBatch) -> Board:
     seconds = sum(row.step_s + row.checkpoint_s for row in message.rows)
     left_s = (board.total_steps - last.step - 1) * seconds / len(message.rows)
     pace = sum(row.tokens for row in message.rows) / max(seconds, 1e-9)
-    note = f"step {last.step} of {board.total_steps}, loss {last.loss:.3f}, {pace:,.0f} tokens/s"
+    note = f"step {last.step} of {board.total_steps}, loss {last.loss:.3f}{board.held_out}, {pace:,.0f} tokens/s"
     note = ", ".join(filter(None, (note, productive(board.account))))
     return board.update("train", note=f"{note}, {duration(left_s)} left", share=last.step / board.total_steps)
 
@@ -211,6 +214,8 @@ def _noted(board: Board, message: Message) -> Board:
         board = replace(board, total_steps=message.total_steps)
     if isinstance(message, TrainingProgressed):
         board = replace(board, account=message.account)
+    if isinstance(message, TrainingValidated):
+        return replace(board, held_out=f" (held out {message.loss:.3f})")
     if isinstance(message, GateDecided):
         board = replace(board, verdict=why_decided(message))
     if isinstance(message, CorpusIngested):

@@ -9,7 +9,7 @@ from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.monitoring import AlarmRaised
-from ropewalk.events.training import SearchCompleted, TrainingCompleted, TrainingStarted, TrialCompleted
+from ropewalk.events.training import SearchCompleted, TrainingCompleted, TrainingSample, TrainingStarted, TrialCompleted
 
 RUN_STAGES = ("ingest", "preprocess", "search", "train", "export", "evaluate", "deploy", "promote")  # of every run
 STAGES = ("stack", *RUN_STAGES, "traffic", "watch", "report")  # the others are the demo's own
@@ -98,6 +98,8 @@ class ReportCard:
     trained: TrainingCompleted | None = None
     tokens_per_s: float = 0.0  # while training stepped
     losses: tuple[LossPoint, ...] = ()
+    looks: tuple[LossPoint, ...] = ()  # the loss on held-out windows
+    said: tuple[TrainingSample, ...] = ()  # what the model went on with at the last of them
     interruptions: tuple[Interruption, ...] = ()
     ledger: LedgerVerdict | None = None
     checkpoint_id: str = ""  # that was judged

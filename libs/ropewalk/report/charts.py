@@ -16,7 +16,8 @@ _ROW = 24
 def loss_chart(card: ReportCard, width: int = WIDE) -> Drawing:
     """Training loss over steps, of which there must be some, the kill marked, in nats per token and bits per byte."""
     curve = curve_of(card.losses)
-    everything = [*curve.kept, *(point for line in curve.lost for point in line)]
+    looks = tuple((float(look.step), look.loss) for look in card.looks)
+    everything = [*curve.kept, *looks, *(point for line in curve.lost for point in line)]
     low, high = min(loss for _, loss in everything), max(loss for _, loss in everything)
     last = max(step for step, _ in everything)
     has_bytes = card.bits_per_byte(1.0) is not None
@@ -32,6 +33,9 @@ def loss_chart(card: ReportCard, width: int = WIDE) -> Drawing:
     for each in card.interruptions:
         marks += _kill(each, x, is_wide=width == WIDE)
     marks += [Label(right, 262, "step", "axis", "end"), Label(4, 12, "loss: nats per token", "axis")]
+    if looks:
+        marks.append(Line(tuple((x(step), y(loss)) for step, loss in looks), "looks"))
+        marks.append(Label(right / 2, 12, "dashed: on held-out windows", "axis"))
     return Drawing(width, 266, "Training loss over steps", marks)
 
 

@@ -35,6 +35,7 @@ from ropewalk.events.training import (
     TrainingInterrupted,
     TrainingResumed,
     TrainingStarted,
+    TrainingValidated,
     TrialCompleted,
 )
 from ropewalk.report.card import (
@@ -96,6 +97,8 @@ def collect(evidence: CardEvidence) -> ReportCard:
         trained=_last(timeline, TrainingCompleted),
         tokens_per_s=_tokens_per_s(evidence.steps),
         losses=tuple(LossPoint(attempt=row.attempt, step=row.step, loss=row.loss) for row in evidence.steps),
+        looks=_looks(timeline),
+        said=looked.samples if (looked := _last(timeline, TrainingValidated)) else (),
         interruptions=interruptions(timeline),
         ledger=evidence.ledger,
         checkpoint_id=evaluated.checkpoint_id if evaluated else "",
@@ -112,8 +115,14 @@ def collect(evidence: CardEvidence) -> ReportCard:
 
 def recipe_text(recipe: dict[str, JsonValue]) -> str:
     """The recipe as its owner would write it: without the derived plan and without what is empty."""
-    asked = {name: value for name, value in recipe.items() if name != "plan" and value not in ("", None)}
+    asked = {name: value for name, value in recipe.items() if name != "plan" and value not in ("", None, {})}
     return cut(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True, width=100), _MOST_RECIPE)
+
+
+def _looks(timeline: Sequence[Stored[Message]]) -> tuple[LossPoint, ...]:
+    """By step; what was looked at again counts once."""
+    found = {look.step: look for look in _all(timeline, TrainingValidated)}
+    return tuple(LossPoint(attempt=look.epoch, step=look.step, loss=look.loss) for _, look in sorted(found.items()))
 
 
 def stage_lines(timeline: Sequence[Stored[Message]]) -> tuple[StageLine, ...]:

@@ -1,10 +1,12 @@
 """The card's numbers in words, the same on paper, on screen and in the terminal."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ropewalk.client.describe import why_decided
 from ropewalk.client.goodput import spent, use
 from ropewalk.events.evaluation import Estimate
+from ropewalk.events.foreign import one_line
 from ropewalk.events.training import TimeAccount
 from ropewalk.report.card import ReportCard
 from ropewalk.report.traffic import MOST_REQUESTS
@@ -29,6 +31,7 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
     facts = [
         measured[0],
         _loss(card),
+        *_looks(card),
         *measured[1:],
         *_recovery(card),
         *_time(card),
@@ -127,6 +130,15 @@ def _loss(card: ReportCard) -> tuple[str, str, str]:
     bits = card.bits_per_byte(loss)
     in_bytes = "" if bits is None else f"{bits:.3f} bits per byte of the training text"
     return ("training loss", f"{loss:.3f} nats/token", in_bytes)
+
+
+def _looks(card: ReportCard) -> Iterator[tuple[str, str, str]]:
+    """Nothing for a run whose held-out loss nobody looked at while it trained."""
+    if card.looks:
+        best = min(card.looks, key=lambda look: look.loss)
+        yield "held-out loss", f"{card.looks[-1].loss:.3f} nats/token", f"best {best.loss:.3f} at step {best.step}"
+    for sample in card.said:
+        yield "said in training", one_line(sample.text, 60) or "nothing", f"after {one_line(sample.prompt, 60)}"
 
 
 def _recovery(card: ReportCard) -> list[tuple[str, str, str]]:

@@ -17,6 +17,7 @@ _LINES = {  # kind: (colour, width in points, dashes)
     "grid": (_RULE, 0.7, "-"),
     "kept": (_ACCENT, 1.4, "-"),
     "lost": (_GREY, 1.0, "-"),
+    "looks": (_INK, 1.2, "--"),
     "kill": (_BAD, 1.0, "--"),
     "own": (_ACCENT, 2.0, "-"),
     "other": (_GREY, 1.6, "-"),

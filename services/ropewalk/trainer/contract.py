@@ -17,6 +17,7 @@ CONTRACT = Contract(
         training.StepsCommitted,
         training.StepSkipped,
         training.StragglerFound,
+        training.TrainingValidated,
         training.TrainingInterrupted,
         training.TrainingResumed,
         training.TrainingCompleted,

@@ -21,6 +21,7 @@ from ropewalk.events.training import (
     TrainingInterrupted,
     TrainingProgressed,
     TrainingStarted,
+    TrainingValidated,
     TrialCompleted,
 )
 from ropewalk.stages.context import StageContext
@@ -122,6 +123,7 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
             seconds=time.time() - (past.first_sign or began),
             stopped_by=finished.stopped_by,
             account=goodput.ended(time.time(), finished.spent),
+            num_steps=finished.num_steps,
         ),
     )
 
@@ -137,6 +139,8 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
                 started.resumed_checkpoint_id,
                 GroupFacts(num_parameters=started.num_parameters, device=started.device, yardstick=started.yardstick),
             )
+        case FromWorkers(attempt, TrainingValidated() as validated):
+            return story.validated(attempt, validated)
         case FromWorkers(_, StepsDone(rows=rows)):
             return story.steps_taken(rows)
         case FromWorkers(attempt, StepSkipped() as skipped):
@@ -169,6 +173,7 @@ def _training_job(
         dataset_uri=dataset.uri,
         dataset_version=dataset.dataset_version,
         tokenizer_uri=dataset.tokenizer_uri,
+        evalset_uri=dataset.evalset_uri,
         store=settings.store,
         scratch=context.scratch,
         matrix_lr=matrix_lr,

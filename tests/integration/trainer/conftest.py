@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from ropewalk.corpus.document import EVAL_ITEMS, write_records
 from ropewalk.corpus.shards import ShardMeta, TokenWriter
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
@@ -63,8 +67,15 @@ class Workshop:
         self.objects.publish(folder, "datasets/d", self.meta.as_json())
         folder = self.root / "tokenizer"
         folder.mkdir()
-        (folder / "tokenizer.json").write_text("{}")
+        words = Tokenizer(WordLevel({f"w{number}": number for number in range(vocab_size)}, unk_token="w0"))
+        words.pre_tokenizer = WhitespaceSplit()
+        words.save(str(folder / "tokenizer.json"))
         self.objects.publish(folder, "tokenizers/t", {})
+        folder = self.root / "evalset"
+        folder.mkdir()
+        text = " ".join(f"w{3 * place % vocab_size}" for place in range(300))
+        write_records(folder / EVAL_ITEMS, [{"item_id": "0", "text": text}])
+        self.objects.publish(folder, "evalsets/e", {})
         (self.root / "scratch").mkdir()
 
     def training(self, *, epoch: int = 1, first_attempt: int = 1) -> TrainingJob:
@@ -79,6 +90,7 @@ class Workshop:
             dataset_uri="datasets/d",
             dataset_version="d" * 64,
             tokenizer_uri="tokenizers/t",
+            evalset_uri="evalsets/e",
             store=StoreAddress(url=self.objects.root.as_uri()),
             scratch=self.root / "scratch",
             matrix_lr=plan.matrix_lr,

@@ -25,6 +25,7 @@ from ropewalk.events.training import (
     TrainingProgressed,
     TrainingResumed,
     TrainingStarted,
+    TrainingValidated,
     TrialCompleted,
 )
 from ropewalk.recipes.recipe import Recipe
@@ -71,7 +72,7 @@ async def publish_dataset(bus: Bus, workshop, recipe: Recipe) -> None:
         dataset_version="d" * 64,
         uri="datasets/d",
         tokenizer_uri="tokenizers/t",
-        evalset_uri="evalsets/none",
+        evalset_uri="evalsets/e",
         num_inputs=1,
         num_kept=1,
         num_held_out=0,
@@ -137,6 +138,9 @@ async def test_training_survives_the_death_of_its_service_and_of_the_broker(
     assert resumed.resume_step > 0
     [completed] = of(TrainingCompleted, seen)
     assert completed.step == 500
+    looks = of(TrainingValidated, seen)
+    assert looks[-1].step == 500
+    assert looks[-1].loss < looks[0].loss
     saved = [item.checkpoint_id for item in of(CheckpointSaved, seen)]
     assert len(saved) == len(set(saved))
     assert completed.checkpoint_id == saved[-1]

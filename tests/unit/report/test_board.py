@@ -23,6 +23,7 @@ from ropewalk.events.training import (
     TrainingInterrupted,
     TrainingResumed,
     TrainingStarted,
+    TrainingValidated,
     TrialCompleted,
 )
 from ropewalk.report.board import Board, after
@@ -86,6 +87,9 @@ def test_step_metrics_move_the_board_between_two_facts() -> None:
     assert board.rows["train"].share == 0.49
     assert board.rows["train"].note == "step 49 of 100, loss 3.000, 2,000 tokens/s, 25.0 s left"
     assert board.news == 3.0
+    look = TrainingValidated(run_id=RUN, epoch=1, step=40, loss=2.5, best_step=40, best_loss=2.5, num_tokens=9)
+    seen = board_after(began("train"), started, look, StepMetricsBatch(run_id=RUN, rows=steps))
+    assert "loss 3.000 (held out 2.500)," in seen.rows["train"].note
     assert board_after(StepMetricsBatch(run_id=RUN, rows=steps)).rows["train"].status == "waiting"
 
 

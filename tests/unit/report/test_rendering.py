@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from ropewalk.events.evaluation import Estimate, EvaluationCompleted
+from ropewalk.events.training import TrainingSample, TrainingValidated
 from ropewalk.report.axes import ticks
 from ropewalk.report.collect import CardEvidence, collect
 from ropewalk.report.facts import comparisons, key_facts
@@ -67,6 +68,32 @@ def test_html_escapes_what_the_log_says(demo_evidence, at):
 
 def test_html_marks_the_kill_in_the_loss_chart(demo_evidence):
     assert "worker killed (SIGKILL) at step 364, back in 9.4 s" in render_html(collect(demo_evidence))
+
+
+def test_the_held_out_loss_is_on_the_curve_and_so_is_what_the_model_said(demo_evidence, at):
+    looks = [
+        at(
+            100 + step,
+            TrainingValidated(
+                run_id="r",
+                epoch=1,
+                step=step,
+                loss=loss,
+                best_step=90,
+                best_loss=2.5,
+                num_tokens=9,
+                samples=(TrainingSample(prompt="def ", text="<b>f():"),),
+            ),
+        )
+        for step, loss in ((90, 2.6), (90, 2.5), (180, 2.75))
+    ]
+    card = collect(replace(demo_evidence, timeline=[*demo_evidence.timeline, *looks]))
+    assert [(look.step, look.loss) for look in card.looks] == [(90, 2.5), (180, 2.75)]
+    page = render_html(card)
+    assert 'class="looks"' in page
+    assert "2.750 nats/token" in page
+    assert "&lt;b&gt;f():" in page
+    assert 'class="looks"' not in render_html(collect(demo_evidence))
 
 
 def test_comparison_begins_with_the_model_and_keeps_the_honest_baselines(demo_evidence):

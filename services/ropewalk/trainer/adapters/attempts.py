@@ -65,8 +65,7 @@ class Attempts:
         number = self._job.first_attempt
         while True:
             newest = self._resume_point()
-            is_last = newest is not None and self._caps.is_last(newest.place.step)
-            if is_last or self._caps.look() or self._job.stop_file.exists():
+            if self._is_last(newest) or self._caps.look() or self._job.stop_file.exists():
                 return self._end(newest)
             attempt, diagnosis = self._one(number, newest)
             if attempt.finished is not None:
@@ -107,6 +106,13 @@ class Attempts:
         if newest is None and self._caps.reason:
             raise StageError(f"training reached {self._caps.reason}, before its first checkpoint: allow more")
         return self._caps.said(_finished_before(newest, self._job.recipe.derived.total_steps))
+
+    def _is_last(self, newest: WholeCheckpoint | None) -> bool:
+        """Whether nothing is left to train. With a patience the workers have still to say which one is the best."""
+        if newest is None:
+            return False
+        plan, step = self._job.recipe.derived, newest.place.step
+        return self._caps.is_last(step) and not (plan.patience and step >= plan.total_steps)
 
     def _resume_point(self) -> WholeCheckpoint | None:
         newest = self._checkpoints.newest_whole(self._report)
@@ -149,4 +155,5 @@ def _finished_before(newest: WholeCheckpoint | None, total_steps: int) -> Finish
         stopped=step < total_steps,
         checkpoint_id=str(meta.get("checkpoint_id", "")),
         uri=newest.place.key if newest is not None else "",
+        num_steps=step,
     )

@@ -35,6 +35,7 @@ class ChildJob:
     store: StoreAddress
     scratch: Path
     cluster: ClusterSpec
+    evalset_uri: str = ""
 
     def for_workers(
         self, attempt: int, matrix_lr: float, adam_lr: float, stop_file: Path, checkpoint: str = ""
@@ -44,6 +45,7 @@ class ChildJob:
         Raises ObjectNotFoundError, ManifestError if the data are not there.
         """
         objects = self.store.connect()
+        evalset = self.evalset_uri if self.recipe.derived.validate_every else ""
         return WorkerJob(
             run_id=self.run_id,
             epoch=self.epoch,
@@ -53,7 +55,10 @@ class ChildJob:
             dataset_version=self.dataset_version,
             tokenizer=objects.fetch(self.tokenizer_uri),
             store=self.store,
-            origin=Origin(dataset=self.dataset_uri, tokenizer=self.tokenizer_uri, checkpoint=checkpoint),
+            origin=Origin(
+                dataset=self.dataset_uri, tokenizer=self.tokenizer_uri, checkpoint=checkpoint, evalset=evalset
+            ),
+            evalset=objects.fetch(evalset) if evalset else None,
             scratch=self.scratch,
             matrix_lr=matrix_lr,
             adam_lr=adam_lr,

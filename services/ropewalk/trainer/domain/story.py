@@ -21,6 +21,7 @@ from ropewalk.events.training import (
     TrainingProgressed,
     TrainingResumed,
     TrainingStarted,
+    TrainingValidated,
 )
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.trainer.domain.goodput import Goodput, Yardstick, per_group
@@ -148,6 +149,10 @@ class Story:
             self._progress_at = last.time_unix
             told.append((self._progress(rows), f"{self.epoch}-{last.attempt}-{last.step}"))
         return told
+
+    def validated(self, attempt: int, validated: TrainingValidated) -> list[Told]:
+        """Somebody looked at the loss on held-out windows."""
+        return [(validated, f"{self.epoch}-{attempt}-{validated.step}")]
 
     def step_skipped(self, attempt: int, skipped: StepSkipped) -> list[Told]:
         """An update was not applied."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ropewalk.corpus.order import SampleOrder
-from ropewalk.corpus.shards import TokenShard
+from ropewalk.corpus.shards import ShardMeta, TokenShard
 from ropewalk.model.linear_nats import IGNORED
 from ropewalk.trainer.adapters.worker.device import Device
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
@@ -47,6 +47,11 @@ class Batches:
         ready = self._next[1].result() if self._next is not None and self._next[0] == step else self._read(step)
         self._next = step + 1, self._thread.submit(self._read, step + 1)
         return ready
+
+    @property
+    def meta(self) -> ShardMeta:
+        """Of the dataset."""
+        return self._shard.meta
 
     def close(self) -> None:
         """Read no further ahead."""

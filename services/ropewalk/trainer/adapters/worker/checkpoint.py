@@ -13,7 +13,7 @@ writing it again after a restart gives the same bytes.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from peft import LoraConfig
@@ -48,6 +48,7 @@ class RunState:
     recent_losses: tuple[float, ...]
     skipped_steps: tuple[int, ...]
     environment: dict[str, JsonValue]
+    validation: dict[str, JsonValue] = field(default_factory=dict)  # what the held-out windows said
     micro_tokens: int = 0  # at a time; kept, since another division of a batch rounds differently. 0: not known
 
 

@@ -3,7 +3,7 @@
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from ropewalk.model.muon import Rates
 from ropewalk.model.next_token import NextTokenLoss
@@ -26,6 +26,14 @@ class Fsdp(MuonSteps):
             fully_shard(block, mesh=mesh, reshard_after_forward=reshard, mp_policy=policy)
         fully_shard(loss, mesh=mesh, reshard_after_forward=False, mp_policy=policy)
         super().__init__(loss, loss, rates, device, num_copies=num_replicas)
+
+    def score(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """See Strategy. No backward pass follows that would let go of what the forward pass gathered."""
+        found = super().score(inputs, targets)
+        for module in self._wrapped.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
+        return found
 
     def average_after(self, last: bool) -> None:
         """See MuonSteps."""

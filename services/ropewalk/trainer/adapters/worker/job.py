@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
-from ropewalk.events.training import StepMetrics, StepsCommitted, StepSkipped
+from ropewalk.events.training import StepMetrics, StepsCommitted, StepSkipped, TrainingValidated
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.phases import Phase
@@ -21,6 +21,7 @@ class Origin:
     dataset: str
     tokenizer: str
     checkpoint: str = ""
+    evalset: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +39,11 @@ class WorkerJob:
     scratch: Path  # private and writable; best on the same file system as a local store
     matrix_lr: float
     adam_lr: float
+    evalset: Path | None = None  # the fetched folder of held-out documents; None: nobody looks at the loss on them
     resume_from: Path | None = None  # the fetched folder of a checkpoint that verified
     stop_after_steps: int = 0  # > 0: a trial, which writes no checkpoint and compresses the schedule to its length
-    origin: Origin | None = None  # lets a worker on another machine fetch the three folders for itself
     stop_before: int = 0  # > 0: as if the stop file came after so many steps
+    origin: Origin | None = None  # lets a worker on another machine fetch the folders for itself
     stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
     stamps: Path | None = None  # a folder of its own machine where each rank leaves what it does now: `adapters.stamps`
     rendezvous: str = ""  # where the ranks meet, an `init_method` of torch; empty: the environment says it
@@ -56,6 +58,7 @@ class WorkerJob:
             self,
             dataset=objects.fetch(origin.dataset),
             tokenizer=objects.fetch(origin.tokenizer),
+            evalset=objects.fetch(origin.evalset) if origin.evalset else None,
             resume_from=objects.fetch(origin.checkpoint) if origin.checkpoint else None,
         )
 
@@ -119,8 +122,10 @@ class CheckpointWritten:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The last report. `step` steps are done; `stopped` says that the stop file ended the job early, `left` that a
-    rank got notice (SIGTERM) and all have left.
+    """The last report. `stopped` says that the stop file ended the job early, `left` that a rank got notice (SIGTERM)
+    and all have left.
+
+    `num_steps` were taken, `step` of them are in the checkpoint: fewer, if training was stopped early for its best one.
 
     `loss` is the mean over the last (at most 20) steps; `seconds` the time spent in this attempt;
     `checkpoint_id` and `uri` are empty for a trial.
@@ -136,10 +141,20 @@ class Finished:
     stopped_by: str = ""  # the cap that did
     spent: Mapping[Phase, float] = field(default_factory=dict)  # seconds by phase since the last step
     left: bool = False
+    num_steps: int = 0
 
 
 # the events among them are published as they are
-WorkerReport = Started | StepsDone | StepLoss | StepSkipped | CheckpointWritten | CheckpointSaveFailed | Finished
+WorkerReport = (
+    Started
+    | StepsDone
+    | StepLoss
+    | StepSkipped
+    | TrainingValidated
+    | CheckpointWritten
+    | CheckpointSaveFailed
+    | Finished
+)
 
 
 class WorkerError(TrainingError, RuntimeError):

@@ -30,6 +30,7 @@ from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
 from ropewalk.trainer.adapters.worker.progress import Reporter, step_row
 from ropewalk.trainer.adapters.worker.saving import Saving
 from ropewalk.trainer.adapters.worker.strategy import apply_clipped
+from ropewalk.trainer.adapters.worker.validation import Validation
 from ropewalk.trainer.adapters.worker.watched import watched_phases
 from ropewalk.trainer.domain.goodput import Yardstick
 
@@ -89,6 +90,7 @@ class _Training:
         self._stop_asked = self._leaving = False
         self._notice = Notice()
         self._computing: Phase = "compile" if self._device.is_accelerator else "step"  # the first step compiles
+        self._validation = Validation(job, prepared, batches.meta, self._report)
 
     def run(self, notice: Notice) -> None:
         """From the first step to the report that it is finished."""
@@ -119,14 +121,17 @@ class _Training:
 
     def _run_steps(self) -> None:
         done = self._prepared.state.step
-        while done < self._job.total_steps and not self._stop_asked and not self._leaving:
+        while done < self._job.total_steps and not (self._stop_asked or self._leaving or self._validation.ended):
             self._take_step(done)
             done += 1
         self._phases.enter("save")
         checkpoint_id, uri = ("", "") if self._job.is_trial else self._saving.save_last(done)
+        step = done
+        if self._plan.patience and (best := self._saving.better_than_last(done, self._validation.looks)):
+            step, checkpoint_id, uri = best.step, best.checkpoint_id, best.key
         self._report(
             Finished(
-                step=done,
+                step=step,
                 loss=fmean(self._recent) if self._recent else float("nan"),
                 tokens=self._saving.tokens,
                 seconds=self._phases.elapsed_s,
@@ -135,6 +140,7 @@ class _Training:
                 checkpoint_id=checkpoint_id,
                 uri=uri,
                 spent=self._phases.take(),
+                num_steps=done,
             )
         )
 
@@ -169,8 +175,10 @@ class _Training:
         )
         self._reporter.add(row)
         self._saving.measured(row)
+        is_best = self._look(step + 1)
         self._phases.enter("save")
-        if (step + 1) % self._plan.checkpoint_every == 0 and step + 1 < self._job.total_steps:
+        is_due = (step + 1) % self._plan.checkpoint_every == 0 or is_best
+        if is_due and step + 1 < self._job.total_steps:
             self._saving.save(step + 1)
         self._saving.report_landed()
 
@@ -179,6 +187,15 @@ class _Training:
         waits = torch.zeros(dist.get_world_size(), dtype=torch.float64)
         waits[dist.get_rank()] = self._phases.so_far("data")
         return list(waits)
+
+    def _look(self, done: int) -> bool:
+        """At the loss on held-out windows, if it is time. Whether these weights are the best up to now."""
+        if not self._validation.is_due(done):
+            return False
+        self._phases.enter("evaluate")
+        looks = self._validation.look(done)
+        self._saving.looked(looks)
+        return looks.is_best(done)
 
     def _accumulate(self, batch: StepBatch) -> torch.Tensor:
         """Gradients of the mean over the global batch; returns this rank's share of that mean, in nats.

@@ -35,6 +35,11 @@ class MuonSteps:
         self.average_after(last)
         return self._wrapped(inputs, targets)
 
+    def score(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """See Strategy."""
+        with torch.no_grad():
+            return self._wrapped(inputs, targets)
+
     def backward(self, loss: torch.Tensor) -> None:
         """See Strategy."""
         loss.backward()

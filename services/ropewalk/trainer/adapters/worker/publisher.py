@@ -101,6 +101,7 @@ class CheckpointPublisher:
             "recipe_sha256": job.recipe.sha256(),
             "loss": state.recent_losses[-1] if state.recent_losses else None,
             "tokens": state.tokens,
+            "held_out_loss": state.validation["loss"] if state.validation.get("step") == state.step else None,
         }
 
 

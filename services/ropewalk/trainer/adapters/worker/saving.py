@@ -15,6 +15,8 @@ from ropewalk.trainer.adapters.worker.guard import StepGuard
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, WorkerError, WorkerJob, WorkerReport
 from ropewalk.trainer.adapters.worker.preparation import Prepared, environment
 from ropewalk.trainer.adapters.worker.publisher import CheckpointPublisher, SaveOutcome
+from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace
+from ropewalk.trainer.domain.validation import Looks
 
 _FIRST_DELAY_S = 1.0
 _LONGEST_DELAY_S = 15.0
@@ -34,6 +36,7 @@ class Saving:
         self._job, self._prepared, self._guard, self._recent, self._report = job, prepared, guard, recent_losses, report
         self.tokens = prepared.state.tokens
         self._skipped_steps = list(prepared.state.skipped_steps)
+        self._validation = prepared.state.validation
         self._mine: list[tuple[int, tuple[int, ...]]] = []  # consumed by this rank since the last gathering
         self._unsaved: list[LedgerRow] = []  # on rank 0: gathered, and in no checkpoint that was written
         self._rows: list[StepMetrics] = []  # on rank 0: of steps that are in no checkpoint that was written
@@ -62,6 +65,10 @@ class Saving:
     def skipped(self, step: int) -> None:
         """Record an update that was not applied."""
         self._skipped_steps.append(step)
+
+    def looked(self, looks: Looks) -> None:
+        """Record what the held-out windows said."""
+        self._validation = looks.as_json()
 
     def save(self, step: int) -> None:
         """Copy the state after `step` steps and let it fly. A collective; waits for the flight before."""
@@ -98,6 +105,13 @@ class Saving:
         if isinstance(self._outcome, CheckpointSaveFailed):
             return "", ""
         return self._outcome.saved.checkpoint_id, self._outcome.saved.uri
+
+    def better_than_last(self, step: int, looks: Looks) -> CheckpointPlace | None:
+        """The best checkpoint by held-out windows; None if that is the one of `step`, or if it was not written."""
+        best = looks.best_place(self._job.run_id)
+        if best is None or best.step == step or not self._job.store.connect().exists(best.key):
+            return None
+        return best
 
     def report_landed(self, *, wait: bool = False) -> None:
         """Report the checkpoint in flight if it landed; the steps of one that failed stay for the next."""
@@ -151,6 +165,7 @@ class Saving:
             guard=self._guard.as_json(),
             recent_losses=tuple(self._recent),
             skipped_steps=tuple(self._skipped_steps),
+            validation=self._validation,
             micro_tokens=self._prepared.state.micro_tokens,
             environment=environment(self._job, self._prepared.device),
         )

@@ -34,6 +34,10 @@ class Strategy(Protocol):
         """Add to the gradients."""
         ...
 
+    def score(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """What the model's forward pass gives (see NextTokenLoss), without gradients and without a trace."""
+        ...
+
     def squared_norm_share(self) -> torch.Tensor:
         """A number whose sum over the ranks is the squared norm of the averaged gradient. It stays on the device."""
         ...

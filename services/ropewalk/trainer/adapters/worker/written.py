@@ -23,6 +23,7 @@ def written(
         manifest_sha256=manifest.sha256,
         num_bytes=manifest.num_bytes,
         blocked_s=blocked_s,
+        held_out_loss=float(str(manifest.meta.get("held_out_loss") or 0.0)),
     )
     if not ledger:
         return CheckpointWritten(saved, None)

@@ -47,6 +47,11 @@ class Zero:
         self._engine.set_gradient_accumulation_boundary(last)
         return self._engine(inputs, targets)
 
+    def score(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """See Strategy."""
+        with torch.no_grad():
+            return self._engine(inputs, targets)
+
     def backward(self, loss: torch.Tensor) -> None:
         """See Strategy."""
         self._engine.backward(loss)
