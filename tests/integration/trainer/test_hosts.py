@@ -58,7 +58,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def test_after_a_kill_and_a_lost_server_and_a_notice_training_goes_on_and_no_sample_is_lost(workshop, hosts) -> None:
+def test_after_a_kill_a_lost_server_a_notice_and_a_hang_training_goes_on_and_no_sample_is_lost(workshop, hosts) -> None:
     watcher = Watcher()
 
     def kill(started: Started) -> None:
@@ -71,17 +71,26 @@ def test_after_a_kill_and_a_lost_server_and_a_notice_training_goes_on_and_no_sam
     def give_notice(started: Started) -> None:
         os.kill(started.worker_pids[1], signal.SIGTERM)
 
-    watcher.when = {(1, 40): kill, (2, 70): kill_server, (3, 100): give_notice}
+    def stop(started: Started) -> None:
+        os.kill(started.worker_pids[1], signal.SIGSTOP)
+
+    watcher.when = {(1, 40): kill, (2, 70): kill_server, (3, 100): give_notice, (4, 120): stop}
     job = workshop.training()
     recipe = job.recipe.model_copy(update={"plan": job.recipe.derived.model_copy(update={"total_steps": 140})})
     finished = Attempts(replace(job, recipe=recipe), watcher, hosts).run()
 
     assert finished.step == 140
-    assert [loss.cause for loss in watcher.losses] == ["worker_lost", "worker_lost", "pre_emption"]
+    assert [loss.cause for loss in watcher.losses] == ["worker_lost", "worker_lost", "pre_emption", "hang"]
+    killed, _, _, hung = watcher.losses
+    assert (killed.found.ranks, len(killed.found.last_steps)) == ((1,), 2)
+    assert "rank 1 was stopped from outside" in hung.detail
+    assert hung.found.ranks == (1,)
+    stacks = workshop.objects.fetch(hung.found.stacks_uri)
+    assert "run_worker" in (stacks / "rank-0.txt").read_text()
     assert watcher.started[3].resume_step == watcher.losses[2].last_step + 1  # saved just in time
     verdict = verify_run(watcher.committed, workshop.meta, recipe, workshop.objects)
     assert verdict.ok, verdict.sentences
     assert verdict.num_steps == finished.step
     pids = [pid for started in watcher.started for pid in started.worker_pids]
-    assert len(set(pids)) == 8
+    assert len(set(pids)) == 10
     assert all(is_gone(pid) for pid in pids)

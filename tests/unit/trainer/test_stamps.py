@@ -21,17 +21,19 @@ def test_a_stamp_says_what_a_rank_does_and_how_long_that_usually_takes(tmp_path:
 
 
 def test_a_rank_that_has_not_begun_is_not_seen(tmp_path: Path) -> None:
-    assert look_at(tmp_path, range(2)) == ()
+    assert look_at(tmp_path, 0) is None
     (tmp_path / "stamp-0").write_bytes(b"half")
-    assert look_at(tmp_path, range(2)) == ()
+    assert look_at(tmp_path, 0) is None
 
 
 def test_a_sight_has_the_state_and_the_cpu_time_of_the_thread_that_trains(tmp_path: Path) -> None:
     Phases(on_enter=Stamper(tmp_path, 0)).enter("step", 5)
-    [before] = look_at(tmp_path, range(1))
+    before = look_at(tmp_path, 0)
+    assert before is not None
     while time.thread_time() < before.ran_s + 0.02:
         pass
-    [after] = look_at(tmp_path, range(1))
+    after = look_at(tmp_path, 0)
+    assert after is not None
     assert after.state == "R"
     assert after.ran_s > before.ran_s
     assert 0 < before.silent_s < after.silent_s < 60

@@ -5,18 +5,20 @@ This is the one place that acts on `domain.recovery`. It runs in a child process
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ropewalk.stages.errors import StageError
 from ropewalk.trainer.adapters.cap_watch import CapWatch
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoint
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
-from ropewalk.trainer.adapters.hosts import Hosts, HostsLostError
-from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, TrainingJob, TrainingReport
+from ropewalk.trainer.adapters.hosts import HostHandle, Hosts, HostsLostError
+from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, SlowRank, TrainingJob, TrainingReport
+from ropewalk.trainer.adapters.watch import RankWatch, keep_stacks
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, Started, StepsDone, WorkerReport
 from ropewalk.trainer.adapters.worker_group import GroupWatch, run_group
-from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, Symptom, TryAgain, decide, diagnose
+from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, PostMortem, Symptom, TryAgain, decide, diagnose
 
 logger = logging.getLogger(__name__)
 OnTrainingReport = Callable[[TrainingReport], None]
@@ -32,6 +34,9 @@ class _Attempt:
     last_sign: float = field(default_factory=time.time)
     finished: Finished | None = None
     left: Finished | None = None  # a rank got notice, and all saved and left
+    checkpoint_id: str = ""  # the newest
+    saved_at: float = field(default_factory=time.monotonic)  # or begun, if it saved nothing yet
+    worked_at: float = field(default_factory=time.monotonic)
 
     def note(self, report: WorkerReport) -> None:
         """Keep what recovery needs to know."""
@@ -40,12 +45,29 @@ class _Attempt:
             case StepsDone(rows=rows) if rows:
                 self.last_step = rows[-1].step
                 self.last_sign = rows[-1].time_unix
+                self.worked_at = time.monotonic()
+            case CheckpointWritten(saved=saved):
+                self.checkpoint_id, self.saved_at = saved.checkpoint_id, time.monotonic()
             case Finished(left=True):
                 self.left = report
             case Finished():
                 self.finished = report
             case Started():
+                self.saved_at = self.worked_at = time.monotonic()
                 logger.info("attempt %d starts at step %d", self.number, report.resume_step)
+
+    def post_mortem(self, diagnosis: Diagnosis, watch: RankWatch | None) -> PostMortem:
+        """What is known of its end."""
+        sights = {sight.rank: sight for sight in watch.sights} if watch is not None else {}
+        ranks = watch.hang.ranks if watch is not None and watch.hang is not None else diagnosis.ranks
+        return PostMortem(
+            ranks=ranks,
+            phase=sights[ranks[0]].phase if ranks and ranks[0] in sights else "",
+            last_steps=tuple(sights[rank].step for rank in sorted(sights)),
+            stacks_uri=watch.stacks_uri if watch is not None else "",
+            seconds_lost=max(0.0, self.worked_at - self.saved_at),
+            checkpoint_id=self.checkpoint_id,
+        )
 
 
 class Attempts:
@@ -67,17 +89,17 @@ class Attempts:
             newest = self._resume_point()
             if self._is_last(newest) or self._caps.look() or self._job.stop_file.exists():
                 return self._end(newest)
-            attempt, diagnosis = self._one(number, newest)
+            attempt, diagnosis, found = self._one(number, newest)
             if attempt.finished is not None:
                 self._report(CpuUsed(self._meter.total_s()))
                 unsaved = self._caps.reason and not attempt.finished.checkpoint_id  # the disk was full
                 return self._end(self._resume_point()) if unsaved else self._caps.said(attempt.finished)
-            self._recover(attempt, diagnosis)
+            self._recover(attempt, diagnosis, found)
             number += 1
 
-    def _one(self, number: int, newest: WholeCheckpoint | None) -> tuple[_Attempt, Diagnosis]:
-        step = newest.place.step if newest is not None else 0
-        attempt = _Attempt(number=number, start_step=step, last_step=step - 1)
+    def _one(self, number: int, newest: WholeCheckpoint | None) -> tuple[_Attempt, Diagnosis, PostMortem]:
+        step, name = (newest.place.step, newest.place.checkpoint_id) if newest is not None else (0, "")
+        attempt = _Attempt(number=number, start_step=step, last_step=step - 1, checkpoint_id=name)
 
         def on_report(report: WorkerReport) -> None:
             attempt.note(report)
@@ -86,11 +108,14 @@ class Attempts:
                 self._checkpoints.announce(report.saved)
             self._report(FromWorkers(number, report))
 
-        watch = GroupWatch(stall_s=self._job.stall_s, on_report=on_report, meter=self._meter)
         job, key = self._job, newest.place.key if newest is not None else ""
         workers_job = job.for_workers(number, job.matrix_lr, job.adam_lr, job.stop_file, key)
+        watch: RankWatch | None = None
         try:
-            symptoms = run_group(workers_job, self._hosts.ready(), watch)
+            handles = self._hosts.ready()
+            watch = self._watch(number, handles)
+            group = GroupWatch(stall_s=job.stall_s, on_report=on_report, meter=self._meter, on_look=watch.look)
+            symptoms = run_group(workers_job, handles, group)
         except HostsLostError as error:
             symptoms = [Symptom(kind="cluster", text=str(error))]
         if attempt.left is not None:
@@ -99,7 +124,16 @@ class Attempts:
         diagnosis = diagnose(symptoms)
         if diagnosis.cause == "cluster":
             self._hosts.renew()
-        return attempt, diagnosis
+        return attempt, diagnosis, attempt.post_mortem(diagnosis, watch)
+
+    def _watch(self, number: int, ranks: Sequence[HostHandle]) -> RankWatch:
+        job = self._job
+        return RankWatch(
+            ranks=ranks,
+            longest_s=job.stall_s,
+            on_slow=lambda slow: self._report(SlowRank(number, slow)),
+            keep=partial(keep_stacks, job.store, job.scratch, f"runs/{job.run_id}/stacks/{job.epoch}-{number}"),
+        )
 
     def _end(self, newest: WholeCheckpoint | None) -> Finished:
         """With what is there. Raises StageError if a cap was reached before there was anything."""
@@ -122,7 +156,7 @@ class Attempts:
                 self._report(found)
         return newest
 
-    def _recover(self, attempt: _Attempt, diagnosis: Diagnosis) -> None:
+    def _recover(self, attempt: _Attempt, diagnosis: Diagnosis, found: PostMortem) -> None:
         """Report the loss and wait out the back-off, or give up."""
         loss = Loss(
             attempt=attempt.number,
@@ -131,6 +165,7 @@ class Attempts:
             start_step=attempt.start_step,
             last_step=attempt.last_step,
             time_unix=attempt.last_sign,
+            found=found,
         )
         self._report(loss)
         self._losses.append(loss)

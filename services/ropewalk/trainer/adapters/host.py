@@ -6,7 +6,6 @@ that it can still tell of one that hangs: what a watch wants to know of a worker
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,10 +18,15 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 from ropewalk.trainer.adapters.cpu_meter import Beat
+from ropewalk.trainer.adapters.looking import look_at
+from ropewalk.trainer.adapters.oom_kills import oom_kills
 from ropewalk.trainer.adapters.rank_task import Ended, Exited, PassOn, RankTask, Where
+from ropewalk.trainer.adapters.stacks import STACKS_SIGNAL, awaited_stacks
+from ropewalk.trainer.adapters.stamps import stamp_file
 from ropewalk.trainer.adapters.worker.job import WorkerReport
-from ropewalk.trainer.adapters.worker.notice import GRACE_S
+from ropewalk.trainer.domain.exits import symptom_of_exit
 from ropewalk.trainer.domain.recovery import Symptom
+from ropewalk.trainer.domain.sight import Sight
 
 _CLOSE_S = 5.0
 
@@ -36,6 +40,7 @@ class Host:
         self._folder = Path(tempfile.mkdtemp(prefix="rank-", dir=scratch))
         self._reports: deque[WorkerReport] = deque()
         self._sending = threading.Lock()
+        self._rank = 0
         self._start()
 
     def where(self) -> Where:
@@ -59,6 +64,8 @@ class Host:
             self.close()
             self._start()
         symptom: Symptom | None = None
+        self._rank, num_oom_kills = task.rank, oom_kills()
+        stamp_file(self._folder, task.rank).unlink(missing_ok=True)
         try:
             self._send(replace(task, job=replace(task.job, stamps=self._folder)))
             while not isinstance(item := self._control.recv(), Exited):
@@ -68,9 +75,11 @@ class Host:
                     self._reports.append(item)
         except (EOFError, OSError):
             self._end_server()
-            lost = Symptom(kind="died", text=f"the fork server of worker {task.rank} was killed or crashed")
+            text = f"the fork server of worker {task.rank} was killed or crashed"
+            lost = Symptom(kind="died", text=text, rank=task.rank)
             return Ended(symptom=lost, used=self._used(0.0))
-        return Ended(symptom=_symptom(task.rank, item.code, symptom), used=self._used(item.cpu_seconds))
+        symptom = symptom or symptom_of_exit(task.rank, item.code, num_oom_kills=oom_kills() - num_oom_kills)
+        return Ended(symptom=symptom, used=self._used(item.cpu_seconds))
 
     def drain(self) -> list[WorkerReport]:
         """What the worker has reported since the last time."""
@@ -80,6 +89,15 @@ class Host:
         """Send the worker a signal, if there is one."""
         with suppress(OSError):
             self._send(PassOn(number))
+
+    def sight(self) -> Sight | None:
+        """What the worker does just now, seen from outside; None if it has not begun."""
+        return look_at(self._folder, self._rank)
+
+    def stacks(self) -> str:
+        """What each thread of the worker does just now, or why that cannot be said. Waits for seconds."""
+        self.signal(STACKS_SIGNAL)
+        return awaited_stacks(self._folder, self._rank)
 
     def close(self) -> None:
         """End the worker and the server."""
@@ -114,15 +132,6 @@ class Host:
 
     def _used(self, cpu_seconds: float) -> Beat:
         return Beat(node=socket.gethostname(), pid=self._server.pid, cpu_seconds=cpu_seconds)
-
-
-def _symptom(rank: int, code: int, said: Symptom | None) -> Symptom | None:
-    if code == 0 or said is not None:
-        return said
-    if code == -signal.SIGALRM:
-        return Symptom(kind="pre_empted", text=f"worker {rank} was told to leave and not done in {GRACE_S} s")
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-    return Symptom(kind="died", text=f"the process of worker {rank} {how}")
 
 
 def _address() -> str:

@@ -9,6 +9,7 @@ from ropewalk.errors import RopewalkError
 from ropewalk.trainer.adapters.host import Host
 from ropewalk.trainer.adapters.rank_task import Ended, RankTask, Where
 from ropewalk.trainer.adapters.worker.job import WorkerReport
+from ropewalk.trainer.domain.sight import Sight
 
 
 class HostsLostError(RopewalkError):
@@ -29,6 +30,12 @@ class HostHandle(Protocol):
 
     def signal(self, number: int) -> None:
         """See Host; does not wait."""
+
+    def sight(self) -> Sight | None:
+        """See Host; None also if the host does not answer."""
+
+    def stacks(self) -> str:
+        """See Host."""
 
     def close(self) -> None:
         """End it and what it runs, also when it does not answer."""
@@ -75,6 +82,7 @@ class _LocalHost:
         self._host = host
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="host")
         self.where, self.drain, self.signal = host.where, host.drain, host.signal
+        self.sight, self.stacks = host.sight, host.stacks
 
     def run(self, task: RankTask) -> Future[Ended]:
         return self._thread.submit(self._host.run, task)

@@ -20,11 +20,11 @@ def work(task: RankTask, send: Callable[[object], None]) -> None:
     try:
         run_worker(task.job.localized(), task.rank, task.world_size, send, notice)
     except WorkerError as error:
-        send(Symptom(kind="refused", text=str(error)))
+        send(Symptom(kind="refused", text=str(error), rank=task.rank))
         raise
     except BaseException as error:
         traceback.print_exc()  # the whole of it is for the log of this machine
-        send(Symptom(kind="raised", text=in_one_line(error)))
+        send(Symptom(kind="raised", text=in_one_line(error), rank=task.rank))
         raise
 
 

@@ -26,9 +26,12 @@ from ropewalk.trainer.adapters.reports import ClusterSpec
 from ropewalk.trainer.adapters.worker.job import WorkerReport
 from ropewalk.trainer.domain.placement import place_group
 from ropewalk.trainer.domain.recovery import Symptom
+from ropewalk.trainer.domain.sight import Sight
 
 logger = logging.getLogger(__name__)
 _PLACE_S = 120.0  # for the cluster to find room, and for an actor to come up there
+_LOOK_S = 2.0  # for what is asked twice a second
+_NODE_MARKS = ("node died", "node has died", "node is dead", "node was terminated")  # in Ray's words for an actor's end
 _ASK_S = 10.0  # for an answer of an actor that is up
 _CALLS_AT_ONCE = 4  # `run` blocks one
 
@@ -134,6 +137,22 @@ class _RayHost:
         """See HostHandle."""
         self._actor.signal.remote(number)
 
+    def sight(self) -> Sight | None:
+        """See HostHandle."""
+        if self.lost:
+            return None
+        try:
+            return ray.get(self._actor.sight.remote(), timeout=_LOOK_S)
+        except RayError:  # also one that is late; who drains its mail finds out whether it is lost
+            return None
+
+    def stacks(self) -> str:
+        """See HostHandle."""
+        try:
+            return ray.get(self._actor.stacks.remote(), timeout=_ASK_S)
+        except RayError as error:
+            return f"its host does not answer: {in_one_line(error)}"
+
     def close(self) -> None:
         """See HostHandle. What it holds ends with it, by the kernel's hand."""
         self.lost = True
@@ -144,8 +163,11 @@ class _RayHost:
         nothing = Beat(node="", pid=0, cpu_seconds=0.0)
         if isinstance(error, OutOfMemoryError):
             text = f"Ray ended the host of worker {self._rank}: the machine ran out of memory"
-            return Ended(symptom=Symptom(kind="out_of_memory", text=text), used=nothing)
+            return Ended(symptom=Symptom(kind="out_of_memory", text=text, rank=self._rank), used=nothing)
         text = in_one_line(error)
+        if isinstance(error, RayActorError) and any(mark in str(error) for mark in _NODE_MARKS):
+            text = f"the machine of worker {self._rank} was lost"
+            return Ended(symptom=Symptom(kind="node_lost", text=text, rank=self._rank), used=nothing)
         if isinstance(error, RayActorError):
-            text = f"the host of worker {self._rank} was killed or crashed, or its machine was lost"
-        return Ended(symptom=Symptom(kind="died", text=text), used=nothing)
+            text = f"the host of worker {self._rank} was killed or crashed"
+        return Ended(symptom=Symptom(kind="died", text=text, rank=self._rank), used=nothing)

@@ -5,48 +5,41 @@ stopped cannot; py-spy, where it is installed, reads the stacks of that one too.
 """
 
 import faulthandler
-import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-_SIGNAL = signal.SIGUSR1
-_WAIT_S = 2.0  # for the answers of all ranks together
+from ropewalk.trainer.adapters.stamps import read_stamp
+
+STACKS_SIGNAL = signal.SIGUSR1
+_WAIT_S = 2.0
 _QUIET_S = 0.1  # a file that no longer grows is whole
 _MAX_BYTES = 20_000  # of one rank; enough for some hundred frames
 _PY_SPY_S = 4.0
+_SILENT = "it did not answer: a stopped process cannot, and py-spy is not installed or may not look\n"
 
 
 def answer_with_stacks(folder: Path, rank: int) -> None:
     """From now on this process writes its stacks into the folder when it is asked to."""
     file = _stack_file(folder, rank).open("wb")  # faulthandler keeps the descriptor: it must never be closed
-    faulthandler.register(_SIGNAL, file, all_threads=True, chain=False)
+    faulthandler.register(STACKS_SIGNAL, file, all_threads=True, chain=False)
     _OPEN.append(file)
 
 
-def ask_for_stacks(folder: Path, pids: Mapping[int, int]) -> dict[int, str]:
-    """The stacks of each of these ranks (rank: process id), bounded; a sentence for one that did not answer."""
-    for pid in pids.values():
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, _SIGNAL)
-    sizes: tuple[int, ...] = ()
-    deadline = time.monotonic() + _WAIT_S
+def awaited_stacks(folder: Path, rank: int) -> str:
+    """What a rank has answered to `STACKS_SIGNAL`, bounded; else what py-spy sees, or a sentence that says why not."""
+    path, deadline, size = _stack_file(folder, rank), time.monotonic() + _WAIT_S, -1
     while time.monotonic() < deadline:
         time.sleep(_QUIET_S)
-        before, sizes = sizes, tuple(_size(_stack_file(folder, rank)) for rank in pids)
-        if before == sizes and all(sizes):
-            break
-    return {rank: _written(folder, rank) or _spied(pid) for rank, pid in pids.items()}
-
-
-def _written(folder: Path, rank: int) -> str:
-    with suppress(OSError), _stack_file(folder, rank).open("rb") as file:
-        return file.read(_MAX_BYTES).decode(errors="replace")
-    return ""
+        before, size = size, path.stat().st_size if path.exists() else 0
+        if size and before == size:
+            with path.open("rb") as file:
+                return file.read(_MAX_BYTES).decode(errors="replace")
+    stamp = read_stamp(folder, rank)
+    return (_spied(stamp.pid) if stamp is not None else "") or _SILENT
 
 
 def _spied(pid: int) -> str:
@@ -56,11 +49,7 @@ def _spied(pid: int) -> str:
                 [program, "dump", "--pid", str(pid)], capture_output=True, timeout=_PY_SPY_S, check=True
             )
             return done.stdout[:_MAX_BYTES].decode(errors="replace")
-    return "it did not answer: a stopped process cannot, and py-spy is not installed or may not look\n"
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    return ""
 
 
 def _stack_file(folder: Path, rank: int) -> Path:

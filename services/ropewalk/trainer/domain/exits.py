@@ -18,13 +18,13 @@ def symptom_of_exit(rank: int, code: int, *, num_oom_kills: int = 0) -> Symptom 
     if code == 0:
         return None
     if number not in set(signal.Signals):
-        return Symptom(kind="raised", text=f"the process of worker {rank} ended with status {code}")
-    name = signal.Signals(number).name
-    how = f"the process of worker {rank} was killed by {name}"
-    if number == signal.SIGKILL and num_oom_kills:
-        return Symptom(kind="out_of_memory", text=f"{how} while the kernel killed for memory ({num_oom_kills} times)")
+        return Symptom(kind="raised", text=f"the process of worker {rank} ended with status {code}", rank=rank)
+    text = f"the process of worker {rank} was killed by {signal.Signals(number).name}"
+    if number == signal.SIGKILL and num_oom_kills > 0:
+        text += f" while the kernel killed for memory ({num_oom_kills} times)"
+        return Symptom(kind="out_of_memory", text=text, rank=rank)
     if number in _BROKEN:
-        return Symptom(kind="crashed", text=f"{how}: native code broke")
+        return Symptom(kind="crashed", text=f"{text}: native code broke", rank=rank)
     if number in (signal.SIGTERM, signal.SIGALRM):
-        return Symptom(kind="pre_empted", text=f"{how}: it was told to leave and was not done in time")
-    return Symptom(kind="died", text=how)
+        return Symptom(kind="pre_empted", text=f"{text}: it was told to leave and was not done in time", rank=rank)
+    return Symptom(kind="died", text=text, rank=rank)

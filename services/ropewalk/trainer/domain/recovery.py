@@ -46,6 +46,7 @@ class Symptom:
         "cluster",
     ]
     text: str
+    rank: int = -1  # who showed it; -1: it is not one rank's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Diagnosis:
 
     cause: AttemptCause
     detail: str
+    ranks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +157,11 @@ _MARKS: tuple[tuple[AttemptCause, tuple[str, ...]], ...] = (
 def diagnose(symptoms: Sequence[Symptom]) -> Diagnosis:
     """The cause behind what all ranks showed."""
     first_hand = sorted(symptoms, key=lambda symptom: symptom.kind == "raised")  # a rank that lost its peer raises, too
-    found = {_cause_of(symptom): symptom.text for symptom in reversed(first_hand)}
+    found = {_cause_of(symptom): symptom for symptom in reversed(first_hand)}
     for cause in _ORDER:
-        if cause in found:
-            return Diagnosis(cause=cause, detail=found[cause])
+        if (main := found.get(cause)) is not None:
+            alike = {each.rank for each in symptoms if (each.kind, _cause_of(each)) == (main.kind, cause)}
+            return Diagnosis(cause=cause, detail=main.text, ranks=tuple(sorted(alike - {-1})))
     return Diagnosis(cause="cluster", detail="the worker group ended without a word")
 
 

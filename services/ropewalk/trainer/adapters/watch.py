@@ -1,0 +1,94 @@
+"""Looks at a group of workers from outside while it runs; acts on what `domain.hang` and `domain.straggler` decide.
+
+It never asks a worker: the hosts read stamps and /proc. Of a hang it takes the stacks of all ranks and keeps them in
+the object store, before the group is ended by whoever asked.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ropewalk.storage.connect import StoreAddress
+from ropewalk.storage.errors import StorageError
+from ropewalk.trainer.domain.hang import Hang, HangWatch
+from ropewalk.trainer.domain.recovery import Symptom
+from ropewalk.trainer.domain.sight import Sight
+from ropewalk.trainer.domain.straggler import Straggler, StragglerWatch
+
+logger = logging.getLogger(__name__)
+
+_EVERY_S = 0.5
+_AT_ONCE = 16  # hosts that are asked for stacks together; each may take seconds
+
+
+class RankSeen(Protocol):
+    """A rank as its host sees it."""
+
+    def sight(self) -> Sight | None:
+        """What it does; None if it has not begun, or the host does not answer."""
+
+    def stacks(self) -> str:
+        """What each of its threads does, or why that cannot be said."""
+
+
+@dataclass(kw_only=True)
+class RankWatch:
+    """Of one group. `longest_s` is how long it may do without a word what it never did before."""
+
+    ranks: Sequence[RankSeen]
+    longest_s: float
+    on_slow: Callable[[Straggler], None]
+    keep: Callable[[dict[int, str]], str]  # the stacks by rank; returns where they are
+    hang: Hang | None = None
+    stacks_uri: str = ""
+    sights: tuple[Sight, ...] = ()
+    _due: float = 0.0
+    _hangs: HangWatch = field(init=False)
+    _stragglers: StragglerWatch = field(default_factory=StragglerWatch)
+
+    def __post_init__(self) -> None:
+        self._hangs = HangWatch(longest_s=self.longest_s)
+
+    def look(self) -> Sequence[Symptom]:
+        """What is wrong; nothing as long as not all ranks have begun. Cheap to call often."""
+        now = time.monotonic()
+        if now < self._due or self.hang is not None:
+            return ()
+        self._due = now + _EVERY_S
+        seen = [sight for rank in self.ranks if (sight := rank.sight()) is not None]
+        if len(seen) < len(self.ranks):
+            return ()
+        self.sights = tuple(seen)
+        if slow := self._stragglers.look(seen, now):
+            logger.warning("rank %d at %.0f %% of the speed of the others", slow.rank, 100 * slow.speed)
+            self.on_slow(slow)
+        if hang := self._hangs.look(seen, now):
+            self._examine(hang)
+            assert self.hang is not None
+            return (Symptom(kind="hang", text=self.hang.detail),)
+        return ()
+
+    def _examine(self, hang: Hang) -> None:
+        with ThreadPoolExecutor(min(_AT_ONCE, len(self.ranks))) as pool:
+            stacks = dict(enumerate(pool.map(lambda rank: rank.stacks(), self.ranks)))
+        self.hang = hang.narrowed(stacks)
+        logger.error("%s; the stacks follow", self.hang.detail)
+        self.stacks_uri = self.keep(stacks)
+
+
+def keep_stacks(store: StoreAddress, scratch: Path, key: str, stacks: dict[int, str]) -> str:
+    """Put the stacks of all ranks under the key, a file each; returns the key, or nothing if that could not be done."""
+    folder = scratch / key.replace("/", "-")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for rank, text in stacks.items():
+            (folder / f"rank-{rank}.txt").write_text(text)
+        store.connect().publish(folder, key, {})
+    except (OSError, StorageError) as error:
+        logger.warning("the stacks of all ranks are not kept: %s", error)
+        return ""
+    return key
