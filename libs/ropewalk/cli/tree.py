@@ -38,6 +38,8 @@ _PANELS = {
     },
     "Questions": {
         "query": "Ask the analytics database in SQL, or by the name of a query that ships.",
+        "export-metrics": "Write the metrics of a run's training as files of TensorBoard, Weights & Biases (offline) or"
+        " MLflow.",
         "what-was-live": "Which model version answered under which name at a time of the log, since when, and who let"
         " it.",
         "alarms": "Alarms of the watch over the traffic.",
@@ -60,7 +62,8 @@ _PANELS = {
     },
 }
 _MODULES = {"up": "stack", "down": "stack", "logs": "stack", "cancel": "submit", "chat": "complete"}
-_MODULES |= {"restore": "backup", "fsck": "replay", "what-was-live": "replay"}  # the others have one of their own name
+_MODULES |= {"restore": "backup", "fsck": "replay", "what-was-live": "replay", "export-metrics": "export_metrics"}
+# the others have one of their own name
 
 
 class LazyCommand(TyperCommand):

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from ropewalk.client.queries import named_queries
 from ropewalk.monitor.adapters.embedded import EmbeddedEngine
 from ropewalk.monitor.adapters.facade import Facade, serve
+from ropewalk.report.exports.rows import page_sql
 from ropewalk.runtime.health import ListenError
 
 
@@ -248,6 +249,7 @@ def test_each_query_that_ships_runs_on_the_monitors_tables(interface):
         "errors_by_model",
         "loss_curve",
         "cost_by_stage",
+        "goodput",
         "alarms",
         "slowest_requests",
         "drop_reasons",
@@ -258,6 +260,11 @@ def test_each_query_that_ships_runs_on_the_monitors_tables(interface):
         assert len(query.description) > 20
         answer = httpx.post(interface.url, content=query.sql.encode(), auth=interface.reader)
         assert answer.status_code == 200, (query.name, answer.text)
+
+
+def test_the_steps_of_an_export_can_be_asked_for_there(interface):
+    answer = httpx.post(interface.url, content=page_sql("run-1", 0).encode(), auth=interface.reader)
+    assert (answer.status_code, answer.text) == (200, "")
 
 
 async def test_a_port_that_is_taken_is_said_in_one_sentence(interface):
