@@ -113,8 +113,9 @@ def test_no_held_out_conversation_was_trained_on(stack, tuned) -> None:
 
 def test_the_checkpoint_holds_the_adapter_and_the_export_the_merged_model(stack, tuned) -> None:
     saved = [event for event in stack.timeline("tuned") if isinstance(event, CheckpointSaved)][-1]
-    names = {path.name for path in fetched(stack, saved.uri).iterdir()}
-    assert {"adapter_model.safetensors", "adapter_config.json", "model.safetensors"} <= names
+    folder = fetched(stack, saved.uri)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    assert {"adapter/adapter_model.safetensors", "adapter/adapter_config.json", "model.safetensors"} <= names
     assert "adapter_model.safetensors" not in {path.name for path in fetched(stack, tuned.export_uri).iterdir()}
 
 

@@ -12,6 +12,7 @@ from ropewalk.model.architecture import generator_of
 from ropewalk.model.weights import save_tensors
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_FOLDER = "adapter"  # not beside merged weights, to which transformers would apply it once more
 _TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 _PEFT_PREFIX = "base_model.model."
 _DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
@@ -58,10 +59,20 @@ def merged(weights: Mapping[str, torch.Tensor], config: LoraConfig) -> dict[str,
 
 
 def save_adapter(weights: Mapping[str, torch.Tensor], config: LoraConfig, folder: Path) -> None:
-    """Write the adapter as peft does, so that `PeftModel.from_pretrained` reads it. Raises OSError."""
+    """Write the adapter as peft does into `adapter` below a folder: `PeftModel.from_pretrained` reads that subfolder.
+
+    Raises OSError.
+    """
+    folder = folder / ADAPTER_FOLDER
     config.save_pretrained(folder)
     adapter = {_PEFT_PREFIX + name.replace(".default.", "."): t for name, t in weights.items() if is_adapter(name)}
     save_tensors(adapter, folder / ADAPTER_WEIGHTS)
+
+
+def adapter_file(folder: Path) -> Path:
+    """Where the weights of the adapter lie in a checkpoint; those of the release before had them beside the others."""
+    inner = folder / ADAPTER_FOLDER / ADAPTER_WEIGHTS
+    return inner if inner.exists() else folder / ADAPTER_WEIGHTS
 
 
 def adapter_weights(saved: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

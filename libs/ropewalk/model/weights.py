@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 WEIGHTS = "model.safetensors"
@@ -15,11 +16,28 @@ WEIGHTS = "model.safetensors"
 def load_model(folder: Path | str) -> PreTrainedModel:
     """The fp32 model of a local folder (or a hub id), ready to score. Raises OSError or ValueError if none."""
     disable_progress_bar()  # services write logs, not terminals
+    options = {"dtype": torch.float32, "attn_implementation": "sdpa"}
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="sdpa")
+        if _has_merged_adapter(Path(folder)):
+            return _load_plain(Path(folder), options).eval()
+        model = AutoModelForCausalLM.from_pretrained(str(folder), **options)
     except (SafetensorError, RuntimeError) as error:  # a damaged file; tensors that do not fit the config
         raise ValueError(f"the weights in {folder} are damaged or belong to another config.json: {error}") from None
     return model.eval()
+
+
+def _has_merged_adapter(folder: Path) -> bool:
+    """Whether transformers would apply an adapter to weights that have it: a LoRA checkpoint of the release before."""
+    return (folder / "adapter_config.json").is_file() and (folder / WEIGHTS).is_file()
+
+
+def _load_plain(folder: Path, options: Mapping[str, Any]) -> PreTrainedModel:
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), **options)
+    missing, unexpected = model.load_state_dict(load_tensors(folder / WEIGHTS), strict=False)
+    if absent := sorted({*missing, *unexpected} - set(model.all_tied_weights_keys)):
+        raise ValueError(f"the weights in {folder} belong to another config.json: {absent[0]}")
+    model.tie_weights()
+    return model
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], config: PretrainedConfig, folder: Path) -> None:

@@ -111,7 +111,7 @@ def test_adapters_alone_move_and_the_checkpoint_holds_merged_weights(runs, share
     base = load_file(shared_workshop.checkpoint("alone", 12) / "model.safetensors")
     folder = shared_workshop.checkpoint("lora", 12)
     tuned = load_file(folder / "model.safetensors")
-    adapter = load_file(folder / "adapter_model.safetensors")
+    adapter = load_file(folder / "adapter" / "adapter_model.safetensors")
     assert tuned.keys() == base.keys()
     assert tuned["model.embed_tokens.weight"].equal(base["model.embed_tokens.weight"])
     name = "model.layers.0.self_attn.q_proj"

@@ -3,9 +3,18 @@
 import pytest
 import torch
 from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from ropewalk.model.architecture import build_model
-from ropewalk.model.lora import adapter_weights, add_adapters, is_adapter, lora_config, merged, save_adapter
+from ropewalk.model.lora import (
+    adapter_file,
+    adapter_weights,
+    add_adapters,
+    is_adapter,
+    lora_config,
+    merged,
+    save_adapter,
+)
 from ropewalk.model.weights import load_model, load_tensors, save_weights
 
 IDS = torch.arange(1, 11)[None]
@@ -51,9 +60,35 @@ def test_peft_reads_the_saved_adapter(adapted, tmp_path):
     weights = dict(adapted.named_parameters())
     base = {name.replace(".base_layer", ""): tensor for name, tensor in weights.items() if not is_adapter(name)}
     save_weights(base, adapted.config, tmp_path / "base")
-    (tmp_path / "adapter").mkdir()
-    save_adapter(weights, lora_config(rank=4), tmp_path / "adapter")
+    save_adapter(weights, lora_config(rank=4), tmp_path)
     theirs = PeftModel.from_pretrained(load_model(tmp_path / "base"), tmp_path / "adapter")
     torch.testing.assert_close(theirs(input_ids=IDS).logits, adapted(input_ids=IDS).logits, atol=1e-5, rtol=1e-5)
-    saved = adapter_weights(load_tensors(tmp_path / "adapter" / "adapter_model.safetensors"))
+    saved = adapter_weights(load_tensors(adapter_file(tmp_path)))
     assert saved.keys() == {name for name in weights if is_adapter(name)}
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")  # peft calls the old name
+def test_a_folder_with_merged_weights_and_its_adapter_is_one_model_to_all_who_load_it(adapted, tmp_path):
+    weights, config = dict(adapted.named_parameters()), lora_config(rank=4)
+    expected = adapted(input_ids=IDS).logits
+    base = {name.replace(".base_layer", ""): tensor for name, tensor in weights.items() if not is_adapter(name)}
+    save_weights(base, adapted.config, tmp_path / "base")
+    save_weights(merged(weights, config), adapted.config, tmp_path / "checkpoint")
+    save_adapter(weights, config, tmp_path / "checkpoint")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint")
+    again = load_model(tmp_path / "checkpoint")
+    with_peft = PeftModel.from_pretrained(load_model(tmp_path / "base"), tmp_path / "checkpoint", subfolder="adapter")
+    for model in (plain, again, with_peft):
+        torch.testing.assert_close(model(input_ids=IDS).logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_checkpoint_of_the_release_before_does_not_get_its_adapter_twice(adapted, tmp_path):
+    weights, config = dict(adapted.named_parameters()), lora_config(rank=4)
+    save_weights(merged(weights, config), adapted.config, tmp_path)
+    save_adapter(weights, config, tmp_path)
+    for file in (tmp_path / "adapter").iterdir():
+        file.rename(tmp_path / file.name)
+    torch.testing.assert_close(
+        load_model(tmp_path)(input_ids=IDS).logits, adapted(input_ids=IDS).logits, atol=1e-4, rtol=1e-4
+    )
+    assert adapter_file(tmp_path).is_file()

@@ -10,6 +10,8 @@ from ropewalk.events.checkpoint import CheckpointQuarantined
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import MANIFEST, verify
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints
+from ropewalk.trainer.adapters.worker.fence import check_epoch
+from ropewalk.trainer.adapters.worker.job import WorkerError
 
 
 def write_checkpoint(objects: LocalObjects, step: int, *, epoch: int = 1, parent: str = "") -> str:
@@ -184,3 +186,14 @@ def test_an_announced_checkpoint_that_is_gone_without_a_word_is_missed_aloud_and
     checkpoints = RunCheckpoints(objects, "r", 2, log, gone={"r-1-20"})
     assert [checkpoints.newest_whole(broken.append) is not None for _ in range(2)] == [True, True]
     assert [item.checkpoint_id for item in broken] == ["r-1-30"]
+
+
+def test_a_worker_of_an_earlier_epoch_may_not_publish_once_a_later_holder_came(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    RunCheckpoints(objects, "r", 1)
+    check_epoch(objects, "r", 1)
+    RunCheckpoints(objects, "r", 2)
+    RunCheckpoints(objects, "r", 2)
+    check_epoch(objects, "r", 2)
+    with pytest.raises(WorkerError, match="epoch 2 by now, this worker is of epoch 1"):
+        check_epoch(objects, "r", 1)

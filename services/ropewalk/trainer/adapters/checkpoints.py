@@ -19,6 +19,7 @@ from ropewalk.events.foreign import cut
 from ropewalk.events.training import StepMetrics
 from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, never_completed, read_manifest, verify_file
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+from ropewalk.trainer.adapters.worker.fence import claim_epoch
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten
 from ropewalk.trainer.adapters.worker.progress import METRICS, read_rows
 from ropewalk.trainer.adapters.worker.written import written
@@ -58,6 +59,7 @@ class RunCheckpoints:
         self._gone = set(gone)
         for checkpoint_id, sha256 in announced:
             self._announced.setdefault(checkpoint_id, set()).add(sha256)
+        claim_epoch(objects, run_id, epoch)
         self._inherited = frozenset(place for place in self._places() if place.epoch < epoch)
 
     def announce(self, saved: CheckpointSaved) -> None:

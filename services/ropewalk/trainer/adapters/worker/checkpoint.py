@@ -5,7 +5,7 @@
     state.json              everything else that the next step depends on, and what it was made with
     ledger.jsonl            {"step", "samples"} for the steps since the previous checkpoint
     metrics.jsonl           the metrics of those steps
-    adapter_model.safetensors, adapter_config.json    only with adapters, as peft writes them
+    adapter/                only with adapters: adapter_model.safetensors, adapter_config.json as peft writes them
 
 The content is a function of the run and the step alone (no host names, and no times but in the metrics), so that
 writing it again after a restart gives the same bytes.

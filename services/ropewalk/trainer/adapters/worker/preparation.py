@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.model.architecture import Shape, build_model, num_parameters
-from ropewalk.model.lora import ADAPTER_WEIGHTS, adapter_weights, add_adapters, lora_config
+from ropewalk.model.lora import adapter_file, adapter_weights, add_adapters, lora_config
 from ropewalk.model.muon import Rates
 from ropewalk.model.next_token import NextTokenLoss
 from ropewalk.model.schedule import Schedule
@@ -174,7 +174,7 @@ def _fresh_state(job: WorkerJob, device: Device) -> RunState:
 
 def _load_weights(model: PreTrainedModel, folder: Path, *, with_adapters: bool) -> None:
     if with_adapters:
-        saved = adapter_weights(load_tensors(folder / ADAPTER_WEIGHTS))
+        saved = adapter_weights(load_tensors(adapter_file(folder)))
         wanted = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     else:
         saved = load_tensors(folder / WEIGHTS)

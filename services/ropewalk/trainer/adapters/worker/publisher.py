@@ -16,7 +16,9 @@ from pydantic import JsonValue
 
 from ropewalk.events.checkpoint import CheckpointSaveFailed
 from ropewalk.events.foreign import cut
+from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, check_finite, write_checkpoint
+from ropewalk.trainer.adapters.worker.fence import check_epoch
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, WorkerJob
 from ropewalk.trainer.adapters.worker.written import written
 
@@ -32,6 +34,7 @@ class CheckpointPublisher:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._flight: Future[SaveOutcome] | None = None
         self.parent_id = parent_id  # the last checkpoint that was written
+        self.parent_sha256 = read_manifest(job.resume_from).sha256 if job.resume_from is not None else ""
 
     def start(self, content: CheckpointContent, started: float) -> None:
         """Begin to write. `started` (monotonic) is when training stopped for it; the flight before must be over."""
@@ -54,7 +57,7 @@ class CheckpointPublisher:
         outcome = self._flight.result()
         self._flight = None
         if isinstance(outcome, CheckpointWritten):
-            self.parent_id = outcome.saved.checkpoint_id
+            self.parent_id, self.parent_sha256 = outcome.saved.checkpoint_id, outcome.saved.manifest_sha256
         return outcome
 
     def close(self) -> None:
@@ -83,6 +86,7 @@ class CheckpointPublisher:
         try:
             with _writing_to(str(job.scratch)):
                 write_checkpoint(content, folder)
+            check_epoch(self._objects, job.run_id, job.epoch)
             with _writing_to(job.store.url):
                 manifest = self._objects.publish(folder, place.key, self._meta(content))
         finally:
@@ -97,11 +101,16 @@ class CheckpointPublisher:
             "step": state.step,
             "checkpoint_id": job.place(state.step).checkpoint_id,
             "parent_id": self.parent_id,
+            "parent_sha256": self.parent_sha256,
             "dataset_version": job.dataset_version,
             "recipe_sha256": job.recipe.sha256(),
             "loss": state.recent_losses[-1] if state.recent_losses else None,
             "tokens": state.tokens,
             "held_out_loss": state.validation["loss"] if state.validation.get("step") == state.step else None,
+            "next_sample": state.step * job.recipe.derived.batch_size,  # the place in the order of samples
+            "ledger_steps": [content.ledger[0].step, content.ledger[-1].step] if content.ledger else [],
+            "finite": True,  # every number was looked at: `check_finite`
+            "environment": state.environment,  # world size, versions, strategy, device
         }
 
 
