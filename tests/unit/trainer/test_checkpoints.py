@@ -10,7 +10,7 @@ from ropewalk.events.checkpoint import CheckpointQuarantined
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import MANIFEST, verify
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints
-from ropewalk.trainer.adapters.worker.fence import check_epoch
+from ropewalk.trainer.adapters.fence import check_epoch
 from ropewalk.trainer.adapters.worker.job import WorkerError
 
 

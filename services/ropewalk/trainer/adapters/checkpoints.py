@@ -19,7 +19,7 @@ from ropewalk.events.foreign import cut
 from ropewalk.events.training import StepMetrics
 from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, never_completed, read_manifest, verify_file
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
-from ropewalk.trainer.adapters.worker.fence import claim_epoch
+from ropewalk.trainer.adapters.fence import claim_epoch
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten
 from ropewalk.trainer.adapters.worker.progress import METRICS, read_rows
 from ropewalk.trainer.adapters.worker.written import written

@@ -17,8 +17,8 @@ from pydantic import JsonValue
 from ropewalk.events.checkpoint import CheckpointSaveFailed
 from ropewalk.events.foreign import cut
 from ropewalk.storage.manifest import read_manifest
+from ropewalk.trainer.adapters.fence import check_epoch
 from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, check_finite, write_checkpoint
-from ropewalk.trainer.adapters.worker.fence import check_epoch
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, WorkerJob
 from ropewalk.trainer.adapters.worker.written import written
 
