@@ -398,3 +398,10 @@ def test_metrics_name_the_attempt_the_rate_and_the_tokens_of_a_step(workshop, to
     assert [rows[0].lr, rows[1].lr] == [pytest.approx(0.01), pytest.approx(0.02)]
     assert all(row.step_s >= row.data_s >= 0 for row in rows)
     assert all(torch.isfinite(torch.tensor(row.grad_norm)) for row in rows)
+
+
+def test_a_cap_on_tokens_ends_a_run_before_it_is_exceeded_with_a_checkpoint_of_the_same_bits(workshop, tools):
+    whole = tools.losses(tools.run_alone(workshop.job("uncapped")))
+    reports = tools.run_alone(workshop.job("capped", stop_before=7))
+    assert (reports[-1].step, reports[-1].stopped, reports[-1].checkpoint_id) == (7, True, "capped-1-7")
+    assert tools.losses(reports) == {step: loss for step, loss in whole.items() if step < 7}

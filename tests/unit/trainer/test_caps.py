@@ -1,12 +1,18 @@
 """What was used and what is allowed in, whether to stop out: no clock."""
 
+from pathlib import Path
+
 import pytest
 
 from ropewalk.events.base import Message
-from ropewalk.events.training import TrainingInterrupted, TrainingProgressed, TrainingStarted
+from ropewalk.events.training import StepMetrics, TrainingInterrupted, TrainingProgressed, TrainingStarted
 from ropewalk.recipes.caps import CapsRecipe
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Recipe, RecipeError, SourceRecipe
+from ropewalk.storage.connect import StoreAddress
+from ropewalk.trainer.adapters.cap_watch import CapWatch
+from ropewalk.trainer.adapters.reports import ClusterSpec, TrainingJob
+from ropewalk.trainer.adapters.worker.job import Finished, StepsDone
 from ropewalk.trainer.domain.caps import Use, cap_reached, seconds_spent, step_of_cap, tokens_per_step
 
 
@@ -80,3 +86,44 @@ def test_what_earlier_groups_spent_is_in_the_log_and_the_time_without_a_holder_i
     ]
     assert seconds_spent(events) == 30 + 10 + 5
     assert seconds_spent([]) == 0
+
+
+def test_the_workers_are_asked_to_stop_once_and_the_end_says_by_which_cap(tmp_path: Path) -> None:
+    recipe = a_recipe(minutes=1.0)
+    job = TrainingJob(
+        run_id="r",
+        epoch=1,
+        recipe=recipe,
+        dataset_uri="",
+        dataset_version="",
+        tokenizer_uri="",
+        store=StoreAddress(url=tmp_path.as_uri()),
+        scratch=tmp_path,
+        cluster=ClusterSpec(address="", num_cpus=1, temporary=tmp_path),
+        first_attempt=1,
+        announced=frozenset(),
+        matrix_lr=1.0,
+        adam_lr=1.0,
+        stop_file=tmp_path / "stop",
+        stall_s=9.0,
+        spent_s=40.0,
+    )
+    row = StepMetrics(
+        time_unix=0.0,
+        attempt=1,
+        step=5,
+        loss=1.0,
+        grad_norm=1.0,
+        lr=1.0,
+        tokens=1,
+        step_s=1.0,
+        data_s=0.0,
+        checkpoint_s=1.0,
+    )
+    finished = Finished(step=6, loss=1.0, tokens=1, seconds=1.0, stopped=True, checkpoint_id="c", uri="u")
+    watch = CapWatch(job=job)
+    watch.note(StepsDone(rows=(row,)))
+    assert not job.stop_file.exists()
+    watch.note(StepsDone(rows=(row.model_copy(update={"checkpoint_s": 10.0}),)))
+    assert job.stop_file.exists()
+    assert watch.said(finished).stopped_by == "caps.minutes, 1"
