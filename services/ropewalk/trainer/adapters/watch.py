@@ -22,6 +22,8 @@ from ropewalk.trainer.domain.straggler import Straggler, StragglerWatch
 logger = logging.getLogger(__name__)
 
 _EVERY_S = 0.5
+_HOST_S = 20.0  # and three looks in a row: a host that answered before and does not any more
+_LOOKS = 3
 _AT_ONCE = 16  # hosts that are asked for stacks together; each may take seconds
 
 
@@ -43,10 +45,13 @@ class RankWatch:
     longest_s: float
     on_slow: Callable[[Straggler], None]
     keep: Callable[[dict[int, str]], str]  # the stacks by rank; returns where they are
+    clock: Callable[[], float] = time.monotonic
     hang: Hang | None = None
     stacks_uri: str = ""
     sights: tuple[Sight, ...] = ()
     _due: float = 0.0
+    _seen_at: float = 0.0
+    _misses: int = 0
     _hangs: HangWatch = field(init=False)
     _stragglers: StragglerWatch = field(default_factory=StragglerWatch)
 
@@ -55,29 +60,37 @@ class RankWatch:
 
     def look(self) -> Sequence[Symptom]:
         """What is wrong; nothing as long as not all ranks have begun. Cheap to call often."""
-        now = time.monotonic()
+        now = self.clock()
         if now < self._due or self.hang is not None:
             return ()
         self._due = now + _EVERY_S
-        seen = [sight for rank in self.ranks if (sight := rank.sight()) is not None]
-        if len(seen) < len(self.ranks):
-            return ()
-        self.sights = tuple(seen)
+        found = [rank.sight() for rank in self.ranks]
+        seen = tuple(sight for sight in found if sight is not None)
+        if len(seen) < len(found):
+            return self._without_host(tuple(rank for rank, sight in enumerate(found) if sight is None), now)
+        self.sights, self._seen_at, self._misses = seen, now, 0
         if slow := self._stragglers.look(seen, now):
             logger.warning("rank %d at %.0f %% of the speed of the others", slow.rank, 100 * slow.speed)
             self.on_slow(slow)
-        if hang := self._hangs.look(seen, now):
-            self._examine(hang)
-            assert self.hang is not None
-            return (Symptom(kind="hang", text=self.hang.detail),)
-        return ()
+        hang = self._hangs.look(seen, now)
+        return self._examined(hang) if hang is not None else ()
 
-    def _examine(self, hang: Hang) -> None:
+    def _without_host(self, ranks: tuple[int, ...], now: float) -> Sequence[Symptom]:
+        """Some hosts say nothing: they have not begun, or are stopped themselves."""
+        self._misses += 1
+        if not self.sights or self._misses < _LOOKS or now - self._seen_at < _HOST_S:
+            return ()
+        last = self.sights[ranks[0]]
+        return self._examined(Hang(ranks=ranks, step=last.step, phase=last.phase, what="has a host that is silent"))
+
+    def _examined(self, hang: Hang) -> Sequence[Symptom]:
+        """Ask all ranks what they do, keep it, and say who hangs."""
         with ThreadPoolExecutor(min(_AT_ONCE, len(self.ranks))) as pool:
             stacks = dict(enumerate(pool.map(lambda rank: rank.stacks(), self.ranks)))
         self.hang = hang.narrowed(stacks)
         logger.error("%s; the stacks follow", self.hang.detail)
         self.stacks_uri = self.keep(stacks)
+        return (Symptom(kind="hang", text=self.hang.detail),)
 
 
 def keep_stacks(store: StoreAddress, scratch: Path, key: str, stacks: dict[int, str]) -> str:
