@@ -112,13 +112,16 @@ async def _listen(
 
 
 async def _stop(process: BaseProcess, pipe: Connection) -> None:
-    """Let a child that has ended go; end one that has not."""
+    """Let a child that has ended go; end one that has not.
+
+    SIGTERM is for the child alone, which may need its descendants to leave in good order.
+    """
     await asyncio.to_thread(process.join, 1.0)
-    for name in (signal.SIGTERM, signal.SIGKILL):
-        if process.is_alive():
-            _signal_group(process, name)
-            await asyncio.to_thread(process.join, _KILL_GRACE_S)
+    if process.is_alive():
+        process.terminate()
+        await asyncio.to_thread(process.join, _KILL_GRACE_S)
     _signal_group(process, signal.SIGKILL)
+    await asyncio.to_thread(process.join, _KILL_GRACE_S)
     pipe.close()
 
 

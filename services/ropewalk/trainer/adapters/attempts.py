@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from ropewalk.stages.errors import StageError
+from ropewalk.stages.errors import ChildDiedError, StageError
 from ropewalk.trainer.adapters.cap_watch import CapWatch
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoint
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
@@ -17,6 +17,7 @@ from ropewalk.trainer.adapters.hosts import HostHandle, Hosts, HostsLostError
 from ropewalk.trainer.adapters.reports import CpuUsed, FromWorkers, SlowRank, TrainingJob, TrainingReport
 from ropewalk.trainer.adapters.watch import RankWatch, keep_stacks
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, Started, StepsDone, WorkerReport
+from ropewalk.trainer.adapters.worker.notice import Notice
 from ropewalk.trainer.adapters.worker_group import GroupWatch, run_group
 from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, PostMortem, Symptom, TryAgain, decide, diagnose
 
@@ -73,17 +74,20 @@ class _Attempt:
 class Attempts:
     """The attempts of one training job on the same hosts."""
 
-    def __init__(self, job: TrainingJob, report: OnTrainingReport, hosts: Hosts) -> None:
+    def __init__(self, job: TrainingJob, report: OnTrainingReport, hosts: Hosts, notice: Notice | None = None) -> None:
         self._job = job
         self._report = report
         self._hosts = hosts
+        self._notice = notice or Notice()
         self._checkpoints = RunCheckpoints(job.store.connect(), job.run_id, job.epoch, job.announced, job.gone)
         self._meter = CpuMeter()
         self._losses: list[Loss] = []
         self._caps = CapWatch(job=job)
 
     def run(self) -> Finished:
-        """Train until a group finishes. Raises StageError when another attempt would not help."""
+        """Train until a group finishes. Raises StageError when another attempt would not help, ChildDiedError when
+        this process was given notice.
+        """
         number = self._job.first_attempt
         while True:
             newest = self._resume_point()
@@ -114,8 +118,7 @@ class Attempts:
         try:
             handles = self._hosts.ready()
             watch = self._watch(number, handles)
-            group = GroupWatch(stall_s=job.stall_s, on_report=on_report, meter=self._meter, on_look=watch.look)
-            symptoms = run_group(workers_job, handles, group)
+            symptoms = run_group(workers_job, handles, self._group_watch(watch, on_report))
         except HostsLostError as error:
             symptoms = [Symptom(kind="cluster", text=str(error))]
         if attempt.left is not None:
@@ -133,6 +136,15 @@ class Attempts:
             longest_s=job.stall_s,
             on_slow=lambda slow: self._report(SlowRank(number, slow)),
             keep=partial(keep_stacks, job.store, job.scratch, f"runs/{job.run_id}/stacks/{job.epoch}-{number}"),
+        )
+
+    def _group_watch(self, watch: RankWatch, on_report: Callable[[WorkerReport], None]) -> GroupWatch:
+        return GroupWatch(
+            stall_s=self._job.stall_s,
+            on_report=on_report,
+            meter=self._meter,
+            notice=self._notice,
+            on_look=lambda: self._hosts.wrong() or watch.look(),
         )
 
     def _end(self, newest: WholeCheckpoint | None) -> Finished:
@@ -169,6 +181,8 @@ class Attempts:
         )
         self._report(loss)
         self._losses.append(loss)
+        if self._notice.given:
+            raise ChildDiedError("training was told to leave")
         match decide(self._losses):
             case GiveUp(message):
                 self._report(CpuUsed(self._meter.total_s()))

@@ -6,11 +6,13 @@ that it can still tell of one that hangs: what a watch wants to know of a worker
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +31,8 @@ from ropewalk.trainer.domain.recovery import Symptom
 from ropewalk.trainer.domain.sight import Sight
 
 _CLOSE_S = 5.0
+_LOOK_EVERY_S = 1.0
+_ABANDONED_S = 60.0  # the head of a cluster is gone, say, and who led the group began anew elsewhere
 
 
 class Host:
@@ -66,9 +70,10 @@ class Host:
         symptom: Symptom | None = None
         self._rank, num_oom_kills = task.rank, oom_kills()
         stamp_file(self._folder, task.rank).unlink(missing_ok=True)
+        self._asked_at = time.monotonic()
         try:
             self._send(replace(task, job=replace(task.job, stamps=self._folder)))
-            while not isinstance(item := self._control.recv(), Exited):
+            while not isinstance(item := self._next(), Exited):
                 if isinstance(item, Symptom):
                     symptom = item
                 else:
@@ -83,6 +88,7 @@ class Host:
 
     def drain(self) -> list[WorkerReport]:
         """What the worker has reported since the last time."""
+        self._asked_at = time.monotonic()
         return [self._reports.popleft() for _ in range(len(self._reports))]
 
     def signal(self, number: int) -> None:
@@ -120,6 +126,13 @@ class Host:
             start_new_session=True,  # a signal for the whole group of a stage is not for a worker that can save
         )
         theirs.close()
+
+    def _next(self) -> WorkerReport | Symptom | Exited:
+        """What the server says next. Without anybody who asks for reports, nobody wants the worker any more."""
+        while not self._control.poll(_LOOK_EVERY_S):
+            if time.monotonic() - self._asked_at > _ABANDONED_S:
+                self.signal(signal.SIGKILL)
+        return self._control.recv()
 
     def _end_server(self) -> None:
         self._control.close()

@@ -9,6 +9,7 @@ from ropewalk.errors import RopewalkError
 from ropewalk.trainer.adapters.host import Host
 from ropewalk.trainer.adapters.rank_task import Ended, RankTask, Where
 from ropewalk.trainer.adapters.worker.job import WorkerReport
+from ropewalk.trainer.domain.recovery import Symptom
 from ropewalk.trainer.domain.sight import Sight
 
 
@@ -47,6 +48,9 @@ class Hosts(Protocol):
     def ready(self) -> Sequence[HostHandle]:
         """One host for each rank; those that are lost are replaced. Raises HostsLostError."""
 
+    def wrong(self) -> Sequence[Symptom]:
+        """What is wrong with the ground that they stand on; asked for several times a second."""
+
     def renew(self) -> None:
         """Give up everything, so that `ready` begins anew."""
 
@@ -69,6 +73,10 @@ class LocalHosts:
         while len(self._handles) < self._num_workers:
             self._handles.append(_LocalHost(Host(self._strategy, self._scratch)))
         return self._handles
+
+    def wrong(self) -> Sequence[Symptom]:
+        """See Hosts."""
+        return ()
 
     def renew(self) -> None:
         """See Hosts."""

@@ -3,8 +3,10 @@
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +21,7 @@ _SURROUNDINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_DAEMONS = ("gcs_server", "raylet")
 # else Ray takes the machine's address for loopback's, and listens on all
 _LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
@@ -37,6 +40,7 @@ def ray_cluster(spec: ClusterSpec) -> Iterator[None]:
     import ray
 
     folder = _own_folder(spec.temporary)
+    on_terminate = signal.getsignal(signal.SIGTERM)
     if spec.address:
         ray.init(address=spec.address, configure_logging=False, log_to_driver=False)
     else:
@@ -48,6 +52,7 @@ def ray_cluster(spec: ClusterSpec) -> Iterator[None]:
             log_to_driver=False,
             _temp_dir=str(folder),
         )
+    signal.signal(signal.SIGTERM, on_terminate)  # Ray's would end all before a worker could save
     try:
         yield
     finally:
@@ -59,6 +64,34 @@ def ray_cluster(spec: ClusterSpec) -> Iterator[None]:
 def _token() -> str:
     """Ray reads it once in a process."""
     return secrets.token_hex(32)
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A process without which a private Ray cannot go on."""
+
+    name: str
+    _process: psutil.Process
+
+    def lives(self) -> bool:
+        """A zombie does not."""
+        try:
+            return self._process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def daemons() -> tuple[Daemon, ...]:
+    """Those of this process's private Ray; none if it joined one."""
+    children = psutil.Process().children()
+    return tuple(Daemon(child.name(), child) for child in children if child.name() in _DAEMONS)
+
+
+def kill_daemons() -> None:
+    """End all that this process has started, at once."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def num_gpus() -> int:

@@ -20,7 +20,7 @@ from ropewalk.trainer.adapters.cpu_meter import Beat
 from ropewalk.trainer.adapters.host import Host
 from ropewalk.trainer.adapters.hosts import HostHandle, HostsLostError
 from ropewalk.trainer.adapters.rank_task import Ended, RankTask, Where
-from ropewalk.trainer.adapters.ray_cluster import num_gpus, ray_cluster
+from ropewalk.trainer.adapters.ray_cluster import Daemon, daemons, kill_daemons, num_gpus, ray_cluster
 from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.reports import ClusterSpec
 from ropewalk.trainer.adapters.worker.job import WorkerReport
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 _PLACE_S = 120.0  # for the cluster to find room, and for an actor to come up there
 _LOOK_S = 2.0  # for what is asked twice a second
 _NODE_MARKS = ("node died", "node has died", "node is dead", "node was terminated")  # in Ray's words for an actor's end
-_ASK_S = 10.0  # for an answer of an actor that is up
+_ASK_S = 3.0  # for an answer of an actor that is up
 _CALLS_AT_ONCE = 4  # `run` blocks one
 
 
@@ -44,6 +44,7 @@ class RayHosts:
         self._cluster = ExitStack()
         self._handles: list[_RayHost] = []
         self._group: Any = None
+        self._daemons: tuple[Daemon, ...] = ()
 
     def __enter__(self) -> "RayHosts":
         return self
@@ -63,15 +64,24 @@ class RayHosts:
             raise HostsLostError(in_one_line(error)) from error
         return self._handles
 
+    def wrong(self) -> Sequence[Symptom]:
+        """See Hosts: the daemons of a private Ray are children of this process."""
+        ended = [process.name for process in self._daemons if not process.lives()]
+        return [Symptom(kind="cluster", text=f"{name} of the private Ray was killed or crashed") for name in ended[:1]]
+
     def renew(self) -> None:
         """See Hosts."""
-        for handle in self._handles:
-            handle.close()
-        self._handles, self._group = [], None
+        if self.wrong():
+            kill_daemons()  # with one of them gone the others only wait
+        else:
+            for handle in self._handles:
+                handle.close()
+        self._handles, self._group, self._daemons = [], None, ()
         self._cluster.close()
 
     def _begin(self) -> None:
         self._cluster.enter_context(ray_cluster(self._spec))
+        self._daemons = daemons()
         num_workers, self._kind = place_group(self._recipe.derived.device, self._recipe.num_workers, num_gpus())
         bundle = {"CPU": 1, "GPU": 1} if self._kind == "cuda" else {"CPU": 1}
         self._group = placement_group([bundle] * num_workers)

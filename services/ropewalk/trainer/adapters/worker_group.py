@@ -10,6 +10,7 @@ from ropewalk.trainer.adapters.cpu_meter import CpuMeter
 from ropewalk.trainer.adapters.hosts import HostHandle
 from ropewalk.trainer.adapters.rank_task import Ended, RankTask, Where
 from ropewalk.trainer.adapters.worker.job import WorkerJob, WorkerReport
+from ropewalk.trainer.adapters.worker.notice import Notice
 from ropewalk.trainer.domain.recovery import Symptom
 
 _LOOK_EVERY_S = 0.2  # for reports; the end of a worker is seen at once
@@ -24,6 +25,7 @@ class GroupWatch:
     stall_s: float
     on_report: Callable[[WorkerReport], None]
     meter: CpuMeter
+    notice: Notice  # of the process that watches; it is passed on to the workers
     on_look: Callable[[], Sequence[Symptom]] = tuple
 
 
@@ -78,18 +80,20 @@ def run_group(job: WorkerJob, handles: Sequence[HostHandle], watch: GroupWatch) 
     tasks = _tasks(job, [handle.where() for handle in handles])
     futures = [handle.run(task) for handle, task in zip(handles, tasks, strict=True)]
     running = _Running(handles=handles, futures=futures)
-    last_sign = time.monotonic()
+    last_sign, noticed = time.monotonic(), False
     while running.pending:
-        wait(
-            running.pending,
-            timeout=min(_LOOK_EVERY_S, max(0.0, running.kill_at - time.monotonic())) or _LOOK_EVERY_S,
-            return_when=FIRST_COMPLETED,
-        )
+        wait(running.pending, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+        found = [] if running.symptoms else list(watch.on_look())
+        if any(symptom.kind == "cluster" for symptom in found):
+            return found  # nobody there would answer
         if _take_mail(handles, watch):
             last_sign = time.monotonic()
-        found = [] if running.symptoms else list(watch.on_look())
         if not running.symptoms and time.monotonic() - last_sign > watch.stall_s:
             found.append(Symptom(kind="stalled", text=f"no sign of life for {watch.stall_s:.0f} s"))
+        if watch.notice.given and not noticed:
+            noticed = True
+            for handle in handles:
+                handle.signal(signal.SIGTERM)
         running.see(found)
         running.end_if_due()
     _take_mail(handles, watch)
