@@ -157,11 +157,13 @@ def start_ranks(jobs: Sequence[WorkerJob], world_size: int, folder: Path) -> lis
     return processes
 
 
-def run_on_ranks(jobs: Sequence[WorkerJob], world_size: int, folder: Path) -> list[list[WorkerReport]]:
+def run_on_ranks(
+    jobs: Sequence[WorkerJob], world_size: int, folder: Path, patience_s: float = 90
+) -> list[list[WorkerReport]]:
     """Start the ranks and wait for the reports of each job."""
     processes = start_ranks(jobs, world_size, folder)
     try:
-        codes = [process.wait(90) for process in processes]
+        codes = [process.wait(patience_s) for process in processes]
     finally:
         for process in processes:
             process.kill()
