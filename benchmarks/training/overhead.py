@@ -30,7 +30,7 @@ from ropewalk.recipes.recipe import Plan, Recipe, SourceRecipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.job import WorkerJob
 
-_BLOCKS = {"tiny": (40, 40), "nano": (40, 10), "micro": (24, 2)}  # pairs, steps in each half
+_BLOCKS = {"tiny": (40, 20), "nano": (24, 4), "micro": (12, 1)}  # pairs, steps in each half
 _STRATEGIES = ("single", "ddp", "fsdp")
 
 
