@@ -34,6 +34,7 @@ _PANELS = {
         "show": "Show the timeline of one run: what happened, and because of which earlier event.",
         "cancel": "Stop a run at its next checkpoint, or now.",
         "lineage": "Show what something was made from and what was made from it, from the documents to the endpoint.",
+        "checkpoints": "The checkpoints of a run.",
         "ledger": "The record of which samples each training step consumed.",
     },
     "Questions": {

@@ -31,6 +31,9 @@ SENTENCES: dict[type[Message], str] = {
     checkpoint.CheckpointSaveFailed: "step {m.step} not saved: {m.reason}",
     checkpoint.CheckpointCommitted: "step {m.step} verified",
     checkpoint.CheckpointPruned: "step {m.step}",
+    checkpoint.PinCheckpoint: "{m.checkpoint_id}",
+    checkpoint.PruneCheckpoints: "what the policy of {m.run_id} lets go",
+    checkpoint.ExportQuarantined: "export of {m.checkpoint_id}: {m.file} {m.reason}",
     checkpoint.CheckpointQuarantined: "step {m.step}: {m.file} {m.reason}",
     checkpoint.ModelPromoted: "{m.model}@{m.model_version} may be {m.alias}",
     evaluation.EvaluationStarted: "scoring checkpoint {m.checkpoint_id}",
@@ -61,6 +64,11 @@ def describe(message: Message) -> str:
 def _(message: run.SubmitRun) -> str:
     wishes = (f"priority {message.priority}" * bool(message.priority), f"for {message.owner}" * bool(message.owner))
     return ", ".join((str(message.recipe.get("name") or message.recipe.get("base") or "custom"), *filter(None, wishes)))
+
+
+@describe.register
+def _(message: checkpoint.CheckpointPinned) -> str:
+    return f"step {message.checkpoint_id.rpartition('-')[2]} {'stays' if message.pinned else 'may go again'}"
 
 
 @describe.register

@@ -2,11 +2,37 @@
 
 from typing import ClassVar
 
-from ropewalk.events.base import Event, Value
+from pydantic import Field
+
+from ropewalk.events.base import Event, Request, Value
 
 
 class _Family(Value):
     family: ClassVar[str] = "checkpoint"
+
+
+class PinCheckpoint(_Family, Request):
+    """Keep a checkpoint whatever the policy says, for so many hours (0: until it is unpinned); or let it go again."""
+
+    name: ClassVar[str] = "pin"
+    checkpoint_id: str = Field(max_length=120)
+    pinned: bool = True
+    hours: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+
+
+class PruneCheckpoints(_Family, Request):
+    """Delete now what the policy lets go. It does so by itself whenever a checkpoint is committed."""
+
+    name: ClassVar[str] = "prune"
+
+
+class CheckpointPinned(_Family, Event):
+    """A checkpoint is kept until `until_unix` (0: until it is unpinned), or no longer if not `pinned`."""
+
+    name: ClassVar[str] = "pinned"
+    checkpoint_id: str
+    pinned: bool
+    until_unix: float = 0.0
 
 
 class CheckpointSaved(_Family, Event):
@@ -77,6 +103,16 @@ class CheckpointExported(_Family, Event):
     manifest_sha256: str
     num_parameters: int
     num_bytes: int
+
+
+class ExportQuarantined(_Family, Event):
+    """The exported folder of a checkpoint is not what it was any more and was moved to `uri`."""
+
+    name: ClassVar[str] = "export_quarantined"
+    checkpoint_id: str
+    uri: str
+    file: str
+    reason: str
 
 
 class ParityCertified(_Family, Event):

@@ -134,6 +134,8 @@ def _lengths(recipe: Recipe, fields: dict[str, Any], given: dict[str, Any]) -> d
         "decay_start": max(warmup, 0 if given.get("decay") == "cosine" else steps * 6 // 10),
         "checkpoint_every": max(5, steps // _CHECKPOINTS),
         "keep_checkpoints": 3,
+        "keep_history": 3,
+        "keep_best": 1,
         "trial_steps": max(5, round(steps * _SEARCH_SHARE)),
         "validate_every": every,
         "validation_windows": min(_MOST_WINDOWS, max(4, round(3 * _LOOK_SHARE * every * fields["batch_size"]))),

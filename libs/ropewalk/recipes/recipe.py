@@ -129,6 +129,8 @@ class Plan(Frozen):
     grad_clip: _Number = Field(gt=0, le=1e6, description="norm to which gradients are cut")
     checkpoint_every: int = Field(ge=1, le=100_000_000, description="steps")
     keep_checkpoints: int = Field(ge=2, le=1000, description="so many of the newest stay")
+    keep_history: int = Field(default=0, ge=0, le=64, description="of so many doublings of steps, the first one stays")
+    keep_best: int = Field(default=0, ge=0, le=1000, description="so many of the lowest held-out loss stay")
     trial_steps: int = Field(ge=1, le=100_000_000, description="steps of one search trial")
     usd_per_cpu_hour: _Number = Field(ge=0, le=1e6, description="price used for the estimate of cost")
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="of the workers")

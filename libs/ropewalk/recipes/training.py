@@ -72,6 +72,13 @@ class TrainingRecipe(Frozen):
         "derived: false"
     )
     checkpoint_every: _Count | None = _derived("steps between two checkpoints; derived: a thirtieth of all, 5 at least")
+    keep_checkpoints: Annotated[int, Field(ge=2, le=1000)] | None = _derived("so many of the newest stay; derived: 3")
+    keep_history: Annotated[int, Field(ge=0, le=64)] | None = _derived(
+        "of so many doublings of steps (the newest), the first checkpoint stays; derived: 3"
+    )
+    keep_best: Annotated[int, Field(ge=0, le=1000)] | None = _derived(
+        "so many of the lowest held-out loss stay; derived: 1"
+    )
     validate_every: _Steps | None = _derived(
         "steps between two looks at the loss on held-out windows, 0: never; derived: a twentieth of all, 10 at least"
     )

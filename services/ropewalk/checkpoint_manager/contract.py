@@ -4,18 +4,22 @@ from ropewalk.events import checkpoint, evaluation, run, serving, training
 from ropewalk.events.contract import Contract, Reaction, Stage
 
 VERIFY = Reaction("verify", checkpoint.CheckpointSaved)
+PIN = Reaction("pin", checkpoint.PinCheckpoint)
+PRUNE = Reaction("prune", checkpoint.PruneCheckpoints)
 CONCLUDE = Reaction("conclude", evaluation.GateDecided)
 EXPORT = Stage("export", training.TrainingCompleted)
 PROMOTE = Stage("promote", serving.ModelDeployed)
 
 CONTRACT = Contract(
     service="checkpoint-manager",
-    listens=(VERIFY, CONCLUDE, EXPORT, PROMOTE),
+    listens=(VERIFY, PIN, PRUNE, CONCLUDE, EXPORT, PROMOTE),
     emits=(
         checkpoint.CheckpointCommitted,
         checkpoint.CheckpointQuarantined,
         checkpoint.CheckpointPruned,
+        checkpoint.CheckpointPinned,
         checkpoint.CheckpointExported,
+        checkpoint.ExportQuarantined,
         checkpoint.ParityCertified,
         checkpoint.ModelPromoted,
         run.RunCompleted,

@@ -1,6 +1,7 @@
 """What the checkpoint-manager does about each event."""
 
 import asyncio
+import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,24 +17,27 @@ from ropewalk.checkpoint_manager.adapters.openai_endpoint import complete_on_end
 from ropewalk.checkpoint_manager.adapters.triton import complete_on_triton
 from ropewalk.checkpoint_manager.domain.keys import export_key, quarantine_key
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion, find_differences, pick_prompts
-from ropewalk.checkpoint_manager.domain.retention import FACTS, Holdings, to_prune
 from ropewalk.checkpoint_manager.settings import EndpointSettings
-from ropewalk.delivery.outcome import Done, Outcome
+from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
     CheckpointExported,
+    CheckpointPinned,
     CheckpointPruned,
     CheckpointQuarantined,
     CheckpointSaved,
     ModelPromoted,
     ParityCertified,
+    PinCheckpoint,
+    PruneCheckpoints,
 )
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
+from ropewalk.projections.retention import FACTS, Holdings, Policy, to_prune
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
@@ -83,6 +87,23 @@ async def verify_checkpoint(event: CheckpointSaved, bus: Timeline, objects: Obje
     return Done((committed, *pruned))
 
 
+async def prune_now(request: PruneCheckpoints, bus: Timeline, objects: ObjectStore, known: RunHoldings) -> Outcome:
+    """Somebody asked to apply the policy of a run."""
+    return Done(await _prune(request.run_id, await known.of(request.run_id, bus), bus, objects))
+
+
+async def pin_checkpoint(request: PinCheckpoint, bus: Timeline, known: RunHoldings) -> Outcome:
+    """Keep a checkpoint, or let it go again."""
+    holdings = await known.of(request.run_id, bus)
+    if request.checkpoint_id not in holdings.verified:
+        return Reject(f"run {request.run_id} has no verified checkpoint {request.checkpoint_id}: nothing was pinned")
+    until = time.time() + 3600 * request.hours if request.pinned and request.hours else 0.0
+    pinned = CheckpointPinned(
+        run_id=request.run_id, checkpoint_id=request.checkpoint_id, pinned=request.pinned, until_unix=until
+    )
+    return Done((pinned,))
+
+
 def _quarantined(event: CheckpointSaved | TrainingCompleted, broken: Broken) -> CheckpointQuarantined:
     return CheckpointQuarantined(
         run_id=event.run_id,
@@ -99,7 +120,7 @@ async def _prune(run_id: str, holdings: Holdings, bus: Timeline, objects: Object
     accepted = await bus.last(RunAccepted, run_id)
     if accepted is None:
         return ()
-    surplus = to_prune(holdings, parse_recipe(accepted.recipe).derived.keep_checkpoints)
+    surplus = to_prune(holdings, Policy.of(parse_recipe(accepted.recipe).derived), time.time())
     for checkpoint in surplus:
         await asyncio.to_thread(objects.delete, checkpoint.uri)
     return tuple(

@@ -20,7 +20,17 @@ class EndpointSettings(BaseSettings):
     timeout_s: float = Field(default=60.0, gt=0, description="how long one prompt may take")
 
 
+class ScrubSettings(BaseSettings):
+    """How often what is stored is hashed again, and how fast."""
+
+    model_config = SettingsConfigDict(env_prefix="ROPEWALK_CHECKPOINT_MANAGER_SCRUB_", frozen=True)
+
+    every_h: float = Field(default=24.0, ge=0, le=1e6, description="each folder is hashed again so often; 0: never")
+    mb_per_s: float = Field(default=50.0, gt=0, le=1e6, description="megabytes that are read a second at most")
+
+
 class Settings(RuntimeSettings):
     """Everything the checkpoint-manager is told."""
 
     endpoint: EndpointSettings = Field(default_factory=EndpointSettings)
+    scrub: ScrubSettings = Field(default_factory=ScrubSettings)

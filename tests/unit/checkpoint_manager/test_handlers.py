@@ -3,13 +3,15 @@ from pathlib import Path
 import pytest
 
 from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
-from ropewalk.checkpoint_manager.handlers import RunHoldings, conclude, verify_checkpoint
-from ropewalk.delivery.outcome import Done
+from ropewalk.checkpoint_manager.handlers import RunHoldings, conclude, pin_checkpoint, prune_now, verify_checkpoint
+from ropewalk.delivery.outcome import Done, Reject
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
     CheckpointPruned,
     CheckpointQuarantined,
     CheckpointSaved,
+    PinCheckpoint,
+    PruneCheckpoints,
 )
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted
@@ -37,7 +39,7 @@ def a_checkpoint_written(objects: LocalObjects, tmp_path: Path, step: int) -> Ch
 
 
 def an_acceptance() -> RunAccepted:
-    recipe = resolve_recipe({"base": "python-stdlib-tiny"})
+    recipe = resolve_recipe({"base": "python-stdlib-tiny", "training": {"keep_history": 0}})
     return RunAccepted(run_id="r", recipe=recipe.as_json(), recipe_sha256=recipe.sha256())
 
 
@@ -165,3 +167,30 @@ async def test_a_gate_that_does_not_promote_ends_the_run(timeline, decision, out
 
 async def test_a_gate_that_promotes_leaves_the_run_to_serving(timeline) -> None:
     assert await conclude(a_decision("promote"), timeline) == Done()
+
+
+async def test_a_pin_holds_a_checkpoint_against_the_policy_until_it_is_taken_back(timeline, objects, tmp_path) -> None:
+    timeline.messages.append(an_acceptance())
+    saved = [a_checkpoint_written(objects, tmp_path, step) for step in (10, 20, 30, 40)]
+    await handle(saved[0], timeline, objects)
+    timeline.messages += await answers_to_pin(timeline, pinned=True)
+    for event in saved[1:]:
+        await handle(event, timeline, objects)
+    assert objects.exists(saved[0].uri)
+    timeline.messages += await answers_to_pin(timeline, pinned=False)
+    outcome = await prune_now(PruneCheckpoints(run_id="r"), timeline, objects, RunHoldings())
+    assert isinstance(outcome, Done)
+    assert [message.checkpoint_id for message in outcome.messages] == ["r-7-10"]
+    assert not objects.exists(saved[0].uri)
+
+
+async def answers_to_pin(timeline, *, pinned: bool) -> tuple:
+    wish = PinCheckpoint(run_id="r", checkpoint_id="r-7-10", pinned=pinned)
+    outcome = await pin_checkpoint(wish, timeline, RunHoldings())
+    assert isinstance(outcome, Done)
+    return outcome.messages
+
+
+async def test_only_a_verified_checkpoint_can_be_pinned(timeline) -> None:
+    outcome = await pin_checkpoint(PinCheckpoint(run_id="r", checkpoint_id="r-1-1"), timeline, RunHoldings())
+    assert isinstance(outcome, Reject)

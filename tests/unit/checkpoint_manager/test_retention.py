@@ -3,16 +3,19 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropewalk.checkpoint_manager.domain.retention import FEWEST_KEPT, Holdings, to_prune
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
     CheckpointExported,
+    CheckpointPinned,
     CheckpointPruned,
     CheckpointQuarantined,
     CheckpointSaved,
 )
-from ropewalk.events.training import TrainingCompleted, TrainingResumed
+from ropewalk.events.training import TrainingCompleted, TrainingResumed, TrainingValidated
+from ropewalk.projections.retention import FEWEST_KEPT, Holdings, Policy, to_prune
+
+NOW = 1000.0  # Unix seconds
 
 
 def a_saved(step: int, epoch: int = 1) -> CheckpointSaved:
@@ -45,7 +48,7 @@ def a_resume(checkpoint_id: str) -> TrainingResumed:
 
 
 def pruned_names(messages: Iterable[Message], keep: int) -> list[str]:
-    return [checkpoint.checkpoint_id for checkpoint in to_prune(Holdings().after(*messages), keep)]
+    return [checkpoint.checkpoint_id for checkpoint in to_prune(Holdings().after(*messages), Policy(last=keep), NOW)]
 
 
 def test_only_the_newest_verified_checkpoints_stay() -> None:
@@ -103,7 +106,46 @@ def test_what_was_pruned_is_not_pruned_again() -> None:
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 50)), unique=True, max_size=12), st.integers(1, 5))
 def test_pruning_leaves_enough_and_never_the_newest(places: list[tuple[int, int]], keep: int) -> None:
     timeline = [message for epoch, step in sorted(places) for message in verified(step, epoch=epoch)]
-    gone = to_prune(Holdings().after(*timeline), keep)
+    gone = to_prune(Holdings().after(*timeline), Policy(last=keep), NOW)
     left = set(Holdings().after(*timeline).verified.values()) - set(gone)
     assert len(left) >= min(len(places), max(keep, FEWEST_KEPT))
     assert not gone or max(gone) < min(left)
+
+
+def pruned_steps(messages: Iterable[Message], **policy: int) -> list[int]:
+    return [each.step for each in to_prune(Holdings().after(*messages), Policy(**policy), NOW)]
+
+
+def a_look(step: int, loss: float) -> TrainingValidated:
+    return TrainingValidated(run_id="r", epoch=1, step=step, loss=loss, best_step=0, best_loss=0.0, num_tokens=1)
+
+
+def a_pin(checkpoint_id: str, *, pinned: bool = True, until_unix: float = 0.0) -> CheckpointPinned:
+    return CheckpointPinned(run_id="r", checkpoint_id=checkpoint_id, pinned=pinned, until_unix=until_unix)
+
+
+def test_history_keeps_the_first_of_each_doubling_of_steps() -> None:
+    timeline = verified(*range(10, 330, 10))
+    left = set(range(10, 330, 10)) - set(pruned_steps(timeline, last=2, history=4))
+    assert left == {40, 70, 130, 260, 310, 320}
+
+
+def test_what_history_keeps_it_keeps_while_the_run_goes_on() -> None:
+    kept: list[Message] = []
+    for step in range(10, 330, 10):
+        kept += verified(step)
+        for gone in to_prune(Holdings().after(*kept), Policy(last=2, history=4), NOW):
+            kept.append(CheckpointPruned(run_id="r", checkpoint_id=gone.checkpoint_id, step=gone.step, uri=gone.uri))
+    assert {each.step for each in Holdings().after(*kept).verified.values()} == {40, 70, 130, 260, 310, 320}
+
+
+def test_the_best_by_held_out_loss_stay_and_one_without_a_number_is_none() -> None:
+    looks = [a_look(10, 3.0), a_look(20, 1.0), a_look(30, float("nan")), a_look(40, 2.0)]
+    assert pruned_steps([*verified(10, 20, 30, 40, 50, 60), *looks], last=2, best=2) == [10, 30]
+
+
+def test_a_pinned_checkpoint_stays_until_its_time_is_over_or_it_is_unpinned() -> None:
+    timeline = [*verified(10, 20, 30, 40), a_pin("r-1-10"), a_pin("r-1-20", until_unix=NOW + 1)]
+    assert pruned_steps(timeline, last=2) == []
+    assert pruned_steps([*timeline, a_pin("r-1-20", until_unix=NOW)], last=2) == [20]
+    assert pruned_steps([*timeline, a_pin("r-1-10", pinned=False)], last=2) == [10]

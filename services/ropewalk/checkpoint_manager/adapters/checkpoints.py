@@ -41,7 +41,11 @@ def inspect(
 
 def set_aside(objects: ObjectStore, uri: str, checkpoint_id: str, broken: Broken) -> Broken:
     """Move a checkpoint into quarantine. Told a second time, it repeats what was wrong the first time."""
-    target = quarantine_key(checkpoint_id)
+    return move_aside(objects, uri, quarantine_key(checkpoint_id), broken)
+
+
+def move_aside(objects: ObjectStore, uri: str, target: str, broken: Broken) -> Broken:
+    """Move a broken folder. Gives what was wrong with it, also if it was moved before."""
     try:
         objects.move(uri, target)
     except ObjectNotFoundError:

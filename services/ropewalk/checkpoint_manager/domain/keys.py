@@ -6,6 +6,11 @@ def quarantine_key(checkpoint_id: str) -> str:
     return f"quarantine/checkpoints/{checkpoint_id}"
 
 
+def export_quarantine_key(checkpoint_id: str) -> str:
+    """The folder of an export that is damaged."""
+    return f"quarantine/exports/{checkpoint_id}"
+
+
 def ledger_key(run_id: str, checkpoint_id: str) -> str:
     """The sealed folder with a copy of a checkpoint's `ledger.jsonl`.
 
