@@ -138,6 +138,18 @@ class StepSkipped(_Family, Event):
     reason: str
 
 
+class TrainingRolledBack(_Family, Event):
+    """The weights had gone bad by `step`; the same workers go on from `resume_step` (0 = from scratch)."""
+
+    name: ClassVar[str] = "rolled_back"
+    epoch: int
+    attempt: int
+    step: int
+    resume_step: int
+    checkpoint_id: str
+    reason: str
+
+
 class TrainingInterrupted(_Family, Event):
     """The worker group died at about `last_step`; `cause` classifies it. The post-mortem is as complete as could be."""
 

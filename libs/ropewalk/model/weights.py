@@ -60,6 +60,18 @@ def not_finite(tensors: Mapping[str, torch.Tensor]) -> str:
     return next((name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), "")
 
 
+def largest(tensors: Mapping[str, torch.Tensor], limit: float) -> tuple[float, str]:
+    """The largest absolute value, and the name of the first tensor with a NaN or a value above `limit` (or empty)."""
+    most = 0.0
+    for name, tensor in tensors.items():
+        low, high = torch.aminmax(tensor.detach()) if tensor.numel() else (torch.zeros(()), torch.zeros(()))
+        value = max(-float(low), float(high))
+        if not value <= limit:  # a NaN is not above anything
+            return value, name
+        most = max(most, value)
+    return most, ""
+
+
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Named tensors on the CPU."""
     loaded: dict[str, torch.Tensor] = load_file(path)

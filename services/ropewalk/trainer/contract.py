@@ -18,6 +18,7 @@ CONTRACT = Contract(
         training.StepSkipped,
         training.StragglerFound,
         training.TrainingValidated,
+        training.TrainingRolledBack,
         training.TrainingInterrupted,
         training.TrainingResumed,
         training.TrainingCompleted,

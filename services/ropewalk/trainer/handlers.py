@@ -20,6 +20,7 @@ from ropewalk.events.training import (
     TrainingCompleted,
     TrainingInterrupted,
     TrainingProgressed,
+    TrainingRolledBack,
     TrainingStarted,
     TrainingValidated,
     TrialCompleted,
@@ -145,6 +146,8 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
             return story.steps_taken(rows)
         case FromWorkers(attempt, StepSkipped() as skipped):
             return story.step_skipped(attempt, skipped)
+        case FromWorkers(_, TrainingRolledBack() as gone_back):
+            return story.rolled_back(gone_back)
         case CheckpointWritten(saved, committed, rows) | FromWorkers(_, CheckpointWritten(saved, committed, rows)):
             return story.checkpoint_saved(saved, committed, rows)
         case FromWorkers(attempt, CheckpointSaveFailed() as failed):

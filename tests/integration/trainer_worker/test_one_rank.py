@@ -13,11 +13,9 @@ from safetensors.torch import load_file, save_file
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.events.checkpoint import CheckpointSaveFailed
-from ropewalk.events.training import StepSkipped
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.manifest import verify
-from ropewalk.trainer.adapters.worker.checkpoint import NotFiniteError
 from ropewalk.trainer.adapters.worker.ddp import Ddp
 from ropewalk.trainer.adapters.worker.job import (
     CheckpointWritten,
@@ -292,59 +290,6 @@ def test_a_job_that_is_stopped_does_not_wait_for_space(workshop, tools):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (last.stopped, last.checkpoint_id) == (True, "")
-
-
-class PoisonedDdp(Ddp):
-    """Gives a loss that is not a number in some passes."""
-
-    poisoned = range(0)
-    passes = 0
-
-    def nats(self, inputs, targets, *, last):
-        nats = super().nats(inputs, targets, last=last)
-        PoisonedDdp.passes += 1
-        return nats * float("nan") if PoisonedDdp.passes - 1 in PoisonedDdp.poisoned else nats
-
-
-@pytest.fixture
-def poisoned(monkeypatch):
-    monkeypatch.setattr("ropewalk.trainer.adapters.worker.ddp.Ddp", PoisonedDdp)
-    monkeypatch.setattr(PoisonedDdp, "passes", 0)
-    return lambda passes: monkeypatch.setattr(PoisonedDdp, "poisoned", passes)
-
-
-class OverflowingDdp(Ddp):
-    """One number of the state becomes infinite, which no loss shows."""
-
-    def snapshot(self):
-        copied = super().snapshot()
-        if copied.num_updates > 4:
-            next(iter(copied.weights.values())).view(-1)[7] = float("inf")
-        return copied
-
-
-def test_weights_that_are_not_finite_never_become_a_checkpoint(workshop, tools, monkeypatch):
-    monkeypatch.setattr("ropewalk.trainer.adapters.worker.ddp.Ddp", OverflowingDdp)
-    with pytest.raises(NotFiniteError, match=r"weights \S+ are not finite after step 8: nothing was saved"):
-        tools.run_alone(workshop.job("inf", tools.a_recipe(strategy="ddp")))
-    assert [key.rpartition("/")[2] for key in workshop.objects.list("runs/inf/checkpoints/")] == ["1-4"]
-
-
-def test_a_loss_that_is_not_a_number_skips_the_update_and_training_goes_on(workshop, tools, poisoned):
-    poisoned(range(5, 7))
-    reports = tools.run_alone(workshop.job("nan", tools.a_recipe(strategy="ddp")))
-    assert [report.step for report in of(StepSkipped, reports)] == [5, 6]
-    assert "nan" in of(StepSkipped, reports)[0].reason
-    assert reports[-1].step == 12
-    state = json.loads((workshop.checkpoint("nan", 12) / "state.json").read_text())
-    assert (state["skipped_steps"], state["num_updates"]) == ([5, 6], 10)
-
-
-def test_twenty_skips_in_a_row_end_the_run_with_a_sentence(workshop, tools, poisoned):
-    poisoned(range(3, 1000))
-    recipe = tools.a_recipe(tools.a_plan(total_steps=60), strategy="ddp")
-    with pytest.raises(WorkerError, match=r"20 updates in a row.*step 22.*loss is nan"):
-        tools.run_alone(workshop.job("nan", recipe))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ropewalk.events.training import (
     TrainingInterrupted,
     TrainingProgressed,
     TrainingResumed,
+    TrainingRolledBack,
     TrainingStarted,
     TrainingValidated,
 )
@@ -81,6 +82,7 @@ class Story:
     _lost_at: float = 0.0
     _progress_at: float = 0.0
     _num_failed_saves: int = 0
+    _num_rollbacks: int = 0  # in the keys, since steps taken again are told again
     _group: _Group = field(default_factory=lambda: _Group(attempt=0))
     _saved: set[str] = field(default_factory=set)
     _committed: set[tuple[str, str]] = field(default_factory=set)
@@ -139,7 +141,7 @@ class Story:
         if not rows:
             return []
         self.goodput.stepped(rows)
-        key = f"{self.epoch}-{rows[0].attempt}-{rows[0].step}"
+        key = f"{self.epoch}-{rows[0].attempt}-{rows[0].step}{self._again}"
         told: list[Told] = [(StepMetricsBatch(run_id=self.run_id, rows=rows), key)]
         if self._lost_at and not self._group.resumption_told:
             told.append((self._resumed(rows[0]), f"{self.epoch}-{self._group.attempt}"))
@@ -147,7 +149,7 @@ class Story:
         last = rows[-1]
         if last.time_unix - self._progress_at >= _PROGRESS_EVERY_S:
             self._progress_at = last.time_unix
-            told.append((self._progress(rows), f"{self.epoch}-{last.attempt}-{last.step}"))
+            told.append((self._progress(rows), f"{self.epoch}-{last.attempt}-{last.step}{self._again}"))
         return told
 
     def validated(self, attempt: int, validated: TrainingValidated) -> list[Told]:
@@ -156,7 +158,12 @@ class Story:
 
     def step_skipped(self, attempt: int, skipped: StepSkipped) -> list[Told]:
         """An update was not applied."""
-        return [(skipped, f"{self.epoch}-{attempt}-{skipped.step}")]
+        return [(skipped, f"{self.epoch}-{attempt}-{skipped.step}{self._again}")]
+
+    def rolled_back(self, gone_back: TrainingRolledBack) -> list[Told]:
+        """The weights went bad, and the group goes on from a checkpoint."""
+        self._num_rollbacks += 1
+        return [(gone_back, f"{self.epoch}-{gone_back.attempt}-{gone_back.step}{self._again}")]
 
     def checkpoint_saved(
         self, saved: CheckpointSaved, committed: StepsCommitted | None, rows: tuple[StepMetrics, ...] = ()
@@ -210,6 +217,10 @@ class Story:
         """A rank is slower than the others."""
         found = StragglerFound(run_id=self.run_id, epoch=self.epoch, attempt=attempt, **asdict(slow))
         return [(found, f"{self.epoch}-{attempt}-{slow.step}")]
+
+    @property
+    def _again(self) -> str:
+        return f"/{self._num_rollbacks}" if self._num_rollbacks else ""
 
     def _resumed(self, first: StepMetrics) -> TrainingResumed:
         return TrainingResumed(

@@ -14,6 +14,7 @@ writing it again after a restart gives the same bytes.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 
 from peft import LoraConfig
@@ -23,7 +24,7 @@ from transformers import PretrainedConfig
 from ropewalk.corpus.ledger import LEDGER, LedgerRow, encode_ledger
 from ropewalk.events.training import StepMetrics
 from ropewalk.model.lora import merged, save_adapter
-from ropewalk.model.weights import not_finite, save_tensors, save_weights
+from ropewalk.model.weights import largest, save_tensors, save_weights
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
 from ropewalk.trainer.adapters.worker.progress import METRICS, encode_rows
@@ -34,6 +35,7 @@ from ropewalk.trainer.errors import TrainingError
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 _FORMAT = 1
+_LARGEST = 3.4e38  # of a 32-bit number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,18 +63,21 @@ class CheckpointContent:
     ledger: tuple[LedgerRow, ...]
     config: PretrainedConfig
     adapters: LoraConfig | None
+    reach: float  # no weight can be larger
     metrics: tuple[StepMetrics, ...] = ()  # of the steps in the ledger
 
 
-class NotFiniteError(TrainingError, ArithmeticError):
-    """A number in the state of a training is NaN or infinite, so it must not become a checkpoint."""
+class BrokenStateError(TrainingError, ArithmeticError):
+    """A number in the state of a training is NaN, infinite or beyond reach, so it must not become a checkpoint."""
 
 
-def check_finite(content: CheckpointContent) -> None:
-    """Look at every number of weights and optimizer. Raises NotFiniteError with the first tensor that is bad."""
-    for what, tensors in (("weights", content.snapshot.weights), ("optimizer state", content.snapshot.optimizer)):
-        if name := not_finite(tensors):
-            raise NotFiniteError(f"the {what} {name} are not finite after step {content.state.step}: nothing was saved")
+def check_whole(content: CheckpointContent) -> None:
+    """Look at every number of weights and optimizer. Raises BrokenStateError with the first tensor that is bad."""
+    parts = (("weights", content.snapshot.weights, content.reach), ("optimizer state", content.snapshot.optimizer, inf))
+    for what, tensors, limit in parts:
+        value, name = largest(tensors, min(limit, _LARGEST))
+        if name:
+            raise BrokenStateError(f"the {what} {name} hold {value:.4g} after step {content.state.step}")
 
 
 def write_checkpoint(content: CheckpointContent, folder: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
-from ropewalk.events.training import StepMetrics, StepsCommitted, StepSkipped, TrainingValidated
+from ropewalk.events.training import StepMetrics, StepsCommitted, StepSkipped, TrainingRolledBack, TrainingValidated
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.phases import Phase
@@ -151,6 +151,7 @@ WorkerReport = (
     | StepLoss
     | StepSkipped
     | TrainingValidated
+    | TrainingRolledBack
     | CheckpointWritten
     | CheckpointSaveFailed
     | Finished

@@ -3,19 +3,20 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from statistics import fmean
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
 
 from ropewalk.corpus.shards import TokenShard
-from ropewalk.events.training import StepSkipped
+from ropewalk.events.training import StepSkipped, TrainingRolledBack
 from ropewalk.trainer.adapters.worker.batches import Batches, StepBatch
-from ropewalk.trainer.adapters.worker.device import choose_device
+from ropewalk.trainer.adapters.worker.device import Device, choose_device
 from ropewalk.trainer.adapters.worker.flops import yardstick_of
 from ropewalk.trainer.adapters.worker.group import joined_group, total
-from ropewalk.trainer.adapters.worker.guard import MAX_SKIPS_IN_A_ROW, StepGuard
 from ropewalk.trainer.adapters.worker.job import (
     Finished,
     Started,
@@ -28,11 +29,14 @@ from ropewalk.trainer.adapters.worker.notice import Notice
 from ropewalk.trainer.adapters.worker.phases import Phase, Phases
 from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
 from ropewalk.trainer.adapters.worker.progress import Reporter, step_row
+from ropewalk.trainer.adapters.worker.rollback import BadWeightsError, look_at, rolled_back
 from ropewalk.trainer.adapters.worker.saving import Saving
 from ropewalk.trainer.adapters.worker.strategy import apply_clipped
 from ropewalk.trainer.adapters.worker.validation import Validation
 from ropewalk.trainer.adapters.worker.watched import watched_phases
+from ropewalk.trainer.domain.checkpoint_place import place_of
 from ropewalk.trainer.domain.goodput import Yardstick
+from ropewalk.trainer.domain.guard import Apply, EndTraining, LeaveOut, RollBack, StepGuard
 
 _RECENT = 20
 
@@ -53,16 +57,41 @@ def run_worker(
     phases = watched_phases(job, rank)
     device = choose_device(job.recipe, rank)
     with joined_group(rank, world_size, device, job.rendezvous):
-        quiet = report if rank == 0 else _say_nothing
-        phases.enter("load")
         shard = TokenShard(job.dataset)
         batches = Batches(shard, job, rank, world_size, device)
-        prepared = prepare(job, shard, device)
-        batches.micro_tokens = prepared.state.micro_tokens
+        quiet = report if rank == 0 else _say_nothing
+        kept = _Kept(shard, batches, device, StepGuard(), phases, quiet, notice or Notice())
+        present: WorkerJob | None = job
         try:
-            _Training(job, prepared, batches, phases, quiet).run(notice or Notice())
+            while present is not None:
+                present = _train(present, kept, anew=present is not job)
         finally:
             batches.close()
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a rank keeps when its weights went bad and it begins again at a checkpoint."""
+
+    shard: TokenShard
+    batches: Batches
+    device: Device
+    guard: StepGuard
+    phases: Phases
+    report: Callable[[WorkerReport], None]
+    notice: Notice
+
+
+def _train(job: WorkerJob, kept: _Kept, *, anew: bool) -> WorkerJob | None:
+    """Train to the end, or return the job to go on with. `anew`: the group has said already that it started."""
+    kept.phases.enter("load")
+    prepared = prepare(job, kept.shard, kept.device)
+    kept.batches.micro_tokens = prepared.state.micro_tokens
+    kept.guard.restore(prepared.state.guard)
+    training = _Training(job, prepared, kept)
+    if not anew:
+        training.say_started()
+    return training.run()
 
 
 def _say_nothing(_: WorkerReport) -> None:
@@ -70,31 +99,23 @@ def _say_nothing(_: WorkerReport) -> None:
 
 
 class _Training:
-    def __init__(
-        self,
-        job: WorkerJob,
-        prepared: Prepared,
-        batches: Batches,
-        phases: Phases,
-        report: Callable[[WorkerReport], None],
-    ) -> None:
-        self._job, self._plan, self._batches = job, job.recipe.derived, batches
-        self._reporter = Reporter(report)
+    def __init__(self, job: WorkerJob, prepared: Prepared, kept: _Kept) -> None:
+        self._job, self._plan, self._batches = job, job.recipe.derived, kept.batches
+        self._reporter = Reporter(kept.report)
         self._report = self._reporter.say
         self._strategy, self._schedule = prepared.strategy, prepared.schedule
-        self._prepared, self._device, self._phases = prepared, prepared.device, phases
-        self._guard = StepGuard()
-        self._guard.restore(prepared.state.guard)
+        self._prepared, self._device, self._phases = prepared, prepared.device, kept.phases
+        self._guard = kept.guard
         self._recent = deque(prepared.state.recent_losses, maxlen=_RECENT)
         self._saving = Saving(job, prepared, self._guard, self._recent, self._report)
-        self._stop_asked = self._leaving = False
-        self._notice = Notice()
+        self._stop_asked = self._leaving = self._save_asked = False
+        self._notice = kept.notice
+        self._good: StepBatch | None = None  # the last one whose update was applied
         self._computing: Phase = "compile" if self._device.is_accelerator else "step"  # the first step compiles
-        self._validation = Validation(job, prepared, batches.meta, self._report)
+        self._validation = Validation(job, prepared, kept.batches.meta, self._report)
 
-    def run(self, notice: Notice) -> None:
-        """From the first step to the report that it is finished."""
-        self._notice = notice
+    def say_started(self) -> None:
+        """A collective: rank 0 reports the processes of all."""
         pids: list[int] = [0] * dist.get_world_size()
         dist.all_gather_object(pids, os.getpid())
         self._report(
@@ -108,10 +129,16 @@ class _Training:
             )
         )
         self._phases.take()
+
+    def run(self) -> WorkerJob | None:
+        """From the first step to the report that it is finished, or to the job to go on with from good weights."""
         try:
             self._run_steps()
+        except BadWeightsError as error:
+            return self._go_back(error)
         finally:
             self._saving.close()
+        return None
 
     def _yardstick(self) -> Yardstick:
         """Measured where somebody will read it: by rank 0 of a run."""
@@ -125,7 +152,7 @@ class _Training:
             self._take_step(done)
             done += 1
         self._phases.enter("save")
-        checkpoint_id, uri = ("", "") if self._job.is_trial else self._saving.save_last(done)
+        checkpoint_id, uri = ("", "") if self._job.is_trial else self._save_last(done)
         step = done
         if self._plan.patience and (best := self._saving.better_than_last(done, self._validation.looks)):
             step, checkpoint_id, uri = best.step, best.checkpoint_id, best.key
@@ -144,6 +171,52 @@ class _Training:
             )
         )
 
+    def _save_last(self, done: int) -> tuple[str, str]:
+        """No step follows that would prove the weights: a forward pass over the last good batch does."""
+        self._saving.save_last(done)
+        if self._saving.is_holding and self._good is not None:
+            nats = torch.stack([part.detach() for part in self._forward(self._good, last=False)]).sum()
+            (loss,) = total([nats / self._good.num_targets])
+            reason, odd = self._guard.doubt(loss)
+            if reason or (odd and (reason := self._weigh(done))):
+                self._obey(self._guard.roll_back(done, reason), done)
+        self._saving.proved()
+        found = self._saving.land_last()
+        self._check_saved(done)
+        return found
+
+    def _check_saved(self, step: int, seen: float | None = None) -> None:
+        """Go back if rank 0 saw that a copy is broken (`seen` on any rank, if it was asked already)."""
+        if seen is None:
+            (seen,) = total([torch.tensor(self._saving.broken != "")])
+        if seen:
+            self._obey(self._guard.roll_back(step, self._saving.broken), step)
+
+    def _weigh(self, step: int) -> str:
+        return look_at(dict(self._prepared.model.named_parameters()), self._prepared.reach(step))
+
+    def _obey(self, verdict: RollBack | EndTraining, step: int) -> NoReturn:
+        if isinstance(verdict, EndTraining):
+            raise WorkerError(verdict.message)
+        raise BadWeightsError(step, verdict.reason)
+
+    def _go_back(self, bad: BadWeightsError) -> WorkerJob:
+        """Leave this training behind on all ranks."""
+        key = self._saving.newest_key
+        place = place_of(key)
+        self._report(
+            TrainingRolledBack(
+                run_id=self._job.run_id,
+                epoch=self._job.epoch,
+                attempt=self._job.attempt,
+                step=bad.step,
+                resume_step=place.step if place is not None else 0,
+                checkpoint_id=place.checkpoint_id if place is not None else "",
+                reason=bad.reason,
+            )
+        )
+        return rolled_back(self._job, key)
+
     def _take_step(self, step: int) -> None:
         self._phases.enter("data", step)
         self._device.seed(_step_seed(self._job.recipe.seed, step, dist.get_rank()))
@@ -151,12 +224,15 @@ class _Training:
         self._phases.enter(self._computing)
         share = self._accumulate(batch)
         asked = (dist.get_rank() == 0 and self._job.stops_after(step), self._notice.given)
-        shares = [share, self._strategy.squared_norm_share(), *map(torch.tensor, asked), *self._waits()]
-        loss, squared_norm, stops, leaves, *waits = total(shares)
+        flags = [torch.tensor(flag) for flag in (*asked, self._saving.is_due(step + 1), self._saving.broken != "")]
+        shares = [share, self._strategy.squared_norm_share(), *flags, *self._waits()]
+        loss, squared_norm, stops, leaves, saves, broken, *waits = total(shares)
         norm = squared_norm**0.5
         self._stop_asked, self._leaving = stops > 0, leaves > 0
+        self._save_asked = self._save_asked or saves > 0
+        self._check_saved(step, broken)
         scale = self._schedule.scale(step)
-        self._update(step, loss, norm, scale)
+        self._update(step, loss, norm, scale, batch)
         self._saving.consumed(step, batch)
         if self._job.is_trial:
             self._report(StepLoss(step=step, loss=loss))
@@ -177,9 +253,10 @@ class _Training:
         self._saving.measured(row)
         is_best = self._look(step + 1)
         self._phases.enter("save")
-        is_due = (step + 1) % self._plan.checkpoint_every == 0 or is_best
-        if is_due and step + 1 < self._job.total_steps:
+        self._save_asked = self._save_asked or (is_best and step + 1 < self._job.total_steps)
+        if self._save_asked and not self._guard.is_suspicious:
             self._saving.save(step + 1)
+            self._save_asked = False
         self._saving.report_landed()
 
     def _waits(self) -> list[torch.Tensor]:
@@ -202,30 +279,33 @@ class _Training:
 
         Nothing here waits for the device: the share is a number on it.
         """
-        world_size, place = dist.get_world_size(), self._device.place
-        share = place(torch.zeros((), dtype=torch.float64))
-        for number, (inputs, targets) in enumerate(batch.parts, start=1):
-            nats = self._strategy.nats(place(inputs), place(targets), last=number == len(batch.parts))
+        share = self._device.place(torch.zeros((), dtype=torch.float64))
+        for nats in self._forward(batch, last=True):
             mean = nats / batch.num_targets
-            self._strategy.backward(mean * world_size)  # the ranks' gradients are averaged, not summed
+            self._strategy.backward(mean * dist.get_world_size())  # the ranks' gradients are averaged, not summed
             share += mean.detach()
         return share
 
-    def _update(self, step: int, loss: float, norm: float, scale: float) -> None:
+    def _forward(self, batch: StepBatch, *, last: bool) -> Iterator[torch.Tensor]:
+        """The nats of one part after the other. `last`: the gradients are averaged after the last one."""
+        place = self._device.place
+        for number, (inputs, targets) in enumerate(batch.parts, start=1):
+            yield self._strategy.nats(place(inputs), place(targets), last=last and number == len(batch.parts))
+
+    def _update(self, step: int, loss: float, norm: float, scale: float, batch: StepBatch) -> None:
         """Apply the gradients unless the guard objects. All ranks see the same numbers and decide the same."""
-        reason = self._guard.reason_to_skip(loss, norm)
-        if not reason:
-            apply_clipped(self._strategy, norm=norm, limit=self._plan.grad_clip, rate_scale=scale)
-            self._recent.append(loss)
-            return
-        self._strategy.discard()
-        self._saving.skipped(step)
-        self._report(StepSkipped(run_id=self._job.run_id, epoch=self._job.epoch, step=step, reason=reason))
-        if self._guard.gives_up:
-            raise WorkerError(
-                f"{MAX_SKIPS_IN_A_ROW} updates in a row could not be applied, the last (step {step}) because {reason}: "
-                "lower the learning rates or look at the samples of these steps in the ledger"
-            )
+        match self._guard.judge(step, loss, norm, lambda: self._weigh(step)):
+            case Apply():
+                self._saving.proved()
+                apply_clipped(self._strategy, norm=norm, limit=self._plan.grad_clip, rate_scale=scale)
+                self._recent.append(loss)
+                self._good = batch
+            case LeaveOut(reason):
+                self._strategy.discard()
+                self._saving.skipped(step)
+                self._report(StepSkipped(run_id=self._job.run_id, epoch=self._job.epoch, step=step, reason=reason))
+            case verdict:
+                self._obey(verdict, step)
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:

@@ -2,6 +2,7 @@
 
 import platform
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from ropewalk.model.lora import adapter_file, adapter_weights, add_adapters, lor
 from ropewalk.model.muon import Rates
 from ropewalk.model.next_token import NextTokenLoss
 from ropewalk.model.schedule import Schedule
-from ropewalk.model.weights import WEIGHTS, load_model, load_tensors
+from ropewalk.model.weights import WEIGHTS, largest, load_model, load_tensors
 from ropewalk.trainer.adapters.worker.checkpoint import (
     OPTIMIZER,
     RunState,
@@ -31,6 +32,8 @@ from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
 from ropewalk.trainer.adapters.worker.micro_batch import tokens_at_once
 from ropewalk.trainer.adapters.worker.strategies import make_strategy
 from ropewalk.trainer.adapters.worker.strategy import Strategy
+
+_REACH = 10.0  # rates: an update of AdamW or Muon moves a number by little more than one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,12 @@ class Prepared:
     checkpoint_uri: str
     num_parameters: int
     flops_per_token: int
+    largest_weight: float
+    step_reach: float  # how far one update can move a weight, generously
+
+    def reach(self, step: int) -> float:
+        """What no healthy weight exceeds after that many steps."""
+        return self.largest_weight + 1.0 + self.step_reach * max(0, step - self.state.step)
 
 
 def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
@@ -66,6 +75,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         check_identity(state.identity, _identity(job))
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
     count, flops = num_parameters(model), flops_per_token(model, shard.meta.context_length)
+    largest_weight, _ = largest(dict(model.named_parameters()), inf)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
     loss = NextTokenLoss(model.train(), device.block_plan, recompute=plan.activation_checkpointing)
     strategy = make_strategy(recipe, loss, rates, device)
@@ -92,6 +102,8 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         checkpoint_uri=checkpoint_uri,
         num_parameters=count,
         flops_per_token=flops,
+        largest_weight=largest_weight,
+        step_reach=_REACH * (job.matrix_lr + job.adam_lr),
     )
 
 

@@ -1,7 +1,7 @@
 """Checkpoints go to the object store from a thread, so that training only waits for the copy in memory.
 
 At most one is in flight. A failure to write is a value, not an exception: training goes on and tries again. Weights
-that are not finite are an exception: nothing that follows from them is worth a step.
+that are broken are an exception: nothing that follows from them is worth a step.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from ropewalk.events.checkpoint import CheckpointSaveFailed
 from ropewalk.events.foreign import cut
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.fence import check_epoch
-from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, check_finite, write_checkpoint
+from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, check_whole, write_checkpoint
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, WorkerJob
 from ropewalk.trainer.adapters.worker.written import written
 
@@ -28,18 +28,18 @@ SaveOutcome = CheckpointWritten | CheckpointSaveFailed
 class CheckpointPublisher:
     """Writes, seals and publishes the checkpoints of one job. Used by rank 0."""
 
-    def __init__(self, job: WorkerJob, parent_id: str) -> None:
+    def __init__(self, job: WorkerJob, parent_id: str, newest_key: str) -> None:
         self._job = job
         self._objects = job.store.connect()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._flight: Future[SaveOutcome] | None = None
-        self.parent_id = parent_id  # the last checkpoint that was written
+        self.parent_id, self.newest_key = parent_id, newest_key  # of the last checkpoint that was written
         self.parent_sha256 = read_manifest(job.resume_from).sha256 if job.resume_from is not None else ""
+        self.cpu_s = 0.0  # that the last one took
 
-    def start(self, content: CheckpointContent, started: float) -> None:
-        """Begin to write. `started` (monotonic) is when training stopped for it; the flight before must be over."""
+    def start(self, content: CheckpointContent, blocked_s: float) -> None:
+        """Begin to write. Training stood still for `blocked_s` for it; the flight before must be over."""
         assert self._flight is None, "one checkpoint at a time"
-        blocked_s = time.monotonic() - started
         self._flight = self._thread.submit(self._write, content, blocked_s)
 
     @property
@@ -50,14 +50,15 @@ class CheckpointPublisher:
     def landed(self, *, wait: bool) -> SaveOutcome | None:
         """How the checkpoint in flight ended; None if there is none or, without `wait`, it is still flying.
 
-        Raises NotFiniteError.
+        Raises BrokenStateError.
         """
         if self._flight is None or not (wait or self._flight.done()):
             return None
-        outcome = self._flight.result()
-        self._flight = None
+        flight, self._flight = self._flight, None
+        outcome = flight.result()
         if isinstance(outcome, CheckpointWritten):
             self.parent_id, self.parent_sha256 = outcome.saved.checkpoint_id, outcome.saved.manifest_sha256
+            self.newest_key = outcome.saved.uri
         return outcome
 
     def close(self) -> None:
@@ -65,6 +66,7 @@ class CheckpointPublisher:
         self._thread.shutdown(wait=True)
 
     def _write(self, content: CheckpointContent, blocked_s: float) -> SaveOutcome:
+        began = time.thread_time()
         try:
             return self._publish(content, blocked_s)
         except OSError as error:
@@ -76,11 +78,13 @@ class CheckpointPublisher:
                 step=place.step,
                 reason=cut(str(error), 1000),
             )
+        finally:
+            self.cpu_s = time.thread_time() - began
 
     def _publish(self, content: CheckpointContent, blocked_s: float) -> CheckpointWritten:
         job, place = self._job, self._job.place(content.state.step)
         content.snapshot.wait()
-        check_finite(content)
+        check_whole(content)
         job.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=job.scratch))
         try:

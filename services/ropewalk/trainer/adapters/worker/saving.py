@@ -1,4 +1,7 @@
-"""When and what a worker saves: the ledger of consumed samples, the copy of the state, the flight to the store."""
+"""When and what a worker saves: the ledger of consumed samples, the copy of the state, the flight to the store.
+
+A copy is held until its weights are proved: only when a later loss that they gave was accepted does it fly.
+"""
 
 import time
 from collections import deque
@@ -10,12 +13,13 @@ from ropewalk.corpus.ledger import LedgerRow
 from ropewalk.events.checkpoint import CheckpointSaveFailed
 from ropewalk.events.training import StepMetrics
 from ropewalk.trainer.adapters.worker.batches import StepBatch
-from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, RunState, in_order
-from ropewalk.trainer.adapters.worker.guard import StepGuard
+from ropewalk.trainer.adapters.worker.checkpoint import BrokenStateError, CheckpointContent, RunState, in_order
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, WorkerError, WorkerJob, WorkerReport
 from ropewalk.trainer.adapters.worker.preparation import Prepared, environment
 from ropewalk.trainer.adapters.worker.publisher import CheckpointPublisher, SaveOutcome
+from ropewalk.trainer.domain.cadence import is_due
 from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace
+from ropewalk.trainer.domain.guard import StepGuard
 from ropewalk.trainer.domain.validation import Looks
 
 _FIRST_DELAY_S = 1.0
@@ -41,11 +45,16 @@ class Saving:
         self._unsaved: list[LedgerRow] = []  # on rank 0: gathered, and in no checkpoint that was written
         self._rows: list[StepMetrics] = []  # on rank 0: of steps that are in no checkpoint that was written
         self._saved_step = prepared.state.step if prepared.checkpoint_id else -1
+        self.is_holding = False  # a copy whose weights are not proved
+        self._blocked_s, self._saved_at = 0.0, time.monotonic()
+        self.broken = ""  # on rank 0: what was wrong with the copy that flew last
         self._newest: CheckpointContent | None = None  # on rank 0, until it is written
         self._outcome: SaveOutcome | None = None  # on rank 0, of the newest flight
         if prepared.device.is_accelerator and not job.is_trial:
             prepared.strategy.snapshot()  # makes the buffers of all later ones, which stops a GPU for seconds
-        self._publisher = CheckpointPublisher(job, prepared.checkpoint_id) if dist.get_rank() == 0 else None
+        self._publisher = None
+        if dist.get_rank() == 0:
+            self._publisher = CheckpointPublisher(job, prepared.checkpoint_id, prepared.checkpoint_uri)
 
     def consumed(self, step: int, batch: StepBatch) -> None:
         """Record what this rank really read for a step."""
@@ -70,33 +79,55 @@ class Saving:
         """Record what the held-out windows said."""
         self._validation = looks.as_json()
 
+    def is_due(self, step: int) -> bool:
+        """Whether rank 0 wants to save after that many steps."""
+        if self._publisher is None or self._job.is_trial or step >= self._job.total_steps:
+            return False
+        cost_s = self._blocked_s + (0.0 if self._prepared.device.is_accelerator else self._publisher.cpu_s)
+        return is_due(step, self._job.recipe.derived.checkpoint_every, time.monotonic() - self._saved_at, cost_s)
+
+    @property
+    def newest_key(self) -> str:
+        """Of the newest checkpoint, on rank 0. Waits for the flight."""
+        self.report_landed(wait=True)
+        return self._publisher.newest_key if self._publisher is not None else ""
+
     def save(self, step: int) -> None:
-        """Copy the state after `step` steps and let it fly. A collective; waits for the flight before."""
+        """Copy the state after `step` steps and hold it. A collective; waits for the flight before."""
         started = time.monotonic()
         self.report_landed(wait=True)
         snapshot = self._prepared.strategy.snapshot()
         self._gather_ledger()
-        self._saved_step = step
-        if self._publisher is None:
-            return
-        self._newest = CheckpointContent(
-            snapshot=snapshot,
-            state=self._state(step, snapshot.num_updates),
-            ledger=tuple(self._unsaved),
-            metrics=tuple(self._rows),
-            config=self._prepared.model.config,
-            adapters=self._prepared.adapters,
-        )
-        self._publisher.start(self._newest, started)
+        self._saved_step, self.is_holding = step, True
+        if self._publisher is not None:
+            self._newest = CheckpointContent(
+                snapshot=snapshot,
+                state=self._state(step, snapshot.num_updates),
+                ledger=tuple(self._unsaved),
+                metrics=tuple(self._rows),
+                config=self._prepared.model.config,
+                adapters=self._prepared.adapters,
+                reach=self._prepared.reach(step),
+            )
+        self._saved_at = time.monotonic()
+        self._blocked_s = self._saved_at - started
 
-    def save_last(self, step: int) -> tuple[str, str]:
-        """Save and wait, with patience for a full disk. Returns the id and the key of the checkpoint.
+    def proved(self) -> None:
+        """The weights of the copy that is held gave a good loss: let it fly."""
+        if self.is_holding and self._publisher is not None and self._newest is not None:
+            self._publisher.start(self._newest, self._blocked_s)
+        self.is_holding = False
 
-        A job that resumed at this step, or saved it just before it was stopped, has nothing new to save; one that is
-        stopped while the disk is full has nothing to show. Raises WorkerError if it cannot be written.
-        """
+    def save_last(self, step: int) -> None:
+        """Hold a copy of the end. A job that resumed at this step, or saved it already, has nothing new to save."""
         if step != self._saved_step:
             self.save(step)
+
+    def land_last(self) -> tuple[str, str]:
+        """Wait, with patience for a full disk. Returns the id and the key of the checkpoint.
+
+        A job that is stopped while the disk is full has nothing to show. Raises WorkerError if it cannot be written.
+        """
         self.report_landed(wait=True)
         if self._newest is not None:
             self._insist(self._newest)
@@ -115,7 +146,11 @@ class Saving:
 
     def report_landed(self, *, wait: bool = False) -> None:
         """Report the checkpoint in flight if it landed; the steps of one that failed stay for the next."""
-        outcome = self._publisher.landed(wait=wait) if self._publisher is not None else None
+        try:
+            outcome = self._publisher.landed(wait=wait) if self._publisher is not None else None
+        except BrokenStateError as error:
+            self.broken, self._newest = str(error), None
+            return
         if outcome is None:
             return
         self._outcome = outcome
@@ -135,7 +170,9 @@ class Saving:
         assert self._publisher is not None, "rank 0 writes"
         patience_s, stop_file = self._job.patience_s, self._job.stop_file
         deadline, delay_s = time.monotonic() + patience_s, _FIRST_DELAY_S
-        while isinstance(self._outcome, CheckpointSaveFailed) and not (stop_file is not None and stop_file.exists()):
+        while isinstance(self._outcome, CheckpointSaveFailed) and not self.broken:
+            if stop_file is not None and stop_file.exists():
+                return
             if time.monotonic() + delay_s > deadline:
                 raise WorkerError(
                     f"the last checkpoint (step {self._outcome.step}) could not be written for {patience_s:.0f} s: "
@@ -143,7 +180,7 @@ class Saving:
                 )
             time.sleep(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
-            self._publisher.start(content, time.monotonic())
+            self._publisher.start(content, 0.0)
             self.report_landed(wait=True)
 
     def _gather_ledger(self) -> None:
