@@ -2,6 +2,6 @@
 
 Listens: DatasetPublished (stage `search`), SearchCompleted (stage `train`).
 Emits: TrialCompleted, SearchCompleted, TrainingStarted, TrainingProgressed, StepsCommitted, StepSkipped,
-StragglerFound, TrainingValidated, TrainingInterrupted, TrainingResumed, TrainingCompleted, StepMetricsBatch,
-CheckpointSaved, CheckpointSaveFailed, CheckpointQuarantined.
+StragglerFound, TrainingValidated, TrainingRolledBack, TrainingInterrupted, TrainingResumed, TrainingCompleted,
+StepMetricsBatch, CheckpointSaved, CheckpointSaveFailed, CheckpointQuarantined.
 """
