@@ -144,10 +144,8 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
             return story.validated(attempt, validated)
         case FromWorkers(_, StepsDone(rows=rows)):
             return story.steps_taken(rows)
-        case FromWorkers(attempt, StepSkipped() as skipped):
-            return story.step_skipped(attempt, skipped)
-        case FromWorkers(_, TrainingRolledBack() as gone_back):
-            return story.rolled_back(gone_back)
+        case FromWorkers(attempt, StepSkipped() | TrainingRolledBack() as bad):
+            return story.went_bad(attempt, bad)
         case CheckpointWritten(saved, committed, rows) | FromWorkers(_, CheckpointWritten(saved, committed, rows)):
             return story.checkpoint_saved(saved, committed, rows)
         case FromWorkers(attempt, CheckpointSaveFailed() as failed):

@@ -156,14 +156,10 @@ class Story:
         """Somebody looked at the loss on held-out windows."""
         return [(validated, f"{self.epoch}-{attempt}-{validated.step}")]
 
-    def step_skipped(self, attempt: int, skipped: StepSkipped) -> list[Told]:
-        """An update was not applied."""
-        return [(skipped, f"{self.epoch}-{attempt}-{skipped.step}{self._again}")]
-
-    def rolled_back(self, gone_back: TrainingRolledBack) -> list[Told]:
-        """The weights went bad, and the group goes on from a checkpoint."""
-        self._num_rollbacks += 1
-        return [(gone_back, f"{self.epoch}-{gone_back.attempt}-{gone_back.step}{self._again}")]
+    def went_bad(self, attempt: int, bad: StepSkipped | TrainingRolledBack) -> list[Told]:
+        """An update was not applied, or the group goes on from a checkpoint since the weights went bad."""
+        self._num_rollbacks += isinstance(bad, TrainingRolledBack)
+        return [(bad, f"{self.epoch}-{attempt}-{bad.step}{self._again}")]
 
     def checkpoint_saved(
         self, saved: CheckpointSaved, committed: StepsCommitted | None, rows: tuple[StepMetrics, ...] = ()
