@@ -114,15 +114,19 @@ def _ours(rank: int, world_size: int, job: WorkerJob) -> Callable[[int], None]:
     from ropewalk.corpus.shards import TokenShard
     from ropewalk.trainer.adapters.worker.batches import Batches
     from ropewalk.trainer.adapters.worker.device import choose_device
-    from ropewalk.trainer.adapters.worker.loop import _Training
+    from ropewalk.trainer.adapters.worker.loop import _Kept, _Training
+    from ropewalk.trainer.adapters.worker.notice import Notice
     from ropewalk.trainer.adapters.worker.preparation import prepare
     from ropewalk.trainer.adapters.worker.watched import watched_phases
+    from ropewalk.trainer.domain.guard import StepGuard
 
     device, shard = choose_device(job.recipe, rank), TokenShard(job.dataset)
     device.begin()
     batches = Batches(shard, job, rank, world_size, device)
     prepared = prepare(job, shard, device)
-    return _Training(job, prepared, batches, watched_phases(job, rank), lambda _: None)._take_step
+    phases = watched_phases(job, rank)
+    kept = _Kept(shard, batches, device, StepGuard(), phases, lambda _: None, Notice())
+    return _Training(job, prepared, kept)._take_step
 
 
 class _Bare:
