@@ -50,12 +50,11 @@ class Prepared:
     checkpoint_uri: str
     num_parameters: int
     flops_per_token: int
-    largest_weight: float
-    step_reach: float  # how far one update can move a weight, generously
+    reaches: tuple[float, float]  # the largest weight, and how far an update can move one: generously
 
     def reach(self, step: int) -> float:
         """What no healthy weight exceeds after that many steps."""
-        return self.largest_weight + 1.0 + self.step_reach * max(0, step - self.state.step)
+        return self.reaches[0] + self.reaches[1] * max(0, step - self.state.step)
 
 
 def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
@@ -75,18 +74,12 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         check_identity(state.identity, _identity(job))
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
     count, flops = num_parameters(model), flops_per_token(model, shard.meta.context_length)
-    largest_weight, _ = largest(dict(model.named_parameters()), inf)
+    most, _ = largest(dict(model.named_parameters()), inf)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
     loss = NextTokenLoss(model.train(), device.block_plan, recompute=plan.activation_checkpointing)
     strategy = make_strategy(recipe, loss, rates, device)
     if job.resume_from is not None:
         _load_optimizer(strategy, job.resume_from, state.num_updates)
-    schedule = Schedule(
-        total_steps=plan.total_steps,
-        warmup_steps=plan.warmup_steps,
-        decay_start=plan.decay_start,
-        decay=plan.decay,
-    )
     if plan.micro_batch:
         state = replace(state, micro_tokens=plan.micro_batch * shard.meta.context_length)
     elif not state.micro_tokens or state.environment["device"] != device.description:
@@ -95,16 +88,26 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         device=device,
         model=model,
         strategy=strategy,
-        schedule=schedule.compressed(job.total_steps) if job.is_trial else schedule,
+        schedule=_schedule(job),
         adapters=adapters,
         state=state,
         checkpoint_id=checkpoint_id,
         checkpoint_uri=checkpoint_uri,
         num_parameters=count,
         flops_per_token=flops,
-        largest_weight=largest_weight,
-        step_reach=_REACH * (job.matrix_lr + job.adam_lr),
+        reaches=(most + 1.0, _REACH * (job.matrix_lr + job.adam_lr)),
     )
+
+
+def _schedule(job: WorkerJob) -> Schedule:
+    plan = job.recipe.derived
+    schedule = Schedule(
+        total_steps=plan.total_steps,
+        warmup_steps=plan.warmup_steps,
+        decay_start=plan.decay_start,
+        decay=plan.decay,
+    )
+    return schedule.compressed(job.total_steps) if job.is_trial else schedule
 
 
 def environment(job: WorkerJob, device: Device) -> dict[str, JsonValue]:
