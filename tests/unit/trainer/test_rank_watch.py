@@ -55,7 +55,7 @@ def a_watch(ranks: list[ARank], kept: list[dict[int, str]], clock: Clock) -> Ran
         kept.append(stacks)
         return "runs/r/stacks/1-1"
 
-    return RankWatch(ranks=ranks, longest_s=300, on_slow=lambda _: None, keep=keep, clock=clock)
+    return RankWatch(ranks=ranks, longest_s=300, batch_size=4, on_slow=lambda _: None, keep=keep, clock=clock)
 
 
 def test_a_hang_is_said_once_with_the_stacks_of_all_ranks_kept() -> None:

@@ -6,10 +6,12 @@ from ropewalk.trainer.domain.sight import Sight
 from ropewalk.trainer.domain.straggler import Straggler, StragglerWatch
 
 
-def told(num_steps: int, speeds: list[float], *, noise: float = 0.1, stopped: bool = False) -> list[Straggler]:
+def told(
+    num_steps: int, speeds: list[float], *, noise: float = 0.1, stopped: bool = False, batch_size: int = 12
+) -> list[Straggler]:
     """What a watch says of ranks that need .2 s / speed for a step, each late by a random share of it."""
     draw = random.Random(3)
-    watch, now, found = StragglerWatch(), 0.0, []
+    watch, now, found = StragglerWatch(batch_size=batch_size), 0.0, []
     busy = dict.fromkeys(range(len(speeds)), 0.0)
     for step in range(num_steps):
         work = [0.2 / speed * (1 + draw.expovariate(1 / noise)) for speed in speeds]
@@ -56,3 +58,13 @@ def test_a_rank_that_is_a_fifth_slower_is_left_alone() -> None:
 
 def test_a_single_rank_has_nobody_to_be_slower_than() -> None:
     assert told(100, [0.5]) == []
+
+
+def test_a_rank_with_more_windows_of_the_batch_is_not_slow() -> None:
+    assert told(300, [0.5, 1.0], batch_size=3) == []
+    assert told(300, [1.0, 1.0], batch_size=3) == []
+
+
+def test_a_slow_rank_is_named_although_it_has_fewer_windows_than_the_others() -> None:
+    [straggler] = told(100, [1.0, 0.4], batch_size=5)
+    assert straggler.rank == 1

@@ -134,6 +134,7 @@ class Attempts:
         return RankWatch(
             ranks=ranks,
             longest_s=job.stall_s,
+            batch_size=job.recipe.derived.batch_size,
             on_slow=lambda slow: self._report(SlowRank(number, slow)),
             keep=partial(keep_stacks, job.store, job.scratch, f"runs/{job.run_id}/stacks/{job.epoch}-{number}"),
         )

@@ -43,6 +43,7 @@ class RankWatch:
 
     ranks: Sequence[RankSeen]
     longest_s: float
+    batch_size: int
     on_slow: Callable[[Straggler], None]
     keep: Callable[[dict[int, str]], str]  # the stacks by rank; returns where they are
     clock: Callable[[], float] = time.monotonic
@@ -53,10 +54,11 @@ class RankWatch:
     _seen_at: float = 0.0
     _misses: int = 0
     _hangs: HangWatch = field(init=False)
-    _stragglers: StragglerWatch = field(default_factory=StragglerWatch)
+    _stragglers: StragglerWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self._hangs = HangWatch(longest_s=self.longest_s)
+        self._stragglers = StragglerWatch(batch_size=self.batch_size)
 
     def look(self) -> Sequence[Symptom]:
         """What is wrong; nothing as long as not all ranks have begun. Cheap to call often."""

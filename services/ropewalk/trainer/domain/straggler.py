@@ -30,8 +30,12 @@ class Straggler:
 
 @dataclass(kw_only=True)
 class StragglerWatch:
-    """Names every slow rank once, and again only after it was as fast as the others."""
+    """Names every slow rank once, and again only after it was as fast as the others.
 
+    `batch_size` is the windows of a step, of which some ranks have one more than others.
+    """
+
+    batch_size: int
     _began: tuple[float, dict[int, Sight]] | None = None
     _stopped: dict[int, float] = field(default_factory=dict)
     _at: float = 0.0
@@ -68,7 +72,8 @@ class StragglerWatch:
 
     def _judge(self, busy: dict[int, float], first_step: int, step: int) -> Straggler | None:
         slowest = max(busy, key=lambda rank: busy[rank])
-        speed = median(seconds for rank, seconds in busy.items() if rank != slowest) / max(busy[slowest], 1e-9)
+        per_window = {rank: seconds / len(range(rank, self.batch_size, len(busy))) for rank, seconds in busy.items()}
+        speed = max(_speed(slowest, busy), _speed(slowest, per_window))  # how much of it is by windows nobody knows
         if speed >= SLOW:
             self._suspect, self._named = (-1, 0, 0), -1
             return None
@@ -78,3 +83,8 @@ class StragglerWatch:
             return None
         self._named = slowest
         return Straggler(rank=slowest, speed=speed, since_step=self._suspect[2], step=step)
+
+
+def _speed(rank: int, seconds: dict[int, float]) -> float:
+    """Of one rank, in that of the others."""
+    return median(each for other, each in seconds.items() if other != rank) / max(seconds[rank], 1e-9)
