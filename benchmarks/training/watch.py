@@ -2,10 +2,11 @@
 
     python benchmarks/training/watch.py --out benchmarks/results/training_watch.json
 
-Two ranks on hosts of their own, below Ray; real processes and signals. Stopped is SIGSTOP to rank 1, then in the next
-attempt to rank 0: told are the seconds until the loss is reported with its cause and rank. Half speed is a quota of
-the kernel (a control group, as of a container) of half the CPU that rank 1 used before: told are the steps until it is
-named. Alarms are counted over the steps of a training that nobody disturbs but the other work of this machine.
+Two ranks on hosts of their own, below Ray; real processes and signals. A rank is stopped (SIGSTOP), in the next attempt
+the other one, then one is killed: told are the seconds until the loss is reported with its cause and rank. Half speed
+is a quota of the kernel (a control group, as of a container) of half the CPU that rank 1 used before: told are the
+steps until it is named. Alarms are counted over the steps of a training that nobody disturbs but the other work of this
+machine.
 """
 
 import argparse
@@ -114,27 +115,35 @@ class Site:
             return Attempts(job, observed, hosts).run().step
 
 
-def stopped(site: Site) -> dict[str, object]:
-    """SIGSTOP to rank 1, and to rank 0 of the next attempt."""
-    stopped_at: dict[int, float] = {}
+_FAULTS = ((1, signal.SIGSTOP, "hang"), (0, signal.SIGSTOP, "hang"), (1, signal.SIGKILL, "worker_lost"))
 
-    def stop(seen: Observed) -> None:
-        if seen.attempt <= 2 and seen.attempt not in stopped_at and seen.step >= _SETTLE_STEPS * seen.attempt:
-            stopped_at[seen.attempt] = time.monotonic()
-            os.kill(seen.pids[2 - seen.attempt], signal.SIGSTOP)
 
-    observed = Observed(stop)
-    done = site.train(60, observed)
-    named = [
-        {
-            "seconds": round(at - stopped_at[loss.attempt], 2),
-            "cause": loss.cause,
-            "named": list(loss.found.ranks),
-            "right": loss.cause == "hang" and loss.found.ranks == (2 - loss.attempt,),
-            "detail": loss.detail,
-        }
-        for at, loss in observed.losses
-    ]
+def lost(site: Site) -> dict[str, object]:
+    """In each attempt another fault: a rank, what it gets, and the cause that must be named."""
+    done_at: dict[int, float] = {}
+
+    def harm(seen: Observed) -> None:
+        due = seen.attempt <= len(_FAULTS) and seen.step >= _SETTLE_STEPS * seen.attempt
+        if due and seen.attempt not in done_at:
+            rank, number, _ = _FAULTS[seen.attempt - 1]
+            done_at[seen.attempt] = time.monotonic()
+            os.kill(seen.pids[rank], number)
+
+    observed = Observed(harm)
+    done = site.train(80, observed)
+    named = []
+    for at, loss in observed.losses:
+        rank, number, cause = _FAULTS[loss.attempt - 1]
+        named.append(
+            {
+                "fault": f"{number.name} to rank {rank}",
+                "seconds_to_the_post_mortem": round(at - done_at[loss.attempt], 2),
+                "right": (loss.cause, loss.found.ranks) == (cause, (rank,)),
+                "detail": loss.detail,
+                "last_steps": list(loss.found.last_steps),
+                "stacks": bool(loss.found.stacks_uri),
+            }
+        )
     return {"losses": named, "steps_done": done}
 
 
@@ -197,14 +206,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=3, help="of the half speed")
-    parser.add_argument("--only", choices=("stopped", "half_speed", "undisturbed"))
+    parser.add_argument("--only", choices=("lost", "half_speed", "undisturbed"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as name:
         site = Site(Path(name), options.size, options.batch)
         parts: dict[str, Callable[[], object]] = {
-            "stopped": lambda: stopped(site),
+            "lost": lambda: lost(site),
             "half_speed": lambda: [half_speed(site) for _ in range(options.repetitions)],
             "undisturbed": lambda: undisturbed(site, options.steps),
         }

@@ -15,6 +15,7 @@ from ropewalk.trainer.domain.recovery import Symptom
 
 _LOOK_EVERY_S = 0.2  # for reports; the end of a worker is seen at once
 _LAST_WORDS_S = 1.0  # when a rank raised, its peers may know the true reason a moment later
+_DEATHS = frozenset({"died", "out_of_memory", "node_lost"})  # what a kill of ours may look like
 _KILL_S = 5.0  # then a host that has not ended its worker is ended itself
 
 
@@ -38,6 +39,7 @@ class _Running:
     symptoms: list[Symptom] = field(default_factory=list)
     kill_at: float = float("inf")
     killed_at: float = float("inf")
+    killed: list[Future[Ended]] = field(default_factory=list)  # by us: how these died says nothing
 
     @property
     def pending(self) -> list[Future[Ended]]:
@@ -45,8 +47,12 @@ class _Running:
 
     def ended_badly(self) -> list[Symptom]:
         """In the order of ranks."""
-        endings = [future.result().symptom for future in self.futures if future.done()]
-        return [symptom for symptom in endings if symptom is not None]
+        endings = [(future, future.result().symptom) for future in self.futures if future.done()]
+        return [
+            symptom
+            for future, symptom in endings
+            if symptom is not None and not (future in self.killed and symptom.kind in _DEATHS)
+        ]
 
     def see(self, found: Sequence[Symptom]) -> None:
         """End the whole group: at once for what was seen from outside or for a death, else after the last words."""
@@ -64,7 +70,7 @@ class _Running:
             return
         running = [pair for pair in zip(self.handles, self.futures, strict=True) if not pair[1].done()]
         if self.killed_at > now:
-            self.killed_at = now
+            self.killed_at, self.killed = now, [future for _, future in running]
             for handle, _ in running:
                 handle.signal(signal.SIGKILL)
         elif now - self.killed_at > _KILL_S:
