@@ -101,6 +101,7 @@ class ReportCard:
     looks: tuple[LossPoint, ...] = ()  # the loss on held-out windows
     said: tuple[TrainingSample, ...] = ()  # what the model went on with at the last of them
     interruptions: tuple[Interruption, ...] = ()
+    skipped_steps: tuple[int, ...] = ()  # whose updates were not applied
     ledger: LedgerVerdict | None = None
     checkpoint_id: str = ""  # that was judged
     estimates: tuple[Estimate, ...] = ()

@@ -14,7 +14,10 @@ _ROW = 24
 
 
 def loss_chart(card: ReportCard, width: int = WIDE) -> Drawing:
-    """Training loss over steps, of which there must be some, the kill marked, in nats per token and bits per byte."""
+    """Training loss over steps, of which there must be some, in nats per token and bits per byte.
+
+    Losses of workers are marked, and steps whose update was skipped.
+    """
     curve = curve_of(card.losses)
     looks = tuple((float(look.step), look.loss) for look in card.looks)
     everything = [*curve.kept, *looks, *(point for line in curve.lost for point in line)]
@@ -30,6 +33,7 @@ def loss_chart(card: ReportCard, width: int = WIDE) -> Drawing:
         Line(tuple((x(step), y(loss)) for step, loss in line), kind)
         for line, kind in [*((line, "lost") for line in curve.lost), (curve.kept, "kept")]
     ]
+    marks += [Dot(x(step), 226, "skip", 2.5) for step in card.skipped_steps if step <= last]
     for each in card.interruptions:
         marks += _kill(each, x, is_wide=width == WIDE)
     marks += [Label(right, 262, "step", "axis", "end"), Label(4, 12, "loss: nats per token", "axis")]

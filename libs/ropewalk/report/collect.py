@@ -1,5 +1,6 @@
 """From the log to a report card. Pure: stored messages in the order of the log, step metrics, request logs."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ from ropewalk.events.serving import RequestLog
 from ropewalk.events.training import (
     SearchCompleted,
     StepMetrics,
+    StepSkipped,
     TrainingCompleted,
     TrainingInterrupted,
     TrainingResumed,
@@ -69,12 +71,11 @@ class CardEvidence:
 def collect(evidence: CardEvidence) -> ReportCard:
     """The card of the run whose timeline is given; the timeline must not be empty."""
     timeline = evidence.timeline
-    began_at = _began_at(timeline)
+    began_at, alarms = _began_at(timeline), awaited_alarms(timeline)
     accepted, completed = _last(timeline, RunAccepted), _last(timeline, RunCompleted)
     evaluated, corpus = _last(timeline, EvaluationCompleted), _last(timeline, CorpusIngested)
     bad = next((stored.message for stored in timeline if type(stored.message) in _BADLY), None)
     model, prompt = completed.model if completed else "", _prompt(accepted)
-    alarms = awaited_alarms(timeline)
     return ReportCard(
         run_id=timeline[0].message.run_id,
         recipe=str(accepted.recipe.get("name", "")) if accepted else "",
@@ -96,10 +97,11 @@ def collect(evidence: CardEvidence) -> ReportCard:
         training=_last(timeline, TrainingStarted),
         trained=_last(timeline, TrainingCompleted),
         tokens_per_s=_tokens_per_s(evidence.steps),
-        losses=tuple(LossPoint(attempt=row.attempt, step=row.step, loss=row.loss) for row in evidence.steps),
+        losses=_losses(evidence.steps),
         looks=_looks(timeline),
         said=looked.samples if (looked := _last(timeline, TrainingValidated)) else (),
         interruptions=interruptions(timeline),
+        skipped_steps=tuple(sorted({skipped.step for skipped in _all(timeline, StepSkipped)})),
         ledger=evidence.ledger,
         checkpoint_id=evaluated.checkpoint_id if evaluated else "",
         estimates=_in_words(evaluated) if evaluated else (),
@@ -111,6 +113,12 @@ def collect(evidence: CardEvidence) -> ReportCard:
         prompt=prompt,
         curl=curl_line(evidence.openai_url, model, prompt) if model else "",
     )
+
+
+def _losses(steps: Sequence[StepMetrics]) -> tuple[LossPoint, ...]:
+    """What can be drawn of them."""
+    finite = (row for row in steps if math.isfinite(row.loss))
+    return tuple(LossPoint(attempt=row.attempt, step=row.step, loss=row.loss) for row in finite)
 
 
 def recipe_text(recipe: dict[str, JsonValue]) -> str:

@@ -19,6 +19,7 @@ _LINES = {  # kind: (colour, width in points, dashes)
     "lost": (_GREY, 1.0, "-"),
     "looks": (_INK, 1.2, "--"),
     "kill": (_BAD, 1.0, "--"),
+    "skip": (_BAD, 1.0, "-"),
     "own": (_ACCENT, 2.0, "-"),
     "other": (_GREY, 1.6, "-"),
 }

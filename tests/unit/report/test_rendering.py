@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ropewalk.events.evaluation import Estimate, EvaluationCompleted
-from ropewalk.events.training import TrainingSample, TrainingValidated
+from ropewalk.events.training import StepSkipped, TrainingSample, TrainingValidated
 from ropewalk.report.axes import ticks
 from ropewalk.report.collect import CardEvidence, collect
 from ropewalk.report.facts import comparisons, key_facts
@@ -68,6 +68,15 @@ def test_html_escapes_what_the_log_says(demo_evidence, at):
 
 def test_html_marks_the_kill_in_the_loss_chart(demo_evidence):
     assert "worker killed (SIGKILL) at step 364, back in 9.4 s" in render_html(collect(demo_evidence))
+
+
+def test_a_skipped_step_is_a_dot_below_the_curve_and_its_infinite_loss_no_part_of_it(demo_evidence, at):
+    skipped = at(150, StepSkipped(run_id="r", epoch=1, step=200, reason="the loss is inf"))
+    steps = [row.model_copy(update={"loss": math.inf}) if row.step == 200 else row for row in demo_evidence.steps]
+    card = collect(replace(demo_evidence, timeline=[*demo_evidence.timeline, skipped], steps=steps))
+    html = render_html(card)
+    assert 'circle class="skip"' in html
+    assert "inf," not in html
 
 
 def test_the_held_out_loss_is_on_the_curve_and_so_is_what_the_model_said(demo_evidence, at):

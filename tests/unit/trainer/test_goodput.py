@@ -64,6 +64,14 @@ def test_the_next_holder_goes_on_with_the_account_of_the_one_before() -> None:
     assert (account.wall_s, total(account)) == (22.0, 22.0)
 
 
+def test_workers_that_roll_back_restart_and_take_steps_again() -> None:
+    goodput = Goodput(began=0.0)
+    goodput.group_started(Yardstick())
+    goodput.stepped([a_row(0, at=1.0), a_row(1, at=2.0), a_row(2, at=3.0), a_row(1, at=6.0), a_row(2, at=7.5)])
+    account = goodput.account()
+    assert (account.step_s, account.restart_s, account.replay_s, account.idle_s) == (3.0, 2.0, 2.0, 0.5)
+
+
 def test_rows_that_come_twice_count_once() -> None:
     goodput = Goodput(began=0.0)
     rows = [a_row(step, at=step + 1.0) for step in range(3)]

@@ -7,8 +7,8 @@ SELECT
     round(avg(lr), 6) AS mean_lr,
     round(sum(tokens) / greatest(sum(step_s), 0.001)) AS tokens_per_s
 FROM (
-    SELECT run_id, step, argMax(loss, attempt) AS loss, argMax(lr, attempt) AS lr,
-        argMax(tokens, attempt) AS tokens, argMax(step_s, attempt) AS step_s
+    SELECT run_id, step, argMax(loss, (attempt, time)) AS loss, argMax(lr, (attempt, time)) AS lr,
+        argMax(tokens, (attempt, time)) AS tokens, argMax(step_s, (attempt, time)) AS step_s
     FROM ropewalk.train_step
     GROUP BY run_id, step
 ) AS taken

@@ -44,9 +44,9 @@ async def steps_of(client: Client, run_id: str) -> AsyncIterator[list[StepValues
 
 def page_sql(run_id: str, first: int) -> str:
     """The steps of a run from `first` on."""
-    latest = ", ".join(f"argMax({name}, attempt)" for name in _COLUMNS)
+    latest = ", ".join(f"argMax({name}, (attempt, time))" for name in _COLUMNS)
     return (
-        f"SELECT step, toFloat64(argMax(time, attempt)), {latest} FROM ropewalk.train_step "
+        f"SELECT step, toFloat64(argMax(time, (attempt, time))), {latest} FROM ropewalk.train_step "
         f"WHERE run_id = '{run_id}' AND step >= {first} GROUP BY step ORDER BY step LIMIT {_PAGE}"
     )
 

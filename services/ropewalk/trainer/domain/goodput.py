@@ -4,7 +4,7 @@ The ranks of a group step together, so a second of the group is one of each rank
 since the row before; what no row covers has a name by where it lies:
 
     before the first step                               compile (start, load and compile)
-    between the last step of a group and the next one's restart (finding out, back-off, start, load)
+    between the last step of a group and the next one's restart (finding out, back-off, start, load; or a rollback)
     between two rows of one group, and at the end       idle
 
 A step that was taken before is replay. A checkpoint stalls training by more than the call that starts it: on a GPU the
@@ -44,6 +44,7 @@ class Goodput:
     _until: float = 0.0
     _frontier: int = 0  # the first step that nobody has taken
     _has_stepped: bool = False  # this group
+    _last_step: int = -1
     _calm: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     _flight: list[float] = field(default_factory=list)  # seconds above the median, of steps beside the present flight
     _tokens: int = 0
@@ -62,9 +63,9 @@ class Goodput:
         """Rows came, in the order of their steps. Those that were counted before change nothing."""
         for row in rows:
             if row.time_unix > self._until:
-                self._gap(row.time_unix - _length(row))
+                self._gap(row.time_unix - _length(row), goes_back=row.step <= self._last_step)
                 self._count(row)
-                self._until = row.time_unix
+                self._until, self._last_step = row.time_unix, row.step
 
     def ended(self, now: float, spent: Mapping[Any, float]) -> TimeAccount:
         """The last account: since the last row the worker did what `spent` says, by phase."""
@@ -98,10 +99,10 @@ class Goodput:
         peak, gemm = self.yardstick.peak_flops, self.yardstick.gemm_flops
         return {"mfu": rate / peak if peak else 0.0, "gemm_mfu": rate / gemm if gemm else 0.0}
 
-    def _gap(self, until: float) -> None:
-        """What lies between the last row and the begin of this one."""
+    def _gap(self, until: float, *, goes_back: bool) -> None:
+        """What lies between the last row and the begin of this one; workers that go back load their weights again."""
         first = "restart" if self._frontier else "compile"
-        kind = "idle" if self._has_stepped else first
+        kind = "idle" if self._has_stepped and not goes_back else first
         self._add(kind, max(0.0, until - self._until))
         self._has_stepped = True
 
