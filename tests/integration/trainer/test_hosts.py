@@ -2,16 +2,19 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ropewalk.corpus.ledger import verify_run
+from ropewalk.stages.errors import StageError
 from ropewalk.trainer.adapters.attempts import Attempts
 from ropewalk.trainer.adapters.hosts import LocalHosts
-from ropewalk.trainer.adapters.reports import FromWorkers, TrainingReport
+from ropewalk.trainer.adapters.reports import FromWorkers, TrainingJob, TrainingReport
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
 from ropewalk.trainer.domain.recovery import Loss
 
@@ -51,6 +54,11 @@ class Watcher:
         return [item.committed for item in found if isinstance(item, CheckpointWritten) and item.committed]
 
 
+def with_steps(job: TrainingJob, total_steps: int) -> TrainingJob:
+    plan = job.recipe.derived.model_copy(update={"total_steps": total_steps})
+    return replace(job, recipe=job.recipe.model_copy(update={"plan": plan}))
+
+
 def is_gone(pid: int) -> bool:
     try:
         return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -75,9 +83,8 @@ def test_after_a_kill_a_lost_server_a_notice_and_a_hang_training_goes_on_and_no_
         os.kill(started.worker_pids[1], signal.SIGSTOP)
 
     watcher.when = {(1, 40): kill, (2, 70): kill_server, (3, 100): give_notice, (4, 120): stop}
-    job = workshop.training()
-    recipe = job.recipe.model_copy(update={"plan": job.recipe.derived.model_copy(update={"total_steps": 140})})
-    finished = Attempts(replace(job, recipe=recipe), watcher, hosts).run()
+    job = with_steps(workshop.training(), 140)
+    finished = Attempts(job, watcher, hosts).run()
 
     assert finished.step == 140
     assert [loss.cause for loss in watcher.losses] == ["worker_lost", "worker_lost", "pre_emption", "hang"]
@@ -88,9 +95,35 @@ def test_after_a_kill_a_lost_server_a_notice_and_a_hang_training_goes_on_and_no_
     stacks = workshop.objects.fetch(hung.found.stacks_uri)
     assert "run_worker" in (stacks / "rank-0.txt").read_text()
     assert watcher.started[3].resume_step == watcher.losses[2].last_step + 1  # saved just in time
-    verdict = verify_run(watcher.committed, workshop.meta, recipe, workshop.objects)
+    verdict = verify_run(watcher.committed, workshop.meta, job.recipe, workshop.objects)
     assert verdict.ok, verdict.sentences
     assert verdict.num_steps == finished.step
     pids = [pid for started in watcher.started for pid in started.worker_pids]
     assert len(set(pids)) == 10
     assert all(is_gone(pid) for pid in pids)
+
+
+@pytest.mark.slow
+def test_of_two_supervisors_the_older_publishes_nothing_more_once_the_newer_has_begun_and_ends(workshop, hosts) -> None:
+    watcher, newer_began = Watcher(), threading.Event()
+    watcher.when = {(1, 60): lambda _: newer_began.set()}
+    older_job = with_steps(workshop.training(epoch=1), 1_000_000)
+
+    with ThreadPoolExecutor(1) as thread:
+        older = thread.submit(Attempts(older_job, watcher, hosts).run)
+        assert newer_began.wait(60)
+        newer_watcher = Watcher()
+        with LocalHosts(1, "ddp", workshop.root / "scratch") as newer_hosts:
+            newer = Attempts(
+                replace(with_steps(workshop.training(epoch=2), 1_000_000), first_attempt=2), newer_watcher, newer_hosts
+            )
+            before = set(workshop.objects.list("runs/r/checkpoints/"))
+            newer_watcher.when = {(2, 150): lambda _: older_job.stop_file.touch()}
+            with pytest.raises(StageError, match="epoch"):
+                older.result(60)
+            finished = newer.run()
+
+    published = {key for key in workshop.objects.list("runs/r/checkpoints/") if "/1-" in key}
+    assert published <= before
+    assert newer_watcher.started[0].resume_step > 0
+    assert finished.uri.rpartition("/")[2].startswith("2-")
