@@ -40,7 +40,7 @@ class Forecast:
 def forecast(recipe: Recipe, found: Survey) -> Forecast:
     """The expectation for a complete recipe on what was found in its sources."""
     plan = recipe.derived
-    tokens = found.num_tokens(_BASE_VOCAB if recipe.mode == "finetune" else plan.vocab_size)
+    tokens = found.num_tokens(_BASE_VOCAB if recipe.has_base else plan.vocab_size)
     read = plan.total_steps * plan.batch_size * plan.context_length
     search = recipe.minutes * recipe.trials * plan.trial_steps / plan.total_steps / min(_CORES, max(1, recipe.trials))
     times = {

@@ -61,6 +61,12 @@ class LedgerPlan:
     num_windows: int
     batch_size: int
     total_steps: int
+    first_step: int = 0
+
+    @property
+    def steps(self) -> range:
+        """All that should have been taken."""
+        return range(self.first_step, self.total_steps)
 
     def row(self, step: int) -> LedgerRow:
         """The planned samples of a step."""
@@ -144,9 +150,9 @@ def verify_ledger(plan: LedgerPlan, entries: Iterable[LedgerEntry]) -> LedgerVer
         sentences += complaints
         num_from_hash += entry.rows is None
     times = Counter(row.step for row in rows)
-    missing = [step for step in range(plan.total_steps) if step not in times]
+    missing = [step for step in plan.steps if step not in times]
     sentences += _step_sentences(plan, times, missing)
-    expected = Counter(sample for step in range(plan.total_steps) for sample in plan.row(step).samples)
+    expected = Counter(sample for step in plan.steps for sample in plan.row(step).samples)
     actual = Counter(sample for row in rows for sample in row.samples)
     skipped, repeated = (expected - actual).total(), (actual - expected).total()
     num_wrong, wrong_steps = _wrong(plan, rows)
@@ -181,6 +187,7 @@ def verify_run(
         num_windows=dataset.num_windows,
         batch_size=recipe.derived.batch_size,
         total_steps=num_steps or recipe.derived.total_steps,
+        first_step=recipe.first_step,
     )
     return verify_ledger(plan, (_entry(event, objects) for event in committed))
 
@@ -220,7 +227,7 @@ def _step_sentences(plan: LedgerPlan, times: Counter[int], missing: list[int]) -
         sentences.append(f"no checkpoint of the final model committed {_ranges(missing)}")
     if repeated := sorted(step for step, count in times.items() if count > 1):
         sentences.append(f"{_ranges(repeated)} committed more than once")
-    if beyond := sorted(step for step in times if not 0 <= step < plan.total_steps):
+    if beyond := sorted(step for step in times if step not in plan.steps):
         sentences.append(f"{_ranges(beyond)} lie outside the plan's {plan.total_steps} steps")
     return sentences
 

@@ -71,6 +71,8 @@ def _add_run(graph: Graph, run_id: str, view: Json) -> None:
     ]
     for dataset in datasets:
         graph.link(dataset, run)
+    if view.get("extends"):
+        graph.link(graph.add(Node("checkpoint", view["extends"])), run)
     for segment in segments:
         for made_of_it in datasets or [run]:
             graph.link(segment, made_of_it)

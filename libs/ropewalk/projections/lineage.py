@@ -68,7 +68,9 @@ def _published(record: Record, stored: Stored[DatasetPublished]) -> None:
 
 
 def _accepted(record: Record, stored: Stored[RunAccepted]) -> None:
-    keep_latest(record, "run", stored, {"recipe": str(stored.message.recipe.get("name", ""))})
+    recipe = stored.message.recipe
+    facts = {"recipe": str(recipe.get("name", "")), "extends": str(recipe.get("extends", ""))}
+    keep_latest(record, "run", stored, facts)
 
 
 def _changed(record: Record, stored: Stored[Any]) -> None:
@@ -109,6 +111,7 @@ def _shifted(record: Record, stored: Stored[TrafficShifted]) -> None:
 def _view(_: str, record: Record) -> Json:
     return {
         "recipe": held(record, "run", {"recipe": ""})["recipe"],
+        "extends": held(record, "run", {}).get("extends", ""),
         **{
             kind: {identity: held(part, "is") for identity, part in record.get(kind, {}).items()}
             for kind in ("sources", "segments", "datasets", "models")

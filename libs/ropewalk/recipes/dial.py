@@ -51,6 +51,8 @@ def complete(recipe: Recipe) -> Recipe:
     Raises RecipeError for figures that do not go together.
     """
     if recipe.plan is not None:
+        if recipe.plan.total_steps <= recipe.first_step:
+            raise RecipeError((f"plan.total_steps is {recipe.plan.total_steps}: {recipe.extends} has as many already",))
         return recipe
     given = recipe.training.given
     fields = {**_shape(recipe, given), **_optimizer(recipe), **_machine(recipe)} | given
@@ -98,12 +100,11 @@ def _shape(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _optimizer(recipe: Recipe) -> dict[str, Any]:
-    finetune = recipe.mode == "finetune"
-    rate = 0.05 if finetune else 1.0  # a base model is near a good place already
+    rate = 0.05 if recipe.has_base else 1.0  # a base model is near a good place already
     return {
         "matrix_lr": 0.02 * rate,
         "adam_lr": 0.01 * rate,
-        "weight_decay": 0.0 if finetune else 0.1,
+        "weight_decay": 0.0 if recipe.mode == "finetune" else 0.1,
         "grad_clip": 1.0,
         "lora_alpha": 2 * (recipe.training.lora_rank or 8),
     }

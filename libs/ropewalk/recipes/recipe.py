@@ -162,7 +162,10 @@ class Recipe(Frozen):
     """What to do. `plan` is empty until `dial.complete` filled it."""
 
     name: str = Field(default="custom", pattern=r"^[a-z0-9_-]{1,40}$", description="what runs and models are called by")
-    mode: Literal["pretrain", "finetune"] = Field(default="pretrain", description="from nothing, or from `base_model`")
+    mode: Literal["pretrain", "finetune"] = Field(
+        default="pretrain",
+        description="finetune: `base_model` learns from examples; pretrain: from nothing, or `base_model` reads on",
+    )
     sources: tuple[SourceRecipe, ...] = Field(min_length=1, max_length=200)
     profile: Literal["code", "prose"] = Field(default="prose", description="which quality filters apply")
     size: Literal["tiny", "nano", "micro", "small", "base"] = Field(default="nano", description="shape of the model")
@@ -187,12 +190,18 @@ class Recipe(Frozen):
         default=False, description="the same bits in every repetition on a GPU too, for about a tenth of its speed"
     )
     trials: int = Field(default=4, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
-    base_model: str = Field(default="", max_length=4096, description="finetune: a Hugging Face folder or hub id")
+    base_model: str = Field(default="", max_length=4096, description="to begin with: a Hugging Face folder or hub id")
     adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
     seed: int = Field(default=17, ge=-(2**63), lt=2**63, description="of everything that is drawn by chance")
     evaluation: EvaluationRecipe = EvaluationRecipe()
     promotion: PromotionRecipe = PromotionRecipe()
     training: TrainingRecipe = TrainingRecipe()
+    extends: str = Field(
+        default="",
+        max_length=200,
+        pattern=r"^(.+-\d{1,12}-\d{1,12})?$",
+        description="id of another run's checkpoint to go on from, exactly; `ropewalk submit --extend` fills it in",
+    )
     caps: CapsRecipe = CapsRecipe()
     plan: Plan | None = None
 
@@ -208,8 +217,6 @@ class Recipe(Frozen):
     def _check_mode(self) -> Self:
         if self.mode == "finetune" and not self.base_model:
             raise ValueError("mode is 'finetune' but base_model is empty: name a Hugging Face folder or hub id")
-        if self.mode == "pretrain" and self.base_model:
-            raise ValueError(f"base_model is {self.base_model!r} but mode is 'pretrain': set mode to 'finetune'")
         return self
 
     @model_validator(mode="after")
@@ -222,7 +229,7 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _check_training(self) -> Self:
-        if conflict := self.training.conflict(self.mode, self.adapter, self.device):
+        if conflict := self.training.conflict(self.adapter, self.device, has_base=self.has_base):
             raise ValueError(conflict)
         for name, value in self.training.given.items() if self.plan is not None else ():
             if getattr(self.plan, name, value) != value:
@@ -266,9 +273,19 @@ class Recipe(Frozen):
         return self.promotion.model or self.name
 
     @property
+    def has_base(self) -> bool:
+        """Whether training begins with the weights, and the data are read with the tokenizer, of another model."""
+        return bool(self.base_model)
+
+    @property
     def base_location(self) -> str:
         """Where the base model lies: a folder, with the home folder spelt out, or a hub id."""
         return os.path.expanduser(self.base_model)
+
+    @property
+    def first_step(self) -> int:
+        """The first step that this run takes: what it extends has taken those before."""
+        return int(self.extends.rpartition("-")[2] or 0)
 
     @property
     def derived(self) -> Plan:

@@ -49,6 +49,8 @@ def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
             return _unknown(location, item["input"], model)
         case "missing":
             return f"field {field!r} is missing: {_REMEDIES.get(str(location[-1]), 'add it to the recipe')}"
+        case "string_pattern_mismatch" if field == "extends":
+            return f"field 'extends' has the value {quoted(item['input'])}: name a checkpoint, `RUN-EPOCH-STEP`"
         case "string_pattern_mismatch":
             return f"field {quoted(field)} has the value {quoted(item['input'])}: {_NAMES}"
         case "value_error":

@@ -15,7 +15,7 @@ def default_strategy(recipe: Recipe, plan: Plan) -> Literal["single", "ddp", "fs
     """Whole models if they fit, since slices cost time; slices else, and where a base model's size is not known."""
     if recipe.num_workers == 1:
         return "single"
-    if recipe.mode == "finetune":
+    if recipe.has_base:
         return "fsdp"
     num_weights = shape_of(plan).num_weights
     if plan.device == "cpu":

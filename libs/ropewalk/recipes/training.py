@@ -107,16 +107,12 @@ class TrainingRecipe(Frozen):
             )
         return self
 
-    def conflict(self, mode: str, adapter: str, device: str) -> str:
+    def conflict(self, adapter: str, device: str, *, has_base: bool) -> str:
         """One sentence if what was given cannot go with the rest of the recipe; empty: it can."""
         given = self.given
-        if mode == "finetune" and (name := next((name for name in SHAPE_FIELDS if name in given), "")):
-            return (
-                f"training.{name} is {given[name]} but mode is 'finetune': the shape is that of base_model, remove it"
-            )
-        if (mode, adapter) != ("finetune", "lora") and (
-            name := next((each for each in LORA_FIELDS if each in given), "")
-        ):
+        if has_base and (name := next((name for name in SHAPE_FIELDS if name in given), "")):
+            return f"training.{name} is {given[name]} but the shape is that of base_model: remove it"
+        if adapter != "lora" and (name := next((each for each in LORA_FIELDS if each in given), "")):
             return f"training.{name} is {given[name]!r} but adapter is {adapter!r}: set adapter to 'lora'"
         if self.patience and self.validate_every == 0:
             return f"training.patience is {self.patience} but training.validate_every is 0: give it a number of steps"

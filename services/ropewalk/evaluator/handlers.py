@@ -64,7 +64,7 @@ async def _opponent(ctx: StageContext, production: ModelPromoted | None) -> Oppo
         name = f"{production.model}@{production.model_version}"
         dataset = await _dataset_of(ctx, production.run_id)
         return Opponent(column=PRODUCTION, name=name, uri=production.export_uri, model=str(folder), dataset=dataset)
-    if ctx.recipe.mode == "finetune":
+    if ctx.recipe.has_base:
         return Opponent(column=BASE, name=BASE_MODEL, uri=ctx.recipe.base_model, model=ctx.recipe.base_location)
     return None
 

@@ -83,7 +83,6 @@ def test_a_plan_from_before_devices_is_read_as_one_for_the_cpu() -> None:
         ({"sources": [SOURCE], "minutes": "soon"}, "field 'minutes' has the value 'soon'"),
         ({"sources": [SOURCE], "minutes": 0}, "field 'minutes' has the value 0"),
         ({"sources": [SOURCE], "mode": "finetune"}, "base_model is empty"),
-        ({"sources": [SOURCE], "base_model": "/m"}, "set mode to 'finetune'"),
         ({"base": "cobol"}, "the built-in recipes are"),
         ({"sources": [{**SOURCE, "pat": 1}]}, "did you mean 'path'? sources.0 has the fields exclude, format"),
         ({"sources": [{"path": "/d", "licens": "MIT"}]}, "did you mean 'licence'?"),

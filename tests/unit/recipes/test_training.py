@@ -42,6 +42,12 @@ def test_what_follows_from_a_field_is_derived_from_it() -> None:
     assert (lora.lora_rank, lora.lora_alpha, len(lora.lora_targets)) == (4, 8, 7)
 
 
+def test_a_base_model_that_reads_on_moves_as_little_as_one_that_is_fine_tuned_and_is_searched_for() -> None:
+    recipe = a_recipe({}, base_model="org/m")
+    assert (recipe.mode, recipe.trials) == ("pretrain", 4)
+    assert (recipe.derived.matrix_lr, recipe.derived.weight_decay) == (0.001, 0.1)
+
+
 def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> None:
     plan = a_recipe({}).derived
     learnt = 3 * plan.validate_every * plan.batch_size  # in units of a window that is only looked at
@@ -57,7 +63,11 @@ def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> No
         ({"num_heads": 4, "num_kv_heads": 3}, {}, "num_heads 4 is no multiple of num_kv_heads 3"),
         ({"compile": True}, {}, "device is 'auto': set device to 'cuda'"),
         ({"lora_rank": 4}, {}, "training.lora_rank is 4 but adapter is 'full': set adapter to 'lora'"),
-        ({"hidden_size": 64}, {"mode": "finetune", "base_model": "org/m"}, "the shape is that of base_model"),
+        (
+            {"hidden_size": 64},
+            {"mode": "finetune", "base_model": "org/m"},
+            "the shape is that of base_model: remove it",
+        ),
         ({"patience": 2, "validate_every": 0}, {}, "training.validate_every is 0: give it a number of steps"),
         ({"matrix_lr": 99}, {}, "field 'training.matrix_lr' has the value 99"),
         ({"learning_rate": 0.1}, {}, "unknown field 'training.learning_rate'"),

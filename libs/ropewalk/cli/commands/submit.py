@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import JsonValue
 
 from ropewalk.cli.commands.watch import watching
 from ropewalk.cli.connecting import call, settings_of
@@ -15,6 +16,7 @@ from ropewalk.cli.screens.dry_run import show_dry_run
 from ropewalk.cli.screens.terminal import complain, print_json, print_json_line, say
 from ropewalk.cli.settings import user_name
 from ropewalk.client import Client
+from ropewalk.client.extending import extension
 from ropewalk.events.run import RunAccepted, RunRejected
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
@@ -31,7 +33,10 @@ class CancelMode(StrEnum):
 
 @app.command()
 def submit(
-    recipe: Annotated[str, typer.Argument(help="A built-in recipe's name or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help="A built-in recipe's name or a YAML file.")] = "",
+    extend: Annotated[str, typer.Option(help="Instead of a recipe: go on where this run stands.")] = "",
+    from_: Annotated[str, typer.Option("--from", help="With --extend: at this checkpoint, not at its last.")] = "",
+    steps: Annotated[int, typer.Option(min=0, help="With --extend: so many steps more.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan, data, time and price; send nothing.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time, instead of the recipe's.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Your own id for the run.")] = None,
@@ -46,9 +51,9 @@ def submit(
 
     Example: ropewalk submit python-stdlib --dry-run
     """
-    fields = with_absolute_paths(load_recipe(recipe), Path.cwd())
-    if minutes is not None:
-        fields = {**fields, "minutes": minutes}
+    if bool(recipe) == bool(extend) or (not extend and (from_ or steps)):
+        raise typer.BadParameter("give a recipe, or --extend RUN, which --from and --steps go with")
+    fields = _extension(extend, from_, steps, minutes, state_dir) if extend else _written(recipe, minutes)
     complete = resolve_recipe(fields)
     if dry_run:
         raise typer.Exit(0 if show_dry_run(complete, as_json=as_json) else USAGE)
@@ -92,6 +97,19 @@ def cancel(
     else:
         when = "now" if mode is CancelMode.NOW else "at its next checkpoint"
         say(f"asked for {run} to stop {when}")
+
+
+def _written(recipe: str, minutes: float | None) -> dict[str, JsonValue]:
+    fields = with_absolute_paths(load_recipe(recipe), Path.cwd())
+    return fields if minutes is None else {**fields, "minutes": minutes}
+
+
+def _extension(
+    run_id: str, checkpoint_id: str, steps: int, minutes: float | None, state_dir: Path | None
+) -> dict[str, JsonValue]:
+    timeline = call(lambda client: client.timeline(run_id), settings_of(state_dir))
+    messages = [stored.message for stored in timeline]
+    return extension(messages, checkpoint_id=checkpoint_id, steps=steps, minutes=minutes or 0.0)
 
 
 def _answered(run_id: str, state_dir: Path | None) -> int:

@@ -134,7 +134,7 @@ class _Driver:
         folder = self._job.scratch / "tokenizer"
         folder.mkdir()
         kept = [corpus.entries[at] for at in corpus.in_state(KEPT)]
-        if recipe.mode == "finetune":
+        if recipe.has_base:
             adopt_tokenizer(recipe.base_location, folder, for_chat=any(entry.is_conversation for entry in kept))
         else:
             sample = TokenizerSample(num_documents=len(kept), num_bytes=sum(entry.num_bytes for entry in kept))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ropewalk.stages.errors import ChildDiedError, StageError
+from ropewalk.storage.manifest import ManifestError, verify
+from ropewalk.storage.objects import ObjectNotFoundError
 from ropewalk.trainer.adapters.cap_watch import CapWatch
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints, WholeCheckpoint
 from ropewalk.trainer.adapters.cpu_meter import CpuMeter
@@ -19,6 +21,7 @@ from ropewalk.trainer.adapters.watch import RankWatch, keep_stacks
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, Started, StepsDone, WorkerReport
 from ropewalk.trainer.adapters.worker.notice import Notice
 from ropewalk.trainer.adapters.worker_group import GroupWatch, run_group
+from ropewalk.trainer.domain.checkpoint_place import place_of_id
 from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, PostMortem, Symptom, TryAgain, decide, diagnose
 
 logger = logging.getLogger(__name__)
@@ -102,7 +105,10 @@ class Attempts:
             number += 1
 
     def _one(self, number: int, newest: WholeCheckpoint | None) -> tuple[_Attempt, Diagnosis, PostMortem]:
-        step, name = (newest.place.step, newest.place.checkpoint_id) if newest is not None else (0, "")
+        recipe = self._job.recipe
+        step, name = recipe.first_step, recipe.extends
+        if newest is not None:
+            step, name = newest.place.step, newest.place.checkpoint_id
         attempt = _Attempt(number=number, start_step=step, last_step=step - 1, checkpoint_id=name)
 
         def on_report(report: WorkerReport) -> None:
@@ -112,7 +118,7 @@ class Attempts:
                 self._checkpoints.announce(report.saved)
             self._report(FromWorkers(number, report))
 
-        job, key = self._job, newest.place.key if newest is not None else ""
+        job, key = self._job, newest.place.key if newest is not None else self._extended_key()
         workers_job = job.for_workers(number, job.matrix_lr, job.adam_lr, job.stop_file, key)
         watch: RankWatch | None = None
         try:
@@ -160,6 +166,17 @@ class Attempts:
             return False
         plan, step = self._job.recipe.derived, newest.place.step
         return self._caps.is_last(step) and not (plan.patience and step >= plan.total_steps)
+
+    def _extended_key(self) -> str:
+        """Of another run's checkpoint, where the recipe extends one. Raises StageError if that is not whole."""
+        if not (extends := self._job.recipe.extends):
+            return ""
+        key = place_of_id(extends).key
+        try:
+            verify(self._job.store.connect().fetch(key))
+        except (ObjectNotFoundError, ManifestError) as error:
+            raise StageError(f"checkpoint {extends}, which this run extends, cannot be read: {error}") from None
+        return key
 
     def _resume_point(self) -> WholeCheckpoint | None:
         newest = self._checkpoints.newest_whole(self._report)

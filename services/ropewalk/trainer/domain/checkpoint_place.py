@@ -30,6 +30,12 @@ class CheckpointPlace:
         return self.step, self.epoch
 
 
+def place_of_id(checkpoint_id: str) -> CheckpointPlace:
+    """Where the checkpoint of that name lies."""
+    run_id, epoch, step = checkpoint_id.rsplit("-", 2)
+    return CheckpointPlace(run_id=run_id, epoch=int(epoch), step=int(step))
+
+
 def place_of(key: str) -> CheckpointPlace | None:
     """What a key says; None for whatever else lies there."""
     found = _KEY.fullmatch(key)

@@ -57,21 +57,23 @@ class Prepared:
         return self.reaches[0] + self.reaches[1] * max(0, step - self.state.step)
 
 
+_FREE_IN_AN_EXTENSION = ("run_id", "total_steps", "matrix_lr", "adam_lr")
+
+
 def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
     """Build or load the model, and resume if the job says so. Raises WorkerError with a sentence for the user."""
     recipe, plan = job.recipe, job.recipe.derived
     adapters = None
-    if recipe.mode == "finetune" and recipe.adapter == "lora":
+    if recipe.has_base and recipe.adapter == "lora":
         adapters = lora_config(plan.lora_rank, plan.lora_alpha, plan.lora_targets)
-    model = _load_base(job).to(device.torch_device) if recipe.mode == "finetune" else _new_model(job, shard, device)
+    model = _load_base(job).to(device.torch_device) if recipe.has_base else _new_model(job, shard, device)
     _check_fits(model, shard)
     if adapters is not None:
         add_adapters(model, adapters, recipe.seed)
     state, checkpoint_id, checkpoint_uri = _fresh_state(job, device), "", ""
     if job.resume_from is not None:
-        state = read_state(job.resume_from)
         checkpoint_id, checkpoint_uri = checkpoint_id_of(job.resume_from)
-        check_identity(state.identity, _identity(job))
+        state = _state_to_go_on_with(job, job.resume_from, of_another_run=checkpoint_id == recipe.extends)
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
     count, flops = num_parameters(model), flops_per_token(model, shard.meta.context_length)
     most, _ = largest(dict(model.named_parameters()), inf)
@@ -172,6 +174,19 @@ def _identity(job: WorkerJob) -> dict[str, JsonValue]:
         "base_model": job.recipe.base_model,
         "adapter": job.recipe.adapter,
     }
+
+
+def _state_to_go_on_with(job: WorkerJob, folder: Path, *, of_another_run: bool) -> RunState:
+    """Raises WorkerError under changed conditions. A run that extends another may be longer, at other rates.
+
+    What the other's held-out windows said of its checkpoints says nothing of this run's.
+    """
+    state, wanted = read_state(folder), _identity(job)
+    if not of_another_run:
+        check_identity(state.identity, wanted)
+        return state
+    check_identity(state.identity, {name: wanted[name] for name in wanted if name not in _FREE_IN_AN_EXTENSION})
+    return replace(state, identity=wanted, validation={})
 
 
 def _fresh_state(job: WorkerJob, device: Device) -> RunState:
