@@ -1,7 +1,13 @@
-"""One suite over every object store: the local folder and a bucket (obstore's in-memory one speaks its protocol)."""
+"""One suite over every object store: the local folder and a bucket (obstore's in-memory one speaks its protocol).
 
-from collections.abc import Callable
+The slow tests ask the same of a server over HTTP: moto, an emulator of S3, if its `moto_server` is there.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -15,10 +21,33 @@ from ropewalk.storage.remote import RemoteObjects
 Folder = Callable[..., Path]
 
 
-@pytest.fixture(params=["local", "bucket"])
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+MOTO = os.environ.get("ROPEWALK_BENCH_MOTO") or shutil.which("moto_server")
+
+
+@pytest.fixture(scope="module")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Any]]:
+    """Opens the one bucket of a server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        from parts.s3_server import running_s3
+
+        with running_s3(tmp_path_factory.mktemp("s3")) as (_, opened):
+            yield opened
+
+
+NO_SERVER = pytest.mark.skipif(MOTO is None, reason="no moto_server: pip install 'moto[s3,server]'")
+
+
+@pytest.fixture(params=["local", "bucket", pytest.param("server", marks=(pytest.mark.slow, NO_SERVER))])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "local":
         return LocalObjects(tmp_path / "store")
+    if request.param == "server":
+        bucket = request.getfixturevalue("s3_server")()
+        for page in obstore.list(bucket):
+            obstore.delete(bucket, [item["path"] for item in page])
+        return RemoteObjects(bucket, cache=tmp_path / "cache")
     return RemoteObjects(MemoryStore(), cache=tmp_path / "cache")
 
 
