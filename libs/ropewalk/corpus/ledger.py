@@ -34,10 +34,14 @@ class LedgerError(CorpusError, ValueError):
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """The samples of one step, over all workers, in the order of the batch."""
+    """The samples of one step, over all workers, in the order of the batch.
+
+    `left_out`: they were read, but the update that they gave was not applied.
+    """
 
     step: int
     samples: tuple[int, ...]
+    left_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,17 @@ class LedgerVerdict:
     num_discarded_steps: int
     num_from_hash: int
     sentences: tuple[str, ...]
+    num_left_out: int = 0  # samples of updates that were not applied; they are among those that were read
 
 
 def encode_ledger(rows: Iterable[LedgerRow]) -> bytes:
     """The bytes of a ledger file: one JSON line per step. Two equal ledgers have equal bytes."""
-    return b"".join(json.dumps({"step": row.step, "samples": list(row.samples)}).encode() + b"\n" for row in rows)
+    return b"".join(json.dumps(_fields(row)).encode() + b"\n" for row in rows)
+
+
+def _fields(row: LedgerRow) -> dict[str, object]:
+    """The mark stands only where it is set: other lines are those of older releases."""
+    return {"step": row.step, "samples": list(row.samples), **({"left_out": True} if row.left_out else {})}
 
 
 def read_ledger(folder: Path) -> tuple[LedgerRow, ...]:
@@ -109,7 +119,8 @@ def read_ledger(folder: Path) -> tuple[LedgerRow, ...]:
 def _row(number: int, line: str) -> LedgerRow:
     try:
         record = json.loads(line)
-        return LedgerRow(int(record["step"]), tuple(int(sample) for sample in record["samples"]))
+        samples = tuple(int(sample) for sample in record["samples"])
+        return LedgerRow(int(record["step"]), samples, left_out=record.get("left_out") is True)
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(f"{LEDGER}, line {number}: {error!r}") from None
 
@@ -171,6 +182,7 @@ def verify_ledger(plan: LedgerPlan, entries: Iterable[LedgerEntry]) -> LedgerVer
         num_discarded_steps=sum(entry.last_step - entry.first_step + 1 for entry in discarded),
         num_from_hash=num_from_hash,
         sentences=tuple(sentences[:_MAX_SENTENCES]),
+        num_left_out=sum(len(row.samples) for row in rows if row.left_out),
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ropewalk.corpus.ledger import read_ledger
 from ropewalk.events.training import StepSkipped, TrainingRolledBack
 from ropewalk.trainer.adapters.worker.ddp import Ddp
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, StepsDone, WorkerError
@@ -144,6 +145,8 @@ def test_one_bad_batch_is_left_out_without_going_back(workshop, tools, faulty):
     reports = tools.run_alone(workshop.job("one", tools.a_recipe(strategy="ddp")))
     assert [report.step for report in of(StepSkipped, reports)] == [3]
     assert of(TrainingRolledBack, reports) == []
+    rows = read_ledger(workshop.checkpoint("one", 5))
+    assert [row.left_out for row in rows] == [False, False, False, True, False]
     assert saved_steps(workshop, "one") == [5, 8, 12]  # nothing is saved right after a bad step
 
 

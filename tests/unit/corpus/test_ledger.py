@@ -77,6 +77,15 @@ def test_a_fenced_off_zombie_changes_nothing() -> None:
     assert verdict.num_discarded_steps == 10
 
 
+def test_samples_whose_update_was_not_applied_are_told_apart_and_are_no_fault(tmp_path: Path) -> None:
+    rows = tuple(replace(row, left_out=row.step in (12, 13)) for row in HONEST[1].rows or ())
+    (tmp_path / LEDGER).write_bytes(encode_ledger(rows))
+    assert read_ledger(tmp_path) == rows
+    verdict = verify_ledger(PLAN, [HONEST[0], with_rows(HONEST[1], rows), HONEST[2]])
+    assert verdict.ok
+    assert (verdict.num_samples, verdict.num_left_out, verdict.num_skipped) == (120, 8, 0)
+
+
 def test_a_gap_is_found_and_named() -> None:
     verdict = verify_ledger(PLAN, [HONEST[0], HONEST[2]])
     assert not verdict.ok

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 _WINDOW = 128  # accepted steps that a new one is compared with
 _SILENT = 20  # below so many there is nothing to compare with
 _SIGMA_PER_MAD = 1.4826  # of a normal distribution
-_ODD_SIGMAS, _ODD_NORM = 6.0, 10.0  # worth a look at the weights
+_ODD_SIGMAS, _ODD_NORM = 3.0, 3.0  # worth a look at the weights, as about one healthy step in 100 is
 _SPIKE_SIGMAS, _SPIKE_NATS, _SPIKE_LOSS, _SPIKE_NORM = 10.0, 1.0, 3.0, 1000.0  # the last two in medians
 _MAX_SPIKES_IN_A_ROW = 5
 MAX_SKIPS_IN_A_ROW = 20

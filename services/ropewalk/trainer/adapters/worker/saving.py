@@ -191,7 +191,8 @@ class Saving:
         dist.gather_object(self._mine, everyone)
         self._mine = []
         for rows in zip(*everyone, strict=True) if everyone is not None else ():
-            self._unsaved.append(LedgerRow(step=rows[0][0], samples=in_order([samples for _, samples in rows])))
+            step, samples = rows[0][0], in_order([samples for _, samples in rows])
+            self._unsaved.append(LedgerRow(step, samples, left_out=step in self._skipped_steps))
 
     def _state(self, step: int, num_updates: int) -> RunState:
         return RunState(
