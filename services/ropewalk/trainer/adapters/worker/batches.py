@@ -13,6 +13,8 @@ from ropewalk.trainer.adapters.worker.device import Device
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
 from ropewalk.trainer.adapters.worker.micro_batch import CPU_TOKENS
 
+_BLOCK = 4096  # samples
+
 
 @dataclass(frozen=True)
 class StepBatch:
@@ -37,6 +39,7 @@ class Batches:
         self._rank, self._world_size, self._device = rank, world_size, device
         self._thread = ThreadPoolExecutor(1, "batches") if device.is_accelerator else None
         self._next: tuple[int, Future[StepBatch]] | None = None
+        self._block: tuple[int, list[int]] = -1, []
         self.micro_tokens = CPU_TOKENS
         _check(shard, job, world_size)
 
@@ -59,7 +62,7 @@ class Batches:
             self._thread.shutdown()
 
     def _read(self, step: int) -> StepBatch:
-        everyone = self._order.samples(step, self._batch_size)
+        everyone = self._everyone(step)
         mine = everyone[self._rank :: self._world_size]
         windows = [self._shard.window(sample) for sample in mine]
         length = self._shard.meta.context_length
@@ -72,6 +75,15 @@ class Batches:
             num_targets=self._num_targets(everyone),
             num_tokens=self._batch_size * length,
         )
+
+    def _everyone(self, step: int) -> list[int]:
+        """The samples of a step, over all ranks. Asked for by blocks: those of one step alone take about as long."""
+        num_steps = max(1, _BLOCK // self._batch_size)
+        block, place = divmod(step, num_steps)
+        if self._block[0] != block:
+            count = num_steps * self._batch_size
+            self._block = block, self._order.indices(block * count, count)
+        return self._block[1][place * self._batch_size : (place + 1) * self._batch_size]
 
     def _num_parts(self, length: int) -> int:
         """The same on every rank, since each part is a collective, though ranks may differ by one window.

@@ -1,6 +1,6 @@
 """The process group of a worker: the caller's if there is one, else our own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -38,12 +38,14 @@ def joined_group(rank: int, world_size: int, device: Device, rendezvous: str = "
         dist.destroy_process_group()
 
 
-def total(values: list[torch.Tensor]) -> list[float]:
-    """The sums over all ranks of numbers on any device, in double precision; one collective.
+def total(computed: Sequence[torch.Tensor], known: Sequence[float] = ()) -> list[float]:
+    """The sums over all ranks of numbers on any device and of plain ones, in double precision; one collective.
 
     The only place in a step where this process waits for the device. Not-a-number on one rank is so on all.
     """
-    tensor = torch.stack([value.double().cpu() for value in values])
-    if dist.get_world_size() > 1:
-        dist.all_reduce(tensor)
+    values = [*(float(value) for value in computed), *known]
+    if dist.get_world_size() == 1:
+        return values
+    tensor = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(tensor)
     return list(map(float, tensor.tolist()))

@@ -188,7 +188,7 @@ class _Training:
     def _check_saved(self, step: int, seen: float | None = None) -> None:
         """Go back if rank 0 saw that a copy is broken (`seen` on any rank, if it was asked already)."""
         if seen is None:
-            (seen,) = total([torch.tensor(self._saving.broken != "")])
+            (seen,) = total((), [self._saving.broken != ""])
         if seen:
             self._obey(self._guard.roll_back(step, self._saving.broken), step)
 
@@ -224,9 +224,9 @@ class _Training:
         self._phases.enter(self._computing)
         share = self._accumulate(batch)
         asked = (dist.get_rank() == 0 and self._job.stops_after(step), self._notice.given)
-        flags = [torch.tensor(flag) for flag in (*asked, self._saving.is_due(step + 1), self._saving.broken != "")]
-        shares = [share, self._strategy.squared_norm_share(), *flags, *self._waits()]
-        loss, squared_norm, stops, leaves, saves, broken, *waits = total(shares)
+        flags = (*asked, self._saving.is_due(step + 1), self._saving.broken != "")
+        shares = [share, self._strategy.squared_norm_share()]
+        loss, squared_norm, stops, leaves, saves, broken, *waits = total(shares, [*flags, *self._waits()])
         norm = squared_norm**0.5
         self._stop_asked, self._leaving = stops > 0, leaves > 0
         self._save_asked = self._save_asked or saves > 0
@@ -259,11 +259,11 @@ class _Training:
             self._save_asked = False
         self._saving.report_landed()
 
-    def _waits(self) -> list[torch.Tensor]:
+    def _waits(self) -> list[float]:
         """How long each rank waited for the data of this step, in seconds: this rank's own, 0 for the others."""
-        waits = torch.zeros(dist.get_world_size(), dtype=torch.float64)
+        waits = [0.0] * dist.get_world_size()
         waits[dist.get_rank()] = self._phases.so_far("data")
-        return list(waits)
+        return waits
 
     def _look(self, done: int) -> bool:
         """At the loss on held-out windows, if it is time. Whether these weights are the best up to now."""
