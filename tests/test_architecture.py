@@ -40,7 +40,7 @@ CATCH_ALLS = {
 # Read by more than one class on purpose: every process must find the same folder, and two must hold the same key.
 SHARED_SETTINGS = {"ROPEWALK_STATE_DIR", "ROPEWALK_SERVING_INTERNAL_KEY"}
 MARKS_OF_A_PROCESS = {"ROPEWALK_STACK_STATE", "ROPEWALK_STACK_PROCESS"}
-HEAVY = ("torch", "ray", "transformers", "deepspeed", "scipy", "datasets", "matplotlib", "optuna", "peft")
+HEAVY = ("torch", "ray", "transformers", "deepspeed", "scipy", "datasets", "matplotlib", "peft")
 OUTSIDE_WORLD = {"asyncio", "httpx", "nats", "os", "random", "ray", "socket", "subprocess", "tempfile", "torch"}
 # The rooms that speak to the server; everything else sees messages, outcomes and states.
 KNOW_THE_NATS_CLIENT = {"bus", "admin", "drills"}

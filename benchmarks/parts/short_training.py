@@ -93,3 +93,22 @@ def ground() -> "tempfile.TemporaryDirectory[str]":
 def _name(plan: Plan, factor: float, seed: int) -> str:
     told: dict[str, Any] = {**plan.model_dump(mode="json"), "factor": factor, "seed": seed}
     return "short-" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def text_of(root: Path, plan: Plan) -> dict[str, float]:
+    """Of the training text of a plan's vocabulary: bytes a token, and the entropy of single tokens in nats."""
+    import numpy as np
+    from parts.training_data import stdlib_texts
+
+    from ropewalk.corpus.shards import TOKENS, token_dtype
+
+    folder = root / f"{plan.context_length}-{plan.vocab_size}-stdlib" / "objects" / "datasets" / "bench"
+    tokens = np.fromfile(folder / TOKENS, dtype=token_dtype(plan.vocab_size))
+    share = np.bincount(tokens) / len(tokens)
+    share = share[share > 0]
+    num_bytes = sum(len(text.encode()) for text in stdlib_texts()[0])
+    return {
+        "num_tokens": len(tokens),
+        "bytes_per_token": round(num_bytes / len(tokens), 4),
+        "unigram_nats": round(float(-(share * np.log(share)).sum()), 4),
+    }

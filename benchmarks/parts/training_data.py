@@ -22,7 +22,7 @@ def random_dataset(root: Path, plan: Plan, num_windows: int = 400) -> Path:
 
 def stdlib_dataset(root: Path, plan: Plan) -> tuple[Path, list[str]]:
     """Publish the dataset, leave the tokenizer as root/tokenizer.json; returns the folder and held-out texts."""
-    texts, held_out = _stdlib_texts()
+    texts, held_out = stdlib_texts()
     tokenizer = _trained_tokenizer(texts, plan.vocab_size)
     tokenizer.save(str(root / "tokenizer.json"))
     order = np.random.default_rng(5).permutation(len(texts))
@@ -52,7 +52,7 @@ def publish(root: Path, plan: Plan, tokens: "np.ndarray[tuple[int], np.dtype[np.
     return root / "objects" / "datasets" / "bench"
 
 
-def _stdlib_texts() -> tuple[list[str], list[str]]:
+def stdlib_texts() -> tuple[list[str], list[str]]:
     """The files of the standard library to train on, and one in thirty that is held out."""
     skipped = {part.strip("*/") for part in python_stdlib().sources[0].exclude}
     texts: tuple[list[str], list[str]] = [], []

@@ -150,7 +150,7 @@ def _ropewalk() -> Path:
 @pytest.fixture(scope="session")
 def small_recipe() -> dict[str, Any]:
     """The main job, small, under a model name that no other test promotes."""
-    return {"base": "python-stdlib-tiny", "promotion": {"model": "small"}}
+    return {"base": "python-stdlib-tiny", "trials": 4, "promotion": {"model": "small"}}
 
 
 @pytest.fixture(scope="session")

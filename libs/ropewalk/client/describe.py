@@ -137,9 +137,22 @@ def _(message: training.TrialCompleted) -> str:
 
 
 @describe.register
+def _(message: training.RungReached) -> str:
+    failed = f", {message.detail}" if message.detail else ""
+    return f"trial {message.trial} to rung {message.rung}: {message.num_steps} steps, loss {message.loss:.3f}{failed}"
+
+
+@describe.register
 def _(message: training.SearchCompleted) -> str:
     params = ", ".join(f"{name} {value:.3g}" for name, value in message.params.items())
     return f"best of {message.num_trials}: {params}" if params else "nothing to search"
+
+
+@describe.register
+def _(message: training.TrainingQuoted) -> str:
+    time = f"{message.seconds / 60:.1f} minutes ({message.seconds_low / 60:.1f} to {message.seconds_high / 60:.1f})"
+    loss = f", loss {message.loss:.2f} ({message.loss_low:.2f} to {message.loss_high:.2f})" if message.loss else ""
+    return f"expected: {time}, ${message.usd:.4f}{loss}"
 
 
 @describe.register

@@ -7,6 +7,7 @@ figures of `benchmarks/results/demo.json`: cleaning, own tokenizer and encoding 
 from dataclasses import dataclass
 
 from ropewalk.corpus.reading.survey import Survey
+from ropewalk.recipes.ladder import ladder_of, num_trials
 from ropewalk.recipes.recipe import Recipe
 
 _DATA_BYTES_PER_MINUTE = 60e6
@@ -42,10 +43,11 @@ def forecast(recipe: Recipe, found: Survey) -> Forecast:
     plan = recipe.derived
     tokens = found.num_tokens(_BASE_VOCAB if recipe.has_base else plan.vocab_size)
     read = plan.total_steps * plan.batch_size * plan.context_length
-    search = recipe.minutes * recipe.trials * plan.trial_steps / plan.total_steps / min(_CORES, max(1, recipe.trials))
+    rounds = ladder_of(recipe).num_rounds(_CORES) if num_trials(recipe) else 0
+    search = recipe.minutes * rounds / plan.total_steps
     times = {
         "data_minutes": _FIRST_MINUTES + found.text_bytes / _DATA_BYTES_PER_MINUTE,
-        "search_minutes": _FIRST_MINUTES + 2 * search if recipe.trials else 0.0,  # a trial has one core, not two
+        "search_minutes": _FIRST_MINUTES + 2 * search if rounds else 0.0,  # a trial has one core, not two
         "training_minutes": _FIRST_MINUTES + recipe.minutes,
         "other_minutes": _OTHER_MINUTES,
     }

@@ -33,6 +33,22 @@ class TimeAccount(Value):
     gemm_mfu: float = 0.0
 
 
+class RungReached(_Family, Event):
+    """A trial of the search trained to a rung: the search's journal, from which it goes on after a kill.
+
+    `loss` is the mean over the rung's last fifth (no number: it failed); its checkpoint lies at `uri` (empty: none).
+    """
+
+    name: ClassVar[str] = "rung_reached"
+    trial: int
+    rung: int
+    num_steps: int
+    loss: float
+    uri: str = ""
+    seconds: float = 0.0
+    detail: str = ""
+
+
 class TrialCompleted(_Family, Event):
     """One trial of the hyper-parameter search ended."""
 
@@ -52,6 +68,26 @@ class SearchCompleted(_Family, Event):
     num_trials: int
     params: dict[str, float]
     loss: float
+
+
+class TrainingQuoted(_Family, Event):
+    """What a training is expected to take and to reach, said before it begins. Each bound is of a 90 % interval.
+
+    `loss` is in nats per token like that of TrainingCompleted; 0: no law knows this kind of training.
+    """
+
+    name: ClassVar[str] = "quoted"
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    usd: float
+    usd_low: float
+    usd_high: float
+    loss: float = 0.0
+    loss_low: float = 0.0
+    loss_high: float = 0.0
+    tokens: int = 0
+    remark: str = ""
 
 
 class TrainingStarted(_Family, Event):

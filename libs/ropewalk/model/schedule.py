@@ -1,7 +1,7 @@
 """Warm-up, stable, decay: the learning rate as a pure function of the step (WSD, arXiv 2404.06395)."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 _FLOOR = 0.05
@@ -29,10 +29,3 @@ class Schedule:
         if self.decay == "cosine":
             left = 0.5 - 0.5 * math.cos(math.pi * left)
         return _FLOOR + (1.0 - _FLOOR) * left
-
-    def compressed(self, total_steps: int) -> "Schedule":
-        """The same shape over fewer steps, for a search trial."""
-        ratio = total_steps / self.total_steps
-        warmup = max(1, min(self.warmup_steps, total_steps // 5))
-        decay_start = max(warmup, round(self.decay_start * ratio))
-        return replace(self, total_steps=total_steps, warmup_steps=warmup, decay_start=decay_start)

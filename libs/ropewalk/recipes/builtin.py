@@ -59,7 +59,6 @@ def python_stdlib_tiny() -> Recipe:
             "sources": (source,),
             "size": "tiny",
             "minutes": 0.2,
-            "trials": 4,
             "evaluation": EvaluationRecipe(gate="toy"),
         }
     )

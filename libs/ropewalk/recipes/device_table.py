@@ -16,6 +16,7 @@ from ropewalk.recipes.model_shape import ModelShape
 
 _ANY_GPU = "h100"  # what a recipe that names no kind is reckoned with
 _TODAY = "2026-11-26"
+_NEAR = math.log(3)  # of the operations of a token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +177,13 @@ def step_seconds(kind: DeviceKind, shape: ModelShape, precision: str, tokens_a_s
     lender = DEVICES[kind.borrows_from] if kind.borrows_from else kind
     flops = tokens_a_step * shape.flops_per_token + shape.flops_per_update
     return lender.step_floor_s + flops / (peak * _efficiency(lender, precision, shape.flops_per_token))
+
+
+def was_measured_near(kind: DeviceKind, shape: ModelShape) -> bool:
+    """Whether our loop ran there on a model of like size, so that its time is read off and not extended."""
+    asked = math.log(shape.flops_per_token)
+    told = (math.log(row.shape.flops_per_token) for row in kind.speeds if row.step_s > 2 * kind.step_floor_s)
+    return any(abs(asked - each) < _NEAR for each in told)
 
 
 def _efficiency(kind: DeviceKind, precision: str, flops_per_token: float) -> float:

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ropewalk.recipes.device_table import device_kind
+from ropewalk.recipes.device_table import device_kind, step_seconds
+from ropewalk.recipes.model_shape import ModelShape
 from ropewalk.recipes.recipe import Plan, Recipe, RecipeError
 from ropewalk.recipes.sentences import sentences_of
 from ropewalk.recipes.spreading import default_strategy
@@ -37,7 +38,6 @@ _SHAPES = {
     "small": _Shape(16_384, 1024, 512, 8, 128, 128, 1),
     "base": _Shape(32_768, 2048, 768, 12, 128, 256, 0.2),
 }
-_SEARCH_SHARE = 0.1  # of the training steps, each trial
 _CHECKPOINTS = 30  # over a run, about
 _LOOKS = 20  # at the held-out windows, over a run, about
 _LOOK_SHARE = 0.01  # of the time between two of them; a window that is only looked at costs a third of one learnt from
@@ -121,9 +121,20 @@ def _machine(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def _steps_per_minute(recipe: Recipe, fields: dict[str, Any]) -> float:
+    """Of the size on two CPU cores, whatever its shape; of the shape on the cards that are asked for."""
+    if fields["device"] == "cpu":
+        return _SHAPES[recipe.size].steps_per_minute
+    kind = device_kind(recipe.gpu_kind)
+    precision = fields["precision"] if fields["precision"] in kind.peak_tflops else "bf16"
+    shape = ModelShape(**{name: fields[name] for name in ModelShape.__dataclass_fields__})
+    tokens = fields["batch_size"] * fields["context_length"] // recipe.num_workers
+    return 60 / step_seconds(kind, shape, precision, tokens)
+
+
 def _lengths(recipe: Recipe, fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """How many steps of what. `fields` has the shape and the batch."""
-    steps = max(10, round(recipe.minutes * _SHAPES[recipe.size].steps_per_minute))
+    steps = max(10, round(recipe.minutes * _steps_per_minute(recipe, fields)))
     if "total_tokens" in given:
         steps = max(1, given["total_tokens"] // (fields["batch_size"] * fields["context_length"]))
     steps = given.get("total_steps", steps)
@@ -137,7 +148,7 @@ def _lengths(recipe: Recipe, fields: dict[str, Any], given: dict[str, Any]) -> d
         "keep_checkpoints": 3,
         "keep_history": 3,
         "keep_best": 1,
-        "trial_steps": max(5, round(steps * _SEARCH_SHARE)),
+        "trial_steps": steps,
         "validate_every": every,
         "validation_windows": min(_MOST_WINDOWS, max(4, round(3 * _LOOK_SHARE * every * fields["batch_size"]))),
     }

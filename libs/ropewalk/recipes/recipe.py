@@ -131,7 +131,7 @@ class Plan(Frozen):
     keep_checkpoints: int = Field(ge=2, le=1000, description="so many of the newest stay")
     keep_history: int = Field(default=0, ge=0, le=64, description="of so many doublings of steps, the first one stays")
     keep_best: int = Field(default=0, ge=0, le=1000, description="so many of the lowest held-out loss stay")
-    trial_steps: int = Field(ge=1, le=100_000_000, description="steps of one search trial")
+    trial_steps: int = Field(ge=1, le=100_000_000, description="steps of the longest search trial")
     usd_per_cpu_hour: _Number = Field(ge=0, le=1e6, description="price used for the estimate of cost")
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="of the workers")
     precision: Literal["fp32", "bf16", "fp8"] = Field(default="fp32", description="of the products of matrices")
@@ -189,7 +189,7 @@ class Recipe(Frozen):
     deterministic: bool = Field(
         default=False, description="the same bits in every repetition on a GPU too, for about a tenth of its speed"
     )
-    trials: int = Field(default=4, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
+    trials: int = Field(default=0, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
     base_model: str = Field(default="", max_length=4096, description="to begin with: a Hugging Face folder or hub id")
     adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
     seed: int = Field(default=17, ge=-(2**63), lt=2**63, description="of everything that is drawn by chance")

@@ -25,6 +25,7 @@ from ropewalk.events.run import (
 )
 from ropewalk.events.serving import ModelDeployed, ModelDeploying
 from ropewalk.events.training import (
+    RungReached,
     SearchCompleted,
     StepMetricsBatch,
     StragglerFound,
@@ -44,7 +45,7 @@ RowStatus = Literal["waiting", "queued", "running", "done", "failed"]
 _TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage gets on
     "ingest": (SegmentIngested, CorpusIngested),
     "preprocess": (SegmentCleaned, TokenizerTrained, DatasetPublished),
-    "search": (TrialCompleted, SearchCompleted),
+    "search": (RungReached, TrialCompleted, SearchCompleted),
     "train": (
         TrainingStarted,
         TrainingProgressed,

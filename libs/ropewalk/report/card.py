@@ -9,7 +9,14 @@ from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.monitoring import AlarmRaised
-from ropewalk.events.training import SearchCompleted, TrainingCompleted, TrainingSample, TrainingStarted, TrialCompleted
+from ropewalk.events.training import (
+    SearchCompleted,
+    TrainingCompleted,
+    TrainingQuoted,
+    TrainingSample,
+    TrainingStarted,
+    TrialCompleted,
+)
 
 RUN_STAGES = ("ingest", "preprocess", "search", "train", "export", "evaluate", "deploy", "promote")  # of every run
 STAGES = ("stack", *RUN_STAGES, "traffic", "watch", "report")  # the others are the demo's own
@@ -96,6 +103,7 @@ class ReportCard:
     search: SearchCompleted | None = None
     training: TrainingStarted | None = None
     trained: TrainingCompleted | None = None
+    quoted: TrainingQuoted | None = None
     tokens_per_s: float = 0.0  # while training stepped
     losses: tuple[LossPoint, ...] = ()
     looks: tuple[LossPoint, ...] = ()  # the loss on held-out windows

@@ -35,6 +35,7 @@ from ropewalk.events.training import (
     StepSkipped,
     TrainingCompleted,
     TrainingInterrupted,
+    TrainingQuoted,
     TrainingResumed,
     TrainingStarted,
     TrainingValidated,
@@ -70,8 +71,7 @@ class CardEvidence:
 
 def collect(evidence: CardEvidence) -> ReportCard:
     """The card of the run whose timeline is given; the timeline must not be empty."""
-    timeline = evidence.timeline
-    began_at, alarms = _began_at(timeline), awaited_alarms(timeline)
+    timeline, began_at, alarms = evidence.timeline, _began_at(evidence.timeline), awaited_alarms(evidence.timeline)
     accepted, completed = _last(timeline, RunAccepted), _last(timeline, RunCompleted)
     evaluated, corpus = _last(timeline, EvaluationCompleted), _last(timeline, CorpusIngested)
     bad = next((stored.message for stored in timeline if type(stored.message) in _BADLY), None)
@@ -96,6 +96,7 @@ def collect(evidence: CardEvidence) -> ReportCard:
         search=_last(timeline, SearchCompleted),
         training=_last(timeline, TrainingStarted),
         trained=_last(timeline, TrainingCompleted),
+        quoted=_last(timeline, TrainingQuoted),
         tokens_per_s=_tokens_per_s(evidence.steps),
         losses=_losses(evidence.steps),
         looks=_looks(timeline),

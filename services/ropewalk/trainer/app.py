@@ -3,9 +3,9 @@
 from functools import partial
 
 from ropewalk.events.resources import Resources
+from ropewalk.recipes.ladder import num_trials
 from ropewalk.runtime.service import Service
 from ropewalk.trainer import contract, handlers
-from ropewalk.trainer.domain.search import num_trials
 from ropewalk.trainer.settings import Settings
 
 

@@ -10,8 +10,10 @@ CONTRACT = Contract(
     service="trainer",
     listens=(SEARCH, TRAIN),
     emits=(
+        training.RungReached,
         training.TrialCompleted,
         training.SearchCompleted,
+        training.TrainingQuoted,
         training.TrainingStarted,
         training.TrainingProgressed,
         training.StepsCommitted,

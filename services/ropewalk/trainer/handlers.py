@@ -12,8 +12,9 @@ from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import once
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointPruned, CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
-from ropewalk.events.data import DatasetPublished
+from ropewalk.events.data import DatasetPublished, TokenizerTrained
 from ropewalk.events.training import (
+    RungReached,
     SearchCompleted,
     StepsCommitted,
     StepSkipped,
@@ -23,8 +24,8 @@ from ropewalk.events.training import (
     TrainingRolledBack,
     TrainingStarted,
     TrainingValidated,
-    TrialCompleted,
 )
+from ropewalk.recipes.ladder import num_trials
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 from ropewalk.trainer.adapters import entry
@@ -40,8 +41,14 @@ from ropewalk.trainer.adapters.reports import (
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
 from ropewalk.trainer.domain.caps import seconds_spent
 from ropewalk.trainer.domain.goodput import Goodput
+from ropewalk.trainer.domain.quoting import training_quoted
 from ropewalk.trainer.domain.recovery import Loss
-from ropewalk.trainer.domain.search import NoTrialSucceededError, learning_rates, num_trials, search_completed
+from ropewalk.trainer.domain.search import (
+    NoTrialSucceededError,
+    ended_trials,
+    learning_rates,
+    search_completed,
+)
 from ropewalk.trainer.domain.story import GroupFacts, Past, Story, Told, past_of
 from ropewalk.trainer.settings import Settings
 
@@ -61,7 +68,9 @@ _TOLD_OF_THE_PAST: tuple[type[Message], ...] = (
 async def search(context: StageContext, event: DatasetPublished, settings: Settings) -> tuple[Message, ...]:
     """Try learning rates on short trainings. Raises StageError if no trial ended well."""
     if num_trials(context.recipe) == 0:
-        return (search_completed(context.run_id, ()),)
+        return (search_completed(context.run_id, context.recipe, ()),)
+    past = context.bus.read(f"{RungReached.subject_prefix()}.{context.run_id}")
+    journal = [stored.message async for stored in once(past) if isinstance(stored.message, RungReached)]
     job = SearchJob(
         run_id=context.run_id,
         epoch=context.epoch,
@@ -72,19 +81,30 @@ async def search(context: StageContext, event: DatasetPublished, settings: Setti
         store=settings.store,
         scratch=context.scratch,
         parallel=settings.training.parallel_trials,
+        journal=tuple(journal),
         cluster=_cluster(settings, settings.training.parallel_trials),
     )
 
-    async def on_report(report: TrialCompleted | CpuUsed) -> None:
+    async def tell_ended() -> None:
+        for trial in ended_trials(context.recipe, journal):
+            if trial.trial not in told:
+                told.add(trial.trial)
+                await context.emit(trial, str(trial.trial))
+
+    async def on_report(report: RungReached | CpuUsed) -> None:
         match report:
-            case TrialCompleted():
-                await context.emit(report, str(report.trial))
+            case RungReached():
+                journal.append(report)
+                await context.emit(report, f"{report.trial}/{report.rung}")
+                await tell_ended()
             case CpuUsed(seconds):
                 context.add_cpu_seconds(seconds)
 
-    result = await _unless_cancelled(context, context.in_child(entry.search, job, on_report))
+    told: set[int] = set()
+    await tell_ended()  # an earlier holder may have ended between a rung and what follows from it
+    await _unless_cancelled(context, context.in_child(entry.search, job, on_report))
     try:
-        return (search_completed(context.run_id, result.trials, result.first_failure),)
+        return (search_completed(context.run_id, context.recipe, journal),)
     except NoTrialSucceededError as error:
         raise StageError(str(error)) from None
 
@@ -98,6 +118,10 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
     goodput = Goodput(began=past.account_at or past.first_sign or began, before=past.account)
     story = Story(run_id=context.run_id, epoch=context.epoch, recipe=context.recipe, past=past, goodput=goodput)
     await _tell(context, story.opening())
+    if not past.first_sign:
+        tokenizer = await context.bus.last(TokenizerTrained, context.run_id)
+        rate = tokenizer.bytes_per_token if tokenizer else 0.0
+        await context.emit(training_quoted(context.run_id, context.recipe, dataset.num_tokens, rate), "quote")
 
     async def on_report(report: TrainingReport) -> None:
         if isinstance(report, CpuUsed):

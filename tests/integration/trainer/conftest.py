@@ -37,7 +37,7 @@ class Workshop:
     def recipe(self) -> Recipe:
         recipe = complete(Recipe(sources=(SourceRecipe(path="/nowhere", licence="CC0-1.0"),), size="tiny", minutes=0.5))
         plan = recipe.derived.model_copy(update={"trial_steps": 20})
-        return recipe.model_copy(update={"plan": plan, "trials": 3})
+        return recipe.model_copy(update={"plan": plan, "trials": 4})
 
     @property
     def meta(self) -> ShardMeta:

@@ -90,7 +90,7 @@ def test_every_step_moves_at_the_rate_that_the_schedule_has_for_it(workshop, too
     assert scales == pytest.approx([0.5, 1.0, 1.0, 1.0, 1.0, 0.7625, 0.525, 0.2875])
     scales.clear()
     tools.run_alone(workshop.job("trial-rates", tools.a_recipe(plan), stop_after_steps=4))
-    assert scales == pytest.approx([1.0, 1.0, 1.0, 0.525])  # the same shape in half the steps
+    assert scales == pytest.approx([0.5, 1.0, 1.0, 1.0])  # the beginning of the whole training
 
 
 def test_a_resumed_run_divides_its_batches_as_before_whatever_the_machine_would_choose(workshop, tools, monkeypatch):
@@ -176,6 +176,15 @@ def test_a_trial_reports_losses_and_saves_nothing(workshop, tools):
     assert reports[-1].checkpoint_id == ""
     assert of(CheckpointWritten, reports) == []
     assert workshop.objects.list("runs") == []
+
+
+def test_a_trial_that_goes_on_from_its_own_end_has_the_losses_of_one_that_never_stopped(workshop, tools):
+    whole = [report.loss for report in of(StepLoss, tools.run_alone(workshop.job("trial", stop_after_steps=6)))]
+    first = tools.run_alone(workshop.job("trial", stop_after_steps=4, keeps_trial=True))
+    assert first[-1].uri
+    folder = workshop.objects.fetch(first[-1].uri)
+    second = tools.run_alone(workshop.job("trial", epoch=2, stop_after_steps=6, resume_from=folder))
+    assert [report.loss for report in of(StepLoss, first + second)] == whole
 
 
 def test_the_stop_file_ends_a_run_with_a_checkpoint_and_it_can_go_on(workshop, tools, tmp_path):

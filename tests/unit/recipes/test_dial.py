@@ -39,9 +39,9 @@ def test_the_steps_are_what_the_minutes_allow_at_the_speed_of_the_size() -> None
     assert (a_plan().total_steps, a_plan(size="micro").total_steps) == (1800, 270)
 
 
-def test_the_smallest_budget_still_gives_ten_steps_and_five_to_each_trial() -> None:
+def test_the_smallest_budget_still_gives_ten_steps_and_as_many_to_the_longest_trial() -> None:
     plan = a_plan(size="base", minutes=0.01)
-    assert (plan.total_steps, plan.trial_steps, plan.checkpoint_every, plan.warmup_steps) == (10, 5, 5, 1)
+    assert (plan.total_steps, plan.trial_steps, plan.checkpoint_every, plan.warmup_steps) == (10, 10, 5, 1)
 
 
 def test_the_warm_up_is_a_tenth_of_a_short_training_and_twenty_steps_of_a_long_one() -> None:
@@ -63,9 +63,9 @@ def test_a_model_that_was_trained_before_moves_by_a_twentieth_and_is_not_pulled_
     assert plan.weight_decay == 0.0
 
 
-def test_a_training_is_saved_about_thirty_times_and_a_trial_is_a_tenth_of_it() -> None:
+def test_a_training_is_saved_about_thirty_times_and_the_longest_trial_is_all_of_it() -> None:
     plan = a_plan()
-    assert (plan.total_steps // plan.checkpoint_every, plan.trial_steps) == (30, 180)
+    assert (plan.total_steps // plan.checkpoint_every, plan.trial_steps) == (30, plan.total_steps)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`show`: what the log says about one run, event by event."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -9,7 +10,9 @@ from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.terminal import print_json, say
 from ropewalk.client.describe import describe
+from ropewalk.client.outcomes import forecast_errors
 from ropewalk.events.base import Message
+from ropewalk.events.training import TrainingCompleted, TrainingQuoted
 
 app = typer.Typer()
 _SHORT_ID = 8
@@ -32,6 +35,17 @@ def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> Non
     for stored in timeline:
         line = f"{stored.sequence:{width}} {event_line(stored, since=timeline[0])}"
         say(f"{line} {_cause_words(stored, known)}".rstrip())
+    if compared := _against_forecast(timeline):
+        say(compared)
+
+
+def _against_forecast(timeline: Sequence[Stored[Message]]) -> str:
+    """Of a training that was quoted and has ended."""
+    last = {type(stored.message): stored.message for stored in timeline}
+    quoted, completed = last.get(TrainingQuoted), last.get(TrainingCompleted)
+    if isinstance(quoted, TrainingQuoted) and isinstance(completed, TrainingCompleted):
+        return forecast_errors(quoted, completed)
+    return ""
 
 
 def event_line(stored: Stored[Message], since: Stored[Message]) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from ropewalk.trainer.adapters.reports import SearchJob, SearchResult, TrainingJob
+from ropewalk.events.training import RungReached
+from ropewalk.trainer.adapters.reports import SearchJob, TrainingJob
 from ropewalk.trainer.adapters.worker.job import Finished
 from ropewalk.trainer.adapters.worker.notice import Notice
 
@@ -24,8 +25,8 @@ def train(job: TrainingJob, report: Callable[[object], None]) -> Finished:
         return Attempts(job, report, hosts, notice).run()
 
 
-def search(job: SearchJob, report: Callable[[object], None]) -> SearchResult:
-    """Run all trials of a search; each is also reported as it ends."""
+def search(job: SearchJob, report: Callable[[object], None]) -> tuple[RungReached, ...]:
+    """Run what is left of a search and return its journal; each rung is also reported as it is reached."""
     from ropewalk.trainer.adapters.ray_cluster import ray_cluster
 
     with ray_cluster(job.cluster):

@@ -1,155 +1,139 @@
-"""The trials of a search as Ray tasks: Optuna proposes factors and prunes, the workers only train.
+"""The trials of a search as Ray tasks. Who trains how far is decided in `domain/search`; the workers only train.
 
-The first trial takes the derived rates unchanged, so a search never ends worse than no search on its own measure.
+Each rung of a trial is a task, and the next goes on from the checkpoint that it left in the object store. What ended
+is told at once, so that a search that is killed goes on where it was; what was told is not run again.
 """
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import optuna
 import ray
-from optuna.pruners import MedianPruner
-from optuna.samplers import TPESampler
-from optuna.trial import TrialState
 from ray.exceptions import RayError, WorkerCrashedError
 
-from ropewalk.events.training import TrialCompleted
+from ropewalk.events.foreign import cut
+from ropewalk.events.training import RungReached
+from ropewalk.recipes.ladder import ladder_of
 from ropewalk.trainer.adapters.cpu_meter import Beat, CpuMeter
 from ropewalk.trainer.adapters.mailbox import MailboxSender, SentReport, open_mailbox
 from ropewalk.trainer.adapters.ray_cluster import num_gpus
 from ropewalk.trainer.adapters.ray_errors import in_one_line
-from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob, SearchResult
+from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob
 from ropewalk.trainer.adapters.worker.job import Finished, StepLoss, WorkerError, WorkerJob
 from ropewalk.trainer.domain.placement import trial_share
-from ropewalk.trainer.domain.search import HIGHEST_FACTOR, LOWEST_FACTOR, LR_FACTOR, num_trials, tail_mean, trial_params
+from ropewalk.trainer.domain.search import Place, factor_of, left_to_run, rung_loss, trial_params
 
 _POLL_S = 0.2
-_SMOOTH = 10  # steps: a pruner that looks at single batches prunes luck
+_MOST_CRASHES = 2  # of one rung: a process may be killed, and its trial is not to blame
+_CRASHED = "the process of a trial was killed or crashed"
 
 
 @dataclass(kw_only=True)
 class _Running:
-    trial: optuna.trial.Trial
+    place: Place
     reference: Any
-    stop_file: Path
-    params: dict[str, float]
     started: float = field(default_factory=time.monotonic)
     losses: list[float] = field(default_factory=list)
-    finished: bool = False
-    pruned: bool = False
+    finished: Finished | None = None
 
 
 class Trials:
     """All trials of one search."""
 
     def __init__(self, job: SearchJob, report: Callable[[object], None]) -> None:
-        self._job = job
-        self._report = report
+        self._job, self._report = job, report
+        self._ladder = ladder_of(job.recipe)
+        self._objects = job.store.connect()
         self._box: Any = open_mailbox()
-        self._running: dict[int, _Running] = {}
-        self._ended: dict[int, TrialCompleted] = {}
+        self._running: dict[int, _Running] = {}  # by trial
+        self._journal = {(rung.trial, rung.rung): rung for rung in reversed(job.journal)}
+        self._crashes: Counter[Place] = Counter()
         self._meter = CpuMeter()
-        self._first_failure = ""
-        self._study = _study(job)
         share = trial_share(job.recipe.derived.device, job.parallel, num_gpus())
         self._task = _run_trial.options(num_gpus=share)
 
-    def run(self) -> SearchResult:
-        """Run them all."""
-        total = num_trials(self._job.recipe)
-        while len(self._ended) < total:
-            while len(self._running) < self._job.parallel and len(self._running) + len(self._ended) < total:
-                self._start()
-            references = {running.reference: number for number, running in self._running.items()}
+    def run(self) -> tuple[RungReached, ...]:
+        """Train until no rung is left; gives the whole journal."""
+        while wanted := left_to_run(self._ladder, {place: rung.loss for place, rung in self._journal.items()}):
+            waiting = [place for place in wanted if place[0] not in self._running]
+            for place in waiting[: self._job.parallel - len(self._running)]:
+                self._start(place)
+            references = {running.reference: trial for trial, running in self._running.items()}
             done, _ = ray.wait(list(references), timeout=_POLL_S)
             self._take_mail()
             for reference in done:
-                self._end(references[reference])
+                self._end(self._running.pop(references[reference]))
+        self._clean()
         self._report(CpuUsed(self._meter.total_s()))
-        return SearchResult(tuple(self._ended[number] for number in sorted(self._ended)), self._first_failure)
+        return tuple(self._journal.values())
 
-    def _start(self) -> None:
-        trial = self._study.ask()
-        factor = trial.suggest_float(LR_FACTOR, LOWEST_FACTOR, HIGHEST_FACTOR, log=True)
-        params = trial_params(self._job.recipe.derived, factor)
-        stop_file = self._job.scratch / f"stop-trial-{trial.number}"
-        reference = self._task.remote(self._worker_job(trial.number, params, stop_file), self._box)
-        self._running[trial.number] = _Running(trial=trial, reference=reference, stop_file=stop_file, params=params)
+    def _start(self, place: Place) -> None:
+        trial, rung = place
+        before = self._journal[trial, rung - 1].uri if rung else ""
+        begin = before if before and self._objects.exists(before) else ""  # else it takes the steps again
+        reference = self._task.remote(self._worker_job(trial, self._ladder.steps[rung], begin), self._box)
+        self._running[trial] = _Running(place=place, reference=reference)
 
-    def _worker_job(self, number: int, params: dict[str, float], stop_file: Path) -> WorkerJob:
-        job = self._job.for_workers(number, params["matrix_lr"], params["adam_lr"], stop_file)
-        alone = job.recipe.model_copy(update={"strategy": "ddp", "num_workers": 1})
-        return replace(job, recipe=alone, stop_after_steps=job.recipe.derived.trial_steps)
+    def _worker_job(self, trial: int, steps: int, checkpoint: str) -> WorkerJob:
+        params = trial_params(self._job.recipe.derived, factor_of(trial))
+        stop_file = self._job.scratch / f"stop-trial-{trial}"
+        job = self._job.for_workers(trial, params["matrix_lr"], params["adam_lr"], stop_file, checkpoint)
+        alone = job.recipe.model_copy(
+            update={"strategy": "ddp", "num_workers": 1}
+        )  # the same optimizer, in one process
+        return replace(job, run_id=self._name(trial), recipe=alone, stop_after_steps=steps, keeps_trial=True)
+
+    def _name(self, trial: int) -> str:
+        """Under which a trial's checkpoints lie."""
+        return f"{self._job.run_id}-trial-{trial}"
 
     def _take_mail(self) -> None:
         for letter in ray.get(self._box.drain.remote()):
             match letter:
                 case Beat():
                     self._meter.note(letter)
-                case SentReport(sender=number, content=StepLoss() as step) if number in self._running:
-                    self._note_step(self._running[number], step)
-                case SentReport(sender=number, content=Finished()) if number in self._running:
-                    self._running[number].finished = True
+                case SentReport(sender=trial, content=StepLoss() as step) if trial in self._running:
+                    self._running[trial].losses.append(step.loss)
+                case SentReport(sender=trial, content=Finished() as finished) if trial in self._running:
+                    self._running[trial].finished = finished
 
-    def _note_step(self, running: _Running, step: StepLoss) -> None:
-        """Let the pruner look; a pruned trial finds its stop file at its next step."""
-        running.losses.append(step.loss)
-        recent = running.losses[-_SMOOTH:]
-        running.trial.report(math.fsum(recent) / len(recent), step.step)
-        if not running.pruned and running.trial.should_prune():
-            running.pruned = True
-            running.stop_file.touch()
-
-    def _end(self, number: int) -> None:
-        running = self._running.pop(number)
+    def _end(self, running: _Running) -> None:
+        (trial, rung), finished = running.place, running.finished
         failure = _failure_of(running.reference)
-        self._first_failure = self._first_failure or failure
-        loss = tail_mean(running.losses)
-        if not running.finished or not math.isfinite(loss):
-            status, state = "failed", TrialState.FAIL
-        elif running.pruned:
-            status, state = "pruned", TrialState.PRUNED
-        else:
-            status, state = "complete", TrialState.COMPLETE
-        self._study.tell(running.trial, loss if state == TrialState.COMPLETE else None, state=state)
-        completed = TrialCompleted.model_validate(
-            {
-                "run_id": self._job.run_id,
-                "trial": number,
-                "status": status,
-                "params": running.params,
-                "loss": loss,
-                "num_steps": len(running.losses),
-                "seconds": time.monotonic() - running.started,
-            }
+        if failure == _CRASHED and self._crashes[running.place] < _MOST_CRASHES:
+            self._crashes[running.place] += 1
+            return
+        steps = self._ladder.steps[rung]
+        reached = RungReached(
+            run_id=self._job.run_id,
+            trial=trial,
+            rung=rung,
+            num_steps=finished.step if finished else len(running.losses),
+            loss=rung_loss(running.losses, steps) if finished else math.nan,
+            uri=finished.uri if finished else "",
+            seconds=time.monotonic() - running.started,
+            detail=cut(failure, 1000),
         )
-        self._ended[number] = completed
-        self._report(completed)
+        self._journal[running.place] = reached
+        self._report(reached)
+
+    def _clean(self) -> None:
+        """The checkpoints of a search are of no use after it."""
+        for trial in {trial for trial, _ in self._journal}:
+            for key in self._objects.list(f"runs/{self._name(trial)}/"):
+                self._objects.delete(key)
 
 
 def _failure_of(reference: Any) -> str:
     try:
         return str(ray.get(reference))
     except WorkerCrashedError:
-        return "the process of a trial was killed or crashed"
+        return _CRASHED
     except RayError as error:
         return in_one_line(error)
-
-
-def _study(job: SearchJob) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    trials, steps = num_trials(job.recipe), job.recipe.derived.trial_steps
-    study = optuna.create_study(
-        direction="minimize",
-        sampler=TPESampler(seed=job.recipe.seed, n_startup_trials=max(2, min(10, trials // 2))),
-        pruner=MedianPruner(n_startup_trials=2, n_warmup_steps=steps // 3, interval_steps=max(1, steps // 10)),
-    )
-    study.enqueue_trial({LR_FACTOR: 1.0})
-    return study
 
 
 @ray.remote(num_cpus=1, max_retries=0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ropewalk.events.checkpoint import CheckpointQuarantined
-from ropewalk.events.training import TrialCompleted
+from ropewalk.events.training import RungReached
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Origin, WorkerJob, WorkerReport
@@ -86,14 +86,7 @@ class SearchJob(ChildJob):
     """Run the trials of a search, `parallel` at a time."""
 
     parallel: int
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """All trials in the order of their numbers, and why the first that failed did (empty if none did)."""
-
-    trials: tuple[TrialCompleted, ...]
-    first_failure: str
+    journal: tuple[RungReached, ...] = ()  # of an earlier holder, in the order of the log
 
 
 @dataclass(frozen=True)

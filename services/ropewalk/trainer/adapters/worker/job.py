@@ -41,7 +41,8 @@ class WorkerJob:
     adam_lr: float
     evalset: Path | None = None  # the fetched folder of held-out documents; None: nobody looks at the loss on them
     resume_from: Path | None = None  # the fetched folder of a checkpoint that verified
-    stop_after_steps: int = 0  # > 0: a trial, which writes no checkpoint and compresses the schedule to its length
+    stop_after_steps: int = 0  # > 0: a trial, which reports losses and saves nothing on its way
+    keeps_trial: bool = False  # a trial saves its end, to go on from there
     stop_before: int = 0  # > 0: as if the stop file came after so many steps
     origin: Origin | None = None  # lets a worker on another machine fetch the folders for itself
     stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
@@ -74,6 +75,11 @@ class WorkerJob:
     def is_trial(self) -> bool:
         """Whether this job only measures a loss."""
         return self.stop_after_steps > 0
+
+    @property
+    def saves_end(self) -> bool:
+        """Whether its last state becomes a checkpoint."""
+        return self.keeps_trial or not self.is_trial
 
     @property
     def total_steps(self) -> int:

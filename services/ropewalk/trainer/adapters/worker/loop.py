@@ -152,7 +152,7 @@ class _Training:
             self._take_step(done)
             done += 1
         self._phases.enter("save")
-        checkpoint_id, uri = ("", "") if self._job.is_trial else self._save_last(done)
+        checkpoint_id, uri = self._save_last(done) if self._job.saves_end else ("", "")
         step = done
         if self._plan.patience and (best := self._saving.better_than_last(done, self._validation.looks)):
             step, checkpoint_id, uri = best.step, best.checkpoint_id, best.key

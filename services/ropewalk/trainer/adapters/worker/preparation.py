@@ -103,13 +103,12 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
 
 def _schedule(job: WorkerJob) -> Schedule:
     plan = job.recipe.derived
-    schedule = Schedule(
+    return Schedule(
         total_steps=plan.total_steps,
         warmup_steps=plan.warmup_steps,
         decay_start=plan.decay_start,
         decay=plan.decay,
     )
-    return schedule.compressed(job.total_steps) if job.is_trial else schedule
 
 
 def environment(job: WorkerJob, device: Device) -> dict[str, JsonValue]:

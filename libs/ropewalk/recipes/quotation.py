@@ -1,0 +1,99 @@
+"""What a training will take, cost and reach, with intervals. Computed from the device table and the scaling law alone.
+
+Intervals are of 90 %. Their widths are stated here and compared with outcomes by `benchmarks/training/quote.py`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from ropewalk.recipes.device_table import DeviceKind, device_kind, step_seconds, was_measured_near
+from ropewalk.recipes.expected import Expected
+from ropewalk.recipes.model_shape import shape_of
+from ropewalk.recipes.recipe import Plan, Recipe
+from ropewalk.recipes.scaling_law import bytes_per_token_of, expected_bits
+
+_START_S = 15.0  # from the stage's begin to the first step: benchmarks/results/demo.json, train
+_OTHER = 1.02  # looks at held-out windows, saves, reports, over the time of the steps
+# over one rank alone; cpu: 12,909 tokens/s of two ranks beside the services in benchmarks/results/demo.json
+_SEVERAL_RANKS = {"cpu": 1.4, "cuda": 1.1}
+_MEASURED = (0.85, 1.2)  # our loop was measured there on like models: bounds over the value
+_BORROWED = (0.65, 1.6)
+_SHARED = (0.8, 1.7)  # CPU cores have other work, too
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFacts:
+    """What is known of the training text. 0: not known; then it is Python source without end."""
+
+    num_bytes: float = 0.0
+    bytes_per_token: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """A forecast of one training. `loss` in nats per token, and per byte in bits; None where no law holds."""
+
+    seconds: Expected
+    usd: Expected
+    loss: Expected | None
+    bits_per_byte: Expected | None
+    tokens: int
+    epochs: float  # 0: it is not known how many tokens there are
+    device: str
+    num_devices: int
+    remarks: tuple[str, ...]
+
+
+def quote(recipe: Recipe, text: TextFacts | None = None) -> Quote:
+    """The forecast for a complete recipe."""
+    plan, text = recipe.derived, text or TextFacts()
+    kind = _kind_of(recipe)
+    seconds = expected_seconds(plan, kind, recipe.num_workers)
+    rate = plan.usd_per_gpu_hour + plan.usd_per_cpu_hour if plan.device == "cuda" else plan.usd_per_cpu_hour
+    tokens = plan.total_steps * plan.batch_size * plan.context_length
+    bytes_per_token = text.bytes_per_token or bytes_per_token_of(plan.vocab_size)
+    bits = None
+    if recipe.mode == "pretrain":
+        bits = expected_bits(shape_of(plan), tokens * bytes_per_token, text.num_bytes)
+    return Quote(
+        seconds=seconds,
+        usd=seconds.times(rate * recipe.num_workers / 3600),
+        loss=bits.times(math.log(2) * bytes_per_token) if bits else None,
+        bits_per_byte=bits,
+        tokens=tokens,
+        epochs=tokens * bytes_per_token / text.num_bytes if text.num_bytes else 0.0,
+        device=kind.name,
+        num_devices=recipe.num_workers,
+        remarks=tuple(_remarks(recipe, kind)),
+    )
+
+
+def expected_seconds(plan: Plan, kind: DeviceKind, num_workers: int) -> Expected:
+    """Of the training stage, start included."""
+    precision = plan.precision if plan.precision in kind.peak_tflops else "bf16"
+    tokens = plan.batch_size * plan.context_length / num_workers
+    step_s = step_seconds(kind, shape_of(plan), precision, round(tokens))
+    several = _SEVERAL_RANKS[plan.device] if num_workers > 1 else 1.0
+    low, high = _SHARED if plan.device == "cpu" else _MEASURED if was_measured_near(kind, shape_of(plan)) else _BORROWED
+    value = _START_S + plan.total_steps * step_s * several * _OTHER
+    return Expected(value=value, low=value * low, high=value * high)
+
+
+def _kind_of(recipe: Recipe) -> DeviceKind:
+    on_gpus = recipe.derived.device == "cuda"
+    return device_kind(recipe.gpu_kind if on_gpus else "cpu", on_gpus=on_gpus)
+
+
+def _remarks(recipe: Recipe, kind: DeviceKind) -> list[str]:
+    remarks = []
+    if recipe.derived.device == "cuda" and not kind.is_measured:
+        remarks.append(f"our loop was never measured on {kind.name}: its time is scaled from {kind.borrows_from}")
+    elif recipe.derived.device == "cuda" and not was_measured_near(kind, shape_of(recipe.derived)):
+        remarks.append(f"our loop was never measured on {kind.name} with a model of about this size")
+    if recipe.derived.device == "cuda" and recipe.num_workers > 1:
+        remarks.append("several cards were never measured")
+    if recipe.mode == "finetune":
+        remarks.append("no law tells the loss of a fine-tuning")
+    else:
+        remarks.append("the loss is that of Python source with a vocabulary of this size: other text has another one")
+    return remarks
