@@ -107,7 +107,8 @@ def test_board_remembers_the_loss_of_a_worker_and_its_return():
     assert board.incident == "worker killed at about step 50"
 
     resumed = TrainingResumed(run_id=RUN, epoch=1, attempt=2, resume_step=40, checkpoint_id="c", seconds_lost=8.5)
-    assert after(board, resumed).incident == "training goes on from step 40, 8.5 s after the loss"
+    went_on = "training goes on from step 40, 8.5 s after the loss (worker killed at about step 50)"
+    assert after(board, resumed).incident == went_on
 
 
 def test_share_of_the_search_is_its_ended_trials():

@@ -42,9 +42,9 @@ def test_what_follows_from_a_field_is_derived_from_it() -> None:
     assert (lora.lora_rank, lora.lora_alpha, len(lora.lora_targets)) == (4, 8, 7)
 
 
-def test_a_base_model_that_reads_on_moves_as_little_as_one_that_is_fine_tuned_and_is_searched_for() -> None:
+def test_a_base_model_that_reads_on_moves_as_little_as_one_that_is_fine_tuned() -> None:
     recipe = a_recipe({}, base_model="org/m")
-    assert (recipe.mode, recipe.trials) == ("pretrain", 4)
+    assert recipe.mode == "pretrain"
     assert (recipe.derived.matrix_lr, recipe.derived.weight_decay) == (0.001, 0.1)
 
 
