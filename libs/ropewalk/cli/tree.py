@@ -64,6 +64,7 @@ _PANELS = {
     },
 }
 _MODULES = {"up": "stack", "down": "stack", "logs": "stack", "cancel": "submit", "chat": "complete"}
+_SPELLINGS = {"model": "models"}  # also understood, and not in the help
 _MODULES |= {"restore": "backup", "fsck": "replay", "what-was-live": "replay", "export-metrics": "export_metrics"}
 # the others have one of their own name
 
@@ -91,6 +92,10 @@ class Tree(TyperGroup):
             # The order of this table is the order of the help, and the keys are what a typing error is compared with.
             for name, summary in commands.items():
                 self.add_command(LazyCommand(name, help=summary, rich_help_panel=panel))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name, which may be another spelling of it."""
+        return super().get_command(ctx, _SPELLINGS.get(cmd_name, cmd_name))
 
 
 app = typer.Typer(

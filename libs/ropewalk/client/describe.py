@@ -37,6 +37,8 @@ SENTENCES: dict[type[Message], str] = {
     checkpoint.ExportQuarantined: "export of {m.checkpoint_id}: {m.file} {m.reason}",
     checkpoint.CheckpointQuarantined: "step {m.step}: {m.file} {m.reason}",
     checkpoint.ModelPromoted: "{m.model}@{m.model_version} may be {m.alias}",
+    checkpoint.RollBackModel: "{m.alias} from {m.model}@{m.from_version} back to {m.model}@{m.model_version}",
+    checkpoint.ModelRolledBack: "{m.model}@{m.model_version} may be {m.alias} again, after {m.model}@{m.from_version}",
     evaluation.EvaluationStarted: "scoring checkpoint {m.checkpoint_id}",
     serving.RetireModel: "{m.model}@{m.model_version}",
     serving.ModelDeploying: "loading {m.model}@{m.model_version}",

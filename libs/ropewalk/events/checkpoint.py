@@ -26,6 +26,19 @@ class PruneCheckpoints(_Family, Request):
     name: ClassVar[str] = "prune"
 
 
+class RollBackModel(_Family, Request):
+    """Give an alias back to a version that carried it before. The run id is that of the run that made the version.
+
+    `from_version` is the one that carries the alias as the sender saw it: if another does by then, nothing moves.
+    """
+
+    name: ClassVar[str] = "roll_back"
+    model: str = Field(max_length=40)
+    model_version: int = Field(ge=1)
+    from_version: int = Field(ge=1)
+    alias: str = Field(default="production", max_length=40)
+
+
 class CheckpointPinned(_Family, Event):
     """A checkpoint is kept until `until_unix` (0: until it is unpinned), or no longer if not `pinned`."""
 
@@ -135,6 +148,20 @@ class ModelPromoted(_Family, Event):
     name: ClassVar[str] = "model_promoted"
     model: str
     model_version: int
+    alias: str
+    checkpoint_id: str
+    export_uri: str
+    manifest_sha256: str
+    evaluation_uri: str
+
+
+class ModelRolledBack(_Family, Event):
+    """A version that carried the alias before may carry it again. Serving shifts traffic if `from_version` has it."""
+
+    name: ClassVar[str] = "model_rolled_back"
+    model: str
+    model_version: int
+    from_version: int
     alias: str
     checkpoint_id: str
     export_uri: str

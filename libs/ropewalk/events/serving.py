@@ -32,6 +32,7 @@ class ModelDeployed(_Family, Event):
     """A model version answers under `<model>@<version>`, beside the one in production.
 
     `backend` is the kind of what answers, `backend_address` where it is, `backend_model` the version's name there.
+    `again`: it was superseded and somebody went back to it; nothing about it is decided anew.
     """
 
     name: ClassVar[str] = "deployed"
@@ -48,6 +49,7 @@ class ModelDeployed(_Family, Event):
     backend: str = ""
     backend_address: str = ""
     backend_model: str = ""
+    again: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -115,11 +117,12 @@ class TrafficShifted(_Family, Event):
 
 
 class ModelRetired(_Family, Event):
-    """A model version was unloaded."""
+    """A model version was unloaded. One that only lost its alias to another (`superseded`) may come back."""
 
     name: ClassVar[str] = "retired"
     model: str
     model_version: int
+    superseded: bool = False
 
 
 class BackendRepaired(_Family, Event):

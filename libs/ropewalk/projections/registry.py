@@ -48,7 +48,8 @@ def _deployed(record: Record, stored: Stored[ModelDeployed]) -> None:
 
 
 def _retired(record: Record, stored: Stored[ModelRetired]) -> None:
-    collect(_version(record, stored.message.model_version), "turns", stored, {"up": False, **_because(stored)})
+    turn = {"up": False, "superseded": stored.message.superseded, **_because(stored)}
+    collect(_version(record, stored.message.model_version), "turns", stored, turn)
 
 
 def _failed(record: Record, stored: Stored[ServingFailed]) -> None:
@@ -100,6 +101,7 @@ def _moves(shift: Json, versions: Record) -> bool:
 
 
 def _version_view(version: Record) -> Json:
+    changes = _changes(version)
     return {
         "checkpoint_id": held(version, "checkpoint_id", ""),
         "run_id": held(version, "run_id", ""),
@@ -107,7 +109,8 @@ def _version_view(version: Record) -> Json:
         "parity": [certificate for _, certificate in collected(version, "parity")],
         "promoted": [promotion for _, promotion in collected(version, "promoted")],
         "failed": held(version, "failed"),
-        "up": [span for span in _spans(_changes(version)) if span.pop("up")],
+        "up": [span for span in _spans(changes) if span.pop("up")],
+        "may_return": bool(changes) and (changes[-1]["up"] or changes[-1]["superseded"]),
     }
 
 
@@ -136,7 +139,7 @@ def _spans(changes: list[Json]) -> list[Json]:
 
 REGISTRY = Fold(
     name="registry",
-    version=2,
+    version=3,
     key_of=attrgetter("model"),
     view=_view,
     steps={

@@ -6,13 +6,14 @@ from ropewalk.events.contract import Contract, Reaction, Stage
 VERIFY = Reaction("verify", checkpoint.CheckpointSaved)
 PIN = Reaction("pin", checkpoint.PinCheckpoint)
 PRUNE = Reaction("prune", checkpoint.PruneCheckpoints)
+ROLL_BACK = Reaction("roll_back", checkpoint.RollBackModel)
 CONCLUDE = Reaction("conclude", evaluation.GateDecided)
 EXPORT = Stage("export", training.TrainingCompleted)
 PROMOTE = Stage("promote", serving.ModelDeployed)
 
 CONTRACT = Contract(
     service="checkpoint-manager",
-    listens=(VERIFY, PIN, PRUNE, CONCLUDE, EXPORT, PROMOTE),
+    listens=(VERIFY, PIN, PRUNE, ROLL_BACK, CONCLUDE, EXPORT, PROMOTE),
     emits=(
         checkpoint.CheckpointCommitted,
         checkpoint.CheckpointQuarantined,
@@ -22,6 +23,7 @@ CONTRACT = Contract(
         checkpoint.ExportQuarantined,
         checkpoint.ParityCertified,
         checkpoint.ModelPromoted,
+        checkpoint.ModelRolledBack,
         run.RunCompleted,
     ),
 )

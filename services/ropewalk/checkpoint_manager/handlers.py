@@ -28,9 +28,11 @@ from ropewalk.events.checkpoint import (
     CheckpointQuarantined,
     CheckpointSaved,
     ModelPromoted,
+    ModelRolledBack,
     ParityCertified,
     PinCheckpoint,
     PruneCheckpoints,
+    RollBackModel,
 )
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import GateDecided
@@ -222,6 +224,20 @@ async def promote_model(ctx: StageContext, event: ModelDeployed, endpoint: Endpo
         evaluation_uri=event.evaluation_uri,
     )
     return (promoted,)
+
+
+async def roll_back(request: RollBackModel, bus: Timeline, objects: ObjectStore) -> Outcome:
+    """Let an alias go back to a version that was promoted to it, if what it would load still verifies."""
+    name = f"{request.model}@{request.model_version}"
+    promoted = await bus.last(ModelPromoted, request.run_id)
+    wanted = (request.model, request.model_version, request.alias)
+    if promoted is None or (promoted.model, promoted.model_version, promoted.alias) != wanted:
+        return Reject(f"{name} was never promoted to {request.alias}, so it cannot go back to it")
+    finding = await asyncio.to_thread(inspect, objects, promoted.export_uri, promoted.manifest_sha256)
+    if isinstance(finding, Broken):
+        return Reject(f"the export of {name} does not verify ({finding.file} {finding.reason}): nothing was moved")
+    fields = promoted.model_dump() | {"from_version": request.from_version}
+    return Done((ModelRolledBack.model_validate(fields),))
 
 
 async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSettings) -> ParityCertified:

@@ -11,7 +11,7 @@ from ropewalk.evaluator.domain.gate import decide
 from ropewalk.evaluator.domain.promotions import Promotions
 from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
+from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ModelRolledBack
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.stages.context import StageContext
@@ -57,7 +57,7 @@ async def evaluate_checkpoint(
     return report.events(key)
 
 
-async def _opponent(ctx: StageContext, production: ModelPromoted | None) -> Opponent | None:
+async def _opponent(ctx: StageContext, production: ModelPromoted | ModelRolledBack | None) -> Opponent | None:
     """What the candidate must beat: production, else the base it was made from, else nothing but n-grams."""
     if production is not None:
         folder = await asyncio.to_thread(ctx.objects.fetch, production.export_uri)

@@ -53,6 +53,7 @@ def build(settings: Settings) -> Service:
     )
     # One worker: one alias, one decision at a time.
     service.on(contract.PROMOTE, lambda event: handlers.promote(event, service.bus), workers=1)
+    service.on(contract.ROLL_BACK, lambda event: handlers.roll_back(event, service.bus), workers=1)
     service.on(contract.RETIRE, lambda request: handlers.retire(request, service.bus), workers=1)
     service.on(contract.ABANDON, lambda event: handlers.abandon(event.run_id))
     service.on(contract.ABANDON_CANCELLED, lambda event: handlers.abandon(event.run_id))

@@ -5,13 +5,14 @@ from ropewalk.events.contract import Contract, Reaction, Stage
 
 DEPLOY = Stage("deploy", evaluation.GateDecided)
 PROMOTE = Reaction("promote", checkpoint.ModelPromoted)
+ROLL_BACK = Reaction("roll_back", checkpoint.ModelRolledBack)
 RETIRE = Reaction("retire", serving.RetireModel)
 ABANDON = Reaction("abandon", run.RunFailed)
 ABANDON_CANCELLED = Reaction("abandon_cancelled", run.RunCancelled)
 
 CONTRACT = Contract(
     service="serving",
-    listens=(DEPLOY, PROMOTE, RETIRE, ABANDON, ABANDON_CANCELLED),
+    listens=(DEPLOY, PROMOTE, ROLL_BACK, RETIRE, ABANDON, ABANDON_CANCELLED),
     emits=(
         serving.ModelDeploying,
         serving.ModelDeployed,

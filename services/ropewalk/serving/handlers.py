@@ -11,7 +11,7 @@ from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import RunningFold
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
+from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ModelRolledBack
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.foreign import cut, quoted
 from ropewalk.events.run import RunCompleted
@@ -94,13 +94,37 @@ class Handlers:
                 await self._fleet.load(version)
             shifted = _shifted(event, routes.previous(event.model, event.alias))
             self._fleet.routes = self._fleet.routes.after(shifted)
-            retired = await self._retire(_superseded(routes, shifted))
+            retired = await self._retire(_superseded(routes, shifted), superseded=True)
         except BackendGoneError as error:
             return Retry(2.0, f"the inference backend is away: {error}")
         completed = RunCompleted(
             run_id=event.run_id, outcome="promoted", model=event.model, model_version=event.model_version
         )
         return Done((shifted, *retired, completed))
+
+    async def roll_back(self, event: ModelRolledBack, bus: Bus) -> Outcome:
+        """Load a version again that was superseded, move the alias back to it, unload what it had."""
+        await self._fleet.ready.wait()
+        told, name = await self._told.now(bus), f"{event.model}@{event.model_version}"
+        if told.routes.previous(event.model, event.alias) != event.from_version:
+            return Done()  # a repetition, or somebody was faster: it was asked for as of another version
+        deployed = told.returnable.get((event.model, event.model_version))
+        if deployed is None:
+            return Reject(f"{name} is retired, so {event.alias} stays where it is: train and promote another")
+        deployed = deployed.model_copy(update={"again": True})
+        shifted = _shifted(event, event.from_version)
+        started = time.monotonic()
+        try:
+            await self._fleet.load(version_of(deployed))
+            deployed = deployed.model_copy(update={"load_s": time.monotonic() - started})
+            self._fleet.routes = self._fleet.routes.after(deployed, int(time.time())).after(shifted)
+            retired = await self._retire(_superseded(told.routes.after(deployed), shifted), superseded=True)
+        except BackendGoneError as error:
+            return Retry(2.0, f"the inference backend is away: {error}")
+        except (LoadFailedError, StorageError) as error:
+            reason = cut(str(error), _MAX_REASON)
+            return Reject(f"{name} could not be loaded, so {event.alias} stays where it is: {reason}")
+        return Done((deployed, shifted, *retired))
 
     async def abandon(self, run_id: str) -> Outcome:
         """Unload the candidates of a run that ended badly; what carries an alias stays."""
@@ -184,21 +208,23 @@ class Handlers:
                 await asyncio.sleep(_AGAIN_S)
                 waited_s += _AGAIN_S
 
-    async def _retire(self, versions: Iterable[Version]) -> tuple[ModelRetired, ...]:
+    async def _retire(self, versions: Iterable[Version], *, superseded: bool = False) -> tuple[ModelRetired, ...]:
         """Wait (not for ever) until their requests have ended; the backend lets the rest end by itself."""
         retired: list[ModelRetired] = []
         deadline = time.monotonic() + _DRAIN_S
         for version in versions:
             while self._admission.in_flight(version.target) and time.monotonic() < deadline:
                 await asyncio.sleep(0.05)
-            gone = ModelRetired(run_id=version.run_id, model=version.model, model_version=version.number)
+            gone = ModelRetired(
+                run_id=version.run_id, model=version.model, model_version=version.number, superseded=superseded
+            )
             self._fleet.routes = self._fleet.routes.after(gone)  # before unloading, or it would be loaded again
             await self._fleet.unload(version)
             retired.append(gone)
         return tuple(retired)
 
 
-def _shifted(event: ModelPromoted, previous: int) -> TrafficShifted:
+def _shifted(event: ModelPromoted | ModelRolledBack, previous: int) -> TrafficShifted:
     return TrafficShifted(
         run_id=event.run_id,
         model=event.model,

@@ -3,15 +3,25 @@ from pathlib import Path
 import pytest
 
 from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
-from ropewalk.checkpoint_manager.handlers import RunHoldings, conclude, pin_checkpoint, prune_now, verify_checkpoint
+from ropewalk.checkpoint_manager.handlers import (
+    RunHoldings,
+    conclude,
+    pin_checkpoint,
+    prune_now,
+    roll_back,
+    verify_checkpoint,
+)
 from ropewalk.delivery.outcome import Done, Reject
 from ropewalk.events.checkpoint import (
     CheckpointCommitted,
     CheckpointPruned,
     CheckpointQuarantined,
     CheckpointSaved,
+    ModelPromoted,
+    ModelRolledBack,
     PinCheckpoint,
     PruneCheckpoints,
+    RollBackModel,
 )
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted
@@ -194,3 +204,43 @@ async def answers_to_pin(timeline, *, pinned: bool) -> tuple:
 async def test_only_a_verified_checkpoint_can_be_pinned(timeline) -> None:
     outcome = await pin_checkpoint(PinCheckpoint(run_id="r", checkpoint_id="r-1-1"), timeline, RunHoldings())
     assert isinstance(outcome, Reject)
+
+
+def a_promotion(objects: LocalObjects, tmp_path: Path) -> ModelPromoted:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    manifest = objects.publish(folder, "exports/r-7-40", {})
+    return ModelPromoted(
+        run_id="r",
+        model="ant",
+        model_version=1,
+        alias="production",
+        checkpoint_id="r-7-40",
+        export_uri="exports/r-7-40",
+        manifest_sha256=manifest.sha256,
+        evaluation_uri="e",
+    )
+
+
+WISH = RollBackModel(run_id="r", model="ant", model_version=1, from_version=2)
+
+
+async def test_an_alias_may_go_back_to_what_was_promoted_to_it(timeline, objects, tmp_path) -> None:
+    timeline.messages.append(a_promotion(objects, tmp_path))
+    outcome = await roll_back(WISH, timeline, objects)
+    assert isinstance(outcome, Done)
+    (back,) = outcome.messages
+    assert isinstance(back, ModelRolledBack)
+    assert (back.model_version, back.from_version, back.export_uri) == (1, 2, "exports/r-7-40")
+
+
+async def test_nothing_goes_back_to_a_damaged_export_or_to_what_was_never_promoted(timeline, objects, tmp_path) -> None:
+    never = await roll_back(WISH, timeline, objects)
+    assert isinstance(never, Reject)
+    assert "ant@1 was never promoted to production" in never.reason
+    timeline.messages.append(a_promotion(objects, tmp_path))
+    (objects.fetch("exports/r-7-40") / "model.safetensors").write_bytes(b"welghts")
+    damaged = await roll_back(WISH, timeline, objects)
+    assert isinstance(damaged, Reject)
+    assert "the export of ant@1 does not verify (model.safetensors" in damaged.reason

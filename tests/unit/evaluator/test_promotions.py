@@ -1,6 +1,6 @@
 from ropewalk.evaluator.domain.promotions import Promotions
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import ModelPromoted
+from ropewalk.events.checkpoint import ModelPromoted, ModelRolledBack
 from ropewalk.events.serving import ModelRetired
 
 
@@ -45,3 +45,8 @@ def test_a_candidate_that_was_promoted_before_is_not_its_own_opponent() -> None:
     assert opponent(*promoted, candidate="r-3-1-1") == a_promotion(2)
     assert opponent(a_promotion(1), candidate="r-1-1-1") is None
     assert len([one for one in promoted if opponent(*promoted, candidate=one.checkpoint_id)]) == 4
+
+
+def test_after_a_rollback_the_version_that_came_back_is_the_opponent() -> None:
+    back = ModelRolledBack.model_validate(a_promotion(1).model_dump() | {"from_version": 2})
+    assert opponent(a_promotion(1), a_promotion(2), a_retirement(1), back, a_retirement(2)) == back

@@ -12,7 +12,7 @@ from parts.memory_inference import MemoryInference, reconciled
 from ropewalk.bus.codec import Stored
 from ropewalk.delivery.outcome import Done, Reject, Retry
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import ModelPromoted
+from ropewalk.events.checkpoint import ModelPromoted, ModelRolledBack
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunCompleted
@@ -194,6 +194,54 @@ async def test_a_promotion_published_again_after_a_newer_one_moves_nothing(serve
 
     assert await served.promote("first", 1) == Done()
     assert await served.inference.loaded() == {"demo-v2"}
+    assert list(served.fleet.routes.names()) == ["demo", "demo@2"]
+
+
+async def two_promotions(served: Bench) -> None:
+    for run_id, number in (("first", 1), ("second", 2)):
+        await served.deploy(run_id, number)
+        served.log.extend((await served.promote(run_id, number)).messages)
+
+
+def a_rollback(to: int, since: int, run_id: str = "first") -> ModelRolledBack:
+    return ModelRolledBack(
+        run_id=run_id,
+        model="demo",
+        model_version=to,
+        from_version=since,
+        alias="production",
+        checkpoint_id=f"{run_id}-1-9",
+        export_uri="",
+        manifest_sha256="",
+        evaluation_uri="",
+    )
+
+
+async def test_a_rollback_loads_the_superseded_version_and_moves_the_alias_back_once(served: Bench) -> None:
+    await two_promotions(served)
+    outcome = await served.handlers.roll_back(a_rollback(1, since=2), served.log)  # type: ignore[arg-type]
+    assert kinds(outcome) == [ModelDeployed, TrafficShifted, ModelRetired]
+    assert outcome.messages[0].again
+    assert (outcome.messages[1].model_version, outcome.messages[1].previous_version) == (1, 2)
+    assert await served.inference.loaded() == {"demo-v1"}
+    assert list(served.fleet.routes.names()) == ["demo", "demo@1"]
+
+    served.log.extend(outcome.messages)
+    assert await served.handlers.roll_back(a_rollback(1, since=2), served.log) == Done()  # type: ignore[arg-type]
+    told = Told()
+    for message in served.log:
+        told.add(message)
+    assert told.routes == served.fleet.routes
+    forward = await served.handlers.roll_back(a_rollback(2, 1, "second"), served.log)  # type: ignore[arg-type]
+    assert kinds(forward) == [ModelDeployed, TrafficShifted, ModelRetired]
+
+
+async def test_a_version_that_somebody_retired_is_not_gone_back_to(served: Bench) -> None:
+    await two_promotions(served)
+    served.log.append(ModelRetired(run_id="first", model="demo", model_version=1))
+    outcome = await served.handlers.roll_back(a_rollback(1, since=2), served.log)  # type: ignore[arg-type]
+    assert isinstance(outcome, Reject)
+    assert "demo@1 is retired" in outcome.reason
     assert list(served.fleet.routes.names()) == ["demo", "demo@2"]
 
 

@@ -1,6 +1,7 @@
-"""`models list|show|retire`: what answers at the endpoint."""
+"""`models list|show|rollback|retire`: what answers at the endpoint."""
 
 import dataclasses
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,9 @@ from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
 from ropewalk.client.models import retire as retire_version
+from ropewalk.client.rollback import plan_rollback, roll_back
 from ropewalk.client.settings import ClientSettings
+from ropewalk.storage.connect import StoreAddress
 
 if TYPE_CHECKING:
     from ropewalk.client import Client
@@ -67,6 +70,29 @@ def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> Non
         say(each.full_name, style="bold")
         for what, words in _facts(each):
             say(f"  {what:12} {words}")
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="`code`, or another alias such as `code:canary`.")],
+    to: Annotated[int, typer.Option(min=0, help="A version that carried the alias before; 0: the one before.")] = 0,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an alias back to a version that carried it before, and wait until that one answers.
+
+    Example: ropewalk models rollback pycode --to 3
+    """
+    settings, began = settings_of(state_dir), time.monotonic()
+    with open_log(settings) as wire:
+        plan = plan_rollback(projections(wire, "registry")["registry"], name, to)
+    objects = StoreAddress(url=settings.objects_url).connect()
+    call(lambda client: roll_back(client, plan, objects), settings)
+    seconds = time.monotonic() - began
+    if as_json:
+        print_json({**dataclasses.asdict(plan), "seconds": seconds})
+        return
+    done(f"{plan.target} is {plan.alias} again, after {plan.model}@{plan.from_version} ({seconds:.1f} s)")
 
 
 @app.command()

@@ -128,6 +128,7 @@ class Told:
     numbers: dict[str, dict[str, int]] = field(default_factory=dict)  # by model and checkpoint
     shifts: set[tuple[str, str]] = field(default_factory=set)  # run and alias
     retired: set[tuple[str, int]] = field(default_factory=set)
+    returnable: dict[tuple[str, int], ModelDeployed] = field(default_factory=dict)  # unless somebody retired it
 
     def add(self, message: Message, at: int = 0) -> None:
         """Take one fact of the Unix time `at` into account, in the order of the log."""
@@ -135,10 +136,14 @@ class Told:
         match message:
             case ModelDeploying() | ModelDeployed():
                 self.numbers.setdefault(message.model, {})[message.checkpoint_id] = message.model_version
+                if isinstance(message, ModelDeployed):
+                    self.returnable[message.model, message.model_version] = message
             case TrafficShifted():
                 self.shifts.add((message.run_id, message.alias))
             case ModelRetired():
                 self.retired.add((message.model, message.model_version))
+                if not message.superseded:
+                    self.returnable.pop((message.model, message.model_version), None)
 
     def version_number(self, model: str, checkpoint_id: str) -> int:
         """The number for a checkpoint: the one it was given before, or the next of its model, counted from 1."""
