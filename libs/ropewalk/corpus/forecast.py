@@ -42,7 +42,7 @@ def forecast(recipe: Recipe, found: Survey) -> Forecast:
     """The expectation for a complete recipe on what was found in its sources."""
     plan = recipe.derived
     tokens = found.num_tokens(_BASE_VOCAB if recipe.has_base else plan.vocab_size)
-    read = plan.total_steps * plan.batch_size * plan.context_length
+    read = plan.total_steps * plan.tokens_per_step
     rounds = ladder_of(recipe).num_rounds(_CORES) if num_trials(recipe) else 0
     search = recipe.minutes * rounds / plan.total_steps
     times = {

@@ -78,7 +78,7 @@ def _shortfalls(recipe: Recipe, found: Survey) -> Iterator[str]:
         yield "field 'sources': they give a single document, and at least one more is needed to judge the model on"
     elif recipe.mode == "pretrain":
         plan = recipe.derived
-        wanted, most = plan.batch_size * plan.context_length, found.text_bytes + found.num_documents
+        wanted, most = plan.tokens_per_step, found.text_bytes + found.num_documents
         if most < wanted:  # a token is at least a byte, or the end of a document
             yield (
                 f"field 'sources': {found.num_documents:,} documents with {found.text_bytes:,} bytes are smaller than "

@@ -155,9 +155,9 @@ _KINDS = (
 DEVICES: Mapping[str, DeviceKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 
-def device_kind(name: str, *, on_gpus: bool = True) -> DeviceKind:
-    """The row of a kind that a recipe names; for an unknown or empty name the one that stands for any GPU, or `cpu`."""
-    return DEVICES.get(name, DEVICES[_ANY_GPU if on_gpus else "cpu"])
+def device_kind(name: str) -> DeviceKind:
+    """The row of a kind that a recipe names; for an unknown or empty name the one that stands for any GPU."""
+    return DEVICES.get(name, DEVICES[_ANY_GPU])
 
 
 def kind_of_card(card: str) -> DeviceKind | None:
@@ -170,9 +170,9 @@ def step_seconds(kind: DeviceKind, shape: ModelShape, precision: str, tokens_a_s
     """What a step takes on one device, without data, saves and other devices.
 
     A floor (launches, Python) and the operations at the efficiency that measured rows showed, joined by straight lines
-    over the logarithm of a token's operations and constant beyond the ends. Raises KeyError for a precision that the
-    kind has not.
+    over the logarithm of a token's operations and constant beyond the ends. Without fp8 a card computes in bf16.
     """
+    precision = precision if precision in kind.peak_tflops else "bf16"
     peak = kind.peak_tflops[precision] * 1e12
     lender = DEVICES[kind.borrows_from] if kind.borrows_from else kind
     flops = tokens_a_step * shape.flops_per_token + shape.flops_per_update

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ropewalk.recipes.device_table import device_kind, step_seconds
+from ropewalk.recipes.device_table import DEVICES, device_kind, step_seconds
 from ropewalk.recipes.model_shape import ModelShape
 from ropewalk.recipes.recipe import Plan, Recipe, RecipeError
 from ropewalk.recipes.sentences import sentences_of
@@ -42,7 +42,7 @@ _CHECKPOINTS = 30  # over a run, about
 _LOOKS = 20  # at the held-out windows, over a run, about
 _LOOK_SHARE = 0.01  # of the time between two of them; a window that is only looked at costs a third of one learnt from
 _MOST_WINDOWS = 256
-USD_PER_CPU_HOUR = device_kind("cpu").usd_per_hour
+USD_PER_CPU_HOUR = DEVICES["cpu"].usd_per_hour
 
 
 def complete(recipe: Recipe) -> Recipe:
@@ -72,8 +72,8 @@ def _faults(plan: Plan, recipe: Recipe) -> Iterator[str]:
     """What of the training's figures does not go together."""
     if recipe.training.batch_size is not None and plan.batch_size < recipe.num_workers:
         yield f"training.batch_size is {plan.batch_size}: each of {recipe.num_workers} workers needs a window of it"
-    if recipe.caps.tokens is not None and recipe.caps.tokens < plan.batch_size * plan.context_length:
-        step = plan.batch_size * plan.context_length
+    if recipe.caps.tokens is not None and recipe.caps.tokens < plan.tokens_per_step:
+        step = plan.tokens_per_step
         yield f"caps.tokens is {recipe.caps.tokens}: a single step learns from {step} tokens, so allow more"
     if not plan.warmup_steps <= plan.decay_start <= plan.total_steps:
         yield (
@@ -125,11 +125,9 @@ def _steps_per_minute(recipe: Recipe, fields: dict[str, Any]) -> float:
     """Of the size on two CPU cores, whatever its shape; of the shape on the cards that are asked for."""
     if fields["device"] == "cpu":
         return _SHAPES[recipe.size].steps_per_minute
-    kind = device_kind(recipe.gpu_kind)
-    precision = fields["precision"] if fields["precision"] in kind.peak_tflops else "bf16"
     shape = ModelShape(**{name: fields[name] for name in ModelShape.__dataclass_fields__})
     tokens = fields["batch_size"] * fields["context_length"] // recipe.num_workers
-    return 60 / step_seconds(kind, shape, precision, tokens)
+    return 60 / step_seconds(device_kind(recipe.gpu_kind), shape, fields["precision"], tokens)
 
 
 def _lengths(recipe: Recipe, fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The sizes are those of the dial. Of the sizes that the budget can train, the one
 lowest is taken; a size that was asked for without a budget reads twenty tokens a weight (Hoffmann et al. 2022).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -81,10 +80,11 @@ def _by_loss(candidate: tuple[Recipe, Quote]) -> float:
 
 def _within(fields: dict[str, JsonValue], size: str, budget: Budget) -> Recipe | None:
     """The longest training of a size that the budget pays for; None if that is shorter than ten steps."""
-    if not budget.usd and not budget.hours:
-        shape = shape_of(_with_steps(fields, size, 10).derived)
-        return _with_tokens(fields, size, TOKENS_A_WEIGHT * shape.num_weights)
     shortest = _with_steps(fields, size, 10)
+    if not budget.usd and not budget.hours:
+        plan = shortest.derived
+        tokens = TOKENS_A_WEIGHT * shape_of(plan).num_weights
+        return _with_steps(fields, size, max(10, tokens // plan.tokens_per_step))
     if _spent(shortest, budget) > 1:
         return None
     low, high = 10, 20
@@ -97,18 +97,10 @@ def _within(fields: dict[str, JsonValue], size: str, budget: Budget) -> Recipe |
 
 
 def _spent(recipe: Recipe, budget: Budget) -> float:
-    """The part of the budget that the upper bound of the forecast takes."""
+    """The part of the budget, in money or in time, that the training is expected to take."""
     quoted = quote(recipe)
-    parts: Iterable[float] = (
-        quoted.usd.value / budget.usd if budget.usd else 0.0,
-        quoted.seconds.value / 3600 / budget.hours if budget.hours else 0.0,
-    )
-    return max(parts)
-
-
-def _with_tokens(fields: dict[str, JsonValue], size: str, num_tokens: int) -> Recipe:
-    plan = _with_steps(fields, size, 10).derived
-    return _with_steps(fields, size, max(10, num_tokens // (plan.batch_size * plan.context_length)))
+    of_money = quoted.usd.value / budget.usd if budget.usd else 0.0
+    return max(of_money, quoted.seconds.value / 3600 / budget.hours if budget.hours else 0.0)
 
 
 def _with_steps(fields: dict[str, JsonValue], size: str, steps: int) -> Recipe:

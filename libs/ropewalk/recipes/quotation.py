@@ -6,7 +6,7 @@ Intervals are of 90 %. Their widths are stated here and compared with outcomes b
 import math
 from dataclasses import dataclass
 
-from ropewalk.recipes.device_table import DeviceKind, device_kind, step_seconds, was_measured_near
+from ropewalk.recipes.device_table import DEVICES, DeviceKind, device_kind, step_seconds, was_measured_near
 from ropewalk.recipes.expected import Expected
 from ropewalk.recipes.model_shape import shape_of
 from ropewalk.recipes.recipe import Plan, Recipe
@@ -47,17 +47,16 @@ class Quote:
 def quote(recipe: Recipe, text: TextFacts | None = None) -> Quote:
     """The forecast for a complete recipe."""
     plan, text = recipe.derived, text or TextFacts()
-    kind = _kind_of(recipe)
+    kind = device_kind(recipe.gpu_kind) if plan.device == "cuda" else DEVICES["cpu"]
     seconds = expected_seconds(plan, kind, recipe.num_workers)
-    rate = plan.usd_per_gpu_hour + plan.usd_per_cpu_hour if plan.device == "cuda" else plan.usd_per_cpu_hour
-    tokens = plan.total_steps * plan.batch_size * plan.context_length
+    tokens = plan.total_steps * plan.tokens_per_step
     bytes_per_token = text.bytes_per_token or bytes_per_token_of(plan.vocab_size)
     bits = None
     if recipe.mode == "pretrain":
         bits = expected_bits(shape_of(plan), tokens * bytes_per_token, text.num_bytes)
     return Quote(
         seconds=seconds,
-        usd=seconds.times(rate * recipe.num_workers / 3600),
+        usd=seconds.times(recipe.usd_per_hour / 3600),
         loss=bits.times(math.log(2) * bytes_per_token) if bits else None,
         bits_per_byte=bits,
         tokens=tokens,
@@ -70,18 +69,11 @@ def quote(recipe: Recipe, text: TextFacts | None = None) -> Quote:
 
 def expected_seconds(plan: Plan, kind: DeviceKind, num_workers: int) -> Expected:
     """Of the training stage, start included."""
-    precision = plan.precision if plan.precision in kind.peak_tflops else "bf16"
-    tokens = plan.batch_size * plan.context_length / num_workers
-    step_s = step_seconds(kind, shape_of(plan), precision, round(tokens))
+    step_s = step_seconds(kind, shape_of(plan), plan.precision, round(plan.tokens_per_step / num_workers))
     several = _SEVERAL_RANKS[plan.device] if num_workers > 1 else 1.0
     low, high = _SHARED if plan.device == "cpu" else _MEASURED if was_measured_near(kind, shape_of(plan)) else _BORROWED
     value = _START_S + plan.total_steps * step_s * several * _OTHER
     return Expected(value=value, low=value * low, high=value * high)
-
-
-def _kind_of(recipe: Recipe) -> DeviceKind:
-    on_gpus = recipe.derived.device == "cuda"
-    return device_kind(recipe.gpu_kind if on_gpus else "cpu", on_gpus=on_gpus)
 
 
 def _remarks(recipe: Recipe, kind: DeviceKind) -> list[str]:

@@ -157,6 +157,11 @@ class Plan(Frozen):
             raise ValueError(f"num_heads {self.num_heads} is no multiple of num_kv_heads {self.num_kv_heads}")
         return self
 
+    @property
+    def tokens_per_step(self) -> int:
+        """That all workers together learn from in a step, at most."""
+        return self.batch_size * self.context_length
+
 
 class Recipe(Frozen):
     """What to do. `plan` is empty until `dial.complete` filled it."""
@@ -298,6 +303,12 @@ class Recipe(Frozen):
         """What the workers of a complete recipe take from a pool: a CPU each, and on cuda a GPU each."""
         gpus = self.num_workers if self.derived.device == "cuda" else 0
         return Resources(cpus=self.num_workers, gpus=gpus, gpu_kind=self.gpu_kind)
+
+    @property
+    def usd_per_hour(self) -> float:
+        """What the workers of a complete recipe cost, at the prices of its plan."""
+        needs, plan = self.training_needs, self.derived
+        return needs.cpus * plan.usd_per_cpu_hour + needs.gpus * plan.usd_per_gpu_hour
 
     def sha256(self) -> str:
         """The identity of a run: the hash of the recipe's canonical JSON."""

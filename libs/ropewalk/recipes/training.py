@@ -1,6 +1,6 @@
 """What a person may say of a training beyond size and minutes. Whatever is left out, the dial derives."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ _Count = Annotated[int, Field(ge=1, le=100_000_000)]
 _Steps = Annotated[int, Field(ge=0, le=100_000_000)]
 _Prompt = Annotated[str, Field(min_length=1, max_length=2000)]
 _Target = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-LORA_TARGETS: tuple[_Target, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+LORA_TARGETS: tuple[_Target, ...] = get_args(_Target)
 SHAPE_FIELDS = (
     "vocab_size",
     "hidden_size",

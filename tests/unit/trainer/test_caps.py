@@ -13,7 +13,7 @@ from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.cap_watch import CapWatch
 from ropewalk.trainer.adapters.reports import ClusterSpec, TrainingJob
 from ropewalk.trainer.adapters.worker.job import Finished, StepsDone
-from ropewalk.trainer.domain.caps import Use, cap_reached, seconds_spent, step_of_cap, tokens_per_step
+from ropewalk.trainer.domain.caps import Use, cap_reached, seconds_spent, step_of_cap
 
 
 def a_recipe(**caps: float) -> Recipe:
@@ -64,7 +64,7 @@ def test_money_is_time_at_the_price_of_all_workers() -> None:
 
 
 def test_tokens_end_training_before_the_step_that_would_exceed_them() -> None:
-    step = tokens_per_step(a_recipe())
+    step = a_recipe().derived.tokens_per_step
     assert step_of_cap(a_recipe(tokens=10 * step)) == 10
     assert step_of_cap(a_recipe(tokens=11 * step - 1)) == 10
 

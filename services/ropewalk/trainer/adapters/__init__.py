@@ -1,1 +1,1 @@
-"""One file per outside system: Ray, Optuna, and the training loop that runs inside a worker."""
+"""One file per outside system: Ray, the kernel, the object store, and the training loop that runs inside a worker."""

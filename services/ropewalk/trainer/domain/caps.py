@@ -33,7 +33,7 @@ def cap_reached(recipe: Recipe, use: Use) -> str:
     caps, hours = recipe.caps, use.spent_when_stopped_s / 3600
     if caps.minutes is not None and hours * 60 >= caps.minutes:
         return f"caps.minutes, {caps.minutes:g}"
-    if caps.usd is not None and hours * _usd_per_hour(recipe) >= caps.usd:
+    if caps.usd is not None and hours * recipe.usd_per_hour >= caps.usd:
         return f"caps.usd, {caps.usd:g}"
     return ""
 
@@ -42,17 +42,7 @@ def step_of_cap(recipe: Recipe) -> int:
     """The step before which training stops because the next would exceed the cap on tokens; 0: there is none."""
     if recipe.caps.tokens is None:
         return 0
-    return max(1, recipe.caps.tokens // tokens_per_step(recipe))
-
-
-def tokens_per_step(recipe: Recipe) -> int:
-    """At most."""
-    return recipe.derived.batch_size * recipe.derived.context_length
-
-
-def _usd_per_hour(recipe: Recipe) -> float:
-    needs, plan = recipe.training_needs, recipe.derived
-    return needs.cpus * plan.usd_per_cpu_hour + needs.gpus * plan.usd_per_gpu_hour
+    return max(1, recipe.caps.tokens // recipe.derived.tokens_per_step)
 
 
 def seconds_spent(events: Iterable[tuple[Message, float]]) -> float:

@@ -113,7 +113,7 @@ class CheckpointPublisher:
             "held_out_loss": state.validation["loss"] if state.validation.get("step") == state.step else None,
             "next_sample": state.step * job.recipe.derived.batch_size,  # the place in the order of samples
             "ledger_steps": [content.ledger[0].step, content.ledger[-1].step] if content.ledger else [],
-            "finite": True,  # every number was looked at: `check_finite`
+            "finite": True,  # every number was looked at: `check_whole`
             "environment": state.environment,  # world size, versions, strategy, device
         }
 
