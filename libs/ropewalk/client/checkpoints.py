@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ropewalk.bus.codec import Stored
 from ropewalk.client.errors import ClientError
-from ropewalk.events.base import Message
+from ropewalk.events.base import Message, last_of
 from ropewalk.events.checkpoint import CheckpointPinned, CheckpointPruned, PinCheckpoint, PruneCheckpoints
 from ropewalk.events.foreign import quoted
 from ropewalk.events.run import RunAccepted
@@ -42,11 +42,9 @@ class CheckpointRow:
 
 def checkpoints_of(timeline: Sequence[Stored[Message]], now: float) -> list[CheckpointRow]:
     """Every checkpoint that the run announced, oldest first. `now` in Unix seconds."""
-    holdings, policy = Holdings(), Policy(last=1_000_000)
-    for stored in timeline:
-        holdings.add(stored.message)
-        if isinstance(stored.message, RunAccepted):
-            policy = Policy.of(parse_recipe(stored.message.recipe).derived)
+    messages = [stored.message for stored in timeline]
+    holdings, accepted = Holdings().after(*messages), last_of(messages, RunAccepted)
+    policy = Policy.of(parse_recipe(accepted.recipe).derived) if accepted else Policy(last=1_000_000)
     reasons = reasons_to_keep(holdings, policy, now)
     in_order = sorted(holdings.saved.values(), key=lambda saved: (saved.epoch, saved.step))
     return [_row(holdings, saved.checkpoint_id, reasons, now) for saved in in_order]
@@ -129,7 +127,7 @@ def difference(one: Manifest, other: Manifest) -> dict[str, Any]:
     }
 
 
-async def pin(client: "Client", row: CheckpointRow, *, pinned: bool, hours: float) -> None:
+async def pin_checkpoint(client: "Client", row: CheckpointRow, *, pinned: bool, hours: float) -> None:
     """Ask for a checkpoint to stay, or to go again, and wait until the log says so. Raises ClientError."""
     await client.ask_for(
         PinCheckpoint(run_id=row.run_id, checkpoint_id=row.checkpoint_id, pinned=pinned, hours=hours),
@@ -140,7 +138,7 @@ async def pin(client: "Client", row: CheckpointRow, *, pinned: bool, hours: floa
     )
 
 
-async def prune(client: "Client", run_id: str, surplus: Sequence[CheckpointRow]) -> None:
+async def prune_run(client: "Client", run_id: str, surplus: Sequence[CheckpointRow]) -> None:
     """Ask for the policy of a run to be applied, and wait for the newest that it lets go. Raises ClientError."""
     last = surplus[-1].checkpoint_id
     await client.ask_for(

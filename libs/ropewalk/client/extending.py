@@ -1,19 +1,18 @@
 """A recipe for a run that goes on where another one's checkpoint stands: the same data, order and optimizer state."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from pydantic import JsonValue
 
 from ropewalk.client.errors import ClientError
-from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointPruned, CheckpointQuarantined, CheckpointSaved
+from ropewalk.events.base import Message, last_of
+from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.foreign import quoted
 from ropewalk.events.run import RunAccepted
 from ropewalk.events.training import SearchCompleted, TrainingCompleted
+from ropewalk.projections.retention import Holdings
 from ropewalk.recipes.recipe import Recipe, parse_recipe
 
-M = TypeVar("M", bound=Message)
 _RATES = ("matrix_lr", "adam_lr")
 _DECAY_FROM = 0.6  # of what is added, as the dial has it for a whole training
 
@@ -27,19 +26,19 @@ def extension(
     neither: to the end of the other run's plan, at its rates, which gives its bits again. Without `checkpoint_id` its
     last one. Raises ClientError with a sentence.
     """
-    accepted = _last(messages, RunAccepted)
+    accepted = last_of(messages, RunAccepted)
     if accepted is None:
         raise ClientError("nothing can be extended: the run was not accepted")
     recipe = parse_recipe(accepted.recipe)
-    saved = _standing(messages)
-    ended = _last(messages, TrainingCompleted)
+    saved = Holdings().after(*messages).standing
+    ended = last_of(messages, TrainingCompleted)
     wanted = checkpoint_id or (ended.checkpoint_id if ended else "")
     if not wanted:
         raise ClientError("training of the run has not ended: name one of its checkpoints with --from")
     if wanted not in saved:
         there = ", ".join(list(saved)[-5:]) or "none"
         raise ClientError(f"the run has no checkpoint {quoted(wanted)}; the newest that it has: {there}")
-    return _recipe_from(recipe, saved[wanted], _last(messages, SearchCompleted), _added(recipe, steps, minutes))
+    return _recipe_from(recipe, saved[wanted], last_of(messages, SearchCompleted), _added(recipe, steps, minutes))
 
 
 def _recipe_from(
@@ -69,19 +68,3 @@ def _added(recipe: Recipe, steps: int, minutes: float) -> int:
         raise ClientError(f"--steps is {steps} and --minutes is {minutes:g}: give one of them")
     planned = recipe.derived.total_steps - recipe.first_step
     return steps or (max(1, round(planned * minutes / recipe.minutes)) if minutes else 0)
-
-
-def _standing(messages: Sequence[Message]) -> dict[str, CheckpointSaved]:
-    """By id, in the order of the log: what was saved and neither pruned nor set aside."""
-    found: dict[str, CheckpointSaved] = {}
-    for message in messages:
-        match message:
-            case CheckpointSaved():
-                found[message.checkpoint_id] = message
-            case CheckpointPruned() | CheckpointQuarantined():
-                found.pop(message.checkpoint_id, None)
-    return found
-
-
-def _last(messages: Sequence[Message], kind: type[M]) -> M | None:
-    return next((message for message in reversed(messages) if isinstance(message, kind)), None)

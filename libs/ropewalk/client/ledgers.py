@@ -5,7 +5,7 @@ from ropewalk.client.client import Client
 from ropewalk.client.errors import NotMeasurableError
 from ropewalk.corpus.ledger import LedgerVerdict, verify_run
 from ropewalk.corpus.shards import ShardMeta
-from ropewalk.events.base import Message
+from ropewalk.events.base import Message, last_of
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.events.training import StepsCommitted, TrainingCompleted
@@ -25,12 +25,12 @@ async def verify_ledger_of(client: Client, run_id: str, objects: ObjectStore) ->
 def ledger_verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> LedgerVerdict:
     """The same from a timeline in the order of the log."""
     messages = [stored.message for stored in timeline]
-    accepted = next((message for message in messages if isinstance(message, RunAccepted)), None)
-    dataset = next((message for message in messages if isinstance(message, DatasetPublished)), None)
+    accepted = last_of(messages, RunAccepted)
+    dataset = last_of(messages, DatasetPublished)
     committed = [message for message in messages if isinstance(message, StepsCommitted)]
     if accepted is None or dataset is None:
         raise NotMeasurableError("the run has no ledger yet: it has not published its dataset version")
     meta = ShardMeta.of_json(read_manifest(objects.fetch(dataset.uri)).meta)
-    ended = next((message for message in messages if isinstance(message, TrainingCompleted)), None)
+    ended = last_of(messages, TrainingCompleted)
     num_steps = ended.num_steps if ended is not None else 0
     return verify_run(committed, meta, parse_recipe(accepted.recipe), objects, num_steps=num_steps)

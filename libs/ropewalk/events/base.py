@@ -5,8 +5,9 @@ NaN and infinities are the strings "NaN", "Infinity" and "-Infinity"; bytes are 
 as strings (protobuf writes 64-bit integers so).
 """
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -101,3 +102,11 @@ class Event(Message):
     """A past-tense fact. Any number of services may react to it."""
 
     plane: ClassVar[Plane] = "evt"
+
+
+M = TypeVar("M", bound=Message)
+
+
+def last_of(messages: Sequence[Message], kind: type[M]) -> M | None:
+    """The newest message of a kind, in the order of the log; None if there is none."""
+    return next((message for message in reversed(messages) if isinstance(message, kind)), None)

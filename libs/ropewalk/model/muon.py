@@ -169,16 +169,16 @@ def _share(matrices: list[torch.Tensor], orthogonalise: _Orthogonalise) -> list[
     if world_size == 1:
         return _by_shape(matrices, orthogonalise)
     by_size = sorted(range(len(matrices)), key=lambda index: -matrices[index].numel())
-    shares = [by_size[owner::world_size] for owner in range(world_size)]
-    size = max(sum(matrices[index].numel() for index in share) for share in shares)
-    flat = matrices[0].new_zeros(size)
-    offset = 0
-    for done in _by_shape([matrices[index] for index in shares[rank]], orthogonalise):
-        flat[offset : offset + done.numel()] = done.reshape(-1)
-        offset += done.numel()
-    everyone = flat.new_empty(world_size * size)
-    dist.all_gather_single(everyone, flat)
-    return _unpacked(matrices, shares, everyone.chunk(world_size))
+    owner = {index: place % world_size for place, index in enumerate(by_size)}
+    mine = [index for index in by_size if owner[index] == rank]
+    parts = [matrix.new_empty(0) for matrix in matrices]
+    for index, done in zip(mine, _by_shape([matrices[index] for index in mine], orthogonalise), strict=True):
+        parts[index] = done.to(matrices[index].dtype)
+    layouts = []
+    for index, matrix in enumerate(matrices):
+        runs = [(0, matrix.numel() if owner[index] == each else 0) for each in range(world_size)]
+        layouts.append(TensorLayout(shape=matrix.shape, runs=tuple(runs), rank=rank))
+    return gather(parts, layouts)
 
 
 def _by_shape(matrices: list[torch.Tensor], orthogonalise: _Orthogonalise) -> list[torch.Tensor]:
@@ -192,17 +192,4 @@ def _by_shape(matrices: list[torch.Tensor], orthogonalise: _Orthogonalise) -> li
         wide = torch.stack([matrices[i] if matrices[i].shape[0] == rows else matrices[i].mT for i in indices])
         for index, done in zip(indices, orthogonalise(wide), strict=True):
             result[index] = done if matrices[index].shape[0] == rows else done.mT
-    return result
-
-
-def _unpacked(
-    matrices: list[torch.Tensor], shares: list[list[int]], buffers: tuple[torch.Tensor, ...]
-) -> list[torch.Tensor]:
-    result: list[torch.Tensor] = list(matrices)
-    for share, buffer in zip(shares, buffers, strict=True):
-        offset = 0
-        for index in share:
-            count = matrices[index].numel()
-            result[index] = buffer[offset : offset + count].view(matrices[index].shape)
-            offset += count
     return result

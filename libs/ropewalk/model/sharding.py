@@ -40,24 +40,14 @@ def layout_of(tensor: torch.Tensor) -> TensorLayout:
         return TensorLayout(shape=tensor.shape)
     mesh, last = tensor.device_mesh, tensor.device_mesh.ndim - 1
     num_ranks, width = mesh.size(last), tensor.shape[1:].numel()
-    rows = [row_range(tensor.shape[0], rank, num_ranks) for rank in range(num_ranks)]
-    return TensorLayout(
-        shape=tensor.shape,
-        runs=tuple((first * width, end * width) for first, end in rows),
-        rank=mesh.get_local_rank(last),
-        group=mesh.get_group(last),
-    )
+    rows = -(-tensor.shape[0] // num_ranks)  # of a rank: `torch.chunk`, the rule of Shard(0)
+    (runs,) = end_to_end([tensor.shape.numel()], rows * width, num_ranks)
+    return TensorLayout(shape=tensor.shape, runs=runs, rank=mesh.get_local_rank(last), group=mesh.get_group(last))
 
 
 def local_part(tensor: torch.Tensor) -> torch.Tensor:
     """The part of `tensor` that this rank stores, sharing its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def row_range(num_rows: int, rank: int, world_size: int) -> tuple[int, int]:
-    """The half-open range of rows that rank stores: `torch.chunk`, the rule of Shard(0)."""
-    per_rank = -(-num_rows // world_size)
-    return min(rank * per_rank, num_rows), min((rank + 1) * per_rank, num_rows)
 
 
 def end_to_end(counts: Sequence[int], size: int, world_size: int) -> list[tuple[tuple[int, int], ...]]:
@@ -91,7 +81,8 @@ def gather(parts: Sequence[torch.Tensor], layouts: Sequence[TensorLayout]) -> li
         for rank, (buffer, total) in enumerate(zip(everyone.chunk(len(totals)), totals, strict=True))
     ]
     for index, pieces in zip(split, zip(*of_ranks, strict=True), strict=True):
-        result[index] = torch.cat(pieces).view(layouts[index].shape)
+        filled = [piece for piece in pieces if piece.numel()]  # of one rank alone: no copy
+        result[index] = (filled[0] if len(filled) == 1 else torch.cat(pieces)).view(layouts[index].shape)
     return result
 
 
@@ -99,14 +90,13 @@ def gather_by_pieces(
     parts: Mapping[str, torch.Tensor], layouts: Mapping[str, TensorLayout], num_elements: int
 ) -> Iterator[dict[str, torch.Tensor]]:
     """As `gather`, so many elements at a time (and at least one tensor): bounds what is in memory twice."""
-    names: list[str] = []
-    count = 0
+    pieces: list[list[str]] = []
+    room = 0
     for name in parts:
-        size = layouts[name].shape.numel()
-        if names and count + size > num_elements:
-            yield dict(zip(names, gather([parts[n] for n in names], [layouts[n] for n in names]), strict=True))
-            names, count = [], 0
-        names.append(name)
-        count += size
-    if names:
+        room -= layouts[name].shape.numel()
+        if not pieces or room < 0:
+            pieces.append([])
+            room = num_elements - layouts[name].shape.numel()
+        pieces[-1].append(name)
+    for names in pieces:
         yield dict(zip(names, gather([parts[n] for n in names], [layouts[n] for n in names]), strict=True))

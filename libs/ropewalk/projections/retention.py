@@ -101,6 +101,12 @@ class Holdings:
             others.add(message)
         return others
 
+    @property
+    def standing(self) -> dict[str, CheckpointSaved]:
+        """What was saved and neither pruned nor set aside, by id, oldest first."""
+        gone = self.pruned | self.quarantined.keys()
+        return {name: saved for name, saved in self.saved.items() if name not in gone}
+
     def is_pinned(self, checkpoint_id: str, now: float) -> bool:
         """Whether somebody asked for it to stay, at a time in Unix seconds."""
         until = self.pins.get(checkpoint_id)

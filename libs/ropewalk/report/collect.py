@@ -13,7 +13,7 @@ from ropewalk.bus.codec import Stored
 from ropewalk.client.client import ENDINGS
 from ropewalk.client.describe import describe
 from ropewalk.corpus.ledger import LedgerVerdict
-from ropewalk.events.base import Message
+from ropewalk.events.base import Message, last_of
 from ropewalk.events.checkpoint import ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
 from ropewalk.events.evaluation import Estimate, EvaluationCompleted, GateDecided
@@ -257,4 +257,4 @@ def _all(timeline: Iterable[Stored[Message]], kind: type[M]) -> list[M]:
 
 
 def _last(timeline: Iterable[Stored[Message]], kind: type[M]) -> M | None:
-    return next(reversed(_all(timeline, kind)), None)
+    return last_of([stored.message for stored in timeline], kind)

@@ -37,7 +37,7 @@ def test_tensorboard_reads_what_was_written_for_it(tmp_path):
     assert [(each.step, each.value, each.wall_time) for each in found.Scalars("train/loss")] == [
         (0, 5.0, 1.8e9), (1, 4.0, 1.8e9 + 1), (2, 3.0, 1.8e9 + 2)
     ]  # fmt: skip
-    with pytest.raises(ExportError, match="is not empty: remove it or choose another folder"):
+    with pytest.raises(ExportError, match="has run-1 already"):
         open_writer("tensorboard", "run-1", tmp_path)
 
 

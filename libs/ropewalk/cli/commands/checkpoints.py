@@ -16,14 +16,10 @@ from ropewalk.client.checkpoints import (
     chosen_checkpoint,
     difference,
     fault_of,
+    pin_checkpoint,
+    prune_run,
     run_of,
     sound_manifest,
-)
-from ropewalk.client.checkpoints import (
-    pin as pin_checkpoint,
-)
-from ropewalk.client.checkpoints import (
-    prune as prune_run,
 )
 from ropewalk.client.errors import ClientError
 from ropewalk.client.settings import ClientSettings

@@ -1,5 +1,6 @@
 """`export-metrics`: the metrics of a training for another tool."""
 
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,19 +41,15 @@ def export_metrics(
 
     async def write(client: Client) -> int:
         await client.timeline(run)  # says that there is no such run, before a folder is made for it
-        pages = steps_of(client, run)
-        page = await anext(pages, None)
-        if page is None:
-            raise ClientError(f"the analytics database has no step of {run}: it has not trained, or not here")
-        writer = open_writer(to.value, run, into)
         count = 0
-        try:
-            while page is not None:
+        with ExitStack() as stack:
+            async for page in steps_of(client, run):
+                if not count:
+                    writer = stack.enter_context(closing(open_writer(to.value, run, into)))
                 writer.add(page)
                 count += len(page)
-                page = await anext(pages, None)
-        finally:
-            writer.close()
+        if not count:
+            raise ClientError(f"the analytics database has no step of {run}: it has not trained, or not here")
         return count
 
     count = call(write, settings_of(state_dir))

@@ -11,7 +11,7 @@ from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.terminal import print_json, say
 from ropewalk.client.describe import describe
 from ropewalk.client.outcomes import forecast_errors
-from ropewalk.events.base import Message
+from ropewalk.events.base import Message, last_of
 from ropewalk.events.training import TrainingCompleted, TrainingQuoted
 
 app = typer.Typer()
@@ -41,11 +41,9 @@ def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> Non
 
 def _against_forecast(timeline: Sequence[Stored[Message]]) -> str:
     """Of a training that was quoted and has ended."""
-    last = {type(stored.message): stored.message for stored in timeline}
-    quoted, completed = last.get(TrainingQuoted), last.get(TrainingCompleted)
-    if isinstance(quoted, TrainingQuoted) and isinstance(completed, TrainingCompleted):
-        return forecast_errors(quoted, completed)
-    return ""
+    messages = [stored.message for stored in timeline]
+    quoted, completed = last_of(messages, TrainingQuoted), last_of(messages, TrainingCompleted)
+    return forecast_errors(quoted, completed) if quoted and completed else ""
 
 
 def event_line(stored: Stored[Message], since: Stored[Message]) -> str:

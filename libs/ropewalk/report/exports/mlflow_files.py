@@ -11,7 +11,7 @@ from mlflow.entities import Metric
 from mlflow.environment_variables import MLFLOW_ALLOW_FILE_STORE
 
 from ropewalk.report.exports.rows import StepValues
-from ropewalk.report.exports.writers import ExportError
+from ropewalk.report.exports.writers import already_there
 
 _MOST = 1000  # metrics that one call takes
 
@@ -22,7 +22,7 @@ class _StoredRun:
         found = self._client.get_experiment_by_name("ropewalk")
         experiment = found.experiment_id if found is not None else self._client.create_experiment("ropewalk")
         if self._client.search_runs([experiment], f"attributes.run_name = '{run_id}'", max_results=1):
-            raise ExportError(f"{into} has {run_id} already: remove it or choose another folder with --into")
+            raise already_there(run_id, into)
         self._id = self._client.create_run(experiment, run_name=run_id).info.run_id
 
     def add(self, steps: list[StepValues]) -> None:

@@ -7,7 +7,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from ropewalk.report.exports.rows import StepValues
-from ropewalk.report.exports.writers import fresh_folder
+from ropewalk.report.exports.writers import already_there
 
 
 class _Events:
@@ -25,4 +25,6 @@ class _Events:
 
 def open_run(run_id: str, into: Path) -> _Events:
     """Write into DIR/<run>."""
-    return _Events(fresh_folder(into / run_id))
+    if any((into / run_id).glob("*")):
+        raise already_there(run_id, into)
+    return _Events(into / run_id)

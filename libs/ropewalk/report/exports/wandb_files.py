@@ -5,7 +5,7 @@ from pathlib import Path
 import wandb
 
 from ropewalk.report.exports.rows import StepValues
-from ropewalk.report.exports.writers import ExportError
+from ropewalk.report.exports.writers import already_there
 
 
 class _OfflineRun:
@@ -30,5 +30,5 @@ class _OfflineRun:
 def open_run(run_id: str, into: Path) -> _OfflineRun:
     """Write into DIR/wandb/offline-run-<time>-<run>."""
     if any((into / "wandb").glob(f"offline-run-*-{run_id}")):
-        raise ExportError(f"{into} has {run_id} already: remove it or choose another folder with --into")
+        raise already_there(run_id, into)
     return _OfflineRun(run_id, into)

@@ -42,9 +42,6 @@ def open_writer(tool: str, run_id: str, into: Path) -> MetricWriter:
     return make(run_id, into)
 
 
-def fresh_folder(folder: Path) -> Path:
-    """An empty folder: what is written twice would be drawn twice. Raises ExportError."""
-    if folder.exists() and any(folder.iterdir()):
-        raise ExportError(f"{folder} is not empty: remove it or choose another folder with --into")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def already_there(run_id: str, into: Path) -> ExportError:
+    """What is written twice would be drawn twice."""
+    return ExportError(f"{into} has {run_id} already: remove it or choose another folder with --into")

@@ -1,1 +1,1 @@
-"""The rules of training: when to try again, stop, save or give up; what hangs; which trial goes on. No I/O, clock or randomness."""
+"""The rules of training: when to save, try again or give up; who hangs; which trial goes on. No I/O, clock, chance."""
