@@ -204,7 +204,9 @@ def _(message: checkpoint.CheckpointExported) -> str:
 
 @describe.register
 def _(message: checkpoint.ParityCertified) -> str:
-    outcome = "agree" if message.passed else f"differ: {'; '.join(message.differences)}"
+    worst = max(message.logprob_shifts.values(), default=None)
+    shift = "" if worst is None else f", log-probabilities within {worst:.1g} nats"
+    outcome = f"agree{shift}" if message.passed else f"differ: {'; '.join(message.differences)}"
     return f"{len(message.paths)} paths on {message.num_prompts} prompts {outcome}"
 
 

@@ -129,7 +129,11 @@ class ExportQuarantined(_Family, Event):
 
 
 class ParityCertified(_Family, Event):
-    """The same greedy tokens were asked of every path. `differences` is empty when they agree."""
+    """The same greedy tokens were asked of every path. `differences` is empty when they agree.
+
+    `logprob_shifts` has by path the largest difference from the trainer, in nats: of a token for the export, of the
+    mean of a completion for an endpoint that tells it. The bound is that of the `dtype` of the exported weights.
+    """
 
     name: ClassVar[str] = "parity_certified"
     model: str
@@ -140,6 +144,9 @@ class ParityCertified(_Family, Event):
     num_tokens: int
     passed: bool
     differences: tuple[str, ...]
+    dtype: str = ""
+    logprob_bound: float = 0.0
+    logprob_shifts: dict[str, float] = Field(default_factory=dict)
 
 
 class ModelPromoted(_Family, Event):

@@ -58,7 +58,8 @@ def _failed(record: Record, stored: Stored[ServingFailed]) -> None:
 
 
 def _certified(record: Record, stored: Stored[ParityCertified]) -> None:
-    found = stored.message.model_dump(mode="json", include={"passed", "paths", "num_prompts", "num_tokens"})
+    fields = {"passed", "paths", "num_prompts", "num_tokens", "dtype", "logprob_bound", "logprob_shifts"}
+    found = stored.message.model_dump(mode="json", include=fields)
     collect(_version(record, stored.message.model_version), "parity", stored, {**found, **_because(stored)})
 
 

@@ -16,7 +16,13 @@ from ropewalk.checkpoint_manager.adapters.heldout import read_heads
 from ropewalk.checkpoint_manager.adapters.openai_endpoint import complete_on_endpoint
 from ropewalk.checkpoint_manager.adapters.triton import complete_on_triton
 from ropewalk.checkpoint_manager.domain.keys import export_key, quarantine_key
-from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion, find_differences, pick_prompts
+from ropewalk.checkpoint_manager.domain.parity import (
+    NUM_TOKENS,
+    Completion,
+    find_differences,
+    find_mean_shift,
+    pick_prompts,
+)
 from ropewalk.checkpoint_manager.settings import EndpointSettings
 from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.events.base import Message
@@ -245,6 +251,7 @@ async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSe
     evalset: Path = await asyncio.to_thread(ctx.objects.fetch, dataset.evalset_uri)
     job = GreedyJob(
         checkpoint=await asyncio.to_thread(ctx.objects.fetch, event.checkpoint_uri),
+        tokenizer=await asyncio.to_thread(ctx.objects.fetch, dataset.tokenizer_uri),
         export=await asyncio.to_thread(ctx.objects.fetch, event.export_uri),
         prompts=pick_prompts(await asyncio.to_thread(read_heads, evalset)),
     )
@@ -260,7 +267,9 @@ async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSe
         paths["openai"] = await complete_on_endpoint(
             client, event.openai_url, f"{event.model}@{event.model_version}", local.prompts
         )
-    differences = find_differences(paths, local.eos_id)
+    shifts = {name: find_mean_shift(name, local.trainer, said, local.bound) for name, said in list(paths.items())[2:]}
+    differences = (*local.differences, *find_differences(paths, local.eos_id), *(each for _, each in shifts.values()))
+    differences = tuple(filter(None, differences))
     return ParityCertified(
         run_id=ctx.run_id,
         model=event.model,
@@ -271,6 +280,12 @@ async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSe
         num_tokens=NUM_TOKENS,
         passed=not differences,
         differences=differences,
+        dtype=local.dtype,
+        logprob_bound=local.bound,
+        logprob_shifts={
+            "export": local.shift,
+            **{name: most for name, (most, _) in shifts.items() if most is not None},
+        },
     )
 
 

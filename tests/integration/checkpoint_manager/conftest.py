@@ -121,13 +121,20 @@ def endpoints() -> Iterator[Endpoints]:
     def load(folder: Path) -> None:
         loaded.update(model=load_model(folder), tokenizer=load_tokenizer(folder), encoder=Encoder(folder))
 
+    def logprob_mean(prompt: str, new: list[int]) -> float:
+        ids = loaded["encoder"].text(prompt) + new
+        with torch.inference_mode():
+            logprobs = loaded["model"](input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+        places = range(len(ids) - len(new), len(ids))
+        return sum(float(logprobs[place - 1, ids[place]]) for place in places) / len(new)
+
     def answer(prompt: str, max_tokens: int) -> tuple[str, list[int]]:
         tokenizer = loaded["tokenizer"]
         ids = greedy_tokens(loaded["model"], loaded["encoder"].text(prompt), max_tokens, tokenizer.eos_token_id)
         return decode(tokenizer, ids), ids
 
     triton = grpc.server(ThreadPoolExecutor(4))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Triton(answer, options), triton)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Triton(answer, logprob_mean, options), triton)
     port = triton.add_insecure_port("127.0.0.1:0")
     triton.start()
     http = ThreadingHTTPServer(("127.0.0.1", 0), _openai_handler(answer, options))
@@ -141,8 +148,8 @@ def endpoints() -> Iterator[Endpoints]:
 
 
 class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    def __init__(self, answer: Callable, options: dict[str, bool]) -> None:
-        self.answer, self.options = answer, options
+    def __init__(self, answer: Callable, logprob_mean: Callable, options: dict[str, bool]) -> None:
+        self.answer, self.logprob_mean, self.options = answer, logprob_mean, options
 
     def ModelStreamInfer(self, requests, context):
         if dict(context.invocation_metadata())["authorization"] != f"Bearer {KEY}":
@@ -152,20 +159,26 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
             sampling = json.loads(inputs["sampling_parameters"][4:])
             assert sampling["temperature"] == 0
             assert (inputs["stream"], inputs["exclude_input_in_output"]) == (b"\x00", b"\x01")
-            text, ids = self.answer(inputs["text_input"][4:].decode(), sampling["max_tokens"])
+            prompt = inputs["text_input"][4:].decode()
+            text, ids = self.answer(prompt, sampling["max_tokens"])
             values = {"text_output": text}
             if self.options["token_ids"] and sampling["return_token_ids"]:
                 values["token_ids"] = json.dumps(ids)
+                values["logprob_mean"] = self.logprob_mean(prompt, ids)
             asked = {tensor.name for tensor in request.outputs}
             values = {name: value for name, value in values.items() if not asked or name in asked}
             yield _response(request.model_name, values, final=False)
             yield _response(request.model_name, {}, final=True)
 
 
-def _response(model: str, values: dict[str, str], *, final: bool):
+def _response(model: str, values: dict[str, str | float], *, final: bool):
     response = service_pb2.ModelInferResponse(model_name=model)
     response.parameters["triton_final_response"].bool_param = final
     for name, value in values.items():
+        if isinstance(value, float):
+            response.outputs.add(name=name, datatype="FP32", shape=[1])
+            response.raw_output_contents.append(struct.pack("<f", value))
+            continue
         response.outputs.add(name=name, datatype="BYTES", shape=[1])
         body = value.encode()
         response.raw_output_contents.append(struct.pack("<I", len(body)) + body)

@@ -70,6 +70,9 @@ async def test_a_model_that_answers_alike_on_all_four_paths_is_promoted(stage, e
     assert isinstance(certificate, ParityCertified)
     assert certificate.paths == ("trainer", "export", "triton", "openai")
     assert (certificate.num_prompts, certificate.num_tokens, certificate.passed) == (16, 16, True)
+    assert (certificate.dtype, certificate.logprob_bound) == ("F32", 1e-4)
+    assert certificate.logprob_shifts.keys() == {"export"} | ({"triton"} if token_ids else set())
+    assert max(certificate.logprob_shifts.values()) < 1e-5
     assert isinstance(promoted, ModelPromoted)
     assert (promoted.alias, promoted.checkpoint_id) == ("production", "r-7-40")
     assert promoted.manifest_sha256 == (await export_checkpoint(stage, FINAL))[0].manifest_sha256

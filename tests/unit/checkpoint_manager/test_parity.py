@@ -1,8 +1,13 @@
+import math
+
 from ropewalk.checkpoint_manager.domain.parity import (
     FIXED_PROMPTS,
     NUM_PROMPTS,
     Completion,
     find_differences,
+    find_mean_shift,
+    find_other_encodings,
+    find_shift,
     head_of,
     pick_prompts,
 )
@@ -61,3 +66,30 @@ def test_prompts_are_filled_up_with_fixed_ones_and_are_all_different() -> None:
 def test_a_prompt_is_the_beginning_of_a_document() -> None:
     assert head_of("a\nb\nc\nd\n") == "a\nb\nc\n"
     assert head_of("x" * 500) == "x" * 120
+
+
+def test_the_first_log_probability_above_the_bound_is_named_and_the_largest_is_told() -> None:
+    largest, sentence = find_shift([(-1.0, -2.0), (-3.0,)], [(-1.0, -2.5), (-4.0,)], 0.1)
+    assert largest == 1.0
+    assert sentence == (
+        "export differs from trainer at prompt 1, token 3: its log-probability is -2.5 instead of -2 (bound 0.1)"
+    )
+    assert find_shift([(-1.0,)], [(-1.05,)], 0.1)[1] == ""
+    assert find_shift([(-1.0,)], [(math.nan,)], 0.1)[0] == math.inf
+
+
+def test_means_are_compared_where_a_path_gives_them() -> None:
+    ours = (Completion("a", (1,), -1.0), Completion("b", (2,), -2.0))
+    assert find_mean_shift("openai", ours, (Completion("a", (1,)), Completion("b", (2,))), 0.1) == (None, "")
+    theirs = (Completion("a", (9,), -9.0), Completion("b", (2,), -3.0))
+    largest, sentence = find_mean_shift("triton", ours, theirs, 0.1)
+    assert largest == 1.0
+    assert sentence == (
+        "triton differs from trainer at prompt 2: its mean log-probability is -3 instead of -2 (bound 0.1)"
+    )
+
+
+def test_what_an_export_reads_otherwise_is_named_with_its_first_place() -> None:
+    ours, theirs = {"chat 1": (1, 2), "chat 2": (3, 4)}, {"chat 1": (1, 2), "chat 2": (3, 5)}
+    assert find_other_encodings(ours, ours) == ""
+    assert find_other_encodings(ours, theirs) == "export reads chat 2 otherwise than trainer at token 2: 5 instead of 4"

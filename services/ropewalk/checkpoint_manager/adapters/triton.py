@@ -12,7 +12,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 from ropewalk.checkpoint_manager.domain.parity import NUM_TOKENS, Completion
 from ropewalk.stages.errors import StageError
 
-SAMPLING = {"temperature": 0, "max_tokens": NUM_TOKENS, "return_token_ids": True}  # greedy: every path must agree
+# Greedy: every path must agree. The last two are extensions of our backend, which another may leave out.
+SAMPLING = {"temperature": 0, "max_tokens": NUM_TOKENS, "return_token_ids": True, "return_logprob_mean": True}
 
 
 async def complete_on_triton(
@@ -39,7 +40,7 @@ async def complete_on_triton(
 async def _complete(
     client: InferenceServerClient, request: dict[str, Any], headers: dict[str, str], timeout_s: float
 ) -> Completion:
-    text, ids, ids_offered = "", [], False
+    text, ids, ids_offered, mean = "", [], False, None
     async for result, error in client.stream_infer(_one(request), stream_timeout=timeout_s, headers=headers):
         if error is not None:
             raise error
@@ -47,10 +48,12 @@ async def _complete(
         for part in _decoded(result, "token_ids"):
             ids_offered = True
             ids.extend(json.loads(part))
+        means = result.as_numpy("logprob_mean")  # of all tokens so far
+        mean = mean if means is None else float(means.reshape(-1)[0])
         final = result.get_response().parameters.get("triton_final_response")
         if final is not None and final.bool_param:
             break
-    return Completion(text=text, token_ids=tuple(ids) if ids_offered else None)
+    return Completion(text=text, token_ids=tuple(ids) if ids_offered else None, logprob_mean=mean)
 
 
 async def _one(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
