@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +38,6 @@ from ropewalk.trainer.adapters.reports import (
     TrainingReport,
 )
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
-from ropewalk.trainer.domain.caps import seconds_spent
 from ropewalk.trainer.domain.goodput import Goodput
 from ropewalk.trainer.domain.quoting import training_quoted
 from ropewalk.trainer.domain.recovery import Loss
@@ -164,12 +162,10 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
                 started.resumed_checkpoint_id,
                 GroupFacts(num_parameters=started.num_parameters, device=started.device, yardstick=started.yardstick),
             )
-        case FromWorkers(attempt, TrainingValidated() as validated):
-            return story.validated(attempt, validated)
         case FromWorkers(_, StepsDone(rows=rows)):
             return story.steps_taken(rows)
-        case FromWorkers(attempt, StepSkipped() | TrainingRolledBack() as bad):
-            return story.went_bad(attempt, bad)
+        case FromWorkers(attempt, TrainingValidated() | StepSkipped() | TrainingRolledBack() as event):
+            return story.happened(attempt, event)
         case CheckpointWritten(saved, committed, rows) | FromWorkers(_, CheckpointWritten(saved, committed, rows)):
             return story.checkpoint_saved(saved, committed, rows)
         case FromWorkers(attempt, CheckpointSaveFailed() as failed):
@@ -216,8 +212,8 @@ async def _past(context: StageContext) -> Past:
         events += [item async for item in once(context.bus.read(f"{kind.subject_prefix()}.{context.run_id}"))]
     if progressed := await context.bus.last_stored(TrainingProgressed, context.run_id):  # the others say nothing more
         events.append(progressed)
-    told = [(item.message, item.time.timestamp()) for item in sorted(events, key=lambda item: item.sequence)]
-    return replace(past_of(told), spent_s=seconds_spent(told))
+    events.sort(key=lambda item: item.sequence)
+    return past_of([(item.message, item.time.timestamp()) for item in events])
 
 
 async def _tell(context: StageContext, told: list[Told]) -> None:

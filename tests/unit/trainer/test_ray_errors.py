@@ -15,4 +15,4 @@ def test_an_error_of_ray_itself_keeps_its_words_on_one_line() -> None:
 
 
 def test_a_long_text_is_cut() -> None:
-    assert len(in_one_line(ValueError("x" * 5000))) == 301
+    assert len(in_one_line(ValueError("x" * 5000))) < 350

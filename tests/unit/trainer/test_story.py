@@ -9,7 +9,9 @@ from ropewalk.events.training import (
     TrainingInterrupted,
     TrainingProgressed,
     TrainingResumed,
+    TrainingRolledBack,
     TrainingStarted,
+    TrainingValidated,
 )
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
@@ -192,3 +194,13 @@ def test_a_step_that_cannot_be_saved_again_and_again_is_told_each_time() -> None
     told = [*story.save_failed(1, failed), *story.save_failed(1, failed)]
     assert [message for message, _ in told] == [failed, failed]
     assert len({key for _, key in told}) == 2
+
+
+def test_a_look_that_is_repeated_after_going_back_is_told_again() -> None:
+    story = a_story()
+    look = TrainingValidated(run_id="r", epoch=7, step=20, loss=2.0, best_step=20, best_loss=2.0, num_tokens=64)
+    back = TrainingRolledBack(
+        run_id="r", epoch=7, attempt=1, step=25, resume_step=10, checkpoint_id="r-7-10", reason="a weight was NaN"
+    )
+    told = [*story.happened(1, look), *story.happened(1, back), *story.happened(1, look)]
+    assert len({key for _, key in told}) == 3

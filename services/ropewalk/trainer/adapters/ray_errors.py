@@ -2,11 +2,12 @@
 
 from ray.exceptions import RayTaskError
 
+from ropewalk.events.foreign import one_line
+
 _MAX_CHARACTERS = 300
 
 
 def in_one_line(error: BaseException) -> str:
     """Type and text; of an error raised inside a task or an actor, those of its cause."""
     cause = error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException) else error
-    text = " ".join(f"{type(cause).__name__}: {cause}".split())
-    return text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "…"
+    return one_line(" ".join(f"{type(cause).__name__}: {cause}".split()), _MAX_CHARACTERS)

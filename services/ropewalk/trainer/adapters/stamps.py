@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ropewalk.trainer.adapters.worker.phases import PHASES, Phase
+from ropewalk.trainer.domain.sight import PHASES, Phase
 
 _WRITES, _PID, _THREAD, _STEP, _PHASE, _SINCE = range(6)  # places in an array of doubles
 _FIRST, _KEPT = 8, 64  # then for each phase: how many durations there were, and the last 64 of them

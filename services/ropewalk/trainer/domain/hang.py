@@ -8,7 +8,7 @@ named and their stacks must say more.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ropewalk.trainer.domain.sight import Sight
+from ropewalk.trainer.domain.sight import PHASES, Sight
 
 STOPPED_S = 5.0  # a process that a signal holds for so long will not go on by itself
 _FLOOR_S = 30.0  # of silence in a step, however short steps are: a busy machine may freeze a process for seconds
@@ -17,7 +17,6 @@ _LONGEST_GAP_S = 1.0  # between two looks: whoever did not look himself cannot s
 _MOST = 8  # ranks in a sentence
 _QUICK = frozenset({"data", "step", "replay"})  # what happens in every step; all else may take minutes
 _WAITING = ("torch/distributed/", "_engine_run_backward")  # where a stack says that a rank is in a collective
-_ORDER = ("start", "load", "compile", "replay", "data", "step", "save", "evaluate", "idle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ def _furthest_behind(sights: Sequence[Sight]) -> list[Sight]:
 
 
 def _place(sight: Sight) -> tuple[int, int]:
-    return sight.step, _ORDER.index(sight.phase) if sight.phase in _ORDER else len(_ORDER)
+    return sight.step, PHASES.index(sight.phase)
 
 
 def _hang(culprits: Sequence[Sight], what: str) -> Hang:

@@ -1,6 +1,11 @@
 """What one look at a rank from outside shows. A value: where it comes from is `adapters/stamps.py` and /proc."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Phase = Literal["start", "load", "compile", "replay", "data", "step", "save", "evaluate", "idle"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""What a rank may be at, in the order in which it comes there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -9,7 +14,7 @@ class Sight:
 
     rank: int
     step: int
-    phase: str
+    phase: Phase
     silent_s: float  # since it last said what it does
     usual_s: float  # the 99th percentile of its last stays in this phase; 0: it never left it before
     state: str  # as in /proc: R runs, S sleeps, D waits in the kernel, T was stopped; empty: it is gone

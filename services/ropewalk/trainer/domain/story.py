@@ -3,7 +3,7 @@
 Every event comes with a natural key, so that telling the same thing twice gives the same message id.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 
@@ -25,6 +25,7 @@ from ropewalk.events.training import (
     TrainingValidated,
 )
 from ropewalk.recipes.recipe import Recipe
+from ropewalk.trainer.domain.caps import seconds_spent
 from ropewalk.trainer.domain.goodput import Goodput, Yardstick, per_group
 from ropewalk.trainer.domain.recovery import Loss
 from ropewalk.trainer.domain.straggler import Straggler
@@ -152,14 +153,10 @@ class Story:
             told.append((self._progress(rows), f"{self.epoch}-{last.attempt}-{last.step}{self._again}"))
         return told
 
-    def validated(self, attempt: int, validated: TrainingValidated) -> list[Told]:
-        """Somebody looked at the loss on held-out windows."""
-        return [(validated, f"{self.epoch}-{attempt}-{validated.step}")]
-
-    def went_bad(self, attempt: int, bad: StepSkipped | TrainingRolledBack) -> list[Told]:
-        """An update was not applied, or the group goes on from a checkpoint since the weights went bad."""
-        self._num_rollbacks += isinstance(bad, TrainingRolledBack)
-        return [(bad, f"{self.epoch}-{attempt}-{bad.step}{self._again}")]
+    def happened(self, attempt: int, event: TrainingValidated | StepSkipped | TrainingRolledBack) -> list[Told]:
+        """What the workers themselves say of a step."""
+        self._num_rollbacks += isinstance(event, TrainingRolledBack)
+        return [(event, f"{self.epoch}-{attempt}-{event.step}{self._again}")]
 
     def checkpoint_saved(
         self, saved: CheckpointSaved, committed: StepsCommitted | None, rows: tuple[StepMetrics, ...] = ()
@@ -244,7 +241,7 @@ class Story:
         )
 
 
-def past_of(events: Iterable[tuple[Message, float]]) -> Past:
+def past_of(events: Sequence[tuple[Message, float]]) -> Past:
     """The past of a run from its training events with the time (Unix seconds) each was stored at, oldest first."""
     saved, committed, gone = set(), set(), set()
     attempt, epoch, step, first_sign, sign, interrupted = 0, 0, -1, 0.0, 0.0, False
@@ -276,6 +273,7 @@ def past_of(events: Iterable[tuple[Message, float]]) -> Past:
         last_step=step,
         first_sign=first_sign,
         last_sign=sign,
+        spent_s=seconds_spent(events),
         interrupted=interrupted,
         account=account,
         account_at=account_at,

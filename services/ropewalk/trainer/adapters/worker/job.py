@@ -8,9 +8,9 @@ from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.training import StepMetrics, StepsCommitted, StepSkipped, TrainingRolledBack, TrainingValidated
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
-from ropewalk.trainer.adapters.worker.phases import Phase
 from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace
 from ropewalk.trainer.domain.goodput import Yardstick
+from ropewalk.trainer.domain.sight import Phase
 from ropewalk.trainer.errors import TrainingError
 
 

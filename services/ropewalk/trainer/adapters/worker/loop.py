@@ -26,7 +26,7 @@ from ropewalk.trainer.adapters.worker.job import (
     WorkerReport,
 )
 from ropewalk.trainer.adapters.worker.notice import Notice
-from ropewalk.trainer.adapters.worker.phases import Phase, Phases
+from ropewalk.trainer.adapters.worker.phases import Phases
 from ropewalk.trainer.adapters.worker.preparation import Prepared, prepare
 from ropewalk.trainer.adapters.worker.progress import Reporter, step_row
 from ropewalk.trainer.adapters.worker.rollback import BadWeightsError, look_at, rolled_back
@@ -37,6 +37,7 @@ from ropewalk.trainer.adapters.worker.watched import watched_phases
 from ropewalk.trainer.domain.checkpoint_place import place_of
 from ropewalk.trainer.domain.goodput import Yardstick
 from ropewalk.trainer.domain.guard import Apply, EndTraining, LeaveOut, RollBack, StepGuard
+from ropewalk.trainer.domain.sight import Phase
 
 _RECENT = 20
 

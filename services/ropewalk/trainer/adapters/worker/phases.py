@@ -5,10 +5,8 @@ A phase lasts until the next one is entered, so that no second is counted twice 
 
 import time
 from collections.abc import Callable
-from typing import Literal, get_args
 
-Phase = Literal["start", "load", "compile", "data", "step", "save", "evaluate", "replay", "idle"]
-PHASES: tuple[Phase, ...] = get_args(Phase)
+from ropewalk.trainer.domain.sight import PHASES, Phase
 
 
 class Phases:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ropewalk.events.training import StepMetrics
 from ropewalk.trainer.adapters.worker.job import StepsDone, WorkerReport
-from ropewalk.trainer.adapters.worker.phases import Phase
+from ropewalk.trainer.domain.sight import Phase
 
 METRICS = "metrics.jsonl"  # of a checkpoint: the steps since the one before, a line each
 _INTERVAL_S = 0.5
