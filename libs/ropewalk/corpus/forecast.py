@@ -1,17 +1,18 @@
 """What a run will take: tokens, passes over the data, time and price. Rough on purpose; nothing is trained for it.
 
-The speeds are those of two CPU cores that also run the services (`recipes.dial` for training; for the data the
-figures of `benchmarks/results/demo.json`: cleaning, own tokenizer and encoding together).
+Training takes what its quote says. The other speeds are those of two CPU cores that also run the services (figures of
+`benchmarks/results/demo.json`: cleaning, own tokenizer and encoding together).
 """
 
 from dataclasses import dataclass
 
 from ropewalk.corpus.reading.survey import Survey
 from ropewalk.recipes.ladder import ladder_of, num_trials
+from ropewalk.recipes.quotation import quote
 from ropewalk.recipes.recipe import Recipe
 
 _DATA_BYTES_PER_MINUTE = 60e6
-_FIRST_MINUTES = 0.4  # Ray and its workers start for the data, for the search and for the training
+_FIRST_MINUTES = 0.4  # Ray and its workers start for the data and for the search
 _OTHER_MINUTES = 1.2  # export, evaluation, deployment, parity
 _BASE_VOCAB = 32_768  # of a base model whose tokenizer is not looked at
 _CORES = 2
@@ -44,11 +45,12 @@ def forecast(recipe: Recipe, found: Survey) -> Forecast:
     tokens = found.num_tokens(_BASE_VOCAB if recipe.has_base else plan.vocab_size)
     read = plan.total_steps * plan.tokens_per_step
     rounds = ladder_of(recipe).num_rounds(_CORES) if num_trials(recipe) else 0
-    search = recipe.minutes * rounds / plan.total_steps
+    training = quote(recipe).seconds.value / 60
+    search = 2 * training * rounds / plan.total_steps  # a trial has one core, not two
     times = {
         "data_minutes": _FIRST_MINUTES + found.text_bytes / _DATA_BYTES_PER_MINUTE,
-        "search_minutes": _FIRST_MINUTES + 2 * search if rounds else 0.0,  # a trial has one core, not two
-        "training_minutes": _FIRST_MINUTES + recipe.minutes,
+        "search_minutes": _FIRST_MINUTES + search if rounds else 0.0,
+        "training_minutes": training,
         "other_minutes": _OTHER_MINUTES,
     }
     cpu_hours = _CORES * sum(times.values()) / 60

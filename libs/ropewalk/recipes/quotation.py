@@ -4,12 +4,13 @@ Intervals are of 90 %. Their widths are stated here and compared with outcomes b
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ropewalk.recipes.device_table import DEVICES, DeviceKind, device_kind, step_seconds, was_measured_near
 from ropewalk.recipes.expected import Expected
 from ropewalk.recipes.model_shape import shape_of
-from ropewalk.recipes.recipe import Plan, Recipe
+from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.scaling_law import bytes_per_token_of, expected_bits
 
 _START_S = 15.0  # from the stage's begin to the first step: benchmarks/results/demo.json, train
@@ -48,7 +49,7 @@ def quote(recipe: Recipe, text: TextFacts | None = None) -> Quote:
     """The forecast for a complete recipe."""
     plan, text = recipe.derived, text or TextFacts()
     kind = device_kind(recipe.gpu_kind) if plan.device == "cuda" else DEVICES["cpu"]
-    seconds = expected_seconds(plan, kind, recipe.num_workers)
+    seconds = _seconds(recipe, kind)
     tokens = plan.total_steps * plan.tokens_per_step
     bytes_per_token = text.bytes_per_token or bytes_per_token_of(plan.vocab_size)
     bits = None
@@ -67,25 +68,25 @@ def quote(recipe: Recipe, text: TextFacts | None = None) -> Quote:
     )
 
 
-def expected_seconds(plan: Plan, kind: DeviceKind, num_workers: int) -> Expected:
-    """Of the training stage, start included."""
-    step_s = step_seconds(kind, shape_of(plan), plan.precision, round(plan.tokens_per_step / num_workers))
-    several = _SEVERAL_RANKS[plan.device] if num_workers > 1 else 1.0
-    low, high = _SHARED if plan.device == "cpu" else _MEASURED if was_measured_near(kind, shape_of(plan)) else _BORROWED
-    value = _START_S + plan.total_steps * step_s * several * _OTHER
+def _seconds(recipe: Recipe, kind: DeviceKind) -> Expected:
+    """Of the training stage: its start, and the steps that this run takes itself."""
+    plan, shape = recipe.derived, shape_of(recipe.derived)
+    step_s = step_seconds(kind, shape, plan.precision, round(plan.tokens_per_step / recipe.num_workers))
+    several = _SEVERAL_RANKS[plan.device] if recipe.num_workers > 1 else 1.0
+    low, high = _SHARED if plan.device == "cpu" else _MEASURED if was_measured_near(kind, shape) else _BORROWED
+    value = _START_S + (plan.total_steps - recipe.first_step) * step_s * several * _OTHER
     return Expected(value=value, low=value * low, high=value * high)
 
 
-def _remarks(recipe: Recipe, kind: DeviceKind) -> list[str]:
-    remarks = []
-    if recipe.derived.device == "cuda" and not kind.is_measured:
-        remarks.append(f"our loop was never measured on {kind.name}: its time is scaled from {kind.borrows_from}")
-    elif recipe.derived.device == "cuda" and not was_measured_near(kind, shape_of(recipe.derived)):
-        remarks.append(f"our loop was never measured on {kind.name} with a model of about this size")
-    if recipe.derived.device == "cuda" and recipe.num_workers > 1:
-        remarks.append("several cards were never measured")
+def _remarks(recipe: Recipe, kind: DeviceKind) -> Iterator[str]:
+    on_cards = recipe.derived.device == "cuda"
+    if on_cards and not kind.is_measured:
+        yield f"our loop was never measured on {kind.name}: its time is scaled from {kind.borrows_from}"
+    elif on_cards and not was_measured_near(kind, shape_of(recipe.derived)):
+        yield f"our loop was never measured on {kind.name} with a model of about this size"
+    if on_cards and recipe.num_workers > 1:
+        yield "several cards were never measured"
     if recipe.mode == "finetune":
-        remarks.append("no law tells the loss of a fine-tuning")
+        yield "no law tells the loss of a fine-tuning"
     else:
-        remarks.append("the loss is that of Python source with a vocabulary of this size: other text has another one")
-    return remarks
+        yield "the loss is that of Python source with a vocabulary of this size: other text has another one"

@@ -8,6 +8,7 @@ from ropewalk.recipes.quotation import TextFacts, quote
 from ropewalk.recipes.recipe import RecipeError
 
 BASE = {"base": "python-stdlib"}
+START_S = 15.0
 ON_H100 = {**BASE, "device": "cuda", "gpu_kind": "h100", "num_workers": 1}
 
 
@@ -73,3 +74,10 @@ def test_minutes_on_a_card_are_minutes_of_that_card() -> None:
     assert h100.total_steps == pytest.approx(3600 / 0.9947, rel=0.05)  # benchmarks/results/training_gpu.json
     a100 = resolve_recipe({**ON_H100, "size": "base", "minutes": 60, "gpu_kind": "a100"}).derived
     assert a100.total_steps == pytest.approx(h100.total_steps * 312 / 989, rel=0.05)
+
+
+def test_a_run_that_extends_another_is_quoted_for_its_own_steps() -> None:
+    whole = quote(resolve_recipe({**BASE, "training": {"total_steps": 1000}}))
+    plan = resolve_recipe({**BASE, "training": {"total_steps": 1000}}).derived
+    rest = quote(resolve_recipe({**BASE, "extends": "r-1-900", "plan": plan.model_dump(mode="json")}))
+    assert rest.seconds.value - START_S == pytest.approx((whole.seconds.value - START_S) / 10)
