@@ -110,6 +110,7 @@ class ReportCard:
     said: tuple[TrainingSample, ...] = ()  # what the model went on with at the last of them
     interruptions: tuple[Interruption, ...] = ()
     skipped_steps: tuple[int, ...] = ()  # whose updates were not applied
+    rolled_back_steps: tuple[int, ...] = ()  # at which the weights had gone bad
     ledger: LedgerVerdict | None = None
     checkpoint_id: str = ""  # that was judged
     estimates: tuple[Estimate, ...] = ()

@@ -16,7 +16,7 @@ _ROW = 24
 def loss_chart(card: ReportCard, width: int = WIDE) -> Drawing:
     """Training loss over steps, of which there must be some, in nats per token and bits per byte.
 
-    Losses of workers are marked, and steps whose update was skipped.
+    Losses of workers are marked, steps whose update was skipped, and those at which the weights had gone bad.
     """
     curve = curve_of(card.losses)
     looks = tuple((float(look.step), look.loss) for look in card.looks)
@@ -34,6 +34,7 @@ def loss_chart(card: ReportCard, width: int = WIDE) -> Drawing:
         for line, kind in [*((line, "lost") for line in curve.lost), (curve.kept, "kept")]
     ]
     marks += [Dot(x(step), 226, "skip", 2.5) for step in card.skipped_steps if step <= last]
+    marks += [Line(((x(step), 206), (x(step), 226)), "back") for step in card.rolled_back_steps if step <= last]
     for each in card.interruptions:
         marks += _kill(each, x, is_wide=width == WIDE)
     marks += [Label(right, 262, "step", "axis", "end"), Label(4, 12, "loss: nats per token", "axis")]

@@ -20,6 +20,7 @@ _LINES = {  # kind: (colour, width in points, dashes)
     "looks": (_INK, 1.2, "--"),
     "kill": (_BAD, 1.0, "--"),
     "skip": (_BAD, 1.0, "-"),
+    "back": (_BAD, 1.6, "-"),
     "own": (_ACCENT, 2.0, "-"),
     "other": (_GREY, 1.6, "-"),
 }

@@ -46,6 +46,7 @@ from ropewalk.telemetry.setup import configure
 from ropewalk.telemetry.setup import shutdown as shut_down_telemetry
 
 logger = logging.getLogger(__name__)
+_TO_END_S = 1.0  # of the grace of a stop: to give leases back once the children of stages are gone
 
 M = TypeVar("M", bound=Message)
 Settle = Callable[[Incoming], Awaitable[None]]
@@ -176,6 +177,7 @@ class Service:
             leases=self.leases,
             objects=self.objects,
             scratch_root=self.settings.state_dir / "scratch",
+            stop_grace_s=max(1.0, self.settings.stop_grace_s - _TO_END_S),
         )
         for spec in self._specs:
             runner = StageRunner(spec, surroundings)

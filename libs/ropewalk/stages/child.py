@@ -28,7 +28,7 @@ R = TypeVar("R")
 OnReport = Callable[[object], None]
 
 _PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that the kernel sends when the parent dies
-_KILL_GRACE_S = 5.0  # between SIGTERM and SIGKILL, for each of them
+KILL_GRACE_S = 5.0  # between SIGTERM and SIGKILL, unless somebody allows more
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,12 @@ async def run_child(
     argument: A,
     on_message: Callable[[Any], Awaitable[None]] | None = None,
     on_cpu: Callable[[float], None] | None = None,
+    grace_s: Callable[[], float] = lambda: KILL_GRACE_S,
 ) -> R:
     """Run `function(argument, report)` in a fresh process and return its result.
 
-    What it reports is awaited in order by `on_message`. Cancelling this coroutine kills the process group.
+    What it reports is awaited in order by `on_message`. Cancelling this coroutine sends SIGTERM, still hears what the
+    child has to say within `grace_s`, which is asked only then, and kills the process group.
     Raises StageError if the function did, WorkRaisedError for an error that the same work brings about again,
     ChildDiedError for any other end without a result.
     """
@@ -68,10 +70,11 @@ async def run_child(
     process = context.Process(target=_main, args=(theirs, os.getpid(), function, argument), daemon=False)
     process.start()
     theirs.close()
+    listening = asyncio.ensure_future(_listen(ours, process, on_message))
     try:
-        ending = await _listen(ours, process, on_message)
+        ending = await asyncio.shield(listening)
     finally:
-        await asyncio.shield(_stop(process, ours))
+        await asyncio.shield(_stop(process, ours, listening, grace_s()))
     if on_cpu is not None and ending is not None:
         on_cpu(ending.cpu_seconds)
     match ending:
@@ -111,17 +114,22 @@ async def _listen(
                 return None
 
 
-async def _stop(process: BaseProcess, pipe: Connection) -> None:
+async def _stop(process: BaseProcess, pipe: Connection, listening: asyncio.Future[Any], grace_s: float) -> None:
     """Let a child that has ended go; end one that has not.
 
     SIGTERM is for the child alone, which may need its descendants to leave in good order.
     """
+    if not listening.done():
+        process.terminate()
+        await asyncio.wait([listening], timeout=grace_s)
+        listening.cancel()
+    await asyncio.wait([listening])  # nobody else asks how it ended
     await asyncio.to_thread(process.join, 1.0)
     if process.is_alive():
         process.terminate()
-        await asyncio.to_thread(process.join, _KILL_GRACE_S)
+        await asyncio.to_thread(process.join, KILL_GRACE_S)
     _signal_group(process, signal.SIGKILL)
-    await asyncio.to_thread(process.join, _KILL_GRACE_S)
+    await asyncio.to_thread(process.join, KILL_GRACE_S)
     pipe.close()
 
 

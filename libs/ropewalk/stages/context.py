@@ -14,7 +14,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.recipe import Recipe
-from ropewalk.stages.child import OnReport, run_child
+from ropewalk.stages.child import KILL_GRACE_S, OnReport, run_child
 from ropewalk.stages.leases import Lease
 from ropewalk.storage.objects import ObjectStore
 
@@ -40,6 +40,7 @@ class StageContext:
     cpu_seconds: float = 0.0
     lease: Lease | None = None
     progressed_at: float = field(default_factory=time.monotonic)
+    stop_grace_s: float = KILL_GRACE_S  # for the child of a stage that leaves; less for one that was cancelled
 
     async def emit(self, message: Message, key: str = "") -> None:
         """Publish a fact now. The same trigger, type and key give the same id, so a redo repeats no fact.
@@ -69,7 +70,10 @@ class StageContext:
             if on_message is not None:
                 await on_message(value)
 
-        return await run_child(function, argument, on_sign, self.add_cpu_seconds)
+        def grace_s() -> float:
+            return min(self.stop_grace_s, KILL_GRACE_S) if self.cancelled.is_set() else self.stop_grace_s
+
+        return await run_child(function, argument, on_sign, self.add_cpu_seconds, grace_s)
 
     def add_cpu_seconds(self, seconds: float) -> None:
         """Count CPU time that was used elsewhere for this stage."""

@@ -56,6 +56,7 @@ class Surroundings:
     objects: ObjectStore
     scratch_root: Path
     pool: Pool
+    stop_grace_s: float
 
 
 class StageRunner:
@@ -321,6 +322,7 @@ class StageRunner:
             objects=self._with.objects,
             scratch=scratch_folder(self._with.scratch_root, state.stage, state.run_id, state.epoch),
             lease=lease,
+            stop_grace_s=self._with.stop_grace_s,
         )
         work = StageWork(
             spec=self.spec, committer=self._committer, state=state, revision=revision, lease=lease, context=context

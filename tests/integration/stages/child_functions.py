@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,4 +44,15 @@ def burn(seconds: float, _: Report) -> None:
 def hang_with_grandchild(_: None, report: Report) -> None:
     grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     report((os.getpid(), grandchild.pid))
+    time.sleep(600)
+
+
+def leave_in_good_order(_: None, report: Report) -> None:
+    def save(*_: object) -> None:
+        time.sleep(0.5)
+        report("saved")
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, save)
+    report("began")
     time.sleep(600)

@@ -87,6 +87,21 @@ async def test_cancelling_kills_the_child_and_its_children() -> None:
     assert await gone(grandchild)
 
 
+async def test_what_a_child_says_while_it_leaves_is_heard() -> None:
+    began, said = asyncio.Event(), []
+
+    async def note(word: str) -> None:
+        said.append(word)
+        began.set()
+
+    task = asyncio.create_task(run_child(work.leave_in_good_order, None, note))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert said == ["began", "saved"]
+
+
 async def test_a_child_dies_with_its_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(

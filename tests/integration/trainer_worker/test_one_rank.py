@@ -130,6 +130,19 @@ def test_writing_a_checkpoint_again_after_a_restart_gives_the_same_bytes_but_for
         assert {METRICS} == dict(files.items() ^ verify(workshop.root / "again" / other.saved.uri).files.items()).keys()
 
 
+def test_what_an_abandoned_group_wrote_at_the_same_place_makes_way_for_the_group_that_runs(workshop, tools):
+    """It has the same weights; the times of its steps are others."""
+    tools.run_alone(workshop.job("twice"))
+    late = {step: verify(workshop.checkpoint("twice", step)).sha256 for step in (8, 12)}
+    shutil.rmtree(workshop.checkpoint("twice", 4))
+    reports = tools.run_alone(workshop.job("twice"))
+    assert of(CheckpointSaveFailed, reports) == []
+    assert [written.saved.step for written in of(CheckpointWritten, reports)] == [4, 8, 12]
+    for step, sha256 in late.items():
+        assert verify(workshop.checkpoint("twice", step)).sha256 != sha256
+        assert verify(workshop.root / "objects" / "quarantine" / "checkpoints" / f"twice-1-{step}").sha256 == sha256
+
+
 def test_the_loss_is_the_mean_over_the_masked_targets_of_the_batch(workshop, tools):
     folder = workshop.dataset(masked=True)
     losses = tools.losses(tools.run_alone(workshop.job("masked", dataset=folder)))

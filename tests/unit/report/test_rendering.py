@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ropewalk.events.evaluation import Estimate, EvaluationCompleted
-from ropewalk.events.training import StepSkipped, TrainingSample, TrainingValidated
+from ropewalk.events.training import StepSkipped, TrainingRolledBack, TrainingSample, TrainingValidated
 from ropewalk.report.axes import ticks
 from ropewalk.report.collect import CardEvidence, collect
 from ropewalk.report.facts import comparisons, key_facts
@@ -77,6 +77,13 @@ def test_a_skipped_step_is_a_dot_below_the_curve_and_its_infinite_loss_no_part_o
     html = render_html(card)
     assert 'circle class="skip"' in html
     assert "inf," not in html
+
+
+def test_a_rollback_is_a_stroke_below_the_curve(demo_evidence, at):
+    fields = {"epoch": 1, "attempt": 1, "resume_step": 150, "checkpoint_id": "r-1-150", "reason": "a weight is inf"}
+    back = at(150, TrainingRolledBack(run_id="r", step=200, **fields))
+    html = render_html(collect(replace(demo_evidence, timeline=[*demo_evidence.timeline, back])))
+    assert html.count('polyline class="back"') == 2  # for a wide screen and a narrow one
 
 
 def test_the_held_out_loss_is_on_the_curve_and_so_is_what_the_model_said(demo_evidence, at):

@@ -27,6 +27,7 @@ from ropewalk.local.supervision.spec import Probe, ProcessSpec
 from ropewalk.runtime.plain_folder import plain_folder
 
 _OBJECT_STORE_BYTES = 200_000_000
+_SAVING_S = 28.0  # to the trainer when it stops: its workers save, for which they have 25 s
 # Of these a service may be given other ones while the stack runs: who uses them asks where they are.
 MOVABLE_PORTS = {"serving": ("openai", "triton_http", "triton_grpc"), "monitor": ("clickhouse_http",)}
 
@@ -111,13 +112,14 @@ def _service(plan: StackPlan, name: str, pings: ServicePings) -> ProcessSpec:
         ready = all_ready(ready, http_answers(f"{endpoints_of(plan.ports).clickhouse_http}/ping"))
     if name == "serving":
         ready = all_ready(ready, http_answers(endpoints_of(plan.ports).openai.removesuffix("/v1") + "/livez"))
+    leaving = {"ROPEWALK_STOP_GRACE_S": str(_SAVING_S)} if name == "trainer" else {}
     return ProcessSpec(
         name=name,
         command=(sys.executable, "-m", f"ropewalk.{name.replace('-', '_')}"),
-        environment=plan.environment(name),
+        environment=plan.environment(name) | leaving,
         ready=ready,
         silent=pings.silent(name),
-        stop_grace_s=10.0,
+        stop_grace_s=_SAVING_S + 2.0 if leaving else 10.0,
     )
 
 

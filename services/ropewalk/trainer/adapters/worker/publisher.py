@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from ropewalk.events.checkpoint import CheckpointSaveFailed
 from ropewalk.events.foreign import cut
 from ropewalk.storage.manifest import read_manifest
+from ropewalk.storage.objects import ObjectNotFoundError
 from ropewalk.trainer.adapters.fence import check_epoch
 from ropewalk.trainer.adapters.worker.checkpoint import CheckpointContent, check_whole, write_checkpoint
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, WorkerJob
@@ -93,6 +94,12 @@ class CheckpointPublisher:
             check_epoch(self._objects, job.run_id, job.epoch)
             with _writing_to(job.store.url):
                 manifest = self._objects.publish(folder, place.key, self._meta(content))
+        except FileExistsError:
+            # Of a group that was given up and wrote until it noticed. Whoever steps now counts, and resumed from what
+            # was there then; no two writings agree, since the metrics tell times.
+            with suppress(ObjectNotFoundError), _writing_to(job.store.url):
+                self._objects.move(place.key, f"quarantine/checkpoints/{place.checkpoint_id}")
+            return self._publish(content, blocked_s)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return written(place, manifest, content.ledger, blocked_s)
@@ -123,6 +130,8 @@ def _writing_to(place: str) -> Iterator[None]:
     """Make an error say in one line what happened and where. Copying a folder gives a list of what failed."""
     try:
         yield
+    except FileExistsError:
+        raise  # the place is taken, which is no fault of it
     except OSError as error:
         nested = isinstance(error, shutil.Error) and isinstance(error.args[0], list)
         text = str(error.args[0][0][-1]) if nested else error.strerror or str(error)
