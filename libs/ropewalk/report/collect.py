@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import JsonValue
@@ -103,8 +103,7 @@ def collect(evidence: CardEvidence) -> ReportCard:
         looks=_looks(timeline),
         said=looked.samples if (looked := _last(timeline, TrainingValidated)) else (),
         interruptions=interruptions(timeline),
-        skipped_steps=tuple(sorted({skipped.step for skipped in _all(timeline, StepSkipped)})),
-        rolled_back_steps=tuple(sorted({back.step for back in _all(timeline, TrainingRolledBack)})),
+        **_bad_steps(timeline),
         ledger=evidence.ledger,
         checkpoint_id=evaluated.checkpoint_id if evaluated else "",
         estimates=_in_words(evaluated) if evaluated else (),
@@ -116,6 +115,13 @@ def collect(evidence: CardEvidence) -> ReportCard:
         prompt=prompt,
         curl=curl_line(evidence.openai_url, model, prompt) if model else "",
     )
+
+
+def _bad_steps(timeline: Sequence[Stored[Message]]) -> dict[str, Any]:
+    """The fields of the card for steps that changed nothing and for those after which weights had gone bad."""
+    skipped, back = _all(timeline, StepSkipped), _all(timeline, TrainingRolledBack)
+    fields = {"skipped_steps": [each.step for each in skipped], "rolled_back_steps": [each.step for each in back]}
+    return {name: tuple(sorted(set(steps))) for name, steps in fields.items()}
 
 
 def _losses(steps: Sequence[StepMetrics]) -> tuple[LossPoint, ...]:
