@@ -12,7 +12,7 @@ from ropewalk.events.foreign import quoted
 from ropewalk.events.run import RunAccepted
 from ropewalk.projections.retention import Holdings, Policy, reasons_to_keep
 from ropewalk.recipes.recipe import parse_recipe
-from ropewalk.storage.manifest import Manifest, ManifestError
+from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
 if TYPE_CHECKING:
@@ -97,19 +97,18 @@ def sound_manifest(objects: ObjectStore, row: CheckpointRow) -> Manifest:
     """Hash a checkpoint as the store has it now and compare with the log. Raises ManifestError, ObjectNotFoundError."""
     manifest = objects.inspect(row.uri)
     if manifest.sha256 != row.manifest_sha256:
-        raise ManifestError("manifest.json", "is not the one that the log announced")
+        raise ManifestError(MANIFEST, "is not the one that the log announced")
     return manifest
 
 
-def fault_of(objects: ObjectStore, row: CheckpointRow) -> str:
-    """What is wrong with a checkpoint in the store; empty if nothing is."""
+def examined(objects: ObjectStore, row: CheckpointRow) -> tuple[Manifest | None, str]:
+    """The manifest of a checkpoint in the store, or what is wrong with that checkpoint."""
     try:
-        sound_manifest(objects, row)
+        return sound_manifest(objects, row), ""
     except ManifestError as error:
-        return f"{error.file} {error.reason}"
+        return None, f"{error.file} {error.reason}"
     except ObjectNotFoundError:
-        return "is not in the object store"
-    return ""
+        return None, "is not in the object store"
 
 
 def difference(one: Manifest, other: Manifest) -> dict[str, Any]:

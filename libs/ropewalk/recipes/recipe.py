@@ -260,7 +260,8 @@ class Recipe(Frozen):
     @property
     def zero_stage(self) -> int:
         """Of DeepSpeed; 0 for other strategies."""
-        return {"zero1": 1, "zero2": 2, "deepspeed": 2, "zero3": 3}.get(self.strategy, 0)
+        name = self.named_strategy or (self.plan.strategy if self.plan is not None else "")
+        return int(name.removeprefix("zero")) if name.startswith("zero") else 0
 
     @property
     def chosen_strategy(self) -> str:

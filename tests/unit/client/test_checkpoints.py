@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.client.checkpoints import checkpoints_of, chosen_checkpoint, difference, fault_of, run_of
+from ropewalk.client.checkpoints import checkpoints_of, chosen_checkpoint, difference, examined, run_of
 from ropewalk.client.errors import ClientError
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointPinned, CheckpointQuarantined, CheckpointSaved
 from ropewalk.storage.local import LocalObjects
@@ -64,8 +64,8 @@ def test_a_fault_and_a_difference_are_named(log, tmp_path: Path) -> None:
     found = difference(*manifests)
     assert (found["same"], found["different"], found["meta"]) == (["same"], ["model"], {"step": [10, 20]})
     (row,) = checkpoints_of(log(a_saved(10, manifests[0].sha256)), now=0.0)
-    assert fault_of(objects, row) == ""
+    assert examined(objects, row)[1] == ""
     (objects.fetch(row.uri) / "model").write_text("weights 1O")
-    assert fault_of(objects, row) == "model has another SHA-256 than the manifest says"
+    assert examined(objects, row)[1] == "model has another SHA-256 than the manifest says"
     objects.delete(row.uri)
-    assert fault_of(objects, row) == "is not in the object store"
+    assert examined(objects, row)[1] == "is not in the object store"

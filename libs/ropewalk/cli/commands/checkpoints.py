@@ -15,7 +15,7 @@ from ropewalk.client.checkpoints import (
     checkpoints_of,
     chosen_checkpoint,
     difference,
-    fault_of,
+    examined,
     pin_checkpoint,
     prune_run,
     run_of,
@@ -57,8 +57,7 @@ def show(checkpoint: CheckpointId, state_dir: StateDir = None, as_json: AsJson =
     """
     settings = settings_of(state_dir)
     row = _row(settings, checkpoint)
-    fault = fault_of(_objects(settings), row)
-    manifest = sound_manifest(_objects(settings), row) if not fault else None
+    manifest, fault = examined(_objects(settings), row)
     meta = dict(manifest.meta) if manifest else {}
     if as_json:
         files = {name: size for name, (_, size) in manifest.files.items()} if manifest else {}
@@ -78,7 +77,9 @@ def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> N
     settings = settings_of(state_dir)
     objects = _objects(settings)
     faults = {
-        row.checkpoint_id: fault_of(objects, row) for row in _rows(settings, run) if row.state in ("saved", "verified")
+        row.checkpoint_id: examined(objects, row)[1]
+        for row in _rows(settings, run)
+        if row.state in ("saved", "verified")
     }
     if as_json:
         print_json([{"checkpoint_id": name, "fault": fault} for name, fault in faults.items()])

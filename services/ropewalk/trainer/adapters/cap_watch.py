@@ -36,10 +36,14 @@ class CapWatch:
 
     def is_last(self, step: int) -> bool:
         """Whether training ends with that many steps done, by plan or by the cap on tokens."""
-        return step >= min(self.job.recipe.derived.total_steps, step_of_cap(self.job.recipe) or step + 1)
+        return step >= self.job.recipe.derived.total_steps or self._ends_by_tokens(step)
 
     def said(self, finished: Finished) -> Finished:
         """The end of training with the cap that brought it about."""
-        by_tokens = 0 < step_of_cap(self.job.recipe) <= finished.step < self.job.recipe.derived.total_steps
-        tokens = f"caps.tokens, {self.job.recipe.caps.tokens:,}" if by_tokens else ""
-        return replace(finished, stopped_by=self.reason or tokens) if finished.stopped else finished
+        if not finished.stopped:
+            return finished
+        tokens = f"caps.tokens, {self.job.recipe.caps.tokens:,}" if self._ends_by_tokens(finished.step) else ""
+        return replace(finished, stopped_by=self.reason or tokens)
+
+    def _ends_by_tokens(self, step: int) -> bool:
+        return 0 < step_of_cap(self.job.recipe) <= step

@@ -13,10 +13,8 @@ _NANO = 1e-9
 def look_at(folder: Path, rank: int) -> Sight | None:
     """A sight of a rank whose stamps are there; None if it has not begun. About 0.1 ms."""
     stamp = read_stamp(folder, rank)
-    return _sight(rank, stamp) if stamp is not None else None
-
-
-def _sight(rank: int, stamp: Stamp) -> Sight:
+    if stamp is None:
+        return None
     state, ran_s, queued_s = _thread(stamp)
     return Sight(
         rank=rank,

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from ropewalk.trainer.adapters.cpu_meter import Beat
-from ropewalk.trainer.adapters.worker.job import StepLoss, StepsDone, WorkerReport
+from ropewalk.trainer.adapters.worker.job import StepLoss, WorkerReport
 
 _BEAT_S = 1.0
 _PUT_TIMEOUT_S = 60.0
@@ -68,9 +68,9 @@ class MailboxSender:
         self._deliver(self._beat_now())
 
     def report(self, content: WorkerReport) -> None:
-        """Send a report; all but frequent ones are in the mailbox when this returns."""
+        """Send a report; all but the loss of a step is in the mailbox when this returns."""
         letter = SentReport(self._sender, content)
-        if isinstance(content, StepsDone | StepLoss):
+        if isinstance(content, StepLoss):
             self._box.put.remote(letter)
         else:
             self._deliver(letter)

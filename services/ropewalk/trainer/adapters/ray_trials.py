@@ -79,11 +79,9 @@ class Trials:
 
     def _worker_job(self, trial: int, steps: int, checkpoint: str) -> WorkerJob:
         params = trial_params(self._job.recipe.derived, factor_of(trial))
-        stop_file = self._job.scratch / f"stop-trial-{trial}"
-        job = self._job.for_workers(trial, params["matrix_lr"], params["adam_lr"], stop_file, checkpoint)
-        alone = job.recipe.model_copy(
-            update={"strategy": "ddp", "num_workers": 1}
-        )  # the same optimizer, in one process
+        job = self._job.for_workers(trial, params["matrix_lr"], params["adam_lr"], None, checkpoint)
+        # Every strategy has the same optimizer; this one needs a single process.
+        alone = job.recipe.model_copy(update={"strategy": "ddp", "num_workers": 1})
         return replace(job, run_id=self._name(trial), recipe=alone, stop_after_steps=steps, keeps_trial=True)
 
     def _name(self, trial: int) -> str:

@@ -38,7 +38,7 @@ class ChildJob:
     evalset_uri: str = ""
 
     def for_workers(
-        self, attempt: int, matrix_lr: float, adam_lr: float, stop_file: Path, checkpoint: str = ""
+        self, attempt: int, matrix_lr: float, adam_lr: float, stop_file: Path | None, checkpoint: str = ""
     ) -> WorkerJob:
         """A job for workers, each of whom fetches the checkpoint of that key and begins there.
 

@@ -128,13 +128,12 @@ class CheckpointWritten:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The last report. `stopped` says that the stop file ended the job early, `left` that a rank got notice (SIGTERM)
-    and all have left.
+    """The last report. `stopped` says that the stop file or a cap ended the job early, `left` that a rank got notice
+    (SIGTERM) and all have left.
 
     `num_steps` were taken, `step` of them are in the checkpoint: fewer, if training was stopped early for its best one.
-
-    `loss` is the mean over the last (at most 20) steps; `seconds` the time spent in this attempt;
-    `checkpoint_id` and `uri` are empty for a trial.
+    `loss` is the mean over the last (at most 20) steps; `seconds` the time spent in this attempt; `checkpoint_id` and
+    `uri` are empty for a trial that does not keep its end.
     """
 
     step: int
