@@ -129,10 +129,13 @@ def _run(rank: int, world_size: int, jobs: list[WorkerJob]) -> list[dict[str, An
 def _loads_every_bit(job: WorkerJob, rank: int) -> bool:
     """Whether what a group has right after loading is what the checkpoint holds."""
     from ropewalk.corpus.shards import TokenShard
+    from ropewalk.trainer.adapters.worker.batches import Batches
     from ropewalk.trainer.adapters.worker.device import choose_device
     from ropewalk.trainer.adapters.worker.preparation import prepare
 
-    snapshot = prepare(job, TokenShard(job.dataset), choose_device(job.recipe, rank)).strategy.snapshot()
+    shard, device = TokenShard(job.dataset), choose_device(job.recipe, rank)
+    batches = Batches(shard, job, rank, job.recipe.num_workers, device)
+    snapshot = prepare(job, shard, device, batches).strategy.snapshot()
     return rank != 0 or (job.resume_from is not None and _equal(snapshot, job.resume_from))
 
 

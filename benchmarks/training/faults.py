@@ -7,10 +7,13 @@ product: one weight of rank 0 becomes NaN, infinite or 1e4 after an update, once
 NaN or 50 times too large, whenever it is read. Told are how many steps later that was seen, what was done, the final
 loss against the clean run's (mean of 20 steps), whether the weights are equal in every bit, and how many checkpoints
 hold a bad number. The clean runs also tell how many healthy updates were left out.
+
+Last, one sample ends every process that learns from it, by a signal: see `parts.poisoned`.
 """
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -21,6 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from machine import describe
+from parts.poisoned import Poisoned, train_poisoned
 from parts.ranks import on_ranks
 from parts.short_training import plan_of
 from parts.training_data import stdlib_dataset
@@ -32,6 +36,7 @@ from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, Wo
 
 _WEIGHTS = {"nan": float("nan"), "inf": float("inf"), "1e4": 1e4}
 _BATCHES = {"nan batch": float("nan"), "spike": 50.0}
+_SIGNALS = (signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT)
 _STEPS, _EVERY, _STRIKE = 150, 25, 80
 _LARGEST_HEALTHY = 100.0
 
@@ -43,7 +48,7 @@ def main() -> None:
     parser.add_argument("--worlds", default="1,2")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    rows = []
+    rows, poison = [], []
     with tempfile.TemporaryDirectory(prefix="ropewalk-faults-") as name:
         root, plan = Path(name), _plan()
         stdlib_dataset(root, plan)
@@ -51,6 +56,8 @@ def main() -> None:
             if (world, strategy) != (1, "fsdp"):  # the same as ddp there
                 jobs = _jobs(root, plan, world, strategy, range(1, options.seeds + 1))
                 rows += _judged(root, on_ranks(_run, world, jobs), world, strategy)
+                clean = [job for fault, job in jobs if fault == "none"]
+                poison += [_poisoned(root, job, rows) for job in clean]
     struck = [row for row in rows if row["fault"] != "none"]
     result = {
         "machine": describe(),
@@ -59,7 +66,12 @@ def main() -> None:
         "largest_loss_difference": max(row["loss_difference"] for row in struck),
         "num_bad_checkpoints": sum(row["num_bad_checkpoints"] for row in rows),
         "healthy_updates_left_out": sum(row["num_left_out"] for row in rows if row["fault"] == "none"),
+        "num_poisoned": len(poison),
+        "most_restarts_until_named": max(row["restarts_until_named"] for row in poison),
+        "num_wrongly_named": sum(not row["rightly_named"] for row in poison),
+        "largest_loss_difference_poisoned": max(row["loss_difference"] for row in poison),
         "rows": rows,
+        "poison": poison,
     }
     text = json.dumps(result, indent=1)
     print(text)
@@ -164,6 +176,32 @@ def _seen(fault: str, job: WorkerJob, reports: list[Any]) -> dict[str, Any]:
         "num_left_out": sum(isinstance(sign, StepSkipped) for sign in signs),
         "back_to": [sign.resume_step for sign in signs if isinstance(sign, TrainingRolledBack)],
         "saved": [report.saved.uri for report in reports if isinstance(report, CheckpointWritten)],
+    }
+
+
+def _poisoned(root: Path, job: WorkerJob, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The clean job again with a deadly sample, against the last clean run of its seed."""
+    from safetensors.torch import load_file
+
+    from ropewalk.model.weights import largest
+
+    recipe = job.recipe
+    found: Poisoned = train_poisoned(root, job, _STRIKE, _SIGNALS[recipe.seed % len(_SIGNALS)])
+    base = next(row for row in reversed(rows) if (row["fault"], row["seed"]) == ("none", recipe.seed))
+    weights = [load_file(root / "objects" / uri / "model.safetensors") for uri in found.saved]
+    return {
+        "signal": found.signal.name,
+        "seed": recipe.seed,
+        "world": recipe.num_workers,
+        "strategy": recipe.strategy,
+        "causes": found.causes,
+        "restarts_until_named": found.restarts_until_named,
+        "rightly_named": found.named == (found.sample,),
+        "loss": found.loss,
+        "loss_difference": abs(found.loss / base["loss"] - 1.0),
+        "ledger_is_whole": found.ledger.ok,
+        "num_left_out": found.ledger.num_left_out,
+        "num_bad_checkpoints": sum(bool(largest(each, _LARGEST_HEALTHY)[1]) for each in weights),
     }
 
 

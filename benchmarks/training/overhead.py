@@ -123,7 +123,7 @@ def _ours(rank: int, world_size: int, job: WorkerJob) -> Callable[[int], None]:
     device, shard = choose_device(job.recipe, rank), TokenShard(job.dataset)
     device.begin()
     batches = Batches(shard, job, rank, world_size, device)
-    prepared = prepare(job, shard, device)
+    prepared = prepare(job, shard, device, batches)
     phases = watched_phases(job, rank)
     kept = _Kept(shard, batches, device, StepGuard(), phases, lambda _: None, Notice())
     return _Training(job, prepared, kept)._take_step

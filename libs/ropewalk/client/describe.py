@@ -26,6 +26,7 @@ SENTENCES: dict[type[Message], str] = {
     data.TokenizerTrained: "{m.vocab_size:,} tokens, {m.bytes_per_token:.2f} bytes each",
     training.StepsCommitted: "steps {m.first_step} to {m.last_step}, {m.num_samples} samples",
     training.StepSkipped: "step {m.step}: {m.reason}",
+    training.SamplesLeftOut: "left out since they end processes, in step {m.step}: {m.in_words}",
     training.TrainingRolledBack: "from step {m.step} back to {m.resume_step}: {m.reason}",
     training.TrainingResumed: "training goes on from step {m.resume_step}, {m.seconds_lost:.1f} s after the loss",
     training.StragglerFound: "rank {m.rank} at {m.speed:.0%} of the speed of the others since step {m.since_step}",

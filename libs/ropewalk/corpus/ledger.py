@@ -36,12 +36,14 @@ class LedgerError(CorpusError, ValueError):
 class LedgerRow:
     """The samples of one step, over all workers, in the order of the batch.
 
-    `left_out`: they were read, but the update that they gave was not applied.
+    `left_out`: they were read, but the update that they gave was not applied. `ignored` are those among them that no
+    update knows, as they end processes.
     """
 
     step: int
     samples: tuple[int, ...]
     left_out: bool = False
+    ignored: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class LedgerVerdict:
     num_discarded_steps: int
     num_from_hash: int
     sentences: tuple[str, ...]
-    num_left_out: int = 0  # samples of updates that were not applied; they are among those that were read
+    num_left_out: int = 0  # samples that no update knows; they are among those that were read
 
 
 def encode_ledger(rows: Iterable[LedgerRow]) -> bytes:
@@ -102,7 +104,8 @@ def encode_ledger(rows: Iterable[LedgerRow]) -> bytes:
 
 def _fields(row: LedgerRow) -> dict[str, object]:
     """The mark stands only where it is set: other lines are those of older releases."""
-    return {"step": row.step, "samples": list(row.samples), **({"left_out": True} if row.left_out else {})}
+    marks = ({"left_out": True} if row.left_out else {}) | ({"ignored": list(row.ignored)} if row.ignored else {})
+    return {"step": row.step, "samples": list(row.samples), **marks}
 
 
 def read_ledger(folder: Path) -> tuple[LedgerRow, ...]:
@@ -120,7 +123,8 @@ def _row(number: int, line: str) -> LedgerRow:
     try:
         record = json.loads(line)
         samples = tuple(int(sample) for sample in record["samples"])
-        return LedgerRow(int(record["step"]), samples, left_out=record.get("left_out") is True)
+        ignored = tuple(int(sample) for sample in record.get("ignored", ()))
+        return LedgerRow(int(record["step"]), samples, record.get("left_out") is True, ignored)
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(f"{LEDGER}, line {number}: {error!r}") from None
 
@@ -182,7 +186,7 @@ def verify_ledger(plan: LedgerPlan, entries: Iterable[LedgerEntry]) -> LedgerVer
         num_discarded_steps=sum(entry.last_step - entry.first_step + 1 for entry in discarded),
         num_from_hash=num_from_hash,
         sentences=tuple(sentences[:_MAX_SENTENCES]),
-        num_left_out=sum(len(row.samples) for row in rows if row.left_out),
+        num_left_out=sum(len(row.samples if row.left_out else row.ignored) for row in rows),
     )
 
 

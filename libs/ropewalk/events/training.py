@@ -6,6 +6,8 @@ from pydantic import Field
 
 from ropewalk.events.base import Event, Growing, Message, Plane, Value
 
+_SHOWN = 10  # samples in a sentence
+
 
 class _Family(Value):
     family: ClassVar[str] = "training"
@@ -172,6 +174,26 @@ class StepSkipped(_Family, Event):
     epoch: int
     step: int
     reason: str
+
+
+class SamplesLeftOut(_Family, Event):
+    """These samples ended the process that learned from them in `step`, every time; nobody reads them from here on.
+
+    `samples` names the first 100 of `num_samples`. All are in state.json of later checkpoints, as `left_out`.
+    """
+
+    name: ClassVar[str] = "samples_left_out"
+    epoch: int
+    attempt: int
+    step: int
+    samples: tuple[int, ...]
+    num_samples: int
+
+    @property
+    def in_words(self) -> str:
+        """The first few by number."""
+        more = self.num_samples - len(self.samples[:_SHOWN])
+        return f"samples {', '.join(map(str, self.samples[:_SHOWN]))}" + (f" and {more} more" if more > 0 else "")
 
 
 class TrainingRolledBack(_Family, Event):

@@ -14,6 +14,7 @@ from ropewalk.events.checkpoint import CheckpointPruned, CheckpointQuarantined, 
 from ropewalk.events.data import DatasetPublished, TokenizerTrained
 from ropewalk.events.training import (
     RungReached,
+    SamplesLeftOut,
     SearchCompleted,
     StepsCommitted,
     StepSkipped,
@@ -164,7 +165,9 @@ def told_by(story: Story, report: TrainingReport) -> list[Told]:
             )
         case FromWorkers(_, StepsDone(rows=rows)):
             return story.steps_taken(rows)
-        case FromWorkers(attempt, TrainingValidated() | StepSkipped() | TrainingRolledBack() as event):
+        case FromWorkers(
+            attempt, TrainingValidated() | StepSkipped() | SamplesLeftOut() | TrainingRolledBack() as event
+        ):
             return story.happened(attempt, event)
         case CheckpointWritten(saved, committed, rows) | FromWorkers(_, CheckpointWritten(saved, committed, rows)):
             return story.checkpoint_saved(saved, committed, rows)

@@ -16,7 +16,9 @@ from ropewalk.events.checkpoint import CheckpointSaveFailed
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.manifest import verify
+from ropewalk.trainer.adapters.worker.batches import Batches
 from ropewalk.trainer.adapters.worker.ddp import Ddp
+from ropewalk.trainer.adapters.worker.device import choose_device
 from ropewalk.trainer.adapters.worker.job import (
     CheckpointWritten,
     Finished,
@@ -342,6 +344,24 @@ def test_a_dataset_smaller_than_a_batch_is_refused(workshop, tools):
     job = workshop.job("small", dataset=workshop.dataset(num_windows=3))
     with pytest.raises(WorkerError, match="3 windows of 16 tokens, fewer than one batch of 5"):
         tools.run_alone(job)
+
+
+def test_more_workers_than_a_batch_has_windows_are_refused(workshop, tools):
+    job = workshop.job("r")
+    with pytest.raises(WorkerError, match="a batch of 5 windows cannot be shared by 6 workers: set num_workers to 5"):
+        Batches(TokenShard(job.dataset), job, 0, 6, choose_device(job.recipe, 0))
+
+
+def test_how_often_is_saved_changes_no_bit(workshop, tools):
+    for run_id, every in (("often", 1), ("seldom", 5), ("never", 100)):
+        tools.run_alone(workshop.job(run_id, tools.a_recipe(tools.a_plan(checkpoint_every=every))))
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        often, seldom, never = (
+            (workshop.checkpoint(run_id, 12) / name).read_bytes() for run_id in ("often", "seldom", "never")
+        )
+        assert often == seldom == never, name
+    assert workshop.checkpoint("often", 3).exists()
+    assert not workshop.checkpoint("never", 3).exists()
 
 
 def test_a_base_model_that_is_no_model_is_refused_with_its_name(workshop, tools, tmp_path):

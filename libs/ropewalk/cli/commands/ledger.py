@@ -33,7 +33,7 @@ def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> N
 
 def _print_verdict(verdict: LedgerVerdict) -> None:
     again = f" ({verdict.num_discarded_steps} steps taken again after a loss)" if verdict.num_discarded_steps else ""
-    left_out = f", {verdict.num_left_out} in updates that were not applied" if verdict.num_left_out else ""
+    left_out = f", {verdict.num_left_out} left out of the updates" if verdict.num_left_out else ""
     console.print(
         mark(verdict.ok),
         f"{verdict.num_steps:,} steps, {verdict.num_samples:,} samples:"

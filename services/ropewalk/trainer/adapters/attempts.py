@@ -6,7 +6,7 @@ This is the one place that acts on `domain.recovery`. It runs in a child process
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ropewalk.stages.errors import ChildDiedError, StageError
@@ -22,6 +22,7 @@ from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, St
 from ropewalk.trainer.adapters.worker.notice import Notice
 from ropewalk.trainer.adapters.worker_group import GroupWatch, run_group
 from ropewalk.trainer.domain.checkpoint_place import place_of_id
+from ropewalk.trainer.domain.poison import named, suspects
 from ropewalk.trainer.domain.recovery import Diagnosis, GiveUp, Loss, PostMortem, Symptom, TryAgain, decide, diagnose
 
 logger = logging.getLogger(__name__)
@@ -120,11 +121,13 @@ class Attempts:
 
         job, key = self._job, newest.place.key if newest is not None else self._extended_key()
         workers_job = job.for_workers(number, job.matrix_lr, job.adam_lr, job.stop_file, key)
+        workers_job = replace(workers_job, suspects=suspects(self._losses))
         watch: RankWatch | None = None
         try:
             handles = self._hosts.ready()
             watch = self._watch(number, handles)
             symptoms = run_group(workers_job, handles, self._group_watch(watch, on_report))
+            watch.look_back()
         except HostsLostError as error:
             symptoms = [Symptom(kind="cluster", text=str(error))]
         if attempt.left is not None:
@@ -197,6 +200,7 @@ class Attempts:
             time_unix=attempt.last_sign,
             found=found,
         )
+        loss = named(self._losses, loss)
         self._report(loss)
         self._losses.append(loss)
         if self._notice.given:

@@ -77,6 +77,12 @@ class RankWatch:
         hang = self._hangs.look(seen, now)
         return self._examined(hang) if hang is not None else ()
 
+    def look_back(self) -> None:
+        """Once the group has ended: the last words of each rank. Hosts that are lost leave what was seen before."""
+        before = {sight.rank: sight for sight in self.sights}
+        found = [rank.sight() or before.get(number) for number, rank in enumerate(self.ranks)]
+        self.sights = tuple(sight for sight in found if sight is not None)
+
     def _without_host(self, ranks: tuple[int, ...], now: float) -> Sequence[Symptom]:
         """Some hosts say nothing: they have not begun, or are stopped themselves."""
         self._misses += 1

@@ -11,6 +11,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointPruned, CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.foreign import one_line
 from ropewalk.events.training import (
+    SamplesLeftOut,
     StepMetrics,
     StepMetricsBatch,
     StepsCommitted,
@@ -153,7 +154,9 @@ class Story:
             told.append((self._progress(rows), f"{self.epoch}-{last.attempt}-{last.step}{self._again}"))
         return told
 
-    def happened(self, attempt: int, event: TrainingValidated | StepSkipped | TrainingRolledBack) -> list[Told]:
+    def happened(
+        self, attempt: int, event: TrainingValidated | StepSkipped | SamplesLeftOut | TrainingRolledBack
+    ) -> list[Told]:
         """What the workers themselves say of a step."""
         self._num_rollbacks += isinstance(event, TrainingRolledBack)
         return [(event, f"{self.epoch}-{attempt}-{event.step}{self._again}")]

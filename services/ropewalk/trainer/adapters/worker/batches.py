@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import ShardMeta, TokenShard
@@ -14,6 +15,7 @@ from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
 from ropewalk.trainer.adapters.worker.micro_batch import CPU_TOKENS
 
 _BLOCK = 4096  # samples
+_Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class StepBatch:
     parts: tuple[tuple[torch.Tensor, torch.Tensor], ...]
     num_targets: int  # that count in the loss, over all ranks
     num_tokens: int  # over all ranks
+    is_void: bool = False  # all its samples, on all ranks, are left out
 
 
 class Batches:
@@ -41,6 +44,7 @@ class Batches:
         self._next: tuple[int, Future[StepBatch]] | None = None
         self._block: tuple[int, list[int]] = -1, []
         self.micro_tokens = CPU_TOKENS
+        self.left_out: frozenset[int] = frozenset()  # samples of which nothing is read: they end processes
         _check(shard, job, world_size)
 
     def read(self, step: int) -> StepBatch:
@@ -56,24 +60,34 @@ class Batches:
         """Of the dataset."""
         return self._shard.meta
 
+    def mine(self, step: int) -> list[int]:
+        """The samples of this rank."""
+        return self._everyone(step)[self._rank :: self._world_size]
+
+    def window(self, sample: int) -> tuple[_Tokens, _Tokens]:
+        """Inputs and targets, (C,) int64 each. Those of a sample that is left out are zeros that do not count."""
+        if sample in self.left_out:
+            length = self._shard.meta.context_length
+            return np.zeros(length, np.int64), np.full(length, IGNORED, np.int64)
+        window = self._shard.window(sample)
+        return window.inputs, np.where(window.mask, window.targets, IGNORED)
+
     def close(self) -> None:
         """Read no further ahead."""
         if self._thread is not None:
             self._thread.shutdown()
 
     def _read(self, step: int) -> StepBatch:
-        everyone = self._everyone(step)
-        mine = everyone[self._rank :: self._world_size]
-        windows = [self._shard.window(sample) for sample in mine]
+        everyone, mine = self._everyone(step), self.mine(step)
         length = self._shard.meta.context_length
-        inputs = torch.from_numpy(np.stack([window.inputs for window in windows]))
-        targets = torch.from_numpy(np.stack([np.where(window.mask, window.targets, IGNORED) for window in windows]))
-        halves = [self._device.pinned(each).tensor_split(self._num_parts(length)) for each in (inputs, targets)]
+        pair = [torch.from_numpy(np.stack(each)) for each in zip(*map(self.window, mine), strict=True)]
+        halves = [self._device.pinned(each).tensor_split(self._num_parts(length)) for each in pair]
         return StepBatch(
             samples=tuple(mine),
             parts=tuple(zip(*halves, strict=True)),
             num_targets=self._num_targets(everyone),
             num_tokens=self._batch_size * length,
+            is_void=self.left_out.issuperset(everyone),
         )
 
     def _everyone(self, step: int) -> list[int]:
@@ -97,9 +111,10 @@ class Batches:
 
     def _num_targets(self, everyone: list[int]) -> int:
         """Every rank counts for itself: reading the masks of the others is cheaper than a collective."""
+        counting = [sample for sample in everyone if sample not in self.left_out]
         if not self._shard.meta.has_mask:
-            return len(everyone) * self._shard.meta.context_length
-        return max(1, sum(int(self._shard.window(sample).mask.sum()) for sample in everyone))
+            return max(1, len(counting) * self._shard.meta.context_length)
+        return max(1, sum(int(self._shard.window(sample).mask.sum()) for sample in counting))
 
 
 def _check(shard: TokenShard, job: WorkerJob, world_size: int) -> None:

@@ -51,6 +51,7 @@ class RunState:
     skipped_steps: tuple[int, ...]
     environment: dict[str, JsonValue]
     validation: dict[str, JsonValue] = field(default_factory=dict)  # what the held-out windows said
+    left_out: tuple[int, ...] = ()  # samples that are never read again, since they end processes
     micro_tokens: int = 0  # at a time; kept, since another division of a batch rounds differently. 0: not known
 
 
@@ -100,8 +101,8 @@ def read_state(folder: Path) -> RunState:
     found = fields.pop("format")
     if found != _FORMAT:
         raise WorkerError(f"the checkpoint {folder.name} has format {found}, this version reads {_FORMAT}")
-    for name in ("recent_losses", "skipped_steps"):
-        fields[name] = tuple(fields[name])
+    for name in ("recent_losses", "skipped_steps", "left_out"):
+        fields[name] = tuple(fields.get(name, ()))
     return RunState(**fields)
 
 

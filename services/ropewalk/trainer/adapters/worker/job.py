@@ -5,11 +5,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ropewalk.events.checkpoint import CheckpointSaved, CheckpointSaveFailed
-from ropewalk.events.training import StepMetrics, StepsCommitted, StepSkipped, TrainingRolledBack, TrainingValidated
+from ropewalk.events.training import (
+    SamplesLeftOut,
+    StepMetrics,
+    StepsCommitted,
+    StepSkipped,
+    TrainingRolledBack,
+    TrainingValidated,
+)
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace
 from ropewalk.trainer.domain.goodput import Yardstick
+from ropewalk.trainer.domain.poison import Suspect
 from ropewalk.trainer.domain.sight import Phase
 from ropewalk.trainer.errors import TrainingError
 
@@ -48,6 +56,7 @@ class WorkerJob:
     stop_file: Path | None = None  # once it exists, the job saves (a trial does not) and finishes early
     stamps: Path | None = None  # a folder of its own machine where each rank leaves what it does now: `adapters.stamps`
     rendezvous: str = ""  # where the ranks meet, an `init_method` of torch; empty: the environment says it
+    suspects: tuple[Suspect, ...] = ()  # steps whose batches seem to end the process that computes them
     patience_s: float = 180.0  # how long the last checkpoint is tried again; training has nothing else left to do
 
     def localized(self) -> "WorkerJob":
@@ -157,6 +166,7 @@ WorkerReport = (
     | StepSkipped
     | TrainingValidated
     | TrainingRolledBack
+    | SamplesLeftOut
     | CheckpointWritten
     | CheckpointSaveFailed
     | Finished

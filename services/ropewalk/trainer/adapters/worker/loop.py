@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from ropewalk.corpus.shards import TokenShard
-from ropewalk.events.training import StepSkipped, TrainingRolledBack
+from ropewalk.events.training import SamplesLeftOut, StepSkipped, TrainingRolledBack
 from ropewalk.trainer.adapters.worker.batches import Batches, StepBatch
 from ropewalk.trainer.adapters.worker.device import Device, choose_device
 from ropewalk.trainer.adapters.worker.flops import yardstick_of
@@ -40,6 +40,7 @@ from ropewalk.trainer.domain.guard import Apply, EndTraining, LeaveOut, RollBack
 from ropewalk.trainer.domain.sight import Phase
 
 _RECENT = 20
+_MOST_NAMED = 100  # samples in one event
 
 
 def run_worker(
@@ -86,8 +87,7 @@ class _Kept:
 def _train(job: WorkerJob, kept: _Kept, *, anew: bool) -> WorkerJob | None:
     """Train to the end, or return the job to go on with. `anew`: the group has said already that it started."""
     kept.phases.enter("load")
-    prepared = prepare(job, kept.shard, kept.device)
-    kept.batches.micro_tokens = prepared.state.micro_tokens
+    prepared = prepare(job, kept.shard, kept.device, kept.batches)
     kept.guard.restore(prepared.state.guard)
     training = _Training(job, prepared, kept)
     if not anew:
@@ -129,7 +129,21 @@ class _Training:
                 yardstick=self._yardstick(),
             )
         )
+        self._say_poison()
         self._phases.take()
+
+    def _say_poison(self) -> None:
+        for step, samples in self._prepared.poison.items():
+            self._report(
+                SamplesLeftOut(
+                    run_id=self._job.run_id,
+                    epoch=self._job.epoch,
+                    attempt=self._job.attempt,
+                    step=step,
+                    samples=samples[:_MOST_NAMED],
+                    num_samples=len(samples),
+                )
+            )
 
     def run(self) -> WorkerJob | None:
         """From the first step to the report that it is finished, or to the job to go on with from good weights."""
@@ -295,7 +309,8 @@ class _Training:
 
     def _update(self, step: int, loss: float, norm: float, scale: float, batch: StepBatch) -> None:
         """Apply the gradients unless the guard objects. All ranks see the same numbers and decide the same."""
-        match self._guard.judge(step, loss, norm, lambda: self._weigh(step)):
+        void = LeaveOut("all its samples are left out")
+        match void if batch.is_void else self._guard.judge(step, loss, norm, lambda: self._weigh(step)):
             case Apply():
                 self._saving.proved()
                 apply_clipped(self._strategy, norm=norm, limit=self._plan.grad_clip, rate_scale=scale)

@@ -19,6 +19,8 @@ from ropewalk.model.muon import Rates
 from ropewalk.model.next_token import NextTokenLoss
 from ropewalk.model.schedule import Schedule
 from ropewalk.model.weights import WEIGHTS, largest, load_model, load_tensors
+from ropewalk.trainer.adapters.poison import Poison, leave_out_poison
+from ropewalk.trainer.adapters.worker.batches import Batches
 from ropewalk.trainer.adapters.worker.checkpoint import (
     OPTIMIZER,
     RunState,
@@ -50,6 +52,7 @@ class Prepared:
     checkpoint_uri: str
     num_parameters: int
     flops_per_token: int
+    poison: Poison  # what was found and is left out from here on
     reaches: tuple[float, float]  # the largest weight, and how far an update can move one: generously
 
     def reach(self, step: int) -> float:
@@ -60,7 +63,7 @@ class Prepared:
 _FREE_IN_AN_EXTENSION = ("run_id", "total_steps", "matrix_lr", "adam_lr")
 
 
-def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
+def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches) -> Prepared:
     """Build or load the model, and resume if the job says so. Raises WorkerError with a sentence for the user."""
     recipe, plan = job.recipe, job.recipe.derived
     adapters = None
@@ -79,6 +82,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
     most, _ = largest(dict(model.named_parameters()), inf)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
     loss = NextTokenLoss(model.train(), device.block_plan, recompute=plan.activation_checkpointing)
+    state, poison = leave_out_poison(job, state, loss, batches, device)  # before the loss is wrapped
     strategy = make_strategy(recipe, loss, rates, device)
     if job.resume_from is not None:
         _load_optimizer(strategy, job.resume_from, state.num_updates)
@@ -86,6 +90,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         state = replace(state, micro_tokens=plan.micro_batch * shard.meta.context_length)
     elif not state.micro_tokens or state.environment["device"] != device.description:
         state = replace(state, micro_tokens=tokens_at_once(model.config, count, device.memory_bytes))
+    batches.micro_tokens = state.micro_tokens
     return Prepared(
         device=device,
         model=model,
@@ -97,6 +102,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device) -> Prepared:
         checkpoint_uri=checkpoint_uri,
         num_parameters=count,
         flops_per_token=flops,
+        poison=poison,
         reaches=(most + 1.0, _REACH * (job.matrix_lr + job.adam_lr)),
     )
 

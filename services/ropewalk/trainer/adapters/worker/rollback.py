@@ -29,10 +29,10 @@ def rolled_back(job: WorkerJob, newest_key: str) -> WorkerJob:
     keys = [newest_key]
     dist.broadcast_object_list(keys)
     if not keys[0]:
-        return replace(job, resume_from=None)
+        return replace(job, resume_from=None, suspects=())
     folder = job.store.connect().fetch(keys[0])
     verify(folder)
-    return replace(job, resume_from=folder)
+    return replace(job, resume_from=folder, suspects=())  # found by now
 
 
 def look_at(weights: Mapping[str, torch.Tensor], reach: float) -> str:

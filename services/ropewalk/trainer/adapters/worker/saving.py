@@ -41,6 +41,7 @@ class Saving:
         self.tokens = prepared.state.tokens
         self._skipped_steps = list(prepared.state.skipped_steps)
         self._validation = prepared.state.validation
+        self._left_out = frozenset(prepared.state.left_out)
         self._mine: list[tuple[int, tuple[int, ...]]] = []  # consumed by this rank since the last gathering
         self._unsaved: list[LedgerRow] = []  # on rank 0: gathered, and in no checkpoint that was written
         self._rows: list[StepMetrics] = []  # on rank 0: of steps that are in no checkpoint that was written
@@ -192,7 +193,8 @@ class Saving:
         self._mine = []
         for rows in zip(*everyone, strict=True) if everyone is not None else ():
             step, samples = rows[0][0], in_order([samples for _, samples in rows])
-            self._unsaved.append(LedgerRow(step, samples, left_out=step in self._skipped_steps))
+            ignored = tuple(sample for sample in samples if sample in self._left_out)
+            self._unsaved.append(LedgerRow(step, samples, step in self._skipped_steps, ignored))
 
     def _state(self, step: int, num_updates: int) -> RunState:
         return RunState(
@@ -204,6 +206,7 @@ class Saving:
             recent_losses=tuple(self._recent),
             skipped_steps=tuple(self._skipped_steps),
             validation=self._validation,
+            left_out=self._prepared.state.left_out,
             micro_tokens=self._prepared.state.micro_tokens,
             environment=environment(self._job, self._prepared.device),
         )
