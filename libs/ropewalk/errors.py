@@ -10,6 +10,7 @@ RopewalkError
 ├── UnknownMessageError           a message type that is not ours                                 events
 ├── StageError, LeaseLostError, WorkRaisedError, ChildDiedError   how the work of a stage ends    stages
 ├── BackupError                   a folder or a server is not fit for a backup or a restore       admin
+├── ApprovalKeyError              a file holds no seed of a person who approves                    admin
 ├── StorageError                  a folder of objects is missing or not as it was written         storage
 ├── ModelError                    a model, its tokenizer or a request to it                       model
 ├── RecipeError                   a recipe cannot be run                                          recipes

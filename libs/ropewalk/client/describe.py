@@ -38,6 +38,8 @@ SENTENCES: dict[type[Message], str] = {
     checkpoint.ExportQuarantined: "export of {m.checkpoint_id}: {m.file} {m.reason}",
     checkpoint.CheckpointQuarantined: "step {m.step}: {m.file} {m.reason}",
     checkpoint.ModelPromoted: "{m.model}@{m.model_version} may be {m.alias}",
+    checkpoint.ApproveModel: "{m.model}@{m.model_version} by {m.approver}",
+    checkpoint.ApprovalAwaited: "{m.model}@{m.model_version} waits for somebody else than {m.author} to approve it",
     checkpoint.RollBackModel: "{m.alias} from {m.model}@{m.from_version} back to {m.model}@{m.model_version}",
     checkpoint.ModelRolledBack: "{m.model}@{m.model_version} may be {m.alias} again, after {m.model}@{m.from_version}",
     evaluation.EvaluationStarted: "scoring checkpoint {m.checkpoint_id}",
@@ -201,6 +203,12 @@ def _(message: checkpoint.CheckpointSaved) -> str:
 @describe.register
 def _(message: checkpoint.CheckpointExported) -> str:
     return f"{message.num_parameters / 1e6:.2f} M parameters, {message.num_bytes / 1e6:.1f} MB"
+
+
+@describe.register
+def _(message: checkpoint.ApprovalDecided) -> str:
+    name = f"{message.model}@{message.model_version}"
+    return f"{name} by {one_line(message.approver)}" if message.approved else f"{name} not: {one_line(message.reason)}"
 
 
 @describe.register

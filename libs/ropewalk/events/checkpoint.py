@@ -39,6 +39,16 @@ class RollBackModel(_Family, Request):
     alias: str = Field(default="production", max_length=40)
 
 
+class ApproveModel(_Family, Request):
+    """A second person lets a version be promoted. The signature is by the approver's nkey, in base64."""
+
+    name: ClassVar[str] = "approve"
+    model: str = Field(max_length=40)
+    model_version: int = Field(ge=1)
+    approver: str = Field(max_length=64)
+    signature: str = Field(max_length=200)
+
+
 class CheckpointPinned(_Family, Event):
     """A checkpoint is kept until `until_unix` (0: until it is unpinned), or no longer if not `pinned`."""
 
@@ -174,3 +184,36 @@ class ModelRolledBack(_Family, Event):
     export_uri: str
     manifest_sha256: str
     evaluation_uri: str
+
+
+class ApprovalAwaited(_Family, Event):
+    """A version has passed everything and waits until somebody else than the `author` of the run approves it."""
+
+    name: ClassVar[str] = "approval_awaited"
+    model: str
+    model_version: int
+    alias: str
+    author: str
+    checkpoint_id: str
+    export_uri: str
+    manifest_sha256: str
+    evaluation_uri: str
+    evaluation_sha256: str
+
+
+class ApprovalDecided(_Family, Event):
+    """Somebody approved a version; or wanted to and may not, for a `reason`.
+
+    The signature is by `public_key` under who approves and all fields of the `ApprovalAwaited` of the run.
+    """
+
+    name: ClassVar[str] = "approval_decided"
+    model: str
+    model_version: int
+    approver: str
+    approved: bool
+    reason: str
+    manifest_sha256: str
+    evaluation_sha256: str
+    public_key: str
+    signature: str

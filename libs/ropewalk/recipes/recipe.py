@@ -104,6 +104,9 @@ class PromotionRecipe(Frozen):
 
     model: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="model name; empty: the recipe's name")
     alias: str = Field(default="production", pattern=r"^[a-z0-9_-]{1,40}$", description="the name that is moved to it")
+    approval: Literal["none", "second_person"] = Field(
+        default="none", description="second_person: waits until somebody else than the owner of the run approves it"
+    )
 
 
 class Plan(Frozen):

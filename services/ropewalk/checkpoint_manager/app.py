@@ -4,6 +4,7 @@ from ropewalk.checkpoint_manager import contract
 from ropewalk.checkpoint_manager.adapters.scrubbing import Scrub
 from ropewalk.checkpoint_manager.handlers import (
     RunHoldings,
+    approve_model,
     conclude,
     export_checkpoint,
     pin_checkpoint,
@@ -25,6 +26,9 @@ def build(settings: Settings) -> Service:
     service.on(contract.PIN, lambda request: pin_checkpoint(request, service.bus, holdings))
     service.on(contract.PRUNE, lambda request: prune_now(request, service.bus, service.objects, holdings))
     service.on(contract.ROLL_BACK, lambda request: roll_back(request, service.bus, service.objects))
+    service.on(
+        contract.APPROVE, lambda request: approve_model(request, service.bus, service.objects, settings.approvers)
+    )
     service.on(contract.CONCLUDE, lambda event: conclude(event, service.bus))
     if settings.scrub.every_h:
         every_s, bytes_per_s = settings.scrub.every_h * 3600, settings.scrub.mb_per_s * 1e6

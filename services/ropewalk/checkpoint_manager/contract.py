@@ -7,13 +7,14 @@ VERIFY = Reaction("verify", checkpoint.CheckpointSaved)
 PIN = Reaction("pin", checkpoint.PinCheckpoint)
 PRUNE = Reaction("prune", checkpoint.PruneCheckpoints)
 ROLL_BACK = Reaction("roll_back", checkpoint.RollBackModel)
+APPROVE = Reaction("approve", checkpoint.ApproveModel)
 CONCLUDE = Reaction("conclude", evaluation.GateDecided)
 EXPORT = Stage("export", training.TrainingCompleted)
 PROMOTE = Stage("promote", serving.ModelDeployed)
 
 CONTRACT = Contract(
     service="checkpoint-manager",
-    listens=(VERIFY, PIN, PRUNE, ROLL_BACK, CONCLUDE, EXPORT, PROMOTE),
+    listens=(VERIFY, PIN, PRUNE, ROLL_BACK, APPROVE, CONCLUDE, EXPORT, PROMOTE),
     emits=(
         checkpoint.CheckpointCommitted,
         checkpoint.CheckpointQuarantined,
@@ -24,6 +25,8 @@ CONTRACT = Contract(
         checkpoint.ParityCertified,
         checkpoint.ModelPromoted,
         checkpoint.ModelRolledBack,
+        checkpoint.ApprovalAwaited,
+        checkpoint.ApprovalDecided,
         run.RunCompleted,
     ),
 )

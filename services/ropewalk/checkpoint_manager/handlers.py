@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import httpx
 from pydantic import JsonValue
 
+from ropewalk.admin.approvals import is_signed
 from ropewalk.bus.once import RunningFold, Timeline
 from ropewalk.checkpoint_manager.adapters.checkpoints import Broken, inspect, keep_ledger, set_aside
 from ropewalk.checkpoint_manager.adapters.export import ExportJob, build_export
@@ -15,6 +17,7 @@ from ropewalk.checkpoint_manager.adapters.greedy import GreedyJob, complete_loca
 from ropewalk.checkpoint_manager.adapters.heldout import read_heads
 from ropewalk.checkpoint_manager.adapters.openai_endpoint import complete_on_endpoint
 from ropewalk.checkpoint_manager.adapters.triton import complete_on_triton
+from ropewalk.checkpoint_manager.domain.approval import reason_against
 from ropewalk.checkpoint_manager.domain.keys import export_key, quarantine_key
 from ropewalk.checkpoint_manager.domain.parity import (
     NUM_TOKENS,
@@ -27,6 +30,9 @@ from ropewalk.checkpoint_manager.settings import EndpointSettings
 from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import (
+    ApprovalAwaited,
+    ApprovalDecided,
+    ApproveModel,
     CheckpointCommitted,
     CheckpointExported,
     CheckpointPinned,
@@ -42,7 +48,7 @@ from ropewalk.events.checkpoint import (
 )
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import GateDecided
-from ropewalk.events.run import RunAccepted, RunCompleted
+from ropewalk.events.run import RunAccepted, RunCancelled, RunCompleted, RunFailed
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.projections.retention import FACTS, Holdings, Policy, to_prune
@@ -229,7 +235,39 @@ async def promote_model(ctx: StageContext, event: ModelDeployed, endpoint: Endpo
         manifest_sha256=manifest.sha256,
         evaluation_uri=event.evaluation_uri,
     )
-    return (promoted,)
+    return (promoted if ctx.recipe.promotion.approval == "none" else await _awaited(ctx, promoted),)
+
+
+async def _awaited(ctx: StageContext, promoted: ModelPromoted) -> ApprovalAwaited:
+    """What a second person has to look at before this promotion is one."""
+    name = f"{promoted.model}@{promoted.model_version}"
+    failure = f"the evaluation of {name} does not verify, so nobody can approve it"
+    evaluation = await _verified(ctx.objects, promoted.evaluation_uri, failure)
+    accepted = await ctx.bus.last(RunAccepted, ctx.run_id)
+    author = {"author": accepted.owner if accepted else "", "evaluation_sha256": evaluation.sha256}
+    return ApprovalAwaited.model_validate(promoted.model_dump() | author)
+
+
+async def approve_model(request: ApproveModel, bus: Timeline, objects: ObjectStore, keys: Mapping[str, str]) -> Outcome:
+    """Promote what waited, if somebody else than its author signed exactly it; `keys` are public ones, by approver."""
+    awaited, name = await bus.last(ApprovalAwaited, request.run_id), f"{request.model}@{request.model_version}"
+    if awaited is None or (awaited.model, awaited.model_version) != (request.model, request.model_version):
+        return Reject(f"{name} waits for nobody's approval")
+    promoted = await bus.last(ModelPromoted, request.run_id)
+    if promoted is not None and promoted.checkpoint_id == awaited.checkpoint_id:
+        return Done()  # approved before
+    reason = reason_against(awaited, request, keys)
+    if not reason and not is_signed(awaited, request.approver, keys[request.approver], request.signature):
+        reason = f"the signature is not that of {request.approver} under {name} as it is: nothing was promoted"
+    if not reason and (await bus.last(RunCancelled, request.run_id) or await bus.last(RunFailed, request.run_id)):
+        reason = f"run {request.run_id} has ended, so {name} is not promoted any more: submit it again"
+    if not reason:
+        finding = await asyncio.to_thread(inspect, objects, awaited.export_uri, awaited.manifest_sha256)
+        if isinstance(finding, Broken):
+            reason = f"the export of {name} does not verify ({finding.file} {finding.reason}): nothing was promoted"
+    seen = awaited.model_dump() | request.model_dump() | {"public_key": keys.get(request.approver, "")}
+    decided = ApprovalDecided.model_validate(seen | {"approved": not reason, "reason": reason})
+    return Done((decided,) if reason else (decided, ModelPromoted.model_validate(awaited.model_dump())))
 
 
 async def roll_back(request: RollBackModel, bus: Timeline, objects: ObjectStore) -> Outcome:

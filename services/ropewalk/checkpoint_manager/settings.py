@@ -34,3 +34,8 @@ class Settings(RuntimeSettings):
 
     endpoint: EndpointSettings = Field(default_factory=EndpointSettings)
     scrub: ScrubSettings = Field(default_factory=ScrubSettings)
+    approvers: dict[str, str] = Field(
+        default_factory=dict,
+        validation_alias="ROPEWALK_CHECKPOINT_MANAGER_APPROVERS",
+        description="who may approve a promotion: names with public nkeys, as JSON",
+    )

@@ -1,11 +1,21 @@
 import pytest
 
-from ropewalk.checkpoint_manager.handlers import export_checkpoint, promote_model
+from ropewalk.admin.approvals import sign
+from ropewalk.checkpoint_manager.handlers import approve_model, export_checkpoint, promote_model
 from ropewalk.checkpoint_manager.settings import EndpointSettings
-from ropewalk.events.checkpoint import ModelPromoted, ParityCertified
+from ropewalk.delivery.outcome import Done, Reject
+from ropewalk.events.checkpoint import (
+    ApprovalAwaited,
+    ApprovalDecided,
+    ApproveModel,
+    ModelPromoted,
+    ParityCertified,
+)
 from ropewalk.events.evaluation import Estimate, GateDecided
+from ropewalk.events.run import RunAccepted
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
+from ropewalk.local.broker.keys import create_key
 from ropewalk.model.weights import load_tensors, save_tensors
 from ropewalk.stages.errors import StageError
 
@@ -107,3 +117,67 @@ async def test_nothing_is_promoted_from_an_export_that_changed(stage, deployed) 
     (stage.objects.fetch(deployed.export_uri) / "config.json").write_text("{}")
     with pytest.raises(StageError, match=r"export of pycode@1 does not verify, so nothing was promoted: config\.json"):
         await promote_model(stage, deployed, ENDPOINT)
+
+
+@pytest.fixture
+async def awaited(stage, deployed, tmp_path) -> ApprovalAwaited:
+    """A version of alice's run, which has passed everything and asks for a second person."""
+    promotion = stage.recipe.promotion.model_copy(update={"approval": "second_person"})
+    stage.recipe = stage.recipe.model_copy(update={"promotion": promotion})
+    stage.bus.messages.append(RunAccepted(run_id="r", recipe={}, recipe_sha256="0", owner="alice"))
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "report.json").write_text("{}")
+    stage.objects.publish(tmp_path / "evaluation", deployed.evaluation_uri, {})
+    (waits,) = await promote_model(stage, deployed, ENDPOINT)
+    assert isinstance(waits, ApprovalAwaited)
+    stage.bus.messages.append(waits)
+    return waits
+
+
+def a_wish(waits: ApprovalAwaited, approver: str, signature: str) -> ApproveModel:
+    return ApproveModel(run_id="r", model="pycode", model_version=1, approver=approver, signature=signature)
+
+
+async def test_a_version_that_needs_a_second_person_is_promoted_by_the_signature_of_one(
+    stage, awaited, tmp_path
+) -> None:
+    seeds = {name: tmp_path / f"{name}.seed" for name in ("alice", "bob", "eve")}
+    public = {name: create_key(seed) for name, seed in seeds.items()}
+    keys = {name: public[name] for name in ("alice", "bob")}
+
+    async def answer(approver: str, signer: str, text: ApprovalAwaited = awaited) -> tuple:
+        signature = sign(text, approver, seeds[signer])
+        outcome = await approve_model(a_wish(awaited, approver, signature), stage.bus, stage.objects, keys)
+        assert isinstance(outcome, Done)
+        return outcome.messages
+
+    refusals = {
+        ("alice", "alice"): "alice is the author of run r: somebody else must approve pycode@1",
+        ("eve", "eve"): "eve is no approver of this stack (alice, bob)",
+        ("bob", "eve"): "the signature is not that of bob under pycode@1 as it is: nothing was promoted",
+    }
+    for (approver, signer), sentence in refusals.items():
+        (decided,) = await answer(approver, signer)
+        assert (decided.approved, decided.reason) == (False, sentence)
+    (of_other_bytes,) = await answer("bob", "bob", awaited.model_copy(update={"manifest_sha256": "0"}))
+    assert not of_other_bytes.approved
+
+    decided, promoted = await answer("bob", "bob")
+    assert isinstance(decided, ApprovalDecided)
+    assert (decided.approved, decided.approver, decided.public_key) == (True, "bob", public["bob"])
+    assert decided.evaluation_sha256 == awaited.evaluation_sha256 != ""
+    assert isinstance(promoted, ModelPromoted)
+    assert (promoted.alias, promoted.manifest_sha256) == ("production", awaited.manifest_sha256)
+    stage.bus.messages.append(promoted)
+    assert await answer("bob", "bob") == ()
+
+
+async def test_what_waits_for_nobody_or_was_damaged_since_is_not_approved(stage, awaited, tmp_path) -> None:
+    keys = {"bob": create_key(tmp_path / "bob.seed")}
+    wish = a_wish(awaited, "bob", sign(awaited, "bob", tmp_path / "bob.seed"))
+    other = await approve_model(wish.model_copy(update={"model_version": 2}), stage.bus, stage.objects, keys)
+    assert isinstance(other, Reject)
+    (stage.objects.fetch(awaited.export_uri) / "config.json").write_text("{}")
+    outcome = await approve_model(wish, stage.bus, stage.objects, keys)
+    assert isinstance(outcome, Done)
+    assert "the export of pycode@1 does not verify" in outcome.messages[0].reason

@@ -9,7 +9,7 @@ from ropewalk.admin.access import OPERATOR, USERS, rights_of
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
 from ropewalk.local.broker.deployment import create_deployment
-from ropewalk.local.broker.keys import export_key, public_key, seed_file
+from ropewalk.local.broker.keys import create_key, export_key, public_key, seed_file
 from ropewalk.local.broker.rotation import rotate as rotate_key
 from ropewalk.local.errors import LocalError
 from ropewalk.local.layout import Layout
@@ -116,6 +116,22 @@ def export(
     done(f"whoever can read {file} is {user} on the bus")
     for name, value in settings.items():
         say(f"export {name}={value}")
+
+
+@app.command()
+def person(
+    file: Annotated[Path, typer.Argument(help="Where your seed goes; the file must not exist.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key for a person who approves promotions; it opens nothing on the bus.
+
+    Example: ropewalk keys person ./alice.seed
+    """
+    public = create_key(file)
+    if as_json:
+        print_json({"file": str(file.absolute()), "public_key": public})
+        return
+    done(f"your public key is {public}; whoever can read {file} can sign for you")
 
 
 @app.command()

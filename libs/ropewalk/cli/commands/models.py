@@ -1,7 +1,8 @@
-"""`models list|show|rollback|retire`: what answers at the endpoint."""
+"""`models list|show|approve|rollback|retire`: what answers at the endpoint."""
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, done, minute, print_json, say
+from ropewalk.client.approving import approve as approve_version
 from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
@@ -70,6 +72,29 @@ def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> Non
         say(each.full_name, style="bold")
         for what, words in _facts(each):
             say(f"  {what:12} {words}")
+
+
+@app.command()
+def approve(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="The version, such as `code@3`.")],
+    who: Annotated[str, typer.Option("--as", help="Your name among the approvers of the stack.")],
+    key: Annotated[Path, typer.Option(help="The file with your seed; `ropewalk keys person` makes one.")],
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a version that waits for a second person, so that it is promoted. The author of its run may not.
+
+    Example: ropewalk models approve pycode@3 --as alice --key ./alice.seed
+    """
+    settings = settings_of(state_dir)
+    found = [each for each in chosen(known_versions(settings), name) if each.full_name == name]
+    if not found:
+        raise ClientError(f"{name} names no single version: write it as `model@number`")
+    awaited = call(lambda client: approve_version(client, found[0], who, key), settings)
+    if as_json:
+        print_json(awaited.model_dump(mode="json"))
+        return
+    done(f"{name} may be {awaited.alias}; you signed export {awaited.manifest_sha256[:12]} of {awaited.checkpoint_id}")
 
 
 @app.command()

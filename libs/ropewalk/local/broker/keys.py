@@ -41,12 +41,22 @@ def replace_key(folder: Path, user: str) -> str:
 
 def export_key(folder: Path, user: str, file: Path) -> None:
     """Copy a seed to a new file, for its owner only. Raises SeedFileError if the file exists, OSError."""
+    _write_new(file, seed_file(folder, user).read_bytes())
+
+
+def create_key(file: Path) -> str:
+    """A new key in a new file, for its owner only. Returns the public half. Raises SeedFileError, OSError."""
+    _write_new(file, bytes(nkeys.encode_seed(os.urandom(_SEED_BYTES), nkeys.PREFIX_BYTE_USER)) + b"\n")
+    return public_key(file)
+
+
+def _write_new(file: Path, seed: bytes) -> None:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise SeedFileError(f"{file} exists: choose a file that does not, no seed is written over") from None
     with os.fdopen(descriptor, "wb") as copy:
-        copy.write(seed_file(folder, user).read_bytes())
+        copy.write(seed)
 
 
 def public_key(path: Path) -> str:
