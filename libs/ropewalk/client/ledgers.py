@@ -4,6 +4,7 @@ from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
 from ropewalk.client.errors import NotMeasurableError
 from ropewalk.corpus.ledger import LedgerVerdict, verify_run
+from ropewalk.corpus.mixture import mixed_order
 from ropewalk.corpus.shards import ShardMeta
 from ropewalk.events.base import Message, last_of
 from ropewalk.events.data import DatasetPublished
@@ -30,7 +31,9 @@ def ledger_verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> Led
     committed = [message for message in messages if isinstance(message, StepsCommitted)]
     if accepted is None or dataset is None:
         raise NotMeasurableError("the run has no ledger yet: it has not published its dataset version")
-    meta = ShardMeta.of_json(read_manifest(objects.fetch(dataset.uri)).meta)
+    folder, recipe = objects.fetch(dataset.uri), parse_recipe(accepted.recipe)
+    meta = ShardMeta.of_json(read_manifest(folder).meta)
+    mixed = mixed_order(recipe, folder, meta) if recipe.has_mixture else None
     ended = last_of(messages, TrainingCompleted)
     num_steps = ended.num_steps if ended is not None else 0
-    return verify_run(committed, meta, parse_recipe(accepted.recipe), objects, num_steps=num_steps)
+    return verify_run(committed, meta, recipe, objects, num_steps=num_steps, mixed=mixed)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ropewalk.corpus.errors import CorpusError
+from ropewalk.corpus.mixture import MixedOrder
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import ShardMeta
 from ropewalk.events.training import StepsCommitted
@@ -68,6 +69,7 @@ class LedgerPlan:
     batch_size: int
     total_steps: int
     first_step: int = 0
+    mixed: MixedOrder | None = None  # if the recipe gives sources shares
 
     @property
     def steps(self) -> range:
@@ -76,7 +78,7 @@ class LedgerPlan:
 
     def row(self, step: int) -> LedgerRow:
         """The planned samples of a step."""
-        order = SampleOrder(self.dataset_version, self.seed, self.num_windows)
+        order = self.mixed or SampleOrder(self.dataset_version, self.seed, self.num_windows)
         return LedgerRow(step, tuple(order.samples(step, self.batch_size)))
 
 
@@ -191,11 +193,18 @@ def verify_ledger(plan: LedgerPlan, entries: Iterable[LedgerEntry]) -> LedgerVer
 
 
 def verify_run(
-    committed: Sequence[StepsCommitted], dataset: ShardMeta, recipe: Recipe, objects: ObjectStore, *, num_steps: int = 0
+    committed: Sequence[StepsCommitted],
+    dataset: ShardMeta,
+    recipe: Recipe,
+    objects: ObjectStore,
+    *,
+    num_steps: int = 0,
+    mixed: MixedOrder | None = None,
 ) -> LedgerVerdict:
     """The verdict on a run. `committed` are its events in the order of the log, `dataset` its manifest's meta.
 
-    `num_steps` were taken, if that is known: a run may be stopped before its plan ends.
+    `num_steps` were taken, if that is known: a run may be stopped before its plan ends. `mixed` is the order of a
+    recipe that gives sources shares.
     """
     plan = LedgerPlan(
         dataset_version=dataset.dataset_version,
@@ -204,6 +213,7 @@ def verify_run(
         batch_size=recipe.derived.batch_size,
         total_steps=num_steps or recipe.derived.total_steps,
         first_step=recipe.first_step,
+        mixed=mixed,
     )
     return verify_ledger(plan, (_entry(event, objects) for event in committed))
 

@@ -73,6 +73,17 @@ class SourceRecipe(Frozen):
         "are held out together or not at all; empty: the content decides",
     )
 
+    weight: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)] | None = Field(
+        default=None,
+        description="share of the windows that are read, relative to the other sources', which then need one too; "
+        "left out: by size",
+    )
+    epochs: Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e6)] | None = Field(
+        default=None,
+        description="passes over this source at most; without weights a source is read in proportion "
+        "to its passes; left out: without end",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _plain_path(cls, given: Any) -> Any:
@@ -84,6 +95,19 @@ class SourceRecipe(Frozen):
     def _one_pattern(cls, given: Any) -> Any:
         """One pattern need not stand in a list."""
         return [given] if isinstance(given, str) else given
+
+    @property
+    def has_share(self) -> bool:
+        """Whether it says how much of it is read."""
+        return self.weight is not None or self.epochs is not None
+
+    @property
+    def source_id(self) -> str:
+        """The same source record always has the same id, however much of it is read."""
+        fields = self.model_dump(mode="json", exclude={"weight", "epochs"})
+        if not self.key_field:
+            del fields["key_field"]  # a source of before there was one keeps its id
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class EvaluationRecipe(Frozen):
@@ -228,6 +252,18 @@ class Recipe(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _check_mixture(self) -> Self:
+        weights = [source.weight for source in self.sources]
+        if None in weights and any(weight is not None for weight in weights):
+            number = weights.index(None)
+            raise ValueError(f"sources.{number} has no weight but others have: give each source one, or none")
+        if not any(weights) and None not in weights:
+            raise ValueError("the weight of every source is 0: give one at least a weight above 0")
+        if self.has_mixture and len({source.source_id for source in self.sources}) < len(weights):
+            raise ValueError("a source with a weight or epochs is named twice: name it once")
+        return self
+
+    @model_validator(mode="after")
     def _check_device(self) -> Self:
         if self.device != "cuda" and self.precision == "fp8":
             raise ValueError(f"precision is {self.precision!r} but device is {self.device!r}: set device to 'cuda'")
@@ -287,6 +323,22 @@ class Recipe(Frozen):
         return bool(self.base_model)
 
     @property
+    def has_mixture(self) -> bool:
+        """Whether sources say how much of them is read; else windows are drawn from all alike."""
+        return any(source.has_share for source in self.sources)
+
+    @property
+    def mixture(self) -> dict[str, float] | None:
+        """What is asked of each source, relative to all: of windows if there are weights, else of its passes."""
+        if not self.has_mixture:
+            return None
+        asked = {
+            source.source_id: source.weight if source.weight is not None else source.epochs or 1.0
+            for source in self.sources
+        }
+        return {source_id: round(each / sum(asked.values()), 9) for source_id, each in asked.items()}
+
+    @property
     def base_location(self) -> str:
         """Where the base model lies: a folder, with the home folder spelt out, or a hub id."""
         return os.path.expanduser(self.base_model)
@@ -319,8 +371,9 @@ class Recipe(Frozen):
         return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
 
     def as_json(self) -> dict[str, JsonValue]:
-        """The recipe as it travels in events. What `training` leaves out is not in it."""
-        dumped: dict[str, JsonValue] = self.model_dump(mode="json")
+        """The recipe as it travels in events. What `training`, or the share of a source, leaves out is not in it."""
+        unsaid = {number: {"weight", "epochs"} for number, source in enumerate(self.sources) if not source.has_share}
+        dumped: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"sources": unsaid})
         dumped["training"] = self.training.model_dump(mode="json", exclude_none=True)
         return dumped
 

@@ -7,8 +7,6 @@ A segment's identity leaves out when it was fetched, so that reading the same fi
 there (with the time of its first reading) instead of writing it anew.
 """
 
-import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -90,7 +88,7 @@ def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngest
     """
     reading = _Reading(job, job.store.connect(), report, _Pulse(report))
     # The same source named twice is read once: its records would only be dropped as repetitions.
-    for source_id, source in {source_identity(source): source for source in job.sources}.items():
+    for source_id, source in {source.source_id: source for source in job.sources}.items():
         _ingest_source(reading, source_id, source)
     if not reading.segments:
         raise StageError(_empty_corpus(reading))
@@ -101,15 +99,6 @@ def ingest_all(job: IngestJob, report: Callable[[object], None]) -> CorpusIngest
         num_bytes=sum(segment.num_bytes for segment in reading.segments),
         num_quarantined=reading.quarantined.total(),
     )
-
-
-def source_identity(source: SourceRecipe) -> str:
-    """The same source record always has the same id."""
-    fields = source.model_dump(mode="json")
-    if not source.key_field:
-        del fields["key_field"]  # a source of before there was one keeps its id
-    canonical = json.dumps(fields, sort_keys=True).encode()
-    return hashlib.sha256(canonical).hexdigest()[:16]
 
 
 def _ingest_source(reading: _Reading, source_id: str, source: SourceRecipe) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ropewalk.corpus.mixture import MixedOrder, MixtureError, mixed_order
 from ropewalk.corpus.order import SampleOrder
 from ropewalk.corpus.shards import ShardMeta, TokenShard
 from ropewalk.model.linear_nats import IGNORED
@@ -38,7 +39,7 @@ class Batches:
     def __init__(self, shard: TokenShard, job: WorkerJob, rank: int, world_size: int, device: Device) -> None:
         self._shard = shard
         self._batch_size = job.recipe.derived.batch_size
-        self._order = SampleOrder(job.dataset_version, job.recipe.seed, shard.num_windows)
+        self._order = _order(shard, job)
         self._rank, self._world_size, self._device = rank, world_size, device
         self._thread = ThreadPoolExecutor(1, "batches") if device.is_accelerator else None
         self._next: tuple[int, Future[StepBatch]] | None = None
@@ -115,6 +116,15 @@ class Batches:
         if not self._shard.meta.has_mask:
             return max(1, len(counting) * self._shard.meta.context_length)
         return max(1, sum(int(self._shard.window(sample).mask.sum()) for sample in counting))
+
+
+def _order(shard: TokenShard, job: WorkerJob) -> SampleOrder | MixedOrder:
+    if not job.recipe.has_mixture:
+        return SampleOrder(job.dataset_version, job.recipe.seed, shard.num_windows)
+    try:
+        return mixed_order(job.recipe, shard.folder, shard.meta)
+    except MixtureError as error:
+        raise WorkerError(str(error)) from None
 
 
 def _check(shard: TokenShard, job: WorkerJob, world_size: int) -> None:

@@ -167,7 +167,7 @@ def _check_fits(model: PreTrainedModel, shard: TokenShard) -> None:
 
 def _identity(job: WorkerJob) -> dict[str, JsonValue]:
     """The order of samples, the schedule and the base; the number of workers and the strategy may change."""
-    plan = job.recipe.derived
+    plan, mixture = job.recipe.derived, job.recipe.mixture
     return {
         "run_id": job.run_id,
         "dataset_version": job.dataset_version,
@@ -178,6 +178,7 @@ def _identity(job: WorkerJob) -> dict[str, JsonValue]:
         "adam_lr": job.adam_lr,
         "base_model": job.recipe.base_model,
         "adapter": job.recipe.adapter,
+        "mixture": None if mixture is None else {**mixture},
     }
 
 
