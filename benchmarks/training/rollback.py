@@ -29,7 +29,8 @@ from ropewalk.events.run import RunCompleted, RunFailed, RunRejected
 
 _BAR_S = 60.0
 _MODEL = "back"
-_MOST_RUNS = 5  # a run may not pass the gate
+_MINUTES = (0.1, 0.6, 1.0)  # a run must be better than the one before to pass the gate
+_MOST_RUNS = len(_MINUTES)
 _RUN_S = 240.0
 
 
@@ -55,6 +56,7 @@ class Stack:
         recipe: dict[str, Any] = {
             "base": "python-stdlib-tiny",
             "seed": number,
+            "minutes": _MINUTES[number - 1],
             "trials": 0,
             "promotion": {"model": _MODEL},
         }

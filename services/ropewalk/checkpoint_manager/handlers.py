@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,6 +51,7 @@ from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.run import RunAccepted, RunCancelled, RunCompleted, RunFailed
 from ropewalk.events.serving import ModelDeployed
 from ropewalk.events.training import TrainingCompleted
+from ropewalk.projections.model_card import BEFORE_EXPORT, model_card
 from ropewalk.projections.retention import FACTS, Holdings, Policy, to_prune
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.stages.context import StageContext
@@ -174,6 +175,7 @@ async def _build_export(ctx: StageContext, event: TrainingCompleted, key: str, c
         checkpoint=await asyncio.to_thread(ctx.objects.fetch, event.uri),
         tokenizer=await asyncio.to_thread(ctx.objects.fetch, dataset.tokenizer_uri),
         out=out,
+        card=model_card(ctx.run_id, [fact async for fact in _known_before(ctx)]),
     )
     num_parameters = await ctx.in_child(build_export, job)
     meta: dict[str, JsonValue] = {
@@ -182,6 +184,13 @@ async def _build_export(ctx: StageContext, event: TrainingCompleted, key: str, c
         "num_parameters": num_parameters,
     }
     await asyncio.to_thread(ctx.objects.publish, out, key, meta)
+
+
+async def _known_before(ctx: StageContext) -> AsyncIterator[Message]:
+    """What the card of an export says, which must be the same when it is made again."""
+    for kind in BEFORE_EXPORT:
+        async for stored in ctx.bus.read(f"{kind.subject_prefix()}.{ctx.run_id}"):
+            yield stored.message
 
 
 async def _final_checkpoint(ctx: StageContext, event: TrainingCompleted) -> Manifest:

@@ -30,6 +30,9 @@ async def test_an_export_is_a_folder_that_transformers_loads_as_it_is(stage) -> 
     assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.decode(tokenizer("def f(self)").input_ids) == "def f(self)"
+    card = (folder / "README.md").read_text()
+    assert "Dataset version `v`" in card
+    assert "Evaluation" not in card
     generation = json.loads((folder / "generation_config.json").read_text())
     assert (generation["eos_token_id"], generation["pad_token_id"]) == (0, 0)
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["Qwen3ForCausalLM"]

@@ -1,4 +1,4 @@
-"""`models list|show|approve|rollback|retire`: what answers at the endpoint."""
+"""`models list|show|export|approve|rollback|retire`: what answers at the endpoint."""
 
 import dataclasses
 import time
@@ -12,6 +12,7 @@ from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import Listing, console, done, minute, print_json, say
 from ropewalk.client.approving import approve as approve_version
 from ropewalk.client.errors import ClientError
+from ropewalk.client.exporting import export_to
 from ropewalk.client.log import open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
 from ropewalk.client.models import retire as retire_version
@@ -75,6 +76,27 @@ def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> Non
 
 
 @app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="The version, such as `code@3`.")],
+    folder: Annotated[Path, typer.Argument(help="Where the copy goes; the folder must not exist.")],
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the Hugging Face folder of a version, with a model card that has its evaluation and parity, too.
+
+    Example: ropewalk models export pycode@3 ./pycode
+    """
+    settings = settings_of(state_dir)
+    version = _exactly(settings, name)
+    facts = [stored.message for stored in call(lambda client: client.timeline(version.run_id), settings)]
+    sha256 = export_to(folder, version, facts, StoreAddress(url=settings.objects_url).connect())
+    if as_json:
+        print_json({"model": name, "folder": str(folder.absolute()), "export_manifest_sha256": sha256})
+        return
+    done(f"{folder} has {name} for `AutoModelForCausalLM.from_pretrained`; README.md says what it was made from")
+
+
+@app.command()
 def approve(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="The version, such as `code@3`.")],
     who: Annotated[str, typer.Option("--as", help="Your name among the approvers of the stack.")],
@@ -87,10 +109,8 @@ def approve(
     Example: ropewalk models approve pycode@3 --as alice --key ./alice.seed
     """
     settings = settings_of(state_dir)
-    found = [each for each in chosen(known_versions(settings), name) if each.full_name == name]
-    if not found:
-        raise ClientError(f"{name} names no single version: write it as `model@number`")
-    awaited = call(lambda client: approve_version(client, found[0], who, key), settings)
+    version = _exactly(settings, name)
+    awaited = call(lambda client: approve_version(client, version, who, key), settings)
     if as_json:
         print_json(awaited.model_dump(mode="json"))
         return
@@ -144,6 +164,13 @@ def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> N
         alone = [name for name in each.names if name not in each.shares]
         silent = f"; nothing answers as {' or '.join(alone)} now" if alone else ""
         done(f"{each.full_name} is off the endpoint{silent}")
+
+
+def _exactly(settings: ClientSettings, name: str) -> ModelVersion:
+    found = [each for each in chosen(known_versions(settings), name) if each.full_name == name]
+    if not found:
+        raise ClientError(f"{name} names no single version: write it as `model@number`")
+    return found[0]
 
 
 def known_versions(settings: ClientSettings) -> list[ModelVersion]:

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel  # the service process itself must not load it
 
 CONFIG = "config.json"
+CARD = "README.md"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportJob:
-    """Fetched folders in, a new folder out."""
+    """Fetched folders and the text of the model card in, a new folder out."""
 
     checkpoint: Path
     tokenizer: Path
     out: Path
+    card: str = ""
 
 
 def build_export(job: ExportJob, report: Callable[[object], None]) -> int:
@@ -48,6 +50,7 @@ def build_export(job: ExportJob, report: Callable[[object], None]) -> int:
     for path in job.tokenizer.iterdir():
         if path.is_file() and path.name != MANIFEST:
             shutil.copyfile(path, job.out / path.name)
+    (job.out / CARD).write_text(job.card)
     _, info = AutoModelForCausalLM.from_pretrained(job.out, output_loading_info=True)
     problems = {name: found for name, found in info.items() if found}
     if problems:
