@@ -72,9 +72,7 @@ class Holdings:
         """Take one message of the timeline into account, in the order of the log."""
         match message:
             case CheckpointSaved():
-                self.saved[message.checkpoint_id] = message
-                self.pruned.discard(message.checkpoint_id)
-                self.quarantined.pop(message.checkpoint_id, None)
+                self._save(message)
             case CheckpointCommitted():
                 self._verify(message)
             case CheckpointQuarantined():
@@ -111,6 +109,13 @@ class Holdings:
         """Whether somebody asked for it to stay, at a time in Unix seconds."""
         until = self.pins.get(checkpoint_id)
         return until is not None and (until == 0 or until > now)
+
+    def _save(self, message: CheckpointSaved) -> None:
+        self.saved[message.checkpoint_id] = message
+        self.pruned.discard(message.checkpoint_id)
+        self.quarantined.pop(message.checkpoint_id, None)
+        if message.held_out_loss:  # also where a kill took the word of who looked
+            self.losses[message.step] = message.held_out_loss
 
     def _verify(self, message: CheckpointCommitted) -> None:
         known = self.saved.get(message.checkpoint_id)

@@ -144,6 +144,14 @@ def test_the_best_by_held_out_loss_stay_and_one_without_a_number_is_none() -> No
     assert pruned_steps([*verified(10, 20, 30, 40, 50, 60), *looks], last=2, best=2) == [10, 30]
 
 
+def test_a_checkpoint_tells_its_own_held_out_loss_where_the_look_itself_is_not_in_the_log() -> None:
+    timeline = [
+        message.model_copy(update={"held_out_loss": 1.0}) if isinstance(message, CheckpointSaved) else message
+        for message in verified(20)
+    ]
+    assert pruned_steps([*verified(10), *timeline, *verified(30, 40, 50)], last=2, best=1) == [10, 30]
+
+
 def test_a_pinned_checkpoint_stays_until_its_time_is_over_or_it_is_unpinned() -> None:
     timeline = [*verified(10, 20, 30, 40), a_pin("r-1-10"), a_pin("r-1-20", until_unix=NOW + 1)]
     assert pruned_steps(timeline, last=2) == []
