@@ -20,6 +20,7 @@ from ropewalk.local.curl import write_curl_config
 from ropewalk.local.env import bus_settings
 from ropewalk.local.layout import Layout, layout_of
 from ropewalk.local.lock import READY_TIMEOUT_S, held
+from ropewalk.local.names import SERVICES
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
@@ -100,7 +101,10 @@ class Supervisor:
         self._write(phase="stopping", problem=problem)
         await self._pings.close()
         for group in reversed(self._groups):
-            await asyncio.gather(*(process.stop() for process in group))
+            # Engines last: workers of a training are processes of Ray, and save before they leave.
+            for services in (True, False):
+                leaving = [process for process in group if (process.spec.name in SERVICES) is services]
+                await asyncio.gather(*(process.stop() for process in leaving))
         kill_leftovers(self._plan.layout.state_dir)
         sweep_shared_memory(shared_memory_prefix(self._plan.layout.state_dir))
         self._plan.layout.remove_ray()
