@@ -12,6 +12,7 @@ import torch
 
 from ropewalk.model.fast_blocks import BlockPlan
 from ropewalk.recipes.recipe import Recipe
+from ropewalk.trainer.adapters.heap import keep_heap
 
 Precision = Literal["fp32", "bf16", "fp8"]
 # of the process group: small values and objects stay on gloo, so that they never wait for a GPU
@@ -72,6 +73,7 @@ class Device:
         """Set this process up for the device, before anything is computed on it."""
         torch.set_num_threads(1)  # more threads change the bits, and spin on shared cores
         if self.kind == "cpu":
+            keep_heap()
             return
         torch.cuda.set_device(self.index)
         torch.set_float32_matmul_precision("high")  # TF32: 8 times as fast as true fp32 on an H100
