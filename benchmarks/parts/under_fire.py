@@ -66,15 +66,16 @@ class Fire:
 def train(shoot: Callable[[Fire], None], *, under_ray: bool, checkpoint_every: int = 20) -> Fire:
     """Train until `shoot` has made the stop file."""
     with tempfile.TemporaryDirectory(prefix="ropewalk-fire-") as name:
-        job = _job(Path(name), checkpoint_every)
+        job = job_in(Path(name), checkpoint_every)
         fire = Fire(job.stop_file, shoot)
-        with _hosts(job, under_ray=under_ray) as hosts:
+        with hosts_of(job, under_ray=under_ray) as hosts:
             Attempts(job, fire, hosts).run()
     return fire
 
 
 @contextmanager
-def _hosts(job: TrainingJob, *, under_ray: bool) -> Iterator[Hosts]:
+def hosts_of(job: TrainingJob, *, under_ray: bool) -> Iterator[Hosts]:
+    """What a job trains on."""
     made: AbstractContextManager[Hosts]
     if under_ray:
         surround(job.cluster)
@@ -87,10 +88,21 @@ def _hosts(job: TrainingJob, *, under_ray: bool) -> Iterator[Hosts]:
         yield hosts
 
 
-def _job(root: Path, checkpoint_every: int) -> TrainingJob:
-    recipe = complete(Recipe(sources=(SourceRecipe(path="/nowhere", licence="CC0-1.0"),), size="tiny", minutes=0.5))
-    plan = recipe.derived.model_copy(update={"total_steps": _STEPS, "checkpoint_every": checkpoint_every})
-    recipe = recipe.model_copy(update={"plan": plan, "num_workers": 2})
+def job_in(
+    root: Path,
+    checkpoint_every: int,
+    *,
+    strategy: str = "auto",
+    num_workers: int = 2,
+    steps: int = _STEPS,
+    size: str = "tiny",
+) -> TrainingJob:
+    """A training of random tokens, all of whose files are below `root`."""
+    source = SourceRecipe(path="/nowhere", licence="CC0-1.0")
+    wanted = {"sources": [source], "size": size, "minutes": 0.5, "strategy": strategy, "num_workers": num_workers}
+    recipe = complete(Recipe.model_validate(wanted))
+    plan = recipe.derived.model_copy(update={"total_steps": steps, "checkpoint_every": checkpoint_every})
+    recipe = recipe.model_copy(update={"plan": plan})
     random_dataset(root, plan)
     folder = root / "tokenizer"
     folder.mkdir()
