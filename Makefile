@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 # The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
 STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: help install demo test test-fast check test-all chaos bench gpu-check docs contracts-baseline freeze clean
+.PHONY: help install demo test test-fast check test-all chaos bench training-bars gpu-check docs contracts-baseline freeze clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -64,6 +64,18 @@ bench: install  ## run every benchmark for CPUs; each prints JSON and keeps it i
 	@mkdir -p benchmarks/results
 	@for script in $(filter-out %/training_gpu.py, $(wildcard benchmarks/*.py)); do test -e "$$script" || continue; name=$$(basename "$$script" .py); \
 	  echo "== $$name"; $(BIN)/python "$$script" | tee "benchmarks/results/$$name.json"; done
+
+# One that fails does not stop the others. The figures of quotes and of the search come from trainings that are kept.
+training-bars: install  ## every benchmark of training for CPUs, one after the other: an hour; kept in benchmarks/results
+	@for script in benchmarks/training/*.py; do name=$$(basename "$$script" .py); \
+	  case $$name in \
+	    account|damage) given="--out benchmarks/results";; \
+	    quote) given="outcome --out benchmarks/results/training_quote.json";; \
+	    search) given="replay --out benchmarks/results/training_search.json";; \
+	    device_table) given="";; \
+	    *) given="--out benchmarks/results/training_$$name.json";; \
+	  esac; \
+	  echo "== $$name"; $(BIN)/python "$$script" $$given || echo "$$name failed"; done
 
 gpu-check: install  ## what the training loop makes of one GPU, in under 8 minutes: speed, saves, bits, learning
 	$(BIN)/python benchmarks/training_gpu.py --out gpu-check
