@@ -67,7 +67,7 @@ def _train_ours(task: Task, on_step: OnStep) -> Any:
     device, shard = choose_device(job.recipe, 0), TokenShard(job.dataset)
     with joined_group(0, 1, device, ""):
         batches = Batches(shard, job, 0, 1, device)
-        prepared = prepare(job, shard, device)
+        prepared = prepare(job, shard, device, batches)
         if task.rate:
             _use_adamw(prepared, task)
         kept = _Kept(shard, batches, device, StepGuard(), watched_phases(job, 0), lambda _: None, Notice())
