@@ -81,13 +81,16 @@ def test_the_loss_counts_the_answers_alone(stack, tuned, chat) -> None:
     dataset = stack.until("tuned", DatasetPublished)
     shard = TokenShard(fetched(stack, dataset.uri))
     tokenizer = AutoTokenizer.from_pretrained(str(fetched(stack, dataset.tokenizer_uri)))
-    assert shard.num_windows == dataset.num_kept > 50
-    for index in range(shard.num_windows):
-        window = shard.window(index)
-        learnt = tokenizer.decode(window.targets[window.mask]).removesuffix("<|endoftext|>").rstrip("\ufffd")
+    documents = list(shard.documents())
+    assert len(documents) == dataset.num_kept > 50
+    assert shard.num_windows <= len(documents)
+    for document in documents:
+        index, first = divmod(document.start, shard.meta.context_length)
+        window, own = shard.window(index), slice(first, first + document.length - 1)
+        learnt = tokenizer.decode(window.targets[own][window.mask[own]]).removesuffix("<|endoftext|>").rstrip("\ufffd")
         assert learnt, index
         assert any(answer.startswith(learnt) for answer in answers), learnt
-        assert tokenizer.decode(window.inputs).startswith("<|user|>\nWrite the docstring of `")
+        assert tokenizer.decode(window.inputs[own]).startswith("<|user|>\nWrite the docstring of `")
 
 
 def test_records_that_are_no_conversations_are_set_aside_with_their_reasons(stack, tuned) -> None:

@@ -1,10 +1,13 @@
 """How encoded documents become windows.
 
-Texts are laid end to end, an end token after each: every window is full and none is wasted. Conversations each
-begin a window and are padded with end tokens that do not count, so that no answer is learnt from a stranger's
-question.
+Texts are laid end to end, an end token after each: every window is full and none is wasted. Conversations are never
+cut by the border of a window. Where attention stays within a document, several share one; else each begins a window,
+so that no answer is learnt from a stranger's question. What is left of a window is padded with end tokens that do
+not count.
 """
 
+from bisect import bisect_left, insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,19 +31,41 @@ def pack_text(ids: list[int], eos_id: int) -> Packed:
     return Packed(tokens=tokens, mask=np.ones(len(tokens), dtype=np.uint8), length=len(tokens))
 
 
-def pack_conversation(ids: list[int], mask: list[int], *, eos_id: int, context_length: int) -> Packed | None:
-    """A conversation cut to one window and padded to it; None if no token that counts is left in the window.
+def pack_conversation(ids: list[int], mask: list[int], *, context_length: int) -> Packed | None:
+    """A conversation cut to one window; None if no token that counts is left in the window.
 
-    The first token of a window is never a target of that window, so it does not count.
+    The first token of a conversation has nothing before it to be told by, so it does not count.
     """
     length = min(len(ids), context_length)
-    kept = np.zeros(context_length, dtype=np.uint8)
-    kept[1:length] = mask[1:length]
+    kept = np.array(mask[:length], dtype=np.uint8)
+    kept[:1] = 0
     if not kept.any():
         return None
-    tokens = np.full(context_length, eos_id, dtype=np.int64)
-    tokens[:length] = ids[:length]
-    return Packed(tokens=tokens, mask=kept, length=length)
+    return Packed(tokens=np.array(ids[:length], dtype=np.int64), mask=kept, length=length)
+
+
+def padded(packed: Packed, *, eos_id: int, context_length: int) -> Packed:
+    """The same with end tokens that do not count, up to the end of its last window."""
+    padding = -len(packed.tokens) % context_length
+    tokens = np.pad(packed.tokens, (0, padding), constant_values=eos_id)
+    return Packed(tokens=tokens, mask=np.pad(packed.mask, (0, padding)), length=packed.length)
+
+
+def share_windows(lengths: Sequence[int], context_length: int) -> list[list[int]]:
+    """Which documents (places in `lengths`, at most a window each) lie together in a window, and in which order.
+
+    Best fit decreasing: the longest first, each into the fullest window that has room for it.
+    """
+    windows: list[list[int]] = []
+    room: list[tuple[int, int]] = []  # (tokens that are free, window), ascending
+    for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
+        at = bisect_left(room, (lengths[place], 0))
+        free, number = room.pop(at) if at < len(room) else (context_length, len(windows))
+        if number == len(windows):
+            windows.append([])
+        windows[number].append(place)
+        insort(room, (free - lengths[place], number))
+    return windows
 
 
 def count_windows(num_tokens: int, context_length: int) -> int:

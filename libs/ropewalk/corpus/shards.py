@@ -12,6 +12,7 @@ Window i holds the tokens i*C … i*C + C: C inputs and, one place on, C targets
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -104,6 +105,17 @@ class TokenShard:
         else:
             mask = self._mask[start + 1 : start + length + 1].astype(np.bool_)
         return Window(inputs=tokens[:-1], targets=tokens[1:], mask=mask)
+
+    def positions(self, index: int) -> NDArray[np.int64]:
+        """How far each token of a window, (C,), lies behind the first one of its document in the window."""
+        first, length = index * self.meta.context_length, self.meta.context_length
+        tokens = np.arange(first, first + length)
+        begins = self._starts[np.searchsorted(self._starts, tokens, side="right") - 1]
+        return tokens - np.maximum(begins, first)
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.fromiter((document.start for document in self.documents()), dtype=np.int64)
 
     def documents(self) -> Iterator[PackedDocument]:
         """The documents in the order of their tokens."""

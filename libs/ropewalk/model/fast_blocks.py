@@ -21,6 +21,17 @@ from ropewalk.model.linear_nats import LinearNats, nats_and_slopes
 _FUSED_WIDTH = 1024  # up to here one wide product is faster than three narrow ones, in spite of joining the weights
 
 
+class _Sight(NamedTuple):
+    """Where tokens are, as cosines and sines, (T or b x T, 1, D/2) fp32, and which others each sees; None: all before.
+
+    `mask` is (b, 1, T, T) bool.
+    """
+
+    cosines: torch.Tensor
+    sines: torch.Tensor
+    mask: torch.Tensor | None = None
+
+
 class _Weights(NamedTuple):
     """Of one block. Norms (C,) or (D,); matrices (out, in)."""
 
@@ -74,41 +85,51 @@ class FastBlocks:
         compiled = partial(torch.compile, dynamic=False) if plan.compiled else _as_it_is
         compute, self._normed, self._slopes_of = compiled(_block), compiled(_normed), compiled(nats_and_slopes)
         self._trunk, self._head, self._dtype = model.model, model.lm_head, plan.dtype
-        self._rotations: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._rotations: dict[int, _Sight] = {}
         self._epsilon, self._recompute = config.rms_norm_eps, recompute
         for block in self._trunk.layers:  # called as a module, so that a wrapper's hooks fetch its weights first
             block.forward = partial(_run_block, compute, block, constants)
 
-    def nats(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """(b, T) each -> the loss in nats, summed over the targets that count, fp32."""
-        hidden = self._hidden(inputs)
+    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
+        """(b, T) each -> the loss in nats, summed over the targets that count, fp32.
+
+        `positions` are those of tokens in their documents: attention stays within these.
+        """
+        hidden = self._hidden(inputs, positions)
         return LinearNats.apply(hidden.flatten(0, 1), self._head.weight, targets.flatten(), self._slopes_of)
 
-    def logits(self, inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    def logits(self, inputs: torch.Tensor, places: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
         """Inputs (b, T) and a place in each row, (b, 1) -> the logits there, (b, V) fp32."""
-        hidden = self._hidden(inputs)
+        hidden = self._hidden(inputs, positions)
         hidden = hidden[torch.arange(len(inputs), device=inputs.device), places[:, 0]]  # (b, C)
         return F.linear(hidden, self._head.weight.to(hidden.dtype)).float()
 
-    def _hidden(self, inputs: torch.Tensor) -> torch.Tensor:
+    def _hidden(self, inputs: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
         """(b, T) -> (b, T, C), after the last norm."""
         hidden = F.embedding(inputs, self._trunk.embed_tokens.weight).to(self._dtype)  # (b, T, C)
-        rotation = self._rotation(hidden)
+        sight = self._rotation(hidden) if positions is None else self._within_documents(hidden, positions)
         for block in self._trunk.layers:
             if self._recompute and torch.is_grad_enabled():
-                hidden = checkpoint(block, hidden, rotation, use_reentrant=False)
+                hidden = checkpoint(block, hidden, sight, use_reentrant=False)
             else:
-                hidden = block(hidden, rotation)
+                hidden = block(hidden, sight)
         return self._normed(hidden, self._trunk.norm.weight, self._epsilon)
 
-    def _rotation(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _within_documents(self, hidden: torch.Tensor, positions: torch.Tensor) -> _Sight:
+        cosines, sines = self._trunk.rotary_emb(hidden.float(), positions)  # (b, T, D), both halves alike
+        half = cosines.shape[-1] // 2
+        documents = (positions == 0).cumsum(-1)  # (b, T)
+        mask = (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
+        return _Sight(cosines[:, :, None, :half], sines[:, :, None, :half], mask)
+
+    def _rotation(self, hidden: torch.Tensor) -> _Sight:
         """Cosines and sines of all positions, (T, 1, D/2) fp32. Computed once per length."""
         length = hidden.shape[1]
         if length not in self._rotations:
             positions = torch.arange(length, device=hidden.device)[None]
             cosines, sines = self._trunk.rotary_emb(hidden.float(), positions)  # (1, T, D), both halves alike
             half = cosines.shape[-1] // 2
-            self._rotations[length] = cosines[0, :, None, :half], sines[0, :, None, :half]
+            self._rotations[length] = _Sight(cosines[0, :, None, :half], sines[0, :, None, :half])
         return self._rotations[length]
 
 
@@ -122,7 +143,7 @@ def _run_block(
     block: torch.nn.Module,
     constants: _Constants,
     hidden: torch.Tensor,
-    rotation: tuple[torch.Tensor, torch.Tensor],
+    sight: _Sight,
 ) -> torch.Tensor:
     """The block's weights are looked up at every call: a wrapper may have swapped them for gathered ones."""
     attention, mlp = block.self_attn, block.mlp
@@ -139,12 +160,10 @@ def _run_block(
         up=mlp.up_proj.weight,
         down=mlp.down_proj.weight,
     )
-    return compute(hidden, rotation, weights, constants)
+    return compute(hidden, sight, weights, constants)
 
 
-def _block(
-    hidden: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor], weights: _Weights, constants: _Constants
-) -> torch.Tensor:
+def _block(hidden: torch.Tensor, sight: _Sight, weights: _Weights, constants: _Constants) -> torch.Tensor:
     """One block of Qwen3: (b, T, C) -> (b, T, C)."""
     products = partial(_products, fp8=constants.fp8)
     batch, length, _ = hidden.shape
@@ -153,10 +172,15 @@ def _block(
         each.view(batch, length, -1, constants.head_dim)  # (b, T, H, D)
         for each in products(x, weights.query, weights.key, weights.value)
     )
-    query = _rotated(_normed(query, weights.query_norm, constants.epsilon), rotation)
-    key = _rotated(_normed(key, weights.key_norm, constants.epsilon), rotation)
+    query = _rotated(_normed(query, weights.query_norm, constants.epsilon), sight)
+    key = _rotated(_normed(key, weights.key_norm, constants.epsilon), sight)
     mixed = F.scaled_dot_product_attention(
-        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), is_causal=True, enable_gqa=True
+        query.transpose(1, 2),
+        key.transpose(1, 2),
+        value.transpose(1, 2),
+        attn_mask=sight.mask,
+        is_causal=sight.mask is None,
+        enable_gqa=True,
     )
     (back,) = products(mixed.transpose(1, 2).flatten(2), weights.output)
     hidden = hidden + back
@@ -184,8 +208,8 @@ def _normed(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tens
     return (wide * weight.float()).to(x.dtype)
 
 
-def _rotated(x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def _rotated(x: torch.Tensor, sight: _Sight) -> torch.Tensor:
     """Rotary positions (arXiv 2104.09864) in the layout of Llama: the halves of a head are the two coordinates."""
-    cosines, sines = rotation
+    cosines, sines = sight.cosines, sight.sines
     first, second = x.float().chunk(2, dim=-1)
     return torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1).to(x.dtype)

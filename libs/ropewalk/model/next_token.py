@@ -27,23 +27,31 @@ class NextTokenLoss(torch.nn.Module):
     def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The sum over the targets that count, fp32. `inputs` and `targets` are (b, T).
 
+        `inputs` of (b, T, 2) have beside each token its place in its document, which attention then does not leave.
+
         `targets` of (b, 1) beside longer inputs are places: then the logits there are returned, (b, V) fp32. Both
         ways lead through here, because what wraps a model for many ranks does its work around this call.
         """
+        tokens, positions = inputs.unbind(-1) if inputs.dim() == 3 else (inputs, None)
         if targets.shape[1] != inputs.shape[1]:
-            return self._logits(inputs, targets)
+            return self._logits(tokens, targets, positions)
         if self._fast is not None:
-            return self._fast.nats(inputs, targets)
-        with torch.autocast(inputs.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            logits = self.model(input_ids=inputs, use_cache=False).logits  # (b, T, V)
+            return self._fast.nats(tokens, targets, positions)
+        logits = self._all_logits(tokens, positions)
         # in bf16 a loss near 10 comes in steps of 1/16, which the guard and the curve would show
         return torch.nn.functional.cross_entropy(
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
 
-    def _logits(self, inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    def _logits(self, tokens: torch.Tensor, places: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
         if self._fast is not None:
-            return self._fast.logits(inputs, places)
-        with torch.autocast(inputs.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            logits = self.model(input_ids=inputs, use_cache=False).logits  # (b, T, V)
-        return logits[torch.arange(len(inputs), device=inputs.device), places[:, 0]].float()
+            return self._fast.logits(tokens, places, positions)
+        logits = self._all_logits(tokens, positions)
+        return logits[torch.arange(len(tokens), device=tokens.device), places[:, 0]].float()
+
+    def _all_logits(self, tokens: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
+        """(b, T, V). Where positions begin anew, transformers finds the border of a document."""
+        given = {} if positions is None else {"position_ids": positions}
+        with torch.autocast(tokens.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            logits: torch.Tensor = self.model(input_ids=tokens, use_cache=False, **given).logits
+        return logits

@@ -167,6 +167,7 @@ class Plan(Frozen):
     micro_batch: int = Field(default=0, ge=0, le=100_000, description="windows at once; 0: what the memory holds")
     compile: bool = Field(default=True, description="whether a GPU's blocks are compiled")
     activation_checkpointing: bool = Field(default=False, description="whether the backward pass computes blocks again")
+    document_masks: bool = Field(default=False, description="whether attention stays within a document")
     validate_every: int = Field(default=0, ge=0, le=100_000_000, description="steps; 0: never")
     validation_windows: int = Field(default=0, ge=0, le=100_000, description="held-out windows that are looked at")
     patience: int = Field(default=0, ge=0, le=100_000_000, description="looks without a lower loss; 0: without end")

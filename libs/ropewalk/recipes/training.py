@@ -71,6 +71,9 @@ class TrainingRecipe(Frozen):
         "compute the inside of a block again in the backward pass, which takes less memory and a third more time; "
         "derived: false"
     )
+    document_masks: bool | None = _derived(
+        "attention does not leave a document, and conversations share windows; derived: false"
+    )
     checkpoint_every: _Count | None = _derived("steps between two checkpoints; derived: a thirtieth of all, 5 at least")
     keep_checkpoints: Annotated[int, Field(ge=2, le=1000)] | None = _derived("so many of the newest stay; derived: 3")
     keep_history: Annotated[int, Field(ge=0, le=64)] | None = _derived(

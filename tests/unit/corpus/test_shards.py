@@ -1,5 +1,6 @@
 """Windows come back as they were written, for texts and for conversations."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, content_id, read_documents, write_documents
 from ropewalk.corpus.document import write_records as write_rows
-from ropewalk.corpus.packing import count_windows, pack_conversation, pack_text
+from ropewalk.corpus.packing import count_windows, pack_conversation, pack_text, padded, share_windows
 from ropewalk.corpus.shards import UNIGRAM, PackedDocument, ShardMeta, TokenShard, TokenWriter, token_dtype
 from ropewalk.storage.manifest import ManifestError, seal
 
@@ -73,15 +74,33 @@ def test_a_text_is_packed_with_its_end_token() -> None:
 
 
 def test_a_conversation_fills_one_window_and_padding_does_not_count() -> None:
-    packed = pack_conversation([1, 9, 2, 8, 0], [0, 0, 0, 1, 1], eos_id=0, context_length=8)
+    packed = pack_conversation([1, 9, 2, 8, 0], [0, 0, 0, 1, 1], context_length=8)
     assert packed is not None
+    packed = padded(packed, eos_id=0, context_length=8)
     assert packed.tokens.tolist() == [1, 9, 2, 8, 0, 0, 0, 0]
     assert packed.mask.tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
     assert packed.length == 5
 
 
 def test_a_conversation_whose_answer_begins_beyond_the_window_is_refused() -> None:
-    assert pack_conversation([1, 9, 9, 9, 2, 8, 0], [0, 0, 0, 0, 0, 1, 1], eos_id=0, context_length=4) is None
+    assert pack_conversation([1, 9, 9, 9, 2, 8, 0], [0, 0, 0, 0, 0, 1, 1], context_length=4) is None
+
+
+def test_conversations_that_share_windows_lie_in_one_each_and_leave_little_room() -> None:
+    assert share_windows([5, 3, 8, 2, 5, 1], 8) == [[2], [0, 1], [4, 3, 5]]
+    lengths = np.random.default_rng(3).integers(5, 120, 1000).tolist()
+    windows = share_windows(lengths, 256)
+    assert sorted(place for window in windows for place in window) == list(range(1000))
+    assert all(sum(lengths[place] for place in window) <= 256 for window in windows)
+    assert sum(lengths) / (256 * len(windows)) > 0.99
+
+
+def test_the_place_of_a_token_counts_from_the_begin_of_its_document_or_of_the_window(tmp_path: Path) -> None:
+    shard = a_shard(tmp_path / "d", list(range(9)), context_length=4)
+    document = next(shard.documents())
+    records = (dataclasses.replace(document, start=start).as_record() for start in (0, 3, 6))
+    write_rows(shard.folder / DOCUMENTS, records)
+    assert [shard.positions(index).tolist() for index in (0, 1)] == [[0, 1, 2, 0], [0, 1, 0, 1]]
 
 
 def test_large_vocabularies_take_four_bytes() -> None:

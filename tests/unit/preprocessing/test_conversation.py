@@ -4,9 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, write_documents
+from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, read_records, write_documents
+from ropewalk.corpus.shards import MASK, TOKENS
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
@@ -154,3 +156,39 @@ def test_a_segment_whose_conversations_are_all_refused_says_how_many_and_why(bas
     encoded = EncodedSegment(uri="", refused=tuple(map(tuple, result["refused"])), refusal=result["refusal"])
     assert left_out([encoded]) == f"3 template_refused ({result['refusal']})"
     assert left_out([]) == ""
+
+
+def test_conversations_share_windows_and_each_counts_as_it_would_alone(base: Path, tmp_path: Path) -> None:
+    cleaned, found = tmp_path / "cleaned", {}
+    cleaned.mkdir()
+    facts = {"source_id": "s", "path": "p", "licence": "l", "fetched_at": "", "num_bytes": 1}
+    talks = [said(f"say {'so ' * number}", f"{number} it is") for number in range(1, 13)]
+    documents = [Document(doc_id=str(number), messages=talk, **facts) for number, talk in enumerate(talks)]
+    write_documents(cleaned / DOCUMENTS, [*documents, Document(doc_id="text", text="a text " * 30, **facts)])
+    for shares in (False, True):
+        folder = tmp_path / f"encoded-{shares}"
+        folder.mkdir()
+        order = EncodeOrder(
+            cleaned_uri="c",
+            keep=tuple(range(13)),
+            tokenizer=TokenizerFacts(uri="t", sha256="t", vocab_size=320, eos_id=0),
+            context_length=128,
+            has_mask=True,
+            prefix="w",
+            shares_windows=shares,
+        )
+        assert write_encoded(folder, order, cleaned, base)["num_tokens"] % 128 == 0
+        tokens, mask = np.fromfile(folder / TOKENS, dtype="<u2"), np.fromfile(folder / MASK, dtype=np.uint8)
+        records = list(read_records(folder / DOCUMENTS))
+        assert [record["start"] for record in records] == sorted(record["start"] for record in records)
+        own = {each["doc_id"]: slice(each["start"], each["start"] + each["length"]) for each in records}
+        assert mask.sum() == sum(mask[place].sum() for place in own.values())
+        assert all(
+            place.start // 128 == (place.stop - 1) // 128 and mask[place.start] == 0
+            for name, place in own.items()
+            if name != "text"
+        )
+        found[shares] = {name: (tokens[place].tolist(), mask[place].tolist()) for name, place in own.items()}
+        found[f"{shares}/size"] = len(tokens)
+    assert found[True] == found[False]
+    assert found["True/size"] < 0.6 * found["False/size"]

@@ -84,7 +84,7 @@ def test_a_plan_from_before_devices_is_read_as_one_for_the_cpu() -> None:
         ({"sources": [SOURCE], "minutes": 0}, "field 'minutes' has the value 0"),
         ({"sources": [SOURCE], "mode": "finetune"}, "base_model is empty"),
         ({"base": "cobol"}, "the built-in recipes are"),
-        ({"sources": [{**SOURCE, "pat": 1}]}, "did you mean 'path'? sources.0 has the fields exclude, format"),
+        ({"sources": [{**SOURCE, "pat": 1}]}, "did you mean 'path'? sources.0 has the fields epochs, exclude"),
         ({"sources": [{"path": "/d", "licens": "MIT"}]}, "did you mean 'licence'?"),
         ({"sources": ["/data"]}, "field 'sources.0.licence' is missing: say under which licence"),
         ({"sources": [{**SOURCE, "include": 7}]}, "field 'sources.0.include' has the value 7"),

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_records
-from ropewalk.corpus.packing import Packed, pack_conversation, pack_text
+from ropewalk.corpus.packing import Packed, pack_conversation, pack_text, padded, share_windows
 from ropewalk.corpus.shards import PackedDocument, TokenWriter, token_dtype
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
@@ -29,6 +27,7 @@ class EncodeOrder:
     context_length: int
     has_mask: bool
     prefix: str
+    shares_windows: bool = False  # conversations do, as attention will not leave them
 
 
 def write_encoded(folder: Path, order: EncodeOrder, cleaned: Path, tokenizer: Path) -> dict[str, Any]:
@@ -36,8 +35,8 @@ def write_encoded(folder: Path, order: EncodeOrder, cleaned: Path, tokenizer: Pa
     keep = set(order.keep)
     chosen = [(place, doc) for place, doc in enumerate(read_documents(cleaned / DOCUMENTS)) if place in keep]
     refused: list[tuple[int, str]] = []
-    packed_documents: list[dict[str, Any]] = []
-    encoder = _Encoder(order, tokenizer)
+    kept_back: list[tuple[Document, Packed]] = []
+    encoder, writing = _Encoder(order, tokenizer), _Writing(order)
     with TokenWriter(folder, dtype=token_dtype(order.tokenizer.vocab_size), has_mask=order.has_mask) as writer:
         for first in range(0, len(chosen), _ENCODE_BATCH):
             batch = chosen[first : first + _ENCODE_BATCH]
@@ -45,22 +44,53 @@ def write_encoded(folder: Path, order: EncodeOrder, cleaned: Path, tokenizer: Pa
             for (place, document), packed in zip(batch, encoded, strict=True):
                 if isinstance(packed, str):
                     refused.append((place, packed))
-                    continue
-                start = writer.append(packed.tokens, packed.mask if order.has_mask else None)
-                entry = PackedDocument(
-                    doc_id=document.doc_id,
-                    path=document.path,
-                    source_id=document.source_id,
-                    licence=document.licence,
-                    start=start,
-                    length=packed.length,
-                )
-                packed_documents.append(entry.as_record())
+                elif order.shares_windows and document.messages:
+                    kept_back.append((document, packed))
+                else:
+                    writing.whole(writer, document, packed)
+        writing.together(writer, kept_back)
         num_tokens = writer.num_tokens
-    write_records(folder / DOCUMENTS, packed_documents)
+    write_records(folder / DOCUMENTS, writing.records)
     result = {"num_tokens": num_tokens, "refused": refused, "refusal": encoder.conversations.refusal}
     (folder / RESULT).write_text(json.dumps(result))
     return {"num_tokens": num_tokens}
+
+
+class _Writing:
+    """Puts documents at their places. Beside conversations all begin where windows begin, or where one has room."""
+
+    def __init__(self, order: EncodeOrder) -> None:
+        self._order = order
+        self.records: list[dict[str, Any]] = []
+
+    def whole(self, writer: TokenWriter, document: Document, packed: Packed) -> None:
+        """A document that shares its windows with nothing, or, where all is text, with whatever comes next."""
+        if self._order.has_mask:
+            packed = padded(packed, eos_id=self._order.tokenizer.eos_id, context_length=self._order.context_length)
+        self._append(writer, document, packed)
+
+    def together(self, writer: TokenWriter, conversations: list[tuple[Document, Packed]]) -> None:
+        """As many in a window as there is room for."""
+        lengths = [packed.length for _, packed in conversations]
+        for window in share_windows(lengths, self._order.context_length):
+            for place in window[:-1]:
+                self._append(writer, *conversations[place])
+            used = sum(lengths[place] for place in window[:-1])
+            document, last = conversations[window[-1]]
+            room = self._order.context_length - used
+            last = padded(last, eos_id=self._order.tokenizer.eos_id, context_length=room)
+            self._append(writer, document, last)
+
+    def _append(self, writer: TokenWriter, document: Document, packed: Packed) -> None:
+        entry = PackedDocument(
+            doc_id=document.doc_id,
+            path=document.path,
+            source_id=document.source_id,
+            licence=document.licence,
+            start=writer.append(packed.tokens, packed.mask if self._order.has_mask else None),
+            length=packed.length,
+        )
+        self.records.append(entry.as_record())
 
 
 class _Encoder:
@@ -76,25 +106,16 @@ class _Encoder:
         texts = [document.text for document in documents if not document.messages]
         encoded = iter(self._tokenizer.texts(texts))
         return [
-            self._pack_conversation(document) if document.messages else self._pack_text(next(encoded))
+            self._pack_conversation(document)
+            if document.messages
+            else pack_text(next(encoded), self._order.tokenizer.eos_id)
             for document in documents
         ]
-
-    def _pack_text(self, ids: list[int]) -> Packed:
-        """Beside conversations a text is padded to whole windows, so that those begin where windows begin."""
-        packed = pack_text(ids, self._order.tokenizer.eos_id)
-        padding = -len(packed.tokens) % self._order.context_length if self._order.has_mask else 0
-        return Packed(
-            tokens=np.pad(packed.tokens, (0, padding), constant_values=self._order.tokenizer.eos_id),
-            mask=np.pad(packed.mask, (0, padding)),
-            length=packed.length,
-        )
 
     def _pack_conversation(self, document: Document) -> Packed | str:
         encoded = self.conversations.encode(document.messages)
         if isinstance(encoded, str):
             return encoded
         ids, mask = encoded
-        order = self._order
-        packed = pack_conversation(ids, mask, eos_id=order.tokenizer.eos_id, context_length=order.context_length)
+        packed = pack_conversation(ids, mask, context_length=self._order.context_length)
         return packed or "answer_beyond_context"

@@ -45,11 +45,13 @@ from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
 from ropewalk.preprocessing.domain.states import HELD_OUT, count_states, first_states
+from ropewalk.recipes.recipe import Plan
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 
 _RATE_SAMPLE_BYTES = 300_000
+_BYTES_PER_TOKEN = 4  # or less
 
 
 def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> tuple[DatasetPublished, float]:
@@ -159,15 +161,18 @@ class _Driver:
 
     def _encode(self, corpus: CleanedCorpus, tokenizer: TokenizerFacts) -> list[EncodedSegment]:
         """Encode what is kept; each segment's count is final, and reported, when it is encoded."""
-        has_mask = any(corpus.entries[at].is_conversation for at in corpus.in_state(KEPT))
+        kept = [corpus.entries[at] for at in corpus.in_state(KEPT)]
+        has_mask, plan = any(entry.is_conversation for entry in kept), self._job.recipe.derived
+        sizes = [entry.num_bytes for entry in kept]
         orders = [
             EncodeOrder(
                 cleaned_uri=uri,
                 keep=tuple(corpus.entries[at].place for at in corpus.of_segment(segment) if corpus.states[at] == KEPT),
                 tokenizer=tokenizer,
-                context_length=self._job.recipe.derived.context_length,
+                context_length=plan.context_length,
                 has_mask=has_mask,
                 prefix=self._work,
+                shares_windows=has_mask and plan.document_masks and _is_enough_to_share(sizes, plan),
             )
             for segment, uri in enumerate(corpus.uris)
         ]
@@ -244,6 +249,12 @@ class _Driver:
         ]
         where = publish_held_out(self._objects, self._job.scratch / "held-out", added) if added else ("", "")
         return *where, len(added)
+
+
+def _is_enough_to_share(sizes: list[int], plan: Plan) -> bool:
+    """Whether documents of so many bytes that share windows still fill about two batches: a few would not fill one."""
+    window = _BYTES_PER_TOKEN * plan.context_length
+    return sum(min(size, window) for size in sizes) >= 2 * plan.batch_size * window
 
 
 def _training_text(document: Document) -> str:

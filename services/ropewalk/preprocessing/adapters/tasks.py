@@ -82,7 +82,14 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> EncodedSegment:
     def write(folder: Path) -> dict[str, Any]:
         return write_encoded(folder, order, objects.fetch(order.cleaned_uri), objects.fetch(order.tokenizer.uri))
 
-    inputs = (order.cleaned_uri, order.keep, order.tokenizer.uri, order.context_length, order.has_mask)
+    inputs = (
+        order.cleaned_uri,
+        order.keep,
+        order.tokenizer.uri,
+        order.context_length,
+        order.has_mask,
+        order.shares_windows,
+    )
     key = made_once(objects, f"{order.prefix}/{_hash(*inputs)}", write)
     result = json.loads((objects.fetch(key) / RESULT).read_text())
     refused = tuple((place, reason) for place, reason in result["refused"])

@@ -21,7 +21,10 @@ _Tokens = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class StepBatch:
-    """One rank's part of a step. `parts` are micro-batches of (inputs, targets), each (b, C) int64."""
+    """One rank's part of a step. `parts` are micro-batches of (inputs, targets), each (b, C) int64.
+
+    Where attention stays within a document, inputs are (b, C, 2): beside each token its place in its document.
+    """
 
     samples: tuple[int, ...]
     parts: tuple[tuple[torch.Tensor, torch.Tensor], ...]
@@ -39,6 +42,7 @@ class Batches:
     def __init__(self, shard: TokenShard, job: WorkerJob, rank: int, world_size: int, device: Device) -> None:
         self._shard = shard
         self._batch_size = job.recipe.derived.batch_size
+        self._with_positions = job.recipe.derived.document_masks
         self._order = _order(shard, job)
         self._rank, self._world_size, self._device = rank, world_size, device
         self._thread = ThreadPoolExecutor(1, "batches") if device.is_accelerator else None
@@ -66,12 +70,14 @@ class Batches:
         return self._everyone(step)[self._rank :: self._world_size]
 
     def window(self, sample: int) -> tuple[_Tokens, _Tokens]:
-        """Inputs and targets, (C,) int64 each. Those of a sample that is left out are zeros that do not count."""
-        if sample in self.left_out:
-            length = self._shard.meta.context_length
-            return np.zeros(length, np.int64), np.full(length, IGNORED, np.int64)
+        """Inputs and targets of the shapes of a batch's. Those of a sample that is left out do not count."""
         window = self._shard.window(sample)
-        return window.inputs, np.where(window.mask, window.targets, IGNORED)
+        inputs = window.inputs
+        if self._with_positions:
+            inputs = np.stack((inputs, self._shard.positions(sample)), axis=-1)
+        if sample in self.left_out:
+            return np.zeros_like(inputs), np.full_like(window.targets, IGNORED)
+        return inputs, np.where(window.mask, window.targets, IGNORED)
 
     def close(self) -> None:
         """Read no further ahead."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ropewalk.corpus.document import EVAL_ITEMS, read_records
-from ropewalk.corpus.packing import Packed, pack_conversation, pack_text
+from ropewalk.corpus.packing import Packed, pack_conversation, pack_text, padded
 from ropewalk.corpus.shards import ShardMeta
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError
@@ -52,16 +52,9 @@ def _packed(evalset: Path, tokenizer: Path, meta: ShardMeta, wanted: int) -> Ite
             except ChatTemplateError:
                 continue  # the evaluation says so; here another one is as good
             mask = encoded.mask(prompt.answers)
-            packed = pack_conversation(encoded.ids, mask, eos_id=meta.eos_id, context_length=length)
+            packed = pack_conversation(encoded.ids, mask, context_length=length)
         else:
             most = _MOST_WINDOWS_EACH * length
             packed = pack_text(encoder.text(item["text"][: _MOST_CHARS_PER_TOKEN * most])[:most], meta.eos_id)
         if packed is not None:
-            yield _whole_windows(packed, meta) if meta.has_mask else packed
-
-
-def _whole_windows(packed: Packed, meta: ShardMeta) -> Packed:
-    """Conversations begin where windows begin."""
-    padding = -len(packed.tokens) % meta.context_length
-    tokens = np.pad(packed.tokens, (0, padding), constant_values=meta.eos_id)
-    return Packed(tokens=tokens, mask=np.pad(packed.mask, (0, padding)), length=packed.length)
+            yield padded(packed, eos_id=meta.eos_id, context_length=length) if meta.has_mask else packed

@@ -2,6 +2,7 @@
 
 import platform
 from dataclasses import dataclass, replace
+from inspect import signature
 from math import inf
 from pathlib import Path
 
@@ -60,6 +61,10 @@ class Prepared:
         return self.reaches[0] + self.reaches[1] * max(0, step - self.state.step)
 
 
+_NO_PLACES = (
+    "training.document_masks is on, but the base model takes no positions of tokens, so its attention cannot be kept "
+    "within a document: set training.document_masks to false"
+)
 _FREE_IN_AN_EXTENSION = ("run_id", "total_steps", "matrix_lr", "adam_lr")
 
 
@@ -71,6 +76,8 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
         adapters = lora_config(plan.lora_rank, plan.lora_alpha, plan.lora_targets)
     model = _load_base(job).to(device.torch_device) if recipe.has_base else _new_model(job, shard, device)
     _check_fits(model, shard)
+    if plan.document_masks and "position_ids" not in signature(model.forward).parameters:
+        raise WorkerError(_NO_PLACES)
     if adapters is not None:
         add_adapters(model, adapters, recipe.seed)
     state, checkpoint_id, checkpoint_uri = _fresh_state(job, device), "", ""
