@@ -35,8 +35,8 @@ _SHAPES = {
     "tiny": _Shape(512, 64, 32, 2, 16, 4, 1200),
     "nano": _Shape(2048, 256, 128, 2, 32, 4, 600),
     "micro": _Shape(4096, 256, 256, 4, 64, 8, 90),
-    "small": _Shape(16_384, 1024, 512, 8, 128, 128, 1),
-    "base": _Shape(32_768, 2048, 768, 12, 128, 256, 0.2),
+    "small": _Shape(16_384, 1024, 512, 8, 128, 128, 0.22),
+    "base": _Shape(32_768, 2048, 768, 12, 128, 256, 0.016),
 }
 _CHECKPOINTS = 30  # over a run, about
 _LOOKS = 20  # at the held-out windows, over a run, about
