@@ -44,7 +44,7 @@ _HEAD = "<!-- Written by `make docs`; edit the docstrings instead. -->\n\n"
 def pages() -> dict[str, str]:
     """File name, seen from here, -> text of everything that is written."""
     services = {SERVICES / name.replace("-", "_") / "__init__.py": contract for name, contract in CONTRACTS.items()}
-    measured = _script(DOCS / "measured.py")
+    measured, training = _script(DOCS / "measured.py"), _script(DOCS / "measured_training.py")
     readme = (DOCS.parent / "README.md").read_text()
     return {
         "../README.md": re.sub(_FIGURES, lambda found: f"{found[1]}\n{measured.figures()}\n{found[2]}", readme),
@@ -53,7 +53,7 @@ def pages() -> dict[str, str]:
         "settings.md": _HEAD + "\n".join(_settings()),
         "asyncapi.json": json.dumps(_with_questions(document()), indent=1) + "\n",
         **{f"../{path.relative_to(DOCS.parent)}": _with_lists(path, each) for path, each in services.items()},
-        "measured.md": _HEAD.replace("docstrings", "benchmarks") + measured.page(),
+        "measured.md": _HEAD.replace("docstrings", "benchmarks") + measured.page() + training.section(),
         "images/house.svg": _script(DOCS / "house.py").picture(),
     }
 
