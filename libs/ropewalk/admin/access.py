@@ -36,6 +36,7 @@ USERS = (*SERVICE_USERS, SUPERVISOR, OPERATOR, MAINTAINER)
 _ENDINGS = {run.RunRejected, run.RunCompleted, run.RunFailed, run.RunCancelled}
 _STREAMS = (*(spec.name for spec in STREAMS), LEASE_STREAM)
 _BACKUP = (f"{_API}.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>")
+_FOLLOWED = (run.RunCancelled, run.RunPaused, run.RunResumed, run.PoolState)  # where there are stages
 _LIVE = ("cmd.>", "evt.>", "state.>", "tel.>", "log.>", "dlq.>")
 
 
@@ -79,7 +80,7 @@ def _service(name: str) -> Rights:
     follows = []
     if contract.stages:
         publish += [f"{run.PoolState.subject_prefix()}.*", f"{_API}.STREAM.MSG.GET.{LEASE_STREAM}"]
-        follows = [f"{kind.subject_prefix()}.*" for kind in (run.RunCancelled, run.PoolState)]
+        follows = [f"{kind.subject_prefix()}.*" for kind in _FOLLOWED]
     return Rights(
         user=name,
         purpose=f"the service {name}",

@@ -34,6 +34,8 @@ _PANELS = {
         "runs": "List the newest runs with their state, and how many there are.",
         "show": "Show the timeline of one run: what happened, and because of which earlier event.",
         "cancel": "Stop a run at its next checkpoint, or now.",
+        "pause": "Let a run in training save a checkpoint, leave its place to others and wait until it is resumed.",
+        "resume": "Let a paused run go on from its checkpoint, once there is room for it.",
         "lineage": "Show what something was made from and what was made from it, from the documents to the endpoint.",
         "checkpoints": "The checkpoints of a run.",
         "ledger": "The record of which samples each training step consumed.",
@@ -64,6 +66,7 @@ _PANELS = {
     },
 }
 _MODULES = {"up": "stack", "down": "stack", "logs": "stack", "cancel": "submit", "chat": "complete"}
+_MODULES |= {"pause": "submit", "resume": "submit"}
 _SPELLINGS = {"model": "models"}  # also understood, and not in the help
 _MODULES |= {"restore": "backup", "fsck": "replay", "what-was-live": "replay", "export-metrics": "export_metrics"}
 # the others have one of their own name

@@ -18,13 +18,27 @@ from ropewalk.client.log import all_runs
 from ropewalk.client.run_id import check_run_id, new_run_id
 from ropewalk.client.settings import ClientSettings, find_settings
 from ropewalk.events.base import Message
-from ropewalk.events.run import CancelRun, RunAccepted, RunCancelled, RunCompleted, RunFailed, RunRejected, SubmitRun
+from ropewalk.events.pauses import standing_of
+from ropewalk.events.run import (
+    CancelRun,
+    PauseRun,
+    ResumeRun,
+    RunAccepted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunPaused,
+    RunRejected,
+    RunResumed,
+    SubmitRun,
+)
 from ropewalk.projections.runs import RunSummary
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe, RecipeError
 
 _CONNECT_TIMEOUT_S = 10.0
+_ANSWER_S = 15.0
 M = TypeVar("M", bound=Message)
 ENDINGS = (RunRejected, RunCompleted, RunFailed, RunCancelled)
 
@@ -161,6 +175,22 @@ class Client:
                 f"run {run_id} ended at {ending.time:%Y-%m-%d %H:%M:%S} UTC ({how}): nothing is left to stop"
             )
         await self.bus.publish(CancelRun(run_id=run_id, mode=mode, reason=reason))
+
+    async def pause(self, run_id: str, reason: str = "") -> None:
+        """Let a run in training save and wait. Raises UnknownRunError, and ClientError where it cannot be paused."""
+        standing = standing_of(item.message for item in await self.timeline(run_id))
+        if why := standing.why_not_pause():
+            raise ClientError(f"run {run_id} {why}")
+        request, asked = PauseRun(run_id=run_id, reason=reason), f"ingest was asked to pause run {run_id}"
+        await self.ask_for(request, RunPaused, lambda _: True, within_s=_ANSWER_S, asked=asked)
+
+    async def resume(self, run_id: str) -> None:
+        """Let a paused run go on. Raises UnknownRunError, and ClientError where it is not paused."""
+        standing = standing_of(item.message for item in await self.timeline(run_id))
+        if why := standing.why_not_resume():
+            raise ClientError(f"run {run_id} {why}")
+        asked = f"ingest was asked to resume run {run_id}"
+        await self.ask_for(ResumeRun(run_id=run_id), RunResumed, lambda _: True, within_s=_ANSWER_S, asked=asked)
 
     async def query(self, sql: str) -> Table:
         """Ask the analytics database. Raises EndpointRefusedError, UnreachableError."""

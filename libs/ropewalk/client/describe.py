@@ -22,6 +22,8 @@ SENTENCES: dict[type[Message], str] = {
     run.StageStalled: "{m.stage} made no progress for {m.silent_s:.0f} s",
     run.StageCompleted: "{m.stage} in {m.seconds:.1f} s, {m.cpu_seconds:.1f} CPU-seconds",
     run.StageInterrupted: "{m.stage}: {m.cause}",
+    run.PauseRun: "{m.reason}",
+    run.RunPaused: "{m.reason}",
     data.SourceRegistered: "{m.num_files:,} files under {m.path} ({m.licence})",
     data.TokenizerTrained: "{m.vocab_size:,} tokens, {m.bytes_per_token:.2f} bytes each",
     training.StepsCommitted: "steps {m.first_step} to {m.last_step}, {m.num_samples} samples",

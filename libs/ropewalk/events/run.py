@@ -43,6 +43,19 @@ class CancelRun(_Family, Request):
     reason: str = Field(default="", max_length=2000)
 
 
+class PauseRun(_Family, Request):
+    """Let a run in training save, leave its place and wait until it is resumed."""
+
+    name: ClassVar[str] = "pause"
+    reason: str = Field(default="", max_length=2000)
+
+
+class ResumeRun(_Family, Request):
+    """Let a paused run go on: it stands in line again, behind those that wait."""
+
+    name: ClassVar[str] = "resume"
+
+
 class RunAccepted(_Family, Event):
     """The recipe is sound; `recipe` is now complete (every derived value filled in) and frozen."""
 
@@ -85,6 +98,25 @@ class RunCancelled(_Family, Event):
     name: ClassVar[str] = "cancelled"
     mode: Literal["checkpoint", "now"]
     reason: str = ""
+
+
+class RunPaused(_Family, Event):
+    """A run is to wait: its stage saves, leaves its pool and is not started until `RunResumed`."""
+
+    name: ClassVar[str] = "paused"
+    stage: str
+    at_unix: float = Field(description="when, in seconds since 1970")
+    reason: str = ""
+
+
+class RunResumed(_Family, Event):
+    """A paused run goes on."""
+
+    name: ClassVar[str] = "resumed"
+    stage: str
+    deadline_unix: float = Field(
+        default=0.0, description="seconds since 1970 after which the run fails, moved by the pause; 0: never"
+    )
 
 
 class StageQueued(_Family, Resources, Event):
@@ -155,6 +187,7 @@ class StageState(_Family, Resources, Message):
     pool: str = Field(default="", description="the pool whose capacity it uses or waits for; empty: it needs none")
     deadline_unix: float = Field(default=0.0, description="seconds since 1970 after which the run fails; 0: never")
     retries: dict[str, int] = Field(default_factory=dict, description="attempts used up so far, by cause")
+    paused: bool = Field(default=False, description="queued, but in no line until the run is resumed")
 
     @property
     def subject(self) -> str:

@@ -15,7 +15,9 @@ from ropewalk.events.run import (
     RunCancelled,
     RunCompleted,
     RunFailed,
+    RunPaused,
     RunRejected,
+    RunResumed,
     StageCompleted,
     StageInterrupted,
     StageQueued,
@@ -29,7 +31,7 @@ from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep
 
 _MAX_NAME, _MAX_DETAIL = 100, 2000  # characters of what somebody else wrote
 NOT_PROMOTED = frozenset({"rejected", "need_more"})  # the gate knows why
-LIVE: frozenset[str] = frozenset({"submitted", "queued", "running"})
+LIVE: frozenset[str] = frozenset({"submitted", "queued", "running", "paused"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,19 @@ def _staged(record: Record, stored: Stored[Any]) -> None:
         keep_latest(record, "trouble", stored, _trouble(message))
 
 
+def _paused(record: Record, stored: Stored[RunPaused]) -> None:
+    _seen(record, stored)
+    pause = stored.message
+    keep_latest(record, "pause", stored, {"stage": pause.stage, "reason": cut(pause.reason, _MAX_DETAIL)})
+
+
+def _resumed(record: Record, stored: Stored[RunResumed]) -> None:
+    _seen(record, stored)
+    keep_latest(record, "pause", stored, {})
+    if stored.message.deadline_unix:
+        keep_latest(record, "moved", stored, {"deadline_at": log_time(moment_of(stored.message.deadline_unix))})
+
+
 def _trained(record: Record, stored: Stored[Any]) -> None:
     _seen(record, stored)
     if isinstance(stored.message, TrainingStarted | StragglerFound):
@@ -171,7 +186,16 @@ def _ending(message: Message) -> Json:
             raise AssertionError(f"{type(message).__name__} ends no run")
 
 
-def _view(_: str, record: Record) -> Json:
+def _pause(run_id: str, record: Record, stage: str) -> Json:
+    """What to show instead while the stage is paused that the run is in."""
+    pause = held(record, "pause", {})
+    if not pause or pause["stage"] != stage:
+        return {}
+    how = f"`ropewalk resume {run_id}` lets it go on"
+    return {"status": "paused", "detail": f"{pause['reason']}; {how}" if pause["reason"] else how}
+
+
+def _view(run_id: str, record: Record) -> Json:
     accepted = held(record, "accepted")
     stage = held(record, "stage", {"stage": "", "status": "running" if accepted else "submitted"})
     ending = held(record, "ending", {})
@@ -193,13 +217,15 @@ def _view(_: str, record: Record) -> Json:
         "deadline_at": None,
         **held(record, "asked", {}),
         **(accepted or {}),
+        **held(record, "moved", {}),
+        **_pause(run_id, record, stage["stage"]),
         **ending,
     }
 
 
 RUNS = Fold(
     name="runs",
-    version=5,
+    version=6,
     key_of=run_of,
     view=_view,
     steps={
@@ -217,6 +243,8 @@ RUNS = Fold(
         CheckpointSaved: _saved,
         CheckpointSaveFailed: _saved,
         GateDecided: _judged,
+        RunPaused: _paused,
+        RunResumed: _resumed,
         RunRejected: _ended,
         RunCompleted: _ended,
         RunFailed: _ended,

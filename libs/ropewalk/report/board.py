@@ -11,6 +11,7 @@ from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, Parity
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, SegmentIngested, TokenizerTrained
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
+from ropewalk.events.pauses import PAUSED
 from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
@@ -41,7 +42,8 @@ from ropewalk.events.training import (
 from ropewalk.report.card import RUN_STAGES, STAGES
 from ropewalk.report.facts import duration
 
-RowStatus = Literal["waiting", "queued", "running", "done", "failed"]
+RowStatus = Literal["waiting", "queued", "paused", "running", "done", "failed"]
+_UNDER_WAY = ("queued", "paused", "running")
 _TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage gets on
     "ingest": (SegmentIngested, CorpusIngested),
     "preprocess": (SegmentCleaned, TokenizerTrained, DatasetPublished),
@@ -137,7 +139,7 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
             return board.update(stage, status="queued", note=describe(message).removeprefix(f"{stage} "))
         case StageStarted(stage=stage) if stage in board.rows:
             row = board.rows[stage]
-            note = "" if row.status == "queued" else row.note
+            note = "" if row.status in ("queued", "paused") else row.note
             board = _all_whole(board)
             return board.update(stage, status="running", began=row.began or at, note=note)
         case StageCompleted(stage=stage, seconds=seconds) if stage in board.rows:
@@ -145,7 +147,9 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
             part = {"note": "", "is_whole": False} if stage in _WHOLES else {}
             return board.update(stage, status="done", seconds=seconds, share=1.0, **part)
         case StageInterrupted(stage=stage, cause=cause) if stage in board.rows:
-            return board.update(stage, note=f"{cause}; it is tried again by itself")
+            is_paused, by_itself = cause == PAUSED, f"{cause}; it is tried again by itself"
+            status: RowStatus = "paused" if is_paused else board.rows[stage].status
+            return board.update(stage, status=status, note="" if is_paused else by_itself)
         case StageStalled(stage=stage) if stage in board.rows:
             return board.update(stage, note=f"{describe(message)}; it is tried again by itself")
         case RunAccepted(recipe=recipe):
@@ -158,12 +162,12 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
 
 def where(board: Board, now: float) -> str:
     """Where a run stands, in a line: its stage, for how long, how much of it is done, and what it said last."""
-    under_way = [(name, row) for name, row in board.rows.items() if row.status in ("running", "queued")]
+    under_way = [(name, row) for name, row in board.rows.items() if row.status in _UNDER_WAY]
     if not under_way:
         return "between two stages" if board.is_accepted else "submitted; no service has answered yet"
     words = []
     for name, row in under_way:
-        verb = "waits in line" if row.status == "queued" else "runs"
+        verb = {"queued": "waits in line", "paused": "is paused"}.get(row.status, "runs")
         since = f" for {duration(max(0.0, now - row.began))}" if row.began else ""
         share = f", {row.share:.0%}" if row.share is not None else ""
         words.append(f"{name} {verb}{since}{share}{f': {row.note}' if row.note else ''}")
@@ -177,7 +181,7 @@ def _ended(board: Board, message: Message) -> Board:
     board = replace(_all_whole(board), ending=f"{_ENDING_OF[type(message)]}{describe(message)}{why}")
     if isinstance(message, RunFailed) and message.stage in board.rows:
         return board.update(message.stage, status="failed", note=message.message)
-    for stage in [name for name, row in board.rows.items() if row.status in ("queued", "running")]:
+    for stage in [name for name, row in board.rows.items() if row.status in _UNDER_WAY]:
         board = board.update(stage, status="failed" if not isinstance(message, RunCompleted) else "done")
     return board
 

@@ -28,7 +28,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.contract import Reaction, Stage
 from ropewalk.events.resources import Resources
-from ropewalk.events.run import PoolEntry, RunCancelled
+from ropewalk.events.run import PoolEntry, RunCancelled, RunPaused, RunResumed
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.draining import Draining
@@ -229,7 +229,8 @@ class Service:
                 await self._pool.declare(spec.name)
             # Taken before any stage begins: a cancellation that comes in between must not be missed.
             before_any_stage = await self.bus.end()
-            self._watch(self._watch_cancellations(before_any_stage))
+            for kind in (RunCancelled, RunPaused, RunResumed):
+                self._watch(self._watch_wishes(kind, before_any_stage))
             self._watch(self._pool.watch(self._on_turn))
             for runner in self._runners:
                 self._watch(runner.resume_orphans())
@@ -254,12 +255,13 @@ class Service:
         for runner in self._runners:
             await runner.on_turn(entry)
 
-    async def _watch_cancellations(self, after: int) -> None:
+    async def _watch_wishes(self, kind: type[Message], after: int) -> None:
         running: set[asyncio.Task[None]] = set()
-        async for item in self.bus.follow(f"{RunCancelled.subject_prefix()}.*", after=after):
-            assert isinstance(item.message, RunCancelled)
+        async for item in self.bus.follow(f"{kind.subject_prefix()}.*", after=after):
+            wish = item.message
             for runner in self._runners:
-                task = asyncio.create_task(runner.cancel(item.message))
+                heeding = runner.cancel(wish) if isinstance(wish, RunCancelled) else runner.heed_pause(wish.run_id)
+                task = asyncio.create_task(heeding)
                 running.add(task)  # asyncio itself keeps weak references only
                 task.add_done_callback(running.discard)
 

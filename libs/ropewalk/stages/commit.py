@@ -12,7 +12,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import ConflictError
 from ropewalk.bus.sending import Outgoing
 from ropewalk.events.base import Message
-from ropewalk.events.run import PoolState, StageState
+from ropewalk.events.run import PoolState, StageQueued, StageState
 from ropewalk.stages.pool import Pool
 from ropewalk.stages.pool_policy import enter, find, leave, start
 
@@ -70,12 +70,37 @@ class StageCommitter:
             (leave(there, state.stage, state.run_id), revision_there),
         ]
 
+    def lining_up(self, state: StageState) -> StageQueued:
+        """The fact that a stage waits in the line of this pool."""
+        return StageQueued(
+            run_id=state.run_id,
+            stage=state.stage,
+            pool=state.pool,
+            capacity=self._pool.room.cpus,
+            room=self._pool.room,
+            **state.as_fields(),
+        )
+
+    async def line_up_again(self, paused: StageState, revision: int, deadline_unix: float) -> None:
+        """Put a paused stage at the end of this pool's line. Raises ConflictError when it has moved on."""
+        state = renewed(paused, paused=False, pool=self._pool.name, deadline_unix=deadline_unix)
+        while True:
+            pool, pool_revision = await self._pool.read()
+            try:
+                change = (enter(pool, state), pool_revision)
+                await self.commit(state, revision, [self.lining_up(state)], [change])
+                return
+            except ConflictError:
+                _, current = await self._bus.read_state(state.subject)
+                if current != revision:
+                    raise
+
     async def bring_here(self, subject: str) -> None:
         """Take a stage out of the line of another pool, which may have gone with its machine, into this one's."""
         here = self._pool
         for _ in range(_MOST_RACES):
             state, revision = await self._bus.read_state(subject)
-            if state is None or state.status != "queued" or state.pool == here.name:
+            if state is None or state.status != "queued" or state.paused or state.pool == here.name:
                 return
             async with here.lock:
                 (pool, pool_revision), (there, revision_there) = await here.read(), await here.read_of(state.pool)

@@ -25,7 +25,10 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(kw_only=True)
 class StageContext:
-    """Given to a stage's work. `attempt` is 1 the first time; `epoch` fences off earlier holders of the lease."""
+    """Given to a stage's work. `attempt` is 1 the first time; `epoch` fences off earlier holders of the lease.
+
+    `cancelled` says that it is to leave soon: the run was cancelled or paused.
+    """
 
     stage: str
     run_id: str

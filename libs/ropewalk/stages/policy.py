@@ -27,7 +27,7 @@ _IN_WORDS: Mapping[Cause, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How one attempt ended: with messages, with a reason and its cause, or because the run was cancelled.
+    """How one attempt ended: with messages, with a reason and its cause, or because the run was cancelled or paused.
 
     `hopeless` means that another attempt makes no sense whatever the budget says.
     """
@@ -37,6 +37,7 @@ class Ending:
     cause: Cause = "error"
     hopeless: bool = False
     cancelled: bool = False
+    paused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,8 @@ def judge(ending: Ending, retries: Mapping[str, int]) -> Verdict:
     """Decide after an attempt; `retries` says how many were used up before, by cause."""
     if ending.cancelled:
         return Verdict(status="cancelled")
+    if ending.paused:
+        return Verdict(status="queued")
     if not ending.reason:
         return Verdict(status="done")
     if ending.hopeless:

@@ -24,7 +24,6 @@ from ropewalk.events.run import (
     RunAccepted,
     RunCancelled,
     RunFailed,
-    StageQueued,
     StageState,
     stage_state_subject,
 )
@@ -32,6 +31,7 @@ from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
 from ropewalk.stages.commit import PoolChanges, StageCommitter, renewed
 from ropewalk.stages.context import StageContext, StageSpec, remove_scratch, scratch_folder
 from ropewalk.stages.leases import Lease, LeaseKeeper
+from ropewalk.stages.pausing import is_paused, moved_deadline
 from ropewalk.stages.policy import RETRIES, Cause, is_exhausted, may_begin, tried_again
 from ropewalk.stages.pool import Pool
 from ropewalk.stages.pool_policy import MAX_WAITING, enter, find, num_waiting, start
@@ -119,6 +119,8 @@ class StageRunner:
         if kind == "lost" and self._with.leases.is_settling:
             return Retry(_BUSY_DELAY_S, "the broker just came back: the holder may take its lease back")
         state, revision = await self._state(run_id)
+        if state is not None and state.paused:
+            await self.heed_pause(run_id)  # it may have been resumed while it still left
         if state is None or state.status != "running":
             return Done()
         return await self._take_over(state, revision, cause, kind)
@@ -127,7 +129,7 @@ class StageRunner:
         """The time of a run is over: what waits or works for it here fails, whoever holds it."""
         run_id = timer.entity
         state, revision = await self._state(run_id)
-        if state is None or state.status not in ("queued", "running"):
+        if state is None or state.status not in ("queued", "running") or state.paused:
             return Done()
         reason = f"the run did not end before its deadline; {self.spec.name} was {state.status}"
         if (work := self._works.get(run_id)) is not None:
@@ -160,6 +162,8 @@ class StageRunner:
                     break
                 await asyncio.sleep(_BUSY_DELAY_S)
                 state = (await self._state(run_id))[0] or state
+            if state.status == "queued":
+                await self.heed_pause(run_id)
             if state.status == "queued" and state.pool != self._with.pool.name:
                 await self._committer.bring_here(state.subject)
 
@@ -174,6 +178,29 @@ class StageRunner:
                 await self._committer.end(renewed(state, status="cancelled"), revision, ())
             except ConflictError:
                 logger.debug("%s of %s left the line already", self.spec.name, event.run_id)
+
+    async def heed_pause(self, run_id: str) -> None:
+        """Let a stage leave its work or the line, or stand in line again, as the log says by now."""
+        paused = await is_paused(self._with.bus, self.spec.name, run_id)
+        if (work := self._works.get(run_id)) is not None:
+            if paused:
+                await work.pause()
+            return None
+        state, revision = await self._state(run_id)
+        if state is None or state.status != "queued":
+            return None
+        if state.paused and (cancelled := await self._with.bus.last(RunCancelled, run_id)) is not None:
+            return await self.cancel(cancelled)  # it came just when the stage had left
+        try:
+            if paused and not state.paused:
+                await self._committer.end(renewed(state, paused=True), revision, ())
+                self._timers.disarm(state)
+            elif state.paused and not paused:
+                deadline = await moved_deadline(self._with.bus, run_id, state.deadline_unix)
+                await self._committer.line_up_again(state, revision, deadline)
+                self._timers.arm_deadline(run_id, deadline)
+        except ConflictError:
+            logger.debug("%s of %s: another instance was faster", self.spec.name, run_id)
 
     async def stop(self) -> None:
         """The service is stopping: end the work and give the leases back; another instance goes on."""
@@ -209,7 +236,7 @@ class StageRunner:
             priority=accepted.priority,
             owner=accepted.owner,
             pool="" if needs.is_nothing else self._with.pool.name,
-            deadline_unix=accepted.deadline_unix,
+            deadline_unix=await moved_deadline(self._with.bus, message.run_id, accepted.deadline_unix),
             **needs.as_fields(),
         )
         return state, recipe
@@ -228,15 +255,8 @@ class StageRunner:
                 return await self._begin(wanted, revision, recipe, [change])
             if num_waiting(pool) >= MAX_WAITING:
                 return Retry(_BUSY_DELAY_S, "the line of the pool is full")
-            queued = StageQueued(
-                run_id=wanted.run_id,
-                stage=wanted.stage,
-                pool=wanted.pool,
-                capacity=self._with.pool.room.cpus,
-                room=self._with.pool.room,
-                **wanted.as_fields(),
-            )
-            await self._committer.commit(wanted, revision, [queued], [(entered, pool_revision)])
+            fact = self._committer.lining_up(wanted)
+            await self._committer.commit(wanted, revision, [fact], [(entered, pool_revision)])
             self._timers.arm_deadline(wanted.run_id, wanted.deadline_unix)
             return Done()
 

@@ -13,6 +13,7 @@ from typing import Any
 from ropewalk.bus.errors import ConflictError, TooLargeError
 from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.base import Message
+from ropewalk.events.pauses import PAUSED
 from ropewalk.events.registry import message_type
 from ropewalk.events.run import (
     RunCancelled,
@@ -28,6 +29,7 @@ from ropewalk.stages.context import StageContext, StageSpec
 from ropewalk.stages.errors import ChildDiedError, LeaseLostError, StageError, WorkRaisedError
 from ropewalk.stages.faults import in_one_line
 from ropewalk.stages.leases import Lease
+from ropewalk.stages.pausing import is_paused
 from ropewalk.stages.policy import Cause, Ending, Verdict, judge, tried_again
 from ropewalk.telemetry.metrics import record
 from ropewalk.telemetry.spans import span
@@ -70,6 +72,7 @@ class StageWork:
     lease: Lease
     context: StageContext
     lost: bool = False
+    _is_cancelled: bool = False
     _stop: Stop | None = None
     _attempt_task: asyncio.Task[tuple[Message, ...]] | None = None
 
@@ -85,8 +88,16 @@ class StageWork:
 
     async def cancel(self, mode: str) -> None:
         """The run was cancelled: let the attempt finish within the grace of the mode, then end it."""
-        if self.context.cancelled.is_set():
-            return
+        if not self._is_cancelled:
+            self._is_cancelled = True
+            await self._leave(mode)
+
+    async def pause(self) -> None:
+        """The run was paused: the same, and the stage waits to be resumed."""
+        if not self.context.cancelled.is_set():
+            await self._leave("checkpoint")
+
+    async def _leave(self, mode: str) -> None:
         self.context.cancelled.set()
         if self._attempt_task is not None:
             await asyncio.wait([self._attempt_task], timeout=_CANCEL_GRACE_S[mode])
@@ -114,8 +125,10 @@ class StageWork:
 
     async def _attempt(self) -> Ending:
         cancelled = await self.context.bus.last(RunCancelled, self.state.run_id)
-        if cancelled is not None or self.context.cancelled.is_set():
+        if cancelled is not None or self._is_cancelled:
             return Ending(cancelled=True)
+        if self.context.cancelled.is_set() or await is_paused(self.context.bus, self.spec.name, self.state.run_id):
+            return Ending(paused=True)
         trigger = message_type(self.state.cause_type).model_validate_json(self.state.cause_body)
         self._stop = None
         self._attempt_task = asyncio.ensure_future(self.spec.work(self.context, trigger))
@@ -133,13 +146,16 @@ class StageWork:
         if self._stop is not None:
             return Ending(reason=self._stop.reason, cause=self._stop.cause, hopeless=self._stop.hopeless)
         if self.context.cancelled.is_set():
-            return Ending(cancelled=True)
+            return self._left()
         raise asyncio.CancelledError
+
+    def _left(self) -> Ending:
+        return Ending(cancelled=self._is_cancelled, paused=not self._is_cancelled)
 
     async def _after(self, task: asyncio.Task[tuple[Message, ...]]) -> Ending:
         result = await outcome_or_error(task)
         if not isinstance(result, Exception):
-            return Ending(cancelled=True) if self.context.cancelled.is_set() else Ending(messages=result)
+            return self._left() if self.context.cancelled.is_set() else Ending(messages=result)
         if isinstance(result, LeaseLostError | ConflictError):
             raise result
         if isinstance(result, StageError | TooLargeError):
@@ -172,6 +188,9 @@ class StageWork:
                     gpu_kind=state.gpu_kind,
                 )
                 last = (completed, *ending.messages)
+            case "queued":
+                state = renewed(tried_again(state, "handed over"), paused=True)
+                last = (interruption(state, PAUSED),)
             case "failed":
                 last = (RunFailed(run_id=state.run_id, stage=state.stage, message=verdict.message),)
         try:

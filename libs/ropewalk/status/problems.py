@@ -197,11 +197,11 @@ def _of_lags(seen: Seen) -> Iterator[Problem]:
 
 def _of_runs(seen: Seen) -> Iterator[Problem]:
     for run in [run for run in seen.runs if run.detail and not run.queued_since][:_MOST_RUNS]:
-        yield _warning(
-            "run_troubled",
-            f"run {run.run_id}, {run.stage}: {run.detail}",
-            f"`ropewalk show {run.run_id}`; it is tried again by itself",
-        )
+        remedy = f"`ropewalk show {run.run_id}`; it is tried again by itself"
+        if run.paused:
+            remedy = f"`ropewalk resume {run.run_id}`"
+        kind = "run_paused" if run.paused else "run_troubled"
+        yield _warning(kind, f"run {run.run_id}, {run.stage}: {run.detail}", remedy)
     waiting = [run for run in seen.runs if run.queued_since and seen.now - run.queued_since >= QUEUED_S]
     if waiting:
         longest = min(waiting, key=lambda run: run.queued_since)

@@ -12,5 +12,7 @@ def build(settings: Settings) -> Service:
     service = Service(contract.CONTRACT.service, settings)
     service.on(contract.SUBMIT, lambda request: handlers.submit_run(request, service.bus, settings))
     service.on(contract.CANCEL, lambda request: handlers.cancel_run(request, service.bus))
+    service.on(contract.PAUSE, lambda request: handlers.pause_run(request, service.bus))
+    service.on(contract.RESUME, lambda request: handlers.resume_run(request, service.bus))
     service.stage(contract.INGEST, partial(handlers.ingest_sources, settings=settings))
     return service

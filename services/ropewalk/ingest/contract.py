@@ -5,15 +5,19 @@ from ropewalk.events.contract import Contract, Reaction, Stage
 
 SUBMIT = Reaction("submit", run.SubmitRun)
 CANCEL = Reaction("cancel", run.CancelRun)
+PAUSE = Reaction("pause", run.PauseRun)
+RESUME = Reaction("resume", run.ResumeRun)
 INGEST = Stage("ingest", run.RunAccepted)
 
 CONTRACT = Contract(
     service="ingest",
-    listens=(SUBMIT, CANCEL, INGEST),
+    listens=(SUBMIT, CANCEL, PAUSE, RESUME, INGEST),
     emits=(
         run.RunAccepted,
         run.RunRejected,
         run.RunCancelled,
+        run.RunPaused,
+        run.RunResumed,
         data.SourceRegistered,
         data.SegmentIngested,
         data.RecordQuarantined,

@@ -4,20 +4,25 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from ropewalk.bus.once import Timeline
+from ropewalk.bus.once import Timeline, once
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
+from ropewalk.events.pauses import PAUSABLE, Standing, standing_of
 from ropewalk.events.resources import Resources
 from ropewalk.events.run import (
     CancelRun,
+    PauseRun,
+    ResumeRun,
     RunAccepted,
     RunCancelled,
     RunCompleted,
     RunFailed,
+    RunPaused,
     RunRejected,
+    RunResumed,
     StageCapacity,
     SubmitRun,
 )
@@ -114,6 +119,27 @@ async def cancel_run(request: CancelRun, timeline: Timeline) -> Outcome:
         if await timeline.last(end, request.run_id) is not None:
             return Done()
     return Done((RunCancelled(run_id=request.run_id, mode=request.mode, reason=request.reason),))
+
+
+async def pause_run(request: PauseRun, timeline: Timeline) -> Outcome:
+    """Say to everybody that a run which trains is to wait."""
+    standing = await _standing(timeline, request.run_id)
+    if standing.why_not_pause():
+        return Done()  # whoever asks was told so; or it came about since
+    return Done((RunPaused(run_id=request.run_id, stage=PAUSABLE, at_unix=time.time(), reason=request.reason),))
+
+
+async def resume_run(request: ResumeRun, timeline: Timeline) -> Outcome:
+    """Say to everybody that a paused run goes on, and until when."""
+    standing = await _standing(timeline, request.run_id)
+    if standing.why_not_resume():
+        return Done()
+    deadline = standing.deadline_after(time.time())
+    return Done((RunResumed(run_id=request.run_id, stage=PAUSABLE, deadline_unix=deadline),))
+
+
+async def _standing(timeline: Timeline, run_id: str) -> Standing:
+    return standing_of([item.message async for item in once(timeline.read(f"evt.run.*.*.{run_id}"))])
 
 
 async def ingest_sources(ctx: StageContext, accepted: RunAccepted, *, settings: Settings) -> tuple[Message, ...]:

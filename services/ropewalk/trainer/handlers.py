@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from ropewalk.events.training import (
 from ropewalk.recipes.ladder import num_trials
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
+from ropewalk.stages.pausing import is_paused
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import (
     ClusterSpec,
@@ -135,6 +137,7 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
     finally:
         stop_asked.cancel()
     if context.cancelled.is_set():
+        await _tell_if_paused(context, story, finished.step)
         raise asyncio.CancelledError
     return (
         TrainingCompleted(
@@ -216,7 +219,14 @@ async def _past(context: StageContext) -> Past:
     if progressed := await context.bus.last_stored(TrainingProgressed, context.run_id):  # the others say nothing more
         events.append(progressed)
     events.sort(key=lambda item: item.sequence)
-    return past_of([(item.message, item.time.timestamp()) for item in events])
+    past, now = past_of([(item.message, item.time.timestamp()) for item in events]), time.time()
+    # The time of a pause was not lost, and is no part of the account.
+    return replace(past, account_at=now, last_sign=now) if past.paused else past
+
+
+async def _tell_if_paused(context: StageContext, story: Story, step: int) -> None:
+    if await is_paused(context.bus, context.stage, context.run_id):
+        await _tell(context, story.paused(step))
 
 
 async def _tell(context: StageContext, told: list[Told]) -> None:
@@ -225,7 +235,7 @@ async def _tell(context: StageContext, told: list[Told]) -> None:
 
 
 async def _ask_to_stop(context: StageContext, stop_file: Path) -> None:
-    """When the run is cancelled: the workers look for this file at every step, save and finish."""
+    """When the run is cancelled or paused: the workers look for this file at every step, save and finish."""
     await context.cancelled.wait()
     stop_file.touch()
 

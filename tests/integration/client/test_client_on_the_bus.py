@@ -74,6 +74,16 @@ async def test_a_run_that_ended_cannot_be_cancelled_and_that_is_said(client):
     assert len([item async for item in client.bus.read(f"{CancelRun.subject_prefix()}.r")]) == 1
 
 
+async def test_a_run_that_does_not_train_is_not_paused_nor_resumed_and_that_is_said(client):
+    await client.bus.publish(RunAccepted(run_id="r", recipe={"name": "x"}, recipe_sha256="h"))
+    with pytest.raises(ClientError, match="run r does not train yet: only training can be paused"):
+        await client.pause("r")
+    with pytest.raises(ClientError, match="run r is not paused: nothing is to be resumed"):
+        await client.resume("r")
+    with pytest.raises(UnknownRunError):
+        await client.pause("ghost")
+
+
 async def test_following_gives_what_was_before_and_what_comes_and_ends_with_the_run(client):
     await client.bus.publish(RunAccepted(run_id="r", recipe={"name": "x"}, recipe_sha256="h"))
     seen = []

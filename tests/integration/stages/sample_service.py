@@ -36,6 +36,8 @@ async def work(context: StageContext, event: RunAccepted) -> tuple[Message, ...]
 
 async def busy(context: StageContext, seconds: int) -> None:
     for _ in range(seconds):
+        if context.cancelled.is_set():
+            return
         context.progressed()
         await asyncio.sleep(1)
 

@@ -15,11 +15,14 @@ import pytest
 from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
+from ropewalk.events.pauses import PAUSED
 from ropewalk.events.run import (
     PoolState,
     RunAccepted,
     RunCancelled,
     RunFailed,
+    RunPaused,
+    RunResumed,
     StageInterrupted,
     StageQueued,
     StageStalled,
@@ -60,6 +63,12 @@ class Sample:
 
     async def state(self, run_id: str) -> StageState | None:
         return (await self.bus.read_state(stage_state_subject("sample", run_id)))[0]
+
+    async def until_state(self, run_id: str, condition: Callable[[StageState], bool]) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition(await self.state(run_id)):
+            assert time.monotonic() < deadline, (await self.state(run_id), await self.timeline(run_id))
+            await asyncio.sleep(0.05)
 
     async def until(self, condition: Callable[[list[Message]], bool], run_id: str = "*") -> list[Message]:
         deadline = time.monotonic() + DEADLINE_S
@@ -227,3 +236,59 @@ async def test_what_ran_and_what_waited_on_a_machine_that_is_gone_goes_on_elsewh
     for pool in ("gone", "here"):
         states = [item.message async for item in sample.bus.read(f"state.run.pool.v1.{pool}")]
         assert states[-1].entries == ()
+
+
+async def test_a_paused_run_leaves_its_place_outlives_its_service_and_goes_on_when_it_is_resumed(sample) -> None:
+    first = sample.start(capacity=1)
+    await sample.accept("long-1")
+    await sample.until(of(StageStarted, "long-1"))
+    await sample.bus.publish(RunPaused(run_id="long-1", stage="sample", at_unix=time.time()))
+    seen = await sample.until(of(StageInterrupted, "long-1"))
+    assert [m.cause for m in seen if isinstance(m, StageInterrupted)] == [PAUSED]
+    state = await sample.state("long-1")
+    assert (state.status, state.paused, state.retries) == ("queued", True, {})
+    first.kill()
+    sample.start(capacity=1)
+    await sample.accept("slow-2")  # longer than the time after which a lease expires and a silent stage is ended
+    seen = await sample.until(of(CorpusIngested, "slow-2"))
+    assert not of(StageStarted, "long-1", times=2)(seen)
+    assert not of(StageStalled)(seen)
+    await sample.bus.publish(RunResumed(run_id="long-1", stage="sample"))
+    seen = await sample.until(of(CorpusIngested, "long-1"))
+    assert [m.attempt for m in seen if isinstance(m, StageStarted) and m.run_id == "long-1"] == [1, 2]
+    assert (await sample.state("long-1")).retries == {}
+
+
+async def test_what_is_paused_and_resumed_while_nobody_is_there_is_heeded_at_the_start(sample) -> None:
+    first = sample.start(capacity=1)
+    for run_id in ("long-1", "long-2"):
+        await sample.accept(run_id)
+        await sample.until(of(StageStarted if run_id == "long-1" else StageQueued, run_id))
+    first.kill()
+    for run_id in ("long-1", "long-2"):
+        await sample.bus.publish(RunPaused(run_id=run_id, stage="sample", at_unix=time.time()))
+    second = sample.start(capacity=1)
+    await sample.until(of(StageInterrupted, "long-1", times=2))  # its lease had expired; then it was let go
+    await sample.until_state("long-2", lambda state: state.paused)
+    second.kill()
+    await sample.bus.publish(RunResumed(run_id="long-2", stage="sample"))
+    sample.start(capacity=1)
+    seen = await sample.until(of(CorpusIngested, "long-2"))
+    assert not of(CorpusIngested, "long-1")(seen)
+    assert (await sample.state("long-1")).paused
+
+
+async def test_no_deadline_fires_in_a_pause_and_a_paused_run_can_be_cancelled(sample) -> None:
+    sample.start(capacity=1)
+    await sample.accept("long-first")
+    await sample.until(of(StageStarted, "long-first"))
+    await sample.accept("waits", deadline_unix=time.time() + 3)
+    await sample.until(of(StageQueued, "waits"))
+    await sample.bus.publish(RunPaused(run_id="waits", stage="sample", at_unix=time.time()))
+    await sample.until_state("waits", lambda state: state.paused)
+    seen = await sample.until(of(CorpusIngested, "long-first"))
+    assert not of(RunFailed)(seen)
+    assert not of(StageStarted, "waits")(seen)
+    await sample.bus.publish(RunCancelled(run_id="waits", mode="now"))
+    await sample.until_state("waits", lambda state: state.status == "cancelled")
+    assert not of(StageStarted, "waits")(await sample.timeline())

@@ -16,7 +16,17 @@ from ropewalk.corpus.ledger import verify_run
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.data import DatasetPublished
-from ropewalk.events.run import RunAccepted, RunCancelled, StageState, stage_state_subject
+from ropewalk.events.run import (
+    RunAccepted,
+    RunCancelled,
+    RunPaused,
+    RunResumed,
+    StageCompleted,
+    StageInterrupted,
+    StageStarted,
+    StageState,
+    stage_state_subject,
+)
 from ropewalk.events.training import (
     SearchCompleted,
     StepsCommitted,
@@ -174,4 +184,37 @@ async def test_a_cancelled_run_saves_its_last_step_and_stops(
     assert workshop.objects.exists(last.uri)
     service.terminate()
     assert service.wait(20) == 0
+    assert ray_processes(workshop.ray_folder) == []
+
+
+@pytest.mark.slow
+async def test_a_paused_training_saves_leaves_and_goes_on_from_there_when_it_is_resumed(
+    start_service, bus, workshop, ray_processes: Callable[[Path], list[int]]
+) -> None:
+    first = start_service()
+    await publish_dataset(bus, workshop, a_recipe(workshop, total_steps=400, trials=0))
+    await until(bus, has_passed(60))
+    await bus.publish(RunPaused(run_id="r", stage="train", at_unix=time.time()))
+    seen = await until(bus, lambda seen: bool(of(StageInterrupted, seen)))
+    [left] = of(TrainingInterrupted, seen)
+    saved = of(CheckpointSaved, seen)[-1].step
+    assert (left.cause, left.last_step) == ("paused", saved - 1)
+    assert 60 < saved < 400
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    second = start_service()
+    await bus.publish(RunResumed(run_id="r", stage="train"))
+    seen = await until(bus, lambda seen: bool(of(TrainingCompleted, seen)))
+    second.terminate()
+    assert second.wait(20) == 0
+
+    [resumed] = of(TrainingResumed, seen)
+    assert resumed.resume_step == saved
+    assert len(of(TrainingInterrupted, seen)) == 1
+    assert [item.attempt for item in of(StageStarted, seen) if item.stage == "train"] == [1, 2]
+    assert len([item for item in of(StageCompleted, seen) if item.stage == "train"]) == 1
+    steps = [(item.first_step, item.last_step) for item in of(StepsCommitted, seen)]
+    assert [step for first, last in steps for step in range(first, last + 1)] == list(range(400))
+    [completed] = of(TrainingCompleted, seen)
+    assert completed.account.replay_s == 0
     assert ray_processes(workshop.ray_folder) == []

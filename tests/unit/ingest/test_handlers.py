@@ -10,9 +10,22 @@ from pydantic import ValidationError
 
 from ropewalk.delivery.outcome import Done, Reject, Retry
 from ropewalk.events.resources import Resources
-from ropewalk.events.run import CancelRun, RunCancelled, RunFailed, RunRejected, StageCapacity, SubmitRun
+from ropewalk.events.run import (
+    CancelRun,
+    PauseRun,
+    ResumeRun,
+    RunAccepted,
+    RunCancelled,
+    RunFailed,
+    RunPaused,
+    RunRejected,
+    RunResumed,
+    StageCapacity,
+    StageStarted,
+    SubmitRun,
+)
 from ropewalk.ingest import handlers
-from ropewalk.ingest.handlers import cancel_run, submit_run
+from ropewalk.ingest.handlers import cancel_run, pause_run, resume_run, submit_run
 from ropewalk.ingest.settings import Settings
 from ropewalk.stages.errors import ChildDiedError
 
@@ -151,6 +164,23 @@ async def test_a_run_is_cancelled_once_and_only_while_it_lives(tmp_path: Path) -
     assert await cancel_run(request, Past(accepted)) == Done((cancelled,))
     assert await cancel_run(request, Past(accepted, cancelled)) == Done()
     assert await cancel_run(request, Past(accepted, RunFailed(run_id="r1", stage="train", message="x"))) == Done()
+
+
+async def test_a_run_is_paused_and_resumed_once_and_its_deadline_moves_by_the_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accepted = RunAccepted(run_id="r1", recipe={}, recipe_sha256="h", deadline_unix=500.0)
+    training = StageStarted(run_id="r1", stage="train", epoch=1)
+    paused = RunPaused(run_id="r1", stage="train", at_unix=100.0, reason="lent")
+    resumed = RunResumed(run_id="r1", stage="train", deadline_unix=530.0)
+    pause, resume = PauseRun(run_id="r1", reason="lent"), ResumeRun(run_id="r1")
+    monkeypatch.setattr(handlers.time, "time", lambda: 100.0)
+    assert await pause_run(pause, Past(accepted)) == Done()
+    assert await pause_run(pause, Past(accepted, training)) == Done((paused,))
+    assert await pause_run(pause, Past(accepted, training, paused)) == Done()
+    monkeypatch.setattr(handlers.time, "time", lambda: 130.0)
+    assert await resume_run(resume, Past(accepted, training, paused)) == Done((resumed,))
+    assert await resume_run(resume, Past(accepted, training, paused, resumed)) == Done()
 
 
 async def test_cancelling_an_unknown_run_is_rejected_but_a_submitted_one_is_waited_for(tmp_path: Path) -> None:

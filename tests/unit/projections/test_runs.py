@@ -10,7 +10,9 @@ from ropewalk.events.run import (
     RunCancelled,
     RunCompleted,
     RunFailed,
+    RunPaused,
     RunRejected,
+    RunResumed,
     StageCompleted,
     StageInterrupted,
     StageQueued,
@@ -55,6 +57,23 @@ def test_interruption_shows_its_cause_until_the_stage_starts_again(log):
 
     assert summary_after(log, SUBMITTED, TRAINING, stopped).detail == "lease lost"
     assert summary_after(log, SUBMITTED, TRAINING, stopped, TRAINING).detail == ""
+
+
+def test_a_paused_run_is_not_over_and_says_how_it_goes_on_until_it_is_resumed_or_ends(log):
+    paused = RunPaused(run_id="a", stage="train", at_unix=1.0, reason="the GPUs are lent")
+    left = StageInterrupted(run_id="a", stage="train", epoch=1, cause="the run was paused")
+    resumed = RunResumed(run_id="a", stage="train", deadline_unix=100.0)
+    queued = StageQueued(run_id="a", stage="train", pool="p", cpus=1.0)
+
+    run = summary_after(log, SUBMITTED, ACCEPTED, TRAINING, paused, left)
+    assert (run.status, run.stage, run.is_over) == ("paused", "train", False)
+    assert run.detail == "the GPUs are lent; `ropewalk resume a` lets it go on"
+    run = summary_after(log, SUBMITTED, ACCEPTED, TRAINING, paused, left, resumed, queued)
+    assert (run.status, run.deadline_at.timestamp()) == ("queued", 100.0)
+    assert summary_after(log, TRAINING, paused, left, resumed, queued, TRAINING).status == "running"
+    assert summary_after(log, TRAINING, paused, left, RunCancelled(run_id="a", mode="now")).status == "cancelled"
+    export = StageStarted(run_id="a", stage="export", epoch=1)
+    assert summary_after(log, TRAINING, paused, export).status == "running"  # it came too late
 
 
 def test_a_loss_of_the_workers_is_shown_with_its_reason_until_they_are_back(log):

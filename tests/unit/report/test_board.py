@@ -12,6 +12,7 @@ from ropewalk.events.run import (
     RunFailed,
     RunRejected,
     StageCompleted,
+    StageInterrupted,
     StageQueued,
     StageStarted,
 )
@@ -26,7 +27,7 @@ from ropewalk.events.training import (
     TrainingValidated,
     TrialCompleted,
 )
-from ropewalk.report.board import Board, after
+from ropewalk.report.board import Board, after, where
 
 RUN = "r"
 
@@ -54,6 +55,14 @@ def test_a_stage_in_line_says_what_it_waits_for_until_it_runs() -> None:
     assert board_after(queued).rows["train"].note == "waits for 2 CPUs of pool default"
     running = board_after(queued, began("train")).rows["train"]
     assert (running.status, running.note, running.began) == ("running", "", 2.0)
+
+
+def test_a_paused_stage_is_shown_as_paused_until_it_runs_again() -> None:
+    left = StageInterrupted(run_id=RUN, stage="train", epoch=1, cause="the run was paused")
+    board = board_after(began("train"), left)
+    assert (board.rows["train"].status, board.rows["train"].note) == ("paused", "")
+    assert "train is paused" in where(board, 10.0)
+    assert board_after(began("train"), left, began("train")).rows["train"].status == "running"
 
 
 def test_step_metrics_move_the_board_between_two_facts() -> None:

@@ -74,6 +74,9 @@ class NotCancelled:
     async def last(self, kind: type[Message], run_id: str) -> None:
         return None
 
+    async def last_stored(self, kind: type[Message], run_id: str) -> None:
+        return None
+
 
 class TakesNoMore:
     """Refuses what is too large as a bus does."""

@@ -1,4 +1,4 @@
-"""`submit` and `cancel`: runs."""
+"""`submit`, `cancel`, `pause` and `resume`: runs."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -97,6 +97,37 @@ def cancel(
     else:
         when = "now" if mode is CancelMode.NOW else "at its next checkpoint"
         say(f"asked for {run} to stop {when}")
+
+
+@app.command()
+def pause(
+    run: RunId,
+    reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a run in training save a checkpoint, leave its place to others and wait until it is resumed.
+
+    Example: ropewalk pause python-stdlib-261123-101500-1a2b --reason "the GPUs are needed"
+    """
+    call(lambda client: client.pause(run, reason), settings_of(state_dir))
+    if as_json:
+        print_json({"run_id": run, "status": "paused"})
+    else:
+        say(f"{run} is paused: it saves a checkpoint and leaves its place; `ropewalk resume {run}` lets it go on")
+
+
+@app.command()
+def resume(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Let a paused run go on from its checkpoint, once there is room for it.
+
+    Example: ropewalk resume python-stdlib-261123-101500-1a2b
+    """
+    call(lambda client: client.resume(run), settings_of(state_dir))
+    if as_json:
+        print_json({"run_id": run, "status": "resumed"})
+    else:
+        say(f"{run} stands in line again and goes on from its checkpoint; `ropewalk watch {run}` shows it")
 
 
 def _written(recipe: str, minutes: float | None) -> dict[str, JsonValue]:

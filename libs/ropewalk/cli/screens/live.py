@@ -19,6 +19,7 @@ from ropewalk.report.board import Board, StageRow, where
 from ropewalk.report.facts import duration
 
 _MARKS = {"waiting": ("·", "dim"), "queued": ("◌", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
+_MARKS["paused"] = _MARKS["queued"]
 _BAR_WIDTH = 20
 _SHARE_WIDTH = 4
 _COLUMNS: tuple[tuple[int, JustifyMethod], ...] = ((1, "left"), (10, "left"), (12, "right"))  # mark, name, time
@@ -71,7 +72,7 @@ class LiveScreen:
 
     def _idle(self, board: Board) -> list[Table]:
         """Between two stages, and before the first, something still moves and says what is waited for."""
-        if board.ending or any(row.status in ("running", "queued", "failed") for row in board.rows.values()):
+        if board.ending or any(row.status in ("running", "queued", "paused", "failed") for row in board.rows.values()):
             return []
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_row(self._spinner, Text(where(board, time.time()), "dim"))

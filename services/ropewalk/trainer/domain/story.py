@@ -51,6 +51,7 @@ class Past:
     last_sign: float = 0.0
     spent_s: float = 0.0  # by groups of workers; see `caps`
     interrupted: bool = False  # the last attempt's end was told, too
+    paused: bool = False  # which is how it ended
     account: TimeAccount = field(default_factory=TimeAccount)  # the last that was told, and when
     account_at: float = 0.0
 
@@ -209,6 +210,13 @@ class Story:
         )
         return [(interrupted, f"{self.epoch}-{loss.attempt}")]
 
+    def paused(self, step: int) -> list[Told]:
+        """The group saved after a step and left, since the run was paused."""
+        attempt = self._group.attempt
+        fields = {"run_id": self.run_id, "epoch": self.epoch, "attempt": attempt, "last_step": step - 1}
+        left = TrainingInterrupted.model_validate({**fields, "cause": "paused", "detail": "saved and left"})
+        return [(left, f"{self.epoch}-{attempt}")]
+
     def straggler_found(self, attempt: int, slow: Straggler) -> list[Told]:
         """A rank is slower than the others."""
         found = StragglerFound(run_id=self.run_id, epoch=self.epoch, attempt=attempt, **asdict(slow))
@@ -247,7 +255,7 @@ class Story:
 def past_of(events: Sequence[tuple[Message, float]]) -> Past:
     """The past of a run from its training events with the time (Unix seconds) each was stored at, oldest first."""
     saved, committed, gone = set(), set(), set()
-    attempt, epoch, step, first_sign, sign, interrupted = 0, 0, -1, 0.0, 0.0, False
+    attempt, epoch, step, first_sign, sign, interrupted, paused = 0, 0, -1, 0.0, 0.0, False, False
     account, account_at = TimeAccount(), 0.0
     for event, stored_at in events:
         match event:
@@ -259,14 +267,14 @@ def past_of(events: Sequence[tuple[Message, float]]) -> Past:
             case StepsCommitted():
                 committed.add((event.checkpoint_id, event.sha256))
             case TrainingStarted():
-                attempt, epoch, interrupted = max(attempt, event.attempt), event.epoch, False
+                attempt, epoch, interrupted, paused = max(attempt, event.attempt), event.epoch, False, False
                 step, sign = event.resume_step - 1, stored_at
                 first_sign = first_sign or stored_at
             case TrainingProgressed():
                 step, sign = event.step, stored_at
                 account, account_at = event.account, stored_at
             case TrainingInterrupted():
-                attempt, interrupted = max(attempt, event.attempt), True
+                attempt, interrupted, paused = max(attempt, event.attempt), True, event.cause == "paused"
     return Past(
         saved=frozenset(saved),
         gone=frozenset(gone),
@@ -278,6 +286,7 @@ def past_of(events: Sequence[tuple[Message, float]]) -> Past:
         last_sign=sign,
         spent_s=seconds_spent(events),
         interrupted=interrupted,
+        paused=paused,
         account=account,
         account_at=account_at,
     )
