@@ -2,6 +2,6 @@
 
 Listens: DatasetPublished (stage `search`), SearchCompleted (stage `train`).
 Emits: RungReached, TrialCompleted, SearchCompleted, TrainingQuoted, TrainingStarted, TrainingProgressed,
-StepsCommitted, StepSkipped, StragglerFound, TrainingValidated, TrainingRolledBack, TrainingInterrupted,
+StepsCommitted, StepSkipped, SamplesLeftOut, StragglerFound, TrainingValidated, TrainingRolledBack, TrainingInterrupted,
 TrainingResumed, TrainingCompleted, StepMetricsBatch, CheckpointSaved, CheckpointSaveFailed, CheckpointQuarantined.
 """

@@ -18,6 +18,7 @@ CONTRACT = Contract(
         training.TrainingProgressed,
         training.StepsCommitted,
         training.StepSkipped,
+        training.SamplesLeftOut,
         training.StragglerFound,
         training.TrainingValidated,
         training.TrainingRolledBack,
