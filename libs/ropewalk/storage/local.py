@@ -3,18 +3,24 @@
 A folder is sealed under a temporary name in the same file system and then renamed, so readers see it whole.
 """
 
+import errno
 import os
 import shutil
 import uuid
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue
 
-from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, OnBytes, seal, sync, verify
+from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, OnBytes, damage, seal, sync, verify
 from ropewalk.storage.objects import ObjectNotFoundError
 
 _INCOMING = ".incoming"
 _OUTGOING = ".outgoing"
+_MOST_LEVELS = 8  # of folders below a prefix, in which objects are looked for: keys are shorter
+
+
+class _LeadsOutError(OSError):
+    """On the way to a key lies a link that leads out of the store."""
 
 
 class LocalObjects:
@@ -55,18 +61,21 @@ class LocalObjects:
 
     def fetch(self, key: str) -> Path:
         """See ObjectStore.fetch."""
-        path = self._path(key)
         if not self.exists(key):
             raise ObjectNotFoundError(f"there is no complete object under {key!r}")
-        return path
+        return self._path(key)
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""
-        return _is_complete(self._path(key))
+        try:
+            return _is_complete(self._path(key))
+        except _LeadsOutError:
+            return False
 
     def inspect(self, key: str, on_bytes: OnBytes = lambda _: None) -> Manifest:
         """See ObjectStore.inspect."""
-        path = self._path(key)
+        with damage(MANIFEST):
+            path = self._path(key)
         if not os.path.lexists(path):
             raise ObjectNotFoundError(f"there is nothing under {key!r}")
         if path.is_symlink():
@@ -75,16 +84,21 @@ class LocalObjects:
 
     def fragments(self, prefix: str) -> list[str]:
         """See ObjectStore.fragments."""
-        base = self._path(prefix)
-        names = os.listdir(base) if base.is_dir() else []
+        base = self._below(prefix)
+        names = os.listdir(base) if base is not None else []
         keys = (f"{prefix.rstrip('/')}/{name}" for name in names)
         return sorted(key for key in keys if not self.exists(key))
 
     def list(self, prefix: str) -> list[str]:
         """See ObjectStore.list."""
-        base = self._path(prefix)
-        found = base.rglob(MANIFEST) if base.is_dir() else iter(())
-        return sorted(path.parent.relative_to(self.root).as_posix() for path in found if _is_complete(path.parent))
+        base, keys = self._below(prefix), list[str]()
+        for place, folders, files in os.walk(base, onerror=_unless_closed) if base is not None else ():
+            here = Path(place).relative_to(base or place)
+            if len(here.parts) >= _MOST_LEVELS:
+                folders.clear()
+            if MANIFEST in files and _is_complete(Path(place)):
+                keys.append((PurePosixPath(prefix) / here).as_posix())
+        return sorted(keys)
 
     def move(self, key: str, to: str) -> None:
         """See ObjectStore.move."""
@@ -96,6 +110,8 @@ class LocalObjects:
         try:
             source.rename(target)
         except PermissionError:
+            if source.is_symlink():
+                raise
             source.chmod(0o700)  # a folder that may not be written cannot change its parent
             source.rename(target)
         sync(target.parent)
@@ -117,12 +133,28 @@ class LocalObjects:
             outgoing.unlink()
 
     def _path(self, key: str) -> Path:
-        """Where a key lies: itself if it is a link, for that is what to move or to remove, and none that leads out."""
-        path = self.root / key
-        path = path.parent.resolve() / path.name
-        if not path.resolve().is_relative_to(self.root.resolve()) or path.name == "..":
+        """Where a key lies: itself if it is a link, for that is what to move or to remove.
+
+        Raises ValueError for a key that leads out of the store, OSError if a link on the way does.
+        """
+        root = os.path.abspath(self.root)
+        path = Path(os.path.abspath(self.root / key))
+        if not path.is_relative_to(root):
             raise ValueError(f"object key {key!r} leads outside the store")
-        return path
+        if path == Path(root):
+            return path
+        parent = Path(os.path.realpath(path.parent))
+        if not parent.is_relative_to(os.path.realpath(root)):
+            raise _LeadsOutError(errno.ELOOP, "a link leads outside the store", str(path.parent))
+        return parent / path.name
+
+    def _below(self, prefix: str) -> Path | None:
+        """The folder in which the keys of a prefix lie, if it is there and in the store."""
+        try:
+            base = self._path(os.path.join(prefix, MANIFEST)).parent
+        except _LeadsOutError:
+            return None
+        return base if base.is_dir() else None
 
 
 def _is_complete(folder: Path) -> bool:
@@ -131,3 +163,9 @@ def _is_complete(folder: Path) -> bool:
         return not folder.is_symlink() and (folder / MANIFEST).is_file()
     except PermissionError:
         return False
+
+
+def _unless_closed(error: OSError) -> None:
+    """What may not be read, or was removed meanwhile, has no object in it."""
+    if not isinstance(error, PermissionError | FileNotFoundError):
+        raise error

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ropewalk.storage.errors import StorageError
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
 _MOST_BYTES = 64 << 20  # of a manifest: a dataset of 300,000 files has one of 40 MB
+_MOST_LEVELS = 100  # of folders in a folder: no file of ours lies deeper
 _SHA256 = re.compile("[0-9a-f]{64}")
 # What an operating system says of a folder that is damaged. Anything else may be said of a sound one (no descriptors
 # left, a server that is away) and must not condemn it.
@@ -100,9 +102,10 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest without looking at the files. Raises ManifestError."""
     path = folder / MANIFEST
     try:
-        with _damage(MANIFEST):
-            if path.is_symlink() or path.stat().st_size > _MOST_BYTES:
-                raise ManifestError(MANIFEST, f"is a link, or larger than {_MOST_BYTES >> 20} MiB")
+        with damage(MANIFEST):
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:  # to open a pipe waits for a writer
+                raise ManifestError(MANIFEST, f"is no plain file, or larger than {_MOST_BYTES >> 20} MiB")
             return parse_manifest(path.read_bytes())
     except FileNotFoundError:
         raise never_completed() from None
@@ -148,7 +151,7 @@ def verify(folder: Path, on_bytes: OnBytes = lambda _: None) -> Manifest:
     manifest = read_manifest(folder)
     for name in manifest.files:
         verify_file(folder, manifest, name, on_bytes)
-    with _damage(MANIFEST):
+    with damage(MANIFEST):
         check_names(manifest, _names(folder))
     return manifest
 
@@ -160,18 +163,26 @@ def check_names(manifest: Manifest, names: set[str]) -> None:
 
 
 def _names(folder: Path) -> set[str]:
-    """Of all that lies in the folder and is no folder itself."""
-    return {
-        (Path(place) / name).relative_to(folder).as_posix()
-        for place, folders, files in os.walk(folder)
-        for name in (*files, *(name for name in folders if (Path(place) / name).is_symlink()))
-    }
+    """Of all that lies in the folder and is no folder itself. Raises ManifestError, OSError."""
+    names: set[str] = set()
+    for place, folders, files in os.walk(folder, onerror=_unless_gone):
+        here = Path(place).relative_to(folder)
+        if len(here.parts) > _MOST_LEVELS:
+            raise ManifestError(here.as_posix(), f"lies below more than {_MOST_LEVELS} folders")
+        links = (name for name in folders if (folder / here / name).is_symlink())
+        names |= {(here / name).as_posix() for name in (*files, *links)}
+    return names
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def verify_file(folder: Path, manifest: Manifest, name: str, on_bytes: OnBytes = lambda _: None) -> None:
     """Check one file against the manifest. Raises ManifestError."""
     path = folder / name
-    with _damage(name):
+    with damage(name):
         if name not in manifest.files or not path.exists():
             raise ManifestError(name, "is missing")
         if path.is_symlink() or not path.is_file():
@@ -189,7 +200,7 @@ def check_file(manifest: Manifest, name: str, size: int, found: Callable[[], str
 
 
 @contextmanager
-def _damage(name: str) -> Iterator[None]:
+def damage(name: str) -> Iterator[None]:
     """An error of the operating system that is about this file is a ManifestError; any other passes."""
     try:
         yield

@@ -1,5 +1,6 @@
 """The scrub on a real store, with a log in memory."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -73,6 +74,22 @@ async def test_damage_to_an_old_checkpoint_and_to_an_export_is_told_and_set_asid
         "quarantine/exports/r-1-20",
         "runs/r/checkpoints/1-20",
     ]
+
+
+async def test_a_link_a_foreign_name_and_a_quarantine_elsewhere_do_not_stop_the_scrub(
+    timeline, objects, tmp_path
+) -> None:
+    timeline.messages += [a_checkpoint(objects, tmp_path, step) for step in (10, 20)]
+    linked, strange = (objects.root / f"runs/r/checkpoints/1-{step}" for step in (10, 20))
+    linked.rename(tmp_path / "elsewhere")
+    linked.symlink_to(tmp_path / "elsewhere")
+    (strange / os.fsdecode(b"\xff")).touch()
+    (objects.root / "quarantine").symlink_to(tmp_path)
+    log, scrub = Log(timeline), a_scrub(objects)
+    for _ in range(3):
+        await scrub.look_once(log)
+    assert [message.file for message in log.told] == ["manifest.json", r"\udcff"]
+    assert all("could not be moved" in message.reason and message.model_dump_json() for message in log.told)
 
 
 async def test_what_was_pruned_between_two_looks_is_not_missed(timeline, objects, tmp_path) -> None:

@@ -1,6 +1,9 @@
 """Which checkpoint a run resumes from, on a real object store."""
 
+import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,67 @@ def test_a_broken_checkpoint_is_set_aside_and_the_one_before_it_is_taken(tmp_pat
     assert [(item.checkpoint_id, item.file) for item in broken] == [("r-1-20", "model.safetensors")]
     assert objects.exists("quarantine/checkpoints/r-1-20")
     assert not objects.exists("runs/r/checkpoints/1-20")
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def dig(folder: Path, name: str, levels: int) -> None:
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=here)
+        above, here = here, os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.close(here)
+
+
+def link(folder: Path, to: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to(to)
+
+
+def rewrite(folder: Path, **meta: str) -> None:
+    content = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(content | {"meta": content["meta"] | meta}))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "link out": lambda folder: link(folder, folder.parents[4]),
+    "link loop": lambda folder: link(folder, folder),
+    "pipe": lambda folder: pipe(folder / MANIFEST),
+    "no UTF-8": lambda folder: (folder / os.fsdecode(b"\xff")).touch(),
+    "long paths": lambda folder: dig(folder, "d" * 250, 20),  # as what may not be read: the system refuses to list it
+    "deep": lambda folder: dig(folder, "d", 150),
+    "loss": lambda folder: rewrite(folder, held_out_loss="nan-ish"),
+    "quarantine on another disk": lambda folder: (
+        (folder / LEDGER).unlink(),
+        (folder.parents[3] / "quarantine").symlink_to(folder.parents[4]),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_no_damage_by_what_a_file_system_can_hold_loses_the_run(tmp_path: Path, damage: str) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    for step in (10, 20):
+        write_checkpoint(objects, step)
+    DAMAGES[damage](objects.root / "runs/r/checkpoints/1-20")
+    broken: list[CheckpointQuarantined] = []
+    newest = RunCheckpoints(objects, "r", 2).newest_whole(broken.append)
+    assert newest is not None
+    assert newest.place.step == 10
+    assert [item.checkpoint_id for item in broken] == ["r-1-20"]
+    assert broken[0].model_dump_json()
+
+
+def test_a_pipe_in_place_of_an_epochs_mark_stops_nobody(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    RunCheckpoints(objects, "r", 2)
+    pipe(objects.root / "runs/r/epochs/2" / MANIFEST)
+    RunCheckpoints(objects, "r", 2)
+    assert objects.exists("runs/r/epochs/2")
 
 
 def test_what_a_fenced_off_holder_writes_later_is_not_resumed_from(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
-from ropewalk.events.foreign import cut
+from ropewalk.events.foreign import one_line
 from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, OnBytes, never_completed
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
@@ -31,7 +31,7 @@ def inspect(
     try:
         manifest = objects.inspect(uri, on_bytes)
     except ManifestError as error:
-        return Broken(cut(error.file, 400), cut(error.reason, 1000))
+        return Broken(one_line(error.file, 400), one_line(error.reason, 1000))
     except ObjectNotFoundError:
         return Broken(MANIFEST, never_completed().reason)
     if manifest_sha256 and manifest.sha256 != manifest_sha256:

@@ -15,14 +15,14 @@ from pydantic import JsonValue, ValidationError
 
 from ropewalk.corpus.ledger import LEDGER, LedgerError, read_ledger
 from ropewalk.events.checkpoint import CheckpointQuarantined, CheckpointSaved
-from ropewalk.events.foreign import cut
+from ropewalk.events.foreign import cut, one_line
 from ropewalk.events.training import StepMetrics
 from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, never_completed, read_manifest, verify_file
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 from ropewalk.trainer.adapters.fence import claim_epoch
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten
 from ropewalk.trainer.adapters.worker.progress import METRICS, read_rows
-from ropewalk.trainer.adapters.worker.written import written
+from ropewalk.trainer.adapters.worker.written import held_out_loss, written
 from ropewalk.trainer.domain.checkpoint_place import CheckpointPlace, place_of
 
 OnBroken = Callable[[CheckpointQuarantined], None]
@@ -129,6 +129,7 @@ class RunCheckpoints:
             if manifest.meta.get(name) != value:
                 found = cut(repr(manifest.meta.get(name)), 100)
                 raise ManifestError(MANIFEST, f"belongs to another place: its {name} is {found}")
+        held_out_loss(manifest)
         if not announced:
             self._check_parent(place, manifest)
 
@@ -174,8 +175,8 @@ class RunCheckpoints:
                 checkpoint_id=place.checkpoint_id,
                 step=place.step,
                 uri=uri,
-                file=cut(error.file, 400),
-                reason=cut(error.reason, 1000),
+                file=one_line(error.file, 400),
+                reason=one_line(error.reason, 1000),
             )
         )
 
