@@ -75,6 +75,11 @@ def _faults(plan: Plan, recipe: Recipe) -> Iterator[str]:
     if recipe.caps.tokens is not None and recipe.caps.tokens < plan.tokens_per_step:
         step = plan.tokens_per_step
         yield f"caps.tokens is {recipe.caps.tokens}: a single step learns from {step} tokens, so allow more"
+    if recipe.training.total_tokens is not None and recipe.training.total_tokens < plan.tokens_per_step:
+        asked, step = recipe.training.total_tokens, plan.tokens_per_step
+        yield f"training.total_tokens is {asked}: a single step learns from {step} tokens, so ask for more"
+    if recipe.caps.minutes is not None and recipe.caps.minutes * 60 <= 1:
+        yield f"caps.minutes is {recipe.caps.minutes:g}: training looks at it once a second, so allow more"
     if not plan.warmup_steps <= plan.decay_start <= plan.total_steps:
         yield (
             f"training.warmup_steps is {plan.warmup_steps}, decay_start {plan.decay_start} and total_steps "

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from ropewalk.errors import RopewalkError
+from ropewalk.events.base import RUN_ID_PATTERN
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.caps import CapsRecipe
 from ropewalk.recipes.formats import CHOICES
@@ -232,7 +233,7 @@ class Recipe(Frozen):
     extends: str = Field(
         default="",
         max_length=200,
-        pattern=r"^(.+-\d{1,12}-\d{1,12})?$",
+        pattern=rf"^({RUN_ID_PATTERN[1:-1]}-(0|[1-9][0-9]{{0,11}})-[1-9][0-9]{{0,11}})?$",
         description="id of another run's checkpoint to go on from, exactly; `ropewalk submit --extend` fills it in",
     )
     caps: CapsRecipe = CapsRecipe()
@@ -250,6 +251,8 @@ class Recipe(Frozen):
     def _check_mode(self) -> Self:
         if self.mode == "finetune" and not self.base_model:
             raise ValueError("mode is 'finetune' but base_model is empty: name a Hugging Face folder or hub id")
+        if self.adapter == "lora" and not self.base_model:
+            raise ValueError("adapter is 'lora' but base_model is empty: name the model that gets adapters")
         return self
 
     @model_validator(mode="after")

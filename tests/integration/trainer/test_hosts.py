@@ -104,6 +104,23 @@ def test_after_a_kill_a_lost_server_a_notice_and_a_hang_training_goes_on_and_no_
 
 
 @pytest.mark.slow
+def test_a_fork_server_that_was_stopped_is_named_and_another_host_goes_on(workshop, hosts) -> None:
+    watcher, stopped = Watcher(), []
+
+    def stop_server(started: Started) -> None:
+        stopped.append(int(Path(f"/proc/{started.worker_pids[1]}/stat").read_text().rpartition(")")[2].split()[1]))
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    job = with_steps(workshop.training(), 1_000_000)
+    watcher.when = {(1, 40): stop_server, (2, 60): lambda _: job.stop_file.touch()}
+    finished = Attempts(job, watcher, hosts).run()
+    [loss] = watcher.losses
+    assert (finished.stopped, loss.cause, loss.found.ranks) == (True, "hang", (1,))
+    stacks = (workshop.objects.fetch(loss.found.stacks_uri) / "rank-1.txt").read_text()
+    assert stacks == f"its fork server (process {stopped[0]}) is stopped"
+
+
+@pytest.mark.slow
 def test_of_two_supervisors_the_older_publishes_nothing_more_once_the_newer_has_begun_and_ends(workshop, hosts) -> None:
     watcher, newer_began = Watcher(), threading.Event()
     watcher.when = {(1, 60): lambda _: newer_began.set()}

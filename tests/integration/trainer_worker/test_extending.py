@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from ropewalk.corpus.ledger import read_ledger
 from ropewalk.corpus.order import SampleOrder
+from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
 
 
@@ -48,6 +49,18 @@ def test_another_dataset_version_is_refused_in_a_sentence(workshop, tools) -> No
     job = an_extension(workshop, tools, "other-data", 12, total_steps=20)
     with pytest.raises(WorkerError, match=r"cannot resume: dataset_version was 'd+' .* is 'e+' now"):
         tools.run_alone(dataclasses.replace(job, dataset_version="e" * 64))
+
+
+def test_a_plan_of_another_width_is_refused_in_a_sentence(workshop, tools) -> None:
+    tools.run_alone(workshop.job("parent"))
+    job = an_extension(workshop, tools, "wider", 12, total_steps=20, intermediate_size=64)
+    with pytest.raises(WorkerError, match=r"mlp\S+ has the shape \[48, 32\] in the checkpoint and \[64, 32\]"):
+        tools.run_alone(job)
+
+
+def test_the_last_checkpoint_tells_the_same_loss_as_the_end_of_training(workshop, tools) -> None:
+    reports = tools.run_alone(workshop.job("parent"))
+    assert read_manifest(workshop.checkpoint("parent", 12)).meta["loss"] == reports[-1].loss
 
 
 def test_another_model_reads_on_from_its_weights_with_a_fresh_optimizer(workshop, tools) -> None:

@@ -104,6 +104,14 @@ def test_the_model_speaks_while_it_learns_and_not_for_long(tools, looking) -> No
     assert len(samples[1].prompt) < 600
 
 
+def test_where_nothing_can_be_looked_at_training_goes_on_without(tools, looking) -> None:
+    job = looking("empty", patience=1)
+    write_records(job.evalset / EVAL_ITEMS, [])
+    reports = tools.run_alone(job)
+    assert not looks(reports)
+    assert reports[-1].step == 12
+
+
 def test_what_the_state_holds_of_the_looks_is_json(workshop, tools, looking) -> None:
     tools.run_alone(looking("state"))
     state = json.loads((workshop.checkpoint("state", 12) / "state.json").read_text())

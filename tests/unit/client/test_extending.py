@@ -78,5 +78,6 @@ def test_a_plan_that_ends_before_it_begins_and_a_name_that_is_no_checkpoint_are_
     fields = extension(LOG, steps=50)
     with pytest.raises(RecipeError, match="r-7-150 has as many already"):
         resolve_recipe({**fields, "extends": "r-7-150"})
-    with pytest.raises(RecipeError, match="name a checkpoint"):
-        resolve_recipe({**fields, "extends": "last"})
+    for name in ("last", "../../x-1-1", "r-1-010", "r-1-0", "R-1-1", "r-1-1\n"):
+        with pytest.raises(RecipeError, match="name a checkpoint"):
+            resolve_recipe({**fields, "extends": name})

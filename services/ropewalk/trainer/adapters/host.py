@@ -20,7 +20,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 from ropewalk.trainer.adapters.cpu_meter import Beat
-from ropewalk.trainer.adapters.looking import look_at
+from ropewalk.trainer.adapters.looking import is_stopped, look_at
 from ropewalk.trainer.adapters.oom_kills import oom_kills
 from ropewalk.trainer.adapters.rank_task import Ended, Exited, PassOn, RankTask, Where
 from ropewalk.trainer.adapters.stacks import STACKS_SIGNAL, awaited_stacks
@@ -28,7 +28,7 @@ from ropewalk.trainer.adapters.stamps import stamp_file
 from ropewalk.trainer.adapters.worker.job import WorkerReport
 from ropewalk.trainer.domain.exits import symptom_of_exit
 from ropewalk.trainer.domain.recovery import Symptom
-from ropewalk.trainer.domain.sight import Sight
+from ropewalk.trainer.domain.sight import STOPPED, Sight
 
 _CLOSE_S = 5.0
 _LOOK_EVERY_S = 1.0
@@ -98,10 +98,15 @@ class Host:
 
     def sight(self) -> Sight | None:
         """What the worker does just now, seen from outside; None if it has not begun."""
-        return look_at(self._folder, self._rank)
+        seen = look_at(self._folder, self._rank)
+        if seen is not None and is_stopped(self._server.pid):
+            return replace(seen, state=STOPPED[0])  # nobody hears a word of the worker then, nor can end it
+        return seen
 
     def stacks(self) -> str:
         """What each thread of the worker does just now, or why that cannot be said. Waits for seconds."""
+        if is_stopped(self._server.pid):
+            return f"its fork server (process {self._server.pid}) is stopped"
         self.signal(STACKS_SIGNAL)
         return awaited_stacks(self._folder, self._rank)
 

@@ -70,6 +70,7 @@ class LocalHosts:
 
     def ready(self) -> Sequence[HostHandle]:
         """See Hosts."""
+        self._handles = [handle for handle in self._handles if not handle.closed]
         while len(self._handles) < self._num_workers:
             self._handles.append(_LocalHost(Host(self._strategy, self._scratch)))
         return self._handles
@@ -87,7 +88,7 @@ class LocalHosts:
 
 class _LocalHost:
     def __init__(self, host: Host) -> None:
-        self._host = host
+        self._host, self.closed = host, False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="host")
         self.where, self.drain, self.signal = host.where, host.drain, host.signal
         self.sight, self.stacks = host.sight, host.stacks
@@ -96,6 +97,9 @@ class _LocalHost:
         return self._thread.submit(self._host.run, task)
 
     def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
         self._host.close()
         self._thread.shutdown(wait=True)
         self._host.remove()

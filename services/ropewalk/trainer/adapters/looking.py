@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ropewalk.trainer.adapters.stamps import Stamp, read_stamp
-from ropewalk.trainer.domain.sight import Sight
+from ropewalk.trainer.domain.sight import STOPPED, Sight
 
 _NANO = 1e-9
 
@@ -28,11 +28,22 @@ def look_at(folder: Path, rank: int) -> Sight | None:
     )
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal, a debugger or a freezer holds the process."""
+    with suppress(OSError, IndexError):
+        return _state(Path(f"/proc/{pid}")) in STOPPED
+    return False
+
+
+def _state(folder: Path) -> str:
+    return (folder / "stat").read_text().rpartition(") ")[2][0]  # a name may hold spaces and brackets
+
+
 def _thread(stamp: Stamp) -> tuple[str, float, float]:
     """State, seconds on a core and seconds in the queue for one; nothing of a process that is gone."""
     folder = Path(f"/proc/{stamp.pid}/task/{stamp.thread}")
     with suppress(OSError, ValueError, IndexError):
-        state = (folder / "stat").read_text().rpartition(") ")[2][0]  # a name may hold spaces and brackets
+        state = _state(folder)
         ran, queued = (folder / "schedstat").read_text().split()[:2]
         return state, int(ran) * _NANO, int(queued) * _NANO
     return "", 0.0, 0.0

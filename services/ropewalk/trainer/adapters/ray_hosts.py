@@ -4,9 +4,10 @@ The cluster is disposable: whatever it holds can be made again, and nothing of a
 """
 
 import logging
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ class RayHosts:
                 self._begin()
             for rank, handle in enumerate(self._handles):
                 if handle.lost:
+                    handle.close()
                     self._handles[rank] = self._host(rank)
         except (RayError, ConnectionError, RuntimeError, OSError) as error:  # Ray raises all of these
             raise HostsLostError(in_one_line(error)) from error
@@ -76,6 +78,8 @@ class RayHosts:
         else:
             for handle in self._handles:
                 handle.close()
+        for handle in self._handles:
+            handle.clear()
         self._handles, self._group, self._daemons = [], None, ()
         self._cluster.close()
 
@@ -111,14 +115,17 @@ class _RayHost:
     def __init__(self, actor: Any, rank: int) -> None:
         self._actor, self._rank = actor, rank
         self.lost = False
+        self._folder: Path | None = None
 
     def where(self) -> Where:
         """See HostHandle."""
         try:
-            return ray.get(self._actor.where.remote(), timeout=_PLACE_S)
+            where: Where = ray.get(self._actor.where.remote(), timeout=_PLACE_S)
         except RayError as error:
             self.lost = True
             raise HostsLostError(f"no host for worker {self._rank}: {in_one_line(error)}") from error
+        self._folder = where.folder
+        return where
 
     def run(self, task: RankTask) -> Future[Ended]:
         """See HostHandle."""
@@ -166,7 +173,15 @@ class _RayHost:
     def close(self) -> None:
         """See HostHandle. What it holds ends with it, by the kernel's hand."""
         self.lost = True
+        with suppress(RayError):
+            ray.get(self._actor.remove.remote(), timeout=_LOOK_S)
         ray.kill(self._actor)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the folder that a host leaves which was killed, if it was on this machine."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _lost(self, error: BaseException) -> Ended:
         self.lost = True

@@ -7,6 +7,9 @@ Phase = Literal["start", "load", "compile", "replay", "data", "step", "save", "e
 PHASES: tuple[Phase, ...] = get_args(Phase)
 """What a rank may be at, in the order in which it comes there."""
 
+STOPPED = ("T", "t")
+"""States in /proc."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
@@ -24,4 +27,4 @@ class Sight:
     @property
     def is_stopped(self) -> bool:
         """A signal, a debugger or a freezer holds it."""
-        return self.state in ("T", "t")
+        return self.state in STOPPED

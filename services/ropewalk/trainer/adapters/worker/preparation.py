@@ -218,13 +218,19 @@ def _fresh_state(job: WorkerJob, device: Device) -> RunState:
 def _load_weights(model: PreTrainedModel, folder: Path, *, with_adapters: bool) -> None:
     if with_adapters:
         saved = adapter_weights(load_tensors(adapter_file(folder)))
-        wanted = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        wanted = {name: each.shape for name, each in model.named_parameters() if each.requires_grad}
     else:
         saved = load_tensors(folder / WEIGHTS)
-        wanted = {name for name, _ in model.named_parameters()}
-    if saved.keys() != wanted:
-        different = sorted(saved.keys() ^ wanted)[0]
+        wanted = {name: each.shape for name, each in model.named_parameters()}
+    if saved.keys() != wanted.keys():
+        different = sorted(saved.keys() ^ wanted.keys())[0]
         raise WorkerError(f"cannot resume: the checkpoint belongs to another architecture ({different} differs)")
+    for name, shape in wanted.items():
+        if saved[name].shape != shape:
+            raise WorkerError(
+                f"cannot resume: {name} has the shape {list(saved[name].shape)} in the checkpoint and {list(shape)} "
+                "in this run's plan: keep the plan's widths as they were"
+            )
     model.load_state_dict(saved, strict=False)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from statistics import fmean
 
 from pydantic import JsonValue
 
@@ -115,7 +116,7 @@ class CheckpointPublisher:
             "parent_sha256": self.parent_sha256,
             "dataset_version": job.dataset_version,
             "recipe_sha256": job.recipe.sha256(),
-            "loss": state.recent_losses[-1] if state.recent_losses else None,
+            "loss": fmean(state.recent_losses) if state.recent_losses else None,  # as `Finished` says it
             "tokens": state.tokens,
             "held_out_loss": state.validation["loss"] if state.validation.get("step") == state.step else None,
             "next_sample": state.step * job.recipe.derived.batch_size,  # the place in the order of samples

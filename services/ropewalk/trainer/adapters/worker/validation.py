@@ -43,11 +43,11 @@ class Validation:
         return self.looks.enough(self._plan.patience)
 
     def is_due(self, step: int) -> bool:
-        """Whether to look after `step` steps."""
+        """Whether to look after `step` steps. Held-out documents may come to nothing that can be looked at."""
         every = self._plan.validate_every
         if self._job.evalset is None or self._job.is_trial or not every:
             return False
-        return step % every == 0 or step == self._plan.total_steps
+        return (step % every == 0 or step == self._plan.total_steps) and self._num_targets > 0
 
     def look(self, step: int) -> Looks:
         """A collective. What all looks say, with this one after `step` steps."""
