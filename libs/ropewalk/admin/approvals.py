@@ -12,8 +12,9 @@ import nkeys
 from nacl.exceptions import CryptoError
 from nacl.signing import VerifyKey
 
+from ropewalk.bus.once import Timeline
 from ropewalk.errors import RopewalkError
-from ropewalk.events.checkpoint import ApprovalAwaited
+from ropewalk.events.checkpoint import ApprovalAwaited, ApprovalDecided, ModelPromoted
 
 _CHECKSUM_BYTES = 2
 
@@ -45,3 +46,20 @@ def is_signed(awaited: ApprovalAwaited, approver: str, public_key: str, signatur
     except (binascii.Error, ValueError, CryptoError):
         return False
     return True
+
+
+async def approval_of(log: Timeline, awaited: ApprovalAwaited) -> ApprovalDecided | None:
+    """The decision by which this was promoted; None if it was not."""
+    promoted = await log.last(ModelPromoted, awaited.run_id)
+    if promoted is None or promoted.checkpoint_id != awaited.checkpoint_id:
+        return None
+    async for stored in log.read(f"{ApprovalDecided.subject_prefix()}.{awaited.run_id}"):
+        decided = stored.message
+        if isinstance(decided, ApprovalDecided) and decided.approved:
+            return decided
+    return None
+
+
+def promoted_already(decided: ApprovalDecided) -> str:
+    """What a second approval is told."""
+    return f"{decided.model}@{decided.model_version} was promoted already (approved by {decided.approver})"

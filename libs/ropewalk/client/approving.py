@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ropewalk.admin.approvals import sign
+from ropewalk.admin.approvals import approval_of, promoted_already, sign
 from ropewalk.client.errors import ClientError
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.checkpoint import ApprovalAwaited, ApprovalDecided, ApproveModel
@@ -19,6 +19,10 @@ async def awaited_approval(client: "Client", version: ModelVersion) -> ApprovalA
     awaited = await client.bus.last(ApprovalAwaited, version.run_id)
     if awaited is None or awaited.model_version != version.version:
         raise ClientError(f"{version.full_name} waits for nobody's approval")
+    if decided := await approval_of(client.bus, awaited):
+        raise ClientError(promoted_already(decided))
+    if not version.answers:
+        raise ClientError(f"{version.full_name} is retired, so it is not promoted any more: submit its run again")
     return awaited
 
 

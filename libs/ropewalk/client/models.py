@@ -22,6 +22,7 @@ class ModelVersion:
 
     `names` are those that answer now besides `<model>@<version>`; `promoted` is the sequence of its last promotion.
     `shares` has the names that it shares with other versions: its weight there, and the sum of weights.
+    `may_return`: it answers, or was only superseded.
     """
 
     model: str
@@ -35,6 +36,7 @@ class ModelVersion:
     retired_at: str = ""
     promoted_at: str = ""
     promoted: int = 0
+    may_return: bool = False
     shares: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
 
     @property
@@ -152,6 +154,7 @@ def _version(model: str, number: int, entry: Json) -> ModelVersion:
         checkpoint_id=facts["checkpoint_id"],
         export_uri=facts["export_uri"],
         answers=answers,
+        may_return=facts["may_return"],
         names=tuple(carried),
         shares={name: (to[number], sum(to.values())) for name, to in carried.items() if len(to) > 1},
         deployed_at=spans[0]["from"],

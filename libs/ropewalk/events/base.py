@@ -7,7 +7,7 @@ as strings (protobuf writes 64-bit integers so).
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -31,6 +31,9 @@ Growing = WrapValidator(_word_or_unknown)
 Only for facts that nobody acts on. Where a reader decides by the word, an unknown one is a dead letter, which is
 retried once the reader knows it.
 """
+
+VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""The number of a model version in a request, which comes from outside."""
 
 
 class Value(BaseModel):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ropewalk.events.base import Event, Request, Value
+from ropewalk.events.base import Event, Request, Value, VersionNumber
 
 
 class _Family(Value):
@@ -34,8 +34,8 @@ class RollBackModel(_Family, Request):
 
     name: ClassVar[str] = "roll_back"
     model: str = Field(max_length=40)
-    model_version: int = Field(ge=1)
-    from_version: int = Field(ge=1)
+    model_version: VersionNumber
+    from_version: VersionNumber
     alias: str = Field(default="production", max_length=40)
 
 
@@ -44,7 +44,7 @@ class ApproveModel(_Family, Request):
 
     name: ClassVar[str] = "approve"
     model: str = Field(max_length=40)
-    model_version: int = Field(ge=1)
+    model_version: VersionNumber
     approver: str = Field(max_length=64)
     signature: str = Field(max_length=200)
 

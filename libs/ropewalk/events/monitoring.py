@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ropewalk.events.base import Event, Message, Plane, Request, Value
+from ropewalk.events.base import Event, Message, Plane, Request, Value, VersionNumber
 
 
 class _Family(Value):
@@ -115,7 +115,7 @@ class Rebaseline(_Family, Request):
 
     name: ClassVar[str] = "rebaseline"
     model: str = Field(max_length=200)
-    model_version: int = Field(ge=1)
+    model_version: VersionNumber
     signal: str = Field(default="", max_length=64)
     by: str = Field(default="", max_length=64)
     reason: str = Field(default="", max_length=500)

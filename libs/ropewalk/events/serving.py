@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value
+from ropewalk.events.base import Event, Growing, Message, Plane, Request, Value, VersionNumber
 
 
 class _Family(Value):
@@ -16,7 +16,7 @@ class RetireModel(_Family, Request):
 
     name: ClassVar[str] = "retire"
     model: str = Field(max_length=40)
-    model_version: int = Field(ge=1)
+    model_version: VersionNumber
 
 
 class ModelDeploying(_Family, Event):

@@ -111,8 +111,14 @@ def _version_view(version: Record) -> Json:
         "promoted": [promotion for _, promotion in collected(version, "promoted")],
         "failed": held(version, "failed"),
         "up": [span for span in _spans(changes) if span.pop("up")],
-        "may_return": bool(changes) and (changes[-1]["up"] or changes[-1]["superseded"]),
+        "may_return": _may_return([turn for _, turn in collected(version, "turns")]),
     }
+
+
+def _may_return(turns: list[Json]) -> bool:
+    """Whether it answers, or was superseded and nobody has retired it by hand since."""
+    since = next((place for place, turn in enumerate(reversed(turns)) if turn["up"]), len(turns))
+    return since < len(turns) and all(turn["superseded"] for turn in turns[len(turns) - since :])
 
 
 def _changes(version: Record) -> list[Json]:
@@ -140,7 +146,7 @@ def _spans(changes: list[Json]) -> list[Json]:
 
 REGISTRY = Fold(
     name="registry",
-    version=3,
+    version=4,  # 4: a superseded version that is retired by hand may not return
     key_of=attrgetter("model"),
     view=_view,
     steps={

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 from pydantic import JsonValue
 
-from ropewalk.admin.approvals import is_signed
-from ropewalk.bus.once import RunningFold, Timeline
+from ropewalk.admin.approvals import approval_of, is_signed, promoted_already
+from ropewalk.bus.once import RunningFold, Timeline, once
 from ropewalk.checkpoint_manager.adapters.checkpoints import Broken, inspect, keep_ledger, set_aside
 from ropewalk.checkpoint_manager.adapters.export import ExportJob, build_export
 from ropewalk.checkpoint_manager.adapters.greedy import GreedyJob, complete_locally
@@ -49,7 +49,7 @@ from ropewalk.events.checkpoint import (
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.run import RunAccepted, RunCancelled, RunCompleted, RunFailed
-from ropewalk.events.serving import ModelDeployed
+from ropewalk.events.serving import ModelDeployed, ModelRetired, TrafficShifted
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.projections.model_card import BEFORE_EXPORT, model_card
 from ropewalk.projections.retention import FACTS, Holdings, Policy, to_prune
@@ -262,14 +262,17 @@ async def approve_model(request: ApproveModel, bus: Timeline, objects: ObjectSto
     awaited, name = await bus.last(ApprovalAwaited, request.run_id), f"{request.model}@{request.model_version}"
     if awaited is None or (awaited.model, awaited.model_version) != (request.model, request.model_version):
         return Reject(f"{name} waits for nobody's approval")
-    promoted = await bus.last(ModelPromoted, request.run_id)
-    if promoted is not None and promoted.checkpoint_id == awaited.checkpoint_id:
-        return Done()  # approved before
-    reason = reason_against(awaited, request, keys)
+    before = await approval_of(bus, awaited)
+    if before and before.signature == request.signature:
+        return Done()  # a repetition: the decision that answers it is in the log
+    reason = promoted_already(before) if before else reason_against(awaited, request, keys)
     if not reason and not is_signed(awaited, request.approver, keys[request.approver], request.signature):
         reason = f"the signature is not that of {request.approver} under {name} as it is: nothing was promoted"
     if not reason and (await bus.last(RunCancelled, request.run_id) or await bus.last(RunFailed, request.run_id)):
         reason = f"run {request.run_id} has ended, so {name} is not promoted any more: submit it again"
+    gone = await bus.last(ModelRetired, request.run_id)
+    if not reason and gone is not None and gone.model_version == request.model_version:
+        reason = f"{name} is retired, so it is not promoted any more: submit its run again"
     if not reason:
         finding = await asyncio.to_thread(inspect, objects, awaited.export_uri, awaited.manifest_sha256)
         if isinstance(finding, Broken):
@@ -283,14 +286,29 @@ async def roll_back(request: RollBackModel, bus: Timeline, objects: ObjectStore)
     """Let an alias go back to a version that was promoted to it, if what it would load still verifies."""
     name = f"{request.model}@{request.model_version}"
     promoted = await bus.last(ModelPromoted, request.run_id)
+    now = await _carried(bus, request.model, request.alias)
     wanted = (request.model, request.model_version, request.alias)
     if promoted is None or (promoted.model, promoted.model_version, promoted.alias) != wanted:
         return Reject(f"{name} was never promoted to {request.alias}, so it cannot go back to it")
+    if now == request.model_version:
+        return Done()  # a repetition: it has moved
+    if now != request.from_version:
+        return Reject(f"{request.alias} of {request.model} is at version {now}, not {request.from_version}: ask again")
     finding = await asyncio.to_thread(inspect, objects, promoted.export_uri, promoted.manifest_sha256)
     if isinstance(finding, Broken):
         return Reject(f"the export of {name} does not verify ({finding.file} {finding.reason}): nothing was moved")
     fields = promoted.model_dump() | {"from_version": request.from_version}
     return Done((ModelRolledBack.model_validate(fields),))
+
+
+async def _carried(bus: Timeline, model: str, alias: str) -> int:
+    """The version that an alias points to now; 0 if it never pointed to any."""
+    carried = 0
+    async for stored in once(bus.read(f"{TrafficShifted.subject_prefix()}.*")):
+        shift = stored.message
+        if isinstance(shift, TrafficShifted) and (shift.model, shift.alias) == (model, alias):
+            carried = shift.model_version
+    return carried
 
 
 async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSettings) -> ParityCertified:

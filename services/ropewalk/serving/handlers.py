@@ -11,10 +11,10 @@ from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import RunningFold
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ModelRolledBack
+from ropewalk.events.checkpoint import ApprovalAwaited, CheckpointExported, ModelPromoted, ModelRolledBack
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.foreign import cut, quoted
-from ropewalk.events.run import RunCompleted
+from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed
 from ropewalk.events.serving import (
     BackendRepaired,
     ModelDeployed,
@@ -87,8 +87,12 @@ class Handlers:
             return Done()  # a repetition, for a run promotes its model once; others may have been promoted since
         routes = told.routes  # of the log, not of the fleet: a redelivery must see what was before
         version = routes.versions.get((event.model, event.model_version))
+        name = f"{event.model}@{event.model_version}"
+        if version is None and (event.model, event.model_version) in told.retired:
+            message = f"{name} was retired before it was promoted: submit the run again"
+            return Done(await _failed(event.run_id, message, bus))
         if version is None:
-            return Reject(f"{event.model}@{event.model_version} was never deployed or is retired: deploy it first")
+            return Reject(f"{name} was never deployed: deploy it first")
         try:
             if not await self._fleet.is_loaded(version):
                 await self._fleet.load(version)
@@ -141,11 +145,14 @@ class Handlers:
         await self._fleet.ready.wait()
         told, wanted = await self._told.now(bus), (request.model, request.model_version)
         version = told.routes.versions.get(wanted)
+        if version is None and (superseded := told.returnable.get(wanted)):
+            barred = ModelRetired(run_id=superseded.run_id, model=request.model, model_version=request.model_version)
+            return Done((barred,))  # nothing to unload, but it cannot come back
         if version is None:
             name = f"{request.model}@{request.model_version}"
             return Done() if wanted in told.retired else Reject(f"{name} never answered here, so it cannot be retired")
         try:
-            return Done(await self._retire([version]))
+            return Done((*await self._retire([version]), *await _given_up(version, bus)))
         except BackendGoneError as error:
             return Retry(2.0, f"the inference backend is away: {error}")
 
@@ -222,6 +229,23 @@ class Handlers:
             await self._fleet.unload(version)
             retired.append(gone)
         return tuple(retired)
+
+
+async def _given_up(version: Version, bus: Bus) -> tuple[RunFailed, ...]:
+    """The end of the run whose version waited for a second person: nobody can approve it any more."""
+    awaited = await bus.last(ApprovalAwaited, version.run_id)
+    if awaited is None or awaited.model_version != version.number:
+        return ()
+    if await bus.last(ModelPromoted, version.run_id):
+        return ()
+    return await _failed(version.run_id, f"{version.name} was retired while it waited for approval", bus)
+
+
+async def _failed(run_id: str, message: str, bus: Bus) -> tuple[RunFailed, ...]:
+    """The end of a run in the stage `promote`, unless it has ended already."""
+    if await bus.last(RunFailed, run_id) or await bus.last(RunCancelled, run_id):
+        return ()
+    return (RunFailed(run_id=run_id, stage="promote", message=message),)
 
 
 def _shifted(event: ModelPromoted | ModelRolledBack, previous: int) -> TrafficShifted:

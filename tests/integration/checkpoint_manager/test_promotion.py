@@ -13,7 +13,7 @@ from ropewalk.events.checkpoint import (
 )
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunAccepted
-from ropewalk.events.serving import ModelDeployed
+from ropewalk.events.serving import ModelDeployed, ModelRetired
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.local.broker.keys import create_key
 from ropewalk.model.weights import load_tensors, save_tensors
@@ -168,8 +168,20 @@ async def test_a_version_that_needs_a_second_person_is_promoted_by_the_signature
     assert decided.evaluation_sha256 == awaited.evaluation_sha256 != ""
     assert isinstance(promoted, ModelPromoted)
     assert (promoted.alias, promoted.manifest_sha256) == ("production", awaited.manifest_sha256)
-    stage.bus.messages.append(promoted)
-    assert await answer("bob", "bob") == ()
+    stage.bus.messages += [decided, promoted]
+    assert await answer("bob", "bob") == ()  # a repetition
+    (late,) = await answer("eve", "eve")
+    assert (late.approved, late.reason) == (False, "pycode@1 was promoted already (approved by bob)")
+
+
+async def test_a_version_that_was_retired_while_it_waited_is_not_approved(stage, awaited, tmp_path) -> None:
+    keys = {"bob": create_key(tmp_path / "bob.seed")}
+    wish = a_wish(awaited, "bob", sign(awaited, "bob", tmp_path / "bob.seed"))
+    stage.bus.messages.append(ModelRetired(run_id="r", model="pycode", model_version=1))
+    outcome = await approve_model(wish, stage.bus, stage.objects, keys)
+    assert isinstance(outcome, Done)
+    (decided,) = outcome.messages
+    assert decided.reason == "pycode@1 is retired, so it is not promoted any more: submit its run again"
 
 
 async def test_what_waits_for_nobody_or_was_damaged_since_is_not_approved(stage, awaited, tmp_path) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from ropewalk.checkpoint_manager.domain.keys import ledger_key, quarantine_key
 from ropewalk.checkpoint_manager.handlers import (
@@ -25,6 +26,7 @@ from ropewalk.events.checkpoint import (
 )
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted
+from ropewalk.events.serving import TrafficShifted
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.storage.local import LocalObjects
 
@@ -223,23 +225,41 @@ def a_promotion(objects: LocalObjects, tmp_path: Path) -> ModelPromoted:
     )
 
 
+def a_shift(to: int) -> TrafficShifted:
+    return TrafficShifted(
+        run_id="x", model="ant", alias="production", model_version=to, previous_version=0, checkpoint_id="c"
+    )
+
+
 WISH = RollBackModel(run_id="r", model="ant", model_version=1, from_version=2)
 
 
 async def test_an_alias_may_go_back_to_what_was_promoted_to_it(timeline, objects, tmp_path) -> None:
-    timeline.messages.append(a_promotion(objects, tmp_path))
+    timeline.messages += [a_promotion(objects, tmp_path), a_shift(2)]
     outcome = await roll_back(WISH, timeline, objects)
     assert isinstance(outcome, Done)
     (back,) = outcome.messages
     assert isinstance(back, ModelRolledBack)
     assert (back.model_version, back.from_version, back.export_uri) == (1, 2, "exports/r-7-40")
+    timeline.messages.append(a_shift(3))
+    elsewhere = await roll_back(WISH, timeline, objects)
+    assert isinstance(elsewhere, Reject)
+    assert elsewhere.reason == "production of ant is at version 3, not 2: ask again"
+    timeline.messages.append(a_shift(1))
+    assert await roll_back(WISH, timeline, objects) == Done()
+
+
+@pytest.mark.parametrize("field", ["model_version", "from_version"])
+def test_a_version_number_without_bound_is_no_request(field: str) -> None:
+    with pytest.raises(ValidationError, match=f"{field}\n.*less than or equal to 2147483647"):
+        RollBackModel.model_validate(WISH.model_dump() | {field: 10**400})
 
 
 async def test_nothing_goes_back_to_a_damaged_export_or_to_what_was_never_promoted(timeline, objects, tmp_path) -> None:
     never = await roll_back(WISH, timeline, objects)
     assert isinstance(never, Reject)
     assert "ant@1 was never promoted to production" in never.reason
-    timeline.messages.append(a_promotion(objects, tmp_path))
+    timeline.messages += [a_promotion(objects, tmp_path), a_shift(2)]
     (objects.fetch("exports/r-7-40") / "model.safetensors").write_bytes(b"welghts")
     damaged = await roll_back(WISH, timeline, objects)
     assert isinstance(damaged, Reject)

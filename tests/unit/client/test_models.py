@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from ropewalk.bus.codec import Stored
+from ropewalk.cli.commands.models import _facts
 from ropewalk.client.errors import ClientError
 from ropewalk.client.models import ModelVersion, answering, chosen, newest_promoted, versions_of
 from ropewalk.events.base import Message
@@ -85,6 +86,16 @@ def test_a_retired_version_answers_under_no_name_and_the_one_before_is_the_newes
         ("bee@1", False, ()),
     ]
     assert found[1].retired_at
+
+
+def test_a_superseded_version_may_return_until_it_is_retired_by_hand(log: Log) -> None:
+    superseded = retired("ant", 1).model_copy(update={"superseded": True})
+    facts = [deployed("ant", 1), deployed("ant", 2), superseded]
+    assert [each.may_return for each in versions(log, *facts)] == [True, True]
+    barred = versions(log, *facts, retired("ant", 1))
+    assert [each.may_return for each in barred] == [False, True]
+    assert dict(_facts(versions(log, *facts)[0]))["answers as"] == "nothing: it was superseded and can come back"
+    assert dict(_facts(barred[0]))["answers as"] == "nothing: it is retired"
 
 
 def test_without_a_promotion_there_is_no_newest(log: Log) -> None:

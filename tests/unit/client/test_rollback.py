@@ -84,6 +84,7 @@ def test_a_second_rollback_goes_further_back_and_not_forward_again(log: Log) -> 
         (promotions(2), {"to": 2}, "ant@2 is production already; able to return: --to 1"),
         (promotions(2), {"to": 7}, "ant@7 was never production, so it cannot go back to it; able to return: --to 1"),
         ([*promotions(2), deployed(1), retired(1, superseded=False)], {}, "ant@1 is retired, so production cannot"),
+        ([*promotions(3), retired(1, superseded=False)], {"to": 1}, "ant@1 is retired, so production cannot"),
         (promotions(2), {"name": "ant:canary"}, "no version of 'ant' was ever 'canary'"),
     ],
 )

@@ -78,6 +78,17 @@ async def test_models_lists_every_name_that_answers(bench: Any) -> None:
     assert [card["id"] for card in listed["data"]] == ["demo", "demo@1"]
 
 
+async def test_until_the_log_was_read_no_model_is_said_not_to_exist(bench: Any) -> None:
+    bench.fleet.ready.clear()
+    for response in (
+        await post(bench, ASK | {"model": "nobody"}),
+        await bench.client.get("/v1/models"),
+        await bench.client.get("/v1/models/demo"),
+    ):
+        assert (response.status_code, response.headers["retry-after"]) == (503, "2")
+        assert error_of(response)["code"] == "starting"
+
+
 @pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic rw-demo", "Bearer "])
 async def test_a_wrong_or_missing_key_is_refused_everywhere_and_not_logged(bench: Any, header: str) -> None:
     for path in ("/v1/models", "/v1/models/demo"):

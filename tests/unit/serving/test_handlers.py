@@ -12,10 +12,10 @@ from parts.memory_inference import MemoryInference, reconciled
 from ropewalk.bus.codec import Stored
 from ropewalk.delivery.outcome import Done, Reject, Retry
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import ModelPromoted, ModelRolledBack
+from ropewalk.events.checkpoint import ApprovalAwaited, ModelPromoted, ModelRolledBack
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.evaluation import Estimate, GateDecided
-from ropewalk.events.run import RunCompleted
+from ropewalk.events.run import RunCompleted, RunFailed
 from ropewalk.events.serving import (
     ModelDeployed,
     ModelDeploying,
@@ -287,6 +287,29 @@ async def test_a_model_is_retired_once_however_often_that_is_asked(served: Bench
     await served.deploy("first", 1)
     served.log.extend((await served.handlers.retire(a_wish_to_retire(1), served.log)).messages)  # type: ignore
     assert await served.handlers.retire(a_wish_to_retire(1), served.log) == Done()  # type: ignore[arg-type]
+
+
+async def test_a_run_whose_version_is_retired_before_its_promotion_is_over(served: Bench) -> None:
+    await served.deploy("first", 1)
+    waits = {"model": "demo", "model_version": 1, "alias": "production", "author": "a", "checkpoint_id": "first-1-9"}
+    shas = {"export_uri": "", "manifest_sha256": "", "evaluation_uri": "", "evaluation_sha256": ""}
+    served.log.append(ApprovalAwaited.model_validate({"run_id": "first"} | waits | shas))
+    outcome = await served.handlers.retire(a_wish_to_retire(1), served.log)  # type: ignore[arg-type]
+    assert kinds(outcome) == [ModelRetired, RunFailed]
+    assert outcome.messages[1].message == "demo@1 was retired while it waited for approval"  # type: ignore[union-attr]
+    served.log.append(outcome.messages[0])  # type: ignore[union-attr]
+    assert kinds(await served.promote("first", 1)) == [RunFailed]  # it was approved at the same moment
+
+
+async def test_a_superseded_version_that_is_retired_by_hand_cannot_come_back(served: Bench) -> None:
+    await two_promotions(served)
+    outcome = await served.handlers.retire(a_wish_to_retire(1), served.log)  # type: ignore[arg-type]
+    assert kinds(outcome) == [ModelRetired]
+    assert not outcome.messages[0].superseded  # type: ignore[union-attr]
+    served.log.extend(outcome.messages)  # type: ignore[union-attr]
+    assert await served.handlers.retire(a_wish_to_retire(1), served.log) == Done()  # type: ignore[arg-type]
+    back = await served.handlers.roll_back(a_rollback(1, since=2), served.log)  # type: ignore[arg-type]
+    assert isinstance(back, Reject)
 
 
 async def test_a_version_that_never_answered_cannot_be_retired(served: Bench) -> None:

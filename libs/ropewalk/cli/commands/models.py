@@ -147,7 +147,7 @@ def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> N
     Example: ropewalk models retire pycode@1
     """
     settings = settings_of(state_dir)
-    found = [each for each in chosen(known_versions(settings), name) if each.answers]
+    found = [each for each in chosen(known_versions(settings), name) if each.may_return]
     if not found:
         raise ClientError(f"{name} does not answer any more: it is retired already")
 
@@ -163,7 +163,7 @@ def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> N
     for each in found:
         alone = [name for name in each.names if name not in each.shares]
         silent = f"; nothing answers as {' or '.join(alone)} now" if alone else ""
-        done(f"{each.full_name} is off the endpoint{silent}")
+        done(f"{each.full_name} {'is off the endpoint' if each.answers else 'cannot come back any more'}{silent}")
 
 
 def _exactly(settings: ClientSettings, name: str) -> ModelVersion:
@@ -180,21 +180,22 @@ def known_versions(settings: ClientSettings) -> list[ModelVersion]:
 
 
 def _row(each: ModelVersion, *, is_newest: bool) -> tuple[str, ...]:
-    names = (
-        ", ".join((*each.names_with_shares, each.full_name)) if each.answers else f"retired {minute(each.retired_at)}"
-    )
+    gone = f"{'superseded' if each.may_return else 'retired'} {minute(each.retired_at)}"
+    names = ", ".join((*each.names_with_shares, each.full_name)) if each.answers else gone
     return "*" if is_newest else "", each.full_name, names, minute(each.deployed_at), each.run_id
 
 
 def _facts(each: ModelVersion) -> list[tuple[str, str]]:
+    silent = "nothing: it was superseded and can come back" if each.may_return else "nothing: it is retired"
     return [
-        (
-            "answers as",
-            ", ".join((*each.names_with_shares, each.full_name)) if each.answers else "nothing: it is retired",
-        ),
+        ("answers as", ", ".join((*each.names_with_shares, each.full_name)) if each.answers else silent),
         ("deployed", f"{minute(each.deployed_at)} UTC"),
         *([("promoted", f"{minute(each.promoted_at)} UTC")] if each.promoted_at else []),
-        *([("retired", f"{minute(each.retired_at)} UTC")] if each.retired_at else []),
+        *(
+            [("superseded" if each.may_return else "retired", f"{minute(each.retired_at)} UTC")]
+            if each.retired_at
+            else []
+        ),
         ("run", f"{each.run_id} (`ropewalk report {each.run_id}` has its numbers)"),
         ("checkpoint", each.checkpoint_id),
         ("export", f"{each.export_uri} (a Hugging Face folder in the object store)"),

@@ -77,6 +77,7 @@ class Gateway:
 
     async def _models(self, request: Request) -> Response:
         self._key_id(request)
+        self._require_ready()
         cards = [_card(name, heaviest) for name, (heaviest, *_) in self._fleet.routes.names().items()]
         return JSONResponse({"object": "list", "data": cards})
 
@@ -149,7 +150,14 @@ class Gateway:
             raise ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         return key_id
 
+    def _require_ready(self) -> None:
+        """Until the log was read, no model can be said not to be there. Raises ApiError."""
+        if not self._fleet.ready.is_set():
+            message = "the endpoint is starting and does not know its models yet: try again"
+            raise ApiError(503, message, code="starting", retry_s=2)
+
     def _resolve(self, name: str, key: str) -> Version:
+        self._require_ready()
         version = self._fleet.routes.resolve(name, key)
         if version is None:
             names = list(self._fleet.routes.names())
