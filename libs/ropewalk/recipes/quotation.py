@@ -13,7 +13,8 @@ from ropewalk.recipes.model_shape import shape_of
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.scaling_law import bytes_per_token_of, expected_bits
 
-_START_S = 15.0  # from the stage's begin to the first step: benchmarks/results/demo.json, train
+START_S = 15.0  # from the stage's begin to the first step: benchmarks/results/demo.json, train
+_MANY_PASSES = 10  # over the same text: beyond it hardly anything is learned (arXiv 2305.16264 saw four pay, forty not)
 _OTHER = 1.02  # looks at held-out windows, saves, reports, over the time of the steps
 # over one rank alone; cpu: 12,909 tokens/s of two ranks beside the services in benchmarks/results/demo.json
 _SEVERAL_RANKS = {"cpu": 1.4, "cuda": 1.1}
@@ -55,16 +56,17 @@ def quote(recipe: Recipe, text: TextFacts | None = None) -> Quote:
     bits = None
     if recipe.mode == "pretrain":
         bits = expected_bits(shape_of(plan), tokens * bytes_per_token, text.num_bytes)
+    epochs = tokens * bytes_per_token / text.num_bytes if text.num_bytes else 0.0
     return Quote(
         seconds=seconds,
         usd=seconds.times(recipe.usd_per_hour / 3600),
         loss=bits.times(math.log(2) * bytes_per_token) if bits else None,
         bits_per_byte=bits,
         tokens=tokens,
-        epochs=tokens * bytes_per_token / text.num_bytes if text.num_bytes else 0.0,
+        epochs=epochs,
         device=kind.name,
         num_devices=recipe.num_workers,
-        remarks=tuple(_remarks(recipe, kind)),
+        remarks=tuple(_remarks(recipe, kind, epochs)),
     )
 
 
@@ -74,11 +76,17 @@ def _seconds(recipe: Recipe, kind: DeviceKind) -> Expected:
     step_s = step_seconds(kind, shape, plan.precision, round(plan.tokens_per_step / recipe.num_workers))
     several = _SEVERAL_RANKS[plan.device] if recipe.num_workers > 1 else 1.0
     low, high = _SHARED if plan.device == "cpu" else _MEASURED if was_measured_near(kind, shape) else _BORROWED
-    value = _START_S + (plan.total_steps - recipe.first_step) * step_s * several * _OTHER
+    value = START_S + (plan.total_steps - recipe.first_step) * step_s * several * _OTHER
     return Expected(value=value, low=value * low, high=value * high)
 
 
-def _remarks(recipe: Recipe, kind: DeviceKind) -> Iterator[str]:
+def times(epochs: float) -> str:
+    """How often the data is read, in plain numbers: `2.4 times`, `21,000 times`."""
+    rounded = float(f"{epochs:.2g}")
+    return f"{rounded:,.0f} times" if rounded >= 10 else f"{rounded:g} times" if rounded >= 0.01 else "under 0.01 times"
+
+
+def _remarks(recipe: Recipe, kind: DeviceKind, epochs: float) -> Iterator[str]:
     on_cards = recipe.derived.device == "cuda"
     if on_cards and not kind.is_measured:
         yield f"our loop was never measured on {kind.name}: its time is scaled from {kind.borrows_from}"
@@ -86,6 +94,8 @@ def _remarks(recipe: Recipe, kind: DeviceKind) -> Iterator[str]:
         yield f"our loop was never measured on {kind.name} with a model of about this size"
     if on_cards and recipe.num_workers > 1:
         yield "several cards were never measured"
+    if epochs > _MANY_PASSES:
+        yield f"the data is read {times(epochs)}: beyond about {_MANY_PASSES} it teaches little; add text or spend less"
     if recipe.mode == "finetune":
         yield "no law tells the loss of a fine-tuning"
     else:

@@ -12,7 +12,6 @@ from ropewalk.events.monitoring import AlarmRaised
 from ropewalk.events.training import (
     SearchCompleted,
     TrainingCompleted,
-    TrainingQuoted,
     TrainingSample,
     TrainingStarted,
     TrialCompleted,
@@ -103,7 +102,7 @@ class ReportCard:
     search: SearchCompleted | None = None
     training: TrainingStarted | None = None
     trained: TrainingCompleted | None = None
-    quoted: TrainingQuoted | None = None
+    forecast: str = ""  # how far what was said before the training was from its outcome
     tokens_per_s: float = 0.0  # while training stepped
     losses: tuple[LossPoint, ...] = ()
     looks: tuple[LossPoint, ...] = ()  # the loss on held-out windows

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from ropewalk.bus.codec import Stored
 from ropewalk.client.client import ENDINGS
 from ropewalk.client.describe import describe
+from ropewalk.client.outcomes import forecast_errors
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.events.base import Message, last_of
 from ropewalk.events.checkpoint import ParityCertified
@@ -35,7 +36,6 @@ from ropewalk.events.training import (
     StepSkipped,
     TrainingCompleted,
     TrainingInterrupted,
-    TrainingQuoted,
     TrainingResumed,
     TrainingRolledBack,
     TrainingStarted,
@@ -97,7 +97,7 @@ def collect(evidence: CardEvidence) -> ReportCard:
         search=_last(timeline, SearchCompleted),
         training=_last(timeline, TrainingStarted),
         trained=_last(timeline, TrainingCompleted),
-        quoted=_last(timeline, TrainingQuoted),
+        forecast=forecast_errors([stored.message for stored in timeline]),
         tokens_per_s=_tokens_per_s(evidence.steps),
         losses=_losses(evidence.steps),
         looks=_looks(timeline),

@@ -18,12 +18,12 @@ from ropewalk.client import Client
 from ropewalk.client.errors import ClientError
 from ropewalk.events.data import DatasetPublished, TokenizerTrained
 from ropewalk.events.foreign import quoted
-from ropewalk.recipes.builtin import load_recipe
+from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.device_table import DEVICES
 from ropewalk.recipes.expected import Expected
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.planning import SIZES, Budget, Planned, plan_for
-from ropewalk.recipes.quotation import Quote, TextFacts
+from ropewalk.recipes.quotation import Quote, TextFacts, times
 from ropewalk.recipes.recipe import RecipeError, SourceRecipe
 from ropewalk.stages.child import run_child
 
@@ -44,13 +44,16 @@ def plan(
 ) -> None:
     """Turn a budget into a size, tokens, rates, and the loss, time and price to expect, with intervals.
 
+    Without --data the recipe's own sources are looked at: what is read again teaches less.
+
     Example: ropewalk plan python-stdlib --budget 25 --gpu h100
     """
     _check(budget, hours, size, gpu)
     fields = with_absolute_paths(load_recipe(recipe), Path.cwd()) if recipe else dict(_NO_SOURCE)
     if gpu:
         fields |= {"device": "cuda", "gpu_kind": gpu, "num_workers": 1}
-    planned = plan_for(fields, Budget(usd=budget, hours=hours, size=size), _text_facts(data, state_dir))
+    text = _text_facts(data, state_dir) if data or not recipe else _of_sources(resolve_recipe(fields).sources)
+    planned = plan_for(fields, Budget(usd=budget, hours=hours, size=size), text)
     if as_json:
         print_json(_as_json(planned))
         return
@@ -76,9 +79,16 @@ def _text_facts(data: str, state_dir: Path | None) -> TextFacts:
         return TextFacts()
     if Path(data).expanduser().exists():
         source = SourceRecipe(path=str(Path(data).expanduser().absolute()), licence="LicenseRef-planned")
-        found = asyncio.run(run_child(look_at_data, (source,)))
-        return TextFacts(num_bytes=found.text_bytes)
+        return _of_sources((source,))
     return call(lambda client: _of_version(client, data), settings_of(state_dir))
+
+
+def _of_sources(sources: tuple[SourceRecipe, ...]) -> TextFacts:
+    """How much text lies there, as far as a bounded look tells."""
+    found = asyncio.run(run_child(look_at_data, sources))  # a file may end the process of its reader
+    if not found.text_bytes:
+        complain("no text was found in the data: planned for text without end", style="yellow")
+    return TextFacts(num_bytes=found.text_bytes)
 
 
 async def _of_version(client: Client, version: str) -> TextFacts:
@@ -94,7 +104,7 @@ def _show(planned: Planned) -> None:
     console.print(titled("plan", Listing(("what", "how much"), _rows(planned))))
     if planned.others:
         rows = [(size, *_short(quote)) for size, quote in planned.others]
-        console.print(titled("other sizes", Listing(("size", "tokens", "time", "price", "loss"), rows)))
+        console.print(titled("other sizes", Listing(("size", "tokens", "time", "price", "bits per byte"), rows)))
     for remark in planned.quote.remarks:
         complain(remark, style="yellow")
     say("add to the recipe:")
@@ -106,11 +116,11 @@ def _rows(planned: Planned) -> Iterator[tuple[str, str]]:
     quote, derived = planned.quote, planned.recipe.derived
     yield "size", f"{planned.recipe.size}: width {derived.hidden_size}, {derived.num_layers} layers"
     yield "device", f"{quote.num_devices} x {quote.device}, {derived.precision}"
-    epochs = f", {quote.epochs:.2g} times the data" if quote.epochs else ""
+    epochs = f", {times(quote.epochs)} the data" if quote.epochs else ""
     yield "tokens", f"{quote.tokens:,} in {derived.total_steps:,} steps{epochs}"
     yield "rates", f"matrices {derived.matrix_lr:g}, the rest {derived.adam_lr:g}, batch {derived.batch_size} windows"
     yield "time", _range(quote.seconds.times(1 / 3600), "{:.2f}", " hours")
-    yield "price", "$" + _range(quote.usd, "{:.4g}", "")
+    yield "price", _price(quote.usd)
     if quote.loss:
         yield "loss", _range(quote.loss, "{:.2f}", " nats per token")
     if quote.bits_per_byte:
@@ -119,14 +129,20 @@ def _rows(planned: Planned) -> Iterator[tuple[str, str]]:
     yield (
         "paid by the token",
         f"at ${even.saas_usd_per_million:.2f} a million elsewhere, the training costs as much as "
-        f"{even.tokens_for_training:,.0f} tokens, a month of answering as {even.tokens_a_month_for_serving:,.0f}",
+        f"{even.tokens_for_training:,.0f} tokens, a month of answering as much as "
+        f"{even.tokens_a_month_for_serving:,.0f} tokens",
     )
 
 
 def _short(quote: Quote) -> tuple[str, str, str, str]:
-    loss = _range(quote.loss, "{:.2f}", "") if quote.loss else "not known"
+    bits = _range(quote.bits_per_byte, "{:.2f}", "") if quote.bits_per_byte else "not known"
     hours = _range(quote.seconds.times(1 / 3600), "{:.2f}", " hours")
-    return f"{quote.tokens:,}", hours, "$" + _range(quote.usd, "{:.4g}", ""), loss
+    return f"{quote.tokens:,}", hours, _price(quote.usd), bits
+
+
+def _price(usd: Expected) -> str:
+    """In dollars and cents; below ten cents with digits enough to show something."""
+    return "$" + _range(usd, "{:.2f}" if usd.low >= 0.1 else "{:.4f}", "")
 
 
 def _range(expected: Expected, form: str, unit: str) -> str:

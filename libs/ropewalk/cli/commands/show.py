@@ -1,6 +1,5 @@
 """`show`: what the log says about one run, event by event."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -11,8 +10,7 @@ from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.terminal import print_json, say
 from ropewalk.client.describe import describe
 from ropewalk.client.outcomes import forecast_errors
-from ropewalk.events.base import Message, last_of
-from ropewalk.events.training import TrainingCompleted, TrainingQuoted
+from ropewalk.events.base import Message
 
 app = typer.Typer()
 _SHORT_ID = 8
@@ -35,15 +33,8 @@ def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> Non
     for stored in timeline:
         line = f"{stored.sequence:{width}} {event_line(stored, since=timeline[0])}"
         say(f"{line} {_cause_words(stored, known)}".rstrip())
-    if compared := _against_forecast(timeline):
+    if compared := forecast_errors([stored.message for stored in timeline]):
         say(compared)
-
-
-def _against_forecast(timeline: Sequence[Stored[Message]]) -> str:
-    """Of a training that was quoted and has ended."""
-    messages = [stored.message for stored in timeline]
-    quoted, completed = last_of(messages, TrainingQuoted), last_of(messages, TrainingCompleted)
-    return forecast_errors(quoted, completed) if quoted and completed else ""
 
 
 def event_line(stored: Stored[Message], since: Stored[Message]) -> str:
