@@ -67,4 +67,4 @@ def _harmless(char: str) -> bool:
 
 
 def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return ascii(char)[1:-1]

@@ -36,6 +36,13 @@ def test_no_damage_is_resumed_from_or_costs_a_run_and_each_is_told(ground: Any) 
     assert [fault for case in chosen for fault in faults(ground.run_local(case))] == []
 
 
+def test_a_closed_folder_within_a_checkpoint_is_damage_to_an_ordinary_user(ground: Any) -> None:
+    from parts.damage_cases import Case
+
+    case = Case("closed", lambda site: (site.folder() / "adapter").mkdir(mode=0), (40,), seed=1)
+    assert faults(ground.run_local(case)) == []
+
+
 def test_no_damage_in_a_bucket_is_resumed_from_or_costs_a_run_and_each_is_told(ground: Any) -> None:
     from parts.damage_cases import cases
 
