@@ -62,6 +62,7 @@ async def test_a_head_or_a_node_that_dies_costs_a_new_cluster_and_not_the_run(
     finished = await run_child(entry.train, job, stage.on_report)
     assert finished.step == job.recipe.derived.total_steps
     assert [loss.cause for loss in stage.losses] == ["cluster", "cluster"]
+    assert not list(job.scratch.rglob("rank-*"))
     assert "gcs_server" in stage.losses[0].detail
     assert ray_processes(workshop.ray_folder) == []
     assert not [pid for pid in stage.pids if psutil.pid_exists(pid)]

@@ -69,6 +69,7 @@ async def test_a_group_trains_on_a_ray_that_is_given_through_kills_of_a_worker_a
     finished = await run_child(entry.train, given, on_report)
     assert finished.step == job.recipe.derived.total_steps
     assert [loss.cause for loss in losses] == ["worker_lost", "worker_lost"]
+    assert not list(job.scratch.rglob("rank-*"))
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
