@@ -80,6 +80,9 @@ def _faults(plan: Plan, recipe: Recipe) -> Iterator[str]:
         yield f"training.total_tokens is {asked}: a single step learns from {step} tokens, so ask for more"
     if recipe.caps.minutes is not None and recipe.caps.minutes * 60 <= 1:
         yield f"caps.minutes is {recipe.caps.minutes:g}: training looks at it once a second, so allow more"
+    a_second = recipe.model_copy(update={"plan": plan}).usd_per_hour / 3600
+    if recipe.caps.usd is not None and recipe.caps.usd <= a_second:
+        yield f"caps.usd is {recipe.caps.usd:g}: a second of training costs {a_second:.2g}, so allow more"
     if not plan.warmup_steps <= plan.decay_start <= plan.total_steps:
         yield (
             f"training.warmup_steps is {plan.warmup_steps}, decay_start {plan.decay_start} and total_steps "

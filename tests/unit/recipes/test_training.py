@@ -70,6 +70,7 @@ def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> No
         ),
         ({}, {"adapter": "lora"}, "adapter is 'lora' but base_model is empty: name the model that gets adapters"),
         ({"total_tokens": 9}, {}, "training.total_tokens is 9: a single step learns from 1024 tokens"),
+        ({}, {"caps": {"usd": 1e-9}}, "caps.usd is 1e-09: a second of training costs 2.*e-05, so allow more"),
         ({}, {"caps": {"minutes": 1e-9}}, "caps.minutes is 1e-09: .* allow more"),
         ({"patience": 2, "validate_every": 0}, {}, "training.validate_every is 0: give it a number of steps"),
         ({"matrix_lr": 99}, {}, "field 'training.matrix_lr' has the value 99"),
