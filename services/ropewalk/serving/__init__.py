@@ -5,5 +5,5 @@ are a fold over this service's own facts, so a restart needs nothing but the log
 
 Listens: GateDecided (stage `deploy`), ModelPromoted, ModelRolledBack, RetireModel, RunFailed, RunCancelled.
 Emits: ModelDeploying, ModelDeployed, ServingFailed, TrafficShifted, ModelRetired, BackendRepaired, RequestLogBatch,
-RunCompleted.
+RunCompleted, RunFailed.
 """

@@ -22,5 +22,6 @@ CONTRACT = Contract(
         serving.BackendRepaired,
         serving.RequestLogBatch,
         run.RunCompleted,
+        run.RunFailed,
     ),
 )
