@@ -1,7 +1,7 @@
 """Proving a run's ledger from the log and the object store, as any outsider could."""
 
 from ropewalk.bus.codec import Stored
-from ropewalk.client.client import Client
+from ropewalk.client.client import ENDINGS, Client
 from ropewalk.client.errors import NotMeasurableError
 from ropewalk.corpus.ledger import LedgerVerdict, verify_run
 from ropewalk.corpus.mixture import mixed_order
@@ -36,4 +36,5 @@ def ledger_verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> Led
     mixed = mixed_order(recipe, folder, meta) if recipe.has_mixture else None
     ended = last_of(messages, TrainingCompleted)
     num_steps = ended.num_steps if ended is not None else 0
-    return verify_run(committed, meta, recipe, objects, num_steps=num_steps, mixed=mixed)
+    is_over = ended is not None or any(isinstance(message, ENDINGS) for message in messages)
+    return verify_run(committed, meta, recipe, objects, num_steps=num_steps, mixed=mixed, is_over=is_over)

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ropewalk.corpus.errors import CorpusError
@@ -97,6 +97,7 @@ class LedgerVerdict:
     num_from_hash: int
     sentences: tuple[str, ...]
     num_left_out: int = 0  # samples that no update knows; they are among those that were read
+    is_over: bool = True  # if not, only what is committed by now was judged
 
 
 def encode_ledger(rows: Iterable[LedgerRow]) -> bytes:
@@ -200,22 +201,26 @@ def verify_run(
     *,
     num_steps: int = 0,
     mixed: MixedOrder | None = None,
+    is_over: bool = True,
 ) -> LedgerVerdict:
     """The verdict on a run. `committed` are its events in the order of the log, `dataset` its manifest's meta.
 
     `num_steps` were taken, if that is known: a run may be stopped before its plan ends. `mixed` is the order of a
-    recipe that gives sources shares.
+    recipe that gives sources shares. Of a run that is not over, the steps behind the last commit are still to come.
     """
+    entries = [_entry(event, objects) for event in committed]
+    kept, _ = lineage(entries)
+    by_now = kept[-1].last_step + 1 if kept else recipe.first_step
     plan = LedgerPlan(
         dataset_version=dataset.dataset_version,
         seed=recipe.seed,
         num_windows=dataset.num_windows,
         batch_size=recipe.derived.batch_size,
-        total_steps=num_steps or recipe.derived.total_steps,
+        total_steps=num_steps or recipe.derived.total_steps if is_over else by_now,
         first_step=recipe.first_step,
         mixed=mixed,
     )
-    return verify_ledger(plan, (_entry(event, objects) for event in committed))
+    return replace(verify_ledger(plan, entries), is_over=is_over)
 
 
 def _entry(event: StepsCommitted, objects: ObjectStore) -> LedgerEntry:

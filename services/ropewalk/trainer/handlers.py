@@ -13,6 +13,7 @@ from ropewalk.bus.once import once
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointPruned, CheckpointQuarantined, CheckpointSaved, CheckpointSaveFailed
 from ropewalk.events.data import DatasetPublished, TokenizerTrained
+from ropewalk.events.run import StageStarted
 from ropewalk.events.training import (
     RungReached,
     SamplesLeftOut,
@@ -57,6 +58,7 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _TOLD_OF_THE_PAST: tuple[type[Message], ...] = (
+    StageStarted,
     TrainingStarted,
     TrainingInterrupted,
     CheckpointSaved,
@@ -213,11 +215,13 @@ def _training_job(
 
 
 async def _past(context: StageContext) -> Past:
-    events: list[Stored[Message]] = []
-    for kind in _TOLD_OF_THE_PAST:
+    caps, events = context.recipe.caps, list[Stored[Message]]()
+    timed = caps.minutes is not None or caps.usd is not None
+    for kind in (*_TOLD_OF_THE_PAST, *((TrainingProgressed,) if timed else ())):
         events += [item async for item in once(context.bus.read(f"{kind.subject_prefix()}.{context.run_id}"))]
-    if progressed := await context.bus.last_stored(TrainingProgressed, context.run_id):  # the others say nothing more
-        events.append(progressed)
+    events = [item for item in events if getattr(item.message, "stage", context.stage) == context.stage]
+    if not timed and (progressed := await context.bus.last_stored(TrainingProgressed, context.run_id)):
+        events.append(progressed)  # the earlier ones tell only what was spent
     events.sort(key=lambda item: item.sequence)
     past, now = past_of([(item.message, item.time.timestamp()) for item in events]), time.time()
     # The time of a pause was not lost, and is no part of the account.

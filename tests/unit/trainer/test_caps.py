@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ropewalk.events.base import Message
+from ropewalk.events.run import StageStarted
 from ropewalk.events.training import StepMetrics, TrainingInterrupted, TrainingProgressed, TrainingStarted
 from ropewalk.recipes.caps import CapsRecipe
 from ropewalk.recipes.dial import complete
@@ -74,18 +75,30 @@ def test_a_cap_below_a_single_step_is_refused_with_the_size_of_a_step() -> None:
         a_recipe(tokens=3)
 
 
-def test_what_earlier_groups_spent_is_in_the_log_and_the_time_without_a_holder_is_not() -> None:
+def held(epoch: int) -> StageStarted:
+    return StageStarted(run_id="r", stage="train", epoch=epoch)
+
+
+def test_what_earlier_holders_spent_is_in_the_log_from_their_start_and_the_time_without_one_is_not() -> None:
     events: list[tuple[Message, float]] = [
+        (held(1), 80.0),
         (started(1), 100.0),
         (lost(1, "worker_lost"), 130.0),
         (started(2), 140.0),
         (progressed(5), 150.0),
+        (held(2), 8990.0),
         (lost(2, "service_lost"), 9000.0),
         (started(3), 9010.0),
         (progressed(7), 9015.0),
     ]
-    assert seconds_spent(events) == 30 + 10 + 5
+    assert seconds_spent(events) == 70 + 25
     assert seconds_spent([]) == 0
+
+
+def test_holders_that_are_killed_before_their_first_step_use_up_the_cap() -> None:
+    events: list[tuple[Message, float]] = [(held(epoch), 10.0 * epoch) for epoch in range(1, 8)]
+    assert seconds_spent(events) == 60
+    assert seconds_spent([(held(1), 10.0), (held(2), 9000.0)]) == 30  # nobody knows how long it lived
 
 
 def test_the_workers_are_asked_to_stop_once_and_the_end_says_by_which_cap(tmp_path: Path) -> None:

@@ -180,6 +180,17 @@ def test_a_successor_tells_the_end_of_a_service_that_vanished_and_what_it_cost()
     assert resumed.seconds_lost == 21.0
 
 
+def test_what_a_vanished_service_lost_is_told_by_its_newest_sign_and_its_newest_checkpoint() -> None:
+    started, progress = start(a_story())[0][0], a_story().steps_taken((a_row(11, at=58.0),))[-1][0]
+    saved = a_checkpoint(10)[0]
+    [(lost, _)] = a_story(past_of([(started, 40.0), (saved, 50.0), (progress, 58.0)])).opening()
+    assert isinstance(lost, TrainingInterrupted)
+    assert (lost.last_step, lost.seconds_lost, lost.checkpoint_id) == (11, 8.0, saved.checkpoint_id)
+    [(lost, _)] = a_story(past_of([(started, 40.0), (progress, 48.0), (a_checkpoint(20)[0], 50.0)])).opening()
+    assert isinstance(lost, TrainingInterrupted)
+    assert (lost.last_step, lost.seconds_lost) == (19, 0.0)
+
+
 def test_a_successor_of_a_loss_that_was_told_does_not_tell_it_again() -> None:
     story = a_story()
     events = [start(story)[0][0], story.group_lost(a_loss(1, last_step=-1, at=41.0))[0][0]]

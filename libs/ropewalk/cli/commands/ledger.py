@@ -18,6 +18,8 @@ app = typer.Typer(name="ledger", help="The record of which samples each training
 def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Compare what training read with what was planned; exit code 1 if they differ.
 
+    Of a run that is not over, what is committed so far is judged.
+
     Example: ropewalk ledger verify python-stdlib-261123-101500-1a2b
     """
     settings = settings_of(state_dir)
@@ -40,5 +42,7 @@ def _print_verdict(verdict: LedgerVerdict) -> None:
         f" {verdict.num_skipped} skipped, {verdict.num_repeated} repeated{left_out}{again}",
         soft_wrap=True,
     )
+    if not verdict.is_over:
+        say("  the run is not over: judged is what its checkpoints have committed so far", style="dim")
     for sentence in verdict.sentences:
         say(f"  {sentence}", style="red")

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ropewalk.events.base import Message
-from ropewalk.events.training import TrainingInterrupted, TrainingStarted
+from ropewalk.events.checkpoint import CheckpointPruned, CheckpointQuarantined
+from ropewalk.events.run import StageStarted
+from ropewalk.events.training import TrainingInterrupted
 from ropewalk.recipes.recipe import Recipe
 
 _REACTION_S = 1.0  # reports come twice a second
+_START_S = 30.0  # at most, of a holder that left no sign: nobody knows when it vanished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +49,18 @@ def step_of_cap(recipe: Recipe) -> int:
 
 
 def seconds_spent(events: Iterable[tuple[Message, float]]) -> float:
-    """Of all groups so far, each from its first step to its last sign in the log (Unix seconds), oldest event first."""
-    total, began, sign = 0.0, 0.0, 0.0
+    """Of all holders of the stage so far, from its start to the last sign in the log (Unix seconds), oldest first.
+
+    One that vanished before its first sign was starting workers: that counts, or a crash loop would never be ended.
+    """
+    total, began, sign, silent = 0.0, 0.0, 0.0, False
     for event, stored_at in events:
         match event:
-            case TrainingStarted():
-                total += sign - began
-                began = sign = stored_at
-            case TrainingInterrupted(cause="service_lost"):
-                pass  # said by the next holder, which may have come hours later
-            case _ if began:
-                sign = max(sign, stored_at)
+            case StageStarted():
+                total += sign - began + (min(_START_S, stored_at - sign) if silent else 0.0)
+                began, sign, silent = stored_at, stored_at, True
+            case TrainingInterrupted(cause="service_lost") | CheckpointQuarantined() | CheckpointPruned():
+                pass  # said by the next holder or by somebody else, which may have come hours later
+            case _:
+                began, sign, silent = began or stored_at, max(sign, stored_at), False
     return total + sign - began

@@ -50,6 +50,8 @@ class Past:
     first_sign: float = 0.0  # 0: nobody trained before
     last_sign: float = 0.0
     spent_s: float = 0.0  # by groups of workers; see `caps`
+    newest: str = ""  # checkpoint that stands
+    saved_at: float = 0.0  # from here on work is lost if the group is
     interrupted: bool = False  # the last attempt's end was told, too
     paused: bool = False  # which is how it ended
     account: TimeAccount = field(default_factory=TimeAccount)  # the last that was told, and when
@@ -107,6 +109,8 @@ class Story:
             cause="service_lost",
             last_step=past.last_step,
             detail="the process that led the workers ended without a word",
+            seconds_lost=max(0.0, past.last_sign - past.saved_at),
+            checkpoint_id=past.newest,
         )
         return [(interrupted, f"{past.last_epoch}-{past.last_attempt}")]
 
@@ -254,22 +258,25 @@ class Story:
 
 def past_of(events: Sequence[tuple[Message, float]]) -> Past:
     """The past of a run from its training events with the time (Unix seconds) each was stored at, oldest first."""
-    saved, committed, gone = set(), set(), set()
+    saved, committed, gone, standing = set(), set(), set(), dict[str, float]()
     attempt, epoch, step, first_sign, sign, interrupted, paused = 0, 0, -1, 0.0, 0.0, False, False
-    account, account_at = TimeAccount(), 0.0
+    account, account_at, group_at = TimeAccount(), 0.0, 0.0
     for event, stored_at in events:
         match event:
             case CheckpointSaved():
                 saved.add((event.checkpoint_id, event.manifest_sha256))
                 gone.discard(event.checkpoint_id)
+                standing[event.checkpoint_id] = stored_at
+                step, sign = max(step, event.step - 1), sign and stored_at  # without a group it is nobody's sign
             case CheckpointQuarantined() | CheckpointPruned():
                 gone.add(event.checkpoint_id)
+                standing.pop(event.checkpoint_id, None)
             case StepsCommitted():
                 committed.add((event.checkpoint_id, event.sha256))
             case TrainingStarted():
                 attempt, epoch, interrupted, paused = max(attempt, event.attempt), event.epoch, False, False
                 step, sign = event.resume_step - 1, stored_at
-                first_sign = first_sign or stored_at
+                first_sign, group_at = first_sign or stored_at, stored_at
             case TrainingProgressed():
                 step, sign = event.step, stored_at
                 account, account_at = event.account, stored_at
@@ -285,6 +292,8 @@ def past_of(events: Sequence[tuple[Message, float]]) -> Past:
         first_sign=first_sign,
         last_sign=sign,
         spent_s=seconds_spent(events),
+        newest=next(reversed(standing), ""),
+        saved_at=max((group_at, *standing.values())),
         interrupted=interrupted,
         paused=paused,
         account=account,
