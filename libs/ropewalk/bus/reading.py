@@ -61,11 +61,15 @@ class StreamReader:
         self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0
     ) -> AsyncIterator[Stored[Message]]:
         """Everything stored now behind sequence `after`, oldest first, without what is malformed (dead letters)."""
-        end = await self.end(stream=stream)
+        end, malformed = await self.end(stream=stream), 0
         for each in reversed(with_older_forms(subject_filter)):
             async for raw in self.raw(each, stream=stream, first=after + 1, last=end):
-                if (item := _tolerant(raw)) is not None:
+                if (item := _tolerant(raw, logging.DEBUG)) is not None:
                     yield item
+                malformed += item is None and not repeats_the_log(raw.headers)
+        if malformed:  # one line, as there may be thousands
+            where = "`ropewalk dead list` shows what a service turned away"
+            logger.warning("left out messages on %s that are malformed: %d; %s", subject_filter, malformed, where)
 
     async def follow(
         self, subject_filter: str, *, stream: str = "CONTROL", after: int = 0
@@ -180,13 +184,13 @@ def delivered(raw: Incoming) -> RawMessage:
     return RawMessage(raw.subject, place.sequence.stream, time, dict(raw.headers or {}), raw.data)
 
 
-def _tolerant(raw: RawMessage) -> Stored[Message] | None:
+def _tolerant(raw: RawMessage, level: int = logging.WARNING) -> Stored[Message] | None:
     if repeats_the_log(raw.headers):
         return None
     try:
         return decoded(raw)
     except MalformedMessageError as error:
-        logger.warning("left out %s at %d: %s", raw.subject, raw.sequence, error)
+        logger.log(level, "left out %s at %d: %s", raw.subject, raw.sequence, error)
         return None
 
 

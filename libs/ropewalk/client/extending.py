@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from ropewalk.client.errors import ClientError
+from ropewalk.client.errors import ClientError, UnknownRunError
 from ropewalk.events.base import Message, last_of
 from ropewalk.events.checkpoint import CheckpointSaved
 from ropewalk.events.foreign import quoted
-from ropewalk.events.run import RunAccepted
+from ropewalk.events.run import RunAccepted, SubmitRun
 from ropewalk.events.training import SearchCompleted, TrainingCompleted
 from ropewalk.projections.retention import Holdings
 from ropewalk.recipes.recipe import Recipe, parse_recipe
@@ -27,6 +27,8 @@ def extension(
     last one. Raises ClientError with a sentence.
     """
     accepted = last_of(messages, RunAccepted)
+    if all(message.plane == "cmd" and not isinstance(message, SubmitRun) for message in messages):
+        raise UnknownRunError(messages[0].run_id)  # somebody asked something of it, and that is all
     if accepted is None:
         raise ClientError("nothing can be extended: the run was not accepted")
     recipe = parse_recipe(accepted.recipe)

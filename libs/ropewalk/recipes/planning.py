@@ -20,6 +20,7 @@ SIZES: tuple[str, ...] = get_args(Recipe.model_fields["size"].annotation)
 SAAS_USD_PER_MILLION = 0.60
 SERVING_USD_PER_HOUR = 0.08
 _TRIES = 12  # of the number of steps: time is nearly a straight line over it
+_MOST_STEPS = 10**8  # that a plan may have
 _HOURS_A_MONTH = 730.0
 
 
@@ -88,8 +89,8 @@ def _within(fields: dict[str, JsonValue], size: str, budget: Budget) -> Recipe |
     if _spent(shortest, budget) > 1:
         return None
     low, high = 10, 20
-    while _spent(_with_steps(fields, size, high), budget) <= 1 and high < 10**8:
-        low, high = high, high * 2
+    while _spent(_with_steps(fields, size, high), budget) <= 1 and high < _MOST_STEPS:
+        low, high = high, min(high * 2, _MOST_STEPS)
     for _ in range(_TRIES):
         middle = (low + high) // 2
         low, high = (middle, high) if _spent(_with_steps(fields, size, middle), budget) <= 1 else (low, middle)

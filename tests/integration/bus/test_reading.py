@@ -45,11 +45,14 @@ async def test_what_was_just_stored_is_read_although_the_mirror_is_behind(bus) -
         assert int(seen[-1].message.stage) == number
 
 
-async def test_a_malformed_message_is_left_out(bus) -> None:
+async def test_malformed_messages_are_left_out_and_counted_in_one_line(bus, caplog) -> None:
     await bus.publish(fact(0))
-    await bus.connection.request("evt.run.stage_interrupted.v1.r", b"{", timeout=5)
+    for _ in range(3):
+        await bus.connection.request("evt.run.stage_interrupted.v1.r", b"{", timeout=5)
     await bus.publish(fact(1))
     assert [item.message.stage async for item in bus.read("evt.run.stage_interrupted.v1.r")] == ["0", "1"]
+    [line] = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert "malformed: 3; `ropewalk dead list`" in line
 
 
 async def test_reading_and_following_make_no_consumer(nats_server, bus) -> None:

@@ -29,6 +29,10 @@ def test_a_plan_without_a_budget_or_for_what_is_not_known_is_refused_in_a_senten
         ((), "give --budget, --hours or --size"),
         (("--size", "giant"), "--size is 'giant': choose tiny, nano, micro, small, base"),
         (("--hours", "1", "--gpu", "b200"), "--gpu is 'b200': the device table has h100"),
+        (("--hours", "inf"), "--hours is inf: give a number from 0 to 1,000,000"),
+        (("--budget", "1e308"), "--budget is 1e+308: give a number from 0 to 1,000,000"),
+        (("--budget", "nan"), "--budget is nan: give a number"),
+        (("--size", "tiny", "--data", "/dev/zero"), "'/dev/zero': that is no regular file and no folder"),
         (("--budget", "0.0000001"), "fewer than 10 steps of any size"),
     ):
         code, _, err = ropewalk("plan", *arguments)
@@ -62,3 +66,8 @@ def test_sizes_are_compared_in_bits_per_byte_prices_have_cents_and_tokens_their_
     assert "loss" not in others.split("add to")[0]
     assert re.search(r"\$\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\)", chosen)
     assert re.search(r"a month of answering as much as [\d,]+ tokens", chosen)
+
+
+def test_a_budget_beyond_the_longest_plan_gives_the_longest_plan(ropewalk):
+    code, out, _ = ropewalk("plan", "--hours", "1000000", "--size", "tiny", "--json")
+    assert (code, json.loads(out)["plan"]["total_steps"] > 99_000_000) == (0, True)

@@ -6,7 +6,7 @@ from ropewalk.client.errors import ClientError
 from ropewalk.client.extending import extension
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointPruned, CheckpointSaved
-from ropewalk.events.run import RunAccepted
+from ropewalk.events.run import CancelRun, RunAccepted
 from ropewalk.events.training import SearchCompleted, TrainingCompleted
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import RecipeError
@@ -67,6 +67,7 @@ def test_a_branch_without_a_length_ends_where_the_others_plan_does() -> None:
         (LOG, {"steps": 1, "minutes": 1.0}, "--steps is 1 and --minutes is 1: give one of them"),
         (LOG[:-1], {"steps": 9}, "training of the run has not ended: name one of its checkpoints"),
         (LOG[1:], {"steps": 9}, "the run was not accepted"),
+        ((CancelRun(run_id="nobody"),), {"steps": 9}, "there is no run 'nobody' in the log"),
     ],
 )
 def test_what_cannot_be_extended_is_said_in_a_sentence(log: tuple[Message, ...], wishes: dict, sentence: str) -> None:

@@ -28,14 +28,15 @@ from ropewalk.recipes.recipe import RecipeError, SourceRecipe
 from ropewalk.stages.child import run_child
 
 app = typer.Typer()
+_MOST = 1_000_000  # dollars or hours
 _NO_SOURCE: dict[str, JsonValue] = {"name": "planned", "sources": [{"path": "/data", "licence": "LicenseRef-yours"}]}
 
 
 @app.command()
 def plan(
     recipe: Annotated[str | None, typer.Argument(help="A built-in recipe's name or a YAML file.")] = None,
-    budget: Annotated[float, typer.Option(min=0, help="Dollars for the training.")] = 0.0,
-    hours: Annotated[float, typer.Option(min=0, help="Hours that the training may take.")] = 0.0,
+    budget: Annotated[float, typer.Option(help="Dollars for the training.")] = 0.0,
+    hours: Annotated[float, typer.Option(help="Hours that the training may take.")] = 0.0,
     size: Annotated[str, typer.Option(help="tiny, nano, micro, small or base; default: the best for the budget.")] = "",
     gpu: Annotated[str, typer.Option(help="h100, h200, a100 or l4; default: the recipe's device.")] = "",
     data: Annotated[str, typer.Option(help="A folder or file, or a dataset version of the log.")] = "",
@@ -61,7 +62,11 @@ def plan(
 
 
 def _check(budget: float, hours: float, size: str, gpu: str) -> None:
-    violations = []
+    violations = [
+        f"{option} is {value:g}: give a number from 0 to {_MOST:,}"
+        for option, value in (("--budget", budget), ("--hours", hours))
+        if not 0 <= value <= _MOST  # nor is nan
+    ]
     if not budget and not hours and not size:
         violations.append("nothing says how much to train: give --budget, --hours or --size")
     if size and size not in SIZES:
@@ -77,8 +82,11 @@ def _text_facts(data: str, state_dir: Path | None) -> TextFacts:
     """What the data says of the training; nothing if none is named. Raises ClientError."""
     if not data:
         return TextFacts()
-    if Path(data).expanduser().exists():
-        source = SourceRecipe(path=str(Path(data).expanduser().absolute()), licence="LicenseRef-planned")
+    path = Path(data).expanduser().absolute()
+    if path.exists():
+        if not path.is_file() and not path.is_dir():
+            raise ClientError(f"--data is {quoted(data)}: that is no regular file and no folder")
+        source = SourceRecipe(path=str(path), licence="LicenseRef-planned")
         return _of_sources((source,))
     return call(lambda client: _of_version(client, data), settings_of(state_dir))
 
