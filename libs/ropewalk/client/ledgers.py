@@ -35,6 +35,7 @@ def ledger_verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> Led
     meta = ShardMeta.of_json(read_manifest(folder).meta)
     mixed = mixed_order(recipe, folder, meta) if recipe.has_mixture else None
     ended = last_of(messages, TrainingCompleted)
-    num_steps = ended.num_steps if ended is not None else 0
-    is_over = ended is not None or any(isinstance(message, ENDINGS) for message in messages)
-    return verify_run(committed, meta, recipe, objects, num_steps=num_steps, mixed=mixed, is_over=is_over)
+    num_steps = ended.num_steps if ended is not None else None
+    if ended is None and any(isinstance(message, ENDINGS) for message in messages):
+        num_steps = 0
+    return verify_run(committed, meta, recipe, objects, num_steps=num_steps, mixed=mixed)

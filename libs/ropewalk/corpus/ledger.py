@@ -199,14 +199,13 @@ def verify_run(
     recipe: Recipe,
     objects: ObjectStore,
     *,
-    num_steps: int = 0,
+    num_steps: int | None = 0,
     mixed: MixedOrder | None = None,
-    is_over: bool = True,
 ) -> LedgerVerdict:
     """The verdict on a run. `committed` are its events in the order of the log, `dataset` its manifest's meta.
 
-    `num_steps` were taken, if that is known: a run may be stopped before its plan ends. `mixed` is the order of a
-    recipe that gives sources shares. Of a run that is not over, the steps behind the last commit are still to come.
+    `num_steps` were taken: a run may be stopped before its plan ends; 0: not known; None: the run is not over, and
+    the steps behind the last commit are still to come. `mixed` is the order of a recipe that gives sources shares.
     """
     entries = [_entry(event, objects) for event in committed]
     kept, _ = lineage(entries)
@@ -216,11 +215,11 @@ def verify_run(
         seed=recipe.seed,
         num_windows=dataset.num_windows,
         batch_size=recipe.derived.batch_size,
-        total_steps=num_steps or recipe.derived.total_steps if is_over else by_now,
+        total_steps=by_now if num_steps is None else num_steps or recipe.derived.total_steps,
         first_step=recipe.first_step,
         mixed=mixed,
     )
-    return replace(verify_ledger(plan, entries), is_over=is_over)
+    return replace(verify_ledger(plan, entries), is_over=num_steps is not None)
 
 
 def _entry(event: StepsCommitted, objects: ObjectStore) -> LedgerEntry:

@@ -248,7 +248,7 @@ def test_a_run_is_verified_from_its_events_and_the_files_that_still_exist(tmp_pa
     assert verdict.num_from_hash == 1
     assert not verify_run(events[1:], meta, recipe, objects).ok
     assert not verify_run(events[:1], meta, recipe, objects).ok
-    still = verify_run(events[:1], meta, recipe, objects, is_over=False)
+    still = verify_run(events[:1], meta, recipe, objects, num_steps=None)
     assert (still.ok, still.is_over, still.num_steps) == (True, False, 5)
-    assert verify_run([], meta, recipe, objects, is_over=False).ok
-    assert not verify_run(events[1:], meta, recipe, objects, is_over=False).ok
+    assert verify_run([], meta, recipe, objects, num_steps=None).ok
+    assert not verify_run(events[1:], meta, recipe, objects, num_steps=None).ok
