@@ -18,6 +18,8 @@ _MANY_PASSES = 10  # over the same text: beyond it hardly anything is learned (a
 _OTHER = 1.02  # looks at held-out windows, saves, reports, over the time of the steps
 # over one rank alone; cpu: 12,909 tokens/s of two ranks beside the services in benchmarks/results/demo.json
 _SEVERAL_RANKS = {"cpu": 1.4, "cuda": 1.1}
+# a step of several ranks takes at least that long, however small the model: they wait for each other and for cores
+_TOGETHER_S = {"cpu": 0.035, "cuda": 0.0}  # tiny on two ranks: benchmarks/results/train_step.json, wall_step_s
 _MEASURED = (0.85, 1.2)  # our loop was measured there on like models: bounds over the value
 _BORROWED = (0.65, 1.6)
 _SHARED = (0.8, 1.7)  # CPU cores have other work, too
@@ -74,9 +76,10 @@ def _seconds(recipe: Recipe, kind: DeviceKind) -> Expected:
     """Of the training stage: its start, and the steps that this run takes itself."""
     plan, shape = recipe.derived, shape_of(recipe.derived)
     step_s = step_seconds(kind, shape, plan.precision, round(plan.tokens_per_step / recipe.num_workers))
-    several = _SEVERAL_RANKS[plan.device] if recipe.num_workers > 1 else 1.0
+    if recipe.num_workers > 1:
+        step_s = max(step_s * _SEVERAL_RANKS[plan.device], _TOGETHER_S[plan.device])
     low, high = _SHARED if plan.device == "cpu" else _MEASURED if was_measured_near(kind, shape) else _BORROWED
-    value = START_S + (plan.total_steps - recipe.first_step) * step_s * several * _OTHER
+    value = START_S + (plan.total_steps - recipe.first_step) * step_s * _OTHER
     return Expected(value=value, low=value * low, high=value * high)
 
 

@@ -81,3 +81,10 @@ def test_a_run_that_extends_another_is_quoted_for_its_own_steps() -> None:
     plan = resolve_recipe({**BASE, "training": {"total_steps": 1000}}).derived
     rest = quote(resolve_recipe({**BASE, "extends": "r-1-900", "plan": plan.model_dump(mode="json")}))
     assert rest.seconds.value - START_S == pytest.approx((whole.seconds.value - START_S) / 10)
+
+
+def test_several_ranks_of_a_tiny_model_wait_for_each_other_so_its_steps_are_not_quoted_as_free() -> None:
+    steps = {**BASE, "size": "tiny", "training": {"total_steps": 600}}
+    measured = 22.6  # seconds of training: benchmarks/results/train_step.json
+    assert (quote(resolve_recipe(steps)).seconds.value - START_S) == pytest.approx(measured, rel=0.15)
+    assert quote(resolve_recipe({**steps, "num_workers": 1})).seconds.value - START_S < measured / 2
