@@ -268,11 +268,11 @@ async def approve_model(request: ApproveModel, bus: Timeline, objects: ObjectSto
     reason = promoted_already(before) if before else reason_against(awaited, request, keys)
     if not reason and not is_signed(awaited, request.approver, keys[request.approver], request.signature):
         reason = f"the signature is not that of {request.approver} under {name} as it is: nothing was promoted"
-    if not reason and (await bus.last(RunCancelled, request.run_id) or await bus.last(RunFailed, request.run_id)):
-        reason = f"run {request.run_id} has ended, so {name} is not promoted any more: submit it again"
     gone = await bus.last(ModelRetired, request.run_id)
     if not reason and gone is not None and gone.model_version == request.model_version:
         reason = f"{name} is retired, so it is not promoted any more: submit its run again"
+    if not reason and (await bus.last(RunCancelled, request.run_id) or await bus.last(RunFailed, request.run_id)):
+        reason = f"run {request.run_id} has ended, so {name} is not promoted any more: submit it again"
     if not reason:
         finding = await asyncio.to_thread(inspect, objects, awaited.export_uri, awaited.manifest_sha256)
         if isinstance(finding, Broken):

@@ -234,9 +234,7 @@ class Handlers:
 async def _given_up(version: Version, bus: Bus) -> tuple[RunFailed, ...]:
     """The end of the run whose version waited for a second person: nobody can approve it any more."""
     awaited = await bus.last(ApprovalAwaited, version.run_id)
-    if awaited is None or awaited.model_version != version.number:
-        return ()
-    if await bus.last(ModelPromoted, version.run_id):
+    if awaited is None or awaited.model_version != version.number or await bus.last(ModelPromoted, version.run_id):
         return ()
     return await _failed(version.run_id, f"{version.name} was retired while it waited for approval", bus)
 

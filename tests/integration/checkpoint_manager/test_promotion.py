@@ -12,7 +12,7 @@ from ropewalk.events.checkpoint import (
     ParityCertified,
 )
 from ropewalk.events.evaluation import Estimate, GateDecided
-from ropewalk.events.run import RunAccepted
+from ropewalk.events.run import RunAccepted, RunFailed
 from ropewalk.events.serving import ModelDeployed, ModelRetired
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.local.broker.keys import create_key
@@ -177,7 +177,8 @@ async def test_a_version_that_needs_a_second_person_is_promoted_by_the_signature
 async def test_a_version_that_was_retired_while_it_waited_is_not_approved(stage, awaited, tmp_path) -> None:
     keys = {"bob": create_key(tmp_path / "bob.seed")}
     wish = a_wish(awaited, "bob", sign(awaited, "bob", tmp_path / "bob.seed"))
-    stage.bus.messages.append(ModelRetired(run_id="r", model="pycode", model_version=1))
+    failed = RunFailed(run_id="r", stage="promote", message="m")  # which serving says with it
+    stage.bus.messages += [ModelRetired(run_id="r", model="pycode", model_version=1), failed]
     outcome = await approve_model(wish, stage.bus, stage.objects, keys)
     assert isinstance(outcome, Done)
     (decided,) = outcome.messages
