@@ -16,9 +16,15 @@ from ropewalk.events.foreign import quoted
 class LogLines(logging.Handler):
     """What the libraries below log while a command runs, as lines on standard error like any other."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record."""
-        _complain(record.getMessage(), style="yellow")
+        """Print a record, unless it says what was said before: a command may read the same again and again."""
+        if (text := record.getMessage()) not in self._said:
+            self._said.add(text)
+            _complain(text, style="yellow")
 
 
 def main() -> None:

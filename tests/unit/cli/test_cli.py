@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from ropewalk.cli.commands import stack
 from ropewalk.cli.durations import seconds_of
 from ropewalk.cli.exit_codes import INTERRUPTED, USAGE
+from ropewalk.cli.main import LogLines
 from ropewalk.cli.screens.status import endpoints_view, moved_sentence
 from ropewalk.cli.screens.terminal import Terminal
 from ropewalk.cli.tree import LazyCommand, app
@@ -397,3 +399,10 @@ def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_traceback(module: 
     ended = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, check=False)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (INTERRUPTED, b"", b"")
+
+
+def test_what_a_library_logs_again_and_again_is_one_line(capsys) -> None:
+    lines = LogLines()
+    for text in ("left out: 3", "left out: 3", "left out: 4"):
+        lines.handle(logging.LogRecord("bus", logging.WARNING, "", 0, text, None, None))
+    assert capsys.readouterr().err.split("\n") == ["left out: 3", "left out: 4", ""]
