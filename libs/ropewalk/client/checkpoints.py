@@ -94,7 +94,12 @@ def run_of(checkpoint_id: str) -> str:
 
 
 def sound_manifest(objects: ObjectStore, row: CheckpointRow) -> Manifest:
-    """Hash a checkpoint as the store has it now and compare with the log. Raises ManifestError, ObjectNotFoundError."""
+    """Hash a checkpoint as the store has it now and compare with the log.
+
+    Raises ManifestError, ObjectNotFoundError, and ClientError for one that the policy let go.
+    """
+    if row.state == "pruned":
+        raise ClientError(f"{row.checkpoint_id} is pruned: its files are gone, as the policy of its run wants it")
     manifest = objects.inspect(row.uri)
     if manifest.sha256 != row.manifest_sha256:
         raise ManifestError(MANIFEST, "is not the one that the log announced")
@@ -103,6 +108,8 @@ def sound_manifest(objects: ObjectStore, row: CheckpointRow) -> Manifest:
 
 def examined(objects: ObjectStore, row: CheckpointRow) -> tuple[Manifest | None, str]:
     """The manifest of a checkpoint in the store, or what is wrong with that checkpoint."""
+    if row.state == "pruned":
+        return None, "is pruned"
     try:
         return sound_manifest(objects, row), ""
     except ManifestError as error:

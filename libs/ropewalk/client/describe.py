@@ -13,6 +13,7 @@ _DROPPED = {
     "exact_duplicate": "because they repeat others",
 }
 _MOST_REASONS = 3
+_MOST_PIDS = 16
 _MAX_DETAIL = 500  # characters of what somebody else wrote
 _AFTER_REJECTION = "give it more `minutes` or more data, or for a toy `evaluation.gate: toy`"
 # By type, where no condition and no arithmetic is needed; `m` is the message.
@@ -166,7 +167,8 @@ def _(message: training.TrainingQuoted) -> str:
 def _(message: training.TrainingStarted) -> str:
     begin = f"from step {message.resume_step}" if message.resume_step else "from the start"
     size, device = f"{message.num_parameters / 1e6:.2f} M parameters", message.device or "CPU"
-    return f"{size}, {message.num_workers} workers, {message.strategy} on {device}, {begin}"
+    pids = " ".join(map(str, message.worker_pids[:_MOST_PIDS])) + " …" * (len(message.worker_pids) > _MOST_PIDS)
+    return f"{size}, {message.num_workers} workers (pids {pids}), {message.strategy} on {device}, {begin}"
 
 
 @describe.register
@@ -192,9 +194,16 @@ def _(message: training.TrainingInterrupted) -> str:
 
 @describe.register
 def _(message: training.TrainingCompleted) -> str:
-    why = f", ended early by {one_line(message.stopped_by)}" if message.stopped_by else ""
-    what = f"step {message.step}, loss {message.loss:.3f}, {message.tokens:,} tokens in {message.seconds:.0f} s{why}"
+    what = f"step {message.step}, loss {message.loss:.3f}, {message.tokens:,} tokens in {message.seconds:.0f} s"
+    what = ", ".join(filter(None, (what, ended_early(message))))
     return "; ".join(filter(None, (what, productive(message.account), spent(message.account))))
+
+
+def ended_early(completed: training.TrainingCompleted) -> str:
+    """By what a training ended before its plan did, and that not its last checkpoint was taken; else empty."""
+    why = f"ended early by {one_line(completed.stopped_by)}" if completed.stopped_by else ""
+    best = f"the best, step {completed.step}, was taken" if completed.num_steps > completed.step else ""
+    return "; ".join(filter(None, (why, best)))
 
 
 @describe.register

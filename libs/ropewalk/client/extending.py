@@ -1,6 +1,6 @@
 """A recipe for a run that goes on where another one's checkpoint stands: the same data, order and optimizer state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -23,8 +23,8 @@ def extension(
     """The recipe, from everything that was said about the other run, in the order of the log.
 
     `steps` more than the checkpoint has, or what `minutes` allow at the speed that the other run was planned with;
-    neither: to the end of the other run's plan, at its rates, which gives its bits again. Without `checkpoint_id` its
-    last one. Raises ClientError with a sentence.
+    neither: to the end of the other run's plan, at its rates, which gives its bits again. Without `checkpoint_id`
+    the one that training ended with, and one of the two lengths. Raises ClientError with a sentence.
     """
     accepted = last_of(messages, RunAccepted)
     if all(message.plane == "cmd" and not isinstance(message, SubmitRun) for message in messages):
@@ -32,15 +32,20 @@ def extension(
     if accepted is None:
         raise ClientError("nothing can be extended: the run was not accepted")
     recipe = parse_recipe(accepted.recipe)
-    saved = Holdings().after(*messages).standing
+    holdings = Holdings().after(*messages)
+    saved = holdings.standing
     ended = last_of(messages, TrainingCompleted)
     wanted = checkpoint_id or (ended.checkpoint_id if ended else "")
     if not wanted:
         raise ClientError("training of the run has not ended: name one of its checkpoints with --from")
+    added = _added(recipe, steps, minutes)
+    if not checkpoint_id and not added:
+        raise ClientError(f"training of the run is complete, at {wanted}: say how much longer, --steps or --minutes")
+    if wanted in holdings.pruned:
+        raise ClientError(f"checkpoint {wanted} is pruned: name one that is there; the newest: {_newest(saved)}")
     if wanted not in saved:
-        there = ", ".join(list(saved)[-5:]) or "none"
-        raise ClientError(f"the run has no checkpoint {quoted(wanted)}; the newest that it has: {there}")
-    return _recipe_from(recipe, saved[wanted], last_of(messages, SearchCompleted), _added(recipe, steps, minutes))
+        raise ClientError(f"the run has no checkpoint {quoted(wanted)}; the newest that it has: {_newest(saved)}")
+    return _recipe_from(recipe, saved[wanted], last_of(messages, SearchCompleted), added)
 
 
 def _recipe_from(
@@ -63,6 +68,10 @@ def _recipe_from(
         "trials": 0,
         "extends": begin.checkpoint_id,
     }
+
+
+def _newest(saved: Mapping[str, CheckpointSaved]) -> str:
+    return ", ".join(list(saved)[-5:]) or "none"
 
 
 def _added(recipe: Recipe, steps: int, minutes: float) -> int:

@@ -261,7 +261,7 @@ class TrainingCompleted(_Family, Event):
     loss: float
     tokens: int
     seconds: float
-    stopped_by: str = Field(default="", description="the cap that ended it early; empty: it took all its steps")
+    stopped_by: str = Field(default="", description="cap or patience that ended it early; empty: it took all its steps")
     account: TimeAccount = Field(default=TimeAccount(), description="of the whole training, over all attempts")
     num_steps: int = 0
 

@@ -53,6 +53,9 @@ def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
             return f"field 'extends' has the value {quoted(item['input'])}: name a checkpoint, `RUN-EPOCH-STEP`"
         case "string_pattern_mismatch":
             return f"field {quoted(field)} has the value {quoted(item['input'])}: {_NAMES}"
+        case "tuple_type" | "model_type" | "dict_type" as kind:
+            wanted = "a mapping of fields" if kind != "tuple_type" else "a list of texts"
+            return f"field {quoted(field)} has the value {quoted(item['input'])}: it is {wanted}"
         case "value_error":
             return f"{field}: {message}"
         case _:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ropewalk.client.describe import why_decided
+from ropewalk.client.describe import ended_early, why_decided
 from ropewalk.client.goodput import spent, use
 from ropewalk.events.evaluation import Estimate
 from ropewalk.events.foreign import one_line
@@ -112,10 +112,12 @@ def training_sentence(card: ReportCard) -> str:
     if began is None or ended is None:
         return f"training: {NOT_IN_LOG}"
     often = "" if epochs is None else f" The training data was read {epochs:.2g} times (epochs of training)."
+    early = f" Training {how}." if (how := ended_early(ended)) else ""
     forecast = f" {card.forecast[0].upper()}{card.forecast[1:]}." if card.forecast else ""
     return (
         f"{began.num_parameters / 1e6:.2f} M parameters, {began.num_workers} workers ({began.strategy}),"
-        f" {ended.step:,} steps, {ended.tokens / 1e6:.2f} M tokens, {card.tokens_per_s:,.0f} tokens/s.{often}{forecast}"
+        f" {ended.step:,} steps, {ended.tokens / 1e6:.2f} M tokens, {card.tokens_per_s:,.0f} tokens/s."
+        f"{early}{often}{forecast}"
     )
 
 

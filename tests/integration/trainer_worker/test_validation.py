@@ -86,6 +86,7 @@ def test_a_training_stops_when_the_held_out_loss_falls_no_more_and_ends_with_its
     assert isinstance(last, Finished)
     best = min(seen, key=seen.__getitem__)
     assert (last.num_steps, last.step, last.stopped) == (best + 6, best, False)
+    assert last.stopped_by == "patience: no better held-out loss for 3 looks"
     assert last.uri == f"runs/early/checkpoints/1-{best}"
     saved = {each.saved.step: each.saved.held_out_loss for each in reports if isinstance(each, CheckpointWritten)}
     assert saved[best] == seen[best]

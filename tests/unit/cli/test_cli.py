@@ -213,6 +213,8 @@ def test_unknown_recipe_field_is_named_with_its_value_and_the_remedy(ropewalk, t
         (("runs",), "the stack is not running; start it with `ropewalk up`"),
         (("submit", "python-stdlib"), "the stack is not running; start it with `ropewalk up`"),
         (("submit", "no-such-recipe"), "'no-such-recipe' is neither a file nor a built-in recipe"),
+        (("submit", "r.yaml", "--extend", "RUN"), "a recipe and --extend exclude each other"),
+        (("submit", "r.yaml", "--steps", "5"), "a recipe and --steps exclude each other"),
         (("logs", "nobody"), "there is no process 'nobody' in the stack: choose one of supervisor, nats-server"),
         (("demo", "--recipe", "nope"), "'nope' is neither a file nor a built-in recipe"),
     ],

@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.client.checkpoints import checkpoints_of, chosen_checkpoint, difference, examined, run_of
+from ropewalk.client.checkpoints import checkpoints_of, chosen_checkpoint, difference, examined, run_of, sound_manifest
 from ropewalk.client.errors import ClientError
-from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointPinned, CheckpointQuarantined, CheckpointSaved
+from ropewalk.events.checkpoint import (
+    CheckpointCommitted,
+    CheckpointPinned,
+    CheckpointPruned,
+    CheckpointQuarantined,
+    CheckpointSaved,
+)
 from ropewalk.storage.local import LocalObjects
 
 
@@ -69,3 +75,11 @@ def test_a_fault_and_a_difference_are_named(log, tmp_path: Path) -> None:
     assert examined(objects, row)[1] == "model has another SHA-256 than the manifest says"
     objects.delete(row.uri)
     assert examined(objects, row)[1] == "is not in the object store"
+
+
+def test_a_pruned_checkpoint_is_called_pruned_and_not_missing(log, tmp_path: Path) -> None:
+    pruned = CheckpointPruned(run_id="r", checkpoint_id="r-1-10", step=10, uri="u")
+    (row,) = checkpoints_of(log(a_saved(10), a_commit(10), pruned), now=0.0)
+    assert examined(LocalObjects(tmp_path), row) == (None, "is pruned")
+    with pytest.raises(ClientError, match="r-1-10 is pruned"):
+        sound_manifest(LocalObjects(tmp_path), row)

@@ -8,6 +8,7 @@ from ropewalk.client.describe import SENTENCES, describe
 from ropewalk.events.base import Message
 from ropewalk.events.data import RecordQuarantined, SegmentCleaned
 from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, Rebaseline
+from ropewalk.events.training import TrainingCompleted, TrainingStarted
 
 
 def test_what_was_set_aside_is_said_with_its_first_place() -> None:
@@ -35,6 +36,35 @@ def test_why_documents_were_dropped_is_said_in_plain_words_the_commonest_first()
     assert describe(cleaned.model_copy(update={"dropped": {}})) == "55 of 241 documents kept, 10 held out"
     odd = describe(cleaned.model_copy(update={"dropped": {"too_short": 2, "a\nb": 1}}))
     assert odd.endswith("held out; dropped: 2 too short, 1 a\\nb")
+
+
+def test_a_training_that_ended_early_says_by_what_and_which_checkpoint_was_taken() -> None:
+    completed = TrainingCompleted(
+        run_id="r",
+        checkpoint_id="r-1-315",
+        uri="u",
+        step=315,
+        loss=2.0,
+        tokens=9,
+        seconds=1.0,
+        stopped_by="patience: no better held-out loss for 6 looks",
+        num_steps=405,
+    )
+    assert "ended early by patience: no better held-out loss for 6 looks; the best, step 315, was taken" in describe(
+        completed
+    )
+    whole = completed.model_copy(update={"stopped_by": "", "num_steps": 315})
+    assert describe(whole) == "step 315, loss 2.000, 9 tokens in 1 s"
+
+
+def test_the_processes_of_a_training_are_named_up_to_a_bound() -> None:
+    started = TrainingStarted.model_construct(
+        num_parameters=10**6, device="", num_workers=2, strategy="ddp", resume_step=0, worker_pids=(31, 32)
+    )
+    assert describe(started) == "1.00 M parameters, 2 workers (pids 31 32), ddp on CPU, from the start"
+    assert "(pids 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 …)" in describe(
+        started.model_copy(update={"worker_pids": tuple(range(17))})
+    )
 
 
 @pytest.mark.parametrize("kind", SENTENCES, ids=lambda kind: kind.__name__)

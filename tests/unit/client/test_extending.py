@@ -61,9 +61,11 @@ def test_a_branch_without_a_length_ends_where_the_others_plan_does() -> None:
         (
             LOG,
             {"checkpoint_id": "r-7-20", "steps": 9},
-            "no checkpoint 'r-7-20'; the newest that it has: r-7-50, r-7-100",
+            "checkpoint r-7-20 is pruned: name one that is there; the newest: r-7-50, r-7-100",
         ),
-        (LOG, {}, "r-7-100 is the end of its run's plan: say how much longer"),
+        (LOG, {"checkpoint_id": "r-7-9"}, "no checkpoint 'r-7-9'; the newest that it has: r-7-50, r-7-100"),
+        (LOG, {}, "training of the run is complete, at r-7-100: say how much longer, --steps or --minutes"),
+        (LOG, {"checkpoint_id": "r-7-100"}, "r-7-100 is the end of its run's plan: say how much longer"),
         (LOG, {"steps": 1, "minutes": 1.0}, "--steps is 1 and --minutes is 1: give one of them"),
         (LOG[:-1], {"steps": 9}, "training of the run has not ended: name one of its checkpoints"),
         (LOG[1:], {"steps": 9}, "the run was not accepted"),

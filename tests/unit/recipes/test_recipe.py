@@ -106,6 +106,8 @@ def test_a_plan_from_before_devices_is_read_as_one_for_the_cpu() -> None:
         ({"sources": [{"path": "x" * 10**5, "licence": "MIT"}]}, "field 'sources.0.path' has the value 'xxx"),
         ({"sources": [SOURCE], "x" * 10**6: 1}, "the recipe is larger than 128 kB"),
         ({"sources": [SOURCE], "seed": 10**30}, "field 'seed' has the value 1000000000000"),
+        ({"sources": [SOURCE], "training": {"sample_prompts": "abc"}}, "has the value 'abc': it is a list of texts"),
+        ({"sources": [SOURCE], "training": "fast"}, "'training' has the value 'fast': it is a mapping of fields"),
         ({"base": ["python-stdlib"]}, "the built-in recipes are"),
         ({"base": "python-stdlib", "evaluation": {"margin": -1}}, "field 'evaluation.margin' has the value -1"),
     ],

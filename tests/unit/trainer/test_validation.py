@@ -46,3 +46,15 @@ def test_the_state_comes_back_from_a_checkpoint_with_every_bit() -> None:
     looks = after(1 / 3, 0.1 + 0.2)
     assert Looks.of_json(json.loads(json.dumps(looks.as_json()))) == looks
     assert Looks.of_json({}) == Looks()
+
+
+def test_a_run_that_extends_the_best_checkpoint_has_to_beat_it_and_counts_its_own_best_anew() -> None:
+    begun = after(3.0, 2.0).extended(20)
+    assert (begun.best_of_all, begun.best_place("new")) == ((20, 2.0), None)
+    assert Looks.of_json(json.loads(json.dumps(begun.as_json(), allow_nan=False))) == begun
+    looks = begun.after(30, 1, 2.4).after(40, 1, 2.2)
+    assert (looks.best_of_all, looks.best_step, looks.waited, looks.enough(2)) == ((20, 2.0), 40, 2, True)
+    better = looks.after(50, 1, 1.9)
+    assert (better.best_of_all, better.waited) == ((50, 1.9), 0)
+    assert looks.extended(40) == Looks()
+    assert after(3.0, 2.0, 2.5).extended(30) == Looks()

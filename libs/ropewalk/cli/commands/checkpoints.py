@@ -166,7 +166,7 @@ def _pin(checkpoint: str, state_dir: Path | None, as_json: bool, *, pinned: bool
     if as_json:
         print_json({"checkpoint_id": row.checkpoint_id, "pinned": pinned, "hours": hours})
         return
-    until = f" for {hours:g} hours" if hours else " until it is unpinned"
+    until = f" for {hours:g} hour{'s' * (hours != 1)}" if hours else " until it is unpinned"
     done(f"{row.checkpoint_id} stays{until}" if pinned else f"the policy decides about {row.checkpoint_id} again")
 
 

@@ -35,7 +35,7 @@ class CancelMode(StrEnum):
 def submit(
     recipe: Annotated[str, typer.Argument(help="A built-in recipe's name or a YAML file.")] = "",
     extend: Annotated[str, typer.Option(help="Instead of a recipe: go on where this run stands.")] = "",
-    from_: Annotated[str, typer.Option("--from", help="With --extend: at this checkpoint, not at its last.")] = "",
+    from_: Annotated[str, typer.Option("--from", help="With --extend: at this checkpoint, not at its end.")] = "",
     steps: Annotated[int, typer.Option(min=0, help="With --extend: so many steps more.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan, data, time and price; send nothing.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time, instead of the recipe's.")] = None,
@@ -51,8 +51,7 @@ def submit(
 
     Example: ropewalk submit python-stdlib --dry-run
     """
-    if bool(recipe) == bool(extend) or (not extend and (from_ or steps)):
-        raise typer.BadParameter("give a recipe, or --extend RUN, which --from and --steps go with")
+    _check_origin(recipe, extend, from_, steps)
     fields = _extension(extend, from_, steps, minutes, state_dir) if extend else _written(recipe, minutes)
     complete = resolve_recipe(fields)
     if dry_run:
@@ -128,6 +127,17 @@ def resume(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> N
         print_json({"run_id": run, "status": "resumed"})
     else:
         say(f"{run} stands in line again and goes on from its checkpoint; `ropewalk watch {run}` shows it")
+
+
+def _check_origin(recipe: str, extend: str, from_: str, steps: int) -> None:
+    given = {"--extend": extend, "--from": from_, "--steps": steps}
+    if recipe and (others := [name for name, value in given.items() if value]):
+        raise typer.BadParameter(
+            f"a recipe and {' and '.join(others)} exclude each other: give a recipe (with --minutes), "
+            "or --extend RUN (with --steps, --minutes or --from)"
+        )
+    if not recipe and not extend:
+        raise typer.BadParameter("give a recipe, or --extend RUN, which --from and --steps go with")
 
 
 def _written(recipe: str, minutes: float | None) -> dict[str, JsonValue]:

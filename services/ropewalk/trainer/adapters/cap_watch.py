@@ -43,7 +43,7 @@ class CapWatch:
         if not finished.stopped:
             return finished
         tokens = f"caps.tokens, {self.job.recipe.caps.tokens:,}" if self._ends_by_tokens(finished.step) else ""
-        return replace(finished, stopped_by=self.reason or tokens)
+        return replace(finished, stopped_by=self.reason or tokens or finished.stopped_by)
 
     def _ends_by_tokens(self, step: int) -> bool:
         return 0 < step_of_cap(self.job.recipe) <= step

@@ -152,7 +152,7 @@ class Finished:
     stopped: bool
     checkpoint_id: str
     uri: str
-    stopped_by: str = ""  # the cap that did
+    stopped_by: str = ""  # the cap that did, or patience
     spent: Mapping[Phase, float] = field(default_factory=dict)  # seconds by phase since the last step
     left: bool = False
     num_steps: int = 0

@@ -178,6 +178,7 @@ class _Training:
                 tokens=self._saving.tokens,
                 seconds=self._phases.elapsed_s,
                 stopped=self._stop_asked and done < self._job.total_steps,
+                stopped_by=self._validation.why_ended(done),
                 left=self._leaving and not self._stop_asked and done < self._job.total_steps,
                 checkpoint_id=checkpoint_id,
                 uri=uri,

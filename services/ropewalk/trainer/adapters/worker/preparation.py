@@ -35,6 +35,7 @@ from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob
 from ropewalk.trainer.adapters.worker.micro_batch import tokens_at_once
 from ropewalk.trainer.adapters.worker.strategies import make_strategy
 from ropewalk.trainer.adapters.worker.strategy import Strategy
+from ropewalk.trainer.domain.validation import Looks
 
 _REACH = 10.0  # rates: an update of AdamW or Muon moves a number by little more than one
 
@@ -192,14 +193,15 @@ def _identity(job: WorkerJob) -> dict[str, JsonValue]:
 def _state_to_go_on_with(job: WorkerJob, folder: Path, *, of_another_run: bool) -> RunState:
     """Raises WorkerError under changed conditions. A run that extends another may be longer, at other rates.
 
-    What the other's held-out windows said of its checkpoints says nothing of this run's.
+    Of what the other's held-out windows said it keeps the loss of this checkpoint, if that is the best: see `Looks`.
     """
     state, wanted = read_state(folder), _identity(job)
     if not of_another_run:
         check_identity(state.identity, wanted)
         return state
     check_identity(state.identity, {name: wanted[name] for name in wanted if name not in _FREE_IN_AN_EXTENSION})
-    return replace(state, identity=wanted, validation={})
+    looks = Looks.of_json(state.validation).extended(state.step)
+    return replace(state, identity=wanted, validation=looks.as_json())
 
 
 def _fresh_state(job: WorkerJob, device: Device) -> RunState:

@@ -42,6 +42,12 @@ class Validation:
         """Whether training stops here since the loss has not fallen for long enough."""
         return self.looks.enough(self._plan.patience)
 
+    def why_ended(self, step: int) -> str:
+        """In words, if training stopped short of its plan for that reason; else empty."""
+        if not self.ended or step >= self._plan.total_steps:
+            return ""
+        return f"patience: no better held-out loss for {self.looks.waited} look{'s' * (self.looks.waited != 1)}"
+
     def is_due(self, step: int) -> bool:
         """Whether to look after `step` steps. Held-out documents may come to nothing that can be looked at."""
         every = self._plan.validate_every
@@ -56,14 +62,15 @@ class Validation:
         loss, samples = self._loss(), tuple(map(self._sample, plan.sample_prompts))
         self._prepared.model.train()
         self.looks = self.looks.after(step, job.epoch, loss)
+        best_step, best_loss = self.looks.best_of_all
         self._report(
             TrainingValidated(
                 run_id=job.run_id,
                 epoch=job.epoch,
                 step=step,
                 loss=loss,
-                best_step=self.looks.best_step,
-                best_loss=self.looks.best_loss,
+                best_step=best_step,
+                best_loss=best_loss,
                 num_tokens=self._num_targets,
                 samples=samples,
             )
