@@ -112,7 +112,7 @@ async def test_whoever_looks_after_an_alarm_waits_until_the_log_says_so(client, 
 async def test_a_new_baseline_is_asked_for_what_is_watched_only(client, settings):
     [version] = versions_of(
         {"code": {"versions": {"1": {"up": [{"from": "", "until": None, "run_id": "run-1"}], "run_id": "run-1",
-         "checkpoint_id": "c1", "export_uri": "e", "promoted": []}}, "aliases": {}}}
+         "checkpoint_id": "c1", "export_uri": "e", "promoted": [], "may_return": True}}, "aliases": {}}}
     )  # fmt: skip
     await rebaseline(client, version, "latency", by="ann", reason="new disk")
     asked = await client.bus.last(Rebaseline, "run-1")
