@@ -228,7 +228,8 @@ async def test_files_in_the_spool_that_are_none_of_ours_stop_nothing(tmp_path: P
     sink, store = RequestLogPublisher(a_spool(tmp_path)), Store()
     running = asyncio.create_task(sink.run(store))
     sink.put(a_row(1))
-    await until(lambda: store.request_ids == ids(range(1, 2)))
+    await until(lambda: store.request_ids)
+    assert store.request_ids == ids(range(1, 2))
     await stop(running)
 
 
@@ -250,6 +251,7 @@ async def test_a_right_that_is_missing_is_waited_for(tmp_path: Path, monkeypatch
     store.denials = 3
     spool.append(a_row(1))
     await sent_by_a_new_process(tmp_path, store, 1)
+    assert (store.request_ids, store.denials) == (ids(range(1, 2)), 0)
 
 
 def test_the_spool_is_bounded_on_disk_and_counts_what_it_loses(tmp_path: Path) -> None:
