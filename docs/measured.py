@@ -163,7 +163,7 @@ def figures() -> str:
             f" {run['peak_memory_mb'] / 1000:.1f} GB of memory",
             f"- **{run['bits_per_byte'][0]:.2f} bits per byte** on files the model never saw;"
             f" the best n-gram has {rival:.2f}",
-            f"- **{max(run['recovery_s']):.0f} s** from a killed training worker to the next new step;"
+            f"- **{max(run['recovery_s']):.1f} s** from a killed training worker to the next new step;"
             f" {run['ledger']['num_skipped']} samples skipped, {run['ledger']['num_repeated']} repeated",
         ]
     )
