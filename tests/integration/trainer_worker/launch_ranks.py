@@ -8,6 +8,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from ropewalk.trainer.adapters.worker import micro_batch
+from ropewalk.trainer.adapters.worker.group import leave
 from ropewalk.trainer.adapters.worker.loop import run_worker
 
 
@@ -22,7 +23,7 @@ def main() -> None:
         run_worker(job, rank, world_size, reports[-1].append)
     if rank == 0:
         (folder / "reports.pickle").write_bytes(pickle.dumps(reports))
-    dist.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

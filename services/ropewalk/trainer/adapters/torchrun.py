@@ -17,6 +17,7 @@ from ropewalk.events.checkpoint import CheckpointQuarantined
 from ropewalk.events.foreign import one_line
 from ropewalk.trainer.adapters.checkpoints import RunCheckpoints
 from ropewalk.trainer.adapters.worker.device import BACKENDS
+from ropewalk.trainer.adapters.worker.group import leave
 from ropewalk.trainer.adapters.worker.job import WorkerError, WorkerJob, WorkerReport
 from ropewalk.trainer.adapters.worker.loop import run_worker
 from ropewalk.trainer.adapters.worker.notice import Notice
@@ -36,8 +37,7 @@ def main() -> None:
         run_worker(_resumed(job), dist.get_rank(), dist.get_world_size(), _print, notice)
     except WorkerError as error:
         sys.exit(f"training cannot go on: {one_line(str(error), 500)}")
-    finally:
-        dist.destroy_process_group()
+    leave()
 
 
 def _resumed(job: WorkerJob) -> WorkerJob:

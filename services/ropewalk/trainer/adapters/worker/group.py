@@ -1,8 +1,11 @@
 """The process group of a worker: the caller's if there is one, else our own."""
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -36,6 +39,18 @@ def joined_group(rank: int, world_size: int, device: Device, rendezvous: str = "
         yield
     finally:
         dist.destroy_process_group()
+
+
+def leave() -> NoReturn:
+    """Close the group and end this process as done, without the interpreter's own end.
+
+    A thread of gloo may still hold a tensor that belongs to Python; when it lets go while the interpreter is taken
+    down, the process aborts, and a finished rank counts as a failed one (pytorch/pytorch#179291).
+    """
+    dist.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def total(computed: Sequence[torch.Tensor], known: Sequence[float] = ()) -> list[float]:
