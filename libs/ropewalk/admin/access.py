@@ -77,10 +77,10 @@ def _service(name: str) -> Rights:
         publish += _reading(stream)
     if contract.watches:
         publish += [*_looking(), *_ages(), "ctl.ping.*", "ctl.projection.v1.*"]
-    follows = []
+    follows = [*contract.follows]
     if contract.stages:
         publish += [f"{run.PoolState.subject_prefix()}.*", f"{_API}.STREAM.MSG.GET.{LEASE_STREAM}"]
-        follows = [f"{kind.subject_prefix()}.*" for kind in _FOLLOWED]
+        follows += [f"{kind.subject_prefix()}.*" for kind in _FOLLOWED]
     return Rights(
         user=name,
         purpose=f"the service {name}",

@@ -45,7 +45,8 @@ class Contract:
 
     `tables` are consumers whose messages a background task takes in batches, `reads` streams that it reads besides
     CONTROL, `answers` the questions that it answers besides `ctl.ping.<service>`. Who `watches` may see what there is
-    on the bus and how old it is, and ask the other services.
+    on the bus and how old it is, and ask the other services. `follows` are subjects that every instance hears, whoever
+    of them takes the messages.
     """
 
     service: str
@@ -55,6 +56,7 @@ class Contract:
     reads: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     watches: bool = False
+    follows: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ def build(settings: Settings) -> Service:
             tasks.create_task(sink.run(service.bus))
             await handlers.restore(service.bus)
             tasks.create_task(fleet.watch())
+            tasks.create_task(handlers.follow(service.bus))
 
     service.background(endpoint)
     service.stage(
@@ -55,8 +56,8 @@ def build(settings: Settings) -> Service:
     service.on(contract.PROMOTE, lambda event: handlers.promote(event, service.bus), workers=1)
     service.on(contract.ROLL_BACK, lambda event: handlers.roll_back(event, service.bus), workers=1)
     service.on(contract.RETIRE, lambda request: handlers.retire(request, service.bus), workers=1)
-    service.on(contract.ABANDON, lambda event: handlers.abandon(event.run_id))
-    service.on(contract.ABANDON_CANCELLED, lambda event: handlers.abandon(event.run_id))
+    service.on(contract.ABANDON, lambda event: handlers.abandon(event.run_id, service.bus))
+    service.on(contract.ABANDON_CANCELLED, lambda event: handlers.abandon(event.run_id, service.bus))
     return service
 
 

@@ -10,6 +10,8 @@ RETIRE = Reaction("retire", serving.RetireModel)
 ABANDON = Reaction("abandon", run.RunFailed)
 ABANDON_CANCELLED = Reaction("abandon_cancelled", run.RunCancelled)
 
+FACTS = "evt.serving.*.v1.*"  # what serving has said: each instance has a backend of its own to bring up to it
+
 CONTRACT = Contract(
     service="serving",
     listens=(DEPLOY, PROMOTE, ROLL_BACK, RETIRE, ABANDON, ABANDON_CANCELLED),
@@ -24,4 +26,5 @@ CONTRACT = Contract(
         run.RunCompleted,
         run.RunFailed,
     ),
+    follows=(FACTS,),
 )

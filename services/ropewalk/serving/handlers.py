@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import Stored
@@ -25,10 +25,17 @@ from ropewalk.events.serving import (
     TrafficShifted,
 )
 from ropewalk.serving.adapters.fleet import Fleet
+from ropewalk.serving.contract import FACTS
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation
 from ropewalk.serving.domain.routes import Routes, Told, Version, target_name, version_of
-from ropewalk.serving.errors import BackendGoneError, LoadFailedError, RequestFailedError, RequestRefusedError
+from ropewalk.serving.errors import (
+    BackendError,
+    BackendGoneError,
+    LoadFailedError,
+    RequestFailedError,
+    RequestRefusedError,
+)
 from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
@@ -36,7 +43,6 @@ from ropewalk.storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
-FACTS = "evt.serving.*.v1.*"
 _DEPLOYS_ON = "triton"  # the kind of backend that a version of ours is loaded in
 _DRAIN_S = 10.0  # for the requests of a version that is retired
 _MAX_REASON = 1000  # characters of what Triton says
@@ -52,13 +58,35 @@ class Handlers:
         self._settings = settings
         self._fleet = fleet
         self._admission = admission
-        self._numbering = asyncio.Lock()  # from reading the numbers to the fact that takes the next one
         self._told = RunningFold(Told(), _add, FACTS)
+        self._heeded = Routes()  # of the log, up to where the fleet was brought
+        self._restored_at = 0  # a sequence of the log
 
     async def restore(self, bus: Bus) -> None:
         """Rebuild the routes from the log."""
-        self._fleet.routes = (await self._told.now(bus)).routes
+        self._restored_at = await bus.end()
+        self._fleet.routes = self._heeded = (await self._told.now(bus)).routes
         self._fleet.ready.set()
+
+    async def follow(self, bus: Bus) -> None:
+        """Bring the fleet for ever to what other instances say: one takes a message, and each has a backend."""
+        async for _ in bus.follow(FACTS, after=self._restored_at):
+            await self.heed((await self._told.now(bus)).routes)
+
+    async def heed(self, now: Routes) -> None:
+        """An alias moves when its version is loaded here; what nobody can name any more is unloaded.
+
+        What cannot be loaded now is tried on by the watch of the fleet.
+        """
+        fleet, was, self._heeded = self._fleet, self._heeded, now
+        fleet.routes = fleet.routes.joined(was, now)
+        for version in now.newly_behind(was):
+            with suppress(BackendError, StorageError):
+                await fleet.load(version)
+        fleet.routes = fleet.routes.moved(was, now)
+        gone = [one for key, one in fleet.routes.versions.items() if key in was.versions and key not in now.versions]
+        with suppress(BackendGoneError):
+            await self._retire(gone)
 
     async def deploy(self, ctx: StageContext, event: GateDecided) -> tuple[Message, ...]:
         """Load a candidate that the gate let through beside what serves."""
@@ -97,7 +125,7 @@ class Handlers:
             if not await self._fleet.is_loaded(version):
                 await self._fleet.load(version)
             shifted = _shifted(event, routes.previous(event.model, event.alias))
-            self._fleet.routes = self._fleet.routes.after(shifted)
+            self._fleet.routes = self._fleet.routes.joined(Routes(), routes).after(shifted)
             retired = await self._retire(_superseded(routes, shifted), superseded=True)
         except BackendGoneError as error:
             return Retry(2.0, f"the inference backend is away: {error}")
@@ -130,11 +158,13 @@ class Handlers:
             return Reject(f"{name} could not be loaded, so {event.alias} stays where it is: {reason}")
         return Done((deployed, shifted, *retired))
 
-    async def abandon(self, run_id: str) -> Outcome:
+    async def abandon(self, run_id: str, bus: Bus) -> Outcome:
         """Unload the candidates of a run that ended badly; what carries an alias stays."""
         await self._fleet.ready.wait()
-        routes = self._fleet.routes
-        candidates = [one for one in routes.versions.values() if one.run_id == run_id and not routes.is_aliased(one)]
+        told, routes = (await self._told.now(bus)).routes, self._fleet.routes  # another instance may have deployed it
+        known = routes.joined(Routes(), told).versions.values()
+        ours = [one for one in known if one.run_id == run_id]
+        candidates = [one for one in ours if not routes.is_aliased(one) and not told.is_aliased(one)]
         try:
             return Done(await self._retire(candidates))
         except BackendGoneError as error:
@@ -170,16 +200,18 @@ class Handlers:
             )
 
     async def _promised(self, ctx: StageContext, event: GateDecided) -> ModelDeployed:
-        """Give the checkpoint its version number and say so; two runs of one model never get the same.
+        """Give the checkpoint its version number and say so; two runs of one model never get the same, for whose word
+        came second in the log asks for another.
 
         Returns what will be said once the version answers.
         """
         model = ctx.recipe.model
-        async with self._numbering:
-            number = (await self._told.now(ctx.bus)).version_number(model, event.checkpoint_id)
-            await ctx.emit(
-                ModelDeploying(run_id=ctx.run_id, model=model, model_version=number, checkpoint_id=event.checkpoint_id)
+        while (number := (told := await self._told.now(ctx.bus)).version_number(model, event.checkpoint_id)) is None:
+            following = told.next_number(model)
+            wish = ModelDeploying(
+                run_id=ctx.run_id, model=model, model_version=following, checkpoint_id=event.checkpoint_id
             )
+            await ctx.emit(wish, key=str(following))
         exported = await ctx.bus.last(CheckpointExported, ctx.run_id)
         address, target = self._settings.triton_grpc, target_name(model, number)
         return ModelDeployed(

@@ -261,9 +261,41 @@ async def test_a_failed_run_takes_its_candidate_along_and_leaves_production(serv
     await served.deploy("first", 1)
     served.log.extend((await served.promote("first", 1)).messages)
     await served.deploy("second", 2)
-    assert kinds(await served.handlers.abandon("second")) == [ModelRetired]
-    assert kinds(await served.handlers.abandon("first")) == []
+    assert kinds(await served.handlers.abandon("second", served.log)) == [ModelRetired]
+    assert kinds(await served.handlers.abandon("first", served.log)) == []
     assert list(served.fleet.routes.names()) == ["demo", "demo@1"]
+
+
+async def test_another_instance_answers_what_this_one_promoted_and_drops_what_it_retired(
+    served: Bench, objects: Any, tmp_path: Path
+) -> None:
+    other = Bench(objects, tmp_path / "other")
+    other.log = served.log
+    await other.handlers.restore(served.log)  # type: ignore[arg-type]
+
+    async def heeded() -> tuple[list[str], frozenset[str]]:
+        told = Told()
+        for message in served.log:
+            told.add(message)
+        await other.handlers.heed(told.routes)
+        return list(other.fleet.routes.names()), await other.inference.loaded()
+
+    await served.deploy("first", 1)
+    served.log.extend((await served.promote("first", 1)).messages)
+    assert await heeded() == (["demo", "demo@1"], {"demo-v1"})
+    await served.deploy("second", 2)
+    assert (await heeded())[0] == ["demo", "demo@1", "demo@2"]
+    served.log.extend((await other.promote("second", 2)).messages)  # the other one takes the message
+    assert await heeded() == (["demo", "demo@2"], {"demo-v2"})
+
+
+async def test_a_candidate_that_another_instance_deployed_goes_with_its_run(
+    served: Bench, objects: Any, tmp_path: Path
+) -> None:
+    other = Bench(objects, tmp_path / "other")
+    await other.handlers.restore(served.log)  # type: ignore[arg-type]
+    await served.deploy("first", 1)
+    assert kinds(await other.handlers.abandon("first", served.log)) == [ModelRetired]
 
 
 def a_wish_to_retire(number: int) -> RetireModel:

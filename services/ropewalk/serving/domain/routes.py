@@ -60,6 +60,20 @@ class Routes:
             case _:
                 return self
 
+    def joined(self, was: "Routes", now: "Routes") -> "Routes":
+        """With the versions that came between two states of the log."""
+        new = {key: one for key, one in now.versions.items() if key not in was.versions}
+        return replace(self, versions=self.versions | new)
+
+    def moved(self, was: "Routes", now: "Routes") -> "Routes":
+        """With the aliases where they went between two states of the log; those that did not move stay as they are."""
+        moved = {name: to for name, to in now.aliases.items() if was.aliases.get(name) != to}
+        return replace(self, aliases=self.aliases | moved)
+
+    def newly_behind(self, was: "Routes") -> list[Version]:
+        """The versions behind an alias that they were not behind before."""
+        return [one for to in self.aliases for one in self.behind(*to) if one not in was.behind(*to)]
+
     def knows(self, shift: TrafficShifted) -> bool:
         """Whether any version answers that a shift points to. If none does, the alias stays where it is."""
         return any((shift.model, target.model_version) in self.versions for target in shift.targets)
@@ -135,7 +149,9 @@ class Told:
         self.routes = self.routes.after(message, at)
         match message:
             case ModelDeploying() | ModelDeployed():
-                self.numbers.setdefault(message.model, {})[message.checkpoint_id] = message.model_version
+                given = self.numbers.setdefault(message.model, {})
+                if message.model_version not in given.values():  # of two instances, the first has it
+                    given[message.checkpoint_id] = message.model_version
                 if isinstance(message, ModelDeployed):
                     self.returnable[message.model, message.model_version] = message
             case TrafficShifted():
@@ -145,10 +161,13 @@ class Told:
                 if not message.superseded:
                     self.returnable.pop((message.model, message.model_version), None)
 
-    def version_number(self, model: str, checkpoint_id: str) -> int:
-        """The number for a checkpoint: the one it was given before, or the next of its model, counted from 1."""
-        given = self.numbers.get(model, {})
-        return given.get(checkpoint_id) or max(given.values(), default=0) + 1
+    def version_number(self, model: str, checkpoint_id: str) -> int | None:
+        """The number that a checkpoint was given."""
+        return self.numbers.get(model, {}).get(checkpoint_id)
+
+    def next_number(self, model: str) -> int:
+        """The number that its next version gets, counted from 1."""
+        return max(self.numbers.get(model, {}).values(), default=0) + 1
 
 
 def _lot(weight: int, text: str) -> float:
