@@ -8,17 +8,9 @@ from urllib.parse import unquote, urlsplit
 from ropewalk.local.layout import Layout
 from ropewalk.status.problems import EVENT_LOG
 from ropewalk.status.seen import Disk
+from ropewalk.storage.probing import has_room
 
-ROOM_BYTES = 8 * 1024**2  # with less than this a disk counts as full
-_ROOM_FILES = 100
 _SLACK_BYTES = 2_000_000_000  # what objects, logs and tables may need soon
-
-
-def has_room(folder: Path) -> bool:
-    """Whether files can be written there: bytes and, where the file system counts them, files are left."""
-    stats = os.statvfs(folder)
-    files_left = stats.f_favail if stats.f_files else _ROOM_FILES + 1
-    return stats.f_bavail * stats.f_frsize > ROOM_BYTES and files_left > _ROOM_FILES
 
 
 def disks_of(layout: Layout, objects_url: str, log_may_grow_by: int) -> Iterator[Disk]:

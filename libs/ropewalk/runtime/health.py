@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 
 from ropewalk.bus.waiting import Waiting
 from ropewalk.errors import RopewalkError
+from ropewalk.runtime.needs import Missing
 from ropewalk.runtime.settings import HealthSettings
 
 BLOCKED_S = 30.0  # a loop that has not turned for this long will not turn again
@@ -78,6 +79,8 @@ class Pong(HealthReport):
     pid: int
     bound: bool
     waiting: Waiting
+    version: str
+    missing: tuple[Missing, ...]
 
 
 class Health:

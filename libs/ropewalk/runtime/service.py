@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from functools import partial
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 from faststream import FastStream
@@ -35,12 +36,14 @@ from ropewalk.runtime.draining import Draining
 from ropewalk.runtime.gauges import export_gauges
 from ropewalk.runtime.health import Health, Pong, serve_probes
 from ropewalk.runtime.logs import configure_logs
+from ropewalk.runtime.needs import Needs, why_no_room
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.stages.context import StageContext, StageSpec
 from ropewalk.stages.leases import MARKER, LeaseKeeper
 from ropewalk.stages.pool import Pool
 from ropewalk.stages.runner import StageRunner, Surroundings
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.storage.probing import why_unwell
 from ropewalk.telemetry.metrics import is_exporting
 from ropewalk.telemetry.setup import configure
 from ropewalk.telemetry.setup import shutdown as shut_down_telemetry
@@ -60,6 +63,10 @@ class Service:
         self.settings = settings
         self.objects: ObjectStore = settings.store.connect()
         self.health = Health(name)
+        self.version = version("ropewalk")
+        self.needs = Needs()
+        self.needs.add("disk", lambda: why_no_room(settings.state_dir))
+        self.needs.add("objects", lambda: why_unwell(settings.store, write=False))
         self._bus: Bus | None = None
         self._bound = False
         self._draining = Draining(settings.stop_grace_s)
@@ -135,6 +142,7 @@ class Service:
         settings = self.settings
         self.leases = LeaseKeeper(settings.nats, f"{self.name}/{settings.instance}", settings.lease_ttl_s)
         self.health.pulse.start()
+        self.needs.start()
         for check in (self._not_connected, self._not_permitted, self._not_bound, self.leases.why_not_renewing):
             self.health.add(check)
         self._bus = await Bus.connect(settings.nats, self.name)
@@ -152,6 +160,7 @@ class Service:
             await app.run(log_level=logging.WARNING, sleep_time=0.25)
         finally:
             await self._bus.close()
+            self.needs.stop()
             self.health.pulse.stop()
             self._draining.done()
 
@@ -241,7 +250,14 @@ class Service:
     async def _pong(self) -> Pong:
         """How this instance is, and what it would have sent and could not."""
         report, waiting = asdict(self.health.report()), self.bus.waiting.summary()
-        return Pong(**report, pid=os.getpid(), bound=self._bound, waiting=waiting)
+        return Pong(
+            **report,
+            pid=os.getpid(),
+            bound=self._bound,
+            waiting=waiting,
+            version=self.version,
+            missing=self.needs.missing(),
+        )
 
     async def _guard(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A background task that dies takes the service down, so that the supervisor sees it."""

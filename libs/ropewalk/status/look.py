@@ -18,6 +18,7 @@ from ropewalk.bus.waiting import Waiting
 from ropewalk.bus.wire import Address, Wire, WireError
 from ropewalk.events.foreign import one_line
 from ropewalk.projections.asking import ask, ask_runs
+from ropewalk.runtime.needs import Missing
 from ropewalk.status.seen import AlarmSeen, BrokerView, ConsumerLag, RunSeen, Seen, ServiceAnswer, StreamUse
 
 T = TypeVar("T")
@@ -40,6 +41,8 @@ class _Pong:
 
     reasons: tuple[str, ...] = ()
     waiting: Waiting = field(default_factory=Waiting)
+    missing: tuple[Missing, ...] = ()
+    version: str = ""
 
 
 _PONG = TypeAdapter(_Pong)
@@ -157,6 +160,11 @@ def _ask(bus: Address, service: str) -> ServiceAnswer:
         service=service,
         answered=True,
         reasons=tuple(one_line(reason, _LONGEST) for reason in said.reasons[:_MOST_REASONS]),
+        missing=tuple(
+            replace(each, kind=one_line(each.kind), what=one_line(each.what, _LONGEST))
+            for each in said.missing[:_MOST_REASONS]
+        ),
+        version=one_line(said.version),
         waiting=replace(waiting, subject=one_line(waiting.subject), reason=one_line(waiting.reason, _LONGEST)),
     )
 

@@ -24,6 +24,12 @@ _FLAPPING_RESTARTS = 3
 _FLAPPING_S = 60.0  # a process that has lived this long since its last restart has recovered
 
 EVENT_LOG = "the event log"
+_SENDING_S = 10.0  # a send that the broker takes waits a moment at most
+_REMEDIES = {
+    "disk": "make room there; everything continues by itself within seconds, nothing stored is lost",
+    "objects": "start it, make room in it, or correct ROPEWALK_OBJECTS_URL and _ENDPOINT; stages wait and try again",
+    "clickhouse": "start it or make room in it; rows wait in the log for days, no request is lost",
+}
 
 Severity = Literal["error", "warning"]
 
@@ -42,7 +48,9 @@ class Problem:
 def problems_of(seen: Seen) -> tuple[Problem, ...]:
     """All problems; errors before warnings, causes before what follows from them."""
     found = [*_of_disks(seen), *_of_the_broker(seen), *_of_processes(seen), *_of_services(seen)]
-    found += [*_of_lags(seen), *_of_runs(seen), *_of_alarms(seen)]
+    if not found:
+        found += _of_sends(seen)
+    found += [*_of_needs(seen), *_of_versions(seen), *_of_lags(seen), *_of_runs(seen), *_of_alarms(seen)]
     if seen.broker.num_dead_letters:
         found.append(_dead_letters(seen.broker.num_dead_letters))
     return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
@@ -72,7 +80,13 @@ def _of_disks(seen: Seen) -> Iterator[Problem]:
 def _of_the_broker(seen: Seen) -> Iterator[Problem]:
     broker = seen.broker
     if not broker.answers:
-        if not seen.processes:  # of an embedded stack the process table says why
+        if broker.away:
+            yield _error(
+                "broker_away",
+                f"{broker.error}; services keep what they would send and go on when it is back",
+                "start it, or set ROPEWALK_NATS_URL and the user to the bus of the services",
+            )
+        elif not seen.processes:  # of an embedded stack the process table says why
             yield _error(
                 "broker_unknown",
                 f"the broker does not say how it is: {broker.error}",
@@ -180,6 +194,46 @@ def _silent(service: str, log: str, *, has_process: bool) -> Problem:
 def _log_of(seen: Seen, name: str) -> str:
     """Where a person reads what a process said. Only an embedded stack has the files."""
     return f"`ropewalk logs {name}`" if seen.processes else f"the log of {name}"
+
+
+def _of_sends(seen: Seen) -> Iterator[Problem]:
+    """What a broker does that answers and cannot write: to its clients a full disk looks like silence."""
+    waiting = what_waits(seen)
+    if waiting.num_sends and seen.now - waiting.since >= _SENDING_S:
+        yield _error(
+            "sends_wait",
+            f"the broker answers and stores nothing: {_waiting_sentence(seen)}",
+            f"look whether its disk is full and read {_log_of(seen, 'nats-server')}; what waits is sent when it stores",
+            since=waiting.since,
+        )
+
+
+def _of_needs(seen: Seen) -> Iterator[Problem]:
+    """One line for each thing that is away, with all who miss it."""
+    missed: dict[tuple[str, str], list[str]] = {}
+    sinces: dict[tuple[str, str], float] = {}
+    full = any(disk.full for disk in seen.disks)
+    for answer in seen.services:
+        for each in answer.missing:
+            if full and each.kind in ("disk", "objects"):
+                continue  # an embedded stack: its disks are named already, with their size
+            named = (each.kind, each.what)
+            missed.setdefault(named, []).append(answer.service)
+            sinces[named] = min(each.since, sinces.get(named, each.since))
+    for (kind, what), services in missed.items():
+        remedy = _REMEDIES.get(kind, f"read {_log_of(seen, kind)}, and start it if it is down")
+        yield _error(f"{kind}_away", f"{', '.join(services)}: {what}", remedy, since=sinces[kind, what])
+
+
+def _of_versions(seen: Seen) -> Iterator[Problem]:
+    running: dict[str, list[str]] = {}
+    for answer in seen.services:
+        if answer.answered:
+            running.setdefault(answer.version or "before 0.2", []).append(answer.service)
+    if len(running) > 1:
+        told = "; ".join(f"{version}: {', '.join(services)}" for version, services in sorted(running.items()))
+        what = f"services of {len(running)} versions run together ({told})"
+        yield _warning("mixed_versions", what, "finish the upgrade (`docs/upgrade.md`), or start all from one image")
 
 
 def _of_lags(seen: Seen) -> Iterator[Problem]:

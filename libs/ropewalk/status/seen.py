@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ropewalk.bus.waiting import Moment, Waiting, told_by_oldest
+from ropewalk.runtime.needs import Missing
 
 ProcessStatus = Literal["waiting", "starting", "ready", "backing off", "stopped"]
 
@@ -39,10 +40,11 @@ class StreamUse:
 class BrokerView:
     """nats-server as it tells about itself. `error` is a sentence, empty when it is well.
 
-    `answers` is False where it does not say what it holds: it is away, or does not let this user look.
+    `answers` is False where it does not say what it holds: it is `away`, or does not let this user look.
     """
 
     answers: bool = False
+    away: bool = False
     error: str = ""
     stored_bytes: int = 0
     max_store_bytes: int = 0
@@ -65,11 +67,16 @@ class ConsumerLag:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAnswer:
-    """What a service said to a ping. `reasons` are sentences why it is not ready; there are none when it is."""
+    """What a service said to a ping. `reasons` are sentences why it is not ready; there are none when it is.
+
+    `missing` is what it needs and goes without; `version` is empty before 0.2.
+    """
 
     service: str
     answered: bool
     reasons: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    version: str = ""
     waiting: Waiting = field(default_factory=Waiting)
 
 

@@ -31,16 +31,18 @@ from ropewalk.storage.manifest import (
 from ropewalk.storage.objects import ObjectNotFoundError
 
 
-def open_bucket(url: str, *, endpoint: str) -> Any:
-    """The bucket of an `s3://bucket/prefix` URL; `memory://` is a bucket of this process."""
+def open_bucket(url: str, *, endpoint: str, timeout_s: int = 0, **options: Any) -> Any:
+    """The bucket of an `s3://bucket/prefix` URL; `memory://` is a bucket of this process.
+
+    `timeout_s` of one request, 0 for obstore's own; `options` are others of obstore's.
+    """
     if url.startswith("memory:"):
         return MemoryStore()
-    if not endpoint:
-        return S3Store.from_url(url)
-    allow_http = endpoint.startswith("http://")
-    return S3Store.from_url(
-        url, endpoint=endpoint, virtual_hosted_style_request=False, client_options={"allow_http": allow_http}
-    )
+    client: Any = {"timeout": f"{timeout_s}s", "connect_timeout": f"{timeout_s}s"} if timeout_s else {}
+    if endpoint:
+        client["allow_http"] = endpoint.startswith("http://")
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    return S3Store.from_url(url, client_options=client, **options)
 
 
 class RemoteObjects:

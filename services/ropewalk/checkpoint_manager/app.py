@@ -15,11 +15,13 @@ from ropewalk.checkpoint_manager.handlers import (
 )
 from ropewalk.checkpoint_manager.settings import Settings
 from ropewalk.runtime.service import Service
+from ropewalk.storage.probing import why_unwell
 
 
 def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
     service = Service(contract.CONTRACT.service, settings)
+    service.needs.add("objects", lambda: why_unwell(settings.store))  # one of seven writes: a full store reads well
     holdings = RunHoldings()
 
     service.on(contract.VERIFY, lambda event: verify_checkpoint(event, service.bus, service.objects, holdings))

@@ -19,6 +19,7 @@ from ropewalk.monitor.errors import StoreUnavailableError
 from ropewalk.monitor.handlers import acknowledge, price_stage, rebaseline
 from ropewalk.monitor.settings import MonitorSettings, Settings
 from ropewalk.projections.asking import SUBJECT
+from ropewalk.runtime.needs import why_no_answer
 from ropewalk.runtime.service import Service
 from ropewalk.status.asking import SUBJECT as STATUS
 from ropewalk.status.desk import StatusDesk
@@ -51,6 +52,8 @@ def build(settings: Settings) -> Service:
     service.on(contract.ACKNOWLEDGE, lambda asked: acknowledge(asked, service.bus))
     service.on(contract.REBASELINE, lambda asked: rebaseline(asked, watching.watcher))
     service.reads(*contract.CONTRACT.tables)
+    if url := settings.monitor.clickhouse_url:
+        service.needs.add("clickhouse", lambda: why_no_answer("the ClickHouse server", url, "/ping"))
     service.background(lambda: keep_tables(service, settings, watching))
     projector = LiveProjector(settings.nats, settings.state_dir / "projections")
     service.broker.subscriber(f"{SUBJECT}.{{name}}", title=SUBJECT, queue="projector")(projector.answer)

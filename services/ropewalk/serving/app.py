@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 from ropewalk.events.resources import Resources
+from ropewalk.runtime.needs import why_no_answer
 from ropewalk.runtime.service import Service
 from ropewalk.serving import contract
 from ropewalk.serving.adapters.backends import KINDS
@@ -48,6 +49,8 @@ def build(settings: Settings) -> Service:
             tasks.create_task(fleet.watch())
             tasks.create_task(handlers.follow(service.bus))
 
+    socket = settings.sockets.http
+    service.needs.add("triton", lambda: why_no_answer("Triton", "http://triton", "/v2/health/live", socket))
     service.background(endpoint)
     service.stage(
         contract.DEPLOY, handlers.deploy, when=lambda gate: gate.decision == "promote", needs=lambda _: Resources()

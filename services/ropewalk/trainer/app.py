@@ -4,6 +4,7 @@ from functools import partial
 
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.ladder import num_trials
+from ropewalk.runtime.needs import why_not_reached
 from ropewalk.runtime.service import Service
 from ropewalk.trainer import contract, handlers
 from ropewalk.trainer.settings import Settings
@@ -12,6 +13,8 @@ from ropewalk.trainer.settings import Settings
 def build(settings: Settings) -> Service:
     """Wire the service; nothing happens before its `run`."""
     service = Service(contract.CONTRACT.service, settings)
+    if address := settings.training.ray_address:
+        service.needs.add("ray", lambda: why_not_reached("Ray's head", address))
     service.stage(
         contract.SEARCH,
         partial(handlers.search, settings=settings),

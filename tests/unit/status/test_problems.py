@@ -3,6 +3,7 @@
 import pytest
 
 from ropewalk.bus.waiting import Waiting
+from ropewalk.runtime.needs import Missing
 from ropewalk.status.problems import Problem, problems_of
 from ropewalk.status.seen import (
     AlarmSeen,
@@ -207,3 +208,34 @@ def test_a_broker_that_does_not_let_us_look_is_named_with_what_it_said() -> None
     denied = the_problem(broker=BrokerView(error="Permissions Violation"))
     assert (denied.kind, denied.severity) == ("broker_unknown", "error")
     assert "Permissions Violation" in denied.what
+
+
+def a_service(name: str, *missing: Missing, version: str = "0.2.0") -> ServiceAnswer:
+    return ServiceAnswer(service=name, answered=True, missing=missing, version=version)
+
+
+def test_what_several_services_miss_is_one_line_with_their_names_and_the_earliest_time() -> None:
+    away = [Missing(kind="objects", what="the object store s3://b does not answer", since=NOW - age) for age in (9, 30)]
+    found = the_problem(services=(a_service("trainer", away[0]), a_service("evaluator", away[1]), a_service("serving")))
+    assert (found.kind, found.severity, found.since) == ("objects_away", "error", NOW - 30)
+    assert found.what == "trainer, evaluator: the object store s3://b does not answer"
+    assert "ROPEWALK_OBJECTS_URL" in found.remedy
+
+
+def test_a_full_disk_that_is_named_with_its_size_is_not_named_again_for_each_service() -> None:
+    full = Missing(kind="disk", what="the disk of /s is full", since=NOW)
+    found = problems(disks=(a_disk(0, holds="the state folder"),), services=(a_service("trainer", full),))
+    assert [each.kind for each in found] == ["disk_full"]
+
+
+def test_services_of_two_versions_are_named_with_their_versions() -> None:
+    found = the_problem(services=(a_service("ingest", version=""), a_service("trainer"), a_service("serving")))
+    assert found.kind == "mixed_versions"
+    assert "(0.2.0: trainer, serving; before 0.2: ingest)" in found.what
+
+
+def test_a_broker_that_takes_nothing_although_nothing_else_is_wrong_with_it_is_named() -> None:
+    assert problems(services=(a_waiting_service(NOW - 3),)) == ()
+    found = the_problem(services=(a_waiting_service(NOW - 12),))
+    assert found.kind == "sends_wait"
+    assert "2 sends wait since" in found.what

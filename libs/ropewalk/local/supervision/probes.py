@@ -14,8 +14,8 @@ from ropewalk.bus.settings import NatsSettings
 from ropewalk.bus.wire import Address
 from ropewalk.errors import RopewalkError
 from ropewalk.local.broker import health as broker_health
-from ropewalk.local.disks import has_room
 from ropewalk.local.supervision.spec import Probe
+from ropewalk.storage.probing import has_room
 
 _TIMEOUT_S = 2.0
 # Only loopback is asked, without TLS: reading the authorities (`verify`) would take 36 ms of CPU for every question.
