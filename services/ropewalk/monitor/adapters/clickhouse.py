@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -115,8 +116,13 @@ async def _migrated(store: ClickHouse) -> ClickHouse:
 async def connect_embedded(path: Path, max_memory_mb: int = 1024) -> ClickHouse:
     """Open the engine in this process, with whatever is in the folder.
 
-    Waits for a predecessor that still holds the folder.
+    Waits for a predecessor that still holds the folder. Raises StoreRefusedError where the engine is not installed.
     """
+    if find_spec("chdb") is None:
+        raise StoreRefusedError(
+            "chDB, which keeps the tables in this process, is not installed here: set ROPEWALK_MONITOR_CLICKHOUSE_URL "
+            "to a ClickHouse server, or pip install 'ropewalk[local]'"
+        )
     path.mkdir(parents=True, exist_ok=True)
     executor = ThreadPoolExecutor(1, thread_name_prefix="chdb")
 

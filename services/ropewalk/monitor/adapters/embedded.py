@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import chdb
-
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.monitor.domain.allowed import limited
 from ropewalk.monitor.domain.statements import split_insert
@@ -80,7 +78,7 @@ class EmbeddedEngine:
         """`kill(mark)` ends it from another thread. Raises EngineError, ForbiddenError."""
         settings = limited(statement.settings, self._ceilings, reader=statement.read_only)
         try:
-            handle = chdb.connect(self._address)
+            handle = self._connected()
             try:
                 _prepare(handle, statement, settings | {_MARK_SETTING: mark})
                 return _insert(handle, statement) or _query(handle, statement)
@@ -91,11 +89,16 @@ class EmbeddedEngine:
 
     def kill(self, mark: str) -> None:
         """Have the engine give up a statement that runs. Nothing happens if it does not run (yet, or any more)."""
-        handle = chdb.connect(self._address)
+        handle = self._connected()
         try:
             handle.query(f"KILL QUERY WHERE Settings['{_MARK_SETTING}'] = {_quoted(mark)} ASYNC")
         finally:
             handle.close()
+
+    def _connected(self) -> Any:
+        import chdb  # half a gigabyte, which a monitor that writes to a server has not
+
+        return chdb.connect(self._address)
 
 
 def _prepare(handle: Any, statement: Statement, settings: Mapping[str, str]) -> None:
