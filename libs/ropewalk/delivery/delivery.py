@@ -56,8 +56,8 @@ async def deliver(
     )
     started = time.monotonic()
     with span(
-        f"handle {kind.name}",
-        traceparent=envelope.traceparent,
+        f"handle {kind.family}.{kind.name}",
+        cause=envelope.traceparent,
         kind=SpanKind.CONSUMER,
         run_id=envelope.run_id,
         subject=raw.subject,
@@ -86,7 +86,7 @@ async def set_aside(raw: Incoming, bus: Bus, consumer: str, reason: str) -> None
 async def deliver_due(raw: Incoming, handler: TimerHandler, bus: Bus, consumer: str, failures: Failures) -> None:
     """Hand a due timer to its handler and settle it as any message."""
     due = due_timer(raw)
-    with span(f"handle due {due.name}", traceparent=due.traceparent, kind=SpanKind.CONSUMER, subject=raw.subject):
+    with span(f"handle due {due.name}", cause=due.traceparent, kind=SpanKind.CONSUMER, subject=raw.subject):
         outcome = await _outcome(handler(due), raw, due.name, failures)
         await _settle(raw, outcome, bus, consumer, due.id)
     _forget(raw, outcome, failures)

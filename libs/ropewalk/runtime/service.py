@@ -130,7 +130,7 @@ class Service:
     def run(self) -> None:
         """Block until SIGTERM or SIGINT. Raises RopewalkError where it cannot run here, which `start` tells."""
         configure_logs()
-        configure(self.name, self.settings.telemetry)
+        configure(self.name, self.settings.telemetry, self.settings.instance)
         if self.settings.health.port:
             serve_probes(self.health, self.settings.health)
         try:

@@ -80,7 +80,7 @@ class StageWork:
         """Work until there is an ending, and commit it."""
         state = self.state
         try:
-            with span(f"stage {state.stage}", traceparent=state.traceparent, run_id=state.run_id, epoch=state.epoch):
+            with span(f"stage {state.stage}", cause=state.traceparent, run_id=state.run_id, epoch=state.epoch):
                 await self._until_ended()
         except (ConflictError, LeaseLostError):
             self.lost = True

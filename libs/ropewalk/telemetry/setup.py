@@ -12,12 +12,15 @@ from ropewalk.telemetry.spans import trace_with
 _end: Callable[[], None] | None = None
 
 
-def configure(service_name: str, settings: TelemetrySettings) -> None:
-    """Export to `settings.otlp_endpoint` (OTLP over HTTP, for example http://127.0.0.1:4318) if it is set."""
+def configure(service_name: str, settings: TelemetrySettings, instance: str = "") -> None:
+    """Export to `settings.otlp_endpoint` (OTLP over HTTP, for example http://127.0.0.1:4318) if it is set.
+
+    `instance` tells processes of one service apart; by default it is made up.
+    """
     if settings.otlp_endpoint:
         from ropewalk.telemetry.otlp import otlp  # the SDK costs 20 MB and threads; most runs do without
 
-        install(*otlp(service_name, settings.otlp_endpoint))
+        install(*otlp(service_name, settings.otlp_endpoint, instance))
 
 
 def install(tracer: Tracer, meter: Meter, end: Callable[[], None] | None) -> None:

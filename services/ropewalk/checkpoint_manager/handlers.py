@@ -58,6 +58,7 @@ from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import Manifest
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.telemetry.spans import current_traceparent
 
 # Clients may speak to these kinds of backends directly, so that way is certified too; any other only has the endpoint.
 _PROTOCOLS = {"triton": complete_on_triton}
@@ -327,7 +328,7 @@ async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSe
         paths[event.backend] = await ask(
             event.backend_address, event.backend_model, local.prompts, key=key, timeout_s=timeout_s
         )
-    headers = {"Authorization": f"Bearer {endpoint.internal_key}"}
+    headers = {"Authorization": f"Bearer {endpoint.internal_key}", "traceparent": current_traceparent()}
     async with httpx.AsyncClient(headers=headers, timeout=endpoint.timeout_s) as client:
         paths["openai"] = await complete_on_endpoint(
             client, event.openai_url, f"{event.model}@{event.model_version}", local.prompts

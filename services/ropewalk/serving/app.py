@@ -16,7 +16,7 @@ from ropewalk.serving.adapters.gateway.server import serve
 from ropewalk.serving.adapters.request_log import RequestLogPublisher
 from ropewalk.serving.adapters.spool import Spool
 from ropewalk.serving.domain.admission import Admission
-from ropewalk.serving.domain.keys import KeyRing
+from ropewalk.serving.domain.keys import INTERNAL, KeyRing
 from ropewalk.serving.handlers import Handlers
 from ropewalk.serving.settings import GatewaySettings, Settings
 
@@ -78,4 +78,4 @@ async def _open_doors(settings: Settings, gateway: Gateway, keys: KeyRing, admis
 def key_ring(settings: GatewaySettings) -> KeyRing:
     """All API keys. Raises OSError or KeyFileError for a keys file that cannot be used."""
     file_text = settings.keys_file.read_text() if settings.keys_file else ""
-    return KeyRing.of({"demo": settings.demo_key, "internal": settings.internal_key}, file_text)
+    return KeyRing.of({"demo": settings.demo_key, INTERNAL: settings.internal_key}, file_text)

@@ -40,6 +40,7 @@ from ropewalk.serving.settings import Settings
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.errors import StorageError
+from ropewalk.telemetry.spans import current_traceparent, span
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,9 @@ class Handlers:
         version = version_of(promised)
         started = time.monotonic()
         try:
-            await self._load_patiently(version)
+            # Linked to the stage and not below it: the stage's own span is lost if this process is killed before its end.
+            with span("load model", cause=current_traceparent(), run_id=ctx.run_id, model=version.name):
+                await self._load_patiently(version)
         except (LoadFailedError, RequestFailedError, RequestRefusedError, StorageError) as error:
             message = f"{version.name} could not be loaded: {cut(str(error), _MAX_REASON)}"
             failed = ServingFailed(

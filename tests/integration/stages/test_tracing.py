@@ -51,9 +51,11 @@ async def test_a_stage_and_what_it_publishes_are_in_the_trace_of_the_run(
     await bus.close()
     process.terminate()
     assert process.wait(20) == 0
-    trace = (cause or traceparent_of_run("quick"))[3:35]
+    trace = traceparent_of_run("quick")[3:35]
     spans = {span.name: span for span in collector.spans()}
-    assert {"handle accepted", "stage sample"} <= set(spans)
+    assert {"handle run.accepted", "stage sample"} <= set(spans)
+    assert {span.parent_span_id for span in spans.values()} == {b""}
+    assert [link.trace_id.hex() for link in spans["handle run.accepted"].links] == [one[3:35] for one in [cause] if one]
     assert {span.trace_id.hex() for span in spans.values()} == {trace}
     assert sent[3:35] == trace
     assert sent[36:52] == spans["stage sample"].span_id.hex()

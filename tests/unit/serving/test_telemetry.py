@@ -36,8 +36,10 @@ async def test_a_completion_is_a_span_with_the_names_of_the_conventions(
 ) -> None:
     body = json.dumps(ASK | {"stream": stream})
     response = await bench.client.post("/v1/completions", content=body, headers={"traceparent": CLIENTS})
-    (span,) = received().spans()
+    inner, span = received().spans()
+    assert (inner.name, inner.parent_span_id) == ("generate on memory", span.span_id)
     assert span.name == "text_completion demo"
+    assert span.parent_span_id.hex() == CLIENTS[36:52]
     assert span.trace_id.hex() == CLIENTS[3:35] == bench.rows[0].trace_id
     shown = attributes_of(span)
     assert shown.pop("gen_ai.response.id") == response.headers["x-request-id"]
@@ -60,7 +62,7 @@ async def test_a_chat_says_so_and_is_measured(bench: Any, received: Any) -> None
     body = {"model": "demo", "messages": [{"role": "user", "content": "x"}], "max_tokens": 3}
     await bench.client.post("/v1/chat/completions", json=body)
     collector = received()
-    assert [span.name for span in collector.spans()] == ["chat demo"]
+    assert [span.name for span in collector.spans()] == ["generate on memory", "chat demo"]
     assert collector.metric_names() == {
         "gen_ai.server.request.duration",
         "gen_ai.server.time_to_first_token",
@@ -81,6 +83,6 @@ async def test_a_backend_that_is_away_and_a_full_gateway_mark_the_span(bench: An
     await bench.client.post("/v1/completions", json=ASK)
     with bench.admission.admitted("demo-v1"), bench.admission.admitted("demo-v1"):
         assert (await bench.client.post("/v1/completions", json=ASK)).status_code == 429
-    away, full = received().spans()
-    assert [span.status.code for span in (away, full)] == [2, 2]  # ERROR
+    inner, away, full = received().spans()
+    assert [span.status.code for span in (inner, away, full)] == [2, 2, 2]  # ERROR
     assert attributes_of(full)["error.type"] == "FullError"

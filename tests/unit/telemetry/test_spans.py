@@ -58,7 +58,7 @@ def publish_then_consume(run_id: str) -> tuple[str, str]:
     """One service publishes inside a span, another handles the message under what travelled with it."""
     with span("ingest", kind=SpanKind.PRODUCER, run_id=run_id):
         sent = current_traceparent()
-    with span("preprocess", traceparent=sent, kind=SpanKind.CONSUMER, run_id=run_id):
+    with span("preprocess", cause=sent, kind=SpanKind.CONSUMER, run_id=run_id):
         return sent, current_traceparent()
 
 
@@ -125,14 +125,34 @@ async def test_a_span_may_end_in_another_task_than_it_began() -> None:
     assert current_traceparent() == ""
 
 
-def test_exported_spans_of_a_run_share_one_trace_and_know_their_parent(recorded: Recorded) -> None:
+def test_exported_spans_of_a_run_share_one_trace_and_link_to_their_cause(recorded: Recorded) -> None:
     publish_then_consume("run-1")
     ingest, preprocess = recorded.named("ingest"), recorded.named("preprocess")
     assert f"{ingest.context.trace_id:032x}" == traceparent_of_run("run-1").split("-")[1]
-    assert ingest.parent is None
     assert preprocess.context.trace_id == ingest.context.trace_id
-    assert preprocess.parent is not None
-    assert preprocess.parent.span_id == ingest.context.span_id
+    assert ingest.parent is None
+    assert preprocess.parent is None  # ingest may be killed before its span is exported
+    assert [link.context.span_id for link in preprocess.links] == [ingest.context.span_id]
+
+
+def test_a_message_from_somebody_elses_trace_is_handled_in_the_trace_of_its_run(recorded: Recorded) -> None:
+    with span("handle", cause=SOMEBODY_ELSES, run_id="run-1"):
+        assert current_traceparent()[3:35] == traceparent_of_run("run-1")[3:35]
+    (link,) = recorded.named("handle").links
+    assert f"{link.context.trace_id:032x}" == SOMEBODY_ELSES[3:35]
+
+
+def test_what_is_caused_by_a_message_is_no_child_of_what_happens_to_be_active(recorded: Recorded) -> None:
+    with span("handle", run_id="run-1"), span("stage", cause="", run_id="run-1"):
+        pass
+    assert recorded.named("stage").parent is None
+
+
+def test_what_an_error_says_and_long_values_do_not_get_into_a_span(recorded: Recorded) -> None:
+    with pytest.raises(OSError, match="secret"), span("ask", prompt="x" * 10_000):
+        raise OSError("secret")
+    assert "secret" not in recorded.named("ask").to_json()
+    assert len(recorded.named("ask").attributes["ropewalk.prompt"]) == 200
 
 
 def test_a_service_that_exports_joins_the_trace_of_one_that_does_not(recorded: Recorded) -> None:

@@ -24,6 +24,7 @@ from ropewalk.events.monitoring import AlarmCleared, AlarmRaised, BaselineSealed
 from ropewalk.monitor.adapters.clickhouse import ClickHouse
 from ropewalk.monitor.domain.rows import Row, sample_of
 from ropewalk.monitor.domain.watch import Watch, WatchNotice, WatchPolicy
+from ropewalk.telemetry.spans import span
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +173,8 @@ class Watcher:
             logger.warning("alarm: %s@%d %s", one_line(message.model), message.model_version, message.detail)
         elif isinstance(message, AlarmCleared):
             logger.info("alarm %s is over: %s", one_line(message.alarm_id), message.reason)
-        await self._facts.publish(message, cause_id=cause_id, key=key)
+        with span(f"watch {message.name}", cause="", run_id=message.run_id):
+            await self._facts.publish(message, cause_id=cause_id, key=key)
 
     async def _save(self, place: _Place) -> None:
         watch = place.watch

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ropewalk.serving.errors import ServingError
 
+INTERNAL = "internal"  # id of the key of the other services
+
 
 class KeyFileError(ServingError, ValueError):
     """A line of the keys file is not `<key id> <sha256>`."""

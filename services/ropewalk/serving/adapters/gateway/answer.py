@@ -24,6 +24,7 @@ from ropewalk.serving.adapters.gateway.exchange import PROVIDER
 from ropewalk.serving.adapters.gateway.frames import DONE, Frames, event
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.generation import Generation, Piece
+from ropewalk.serving.domain.keys import INTERNAL
 from ropewalk.serving.domain.routes import Version
 from ropewalk.serving.ports import RequestLogSink
 from ropewalk.telemetry.metrics import record
@@ -92,7 +93,8 @@ class Answer(Response):
     async def _admitted(self, send: Send) -> None:
         with self._span() as current, self._shared.admission.admitted(self._version.target):
             self._exchange.trace_id = current_traceparent()[3:35]
-            await self._complete(send)
+            with span(f"generate on {self._version.backend}", kind=SpanKind.CLIENT, target=self._version.target):
+                await self._complete(send)
             current.set(
                 input_tokens=self._exchange.num_input_tokens,
                 output_tokens=self._exchange.num_output_tokens,
@@ -159,11 +161,16 @@ class Answer(Response):
             record("gen_ai.server.time_per_output_token", per_token_ms / 1000, **subject)
 
     def _span(self) -> span:
+        """Below the client's span; what the stack itself asks belongs to the run of the model."""
+        asked_by, ours = self._exchange.traceparent, self._exchange.key_id == INTERNAL
+        run: dict[str, AttributeValue] = {"run_id": self._version.run_id} if ours else {}
         return span(
             f"{self._exchange.operation} {self._version.model}",
-            traceparent=self._exchange.traceparent,
+            traceparent="" if ours else asked_by,
+            cause=asked_by if ours else None,
             kind=SpanKind.SERVER,
             **self._subject(),
+            **run,
             response_id=self._exchange.request_id,
             max_tokens=self._generation.max_tokens,
             temperature=self._generation.temperature,
