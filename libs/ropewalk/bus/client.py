@@ -12,7 +12,7 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -109,6 +109,12 @@ class GuardedClient(Client):
             return await connecting
         await self.close()
         raise BusError(self._why_hopeless)
+
+    @property
+    def certificate(self) -> Mapping[str, object]:
+        """What the server's certificate says, as `ssl` reads it; empty without TLS or connection."""
+        writer = getattr(self._transport, "_io_writer", None)
+        return (writer.get_extra_info("peercert") if writer else None) or {}
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Call this whenever a lost connection is back: the server has forgotten what was asked before."""

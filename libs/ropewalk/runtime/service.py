@@ -81,6 +81,7 @@ class Service:
         self._specs: list[StageSpec] = []
         self._runners: list[StageRunner] = []
         self._tasks: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._measures: list[Callable[[], None]] = []
         self._watchers: list[asyncio.Task[None]] = []  # run beside the consumers and are cancelled after them
 
     @property
@@ -126,6 +127,10 @@ class Service:
     def background(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a server or a sink beside the handlers; if it ends with an error, the service ends."""
         self._tasks.append(task)
+
+    def measures(self, measure: Callable[[], None]) -> None:
+        """Call this before metrics are sent, to set gauges."""
+        self._measures.append(measure)
 
     def run(self) -> None:
         """Block until SIGTERM or SIGINT. Raises RopewalkError where it cannot run here, which `start` tells."""
@@ -225,7 +230,8 @@ class Service:
             Consumer(self.bus.connection, spec, settle, workers=workers) for spec, settle, workers in self._settlers
         ]
         if is_exporting():
-            self._watch(export_gauges(self.bus.connection, self.consumers(), self.health.pulse))
+            state_dir = self.settings.state_dir
+            self._watch(export_gauges(self.bus, self.consumers(), self.health, state_dir, self._measures))
         self._watch(self._guard(self._begin))
 
     def _watch(self, work: Coroutine[Any, Any, None]) -> None:

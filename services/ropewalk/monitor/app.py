@@ -9,6 +9,7 @@ from ropewalk.bus.bulk import address_of
 from ropewalk.monitor import contract
 from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
+from ropewalk.monitor.adapters.deployment_gauges import DeploymentGauges
 from ropewalk.monitor.adapters.embedded import EmbeddedEngine
 from ropewalk.monitor.adapters.facade import Facade, serve
 from ropewalk.monitor.adapters.projections import LiveProjector
@@ -59,6 +60,7 @@ def build(settings: Settings) -> Service:
     service.broker.subscriber(f"{SUBJECT}.{{name}}", title=SUBJECT, queue="projector")(projector.answer)
     service.background(projector.run)
     desk = StatusDesk(address_of(settings.nats), SERVICE_USERS)
+    service.background(DeploymentGauges(desk, projector).run)
     service.broker.subscriber(STATUS, title=STATUS, queue="status")(desk.answer)
     return service
 

@@ -34,7 +34,10 @@ def build(settings: Settings) -> Service:
     handlers = Handlers(settings, fleet, admission)
     asked = settings.gateway
     folder = settings.state_dir / "serving" / "request-log"
-    sink = RequestLogPublisher(Spool(folder, asked.log_spool_bytes, asked.log_rows_in_memory))
+    spool = Spool(folder, asked.log_spool_bytes, asked.log_rows_in_memory)
+    sink = RequestLogPublisher(spool)
+    service.measures(spool.measure)
+    service.measures(fleet.measure)
     keys = key_ring(asked)
     gateway = Gateway(fleet, keys, admission, sink, asked.max_body_bytes)
 

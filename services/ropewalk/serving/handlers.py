@@ -96,7 +96,7 @@ class Handlers:
         version = version_of(promised)
         started = time.monotonic()
         try:
-            # Linked to the stage and not below it: the stage's own span is lost if this process is killed before its end.
+            # Linked to the stage and not below it: the stage's own span is lost if this process is killed meanwhile.
             with span("load model", cause=current_traceparent(), run_id=ctx.run_id, model=version.name):
                 await self._load_patiently(version)
         except (LoadFailedError, RequestFailedError, RequestRefusedError, StorageError) as error:

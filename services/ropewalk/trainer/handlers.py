@@ -31,6 +31,7 @@ from ropewalk.recipes.ladder import num_trials
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 from ropewalk.stages.pausing import is_paused
+from ropewalk.telemetry.metrics import gauge
 from ropewalk.trainer.adapters import entry
 from ropewalk.trainer.adapters.reports import (
     ClusterSpec,
@@ -236,6 +237,21 @@ async def _tell_if_paused(context: StageContext, story: Story, step: int) -> Non
 async def _tell(context: StageContext, told: list[Told]) -> None:
     for message, key in told:
         await context.emit(message, key)
+        _measure(message)
+
+
+def _measure(told: Message) -> None:
+    """Values of the training that moved on last, since a label per run would have no bound."""
+    match told:
+        case TrainingProgressed(account=account):
+            gauge("ropewalk.training.progressed", time.time())
+            gauge("ropewalk.training.step", told.step)
+            gauge("ropewalk.training.loss", told.loss)
+            gauge("ropewalk.training.tokens", told.tokens_per_s)
+            gauge("ropewalk.training.left", told.seconds_left)
+            gauge("ropewalk.training.goodput", account.step_s / account.wall_s if account.wall_s else 0.0)
+        case CheckpointSaved():
+            gauge("ropewalk.checkpoint.saved", time.time())
 
 
 async def _ask_to_stop(context: StageContext, stop_file: Path) -> None:

@@ -19,6 +19,7 @@ from ropewalk.serving.errors import BackendError, BackendGoneError, LoadFailedEr
 from ropewalk.serving.ports import Inference, ModelToLoad
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.telemetry.metrics import gauge
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,14 @@ class Fleet:
             sound = all(one.target in self._loaded and not self.vitals.is_failing(one.target, now) for one in versions)
             (answering if sound else away).append(name)
         return answering, away
+
+    def measure(self) -> None:
+        """Export which backends and models answer."""
+        answering, away = self.answering()
+        gauge("ropewalk.model.answering", len(answering))
+        gauge("ropewalk.model.away", len(away))
+        for kind in self._backends:
+            gauge("ropewalk.backend.up", kind not in self._away, backend=kind)
 
     def chats(self, version: Version) -> Chats:
         """What renders the chats of a version. Raises ModelNotLoadedError."""

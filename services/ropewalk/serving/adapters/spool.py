@@ -18,6 +18,7 @@ from pathlib import Path
 from ropewalk.events.base import RUN_ID_PATTERN
 from ropewalk.events.foreign import one_line
 from ropewalk.events.serving import RequestLog, RequestLogBatch
+from ropewalk.telemetry.metrics import gauge
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,11 @@ class Spool:
             if len(self._unwritten) == self._unwritten.maxlen:
                 self._lose(f"{self._folder} cannot be written ({error.strerror})")
             self._unwritten.append(row)
+
+    def measure(self) -> None:
+        """Export how much waits and how many rows were lost."""
+        gauge("ropewalk.spool.size", self._num_bytes)
+        gauge("ropewalk.spool.lost", self.num_lost)
 
     def take(self) -> Segment | None:
         """The oldest rows; none if all are published. The same ones again until they are `done`."""

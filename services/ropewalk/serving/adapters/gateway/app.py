@@ -29,6 +29,7 @@ from ropewalk.serving.domain.neutral import RequestError
 from ropewalk.serving.domain.openai import ChatRequest, CompletionRequest, parse
 from ropewalk.serving.domain.routes import Version
 from ropewalk.serving.ports import RequestLogSink
+from ropewalk.telemetry.metrics import count
 from ropewalk.telemetry.spans import current_traceparent, span
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ class Gateway:
             response_id=exchange.request_id,
             status_code=error.status,
         ):
+            count("ropewalk.request.refused", status_code=error.status)
             exchange.trace_id = current_traceparent()[3:35]
             self._sink.put(exchange.row(error.status, str(error)))
 
