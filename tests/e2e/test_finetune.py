@@ -18,7 +18,6 @@ from ropewalk.events.data import DatasetPublished, RecordQuarantined
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
 from ropewalk.events.run import RunCompleted, RunRejected
 from ropewalk.recipes.docstrings import docstring_examples, write_examples
-from ropewalk.storage.local import LocalObjects
 
 pytestmark = pytest.mark.stack
 
@@ -37,7 +36,7 @@ def a_finetune(base_model: Path, chat: Path) -> dict[str, Any]:
 
 
 def fetched(stack, uri: str) -> Path:
-    return LocalObjects(stack.state_dir / "objects").fetch(uri)
+    return stack.objects.fetch(uri)
 
 
 def the_end(stack, run_id: str, kind: type) -> str:
@@ -54,7 +53,7 @@ def the_end(stack, run_id: str, kind: type) -> str:
 def base_model(stack, promoted, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "base"
     shutil.copytree(fetched(stack, stack.until("small", CheckpointExported).uri), folder)
-    return folder
+    return stack.offered(folder)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def chat(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(stack, base_model, chat) -> ModelPromoted:
-    stack.submit(a_finetune(base_model, chat), "tuned")
+    stack.submit(a_finetune(base_model, stack.offered(chat)), "tuned")
     completed = stack.until("tuned", RunCompleted)
     assert completed.outcome == "promoted", stack.until("tuned", GateDecided).reasons
     return stack.until("tuned", ModelPromoted)
@@ -135,7 +134,7 @@ def test_the_tuned_model_chats(stack, tuned) -> None:
 
 
 def test_a_base_model_that_is_not_there_is_named(stack, chat, tmp_path) -> None:
-    stack.submit(a_finetune(tmp_path / "gone", chat), "no-base")
+    stack.submit(a_finetune(tmp_path / "gone", stack.offered(chat)), "no-base")
     sentence = the_end(stack, "no-base", RunRejected)
     assert "'base_model'" in sentence
     assert "there is no such folder; name the folder of a Hugging Face checkpoint or a hub id" in sentence
@@ -144,7 +143,7 @@ def test_a_base_model_that_is_not_there_is_named(stack, chat, tmp_path) -> None:
 def test_a_chat_file_without_a_conversation_names_what_was_wrong(stack, base_model, tmp_path) -> None:
     path = tmp_path / "chat.jsonl"
     path.write_text('{"messages": [{"role": "user", "content": "hello"}]}\nnot json\n')
-    stack.submit(a_finetune(base_model, path), "no-chat")
+    stack.submit(a_finetune(base_model, stack.offered(path)), "no-chat")
     sentence = the_end(stack, "no-chat", RunRejected)
     assert "field 'sources': no document is left of 1 files" in sentence
     assert "chat.jsonl#1" in sentence

@@ -49,6 +49,7 @@ def demo(own_stack, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.slow
+@pytest.mark.embedded("`ropewalk demo` starts a stack of its own")
 def test_ctrl_c_stops_the_whole_demo_and_up_continues_its_run(demo, own_stack, tmp_path) -> None:
     run_id = run_submitted_by(demo, own_stack)
     own_stack.until(run_id, TrainingProgressed)
@@ -65,14 +66,7 @@ def test_ctrl_c_stops_the_whole_demo_and_up_continues_its_run(demo, own_stack, t
 def test_a_run_continues_after_every_process_was_killed_at_once(stack) -> None:
     stack.submit({"base": "python-stdlib-tiny", "trials": 0, "seed": 8}, "all-killed")
     stack.until("all-killed", TrainingProgressed)
-    supervisor = stack.pid("supervisor")
-    for pid in (supervisor, *(process.pid for process in stack_processes(stack.state_dir))):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:  # died with the supervisor
-            continue
-    stack.up()
-    assert stack.pid("supervisor") != supervisor
+    stack.kill_everything()
     assert stack.until("all-killed", TrainingInterrupted).cause == "service_lost"
     completes_with_an_exact_ledger(stack, "all-killed")
 
@@ -92,6 +86,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.embedded("its objects lie in a folder; benchmarks/compose/faults.py fills a volume of the object store")
 def test_training_goes_on_while_the_disk_is_full_and_its_last_checkpoint_waits_for_space(small_disk, own_stack) -> None:
     stack = replace(own_stack, objects_url=(small_disk / "objects").as_uri())
     stack.up()

@@ -1,7 +1,6 @@
 """The main job on the real stack with a small recipe, and every kind of client against what it made."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationCompleted, GateDecided
 from ropewalk.events.run import RunAccepted, RunCompleted, StageCompleted
 from ropewalk.events.training import TrialCompleted
-from ropewalk.local.supervision.processes import stack_processes
 
 pytestmark = pytest.mark.stack
 
@@ -83,6 +81,16 @@ def test_the_openai_client_completes_and_streams(stack, promoted) -> None:
     client.close()
 
 
+async def test_the_asynchronous_openai_client_streams_what_the_other_one_gets_whole(stack, promoted) -> None:
+    asked = {"model": promoted.model, "prompt": "def add(", "max_tokens": 12, "temperature": 0}
+    async with openai.AsyncOpenAI(base_url=stack.settings.openai_url, api_key=stack.settings.api_key) as client:
+        whole, stream = await asyncio.gather(
+            client.completions.create(**asked), client.completions.create(**asked, stream=True)
+        )
+        pieces = [chunk.choices[0].text async for chunk in stream if chunk.choices]
+    assert "".join(pieces) == whole.choices[0].text
+
+
 @pytest.mark.parametrize(
     ("key", "body", "status", "word"),
     [
@@ -123,10 +131,9 @@ def served_model(stack, promoted) -> str:
 
 
 def test_no_command_line_holds_a_secret(stack, promoted) -> None:
-    secrets = json.loads((stack.state_dir / "credentials.json").read_text()).values()
-    commands = [Path(f"/proc/{process.pid}/cmdline").read_text() for process in stack_processes(stack.state_dir)]
+    commands = stack.command_lines()
     assert len(commands) > 10
-    assert not [command for command in commands for secret in secrets if secret in command]
+    assert not [command for command in commands for secret in stack.secrets if secret in command]
 
 
 def key_header(stack) -> dict[str, str]:
@@ -135,7 +142,7 @@ def key_header(stack) -> dict[str, str]:
 
 def test_triton_answers_over_grpc(stack, promoted) -> None:
     answers: list[Any] = []
-    with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{stack.port('triton_grpc')}") as client:
+    with tritonclient.grpc.InferenceServerClient(stack.triton["grpc"]) as client:
         client.start_stream(lambda result, error: answers.append(error or result), headers=key_header(stack))
         client.async_stream_infer(
             served_model(stack, promoted), triton_inputs(tritonclient.grpc), enable_empty_final_response=True
@@ -146,11 +153,11 @@ def test_triton_answers_over_grpc(stack, promoted) -> None:
 
 
 def test_triton_answers_over_http(stack, promoted) -> None:
-    with tritonclient.http.InferenceServerClient(f"127.0.0.1:{stack.port('triton_http')}") as client:
+    with tritonclient.http.InferenceServerClient(stack.triton["http"]) as client:
         assert client.is_server_ready()
         assert client.is_model_ready(served_model(stack, promoted), headers=key_header(stack))
     response = httpx.post(
-        f"http://127.0.0.1:{stack.port('triton_http')}/v2/models/{served_model(stack, promoted)}/generate",
+        f"http://{stack.triton['http']}/v2/models/{served_model(stack, promoted)}/generate",
         headers=key_header(stack),
         json={"text_input": "def add(", "stream": False, "sampling_parameters": '{"max_tokens": 8}'},
         trust_env=False,
@@ -204,15 +211,16 @@ def test_every_service_said_only_what_it_may_and_was_refused_nothing(stack, prom
     assert set(SERVICE_USERS) <= set(said)
     for service in SERVICE_USERS:
         assert said[service] <= set(emitted_by(service)), service
-    logs = [path.read_text() for path in (stack.state_dir / "logs").glob("*.log")]
-    assert not [text for text in logs if "refused by the bus" in text or "Permissions Violation" in text]
+    assert not [text for text in stack.logs() if "refused by the bus" in text or "Permissions Violation" in text]
 
 
+@pytest.mark.embedded("compose publishes the ports that .env names, and fails where one is taken")
 def test_ports_that_were_taken_are_replaced(stack, promoted) -> None:
     assert stack.port("nats") != 4222
     assert stack.port("openai") != 8080
 
 
+@pytest.mark.embedded("seen from outside there are services and no processes, and the addresses are the user's own")
 def test_status_names_all_processes_and_endpoints(stack) -> None:
     status = stack.status()
     services = {process["service"] for process in status["processes"]}

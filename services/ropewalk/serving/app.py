@@ -20,6 +20,8 @@ from ropewalk.serving.domain.keys import INTERNAL, KeyRing
 from ropewalk.serving.handlers import Handlers
 from ropewalk.serving.settings import GatewaySettings, Settings
 
+_TO_END_S = 2  # of the grace of a stop: to close what the doors needed
+
 
 def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
@@ -71,11 +73,17 @@ async def _open_doors(settings: Settings, gateway: Gateway, keys: KeyRing, admis
     """Serve the gateway, and Triton's own protocols for holders of a key, until cancelled."""
     limit, host, triton = settings.gateway.max_body_bytes, settings.gateway.host, settings.triton
     most = settings.gateway.max_in_flight
+    grace_s = max(1, int(settings.stop_grace_s) - _TO_END_S)
     async with HttpDoor(settings.sockets, keys, admission, limit) as http_door, asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(gateway.app(), host, settings.gateway.port))
-        tasks.create_task(serve(http_door.app(), host, triton.http, setting="ROPEWALK_SERVING_TRITON_HTTP"))
+        tasks.create_task(serve(gateway.app(), host, settings.gateway.port, grace_s=grace_s))
+        tasks.create_task(
+            serve(http_door.app(), host, triton.http, setting="ROPEWALK_SERVING_TRITON_HTTP", grace_s=grace_s)
+        )
         address = f"{host}:{triton.grpc}"
-        tasks.create_task(serve_grpc(settings.sockets, keys, address, max_message_bytes=limit, max_streams=most))
+        grpc_door = serve_grpc(
+            settings.sockets, keys, address, max_message_bytes=limit, max_streams=most, grace_s=grace_s
+        )
+        tasks.create_task(grpc_door)
 
 
 def key_ring(settings: GatewaySettings) -> KeyRing:

@@ -106,9 +106,15 @@ async def _refused_stream(_: AsyncIterator[bytes], context: grpc.aio.ServicerCon
 
 
 async def serve_grpc(
-    sockets: TritonSockets, keys: KeyRing, address: str, *, max_message_bytes: int, max_streams: int
+    sockets: TritonSockets,
+    keys: KeyRing,
+    address: str,
+    *,
+    max_message_bytes: int,
+    max_streams: int,
+    grace_s: float = _DRAIN_S,
 ) -> None:
-    """Serve until cancelled. Raises ListenError."""
+    """Serve until cancelled, then let requests that run go on for `grace_s`. Raises ListenError."""
     options = [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.per_message_decompression", 0),  # a few bytes may not become gigabytes
@@ -125,4 +131,4 @@ async def serve_grpc(
         try:
             await server.wait_for_termination()
         finally:
-            await server.stop(_DRAIN_S)
+            await server.stop(grace_s)

@@ -10,15 +10,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ropewalk.runtime.http_server import listen, serve_http
 from ropewalk.serving.adapters.gateway.errors import ApiError
 
-_GRACE_S = 5  # for running requests when the service stops
+_GRACE_S = 5
 _MOST_CONNECTIONS = 8192
 _CODES = {400: "bad_request", 408: "request_timeout", 431: "headers_too_large", 503: "overloaded"}
 
 
-async def serve(app: Starlette, host: str, port: int, *, setting: str = "ROPEWALK_SERVING_PORT") -> None:
-    """Serve until cancelled, then let running requests end. `setting` chooses the port. Raises ListenError."""
+async def serve(
+    app: Starlette, host: str, port: int, *, setting: str = "ROPEWALK_SERVING_PORT", grace_s: int = _GRACE_S
+) -> None:
+    """Serve until cancelled; requests that run then get `grace_s`. `setting` chooses the port. Raises ListenError."""
     listener, most = listen(host, port, setting), _most_connections()
-    await serve_http(_forgiving(app), listener, grace_s=_GRACE_S, most_connections=most, refusal=_refusal)
+    await serve_http(_forgiving(app), listener, grace_s=grace_s, most_connections=most, refusal=_refusal)
 
 
 def _most_connections() -> int:
