@@ -49,6 +49,7 @@ _PANELS = {
         "alarms": "Alarms of the watch over the traffic.",
     },
     "Operations": {
+        "doctor": "Look for what is wrong with this machine or the stack, and say what to do about it.",
         "logs": "Print the log of one process of the stack.",
         "backup": "Keep the log in a folder: every fact, request, state, timer and dead letter. The stack may be up or"
         " down.",
