@@ -50,6 +50,7 @@ _PANELS = {
     },
     "Operations": {
         "doctor": "Look for what is wrong with this machine or the stack, and say what to do about it.",
+        "upgrade": "Say what this release will change in the stack that runs or last ran, and the order to do it in.",
         "logs": "Print the log of one process of the stack.",
         "backup": "Keep the log in a folder: every fact, request, state, timer and dead letter. The stack may be up or"
         " down.",
@@ -67,6 +68,7 @@ _PANELS = {
     },
 }
 _MODULES = {"up": "stack", "down": "stack", "logs": "stack", "cancel": "submit", "chat": "complete"}
+_MODULES |= {"doctor": "care.doctor", "upgrade": "care.upgrade"}
 _MODULES |= {"pause": "submit", "resume": "submit"}
 _SPELLINGS = {"model": "models"}  # also understood, and not in the help
 _MODULES |= {"restore": "backup", "fsck": "replay", "what-was-live": "replay", "export-metrics": "export_metrics"}

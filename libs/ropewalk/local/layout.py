@@ -36,6 +36,11 @@ class Layout:
         return self.state_dir / "credentials.json"
 
     @property
+    def release_file(self) -> Path:
+        """Which release used the folder last."""
+        return self.state_dir / "release.json"
+
+    @property
     def keys(self) -> Path:
         """One file per user of the bus with the seed of its key, mode 0600."""
         return self.state_dir / "keys"

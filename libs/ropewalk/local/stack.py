@@ -21,6 +21,7 @@ from ropewalk.local.names import OPERATOR, PROCESS_MARKER, SERVICES, SUPERVISOR,
 from ropewalk.local.observe import observe
 from ropewalk.local.state import Endpoints, StackState, read_state, write_state
 from ropewalk.local.supervision.processes import cpu_seconds, kill_leftovers, resident_bytes, stack_processes
+from ropewalk.local.upgrading import refuse_way_back
 from ropewalk.runtime.plain_folder import remove_plain_folder
 from ropewalk.status.problems import Problem, problems_of
 from ropewalk.status.seen import ProcessState, Seen
@@ -81,6 +82,7 @@ def bring_up(layout: Layout, watch: OnState) -> StackState:
     """
     layout.create()
     if not holder(layout):
+        refuse_way_back(layout)
         _forget_problem(layout)
         _launch_supervisor(layout)
     deadline = time.monotonic() + 2 * READY_TIMEOUT_S  # the broker first, then everything else

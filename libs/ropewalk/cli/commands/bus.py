@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -15,19 +16,25 @@ from ropewalk.cli.connecting import settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.deployment import queues_view
 from ropewalk.cli.screens.terminal import console, print_json, say
+from ropewalk.local.upgrading import stream_changes
 from ropewalk.status.look import queues
 
 app = typer.Typer(name="bus", help="The streams and consumers of the event log.", no_args_is_help=True)
 
 
 @app.command()
-def apply(state_dir: StateDir = None, as_json: AsJson = False) -> None:
+def apply(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Create or update every stream and consumer and report what changed. `ropewalk up` does it for the embedded stack.
 
     Example: ROPEWALK_NATS_URL=nats://nats:4222 ropewalk bus apply
     """
     # Only the supervisor's user may change streams; the operator's may look, as `drift` and `lag` do.
-    changes = asyncio.run(apply_topology(settings_of(state_dir, SUPERVISOR).nats))
+    nats = settings_of(state_dir, SUPERVISOR).nats
+    changes = stream_changes(nats) if dry_run else asyncio.run(apply_topology(nats))
     if as_json:
         print_json({"changes": changes})
     else:

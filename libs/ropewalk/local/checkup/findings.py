@@ -13,7 +13,7 @@ _LONGEST = 600  # characters of a sentence that holds words of others
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Remark:
     """What a check saw. `remedy` says what to do; it is empty where all is well."""
 
     check: str
@@ -26,13 +26,13 @@ class Check:
     """A question. `remedy`: what to do where it is answered by an error of ours or of the system, or by nothing."""
 
     name: str
-    ask: Callable[[], Iterable[Finding]]
+    ask: Callable[[], Iterable[Remark]]
     remedy: str
 
 
-def look_at_all(checks: Sequence[Check], deadline_s: float = DEADLINE_S) -> list[Finding]:
+def look_at_all(checks: Sequence[Check], deadline_s: float = DEADLINE_S) -> list[Remark]:
     """The findings in the order of the checks. Takes `deadline_s` at most, whatever hangs."""
-    found: dict[str, list[Finding]] = {}
+    found: dict[str, list[Remark]] = {}
     # Daemons: a check that hangs must not keep the command from ending.
     threads = [threading.Thread(target=_look, args=(check, found), daemon=True) for check in checks]
     end = time.monotonic() + deadline_s
@@ -40,23 +40,23 @@ def look_at_all(checks: Sequence[Check], deadline_s: float = DEADLINE_S) -> list
         thread.start()
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    known, told = dict(found), dict[str, Finding]()
+    known, told = dict(found), dict[str, Remark]()
     for check in checks:
         for finding in known[check.name] if check.name in known else [_silent(check, deadline_s)]:
             told.setdefault(finding.what, finding)  # a bus that is away is told once
     return list(told.values())
 
 
-def _look(check: Check, found: dict[str, list[Finding]]) -> None:
+def _look(check: Check, found: dict[str, list[Remark]]) -> None:
     try:
         answer = list(check.ask())
     except (RopewalkError, OSError, ValueError) as error:
-        answer = [Finding(check=check.name, what=str(error), remedy=check.remedy)]
+        answer = [Remark(check=check.name, what=str(error), remedy=check.remedy)]
     found[check.name] = [
-        Finding(check=each.check, what=one_line(each.what, _LONGEST), remedy=one_line(each.remedy, _LONGEST))
+        Remark(check=each.check, what=one_line(each.what, _LONGEST), remedy=one_line(each.remedy, _LONGEST))
         for each in answer
     ]
 
 
-def _silent(check: Check, deadline_s: float) -> Finding:
-    return Finding(check=check.name, what=f"{check.name}: no answer in {deadline_s:.0f} s", remedy=check.remedy)
+def _silent(check: Check, deadline_s: float) -> Remark:
+    return Remark(check=check.name, what=f"{check.name}: no answer in {deadline_s:.0f} s", remedy=check.remedy)

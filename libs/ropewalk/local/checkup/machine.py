@@ -13,7 +13,7 @@ from statistics import median
 
 import psutil
 
-from ropewalk.local.checkup.findings import Check, Finding
+from ropewalk.local.checkup.findings import Check, Remark
 from ropewalk.local.ports import Ports, is_free
 
 _GB = 1000**3
@@ -51,34 +51,34 @@ def docker_checks() -> list[Check]:
     ]
 
 
-def _judged(check: str, what: str, well: bool, remedy: str) -> Iterator[Finding]:
-    yield Finding(check=check, what=what, remedy="" if well else remedy)
+def _judged(check: str, what: str, well: bool, remedy: str) -> Iterator[Remark]:
+    yield Remark(check=check, what=what, remedy="" if well else remedy)
 
 
-def _python() -> Iterator[Finding]:
+def _python() -> Iterator[Remark]:
     what = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     well = (3, 11) <= sys.version_info[:2] < (3, 13) and (platform.system(), platform.machine()) == ("Linux", "x86_64")
     yield from _judged("python", what, well, "use Python 3.11 or 3.12 on Linux x86-64, or a virtual machine with it")
 
 
-def _cores() -> Iterator[Finding]:
+def _cores() -> Iterator[Remark]:
     cores = len(os.sched_getaffinity(0))
     yield from _judged("cores", f"{cores} cores may be used", cores >= 2, "give it two cores; one is slow, not wrong")
 
 
-def _memory() -> Iterator[Finding]:
+def _memory() -> Iterator[Remark]:
     free = psutil.virtual_memory().available
     remedy = "close other programs, or use a machine with 8 GB; a run that has too little is killed by the kernel"
     yield from _judged("memory", f"{free / _GB:.1f} GB of memory are free", free >= _MEMORY_BYTES, remedy)
 
 
-def _disk(folder: Path) -> Iterator[Finding]:
+def _disk(folder: Path) -> Iterator[Remark]:
     free = shutil.disk_usage(folder).free
     remedy = "make room there, or choose a folder on a larger disk with ROPEWALK_STATE_DIR"
     yield from _judged("disk", f"{free / _GB:.1f} GB are free at {folder}", free >= _DISK_BYTES, remedy)
 
 
-def _sync(folder: Path) -> Iterator[Finding]:
+def _sync(folder: Path) -> Iterator[Remark]:
     """Whether a sync reaches a disk of this machine, and how long one takes."""
     places = {each.mountpoint: each.fstype for each in psutil.disk_partitions(all=True)}
     kind = next(places[str(each)] for each in (folder, *folder.parents) if str(each) in places)
@@ -97,13 +97,13 @@ def _sync(folder: Path) -> Iterator[Finding]:
     yield from _judged("sync", what, kind not in _NOT_LOCAL and median(took) <= _SYNC_S, remedy)
 
 
-def _shm() -> Iterator[Finding]:
+def _shm() -> Iterator[Remark]:
     free = shutil.disk_usage("/dev/shm").free
     remedy = "make it larger: `mount -o remount,size=1g /dev/shm`, in a container `docker run --shm-size=1g`"
     yield from _judged("shared memory", f"{free / _GB:.1f} GB of /dev/shm are free", free >= _SHM_BYTES, remedy)
 
 
-def _open_files() -> Iterator[Finding]:
+def _open_files() -> Iterator[Remark]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = max(soft, hard) if hard != resource.RLIM_INFINITY else resource.RLIM_INFINITY
     well = limit == resource.RLIM_INFINITY or limit >= _OPEN_FILES
@@ -111,26 +111,26 @@ def _open_files() -> Iterator[Finding]:
     yield from _judged("open files", what, well, f"raise `nofile` to {_OPEN_FILES} in /etc/security/limits.conf")
 
 
-def _clock() -> Iterator[Finding]:
+def _clock() -> Iterator[Remark]:
     """A clock that stands before the installation of this program is wrong; how right it is nobody here knows."""
     behind_s = Path(__file__).stat().st_mtime - time.time()
     what = f"the clock says {time.strftime('%Y-%m-%d %H:%M %Z')}"
     yield from _judged("clock", what, behind_s < 60, "set it, and keep it right with `systemd-timesyncd` or chrony")
 
 
-def _ports() -> Iterator[Finding]:
+def _ports() -> Iterator[Remark]:
     taken = [str(port) for port in Ports().model_dump().values() if not is_free(port)]
     told = f"{', '.join(taken)} are taken, so `ropewalk up` chooses others" if taken else "the usual ports are free"
-    yield Finding(check="ports", what=told)
+    yield Remark(check="ports", what=told)
 
 
-def _docker() -> Iterator[Finding]:
+def _docker() -> Iterator[Remark]:
     said = _said("docker", "version", "--format", "{{.Server.Version}}")
     remedy = "install docker 20.10 or newer"
     yield from _judged("docker", f"docker {said}", _numbers(said) >= _LEAST_DOCKER, remedy)
 
 
-def _compose() -> Iterator[Finding]:
+def _compose() -> Iterator[Remark]:
     """`docker compose` where the plugin is there, else `docker-compose`."""
     try:
         said = _said("docker", "compose", "version", "--short")

@@ -1,7 +1,6 @@
 """What is wrong with a stack, asked with the settings of a client: the same questions wherever it runs."""
 
 import asyncio
-import importlib
 import json
 import socket
 import ssl
@@ -20,8 +19,9 @@ from ropewalk.bus.wire import Wire
 from ropewalk.client.endpoints import query
 from ropewalk.client.errors import EndpointRefusedError
 from ropewalk.client.settings import ClientSettings
-from ropewalk.local.checkup.findings import Check, Finding
+from ropewalk.local.checkup.findings import Check, Remark
 from ropewalk.local.names import SERVICES
+from ropewalk.local.upgrading import our_release
 from ropewalk.runtime.settings import StorageSettings
 from ropewalk.status.asking import Status
 from ropewalk.status.problems import EARLY
@@ -55,64 +55,62 @@ def stack_checks(settings: ClientSettings) -> list[Check]:
     return checks
 
 
-def status_findings(status: Status) -> Iterator[Finding]:
+def status_findings(status: Status) -> Iterator[Remark]:
     """What `ropewalk status` says, and whether the services are of the version of this program."""
     for problem in (each for each in status.problems if each.kind != "broker_away"):  # there is a check for that
-        yield Finding(check="status", what=problem.what, remedy=problem.remedy)
+        yield Remark(check="status", what=problem.what, remedy=problem.remedy)
     if not status.problems:
-        yield Finding(
-            check="status", what=f"all {len(SERVICES)} services are ready, nothing waits, no letter, no alarm"
-        )
+        yield Remark(check="status", what=f"all {len(SERVICES)} services are ready, nothing waits, no letter, no alarm")
     ours = version("ropewalk")
     theirs = {answer.version or "before 0.2" for answer in status.seen.services if answer.answered}
     if theirs and theirs != {ours}:
         what = f"the services are of version {', '.join(sorted(theirs))}, this command is {ours}"
-        yield Finding(check="version", what=what, remedy="`ropewalk upgrade` says how both become the same")
+        yield Remark(check="version", what=what, remedy="`ropewalk upgrade` says how both become the same")
 
 
-def disk_findings(disks: tuple[Disk, ...]) -> Iterator[Finding]:
+def disk_findings(disks: tuple[Disk, ...]) -> Iterator[Remark]:
     """How much room there is where the stack writes."""
     for disk in disks:
         used = 1 - disk.free / max(1, disk.total)
         what = f"{disk.holds}: {used:.0%} of {disk.total / 1e9:.1f} GB used"
-        yield Finding(check="room", what=what, remedy="make room there" if used >= EARLY else "")
+        yield Remark(check="room", what=what, remedy="make room there" if used >= EARLY else "")
 
 
-def _bus(settings: ClientSettings) -> Iterator[Finding]:
+def _bus(settings: ClientSettings) -> Iterator[Remark]:
     """Whether we get in, may look, and agree about the time."""
     began = time.time()
     with Wire(address_of(settings.nats), _TIMEOUT_S) as wire:
         told = wire.request("$JS.API.STREAM.INFO.CONTROL", b"{}")
     how = "with TLS" if settings.nats.url.startswith("tls://") else "without TLS"
     who = settings.nats.user or "the user of the URL"
-    yield Finding(check="bus", what=f"the bus at {settings.nats.address} lets {who} in {how}, who may look")
+    yield Remark(check="bus", what=f"the bus at {settings.nats.address} lets {who} in {how}, who may look")
     answer = json.loads(told.body)
     if "ts" in answer:
         skew_s = abs(datetime.fromisoformat(answer["ts"]).timestamp() - (began + time.time()) / 2)
         remedy = "set both clocks by NTP: costs, alarms and drills compare times"
         what = f"the clock of the bus and ours differ by {skew_s:.1f} s"
-        yield Finding(check="clock", what=what, remedy=remedy if skew_s > _SKEW_S else "")
+        yield Remark(check="clock", what=what, remedy=remedy if skew_s > _SKEW_S else "")
 
 
-def _streams(settings: ClientSettings) -> Iterator[Finding]:
+def _streams(settings: ClientSettings) -> Iterator[Remark]:
     with Wire(address_of(settings.nats), _TIMEOUT_S):  # a bus that is away is told at once; the next line would wait
         pass
     # How many copies a deployment keeps is its own choice.
     found = [each for each in asyncio.run(drift(settings.nats)) if each.field != "num_replicas"]
     told = "; ".join(map(str, found[:_MOST_TOLD])) + " …" * (len(found) > _MOST_TOLD)
     if found:
-        yield Finding(check="streams", what=f"{len(found)} differences from this version: {told}", remedy=_APPLY)
+        yield Remark(check="streams", what=f"{len(found)} differences from this version: {told}", remedy=_APPLY)
     else:
-        yield Finding(check="streams", what="every stream and consumer is as this version wants it")
+        yield Remark(check="streams", what="every stream and consumer is as this version wants it")
 
 
-def _tables(settings: ClientSettings) -> Iterator[Finding]:
-    present, known = tables_version(settings), known_migrations()
+def _tables(settings: ClientSettings) -> Iterator[Remark]:
+    present, known = tables_version(settings), our_release().tables
     what = f"ClickHouse answers, the tables have version {present} of {known}"
     remedy = "start the monitor of this version, which brings them up to date"
     if present > known:
         remedy = "use the newer release that made them; there is no way back"
-    yield Finding(check="tables", what=what, remedy=remedy if present != known else "")
+    yield Remark(check="tables", what=what, remedy=remedy if present != known else "")
 
 
 def tables_version(settings: ClientSettings) -> int:
@@ -125,12 +123,7 @@ def tables_version(settings: ClientSettings) -> int:
         raise
 
 
-def known_migrations() -> int:
-    """How many migrations this version has. A library may not import a service, and these are only data."""
-    return len(importlib.import_module("ropewalk.monitor.schema").migrations())
-
-
-def _endpoint(settings: ClientSettings) -> Iterator[Finding]:
+def _endpoint(settings: ClientSettings) -> Iterator[Remark]:
     url, key = f"{settings.openai_url}/models", {"authorization": f"Bearer {settings.api_key}"}
     try:
         answer = httpx.get(url, headers=key, timeout=_TIMEOUT_S, trust_env=False)
@@ -138,27 +131,25 @@ def _endpoint(settings: ClientSettings) -> Iterator[Finding]:
         raise OSError(f"the endpoint at {settings.openai_url} does not answer ({error})") from None
     if answer.status_code == httpx.codes.OK:
         models = len(answer.json().get("data", []))
-        yield Finding(check="endpoint", what=f"the endpoint answers with {models} models")
+        yield Remark(check="endpoint", what=f"the endpoint answers with {models} models")
         return
     what, remedy = f"the endpoint at {settings.openai_url} answers {answer.status_code}", "read the log of serving"
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         what, remedy = f"{what}: it does not know the key", "set ROPEWALK_CLIENT_API_KEY to a key of serving"
-    yield Finding(check="endpoint", what=what, remedy=remedy)
+    yield Remark(check="endpoint", what=what, remedy=remedy)
 
 
-def _objects(settings: ClientSettings, remedy: str) -> Iterator[Finding]:
+def _objects(settings: ClientSettings, remedy: str) -> Iterator[Remark]:
     storage = StorageSettings()
     url = storage.url or settings.objects_url
     if not storage.url and not Path(unquote(urlsplit(url).path)).is_dir():
-        yield Finding(
-            check="objects", what="no object store is named here (ROPEWALK_OBJECTS_URL), so none is looked at"
-        )
+        yield Remark(check="objects", what="no object store is named here (ROPEWALK_OBJECTS_URL), so none is looked at")
         return
     said = why_unwell(StoreAddress(url=url, endpoint=storage.endpoint))
-    yield Finding(check="objects", what=said or f"the object store {url} can be used", remedy=remedy if said else "")
+    yield Remark(check="objects", what=said or f"the object store {url} can be used", remedy=remedy if said else "")
 
 
-def _certificate(settings: ClientSettings, remedy: str) -> Iterator[Finding]:
+def _certificate(settings: ClientSettings, remedy: str) -> Iterator[Remark]:
     with Wire(address_of(settings.nats), _TIMEOUT_S):
         pass
     parts = urlsplit(settings.nats.url)
@@ -170,4 +161,4 @@ def _certificate(settings: ClientSettings, remedy: str) -> Iterator[Finding]:
         ends = str((secure.getpeercert() or {}).get("notAfter", ""))
     days = (ssl.cert_time_to_seconds(ends) - time.time()) / 86400
     what = f"the certificate of the bus ends in {days:.0f} days ({ends})"
-    yield Finding(check="certificate", what=what, remedy=remedy if days < _WARNED_DAYS else "")
+    yield Remark(check="certificate", what=what, remedy=remedy if days < _WARNED_DAYS else "")

@@ -29,6 +29,7 @@ from ropewalk.local.supervision.probes import ServicePings
 from ropewalk.local.supervision.process import SupervisedProcess
 from ropewalk.local.supervision.processes import kill_leftovers
 from ropewalk.local.supervision.spec import ProcessSpec
+from ropewalk.local.upgrading import record_release
 from ropewalk.runtime.own_folder import make_own_folder
 from ropewalk.runtime.plain_folder import remove_plain_folder
 from ropewalk.runtime.settings import StorageSettings
@@ -126,6 +127,7 @@ class Supervisor:
 def prepare(layout: Layout) -> StackPlan:
     """Repair what a killed stack left, then choose ports and secrets. Raises LocalError, OSError."""
     kill_leftovers(layout.state_dir)
+    record_release(layout)
     layout.remove_ray()
     credentials = ensure_credentials(layout.credentials_file)
     previous = read_state(layout.stack_file)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk.local.checkup.findings import Check, Finding, look_at_all
+from ropewalk.local.checkup.findings import Check, Remark, look_at_all
 from ropewalk.local.checkup.machine import machine_checks
-from ropewalk.local.checkup.stack import disk_findings, known_migrations, status_findings
+from ropewalk.local.checkup.stack import disk_findings, status_findings
 from ropewalk.status.asking import Status
 from ropewalk.status.seen import BrokerView, Disk, Seen, ServiceAnswer
 
 
-def answering(name: str, *findings: Finding) -> Check:
+def answering(name: str, *findings: Remark) -> Check:
     return Check(name=name, ask=lambda: findings, remedy="mend it")
 
 
 def refusing(error: Exception) -> Check:
-    def ask() -> list[Finding]:
+    def ask() -> list[Remark]:
         raise error
 
     return Check(name="disk", ask=ask, remedy="free it")
@@ -27,8 +27,8 @@ def refusing(error: Exception) -> Check:
 def test_a_check_that_hangs_is_found_in_time_and_the_others_keep_their_answers() -> None:
     never = threading.Event()
     began = time.monotonic()
-    hanging = Check(name="bus", ask=lambda: [Finding(check=str(never.wait()), what="late")], remedy="start it")
-    found = look_at_all([hanging, answering("clock", Finding(check="clock", what="it is right"))], deadline_s=0.1)
+    hanging = Check(name="bus", ask=lambda: [Remark(check=str(never.wait()), what="late")], remedy="start it")
+    found = look_at_all([hanging, answering("clock", Remark(check="clock", what="it is right"))], deadline_s=0.1)
     assert time.monotonic() - began < 2
     assert [(each.what, each.remedy) for each in found] == [("bus: no answer in 0 s", "start it"), ("it is right", "")]
     never.set()
@@ -41,7 +41,7 @@ def test_an_error_becomes_its_own_words_with_the_remedy_of_the_check_on_one_line
 
 
 def test_what_two_checks_say_in_the_same_words_is_told_once() -> None:
-    away = Finding(check="bus", what="the bus is away", remedy="start it")
+    away = Remark(check="bus", what="the bus is away", remedy="start it")
     assert look_at_all([answering("bus", away), answering("streams", away), answering("none")]) == [away]
 
 
@@ -65,7 +65,3 @@ def test_a_disk_that_is_nearly_full_is_a_finding(free: int, well: bool) -> None:
     disk = Disk(holds="the objects", folder="/o", mounted_at="/o", total=100, free=free, full=False)
     (found,) = disk_findings((disk,))
     assert (not found.remedy) == well
-
-
-def test_the_migrations_of_this_version_are_known_without_importing_the_monitor() -> None:
-    assert known_migrations() >= 3

@@ -12,7 +12,7 @@ from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import done, print_json, say
 from ropewalk.cli.settings import named_bus
 from ropewalk.client.settings import find_settings
-from ropewalk.local.checkup.findings import Check, Finding, look_at_all
+from ropewalk.local.checkup.findings import Check, Remark, look_at_all
 from ropewalk.local.checkup.machine import docker_checks, machine_checks
 from ropewalk.local.checkup.stack import disk_findings, stack_checks, status_findings
 from ropewalk.local.layout import Layout
@@ -78,7 +78,7 @@ def _checks(chosen: Patient, place: Layout, state_dir: Path | None) -> list[Chec
     return [status, *stack_checks(find_settings(place.state_dir))]
 
 
-def _status(place: Layout, state_dir: Path | None) -> Iterator[Finding]:
+def _status(place: Layout, state_dir: Path | None) -> Iterator[Remark]:
     bus = named_bus() if state_dir is None else None
     if bus is not None:
         yield from status_findings(status_of(bus, SERVICES))
@@ -88,7 +88,7 @@ def _status(place: Layout, state_dir: Path | None) -> Iterator[Finding]:
     yield from disk_findings(measured.seen.disks)
 
 
-def _show(findings: list[Finding]) -> None:
+def _show(findings: list[Remark]) -> None:
     for finding in findings:
         done(finding.what, good=not finding.remedy)
         if finding.remedy:

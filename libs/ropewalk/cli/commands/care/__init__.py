@@ -1,0 +1,1 @@
+"""Commands of whoever looks after a machine or a stack."""
