@@ -29,7 +29,7 @@ RUN test -n "${EXTRA}" || { echo "--build-arg EXTRA=core or EXTRA=ml is missing"
 RUN cd /opt/ropewalk/lib/python3*/site-packages \
     && find . -type d \( -name tests -o -name include \) -prune -exec rm -r {} + \
     && find . -type f \( -name "*.a" -o -name "*.h" -o -name "*.pyi" -o -name "*.px[di]" -o -name "*.pyx" \) -delete \
-    && rm -rf numpy/distutils numpy/f2py numpy/core/*_tests.*.so numpy/core/_simd.*.so \
+    && rm -rf numpy/distutils numpy/f2py numpy/core/_simd.*.so zstandard/_cffi.* \
     && rm -rf pyarrow/src pyarrow/*flight* pyarrow/*_cpp_tests* pyarrow/libarrow_python*.so pyarrow/libarrow_python*.so.*.* \
     && find . -type f \( -name "*.so" -o -path "./pyarrow/*.so.*" \) -not -path "./*.libs/*" -not -path "./pytriton/*" \
         -exec strip --strip-unneeded {} +
@@ -37,7 +37,7 @@ RUN cd /opt/ropewalk/lib/python3*/site-packages \
 # and templates in Python's name.
 RUN cd /opt/ropewalk/lib/python3*/site-packages \
     && /opt/ropewalk/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-        -x 'pygments/(lexers|styles)/[a-z]|faststream/(confluent|kafka|mqtt|rabbit|redis)/|pydantic/v1/' . > /dev/null \
+        -x 'pygments/(lexers|styles)/[a-z]|faststream/(confluent|kafka|mqtt|rabbit|redis)/|pydantic/v1/|semconv/_incubating/|cc_sqlalchemy/' . > /dev/null \
     || test -e numpy/__pycache__
 
 FROM dependencies AS source
