@@ -8,6 +8,7 @@ from typing import Any
 
 from ropewalk.bus.client import GuardedClient
 from ropewalk.bus.errors import BusError
+from ropewalk.bus.servers import are_encrypted, servers_of
 from ropewalk.bus.settings import NatsSettings
 
 
@@ -24,7 +25,7 @@ async def connect(settings: NatsSettings, name: str, **changes: Any) -> GuardedC
 def connect_options(settings: NatsSettings, name: str) -> dict[str, Any]:
     """Arguments of `nats.connect`. Raises BusError for a certificate or key file that cannot be used."""
     return {
-        "servers": [settings.url],
+        "servers": servers_of(settings.url),
         "name": name,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": 0.5,
@@ -58,7 +59,9 @@ def _identity(settings: NatsSettings) -> dict[str, Any]:
 
 def _encryption(settings: NatsSettings) -> dict[str, Any]:
     """TLS before anything is said: nats-py would speak plainly if a server, or somebody in between, asked it to."""
-    if not settings.url.startswith("tls://"):
+    if not are_encrypted(settings.url):
+        if "tls://" in settings.address:
+            raise BusError(f"some of {settings.address} are not encrypted: begin all with tls://, or none")
         if settings.tls_ca is not None:
             raise BusError(
                 f"ROPEWALK_NATS_TLS_CA is set, but {settings.address} is not encrypted: begin it with tls://"

@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ropewalk.bus.servers import without_users
+
 
 def _expanded(value: object) -> object:
     return Path(value).expanduser() if isinstance(value, str) else value
@@ -19,7 +21,11 @@ class NatsSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ROPEWALK_NATS_", frozen=True)
 
-    url: str = Field(default="nats://127.0.0.1:4222", repr=False, description="may hold `user:password@`")
+    url: str = Field(
+        default="nats://127.0.0.1:4222",
+        repr=False,
+        description="may hold `user:password@`; several servers of one cluster are separated by commas",
+    )
     user: str = Field(default="", description="who we are to the bus, which gives every user rights of its own")
     password: str = Field(default="", repr=False)
     nkey_file: ExpandedPath | None = Field(default=None, description="file with the seed of the user's key")
@@ -29,5 +35,4 @@ class NatsSettings(BaseSettings):
     @property
     def address(self) -> str:
         """The address as it may be shown: without a password."""
-        scheme, _, rest = self.url.rpartition("://")
-        return f"{scheme or 'nats'}://{rest.rpartition('@')[2]}"
+        return without_users(self.url)

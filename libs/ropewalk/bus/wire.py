@@ -6,6 +6,7 @@ use `bus`. Reference: the NATS client protocol, https://docs.nats.io/reference/r
 """
 
 import base64
+import contextlib
 import json
 import secrets
 import socket
@@ -16,11 +17,13 @@ from typing import NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ropewalk.bus.errors import IDENTIFY
+from ropewalk.bus.servers import servers_of
 from ropewalk.errors import RopewalkError
 
 _CRLF = b"\r\n"
 _CHUNK = 1 << 18  # bytes of one read: a page of messages in few system calls
 _DEFAULT_PORT = 4222
+_NEXT_SERVER_S = 2.0  # for a server of several; one whose machine is gone does not even refuse
 
 
 class WireError(RopewalkError, OSError):
@@ -33,7 +36,7 @@ class NoResponderError(WireError):
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where the server is and who asks. Files are read when connecting."""
+    """Where the servers are, any of which will do, and who asks. Files are read when connecting."""
 
     url: str
     user: str = ""
@@ -63,24 +66,14 @@ class Wire:
     """A connection; use it as a context manager. No single answer may take longer than `timeout_s`."""
 
     def __init__(self, address: Address, timeout_s: float = 10.0) -> None:
-        """Connect. Raises WireError."""
-        parts = urlsplit(address.url if "://" in address.url else f"nats://{address.url}")
-        host, port = parts.hostname or "127.0.0.1", parts.port or _DEFAULT_PORT
-        self._name = f"{parts.scheme}://{host}:{port}"
-        self._buffer = bytearray()
-        self._at = 0  # how much of the buffer has been read
-        try:
-            self._socket = socket.create_connection((host, port), timeout_s)
-        except OSError as error:
-            raise WireError(f"the bus at {self._name} does not answer ({error})") from None
-        try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if parts.scheme == "tls":
-                self._socket = _encrypted(self._socket, host, address.tls_ca)
-            self._introduce(_with_user_of(parts, address))
-        except BaseException:
-            self._socket.close()
-            raise
+        """Connect to the first server that answers. Raises WireError."""
+        *others, last = servers_of(address.url)
+        for url in others:
+            with contextlib.suppress(OSError):
+                self._connect(url, address, min(timeout_s, _NEXT_SERVER_S))
+                self._socket.settimeout(timeout_s)
+                return
+        self._connect(last, address, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -110,6 +103,25 @@ class Wire:
             yield frame
             if frame.status:
                 return
+
+    def _connect(self, url: str, address: Address, timeout_s: float) -> None:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "127.0.0.1", parts.port or _DEFAULT_PORT
+        self._name = f"{parts.scheme}://{host}:{port}"
+        self._buffer = bytearray()
+        self._at = 0  # how much of the buffer has been read
+        try:
+            self._socket = socket.create_connection((host, port), timeout_s)
+        except OSError as error:
+            raise WireError(f"the bus at {self._name} does not answer ({error})") from None
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if parts.scheme == "tls":
+                self._socket = _encrypted(self._socket, host, address.tls_ca)
+            self._introduce(_with_user_of(parts, address))
+        except BaseException:
+            self._socket.close()
+            raise
 
     def _introduce(self, address: Address) -> None:
         line = self._line()

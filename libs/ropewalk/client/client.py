@@ -57,7 +57,7 @@ class Client:
         try:
             bus = await asyncio.wait_for(Bus.connect(chosen.nats, "client"), _CONNECT_TIMEOUT_S)
         except TimeoutError:
-            raise UnreachableError(f"the bus at {chosen.nats.url} does not answer") from None
+            raise UnreachableError(f"the bus at {chosen.nats.address} does not answer") from None
         return cls(bus, chosen)
 
     async def __aenter__(self) -> Self:
