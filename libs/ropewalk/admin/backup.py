@@ -131,8 +131,8 @@ async def restore(settings: NatsSettings, folder: Path, progress: OnProgress, *,
             await _forget(context, name)
         for name in _RESTORED:
             if name in left:
-                await _bring_back(connection, left[name], folder, settings.replicas, progress)
-        await _raise_epochs(context, backup, settings.replicas)
+                await _bring_back(connection, left[name], folder, settings.replicas or 1, progress)
+        await _raise_epochs(context, backup, settings.replicas or 1)
     await apply_topology(settings)
     return backup
 

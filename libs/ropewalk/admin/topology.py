@@ -99,7 +99,7 @@ async def _all_streams(context: JetStreamContext) -> list[StreamInfo]:
 
 def _stream_configs(settings: NatsSettings) -> list[StreamConfig]:
     configs = [*map(_stream_config, STREAMS), lease_config()]
-    return [config.evolve(num_replicas=settings.replicas) for config in configs]
+    return [config.evolve(num_replicas=settings.replicas or None) for config in configs]
 
 
 def _stream_config(spec: StreamSpec) -> StreamConfig:
@@ -165,7 +165,8 @@ async def _apply_stream(context: JetStreamContext, wanted: StreamConfig) -> str:
     if not differences:
         return ""
     try:
-        await context.update_stream(wanted)
+        copies = wanted.num_replicas or current.config.num_replicas  # whoever says nothing about it takes none away
+        await context.update_stream(wanted.evolve(num_replicas=copies))
     except APIError as error:
         raise _refused(differences, error) from None
     return f"updated stream {wanted.name}: {_fields(differences)}"

@@ -30,7 +30,9 @@ class NatsSettings(BaseSettings):
     password: str = Field(default="", repr=False)
     nkey_file: ExpandedPath | None = Field(default=None, description="file with the seed of the user's key")
     tls_ca: ExpandedPath | None = Field(default=None, description="PEM file that signs the server's certificate")
-    replicas: int = Field(default=1, ge=1, le=5, description="servers that keep a copy of every stream")
+    replicas: int = Field(
+        default=0, ge=0, le=5, description="servers that keep a copy of every stream; 0: as it is, and 1 of a new one"
+    )
 
     @property
     def address(self) -> str:
