@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 # The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
 STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: help install demo test test-fast check test-all chaos bench training-bars gpu-check docs contracts-baseline freeze clean
+.PHONY: help install demo test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs contracts-baseline freeze clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -54,15 +54,18 @@ test: check  ## the linters and every test that is not slow
 	$(BIN)/pytest $(STACKS)
 
 test-all: check  ## the slow tests too, 60 random faults among them
-	$(BIN)/pytest -m 'not chaos'
+	$(BIN)/pytest -m 'not chaos and not hosts'
 
 # ROPEWALK_CHAOS_SEED=7 repeats the faults of a seed; _FAULTS and _RUNS change how many there are in each part.
 chaos: install  ## 1000 random faults over 500 runs in five parts: half an hour
 	$(BIN)/pytest -s -m chaos
 
+hosts-test: install  ## three nats-servers and Ray on hosts in network namespaces; needs root: ten minutes
+	$(BIN)/pytest -m hosts tests/hosts
+
 bench: install  ## run every benchmark for CPUs; each prints JSON and keeps it in benchmarks/results
 	@mkdir -p benchmarks/results
-	@for script in $(filter-out %/training_gpu.py, $(wildcard benchmarks/*.py)); do test -e "$$script" || continue; name=$$(basename "$$script" .py); \
+	@for script in $(filter-out %/training_gpu.py %/nats_r3.py, $(wildcard benchmarks/*.py)); do test -e "$$script" || continue; name=$$(basename "$$script" .py); \
 	  echo "== $$name"; $(BIN)/python "$$script" | tee "benchmarks/results/$$name.json"; done
 
 # One that fails does not stop the others. The figures of quotes and of the search come from trainings that are kept.

@@ -1,5 +1,5 @@
-"""Three nats-servers on hosts of their own, configured as the StatefulSet of `k8s/base` has them: by its nats.conf, with
-users, certificate and rights made by `ropewalk keys create`, and asked for their health as its probes do."""
+"""Three nats-servers on hosts of their own, configured as the StatefulSet of `k8s/base` has them: by its nats.conf,
+with users, certificate and rights made by `ropewalk keys create`, and asked for their health as its probes do."""
 
 import json
 import os
@@ -113,10 +113,11 @@ class NatsCluster:
         """The file as the container sees it, with folders of ours for those of the container."""
         (found,) = (_ROOT / "k8s/base").rglob("nats.conf")
         config = found.read_text()
+        keys = self.folder / "keys/server"
         places = {
             '"/data"': f'"{self.folder / f"store-{name}"}"',
-            '"/etc/nats-keys/': f'"{self.folder / "keys/server"}/',
-            "include \"../nats-keys/users.conf\"": f'include "{os.path.relpath(self.folder / "keys/server", self.folder)}/users.conf"',
+            '"/etc/nats-keys/': f'"{keys}/',
+            'include "../nats-keys/users.conf"': f'include "{keys.relative_to(self.folder)}/users.conf"',
         }
         for theirs, ours in places.items():
             assert theirs in config, f"{found} does not say {theirs}"
@@ -134,7 +135,7 @@ def until(holds: Callable[[], bool], told: Callable[[], str], seconds: float = _
 
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[NatsCluster]:
-    """Three servers with all streams, and a host for clients, in a folder that hosts can see (theirs is another /tmp)."""
+    """Three servers with all streams, and a host for clients, in a folder that hosts can see, which /tmp is not."""
     with Network(NAMES) as network:
         for name in NAMES:
             network.add(name)

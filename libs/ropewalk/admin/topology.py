@@ -113,7 +113,9 @@ def _stream_config(spec: StreamSpec) -> StreamConfig:
         max_msgs_per_subject=spec.max_per_subject or -1,
         duplicate_window=0 if spec.mirror_of else spec.duplicate_window_s,
         storage=StorageType.FILE,
-        compression=StoreCompression.S2,
+        # nats-server 2.15 appends to a compressed block after a kill, and can then neither read nor mend it: that copy
+        # of the stream stalls every consumer that it leads.
+        compression=StoreCompression.NONE,
         mirror=StreamSource(name=spec.mirror_of) if spec.mirror_of else None,
         allow_atomic=spec.atomic or None,
         allow_msg_ttl=spec.message_ttl or None,

@@ -181,6 +181,12 @@ class GuardedClient(Client):
         for waiting in [future for future, asked in self._asked.items() if asked == subject and not future.done()]:
             waiting.set_exception(error)
 
+    async def _attempt_reconnect(self) -> None:
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()  # else TLS waits half a minute for the farewell of a server that is cut off
+        await super()._attempt_reconnect()
+
     def _connect_command(self) -> bytes:
         self.denied = DeniedSubjects(self.user)  # the new connection may have other rights
         if self._nkeys_seed is not None:

@@ -31,7 +31,9 @@ _TICK_S = 1.0  # how late a lost request or a consumer that is made again may be
 _DRAIN_S = 1.0  # for what the server had sent before it heard that we stop
 _NS = 1_000_000_000
 _HEARTBEAT = "100"  # statuses of messages from the server itself
-_NO_SUCH_CONSUMER = "503"
+_NOBODY_ANSWERS = "503"
+_LOOK_S = 1.0  # for the cluster to say whether there is such a consumer
+_NOT_FOUND = 404
 
 
 class StandingPull:
@@ -48,6 +50,7 @@ class StandingPull:
         self.spec = spec
         self.bound = asyncio.Event()
         self.answered = asyncio.Event()  # bound, or refused for want of a right
+        self.is_missing = False  # the server says that there is no such consumer; else its leader is away
         self._connection = connection
         self._window = min(window, spec.max_ack_pending)
         self._on_message = on_message
@@ -57,7 +60,6 @@ class StandingPull:
         self._in_hand = 0  # messages that the caller has not let go of
         self._heard = 0.0  # monotonic seconds
         self._waits = False  # whether the next request stands; the first must be answered at once
-        self._told = False  # whether it was logged that there is no consumer
         self._subscription: Subscription | None = None
         self._ticking: asyncio.Task[None] | None = None
 
@@ -105,11 +107,7 @@ class StandingPull:
         status = headers.get("Status", "")
         if status == _HEARTBEAT:
             return
-        if status == _NO_SUCH_CONSUMER:
-            if self.bound.is_set() or not self._told:
-                self._told = True
-                missing = f"there is no consumer {self.spec.durable} in the stream {self.spec.stream} now"
-                logger.warning("%s; `ropewalk bus apply` makes it", missing)
+        if status == _NOBODY_ANSWERS:
             self.bound.clear()
             self._asked, self._waits = 0, False
             return  # the next tick asks again
@@ -153,5 +151,21 @@ class StandingPull:
             elif self._asked and time.monotonic() - self._heard > _SILENCE_S:
                 self._asked, self._heard = 0, time.monotonic()
             await self._top_up()
+            await self._look()
             if self._on_tick is not None:
                 await self._on_tick()
+
+    async def _look(self) -> None:
+        """Find out why nobody answers: the consumer was not made, or its servers elect a leader or are too few."""
+        if self.bound.is_set() or self._connection.denied.holds(self._subject):
+            self.is_missing = False
+            return
+        name = f"{self.spec.stream}.{self.spec.durable}"
+        error: dict[str, Any] = {}
+        with contextlib.suppress(nats.errors.Error, DeniedError, TimeoutError, ConnectionError):
+            answer = await self._connection.request(f"$JS.API.CONSUMER.INFO.{name}", b"", timeout=_LOOK_S)
+            error = json.loads(answer.data).get("error", {})
+        was_missing, self.is_missing = self.is_missing, error.get("code") == _NOT_FOUND
+        if self.is_missing and not was_missing:
+            missing = f"there is no consumer {self.spec.durable} in the stream {self.spec.stream} now"
+            logger.warning("%s; `ropewalk bus apply` makes it", missing)

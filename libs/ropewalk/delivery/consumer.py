@@ -67,6 +67,11 @@ class Consumer:
         """Whether the server answers for this consumer."""
         return self._pull.bound.is_set()
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the server says that nobody has made this consumer."""
+        return self._pull.is_missing
+
     async def bind(self) -> None:
         """Begin. Returns when the server has answered, however long the owner takes to make the consumer.
 

@@ -178,9 +178,12 @@ class Service:
         return ours or self.leases.why_refused()
 
     def _not_bound(self) -> str:
-        missing = ", ".join(consumer.name for consumer in self._consumers if not consumer.is_bound)
-        if missing:
+        waits_for = [consumer for consumer in self._consumers if not consumer.is_bound]
+        if missing := ", ".join(consumer.name for consumer in waits_for if consumer.is_missing):
             return f"it waits for consumers ({missing}): `ropewalk bus apply` makes them"
+        if waits_for:
+            names = ", ".join(consumer.name for consumer in waits_for)
+            return f"nobody answers for its consumers ({names}): the bus starts, elects, or has too few servers"
         return "" if self._bound else "it does not take messages: it starts or stops"
 
     def _prepare_stages(self) -> None:
