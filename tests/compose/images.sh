@@ -173,8 +173,18 @@ END
   build "$1" "$2"
 }
 
-# A folder of tests/compose/stand_ins, built on the Python image.
-make_stand_in() { build "$1" "tests/compose/stand_ins/$stand_in"; }
+# A folder of tests/compose/stand_ins, built on the Python image; wheels/ gets what its requirements.txt names, if any.
+make_stand_in() {
+  cp -R "tests/compose/stand_ins/$stand_in/." "$2"
+  if test -f "$2/requirements.txt"; then
+    mkdir "$2/wheels"
+    # Ropewalk itself comes from this folder.
+    sed 's|^ropewalk\(\[.*\]\)|ropewalk\1 @ file:///src|' "$2/requirements.txt" >"$2/wheels/wanted.txt"
+    pip_run "$2/wheels" wheel --wheel-dir /out --requirement /out/wanted.txt
+    rm "$2/wheels/wanted.txt"
+  fi
+  build "$1" "$2"
+}
 
 # The Python image with strip and every wheel of both images, so that a build of ours asks nobody.
 make_build() {
@@ -221,7 +231,7 @@ make_one() {
       stand_in=$1
       test -f "tests/compose/stand_ins/$1/Dockerfile" || die "$1 is no image that this makes; its head lists them"
       # The first line of the recipe names the image that it stands for: # Stands for <repository>
-      image=$(image_of "$(sed -n '1s/^# Stands for \([^ ]*\).*/\1/p' "tests/compose/stand_ins/$1/Dockerfile")")
+      image=$(image_of "$(sed -n '1s/^# Stands for \([^ ,]*\).*/\1/p' "tests/compose/stand_ins/$1/Dockerfile")")
       test -z "$image" || make_image make_stand_in "$image" ;;
   esac
 }
