@@ -69,7 +69,9 @@ def test_the_help_of_all_commands_says_of_each_what_its_own_help_begins_with():
 
 
 def test_every_command_of_every_module_is_in_the_tree():
-    names = {path.stem for path in Path(stack.__file__).parent.glob("*.py") if path.stem != "__init__"}
+    folder = Path(stack.__file__).parent
+    paths = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py") if path.stem != "__init__"}
+    names = {".".join(path.parts) for path in paths}
     found = set()
     for name in names:
         group = typer.main.get_group(importlib.import_module(f"ropewalk.cli.commands.{name}").app)
