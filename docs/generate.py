@@ -33,11 +33,14 @@ from ropewalk.recipes.training import TrainingRecipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.service import Service
 from ropewalk.runtime.settings import RuntimeSettings
+from ropewalk.telemetry.catalogue import METRICS, prometheus_name
+from ropewalk.telemetry.names import named
 
 DOCS = Path(__file__).parent
 SERVICES = DOCS.parent / "services" / "ropewalk"
 _LISTS = re.compile(r"^Listens: .*?^Emits: .*?(?=^$|\"\"\")", re.DOTALL | re.MULTILINE)
 _FIGURES = re.compile(r"(<!-- figures: `make docs` -->).*?(<!-- end -->)", re.DOTALL)
+_METRICS = re.compile(r"(<!-- metrics[^>]*-->).*?(<!-- end -->)", re.DOTALL)
 _HEAD = "<!-- Written by `make docs`; edit the docstrings instead. -->\n\n"
 
 
@@ -46,16 +49,27 @@ def pages() -> dict[str, str]:
     services = {SERVICES / name.replace("-", "_") / "__init__.py": contract for name, contract in CONTRACTS.items()}
     measured, training = _script(DOCS / "measured.py"), _script(DOCS / "measured_training.py")
     readme = (DOCS.parent / "README.md").read_text()
+    telemetry = (DOCS / "telemetry.md").read_text()
     return {
         "../README.md": re.sub(_FIGURES, lambda found: f"{found[1]}\n{measured.figures()}\n{found[2]}", readme),
         "events.md": _HEAD + "\n".join(_events()),
         "recipe-fields.md": _HEAD + "\n".join(_recipe_fields()),
+        "telemetry.md": re.sub(_METRICS, lambda found: f"{found[1]}\n{_metrics()}\n{found[2]}", telemetry),
         "settings.md": _HEAD + "\n".join(_settings()),
         "asyncapi.json": json.dumps(_with_questions(document()), indent=1) + "\n",
         **{f"../{path.relative_to(DOCS.parent)}": _with_lists(path, each) for path, each in services.items()},
         "measured.md": _HEAD.replace("docstrings", "benchmarks") + measured.page() + training.section(),
         "images/house.svg": _script(DOCS / "house.py").picture(),
     }
+
+
+def _metrics() -> str:
+    """Every metric as Prometheus names it, with its labels and what it says."""
+    rows = ["| metric | kind | labels | what it says |", "|---|---|---|---|"]
+    for name, metric in METRICS.items():
+        labels = ", ".join(f"`{label.replace('.', '_')}`" for label in named(dict.fromkeys(metric.labels, "")))
+        rows.append(f"| `{prometheus_name(name)}` | {metric.kind} | {labels} | {metric.says} |")
+    return "\n".join(rows)
 
 
 def _with_lists(path: Path, contract: Contract) -> str:
