@@ -28,6 +28,7 @@ from ropewalk.client import find_settings
 from ropewalk.events.training import StepsCommitted
 
 _PAIRS = {"serving": "triton", "serving-2": "triton-2"}
+_ROOT = Path(__file__).parents[2]  # where compose.yaml is, from which compose counts paths
 _BALANCER = "gateway"
 _SETTLE_S = 2.0
 _TRAINS_WITHIN_S = 600.0
@@ -52,7 +53,7 @@ def main() -> None:
 def stack_of(env_file: Path) -> tuple[Project, User]:
     """The running stack of an environment file and its user; sets what this process needs to be that user."""
     told = variables(env_file)
-    client = variables(env_file.parent / told["ROPEWALK_KEYS"] / "client.env")
+    client = variables(_ROOT / told["ROPEWALK_KEYS"] / "client.env")
     nowhere = tempfile.mkdtemp(prefix="no-embedded-stack-")
     os.environ.update(client | {"ROPEWALK_STATE_DIR": nowhere})
     return Project(told["COMPOSE_PROJECT_NAME"]), User(find_settings(Path(nowhere)), client)

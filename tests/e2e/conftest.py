@@ -6,7 +6,6 @@ The second one is what `make compose-up` started; ROPEWALK_TEST_ENV names its `.
 import asyncio
 import contextlib
 import json
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,38 +13,28 @@ from typing import Any
 
 import nats
 import pytest
-from parts.compose_stack import ComposeStack
+from parts.compose_stack import IS_ASKED_FOR, running_stack
 from parts.embedded_stack import EmbeddedStack
 from parts.user_stack import UserStack
 
 from ropewalk.events.checkpoint import ModelPromoted
 from ropewalk.events.run import RunCompleted
 
-_ROOT = Path(__file__).parents[2]
-_COMPOSE = os.environ.get("ROPEWALK_TEST_STACK", "embedded") == "compose"
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`@pytest.mark.embedded("why")` is about the embedded stack alone."""
     for item in items:
-        if _COMPOSE and (mark := item.get_closest_marker("embedded")):
+        if IS_ASKED_FOR and (mark := item.get_closest_marker("embedded")):
             item.add_marker(pytest.mark.skip(f"only embedded: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UserStack]:
     """The stack for all tests."""
-    yield from (_in_containers if _COMPOSE else _embedded)(tmp_path_factory)
-
-
-def _in_containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UserStack]:
-    env_file = Path(os.environ.get("ROPEWALK_TEST_ENV", _ROOT / ".env")).absolute()
-    stack = ComposeStack(_ROOT, env_file, tmp_path_factory.mktemp("compose"))
-    with pytest.MonkeyPatch.context() as exported:
-        for name, value in stack.environment.items():
-            exported.setenv(name, value)
-        stack.project.ready()
-        yield stack
+    if IS_ASKED_FOR:
+        yield from running_stack(tmp_path_factory.mktemp("compose"))
+    else:
+        yield from _embedded(tmp_path_factory)
 
 
 def _embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UserStack]:

@@ -1,10 +1,13 @@
 """A stack of compose.yaml that runs already, with `keys/client.env` set."""
 
+import os
 import shutil
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from compose.containers import Project, docker, kill_9, variables
 from parts.user_stack import UserStack
 
@@ -12,6 +15,9 @@ from ropewalk.client import ClientSettings, find_settings
 from ropewalk.runtime.settings import StorageSettings
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
+
+ROOT = Path(__file__).parents[2]
+IS_ASKED_FOR = os.environ.get("ROPEWALK_TEST_STACK", "embedded") == "compose"
 
 
 class ComposeStack(UserStack):
@@ -91,3 +97,14 @@ class ComposeStack(UserStack):
         for container in self.project.containers():
             kill_9(container)
         self.project.ready()
+
+
+def running_stack(scratch: Path) -> Iterator[ComposeStack]:
+    """The one of ROPEWALK_TEST_ENV (default: `.env`), once it is ready, and this process as its user."""
+    env_file = Path(os.environ.get("ROPEWALK_TEST_ENV", ROOT / ".env")).absolute()
+    stack = ComposeStack(ROOT, env_file, scratch)
+    with pytest.MonkeyPatch.context() as exported:
+        for name, value in stack.environment.items():
+            exported.setenv(name, value)
+        stack.project.ready()
+        yield stack

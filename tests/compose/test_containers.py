@@ -1,0 +1,101 @@
+"""What the running containers may do, and what they are refused."""
+
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+import pytest
+from compose.containers import docker
+from parts.compose_stack import ComposeStack
+
+from ropewalk.local.broker.keys import create_key
+
+pytestmark = pytest.mark.stack
+
+OURS = ("ingest", "preprocessing", "trainer", "checkpoint-manager", "evaluator", "serving", "monitor", "ray-worker")
+
+
+@pytest.fixture(scope="module")
+def running(stack: ComposeStack) -> dict[str, dict[str, Any]]:
+    """What docker knows of each container that stays, by its name."""
+    return {each["Name"]: each for each in json.loads(docker("inspect", *stack.project.containers()))}
+
+
+def in_container(stack: ComposeStack, service: str, script: str) -> int:
+    """The exit status of a Python script in the container of a service."""
+    (container,) = stack.project.containers(service)
+    shell = 'python -c "$0" 2>/dev/null; echo "rc=$?"'
+    return int(docker("exec", container, "sh", "-c", shell, script).rpartition("rc=")[2])
+
+
+def test_all_containers_are_healthy(stack: ComposeStack) -> None:
+    assert set(stack.project.states().values()) <= {"healthy", "running"}
+    assert set(OURS) <= set(stack.project.services())
+
+
+def test_no_container_has_rights_of_root(running: dict[str, dict[str, Any]]) -> None:
+    for name, found in running.items():
+        limits = found["HostConfig"]
+        assert limits["CapDrop"] == ["ALL"], name
+        assert not limits["CapAdd"], name
+        assert not limits["Privileged"], name
+        assert any("no-new-privileges" in option for option in limits["SecurityOpt"]), name
+        uid = docker("exec", found["Id"], "id", "-u") if "otel" not in name else found["Config"]["User"].split(":")[0]
+        assert int(uid) > 0, name
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_nothing_can_be_written_outside_of_the_state(stack: ComposeStack, service: str) -> None:
+    assert in_container(stack, service, "open('/opt/ropewalk/x', 'w')") == 1
+    assert in_container(stack, service, "open('/var/lib/ropewalk/written', 'w')") == 0
+
+
+def test_every_container_has_limits(running: dict[str, dict[str, Any]]) -> None:
+    for name, found in running.items():
+        assert 0 < found["HostConfig"]["Memory"] <= 16 << 30, name
+        assert 0 < found["HostConfig"]["PidsLimit"] <= 4096, name
+        assert found["HostConfig"]["ReadonlyRootfs"], name
+
+
+def test_a_limit_ends_what_wants_more_memory_and_leaves_the_service_alone(stack: ComposeStack) -> None:
+    (container,) = stack.project.containers("ingest")
+    before = docker("inspect", "--format={{.State.StartedAt}}", container)
+    memory = int(docker("inspect", "--format={{.HostConfig.Memory}}", container))
+    assert in_container(stack, "ingest", f"x = b'x' * {memory + (64 << 20)}") in {137, 1}
+    assert docker("inspect", "--format={{.State.StartedAt}}", container) == before
+
+
+def test_only_loopback_is_listened_on(running: dict[str, dict[str, Any]]) -> None:
+    hosts = {
+        bound["HostIp"]
+        for found in running.values()
+        for ports in (found["NetworkSettings"]["Ports"] or {}).values()
+        for bound in ports or ()
+    }
+    assert hosts == {"127.0.0.1"}
+
+
+async def refused(stack: ComposeStack, **options: Any) -> bool:
+    try:
+        connection = await nats.connect(
+            **stack.nats_options | options, allow_reconnect=False, connect_timeout=5, max_reconnect_attempts=1
+        )
+    except (nats.errors.Error, ssl.SSLError, OSError):
+        return True
+    await connection.close()
+    return False
+
+
+async def test_the_bus_refuses_who_does_not_check_it_and_whom_it_does_not_know(
+    stack: ComposeStack, tmp_path: Path
+) -> None:
+    assert not await refused(stack)
+    assert await refused(stack, tls=ssl.create_default_context())  # an authority of nobody's trust
+    plain = stack.nats_options["servers"].replace("tls://", "nats://")
+    assert await refused(stack, servers=plain, tls=None)
+    stranger = tmp_path / "stranger.seed"
+    create_key(stranger)
+    assert await refused(stack, nkeys_seed=str(stranger))
