@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 # The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
 STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: help install demo test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs contracts-baseline freeze clean
+.PHONY: help install demo test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs images compose-up compose-down compose-clean compose-secrets compose-test contracts-baseline freeze clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -82,6 +82,24 @@ training-bars: install  ## every benchmark of training for CPUs, one after the o
 
 gpu-check: install  ## what the training loop makes of one GPU, in under 8 minutes: speed, saves, bits, learning
 	$(BIN)/python benchmarks/training_gpu.py --out gpu-check
+
+images:  ## build ropewalk/core and ropewalk/ml of this commit
+	@.ci/compose images
+
+compose-secrets:  ## make what is missing of .env and keys/, the secrets of the stacks in containers
+	@.ci/compose secrets
+
+compose-up:  ## the whole stack in containers: build what is missing, start, wait until all is healthy
+	@.ci/compose up
+
+compose-down:  ## stop the stack in containers; data and keys stay
+	@.ci/compose down
+
+compose-clean:  ## stop the stack in containers and remove its data
+	@.ci/compose clean
+
+compose-test: install  ## the tests end to end against a stack of their own in containers: 25 minutes
+	@.ci/compose test
 
 docs: install  ## write what follows from the code and the measurements
 	$(BIN)/python docs/generate.py

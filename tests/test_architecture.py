@@ -243,8 +243,9 @@ def test_a_setting_is_declared_once(interface: ModuleType) -> None:
     assert {name for name, classes in owners.items() if len(classes) > 1} == SHARED_SETTINGS
 
 
-def test_the_embedded_stack_sets_only_what_somebody_reads(interface: ModuleType) -> None:
-    known = {setting.name for setting in interface.own_settings()} | MARKS_OF_A_PROCESS
+def test_a_stack_is_told_only_what_somebody_reads(interface: ModuleType) -> None:
+    told_to_compose = re.findall(r"\$\{(ROPEWALK_[A-Z_]*[A-Z])", (ROOT / "compose.yaml").read_text())
+    known = {setting.name for setting in interface.own_settings()} | MARKS_OF_A_PROCESS | set(told_to_compose)
     words = {
         str(node.value)
         for path in (LIBS / "local").rglob("*.py")

@@ -10,17 +10,22 @@ import jsonschema
 import pytest
 import yaml
 
-from ropewalk.local.broker.deployment import create_deployment, seed_variable
+from ropewalk.local.broker.deployment import create_deployment
+from ropewalk.local.container_env import PORTS as PUBLISHED
+from ropewalk.local.container_env import SECRETS
 from ropewalk.local.ports import Ports
 
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY")
 NOT_SECRET = {"RAY_AUTH_MODE"}
-# The engines: service -> container ports that the embedded stack offers too.
+# Service -> container ports that the embedded stack offers too.
 PORTS = {
     "nats": {Ports().nats},
     "clickhouse": {Ports().clickhouse_http},
-    "serving": {Ports().openai, Ports().triton_http, Ports().triton_grpc},
+    "gateway": {Ports().openai, Ports().triton_http, Ports().triton_grpc},
 }
+ONCE = {"volumes", "streams"}
+# What docker-compose 1.29 does not know, or leaves out without a word.
+NOT_IN_V1 = {"configs", "deploy", "develop", "post_start", "pull_policy", "annotations"}
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +36,11 @@ def compose(root: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gpu(root: Path) -> dict[str, Any]:
     return yaml.safe_load((root / "compose.gpu.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def bus_config(root: Path) -> str:
+    return (root / "k8s" / "base" / "config" / "nats-compose.conf").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +59,11 @@ def values(compose: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def published(definition: dict[str, Any]) -> list[tuple[str, int, int]]:
-    """Published ports as (address, outer, inner)."""
-    split = [port.rsplit(":", 2) for port in definition.get("ports", [])]
-    return [(address, int(outer), int(inner)) for address, outer, inner in split]
+def published(definition: dict[str, Any]) -> list[tuple[str, str, int, int]]:
+    """Published ports as (address, variable, its default, inner)."""
+    matches = [re.fullmatch(r"([\d.]+):\$\{(\w+):-(\d+)\}:(\d+)", port) for port in definition.get("ports", [])]
+    assert None not in matches, definition["ports"]
+    return [(found[1], found[2], int(found[3]), int(found[4])) for found in matches if found]
 
 
 def test_compose_files_follow_the_compose_specification(
@@ -67,8 +78,9 @@ def test_the_compose_specification_refuses_a_misspelt_key(compose_schema: Any, c
 
 
 def test_the_seven_services_and_their_engines_are_there(compose: dict[str, Any], services: tuple[str, ...]) -> None:
-    engines = {"nats", "streams", "objects", "clickhouse", "otel-collector", "ray-head", "ray-worker", "triton"}
-    assert set(compose["services"]) == engines | set(services)
+    engines = {"nats", "objects", "clickhouse", "ray-head", "ray-worker", "triton", "triton-2", "gateway"}
+    telemetry = {"otel-collector", "prometheus", "grafana"}
+    assert set(compose["services"]) == ONCE | engines | telemetry | set(services) | {"serving-2"}
 
 
 def test_every_service_runs_its_module(compose: dict[str, Any], services: tuple[str, ...]) -> None:
@@ -77,14 +89,68 @@ def test_every_service_runs_its_module(compose: dict[str, Any], services: tuple[
         assert command.endswith(f"python -m ropewalk.{name.replace('-', '_')}")
 
 
-def test_dependencies_volumes_and_configs_exist_and_are_used(compose: dict[str, Any]) -> None:
+def test_nothing_is_used_that_one_of_the_two_composes_does_not_know(compose: dict[str, Any]) -> None:
+    assert {key for key in compose if not key.startswith("x-")} == {"services", "networks", "secrets", "volumes"}
+    assert all(list(secret) == ["file"] for secret in compose["secrets"].values())
+    for name, definition in compose["services"].items():
+        assert not NOT_IN_V1 & set(definition), name
+        assert isinstance(definition.get("profiles", []), list)
+        assert not {"network_mode", "networks"} <= set(definition), "1.29 refuses both together"
+
+
+def test_dependencies_and_volumes_exist_and_are_used(compose: dict[str, Any], root: Path) -> None:
     definitions = compose["services"].values()
     sources = [volume.split(":")[0] for definition in definitions for volume in definition.get("volumes", [])]
-    configs = [config["source"] for definition in definitions for config in definition.get("configs", [])]
     assert {source for source in sources if not source.startswith(("$", ".", "/"))} == set(compose["volumes"])
-    assert set(configs) == set(compose["configs"])
+    assert [source for source in sources if source.startswith("./") and not (root / source).exists()] == []
     for definition in definitions:
         assert set(definition.get("depends_on", {})) <= set(compose["services"])
+
+
+def test_no_container_has_rights_of_root_or_a_file_system_to_write_in(compose: dict[str, Any]) -> None:
+    for name, definition in compose["services"].items():
+        assert definition["read_only"] is True, name
+        assert definition["cap_drop"] == ["ALL"], name
+        assert definition["security_opt"] == ["no-new-privileges:true"], name
+        assert definition["init"] is True, name
+        assert not definition.get("privileged"), name
+        if name == "volumes":  # ends at once, and talks to nobody
+            assert (definition["user"], definition["cap_add"], definition["network_mode"]) == ("0:0", ["CHOWN"], "none")
+        else:
+            assert int(definition["user"].split(":")[0]) > 0, name
+            assert "cap_add" not in definition, name
+
+
+def test_every_container_has_limits_a_log_that_rotates_and_is_started_again(compose: dict[str, Any]) -> None:
+    for name, definition in compose["services"].items():
+        assert re.fullmatch(r"\d+[mg]|\$\{ROPEWALK_RAY_MEMORY:-8g\}", definition["mem_limit"]), name
+        assert definition["cpus"] == 1 or name == "ray-worker", "an engine refuses more CPUs than the machine has"
+        assert 0 < definition["pids_limit"] <= 4096, name
+        assert definition["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+        assert definition["restart"] == ("on-failure" if name in ONCE else "unless-stopped"), name
+
+
+def test_who_publishes_nothing_reaches_nobody_outside(compose: dict[str, Any]) -> None:
+    assert compose["networks"]["back"] == {"internal": True}
+    for name, definition in compose["services"].items():
+        front = "front" in definition.get("networks", [])
+        assert front == bool(definition.get("ports")), name
+
+
+def test_everybody_who_stays_is_asked_how_it_is_except_the_image_without_a_shell(compose: dict[str, Any]) -> None:
+    unasked = {name for name, definition in compose["services"].items() if "healthcheck" not in definition}
+    assert unasked == ONCE | {"otel-collector"}
+
+
+def test_a_volume_of_an_engine_belongs_to_the_user_that_the_engine_runs_as(compose: dict[str, Any]) -> None:
+    script = " ".join(compose["services"]["volumes"]["command"])
+    for name, definition in compose["services"].items():
+        for volume in definition.get("volumes", []):
+            source, _, mode = volume.partition(":")[0], *volume.rpartition(":")[1:]
+            if mode == "nocopy":  # else the image's own owner comes back with the first start
+                given = re.search(rf"chown ([\d:]+)(?: /volumes/[a-z]+)* /volumes/{source}\b", script)
+                assert given, source
+                assert given[1] == definition["user"], name
 
 
 def test_whoever_waits_for_health_waits_for_a_service_with_a_health_check(compose: dict[str, Any]) -> None:
@@ -94,7 +160,7 @@ def test_whoever_waits_for_health_waits_for_a_service_with_a_health_check(compos
                 assert "healthcheck" in compose["services"][name]
             else:
                 assert wait["condition"] == "service_completed_successfully"
-                assert compose["services"][name]["restart"] == "on-failure"
+                assert name in ONCE
 
 
 def test_every_service_has_a_health_check_and_its_own_state(compose: dict[str, Any], services: tuple[str, ...]) -> None:
@@ -114,30 +180,29 @@ def test_a_service_is_asked_where_it_answers_and_counts_as_healthy_without_the_b
         assert f"http://127.0.0.1:{port}/live" in asked or "http://127.0.0.1:8080/healthz" in asked
 
 
-def test_only_loopback_ports_are_published(compose: dict[str, Any]) -> None:
+def test_only_loopback_ports_are_published_and_each_is_a_line_of_the_environment(compose: dict[str, Any]) -> None:
     found = [port for definition in compose["services"].values() for port in published(definition)]
-    assert found
-    assert {address for address, _, _ in found} == {"127.0.0.1"}
-    outer = [port for _, port, _ in found]
-    assert len(outer) == len(set(outer))
+    assert {address for address, *_ in found} == {"127.0.0.1"}
+    assert sorted((variable, usual) for _, variable, usual, _ in found) == sorted(PUBLISHED.items())
+    assert len(set(PUBLISHED.values())) == len(PUBLISHED)
 
 
 def test_ports_are_those_of_the_embedded_stack(compose: dict[str, Any], defaults: dict[str, object]) -> None:
     for name, ports in PORTS.items():
-        assert {(outer, inner) for _, outer, inner in published(compose["services"][name])} == {(p, p) for p in ports}
-    assert defaults["ROPEWALK_SERVING_PORT"] in PORTS["serving"]
-    assert {defaults[f"ROPEWALK_SERVING_TRITON_{kind}"] for kind in ("HTTP", "GRPC")} < PORTS["serving"]
+        assert {port[2:] for port in published(compose["services"][name])} == {(p, p) for p in ports}
+    assert defaults["ROPEWALK_SERVING_PORT"] in PORTS["gateway"]
+    assert {defaults[f"ROPEWALK_SERVING_TRITON_{kind}"] for kind in ("HTTP", "GRPC")} < PORTS["gateway"]
     assert defaults["ROPEWALK_NATS_URL"] == f"nats://127.0.0.1:{Ports().nats}"
 
 
-def test_triton_has_no_port_and_nobody_else_has_its_folder(compose: dict[str, Any], gpu: dict[str, Any]) -> None:
-    triton = compose["services"]["triton"]
-    assert triton["network_mode"] == "none"
-    (state,) = triton["volumes"]
-    assert {name for name, one in compose["services"].items() if state in one.get("volumes", [])} == {
-        "triton",
-        "serving",
-    }
+def test_triton_has_no_port_and_only_its_own_serving_has_its_folder(
+    compose: dict[str, Any], gpu: dict[str, Any]
+) -> None:
+    for pair in ({"triton", "serving"}, {"triton-2", "serving-2"}):
+        triton = compose["services"][max(pair)]
+        assert triton["network_mode"] == "none"
+        (state,) = triton["volumes"]
+        assert {name for name, one in compose["services"].items() if state in one.get("volumes", [])} == pair
     command = gpu["services"]["triton"]["command"][-1]
     for kind in ("http", "grpc", "metrics"):
         assert f"--{kind}-address=unix:/var/lib/ropewalk/triton/sockets/{kind}" in command
@@ -151,7 +216,7 @@ def test_no_command_line_holds_a_secret(compose: dict[str, Any], gpu: dict[str, 
 def test_every_setting_is_one_that_its_service_reads(
     compose: dict[str, Any], services: tuple[str, ...], settings_names: dict[str, set[str]]
 ) -> None:
-    known = {**settings_names, "triton": settings_names["serving"]}
+    known = {**settings_names, **dict.fromkeys(("serving-2", "triton", "triton-2"), settings_names["serving"])}
     anything = set().union(*settings_names.values())
     for service, name, _ in values(compose):
         if name.startswith("ROPEWALK_"):
@@ -177,32 +242,31 @@ def test_hosts_in_settings_are_services(compose: dict[str, Any]) -> None:
 
 def test_no_secret_has_a_value_or_a_default(compose: dict[str, Any], gpu: dict[str, Any]) -> None:
     secrets = [entry for entry in values(compose) if SECRET_NAME.search(entry[1]) and entry[1] not in NOT_SECRET]
-    assert {name for _, name, _ in secrets} >= {"RAY_AUTH_TOKEN", "CLICKHOUSE_PASSWORD"}
+    assert {name for _, name, _ in secrets} == set(SECRETS)
     for service, name, value in secrets:
         assert re.fullmatch(rf"\$\{{{name}:\?\}}", value), f"{service}: {name} is {value}"
     for _, _, value in values(compose) + values(gpu):
         assert not re.search(r"://[^$/]*:[^$@/]+@", value)
 
 
-def test_images_come_from_one_recipe_and_extras_of_the_project(
+def test_two_images_come_from_one_recipe_with_the_version_of_the_project(
     compose: dict[str, Any], root: Path, project: dict[str, Any], services: tuple[str, ...]
 ) -> None:
-    dockerfile = (root / "Dockerfile").read_text()
-    assert '".[${EXTRA}]"' in dockerfile
-    extra_of = {}
-    for definition in compose["services"].values():
-        if definition["image"].startswith("ropewalk/"):
-            extras = definition["build"]["args"]["EXTRA"].split(",")
-            assert set(extras) <= set(project["optional-dependencies"])
-            assert extra_of.setdefault(definition["image"], extras) == extras, "one image, two recipes"
-    for name in services:
-        assert name in extra_of[compose["services"][name]["image"]]
+    version = project["version"]
+    ours = {name: one for name, one in compose["services"].items() if one["image"].startswith("ropewalk/")}
+    assert set(services) <= set(ours)
+    for name, definition in ours.items():
+        extra = definition["build"]["args"]["EXTRA"]
+        assert definition["image"] == f"ropewalk/{extra}:${{ROPEWALK_VERSION:-{version}}}", name
+        assert extra in project["optional-dependencies"]
+    small = {name for name, one in ours.items() if one["build"]["args"]["EXTRA"] == "core"}
+    assert small == {"volumes", "streams", "ingest", "monitor"}
 
 
 def test_other_images_are_pinned(compose: dict[str, Any], gpu: dict[str, Any]) -> None:
     images = [d["image"] for file in (compose, gpu) for d in file["services"].values() if "image" in d]
     for image in images:
-        assert image.startswith("ropewalk/") or re.search(r":\d", image), image
+        assert image.startswith("ropewalk/") or re.search(r":v?\d", image), image
 
 
 def test_ray_nodes_and_drivers_run_the_same_image(compose: dict[str, Any]) -> None:
@@ -242,44 +306,29 @@ def test_the_gpu_file_changes_only_what_exists(
     assert image.endswith("-vllm-python-py3")
 
 
-def test_the_bus_syncs_before_it_acknowledges(compose: dict[str, Any]) -> None:
-    assert "sync_interval: always" in compose["configs"]["nats"]["content"]
+def test_the_bus_syncs_before_it_acknowledges(bus_config: str) -> None:
+    assert "sync_interval: always" in bus_config
 
 
 def test_every_user_of_the_bus_is_itself_with_its_own_seed_and_checks_the_server(
     compose: dict[str, Any], services: tuple[str, ...]
 ) -> None:
-    users = {name: name for name in services} | {"streams": "supervisor"}
+    users = {name: name for name in services} | {"streams": "supervisor", "serving-2": "serving"}
     for service, user in users.items():
         definition = compose["services"][service]
         assert definition["environment"]["ROPEWALK_NATS_USER"] == user
         assert definition["environment"]["ROPEWALK_NATS_NKEY_FILE"] == "/run/secrets/nats.seed"
-        assert definition["secrets"] == [{"source": f"seed-{user}", "target": "nats.seed"}]
-        assert compose["secrets"][f"seed-{user}"] == {"environment": seed_variable(user)}
-        authority = {"source": "nats-ca", "target": definition["environment"]["ROPEWALK_NATS_TLS_CA"]}
-        assert authority in definition["configs"]
-    assert len(compose["secrets"]) == len(users)
-    others = {name for name in compose["services"] if name not in users}
-    assert not [name for name in others if "secrets" in compose["services"][name]]
+        assert definition["environment"]["ROPEWALK_NATS_TLS_CA"] == "/run/secrets/nats-ca.pem"
+        assert definition["secrets"] == [{"source": f"seed-{user}", "target": "nats.seed"}, "nats-ca.pem"]
+        assert compose["secrets"][f"seed-{user}"]["file"] == f"${{ROPEWALK_KEYS:-./keys}}/seeds/{user}.seed"
+    assert {name for name in compose["services"] if "secrets" in compose["services"][name]} == set(users)
 
 
 def test_the_server_takes_what_keys_create_makes(
-    compose: dict[str, Any], tmp_path: Path, check_nats_config: Any
+    compose: dict[str, Any], bus_config: str, tmp_path: Path, check_nats_config: Any
 ) -> None:
     made = create_deployment(tmp_path / "keys", ("nats", "localhost"))
-    (mount,) = [volume for volume in compose["services"]["nats"]["volumes"] if "keys" in volume]
-    assert mount == "./keys/server:/etc/nats/keys:ro"
-    assert compose["configs"]["nats-ca"]["file"] == "./keys/server/ca.pem"
-    text = (
-        compose["configs"]["nats"]["content"]
-        .replace("/etc/nats/keys", str(made.server))
-        .replace("/data", str(tmp_path))
-    )
-    check_nats_config(made.server.parent, text.replace('include "keys/', 'include "server/'))
-
-
-def test_the_collector_has_what_its_pipelines_name(compose: dict[str, Any]) -> None:
-    collector = yaml.safe_load(compose["configs"]["otel-collector"]["content"])
-    for pipeline in collector["service"]["pipelines"].values():
-        for part in ("receivers", "processors", "exporters"):
-            assert set(pipeline[part]) <= set(collector[part])
+    assert "${ROPEWALK_KEYS:-./keys}/server:/etc/nats-keys:ro" in compose["services"]["nats"]["volumes"]
+    assert compose["secrets"]["nats-ca.pem"]["file"] == "${ROPEWALK_KEYS:-./keys}/server/ca.pem"
+    text = bus_config.replace("/etc/nats-keys", str(made.server)).replace('"/data"', f'"{tmp_path}"')
+    check_nats_config(made.server.parent, text.replace('include "../nats-keys/', 'include "server/'))

@@ -16,7 +16,7 @@ from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.local.broker.config import BusAccounts, BusServer, ServerCertificate, nats_config
-from ropewalk.local.broker.deployment import CertificateError, Deployment, create_deployment
+from ropewalk.local.broker.deployment import Deployment, create_deployment
 from ropewalk.local.broker.keys import ensure_keys, seed_file
 from ropewalk.local.port_claims import PortClaims
 from ropewalk.local.ports import Ports, choose_ports
@@ -100,17 +100,31 @@ async def test_an_authority_that_cannot_be_read_is_named(deployment, tmp_path) -
         await connect(settings, "test")
 
 
-def test_seeds_and_the_servers_key_are_for_their_owner_only_and_no_seed_is_with_the_server(deployment) -> None:
-    private = [*deployment.seeds.iterdir(), deployment.environment, deployment.server / "server.key"]
-    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+def test_only_the_owner_enters_the_folder_and_any_user_of_a_container_reads_what_is_mounted_from_it(deployment) -> None:
+    assert stat.S_IMODE(deployment.server.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(deployment.server.stat().st_mode) == 0o755  # mounted as a whole
+    mounted = [*deployment.seeds.iterdir(), *deployment.server.iterdir()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in mounted} == {0o444}
     assert {path.name for path in deployment.server.iterdir()} == {"ca.pem", "server.key", "server.pem", "users.conf"}
     seeds = [path.read_text().strip() for path in deployment.seeds.iterdir()]
     assert len(seeds) == len(USERS)
     for path in deployment.server.iterdir():
         assert not [seed for seed in seeds if seed in path.read_text()]
-    assert sorted(line.partition("=")[2] for line in deployment.environment.read_text().splitlines()) == sorted(seeds)
 
 
 def test_keys_that_are_in_use_are_not_written_over(deployment) -> None:
-    with pytest.raises(CertificateError, match="choose a new folder"):
-        create_deployment(deployment.server.parent, ("localhost",))
+    def content() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in deployment.server.parent.rglob("*") if path.is_file()}
+
+    before = content()
+    create_deployment(deployment.server.parent, ("somewhere.else",))
+    assert content() == before
+
+
+def test_a_certificate_that_was_never_finished_is_made_again(deployment, tmp_path) -> None:
+    made = create_deployment(tmp_path / "keys", ("localhost",))
+    (made.server / "server.pem").unlink()  # it is written last
+    key = (made.server / "server.key").read_bytes()
+    assert create_deployment(tmp_path / "keys", ("localhost",)) == made
+    assert (made.server / "server.pem").exists()
+    assert (made.server / "server.key").read_bytes() != key

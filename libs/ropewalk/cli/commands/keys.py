@@ -1,5 +1,6 @@
 """`keys`: the users of the bus, what they may do, and their keys."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -8,14 +9,22 @@ import typer
 from ropewalk.admin.access import OPERATOR, USERS, rights_of
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
+from ropewalk.events.foreign import quoted
 from ropewalk.local.broker.deployment import create_deployment
 from ropewalk.local.broker.keys import create_key, export_key, public_key, seed_file
 from ropewalk.local.broker.rotation import rotate as rotate_key
+from ropewalk.local.container_env import PORTS, Published, ensure_environment, write_client_environment
 from ropewalk.local.errors import LocalError
 from ropewalk.local.layout import Layout
+from ropewalk.local.ports import LOOPBACK
 from ropewalk.local.state import read_state
 
 app = typer.Typer(name="keys", help="The users of the bus and their keys.", no_args_is_help=True)
+
+# As the services of both container profiles and people on the machine itself call the bus.
+_HOSTS = ("nats", *(f"nats-{number}.nats-peers" for number in range(3)), "localhost", LOOPBACK)
+_PROJECT = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_LAST_PORTS_FROM = 65_535 - len(PORTS)
 
 User = Annotated[str, typer.Argument(help=f"One of: {', '.join(USERS)}.")]
 
@@ -26,6 +35,10 @@ class UnknownUserError(LocalError):
 
 class NoKeysError(LocalError):
     """A state folder has no keys yet."""
+
+
+class PublishedError(LocalError):
+    """A stack in containers cannot have such a name or such ports."""
 
 
 @app.command("list")
@@ -136,22 +149,37 @@ def person(
 
 @app.command()
 def create(
-    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
-    host: Annotated[list[str], typer.Option(help="A name under which clients find the server; repeatable.")],
+    folder: Annotated[Path, typer.Argument(help="For keys and certificates; `.env` is beside it.")] = Path("keys"),
+    host: Annotated[
+        list[str] | None, typer.Option(help="One more name under which clients find the bus; repeatable.")
+    ] = None,
+    ports_from: Annotated[
+        int, typer.Option(help="The first of ten ports to publish, for a second stack; 0: the usual ones.")
+    ] = 0,
+    project: Annotated[str, typer.Option(help="The name of the stack, for compose.")] = "ropewalk",
     as_json: AsJson = False,
 ) -> None:
-    """Make keys, rights and certificates for a bus in containers. Needs the program openssl.
+    """Make every secret of a stack in containers: keys, certificate, passwords. What is there already stays.
 
-    Example: ropewalk keys create keys --host nats
+    Needs the program openssl.
+
+    Example: ropewalk keys create
     """
-    made = create_deployment(folder, tuple(host))
+    if not _PROJECT.fullmatch(project):
+        raise PublishedError(f"--project is {quoted(project)}: use small letters, digits, - and _, a letter first")
+    if not 0 <= ports_from <= _LAST_PORTS_FROM:
+        raise PublishedError(f"--ports-from is {ports_from}: give a port from 1 to {_LAST_PORTS_FROM}, or 0")
+    made = create_deployment(folder, (*_HOSTS, *(host or ())))
+    environment, client = folder.parent / ".env", folder / "client.env"
+    wanted = Published(keys=folder, project=project, ports_from=ports_from)
+    write_client_environment(client, ensure_environment(environment, wanted), made)
     if as_json:
-        print_json({name: str(path) for name, path in vars(made).items()})
+        print_json({name: str(path) for name, path in (*vars(made).items(), ("env", environment), ("client", client))})
         return
-    done(f"{made.server}: for the server (users, rights, certificate)")
-    done(f"{made.seeds}: one seed per user, for that user only")
-    done(f"{made.environment}: the same seeds as lines of an .env file")
-    done(f"{made.authority}: with it clients check the server; its key was thrown away")
+    done(f"{environment}: passwords, keys and ports, which compose reads")
+    done(f"{made.server}: for the bus (users, rights, certificate)")
+    done(f"{made.seeds}: one seed per user of the bus, for that user only")
+    done(f"{client}: for you; `. {client}` and ropewalk, nats and the OpenAI client talk to the stack")
 
 
 def _known(user: str) -> str:

@@ -2,6 +2,9 @@
 
 The certificate authority signs one certificate and is thrown away: nobody can make another one that clients of this
 deployment would believe. The server's folder has no seed in it, and a seed is for one user.
+
+A container reads these as another user than the one who made them. So the files may be read by anybody, and the folder
+around them can be entered by its owner alone.
 """
 
 import shutil
@@ -18,6 +21,7 @@ from ropewalk.local.errors import LocalError
 
 _DAYS = "825"  # what clients of other makes accept at most
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_FOR_CONTAINERS = 0o444
 
 
 class CertificateError(LocalError):
@@ -26,58 +30,55 @@ class CertificateError(LocalError):
 
 @dataclass(frozen=True)
 class Deployment:
-    """What was made, by folder or file."""
+    """What there is, by folder or file."""
 
     server: Path
     seeds: Path
-    environment: Path
     authority: Path
 
 
 def create_deployment(folder: Path, hosts: tuple[str, ...]) -> Deployment:
-    """Make everything in a new folder. Raises CertificateError, OSError."""
-    if folder.exists():
-        raise CertificateError(f"{folder} exists: choose a new folder, or remove it to start with new keys")
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        raise CertificateError("the program openssl, which makes the certificate, is not installed")
-    made = Deployment(folder / "server", folder / "seeds", folder / "seeds.env", folder / "server" / "ca.pem")
-    made.server.mkdir(parents=True, mode=0o700)
+    """Make what is missing; keys and a certificate that are there stay. Raises CertificateError, OSError."""
+    made = Deployment(folder / "server", folder / "seeds", folder / "server" / "ca.pem")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    made.server.mkdir(mode=0o755, exist_ok=True)
+    made.server.chmod(0o755)
     public_keys = ensure_keys(made.seeds, USERS)
-    (made.server / "users.conf").write_text(users_config(BusAccounts(public_keys)))
-    lines = [f"{seed_variable(user)}={seed_file(made.seeds, user).read_text().strip()}\n" for user in USERS]
-    write_private(made.environment, "".join(lines).encode())
-    _certify(openssl, made.server, hosts)
+    # Follows from the keys and from what this version of us lets its users do.
+    write_private(made.server / "users.conf", users_config(BusAccounts(public_keys)).encode())
+    if not (made.server / "server.pem").exists():
+        _certify(made.server, hosts)
+    for file in (*(seed_file(made.seeds, user) for user in USERS), *made.server.iterdir()):
+        file.chmod(_FOR_CONTAINERS)
     return made
 
 
-def seed_variable(user: str) -> str:
-    """The name of the line of a user in the .env file."""
-    return f"NATS_SEED_{user.upper().replace('-', '_')}"
-
-
-def _certify(openssl: str, server: Path, hosts: tuple[str, ...]) -> None:
+def _certify(server: Path, hosts: tuple[str, ...]) -> None:
     """ca.pem, server.pem and server.key. The server's name is checked by clients, and servers check each other's."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        raise CertificateError("the program openssl, which makes the certificate, is not installed")
     names = ",".join(f"{'IP' if host.replace('.', '').isdigit() else 'DNS'}:{host}" for host in hosts)
     with tempfile.TemporaryDirectory() as passing:
         authority = Path(passing) / "ca.key"
         extensions = Path(passing) / "extensions"
         request = Path(passing) / "request.pem"
+        signed_there = Path(passing) / "server.pem"
         extensions.write_text(
             f"subjectAltName={names}\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n"
             "keyUsage=critical,digitalSignature\nauthorityKeyIdentifier=keyid\n"
         )
+        for half in (server / "ca.pem", server / "server.key"):  # of one who was cut short
+            half.unlink(missing_ok=True)
         named = ("-subj", "/CN=ropewalk bus authority", "-days", _DAYS, "-keyout", authority, "-out", server / "ca.pem")
         _run(openssl, "req", "-x509", *_KEY, *named, "-addext", "keyUsage=critical,keyCertSign")
         asked = ("-subj", f"/CN={hosts[0]}", "-keyout", server / "server.key", "-out", request)
         _run(openssl, "req", "-new", *_KEY, *asked)
         signed = ("-in", request, "-CA", server / "ca.pem", "-CAkey", authority, "-CAcreateserial", "-days", _DAYS)
         serial = ("-CAserial", Path(passing) / "serial")
-        _run(openssl, "x509", "-req", *signed, *serial, "-extfile", extensions, "-out", server / "server.pem")
-    (server / "server.key").chmod(0o600)
-    for public in ("ca.pem", "server.pem", "users.conf"):  # containers read them as another user
-        (server / public).chmod(0o644)
+        _run(openssl, "x509", "-req", *signed, *serial, "-extfile", extensions, "-out", signed_there)
+        write_private(server / "server.pem", signed_there.read_bytes())  # last: with it the three are complete
 
 
 def _run(*command: str | Path) -> None:
