@@ -119,8 +119,10 @@ class Network:
         bridge = self._bridge.pid
         _run("ip", "link", "add", host.port, "netns", bridge, "type", "veth", "peer", "name", "eth0", "netns", host.pid)
         _within(self._bridge, f"ip link set {host.port} master hub up")
-        lines = [f"{self.address(each)} {each} {self._names.get(each, '')}" for each in (*self._names, *self.hosts)]
-        names = "\n".join(["127.0.0.1 localhost", *dict.fromkeys(lines)])
+        known = list(dict.fromkeys((*self._names, *self.hosts)))
+        lines = [f"{self.address(each)} {each} {self._names.get(each, '')}" for each in known]
+        # As Debian has it: a host that asks for its own name gets an address that is of no use to others.
+        names = "\n".join(["127.0.0.1 localhost", f"127.0.1.1 {name}", *lines])
         host.run(
             "sh",
             "-ec",

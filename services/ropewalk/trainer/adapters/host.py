@@ -19,6 +19,7 @@ from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 
+from ropewalk.runtime.addresses import own_address
 from ropewalk.trainer.adapters.cpu_meter import Beat
 from ropewalk.trainer.adapters.looking import is_stopped, look_at
 from ropewalk.trainer.adapters.oom_kills import oom_kills
@@ -42,6 +43,7 @@ class Host:
         scratch.mkdir(parents=True, exist_ok=True)
         self._strategy, self._own_device = strategy, own_device
         self._folder = Path(tempfile.mkdtemp(prefix="rank-", dir=scratch))
+        self._stop_file = self._folder / "stop"
         self._reports: deque[WorkerReport] = deque()
         self._sending = threading.Lock()
         self._rank = 0
@@ -56,7 +58,7 @@ class Host:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return Where(
             machine=f"{name}/{boot}",
-            address=_address(),
+            address=own_address(),
             folder=self._folder,
             free_port=port,
             own_device=self._own_device,
@@ -70,9 +72,12 @@ class Host:
         symptom: Symptom | None = None
         self._rank, num_oom_kills = task.rank, oom_kills()
         stamp_file(self._folder, task.rank).unlink(missing_ok=True)
+        self._stop_file.unlink(missing_ok=True)
         self._asked_at = time.monotonic()
         try:
-            self._send(replace(task, job=replace(task.job, stamps=self._folder)))
+            # Who leads the group may be on another machine, so the file that asks to stop is one of ours; see `stop`.
+            stop_file = self._stop_file if task.job.stop_file is not None else None
+            self._send(replace(task, job=replace(task.job, stamps=self._folder, stop_file=stop_file)))
             while not isinstance(item := self._next(), Exited):
                 if isinstance(item, Symptom):
                     symptom = item
@@ -95,6 +100,10 @@ class Host:
         """Send the worker a signal, if there is one."""
         with suppress(OSError):
             self._send(PassOn(number))
+
+    def stop(self) -> None:
+        """Have the worker save and finish early."""
+        self._stop_file.touch()
 
     def sight(self) -> Sight | None:
         """What the worker does just now, seen from outside; None if it has not begun."""
@@ -150,11 +159,3 @@ class Host:
 
     def _used(self, cpu_seconds: float) -> Beat:
         return Beat(node=socket.gethostname(), pid=self._server.pid, cpu_seconds=cpu_seconds)
-
-
-def _address() -> str:
-    """Of this machine, as others reach it."""
-    try:
-        return socket.gethostbyname(socket.gethostname())
-    except OSError:
-        return "127.0.0.1"

@@ -32,6 +32,9 @@ class HostHandle(Protocol):
     def signal(self, number: int) -> None:
         """See Host; does not wait."""
 
+    def stop(self) -> None:
+        """See Host; does not wait."""
+
     def sight(self) -> Sight | None:
         """See Host; None also if the host does not answer."""
 
@@ -91,7 +94,7 @@ class _LocalHost:
         self._host, self.closed = host, False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="host")
         self.where, self.drain, self.signal = host.where, host.drain, host.signal
-        self.sight, self.stacks = host.sight, host.stacks
+        self.sight, self.stacks, self.stop = host.sight, host.stacks, host.stop
 
     def run(self, task: RankTask) -> Future[Ended]:
         return self._thread.submit(self._host.run, task)

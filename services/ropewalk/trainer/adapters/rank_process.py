@@ -4,6 +4,7 @@ import os
 import traceback
 from collections.abc import Callable
 
+from ropewalk.runtime.addresses import interface_of, own_address
 from ropewalk.stages.faults import in_one_line
 from ropewalk.trainer.adapters.rank_task import RankTask
 from ropewalk.trainer.adapters.worker.job import WorkerError
@@ -29,6 +30,10 @@ def work(task: RankTask, send: Callable[[object], None]) -> None:
 
 
 def _surroundings(task: RankTask) -> dict[str, str]:
-    """What torch, DeepSpeed and NCCL read. On one machine nobody from outside can even knock."""
+    """What torch, DeepSpeed and NCCL read. On one machine nobody from outside can even knock.
+
+    On several they would look for the way out by the machine's own name, which may lead to loopback.
+    """
     found = {"RANK": str(task.rank), "LOCAL_RANK": str(task.local_rank), "WORLD_SIZE": str(task.world_size)}
-    return found | {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"} if task.on_one_machine else found
+    interface = "lo" if task.on_one_machine else interface_of(own_address())
+    return found | ({"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface} if interface else {})

@@ -154,6 +154,10 @@ class _RayHost:
         """See HostHandle."""
         self._actor.signal.remote(number)
 
+    def stop(self) -> None:
+        """See HostHandle."""
+        self._actor.stop.remote()
+
     def sight(self) -> Sight | None:
         """See HostHandle."""
         if self.lost:

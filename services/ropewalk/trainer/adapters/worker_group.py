@@ -86,7 +86,7 @@ def run_group(job: WorkerJob, handles: Sequence[HostHandle], watch: GroupWatch) 
     tasks = _tasks(job, [handle.where() for handle in handles])
     futures = [handle.run(task) for handle, task in zip(handles, tasks, strict=True)]
     running = _Running(handles=handles, futures=futures)
-    last_sign, noticed = time.monotonic(), False
+    last_sign, noticed, stopped = time.monotonic(), False, False
     while running.pending:
         wait(running.pending, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
         found = [] if running.symptoms else list(watch.on_look())
@@ -100,6 +100,10 @@ def run_group(job: WorkerJob, handles: Sequence[HostHandle], watch: GroupWatch) 
             noticed = True
             for handle in handles:
                 handle.signal(signal.SIGTERM)
+        if job.stop_file is not None and not stopped and job.stop_file.exists():
+            stopped = True
+            for handle in handles:
+                handle.stop()
         running.see(found)
         running.end_if_due()
     _take_mail(handles, watch)
