@@ -10,9 +10,10 @@ from ropewalk.monitor import contract
 from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.clickhouse import ClickHouse, engine_address, open_embedded, open_server
 from ropewalk.monitor.adapters.deployment_gauges import DeploymentGauges
-from ropewalk.monitor.adapters.embedded import EmbeddedEngine
+from ropewalk.monitor.adapters.embedded import EmbeddedEngine, ceilings
 from ropewalk.monitor.adapters.facade import Facade, serve
 from ropewalk.monitor.adapters.projections import LiveProjector
+from ropewalk.monitor.adapters.readers import admit
 from ropewalk.monitor.adapters.sink import Feed, Sink
 from ropewalk.monitor.adapters.watcher import Watcher
 from ropewalk.monitor.domain.rows import event_rows, request_rows, signal_rows, train_step_rows
@@ -79,7 +80,7 @@ async def keep_tables(service: Service, settings: Settings, watching: Watching) 
                 facade = _facade(settings)
                 service.health.add(facade.slots.reason)
                 tasks.create_task(serve(facade, monitor.host, monitor.port))
-            await watcher.restore()
+            await requests.patiently(watcher.restore)
             watching.watcher = watcher
             tasks.create_task(requests.run(service.bus, monitor.sink_wait_s))
     finally:
@@ -107,11 +108,21 @@ def _facade(settings: Settings) -> Facade:
 
 
 async def _opened_store(settings: Settings) -> ClickHouse:
-    if not settings.monitor.clickhouse_url:
-        return await open_embedded(settings.data_dir, settings.monitor.max_memory_mb)
+    monitor = settings.monitor
+    if not monitor.clickhouse_url:
+        return await open_embedded(settings.data_dir, monitor.max_memory_mb)
     while True:
         try:
-            return await open_server(settings.monitor.clickhouse_url)
+            return await _with_readers(await open_server(monitor.clickhouse_url), monitor)
         except StoreUnavailableError as error:
             logger.warning("waiting for the ClickHouse server: %s", error)
             await asyncio.sleep(2.0)
+
+
+async def _with_readers(store: ClickHouse, monitor: MonitorSettings) -> ClickHouse:
+    try:
+        await admit(store, accounts(monitor), ceilings(monitor.query_seconds, monitor.max_memory_mb))
+    except StoreUnavailableError:
+        await store.close()  # or it would be left open at every try
+        raise
+    return store

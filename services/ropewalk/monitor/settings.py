@@ -1,8 +1,9 @@
 """Where the monitor keeps and serves its tables, and how strict its watch is."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ropewalk.monitor.domain.watch import WatchPolicy
@@ -34,14 +35,31 @@ class MonitorSettings(BaseSettings):
         repr=False,
         description="http(s)://user:password@host:port of a ClickHouse server; empty: embedded in this process",
     )
-    max_memory_mb: int = Field(default=1024, ge=256, description="memory of the embedded engine")
-    query_seconds: int = Field(default=60, ge=1, description="a query over the HTTP interface may run this long")
+    max_memory_mb: int = Field(
+        default=1024, ge=256, description="memory of the embedded engine; a reader's query may have a quarter"
+    )
+    query_seconds: int = Field(default=60, ge=1, description="a reader's query may run this long")
     sink_wait_s: float = Field(default=0.5, gt=0, le=10, description="rows wait at most this long to be packed")
     baseline_requests: int = Field(default=120, ge=40, description="successful requests that make a baseline")
     window_requests: int = Field(default=25, ge=1, description="requests between two states of the signals")
     false_alarms_per_request: float = Field(
         default=1e-5, gt=0, lt=0.01, description="promised rate of false alarms, over all signals together"
     )
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _is_an_address(cls, url: str, others: ValidationInfo) -> str:
+        """Nothing of it is shown: it holds a password."""
+        try:
+            parts = urlsplit(url)
+            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            sound = False
+        if url and not sound:
+            raise ValueError("it must be http(s)://user:password@host:port, with signs such as # in it as %23")
+        if url and others.data.get("token") and parts.username == others.data.get("user"):
+            raise ValueError("its user writes, so who reads needs another name: set ROPEWALK_MONITOR_USER")
+        return url
 
     @property
     def policy(self) -> WatchPolicy:

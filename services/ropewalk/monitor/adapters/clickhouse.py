@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import clickhouse_connect
 import orjson
@@ -23,6 +23,8 @@ from ropewalk.monitor.errors import AnalyticsError, StoreRefusedError, StoreUnav
 
 T = TypeVar("T")
 DATABASE = "ropewalk"
+_CONNECT_S = 5
+_ANSWER_S = 30  # a batch is stored within a second: a server that has not answered by then is asked anew
 _LOCK_WAIT_S = 30.0  # for a predecessor that is being stopped and still holds the folder
 # codes by which a server says that it could not, not that the statement is wrong
 _PASSING_CODES = {159, 173, 202, 203, 209, 210, 241, 242, 243, 252, 425, 439, 999}
@@ -100,7 +102,16 @@ async def open_server(url: str) -> ClickHouse:
     Raises NewerTablesError, and StoreUnavailableError while the server is away.
     """
     executor = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
-    client = await _in_thread(executor, lambda: clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False))
+    client = await _in_thread(
+        executor,
+        lambda: clickhouse_connect.get_client(
+            dsn=url,
+            interface=urlsplit(url).scheme,  # which it does not read from the address: the password would go in clear
+            autogenerate_session_id=False,
+            connect_timeout=_CONNECT_S,
+            send_receive_timeout=_ANSWER_S,
+        ),
+    )
     return await _migrated(ClickHouse(client, executor))
 
 

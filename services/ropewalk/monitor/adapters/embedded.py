@@ -62,17 +62,22 @@ class StatementResult:
     elapsed_s: float = 0.0
 
 
+def ceilings(query_seconds: float, memory_mb: int) -> dict[str, float]:
+    """What a statement may use at most, by setting; `memory_mb` is what all statements of an engine may."""
+    return {
+        "max_execution_time": query_seconds,
+        "max_result_bytes": _RESULT_BYTES,
+        "max_memory_usage": memory_mb * 1024**2 // _SLOT_SHARE,
+    }
+
+
 class EmbeddedEngine:
     """Runs statements on the engine that `open_embedded` has opened. Blocking; any number of threads may call it."""
 
     def __init__(self, address: str, query_seconds: float, memory_mb: int = 1024) -> None:
         self.query_seconds = query_seconds
         self._address = address
-        self._ceilings = {
-            "max_execution_time": query_seconds,
-            "max_result_bytes": _RESULT_BYTES,
-            "max_memory_usage": memory_mb * 1024**2 // _SLOT_SHARE,
-        }
+        self._ceilings = ceilings(query_seconds, memory_mb)
 
     def run(self, statement: Statement, mark: str = "") -> StatementResult:
         """`kill(mark)` ends it from another thread. Raises EngineError, ForbiddenError."""

@@ -63,10 +63,11 @@ class Sink:
 
     async def take(self, items: list[Stored[Message]]) -> None:
         """Store what is not stored yet. Returns when it is, however long the store is away."""
-        await self._patiently(lambda: self._store_unseen(items))
-        await self._patiently(self._after)
+        await self.patiently(lambda: self._store_unseen(items))
+        await self.patiently(self._after)
 
-    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it, again and again while the store is away."""
         delay_s = 0.1
         while True:
             try:

@@ -76,8 +76,9 @@ class Server(Facade):
         statement = self._about_access(request, body)
         if not statement:
             return super()._work(request, body, account, mark)
-        checked = b"SELECT formatQuery({sql:String}) FORMAT Null"
-        self._engine.run(Statement(raw=checked, database="default", parameters={"sql": statement}), mark)
+        escaped = statement.translate({ord("\\"): r"\\", ord("'"): r"\'"})
+        checked = f"SELECT formatQuery('{escaped}') FORMAT Null"
+        self._engine.run(Statement(raw=checked.encode(), database="default"), mark)
         self._users.heed(statement)
         self._accounts = self._users.accounts()
         return Response()
@@ -91,7 +92,7 @@ def _in_default(request: Request) -> Request:
     """The request in the database in which a server's first user is; one that the client names comes before it."""
     query = b"database=default&" + request.scope["query_string"]
     named = "x-clickhouse-database" in request.headers
-    return request if named else Request(request.scope | {"query_string": query})
+    return request if named else Request({**request.scope, "query_string": query})
 
 
 async def main(folder: Path, host: str, port: int, memory_mb: int) -> None:
