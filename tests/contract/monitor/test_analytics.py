@@ -1,5 +1,6 @@
 """One suite for the port, over the engine in this process and over a server spoken to by HTTP (our own interface)."""
 
+import asyncio
 import math
 
 import pytest
@@ -83,3 +84,17 @@ async def test_the_schema_may_be_applied_again(store):
 async def test_a_server_that_is_not_there_is_unavailable(unused_port):
     with pytest.raises(StoreUnavailableError):
         await open_server(f"http://ropewalk:x@127.0.0.1:{unused_port + 1 if unused_port < 65_000 else 1}")
+
+
+async def test_an_address_with_https_is_spoken_to_by_tls_whatever_its_port():
+    heard = asyncio.Queue()
+
+    async def listen(reader, writer):
+        await heard.put(await reader.read(1))
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(StoreUnavailableError):
+            await open_server(f"https://ropewalk:secret@127.0.0.1:{port}")
+    assert heard.get_nowait() == b"\x16", "the beginning of a handshake"

@@ -5,6 +5,7 @@ from ropewalk.monitor.adapters.embedded import EmbeddedEngine
 from ropewalk.monitor.adapters.facade import Facade
 from ropewalk.monitor.app import accounts
 from ropewalk.monitor.settings import MonitorSettings, Settings
+from ropewalk.runtime.settings import SettingsError, read_settings
 
 
 async def login(settings, **options):
@@ -63,3 +64,25 @@ def test_settings_are_read_from_the_environment_and_secrets_are_not_shown(monkey
 def test_a_promise_that_means_nothing_is_refused(rate):
     with pytest.raises(ValueError, match="false_alarms_per_request"):
         MonitorSettings(false_alarms_per_request=rate)
+
+
+@pytest.mark.parametrize(
+    "url", ["clickhouse:8123", "http://", "tcp://u:p@h:9000", "http://u:p#w@h:8123", "http://u:pw@h:x"]
+)
+def test_an_address_of_a_server_that_is_none_is_refused_and_its_password_not_shown(url, monkeypatch):
+    monkeypatch.setenv("ROPEWALK_MONITOR_CLICKHOUSE_URL", url)
+    with pytest.raises(
+        SettingsError, match=r"ROPEWALK_MONITOR_CLICKHOUSE_URL has a value: .*password@host:port"
+    ) as told:
+        read_settings(Settings)
+    assert url not in str(told.value)
+
+
+def test_who_reads_on_a_server_has_another_name_than_who_writes(monkeypatch):
+    monkeypatch.setenv("ROPEWALK_MONITOR_CLICKHOUSE_URL", "http://ropewalk:p%23w@h:8123")
+    assert read_settings(Settings).monitor.clickhouse_url.endswith("@h:8123")
+    monkeypatch.setenv("ROPEWALK_MONITOR_TOKEN", "secret")
+    with pytest.raises(SettingsError, match="set ROPEWALK_MONITOR_USER"):
+        read_settings(Settings)
+    monkeypatch.setenv("ROPEWALK_MONITOR_USER", "reader")
+    assert read_settings(Settings).monitor.user == "reader"
