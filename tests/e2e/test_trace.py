@@ -87,4 +87,5 @@ def test_a_run_is_one_trace_over_all_services_without_orphans_although_two_were_
     for span in spans:
         assert span.resource["service.version"]
         assert all(len(str(value)) <= 200 for value in span.attributes.values()), span
-    assert "ropewalk_consumer_pending{" in shown
+    for name in ("consumer_pending", "service_ready", "training_step", "backend_up", "bus_stored_bytes", "runs"):
+        assert f"ropewalk_{name}{{" in shown
