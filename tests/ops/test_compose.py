@@ -274,29 +274,6 @@ def test_ray_nodes_and_drivers_run_the_same_image(compose: dict[str, Any]) -> No
     assert len({compose["services"][name]["image"] for name in names}) == 1
 
 
-def test_the_image_has_a_supported_python_and_no_root(root: Path, project: dict[str, Any]) -> None:
-    dockerfile = (root / "Dockerfile").read_text()
-    version = re.search(r"^ARG PYTHON=(\d+)\.(\d+)$", dockerfile, re.MULTILINE)
-    assert version is not None
-    assert (3, 11) <= (int(version[1]), int(version[2])) < (3, 13)
-    assert project["requires-python"] == ">=3.11,<3.13"
-    final_stage = dockerfile.rpartition("\nFROM ")[2]
-    assert "\nUSER 10001:10001\n" in final_stage
-    assert "pip install" not in final_stage
-
-
-def test_what_the_image_copies_is_not_ignored(root: Path) -> None:
-    kept = {line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    copied = {
-        source
-        for line in (root / "Dockerfile").read_text().splitlines()
-        if line.startswith("COPY ") and "--from" not in line
-        for source in line.split()[1:-1]
-    }
-    assert copied == kept
-    assert all((root / path).exists() for path in kept)
-
-
 def test_the_gpu_file_changes_only_what_exists(
     compose: dict[str, Any], gpu: dict[str, Any], settings_names: dict[str, set[str]]
 ) -> None:
