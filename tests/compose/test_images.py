@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-VERSION = (
-    os.environ.get("ROPEWALK_VERSION") or tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-)
-CORE, ML = (f"ropewalk/{name}:{VERSION}" for name in ("core", "ml"))
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+TAG = os.environ.get("ROPEWALK_VERSION") or VERSION
+CORE, ML = (f"ropewalk/{name}:{TAG}" for name in ("core", "ml"))
 MOST_BYTES = {CORE: 350_000_000, ML: 2_500_000_000}
 SERVICES = {
     CORE: ("ropewalk.ingest.app", "ropewalk.monitor.app", "ropewalk.cli.main"),
