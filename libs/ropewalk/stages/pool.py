@@ -18,6 +18,7 @@ from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.events.resources import Resources
 from ropewalk.events.run import PoolEntry, PoolState, StageCapacity
 from ropewalk.stages.pool_policy import next_in_line
+from ropewalk.telemetry.metrics import gauge
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Pool:
             while True:
                 pool, revision = await self.read()
                 self._look_for_absent(pool, revision)
+                export_pool(pool)
                 for entry in self.turns(pool):
                     error = await outcome_or_error(on_turn(entry))
                     if error is not None:
@@ -107,3 +109,10 @@ class Pool:
         if head is not None and time.monotonic() - self._head_since > _ABSENT_AFTER_S:
             logger.warning("nobody starts %s of %s: those behind it go first", head.stage, head.run_id)
             self._passed_over.add(head.stage)
+
+
+def export_pool(pool: PoolState) -> None:
+    """The CPUs that stages of a pool use and those they wait for, as every instance sees them."""
+    for state, is_running in (("running", True), ("waiting", False)):
+        cpus = sum(entry.cpus for entry in pool.entries if entry.running is is_running)
+        gauge("ropewalk.pool.cpus", cpus, pool=pool.run_id, state=state)

@@ -51,6 +51,9 @@ METRICS: Mapping[str, Instrument] = {
     "ropewalk.consumer.ack_pending": Instrument("gauge", "{message}", "delivered and not settled", _CONSUMER),
     "ropewalk.consumer.redelivered": Instrument("gauge", "{message}", "delivered again and not settled", _CONSUMER),
     "ropewalk.consumer.oldest": Instrument("gauge", "s", "age of the oldest message of CONTROL not settled", _CONSUMER),
+    "ropewalk.pool.cpus": Instrument(
+        "gauge", "{cpu}", "CPUs of a pool that stages use or wait for: what an autoscaler goes by", ("pool", "state")
+    ),
     # trainer
     "ropewalk.training.progressed": Instrument("gauge", "s", "when a training last moved on, in seconds since 1970"),
     "ropewalk.training.step": Instrument("gauge", "{step}", "step of the training that moved on last"),
