@@ -16,7 +16,7 @@ VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -1)
 ROPEWALK_VERSION=${ROPEWALK_VERSION:-$VERSION}
 PYTHON=python:$(sed -n 's/^ARG PYTHON=//p' Dockerfile)-slim
 # The wheels belong to one list of dependencies.
-BUILD=ropewalk/build:$(sed '/^version = /d' pyproject.toml | sha256sum | cut -c1-12)
+BUILD=ropewalk/build:$(sed -n '/^dependencies = /,/^dev = /p' pyproject.toml | sha256sum | cut -c1-12)
 
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/ropewalk-images.XXXXXX")
 trap 'rm -rf --one-file-system "$WORK"' EXIT
