@@ -31,6 +31,11 @@ def named_bus() -> Address | None:
     return None if url is None else Address(url=url, **_identity())
 
 
+def compose_project() -> str:
+    """The compose project whose containers are the stack; empty if it runs elsewhere. `keys/client.env` sets it."""
+    return os.environ.get("ROPEWALK_COMPOSE_PROJECT", "")
+
+
 def find_address(state_dir: Path) -> Address | None:
     """The bus that the environment names, or that of the embedded stack; None if `find_settings` must decide."""
     if (bus := named_bus()) or _identity():

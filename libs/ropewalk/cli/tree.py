@@ -51,7 +51,7 @@ _PANELS = {
     "Operations": {
         "doctor": "Look for what is wrong with this machine or the stack, and say what to do about it.",
         "upgrade": "Say what this release will change in the stack that runs or last ran, and the order to do it in.",
-        "logs": "Print the log of one process of the stack.",
+        "logs": "Print the log of one process of the stack, embedded or in containers of a compose project.",
         "backup": "Keep the log in a folder: every fact, request, state, timer and dead letter. The stack may be up or"
         " down.",
         "restore": "Make the log of a backup that of the stack, which must be down, or of the server that"

@@ -29,6 +29,9 @@ class _StateSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True)
 
     state_dir: ExpandedPath = Path("~/.ropewalk").expanduser()
+    compose_project: str = Field(
+        default="", description="the compose project whose containers `status`, `doctor` and `logs` look at"
+    )
 
 
 def find_settings(state_dir: Path | None = None, user: str = OPERATOR) -> ClientSettings:

@@ -75,6 +75,7 @@ def write_client_environment(file: Path, told: Mapping[str, str], keys: Deployme
     nats, openai = f"tls://{address['ROPEWALK_PORT_NATS']}", f"http://{address['ROPEWALK_PORT_OPENAI']}/v1"
     seed, authority = str(seed_file(keys.seeds, OPERATOR).absolute()), str(keys.authority.absolute())
     lines = {
+        "ROPEWALK_COMPOSE_PROJECT": told["COMPOSE_PROJECT_NAME"],
         "ROPEWALK_NATS_URL": nats,
         "ROPEWALK_NATS_USER": OPERATOR,
         "ROPEWALK_NATS_NKEY_FILE": seed,

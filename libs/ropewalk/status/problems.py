@@ -66,7 +66,8 @@ def _of_disks(seen: Seen) -> Iterator[Problem]:
                 "disk_full",
                 f"the disk of {disk.holds} is full: {where}, {share}"
                 + (f"; {_waiting_sentence(seen)}" if disk.holds == EVENT_LOG else ""),
-                "make room there; everything continues by itself within seconds, nothing stored is lost",
+                "make room there; everything continues by itself within seconds, nothing stored is lost"
+                + seen.contained * ", but restart the container of a bus that goes on refusing",
                 since=what_waits(seen).since if disk.holds == EVENT_LOG else 0.0,
             )
         elif used >= EARLY and disk.free < disk.still_wanted:
@@ -134,7 +135,7 @@ def _of_processes(seen: Seen) -> Iterator[Problem]:
         down = process.status in ("backing off", "starting") and process.restarts > 0
         flaps = process.restarts >= _FLAPPING_RESTARTS and seen.now - process.started_at < _FLAPPING_S
         ending = f", last it {process.last_ending}" if process.last_ending else ""
-        if name == "nats-server" and (down or not seen.broker.answers):
+        if name == "nats-server" and (down or not (seen.broker.answers or seen.broker.away)):
             reason = f"{process.last_ending}, it starts again by itself" if down else "it lives and does not answer"
             yield _error(
                 "broker_down",
@@ -174,7 +175,7 @@ def _of_services(seen: Seen) -> Iterator[Problem]:
     for answer in asked:
         log = _log_of(seen, answer.service)
         if not answer.answered:
-            yield _silent(answer.service, log, has_process=bool(seen.processes))
+            yield _silent(answer.service, log, has_process=bool(seen.processes) and not seen.contained)
         for reason in answer.reasons:
             what = f"{answer.service} is not ready: {reason}"
             yield _error("not_ready", what, f"read {log}")

@@ -121,12 +121,15 @@ class AlarmSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Everything that was looked at, at one time. Disks and processes are those of an embedded stack."""
+    """Everything that was looked at, at one time. Disks and processes are those of an embedded stack, or `contained`:
+    of the containers of a compose project.
+    """
 
     now: Moment
     broker: BrokerView
     disks: tuple[Disk, ...] = ()
     processes: tuple[ProcessState, ...] = ()
+    contained: bool = False
     services: tuple[ServiceAnswer, ...] = ()
     lags: tuple[ConsumerLag, ...] = ()
     runs: tuple[RunSeen, ...] = ()

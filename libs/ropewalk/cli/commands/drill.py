@@ -5,11 +5,13 @@ import logging
 import signal
 from collections.abc import Callable
 from inspect import Parameter, Signature
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from ropewalk.cli.keepers import keeper_of
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import console, mark, print_json, say
 from ropewalk.drills.acting import run_drill
@@ -19,6 +21,7 @@ from ropewalk.drills.files import DrillResult, card_json, last_cards
 from ropewalk.drills.scene import DrillOptions
 from ropewalk.drills.scorecard import seconds
 from ropewalk.events.foreign import one_line
+from ropewalk.local.keeping import Supervised
 from ropewalk.local.layout import Layout
 from ropewalk.local.stack import running_state
 
@@ -28,6 +31,8 @@ app = typer.Typer(
 
 Seed = Annotated[int, typer.Option(help="What is drawn by lot follows from this number.")]
 Minutes = Annotated[float, typer.Option(min=0.05, help="How long to wait, at most, for each thing that should happen.")]
+
+_FORCE = "delete pod --force --grace-period 0 --selector app.kubernetes.io/name=trainer"
 
 # Options that only some drills have, by the field of DrillOptions that each sets.
 _OPTIONS: dict[str, Any] = {
@@ -151,10 +156,17 @@ def list_drills(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
 
 def _result(name: str, place: Layout, options: DrillOptions, *, quiet: bool) -> DrillResult:
+    if not isinstance(keeper_of(_named(place), _FORCE), Supervised):
+        raise NotPreparedError("drills play on an embedded stack; tests/compose plays the faults of containers")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, the fault is undone
     logging.getLogger("ropewalk.bus").setLevel(logging.ERROR)  # a broker that is away is what we came for
     tell: Callable[[str], None] = (lambda _: None) if quiet else say
     return asyncio.run(run_drill(name, place, options, tell))
+
+
+def _named(place: Layout) -> Path | None:
+    """The folder that the command was given, if it was given one."""
+    return None if place == layout(None) else place.state_dir
 
 
 def _as_json(result: DrillResult) -> dict[str, Any]:

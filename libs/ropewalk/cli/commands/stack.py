@@ -1,26 +1,24 @@
 """`up`, `down`, `logs`: the embedded stack."""
 
-import time
 from typing import Annotated
 
 import typer
 from rich.live import Live
 
 from ropewalk.cli.exit_codes import INTERRUPTED
+from ropewalk.cli.keepers import keeper_of
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.status import endpoints_view, moved_sentence, starting_view
 from ropewalk.cli.screens.terminal import complain, console, done, print_json, say, write
-from ropewalk.local.errors import UnknownProcessError
+from ropewalk.local.keeping import Supervised
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import holder
-from ropewalk.local.logfiles import new_text, tail_lines
 from ropewalk.local.names import PROCESSES, SUPERVISOR
 from ropewalk.local.stack import bring_up, is_up, running_state, take_down
 from ropewalk.local.state import StackState
 
 app = typer.Typer()
 
-_FOLLOW_S = 0.25
 _KNOWN = (SUPERVISOR, *PROCESSES)
 
 
@@ -72,25 +70,20 @@ def logs(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the log of one process of the stack.
+    """Print the log of one process of the stack, embedded or in containers of a compose project.
 
     Example: ropewalk logs trainer -f
     """
-    if service not in _KNOWN:
-        raise UnknownProcessError(f"there is no process {service!r} in the stack: choose one of {', '.join(_KNOWN)}")
-    path = layout(state_dir).log_of(service)
-    begin = tail_lines(path, lines)
+    keeper = keeper_of(state_dir, f"logs --selector app.kubernetes.io/name={service} --tail {lines}")
     if as_json:
-        print_json({"service": service, "path": str(path), "lines": begin})
-        return
-    position = path.stat().st_size if path.exists() else 0
-    for line in begin:
-        console.print(line, soft_wrap=True)
-    while follow:
-        for text, end in new_text(path, position):
+        place = {"path": str(layout(state_dir).log_of(service))} if isinstance(keeper, Supervised) else {}
+        print_json({"service": service, **place, "lines": keeper.lines(service, lines)})
+    elif follow:
+        for text in keeper.follow(service, lines):
             write(text)
-            position = end
-        time.sleep(_FOLLOW_S)
+    else:
+        for line in keeper.lines(service, lines):
+            console.print(line, soft_wrap=True)
 
 
 def _started(place: Layout, *, is_shown: bool) -> StackState:

@@ -33,6 +33,7 @@ _TIMEOUT_S = 3.0
 _SKEW_S = 2.0
 _WARNED_DAYS = 30  # before a certificate ends
 _MOST_TOLD = 3
+_ROOM_BYTES = 10e9  # on a large disk a small share is room enough
 _APPLY = "`ropewalk bus apply` with the supervisor's key, or restart the stack, which does it"
 
 
@@ -73,7 +74,9 @@ def disk_findings(disks: tuple[Disk, ...]) -> Iterator[Remark]:
     for disk in disks:
         used = 1 - disk.free / max(1, disk.total)
         what = f"{disk.holds}: {used:.0%} of {disk.total / 1e9:.1f} GB used"
-        yield Remark(check="room", what=what, remedy="make room there" if used >= EARLY else "")
+        yield Remark(
+            check="room", what=what, remedy="make room there" if used >= EARLY and disk.free < _ROOM_BYTES else ""
+        )
 
 
 def _bus(settings: ClientSettings) -> Iterator[Remark]:

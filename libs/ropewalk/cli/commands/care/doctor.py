@@ -1,5 +1,6 @@
 """`doctor`: what is wrong with this machine or with a stack, and what to do about each."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from enum import StrEnum
@@ -10,11 +11,12 @@ import typer
 
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import done, print_json, say
-from ropewalk.cli.settings import named_bus
+from ropewalk.cli.settings import compose_project, named_bus
 from ropewalk.client.settings import find_settings
 from ropewalk.local.checkup.findings import Check, Remark, look_at_all
 from ropewalk.local.checkup.machine import docker_checks, machine_checks
 from ropewalk.local.checkup.stack import disk_findings, stack_checks, status_findings
+from ropewalk.local.containers import Containers, with_containers
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import holder
 from ropewalk.local.names import SERVICES
@@ -52,6 +54,7 @@ def doctor(what: What = None, state_dir: StateDir = None, as_json: AsJson = Fals
     Example: ropewalk doctor
     """
     place = layout(state_dir)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns about how TLS connections end
     chosen = what or (Patient.STACK if _stack_is_meant(place, state_dir) else Patient.MACHINE)
     findings = look_at_all(_checks(chosen, place, state_dir))
     if as_json:
@@ -81,7 +84,11 @@ def _checks(chosen: Patient, place: Layout, state_dir: Path | None) -> list[Chec
 def _status(place: Layout, state_dir: Path | None) -> Iterator[Remark]:
     bus = named_bus() if state_dir is None else None
     if bus is not None:
-        yield from status_findings(status_of(bus, SERVICES))
+        found = status_of(bus, SERVICES)
+        if project := compose_project():
+            found = with_containers(found, Containers(project))
+        yield from status_findings(found)
+        yield from disk_findings(found.seen.disks)
         return
     measured = measure(place, over_s=0.0)
     yield from status_findings(Status(seen=measured.seen, problems=measured.problems))

@@ -1,0 +1,27 @@
+"""Who keeps the processes of the stack that a command means: a supervisor here, docker, or somebody out of reach."""
+
+from pathlib import Path
+
+from ropewalk.cli.options import layout
+from ropewalk.cli.settings import compose_project, named_bus
+from ropewalk.events.foreign import one_line
+from ropewalk.local.containers import Containers
+from ropewalk.local.errors import LocalError
+from ropewalk.local.keeping import Keeper, Supervised
+from ropewalk.local.lock import holder
+
+
+class OutOfReachError(LocalError):
+    """The processes of a stack run where this program cannot touch them."""
+
+
+def keeper_of(state_dir: Path | None, kubectl: str) -> Keeper:
+    """The keeper. Raises OutOfReachError, which says what `kubectl` does instead."""
+    if state_dir is None and (project := compose_project()):
+        return Containers(project)
+    if state_dir is None and named_bus() is not None and not holder(layout(state_dir)):
+        raise OutOfReachError(
+            "this stack runs neither here nor as a compose project that ROPEWALK_COMPOSE_PROJECT names; "
+            f"on Kubernetes: `kubectl --namespace ropewalk {one_line(kubectl)}`"
+        )
+    return Supervised(layout(state_dir))

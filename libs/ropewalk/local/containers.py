@@ -1,0 +1,186 @@
+"""The processes of a stack in containers, through the command line of docker: what a compose project is made of."""
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ropewalk.events.foreign import one_line
+from ropewalk.local.errors import LocalError
+from ropewalk.local.keeping import check_name
+from ropewalk.status.asking import Status
+from ropewalk.status.problems import EVENT_LOG, Problem, problems_of
+from ropewalk.status.seen import Disk, ProcessState, ProcessStatus
+from ropewalk.storage.probing import ROOM_BYTES
+
+_TIMEOUT_S = 20.0
+# The services of compose.yaml, as people know them from the embedded stack.
+_KNOWN_AS = {"nats": "nats-server", "ray-head": "ray"}
+_HOLDS = {"nats": EVENT_LOG, "objects": "the objects", "clickhouse": "the tables"}
+_PROJECT, _SERVICE, _NUMBER = (f"com.docker.compose.{label}" for label in ("project", "service", "container-number"))
+
+Json = dict[str, Any]
+
+
+class ContainersError(LocalError):
+    """The container engine cannot do what was asked."""
+
+
+class Containers:
+    """The containers of one compose project."""
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+
+    def names(self) -> tuple[str, ...]:
+        """See Keeper."""
+        return tuple(sorted(self._all()))
+
+    def states(self) -> tuple[ProcessState, ...]:
+        """See Keeper. Containers that have done their work and ended are left out."""
+        found = [_state(name, each) for name, each in sorted(self._all().items()) if not _is_done(each)]
+        if not found:
+            raise ContainersError(
+                f"the compose project {one_line(self._project)!r} has no containers: start it with `make compose-up`, "
+                "or correct ROPEWALK_COMPOSE_PROJECT"
+            )
+        return tuple(found)
+
+    def lines(self, name: str, num_lines: int) -> list[str]:
+        """See Keeper."""
+        command = ("logs", "--tail", str(num_lines), self._id(name))
+        return _docker(*command, also_errors=True).splitlines()
+
+    def follow(self, name: str, num_lines: int) -> Iterator[str]:
+        """See Keeper. Ends with the container."""
+        command = ["docker", "logs", "--follow", "--tail", str(num_lines), self._id(name)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as told:
+            assert told.stdout is not None
+            try:
+                yield from told.stdout
+            finally:
+                told.kill()
+
+    def disks(self) -> tuple[Disk, ...]:
+        """The file systems of the volumes that hold what must not be lost, each once."""
+        found, everything = dict[str, Disk](), self._all()
+        for service, holds in _HOLDS.items():
+            container = everything.get(_KNOWN_AS.get(service, service))
+            if container is None or not container["State"]["Running"]:
+                continue
+            for mount in container["Mounts"]:
+                if mount["RW"] and mount["Type"] == "volume":
+                    with contextlib.suppress(ContainersError, ValueError, IndexError):  # an image without `df`
+                        said = _docker("exec", container["Id"], "df", "-Pk", mount["Destination"]).splitlines()[1]
+                        device, disk = _disk(holds, f"{service}:{mount['Destination']}", said)
+                        found.setdefault(device, disk)
+        return tuple(found.values())
+
+    def _id(self, name: str) -> str:
+        check_name(self, name)
+        return str(self._all()[name]["Id"])
+
+    def _all(self) -> dict[str, Json]:
+        """By the names that people know. Raises ContainersError."""
+        ids = _docker("ps", "--all", "--quiet", "--filter", f"label={_PROJECT}={self._project}").split()
+        found = json.loads(_docker("inspect", *ids)) if ids else []
+        return {_name(each["Config"]["Labels"]): each for each in found}
+
+
+def with_containers(status: Status, containers: Containers) -> Status:
+    """What the bus tells, with what only the container engine sees. An engine that is away is a problem more."""
+    try:
+        processes, disks = containers.states(), containers.disks()
+    except ContainersError as error:
+        remedy = "start docker, join its group, or unset ROPEWALK_COMPOSE_PROJECT"
+        unseen = Problem(kind="engine_away", severity="warning", what=str(error), remedy=remedy)
+        return replace(status, problems=(*status.problems, unseen))
+    seen = replace(status.seen, processes=processes, disks=disks, contained=True)
+    return Status(seen=seen, problems=problems_of(seen))
+
+
+def _name(labels: dict[str, str]) -> str:
+    service, number = labels[_SERVICE], labels.get(_NUMBER, "1")
+    name = _KNOWN_AS.get(service, service)
+    return name if number == "1" else f"{name}-{number}"
+
+
+def _is_done(container: Json) -> bool:
+    state = container["State"]
+    return state["Status"] == "exited" and state["ExitCode"] == 0
+
+
+def _state(name: str, container: Json) -> ProcessState:
+    state = container["State"]
+    health = state.get("Health", {}).get("Status", "healthy")
+    status, ending = _word(state, health)
+    restarts = container["RestartCount"] + (status != "ready")  # what is not well has ended, or is as good as that
+    return ProcessState(
+        service=name,
+        pid=state["Pid"],
+        status=status,
+        restarts=restarts,
+        started_at=_moment(state["StartedAt"]),
+        changed_at=_moment(state["StartedAt" if state["Running"] else "FinishedAt"]),
+        last_ending=ending,
+    )
+
+
+def _word(state: Json, health: str) -> tuple[ProcessStatus, str]:
+    """How it is, and how it came to that."""
+    if state["Paused"]:
+        return "backing off", "was paused"
+    if state["Status"] != "running":
+        killed = " for want of memory" if state["OOMKilled"] else ""
+        return "backing off", f"ended with exit code {state['ExitCode']}{killed}"
+    if health == "unhealthy":
+        return "starting", "failed its health check"
+    return ("starting", "") if health == "starting" else ("ready", "")
+
+
+def _moment(time: str) -> float:
+    """Seconds since 1970 of a time with nanoseconds; 0 for the engine's year 1, which stands for never."""
+    return max(0.0, datetime.fromisoformat(time).timestamp())
+
+
+def _disk(holds: str, folder: str, line: str) -> tuple[str, Disk]:
+    """A line of `df -Pk`: the device, blocks of 1024 bytes, used, free, share, mount point."""
+    device, total, _, free, _, mounted_at = line.split(maxsplit=5)
+    room = int(free) * 1024
+    return device, Disk(
+        holds=holds,
+        folder=folder,
+        mounted_at=mounted_at,
+        total=int(total) * 1024,
+        free=room,
+        full=room <= ROOM_BYTES,
+    )
+
+
+def _docker(*arguments: str, also_errors: bool = False) -> str:
+    """What the program answers. Raises ContainersError with its words."""
+    try:
+        done = subprocess.run(
+            ("docker", *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if also_errors else subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ContainersError("the program docker is not installed: ROPEWALK_COMPOSE_PROJECT needs it") from None
+    except subprocess.TimeoutExpired:
+        raise ContainersError(
+            f"docker {arguments[0]} gave no answer in {_TIMEOUT_S:.0f} s: is its engine up?"
+        ) from None
+    if done.returncode:
+        raise ContainersError(f"docker {arguments[0]} failed: {one_line((done.stderr or done.stdout).strip(), 300)}")
+    return done.stdout
