@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ropewalk.admin.access import OPERATOR
 from ropewalk.bus.settings import ExpandedPath, NatsSettings
 from ropewalk.runtime.settings import StorageSettings
+from ropewalk.storage.connect import StoreAddress
 
 
 class ClientSettings(BaseSettings):
@@ -23,6 +24,11 @@ class ClientSettings(BaseSettings):
     clickhouse_token: str = Field(default="", repr=False, description="password of that user")
     objects_url: str = Field(default="", description="the object store, to verify ledgers")
     nats: NatsSettings = Field(default_factory=NatsSettings)
+
+    @property
+    def store(self) -> StoreAddress:
+        """The object store; where its server is, a client is told by the variable that tells the services."""
+        return StoreAddress(url=self.objects_url, endpoint=StorageSettings().endpoint)
 
 
 class _StateSettings(BaseSettings):

@@ -24,7 +24,6 @@ from ropewalk.client.checkpoints import (
 from ropewalk.client.errors import ClientError
 from ropewalk.client.settings import ClientSettings
 from ropewalk.events.foreign import quoted
-from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 
 app = typer.Typer(name="checkpoints", help="The checkpoints of a run.", no_args_is_help=True)
@@ -179,7 +178,7 @@ def _row(settings: ClientSettings, checkpoint: str) -> CheckpointRow:
 
 
 def _objects(settings: ClientSettings) -> ObjectStore:
-    return StoreAddress(url=settings.objects_url).connect()
+    return settings.store.connect()
 
 
 def _cells(row: CheckpointRow) -> tuple[str, ...]:

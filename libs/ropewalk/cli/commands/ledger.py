@@ -9,7 +9,6 @@ from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.terminal import console, mark, print_json, say
 from ropewalk.client.ledgers import verify_ledger_of
 from ropewalk.corpus.ledger import LedgerVerdict
-from ropewalk.storage.connect import StoreAddress
 
 app = typer.Typer(name="ledger", help="The record of which samples each training step consumed.", no_args_is_help=True)
 
@@ -24,7 +23,7 @@ def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> N
     """
     settings = settings_of(state_dir)
     # The plan of what is to be read lies with the shards; what was read is in the log.
-    objects = StoreAddress(url=settings.objects_url).connect()
+    objects = settings.store.connect()
     verdict = call(lambda client: verify_ledger_of(client, run, objects), settings)
     if as_json:
         print_json(asdict(verdict))

@@ -18,7 +18,6 @@ from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versio
 from ropewalk.client.models import retire as retire_version
 from ropewalk.client.rollback import plan_rollback, roll_back
 from ropewalk.client.settings import ClientSettings
-from ropewalk.storage.connect import StoreAddress
 
 if TYPE_CHECKING:
     from ropewalk.client import Client
@@ -89,7 +88,7 @@ def export(
     settings = settings_of(state_dir)
     version = _exactly(settings, name)
     facts = [stored.message for stored in call(lambda client: client.timeline(version.run_id), settings)]
-    sha256 = export_to(folder, version, facts, StoreAddress(url=settings.objects_url).connect())
+    sha256 = export_to(folder, version, facts, settings.store.connect())
     if as_json:
         print_json({"model": name, "folder": str(folder.absolute()), "export_manifest_sha256": sha256})
         return
@@ -131,7 +130,7 @@ def rollback(
     settings, began = settings_of(state_dir), time.monotonic()
     with open_log(settings) as wire:
         plan = plan_rollback(projections(wire, "registry")["registry"], name, to)
-    objects = StoreAddress(url=settings.objects_url).connect()
+    objects = settings.store.connect()
     call(lambda client: roll_back(client, plan, objects), settings)
     seconds = time.monotonic() - began
     if as_json:

@@ -14,7 +14,6 @@ from ropewalk.report.collect import collect
 from ropewalk.report.files import write_card
 from ropewalk.report.gather import gather
 from ropewalk.report.terminal import terminal_card
-from ropewalk.storage.connect import StoreAddress
 
 app = typer.Typer()
 
@@ -33,7 +32,7 @@ def report(
     Example: ropewalk report python-stdlib-261123-101500-1a2b
     """
     settings = settings_of(state_dir)
-    objects = StoreAddress(url=settings.objects_url).connect()
+    objects = settings.store.connect()
 
     async def drawn(client: Client) -> ReportCard:
         return collect(await gather(client, run, objects))
