@@ -59,9 +59,9 @@ async def _measure(project: Project, user: User, options: argparse.Namespace, na
     model = await asyncio.to_thread(user.served_model)
     run_id = f"{name}-{int(time.time())}"
     async with Load(user.settings, model, options.rate) as load:
-        user.submit(run_id, options.minutes, run_id)
+        await asyncio.to_thread(user.submit, run_id, options.minutes, run_id)
         await asyncio.to_thread(user.until, run_id, StepsCommitted, deadline_s=600)
-        usual = {each["kind"] for each in user.problems()}
+        usual = {each["kind"] for each in await asyncio.to_thread(user.problems)}
         failed = sum(load.told.failures.values())
         fault = asyncio.create_task(asyncio.to_thread(_strike, project, name, options.away))
         named = await asyncio.to_thread(_named, user, usual, max(options.away, _NAMED_WITHIN_S))

@@ -69,7 +69,7 @@ async def _measure(project: Project, user: User, options: argparse.Namespace, na
     run_id = f"rolling-{int(time.time())}"
     seconds: dict[str, float] = {}
     async with Load(user.settings, model, options.rate) as load:
-        user.submit(run_id, options.minutes, run_id)
+        await asyncio.to_thread(user.submit, run_id, options.minutes, run_id)
         await asyncio.to_thread(user.until, run_id, StepsCommitted, deadline_s=_TRAINS_WITHIN_S)
         for name in names:
             failed = sum(load.told.failures.values())
