@@ -1,6 +1,6 @@
 """What the two images are: size, layers that a new revision changes, packages, user, compilers. Prints JSON.
 
-python benchmarks/images.py [--version 0.1.0]       needs Docker and the images (`make images`)
+python benchmarks/images.py [--version 0.2.0]       needs Docker and the images (`make images`)
 """
 
 import argparse
