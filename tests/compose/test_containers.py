@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nats
 import nats.errors
 import pytest
@@ -99,3 +100,21 @@ async def test_the_bus_refuses_who_does_not_check_it_and_whom_it_does_not_know(
     stranger = tmp_path / "stranger.seed"
     create_key(stranger)
     assert await refused(stack, nkeys_seed=str(stranger))
+
+
+def test_who_has_the_environment_for_people_reads_the_tables_and_writes_none(stack: ComposeStack) -> None:
+    settings = stack.settings
+    person = (settings.clickhouse_user, settings.clickhouse_token)
+
+    def status(sql: str, who: tuple[str, str]) -> int:
+        return httpx.post(settings.clickhouse_url, content=sql, auth=who).status_code
+
+    assert status("SELECT count() FROM ropewalk.request", person) == 200
+    for refused in (
+        "INSERT INTO ropewalk.train_step (step) VALUES (1)",
+        "TRUNCATE TABLE ropewalk.rejected",
+        "DROP DATABASE ropewalk",
+        "CREATE USER other IDENTIFIED BY 'x'",
+    ):
+        assert status(refused, person) != 200, refused
+    assert status("SELECT 1", ("ropewalk", stack.told["CLICKHOUSE_PASSWORD"])) in {401, 403}, "it is the writer's"

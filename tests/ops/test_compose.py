@@ -12,8 +12,9 @@ import yaml
 
 from ropewalk.local.broker.deployment import create_deployment
 from ropewalk.local.container_env import PORTS as PUBLISHED
-from ropewalk.local.container_env import SECRETS
+from ropewalk.local.container_env import SECRETS, Published, ensure_environment, write_client_environment
 from ropewalk.local.ports import Ports
+from ropewalk.monitor.settings import MonitorSettings
 
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY")
 NOT_SECRET = {"RAY_AUTH_MODE"}
@@ -247,6 +248,27 @@ def test_no_secret_has_a_value_or_a_default(compose: dict[str, Any], gpu: dict[s
         assert re.fullmatch(rf"\$\{{{name}:\?\}}", value), f"{service}: {name} is {value}"
     for _, _, value in values(compose) + values(gpu):
         assert not re.search(r"://[^$/]*:[^$@/]+@", value)
+
+
+def test_people_and_dashboards_get_the_password_of_who_reads_and_the_monitor_alone_that_of_who_writes(
+    compose: dict[str, Any], tmp_path: Path, root: Path
+) -> None:
+    environments = {name: one.get("environment", {}) for name, one in compose["services"].items()}
+    assert {name for name, one in environments.items() if "CLICKHOUSE_PASSWORD" in str(one)} == {
+        "clickhouse",
+        "monitor",
+    }
+    writer = environments["clickhouse"]["CLICKHOUSE_USER"]
+    assert f"://{writer}:" in environments["monitor"]["ROPEWALK_MONITOR_CLICKHOUSE_URL"]
+    assert writer != MonitorSettings().user
+    datasources = (root / "k8s/base/config/grafana/provisioning/datasources/ropewalk.yaml").read_text()
+    assert f"username: {MonitorSettings().user}," in datasources
+    assert set(re.findall(r"\$(\w+)", datasources)) == {"ROPEWALK_MONITOR_TOKEN"} < set(environments["grafana"])
+    told = ensure_environment(tmp_path / ".env", Published(keys=tmp_path / "keys", project="p", ports_from=0))
+    write_client_environment(tmp_path / "client.env", told, create_deployment(tmp_path / "keys", ("nats",)))
+    client = (tmp_path / "client.env").read_text()
+    assert told["CLICKHOUSE_PASSWORD"] not in client
+    assert f"export ROPEWALK_CLIENT_CLICKHOUSE_TOKEN={told['ROPEWALK_MONITOR_TOKEN']}\n" in client
 
 
 def test_two_images_come_from_one_recipe_with_the_version_of_the_project(

@@ -19,19 +19,20 @@ _START_S = 60.0
 class StandIn:
     """The stand-in; it may be killed and started again on its folder and port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, user: str = WRITER) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = int(probe.getsockname()[1])
         self._folder = folder
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
         self.address = f"http://127.0.0.1:{self._port}"
-        self.url = f"http://{WRITER}:p%40ss%2Fw%23rd@127.0.0.1:{self._port}"
+        self.url = f"http://{user}:p%40ss%2Fw%23rd@127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Start and wait until it answers."""
         options = ["--folder", str(self._folder), "--host", "127.0.0.1", "--port", str(self._port)]
-        environment = os.environ | {"CLICKHOUSE_USER": WRITER, "CLICKHOUSE_PASSWORD": PASSWORD}
+        environment = os.environ | {"CLICKHOUSE_USER": self._user, "CLICKHOUSE_PASSWORD": PASSWORD}
         self._process = subprocess.Popen([sys.executable, str(PROGRAM), *options], env=environment)
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:

@@ -34,7 +34,8 @@ SECRETS = (
     "ROPEWALK_SERVING_DEMO_KEY",
     "ROPEWALK_SERVING_INTERNAL_KEY",
     "RAY_AUTH_TOKEN",
-    "CLICKHOUSE_PASSWORD",
+    "CLICKHOUSE_PASSWORD",  # of the monitor, who writes
+    "ROPEWALK_MONITOR_TOKEN",  # of people, who read the tables
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "GF_SECURITY_ADMIN_PASSWORD",
@@ -83,7 +84,7 @@ def write_client_environment(file: Path, told: Mapping[str, str], keys: Deployme
         "ROPEWALK_CLIENT_OPENAI_URL": openai,
         "ROPEWALK_CLIENT_API_KEY": told["ROPEWALK_SERVING_DEMO_KEY"],
         "ROPEWALK_CLIENT_CLICKHOUSE_URL": f"http://{address['ROPEWALK_PORT_CLICKHOUSE']}",
-        "ROPEWALK_CLIENT_CLICKHOUSE_TOKEN": told["CLICKHOUSE_PASSWORD"],
+        "ROPEWALK_CLIENT_CLICKHOUSE_TOKEN": told["ROPEWALK_MONITOR_TOKEN"],
         "ROPEWALK_OBJECTS_URL": "s3://ropewalk",
         "ROPEWALK_OBJECTS_ENDPOINT": f"http://{address['ROPEWALK_PORT_OBJECTS']}",
         "AWS_ACCESS_KEY_ID": told["AWS_ACCESS_KEY_ID"],

@@ -2,13 +2,17 @@
 
 import asyncio
 
+import httpx
 import pytest
-from parts.clickhouse_server import StandIn
+from parts.clickhouse_server import WRITER, StandIn
 
+from ropewalk.monitor.adapters.accounts import Account
 from ropewalk.monitor.adapters.clickhouse import open_server
+from ropewalk.monitor.adapters.embedded import ceilings
+from ropewalk.monitor.adapters.readers import admit
 from ropewalk.monitor.adapters.sink import Sink
 from ropewalk.monitor.app import REQUESTS
-from ropewalk.monitor.errors import StoreUnavailableError
+from ropewalk.monitor.errors import StoreRefusedError, StoreUnavailableError
 from ropewalk.runtime.needs import why_no_answer
 
 
@@ -46,3 +50,26 @@ async def test_a_server_that_is_killed_under_inserts_and_comes_back_has_every_ro
     assert row["n"] == 300
     await store.close()
     assert await asyncio.to_thread(server.stop) == 0
+
+
+@pytest.mark.slow
+async def test_a_volume_of_a_stack_whose_people_wrote_is_taken_over_and_they_only_read(tmp_path, make):
+    before = StandIn(tmp_path / "server", user="ropewalk")
+    before.start()
+    store = await open_server(before.url)
+    await Sink(store, REQUESTS).take(make.packed([make.request(n) for n in range(10)], size=5))
+    await store.close()
+    assert await asyncio.to_thread(before.stop) == 0
+    now = StandIn(tmp_path / "server")
+    now.start()
+    with pytest.raises(StoreRefusedError, match="Authentication failed"):
+        await open_server(now.url.replace(WRITER, "ropewalk"))
+    store = await open_server(now.url)
+    await admit(store, [Account(user="ropewalk", password="to read")], ceilings(60, 1024))
+    await store.close()
+    person = ("ropewalk", "to read")
+    answer = await asyncio.to_thread(httpx.post, now.address, content="SELECT count() FROM request", auth=person)
+    assert answer.text == "10\n"
+    refused = await asyncio.to_thread(httpx.post, now.address, content="TRUNCATE TABLE request", auth=person)
+    assert refused.status_code != 200
+    assert await asyncio.to_thread(now.stop) == 0
