@@ -205,6 +205,26 @@ def test_the_documentation_names_every_key_of_the_secret(root: Path, containers:
     assert {key for key in keys if key not in text} == set()
 
 
+def test_prometheus_of_an_operator_scrapes_the_collector_and_gets_the_rules_of_compose(
+    root: Path, base: list[Manifest]
+) -> None:
+    text = (root / "k8s" / "examples" / "prometheus-operator.yaml").read_text()
+    monitor = yaml.safe_load(text)
+    (service,) = [each for each in base if each["kind"] == "Service" and each["metadata"]["name"] == "otel-collector"]
+    assert monitor["metadata"]["namespace"] == one(base, "Namespace", "ropewalk")["metadata"]["name"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["honorLabels"] is True
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    (line,) = re.findall(r"^#   (\{ .*) \| kubectl apply -f -$", text, re.MULTILINE)
+    made = yaml.safe_load(
+        subprocess.run(["sh", "-c", line], cwd=root, capture_output=True, text=True, check=True).stdout
+    )
+    assert made["kind"] == "PrometheusRule"
+    rules = yaml.safe_load((root / "k8s" / "base" / "config" / "ropewalk-rules.yaml").read_text())
+    assert made["spec"] == rules
+
+
 def test_services_select_pods_and_name_their_ports(everything: list[Manifest]) -> None:
     for service in [manifest for manifest in everything if manifest["kind"] == "Service"]:
         selector = service["spec"]["selector"]
@@ -225,8 +245,8 @@ def test_hosts_in_settings_are_services(
     known = {manifest["metadata"]["name"] for manifest in everything if manifest["kind"] == "Service"}
     known.add("ray-head-svc")  # KubeRay makes it
     given = [*settings_map.values(), *(str(v.get("value", "")) for c in containers for v in c.get("env", []))]
-    hosts = {host for value in given for host in re.findall(r"(?:://|^)([a-z][a-z-]+):\d+", value)}
-    assert {"nats", "otel-collector", "serving", "ray-head-svc"} <= hosts <= known
+    hosts = {host for value in given for host in re.findall(r"(?:://|^)(?:nats-\d\.)?([a-z][a-z-]+):\d+", value)}
+    assert {"nats-peers", "otel-collector", "serving", "ray-head-svc"} <= hosts <= known
 
 
 def test_mounts_have_volumes(everything: list[Manifest]) -> None:
@@ -254,7 +274,9 @@ def test_every_user_of_the_bus_is_itself_and_is_given_one_seed(
 ) -> None:
     users = {name: name for name in services} | {"streams": "supervisor"}
     folder = settings_map["ROPEWALK_NATS_NKEY_FILE"].removesuffix("/nats.seed")
-    assert settings_map["ROPEWALK_NATS_URL"].startswith("tls://")
+    spec = one(base, "StatefulSet", "nats")["spec"]
+    servers = [f"tls://nats-{number}.{spec['serviceName']}:4222" for number in range(spec["replicas"])]
+    assert settings_map["ROPEWALK_NATS_URL"].split(",") == servers
     assert settings_map["ROPEWALK_NATS_TLS_CA"] == f"{folder}/ca.pem"
     for name, user in users.items():
         (pod,) = pod_specs(workload(base, name))

@@ -15,6 +15,7 @@ import httpx
 
 from ropewalk.admin.topology import drift
 from ropewalk.bus.bulk import address_of
+from ropewalk.bus.servers import servers_of
 from ropewalk.bus.wire import Wire
 from ropewalk.client.endpoints import query
 from ropewalk.client.errors import EndpointRefusedError
@@ -155,13 +156,18 @@ def _objects(settings: ClientSettings, remedy: str) -> Iterator[Remark]:
 def _certificate(settings: ClientSettings, remedy: str) -> Iterator[Remark]:
     with Wire(address_of(settings.nats), _TIMEOUT_S):
         pass
-    parts = urlsplit(settings.nats.url)
     context = ssl.create_default_context(cafile=settings.nats.tls_ca)
-    with (
-        socket.create_connection((parts.hostname or "", parts.port or 4222), _TIMEOUT_S) as plain,
-        context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
-    ):
-        ends = str((secure.getpeercert() or {}).get("notAfter", ""))
-    days = (ssl.cert_time_to_seconds(ends) - time.time()) / 86400
-    what = f"the certificate of the bus ends in {days:.0f} days ({ends})"
-    yield Remark(check="certificate", what=what, remedy=remedy if days < _WARNED_DAYS else "")
+    for parts in map(urlsplit, servers_of(settings.nats.url)):
+        try:
+            with (
+                socket.create_connection((parts.hostname or "", parts.port or 4222), _TIMEOUT_S) as plain,
+                context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
+            ):
+                ends = str((secure.getpeercert() or {}).get("notAfter", ""))
+        except OSError as error:
+            what = f"the bus at {parts.hostname} shows no certificate: {error}"
+            yield Remark(check="certificate", what=what, remedy="start it; the other servers go on meanwhile")
+            continue
+        days = (ssl.cert_time_to_seconds(ends) - time.time()) / 86400
+        what = f"the certificate of the bus at {parts.hostname} ends in {days:.0f} days ({ends})"
+        yield Remark(check="certificate", what=what, remedy=remedy if days < _WARNED_DAYS else "")
