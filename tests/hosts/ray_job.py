@@ -1,7 +1,7 @@
 """A training on a Ray of several hosts, as the trainer's child runs it: a program for the host of the driver.
 
-`stock FOLDER` publishes a small dataset, `train FOLDER` trains a run of two workers and writes what it reports as JSON
-lines. The object store and its keys are in the environment, as a service has them.
+`stock FOLDER` publishes a small dataset, `train FOLDER STEPS` trains a run of two workers and writes what it reports as
+JSON lines. The object store and its keys are in the environment, as a service has them.
 """
 
 import json
@@ -20,7 +20,8 @@ from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, St
 from ropewalk.trainer.domain.recovery import Loss
 from ropewalk.trainer.settings import Settings
 
-NUM_STEPS = 150
+OWN = Path("/tmp/own")  # of which every host has one
+STOP = OWN / "stop"
 
 
 class RemoteWorkshop(Workshop):
@@ -31,17 +32,19 @@ class RemoteWorkshop(Workshop):
         return Settings().store.connect()
 
 
-def the_job(folder: Path) -> TrainingJob:
+def the_job(folder: Path, num_steps: int) -> TrainingJob:
     """Two workers, a checkpoint every few steps."""
     settings = Settings()
     job = Workshop(folder, folder).training()
-    plan = job.recipe.derived.model_copy(update={"total_steps": NUM_STEPS, "checkpoint_every": 10})
+    plan = job.recipe.derived.model_copy(update={"total_steps": num_steps, "checkpoint_every": 10})
     recipe: Recipe = job.recipe.model_copy(update={"num_workers": 2, "plan": plan})
     cluster = ClusterSpec(address=settings.training.ray_address, num_cpus=2, temporary=settings.ray_tmp)
-    return replace(job, recipe=recipe, store=settings.store, cluster=cluster, scratch=folder / "scratch")
+    own = {"scratch": OWN / "scratch", "stop_file": STOP}
+    return replace(job, recipe=recipe, store=settings.store, cluster=cluster, **own)
 
 
-def train(folder: Path) -> None:
+def train(folder: Path, num_steps: int) -> None:
+    OWN.mkdir()
     with (folder / "reports.jsonl").open("a", buffering=1) as file:
 
         def say(**facts: object) -> None:
@@ -58,8 +61,8 @@ def train(folder: Path) -> None:
                 case FromWorkers(_, CheckpointWritten(saved=saved)):
                     say(kind="saved", checkpoint=saved.checkpoint_id)
 
-        finished: Finished = entry.train(the_job(folder), on_report)
-        say(kind="finished", step=finished.step)
+        finished: Finished = entry.train(the_job(folder, num_steps), on_report)
+        say(kind="finished", step=finished.step, stopped=finished.stopped, checkpoint=finished.checkpoint_id)
 
 
 if __name__ == "__main__":
@@ -67,4 +70,4 @@ if __name__ == "__main__":
     if work == "stock":
         RemoteWorkshop(place, place).stock()
     else:
-        train(place)
+        train(place, int(sys.argv[3]))

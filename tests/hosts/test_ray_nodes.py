@@ -1,18 +1,22 @@
-"""Training on a Ray of several machines that share no disk: two ranks meet over the network, and a machine is lost."""
+"""A Ray of several machines that share no disk: ranks meet over the network, and a machine is lost."""
 
 import json
 import os
 import shutil
+import subprocess
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hosts.nats_cluster import until
-from hosts.ray_job import NUM_STEPS
-from hosts.ray_nodes import SPARE, WORKERS, RayNodes, running_ray
+from hosts.ray_job import STOP
+from hosts.ray_nodes import DRIVER, SPARE, WORKERS, RayNodes, running_ray
 
 pytestmark = pytest.mark.hosts
-WEED = os.environ.get("ROPEWALK_WEED") or shutil.which("weed")
+WEED = os.environ.get("ROPEWALK_WEED") or shutil.which("weed", path=sysconfig.get_path("scripts"))
+NUM_STEPS = 150
+FOR_EVER = 1_000_000
 
 
 @pytest.fixture
@@ -23,37 +27,66 @@ def nodes(shared_folder: Path) -> Iterator[RayNodes]:
         yield running
 
 
-def reports(nodes: RayNodes) -> list[dict]:
-    file = nodes.folder / "job/reports.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+class Training:
+    """A run on the driver's host, up to its first checkpoints on two machines, and what it reports."""
+
+    def __init__(self, nodes: RayNodes, num_steps: int) -> None:
+        self._log, self._folder = nodes.folder / "train.log", nodes.folder / "job"
+        self._folder.mkdir()
+        stocking = nodes.program("hosts.ray_job", "stock", self._folder, log="stock.log")
+        assert stocking.wait(120) == 0, (nodes.folder / "stock.log").read_text()
+        self.process = nodes.program("hosts.ray_job", "train", self._folder, num_steps, log="train.log")
+        until(lambda: self.last_saved >= 20, self.told, 180)
+        assert all(nodes.runs_worker(name) for name in WORKERS)
+
+    def reports(self, kind: str) -> list[dict]:
+        file = self._folder / "reports.jsonl"
+        found = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [report for report in found if report["kind"] == kind]
+
+    @property
+    def last_saved(self) -> int:
+        return max((int(report["checkpoint"].rpartition("-")[2]) for report in self.reports("saved")), default=0)
+
+    def ended(self, seconds: float) -> dict:
+        """How it finished."""
+        until(lambda: self.process.poll() is not None, self.told, seconds)
+        assert self.process.returncode == 0, self.told()
+        [finished] = self.reports("finished")
+        return finished
+
+    def told(self) -> str:
+        return f"{self.reports('loss')}\n{self._log.read_text()[-3000:]}"
 
 
 def test_a_run_on_two_machines_survives_the_loss_of_one_and_loses_no_saved_step(nodes: RayNodes) -> None:
-    job = nodes.folder / "job"
-    job.mkdir()
-    stocking = nodes.program("hosts.ray_job", "stock", job, log="stock.log")
-    assert stocking.wait(120) == 0, (nodes.folder / "stock.log").read_text()
-    training = nodes.program("hosts.ray_job", "train", job, log="train.log")
-
-    def told() -> str:
-        return f"{reports(nodes)[-5:]}\n{(nodes.folder / 'train.log').read_text()[-3000:]}"
-
-    def saved() -> list[int]:
-        return [int(r["checkpoint"].rpartition("-")[2]) for r in reports(nodes) if r["kind"] == "saved"]
-
-    until(lambda: max(saved(), default=0) >= 20, told, 180)
-    assert all(nodes.runs_worker(name) for name in WORKERS)
+    training = Training(nodes, NUM_STEPS)
     nodes.start_node(SPARE, 1)
-    kept = max(saved())
+    kept = training.last_saved
     nodes.network.lose(WORKERS[1])
-    until(lambda: training.poll() is not None, told, 300)
-    assert training.returncode == 0, told()
-    found = reports(nodes)
-    losses = [r for r in found if r["kind"] == "loss"]
-    print(losses)
-    # Silence is seen before Ray counts the machine as dead, so the group may be ended, and even formed anew, before.
-    assert losses
-    assert {loss["cause"] for loss in losses} <= {"node_lost", "hang", "cluster"}, losses
-    assert [r["step"] for r in found if r["kind"] == "finished"] == [NUM_STEPS]
-    first, *_, last = [r["step"] for r in found if r["kind"] == "started"]
+    assert training.ended(300)["step"] == NUM_STEPS
+    losses = training.reports("loss")
+    assert [loss["cause"] for loss in losses] == ["node_lost"], losses
+    assert "machine of worker" in losses[0]["detail"]
+    first, last = [report["step"] for report in training.reports("started")]
     assert last >= kept > first
+
+
+def test_a_wish_to_stop_in_a_file_of_the_driver_reaches_workers_that_cannot_see_it(nodes: RayNodes) -> None:
+    training = Training(nodes, FOR_EVER)
+    nodes.network.hosts[DRIVER].run("touch", STOP)
+    finished = training.ended(60)
+    assert finished["stopped"]
+    assert finished["step"] == training.last_saved
+    assert finished["checkpoint"]
+    assert training.reports("loss") == []
+    assert not any(works(nodes, name, "test", "-e", STOP) for name in WORKERS)
+
+
+def works(nodes: RayNodes, name: str, *command: object) -> bool:
+    """Whether a program on a host ends well."""
+    try:
+        nodes.network.hosts[name].run(*command)
+    except subprocess.CalledProcessError:
+        return False
+    return True

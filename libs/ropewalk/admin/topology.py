@@ -113,8 +113,8 @@ def _stream_config(spec: StreamSpec) -> StreamConfig:
         max_msgs_per_subject=spec.max_per_subject or -1,
         duplicate_window=0 if spec.mirror_of else spec.duplicate_window_s,
         storage=StorageType.FILE,
-        # nats-server 2.15 appends to a compressed block after a kill, and can then neither read nor mend it: that copy
-        # of the stream stalls every consumer that it leads.
+        # Seen once, after a kill of nats-server 2.15.1: a compressed block that it could neither read nor mend. That
+        # copy of the stream stalled every consumer that it led.
         compression=StoreCompression.NONE,
         mirror=StreamSource(name=spec.mirror_of) if spec.mirror_of else None,
         allow_atomic=spec.atomic or None,

@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from ropewalk.bus.servers import servers_of
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.pause_service import asleep
 from ropewalk.drills.proxy import CutProxy
@@ -35,12 +36,24 @@ async def prepare(ground: Ground) -> Target:
         )
     if _URL not in target.running.environment:
         raise NotPreparedError(f"{target.service} was started without {_URL}, so it cannot be put behind a proxy")
+    server_of(target.service, target.running.environment[_URL])
     return target
+
+
+def server_of(service: str, address: str) -> SplitResult:
+    """The one server that a service knows. Raises NotPreparedError if there are several."""
+    servers = servers_of(address)
+    if len(servers) > 1:  # they tell a client of each other, so that it would go around the proxy
+        raise NotPreparedError(
+            f"{service} knows {len(servers)} servers ({_URL}), and a proxy cuts it off from one of them only: cut off"
+            " its machine instead"
+        )
+    return urlsplit(servers[0])
 
 
 async def play(scene: Scene) -> Observed:
     """Put a second instance behind the proxy, cut, heal."""
-    url = urlsplit(scene.instance.environment[_URL])
+    url = server_of(scene.target.service, scene.instance.environment[_URL])
     async with CutProxy(url.hostname or "127.0.0.1", url.port or 4222) as proxy:
         user, at, _ = url.netloc.rpartition("@")  # the same user, at another port of loopback
         changes = {_URL: urlunsplit(url._replace(netloc=f"{user}{at}127.0.0.1:{proxy.port}"))}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ropewalk.trainer.adapters.watch import RankWatch
+from ropewalk.trainer.domain.recovery import diagnose
 from ropewalk.trainer.domain.sight import Sight
 
 
@@ -13,6 +14,7 @@ class ARank:
     rank: int
     state: str = "S"
     silent: bool = False
+    gone: bool = False
     asked: list[str] = field(default_factory=list)
 
     def sight(self) -> Sight | None:
@@ -32,6 +34,9 @@ class ARank:
     def stacks(self) -> str:
         self.asked.append("stacks")
         return f"stack of {self.rank}"
+
+    def machine_answers(self) -> bool:
+        return not self.gone
 
 
 class Clock:
@@ -84,3 +89,17 @@ def test_a_host_that_was_stopped_itself_is_named() -> None:
     ranks[1].silent = True
     assert looked(made, clock, 15) == []
     assert looked(made, clock, 10) == ["rank 1 has a host that is silent in phase step of step 7"]
+
+
+def test_of_hosts_that_say_nothing_those_whose_machine_does_not_answer_are_lost_and_none_hangs() -> None:
+    clock = Clock()
+    ranks, kept = [ARank(0), ARank(1), ARank(2)], []
+    made = a_watch(ranks, kept, clock)
+    looked(made, clock, 5)
+    ranks[1].silent = ranks[2].silent = ranks[2].gone = True
+    assert looked(made, clock, 19) == []
+    clock.now += 2
+    diagnosis = diagnose(made.look())
+    assert (diagnosis.cause, diagnosis.ranks) == ("node_lost", (2,))
+    assert diagnosis.detail == "the machine of worker 2 does not answer any more: it is lost or cut off"
+    assert (made.hang, kept) == (None, [])

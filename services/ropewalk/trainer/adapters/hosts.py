@@ -41,6 +41,9 @@ class HostHandle(Protocol):
     def stacks(self) -> str:
         """See Host."""
 
+    def machine_answers(self) -> bool:
+        """Whether its machine is there, for a host that says nothing. Takes seconds."""
+
     def close(self) -> None:
         """End it and what it runs, also when it does not answer."""
 
@@ -98,6 +101,9 @@ class _LocalHost:
 
     def run(self, task: RankTask) -> Future[Ended]:
         return self._thread.submit(self._host.run, task)
+
+    def machine_answers(self) -> bool:
+        return True  # it is ours
 
     def close(self) -> None:
         if self.closed:

@@ -5,6 +5,8 @@ The cluster is disposable: whatever it holds can be made again, and nothing of a
 
 import logging
 import shutil
+import socket
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
@@ -32,6 +34,7 @@ from ropewalk.trainer.domain.sight import Sight
 logger = logging.getLogger(__name__)
 _PLACE_S = 120.0  # for the cluster to find room, and for an actor to come up there
 _LOOK_S = 2.0  # for what is asked twice a second
+_MISSED_EVERY_S = 0.5
 _NODE_MARKS = ("node died", "node has died", "node is dead", "node was terminated")  # in Ray's words for an actor's end
 _ASK_S = 3.0  # for an answer of an actor that is up
 _CALLS_AT_ONCE = 4  # `run` blocks one
@@ -61,6 +64,7 @@ class RayHosts:
             for rank, handle in enumerate(self._handles):
                 if handle.lost:
                     handle.close()
+                    _until_missed(handle)
                     self._handles[rank] = self._host(rank)
         except (RayError, ConnectionError, RuntimeError, OSError) as error:  # Ray raises all of these
             raise HostsLostError(in_one_line(error)) from error
@@ -115,12 +119,16 @@ class _RayHost:
     def __init__(self, actor: Any, rank: int) -> None:
         self._actor, self._rank = actor, rank
         self.lost = False
+        self.node: dict[str, Any] = {}  # as Ray describes it
         self._folder: Path | None = None
 
     def where(self) -> Where:
         """See HostHandle."""
         try:
             where: Where = ray.get(self._actor.where.remote(), timeout=_PLACE_S)
+            if not self.node:
+                name = ray.get(self._actor.__ray_call__.remote(_name_of_node), timeout=_ASK_S)
+                self.node = next((node for node in ray.nodes() if node["NodeID"] == name), {})
         except RayError as error:
             self.lost = True
             raise HostsLostError(f"no host for worker {self._rank}: {in_one_line(error)}") from error
@@ -174,6 +182,16 @@ class _RayHost:
         except RayError as error:
             return f"its host does not answer: {in_one_line(error)}"
 
+    def machine_answers(self) -> bool:
+        """See HostHandle: Ray itself misses a machine after a minute, so its raylet is asked."""
+        if not self.node:
+            return True
+        try:
+            socket.create_connection((self.node["NodeManagerAddress"], self.node["NodeManagerPort"]), _LOOK_S).close()
+        except OSError:
+            return False
+        return True
+
     def close(self) -> None:
         """See HostHandle. What it holds ends with it, by the kernel's hand."""
         self.lost = True
@@ -200,3 +218,16 @@ class _RayHost:
         if isinstance(error, RayActorError):
             text = f"the host of worker {self._rank} was killed or crashed"
         return Ended(symptom=Symptom(kind="died", text=text, rank=self._rank), used=nothing)
+
+
+def _name_of_node(_: Any) -> str:
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _until_missed(handle: _RayHost) -> None:
+    """Wait until Ray knows that a machine is gone: before, it would lose the next host there, too."""
+    deadline = time.monotonic() + _PLACE_S
+    while not handle.machine_answers() and time.monotonic() < deadline:
+        if not any(node["Alive"] and node["NodeID"] == handle.node["NodeID"] for node in ray.nodes()):
+            return
+        time.sleep(_MISSED_EVERY_S)

@@ -36,6 +36,9 @@ class RankSeen(Protocol):
     def stacks(self) -> str:
         """What each of its threads does, or why that cannot be said."""
 
+    def machine_answers(self) -> bool:
+        """Whether its machine is there, which says nothing of what runs on it. Takes seconds."""
+
 
 @dataclass(kw_only=True)
 class RankWatch:
@@ -84,10 +87,13 @@ class RankWatch:
         self.sights = tuple(sight for sight in found if sight is not None)
 
     def _without_host(self, ranks: tuple[int, ...], now: float) -> Sequence[Symptom]:
-        """Some hosts say nothing: they have not begun, or are stopped themselves."""
+        """Some hosts say nothing: they have not begun, are stopped themselves, or their machines are gone."""
         self._misses += 1
         if not self.sights or self._misses < _LOOKS or now - self._seen_at < _HOST_S:
             return ()
+        if gone := [rank for rank in ranks if not self.ranks[rank].machine_answers()]:
+            text = "the machine of worker {} does not answer any more: it is lost or cut off"
+            return [Symptom(kind="node_lost", text=text.format(rank), rank=rank) for rank in gone]
         last = self.sights[ranks[0]]
         return self._examined(Hang(ranks=ranks, step=last.step, phase=last.phase, what="has a host that is silent"))
 
