@@ -34,10 +34,11 @@ build() { docker build --quiet --tag "$1" "$2" >/dev/null || die "building $1 fa
 # make_image FUNCTION TAG: has FUNCTION make TAG, unless it is there.
 make_image() {
   if ! $force && is_there "$2"; then echo "kept  $2"; return; fi
+  local began=$SECONDS
   mkdir "$WORK/$1"
   "$1" "$2" "$WORK/$1"
   rm -rf --one-file-system "${WORK:?}/$1"
-  echo "made  $2  $(($(docker image inspect --format '{{.Size}}' "$2") / 1000000)) MB"
+  echo "made  $2  $(($(docker image inspect --format '{{.Size}}' "$2") / 1000000)) MB in $((SECONDS - began)) s"
 }
 
 make_python() {

@@ -18,7 +18,10 @@ from ropewalk.events.training import TrainingStarted
 from ropewalk.local.names import SERVICES
 from ropewalk.telemetry.spans import traceparent_of_run
 
-pytestmark = pytest.mark.stack
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.embedded("tests/compose/test_telemetry.py looks at the trace of a run in containers"),
+]
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = ROOT / "tests" / "compose" / "stand_ins" / "collector" / "collector.py"

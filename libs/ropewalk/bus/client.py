@@ -20,6 +20,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport, Transport
 
 from ropewalk.bus.errors import IDENTIFY, BusError, DeniedError
 
@@ -81,8 +82,24 @@ class DeniedSubjects:
         return match[2], denied
 
 
+class _Streams(TcpTransport):
+    """nats-py's, which after a TLS handshake also tells the stream what it runs over. A stream that does not know can
+    slow nobody down and has asyncio warn at every end of a connection."""
+
+    def __init__(self, made: TcpTransport) -> None:
+        super().__init__()
+        self.__dict__.update(made.__dict__)
+
+    async def connect_tls(self, *arguments: Any) -> None:
+        await super().connect_tls(*arguments)
+        transport = self._io_writer.transport
+        transport.get_protocol().connection_made(transport)
+
+
 class GuardedClient(Client):
     """A connection whose refused sends raise DeniedError. `user` is who we are to the server."""
+
+    _transport: Transport | None  # nats-py's own
 
     def __init__(self, user: str) -> None:
         super().__init__()
@@ -180,6 +197,11 @@ class GuardedClient(Client):
     def _fail(self, subject: str, error: DeniedError) -> None:
         for waiting in [future for future, asked in self._asked.items() if asked == subject and not future.done()]:
             waiting.set_exception(error)
+
+    async def _select_next_server(self) -> None:
+        await super()._select_next_server()
+        if type(self._transport) is TcpTransport:
+            self._transport = _Streams(self._transport)
 
     async def _attempt_reconnect(self) -> None:
         writer = getattr(self._transport, "_io_writer", None)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from ropewalk.errors import RopewalkError
 _CRLF = b"\r\n"
 _CHUNK = 1 << 18  # bytes of one read: a page of messages in few system calls
 _DEFAULT_PORT = 4222
+_MOST_INSTANCES = 20
 _NEXT_SERVER_S = 2.0  # for a server of several; one whose machine is gone does not even refuse
 
 
@@ -94,6 +96,20 @@ class Wire:
             return self._next_frame()
         finally:
             self._socket.settimeout(patience_s)
+
+    def request_all(self, subject: str, body: bytes, others_s: float) -> list[Frame]:
+        """The answers of all instances: the first, and who speaks within `others_s` of it. Raises as `request`."""
+        answers = [self.request(subject, body)]
+        patience_s, deadline = self._socket.gettimeout(), time.monotonic() + others_s
+        try:
+            while len(answers) < _MOST_INSTANCES and (left_s := deadline - time.monotonic()) > 0:
+                self._socket.settimeout(left_s)
+                answers.append(self._next_frame())
+        except SilenceError:
+            pass  # these were all
+        finally:
+            self._socket.settimeout(patience_s)
+        return answers
 
     def request_many(self, subject: str, body: bytes) -> Iterator[Frame]:
         """Every answer, up to and with the first one that has a status."""

@@ -80,6 +80,7 @@ class Pong(HealthReport):
     bound: bool
     waiting: Waiting
     version: str
+    instance: str
     missing: tuple[Missing, ...]
 
 

@@ -265,6 +265,7 @@ class Service:
             bound=self._bound,
             waiting=waiting,
             version=self.version,
+            instance=self.settings.instance,
             missing=self.needs.missing(),
         )
 

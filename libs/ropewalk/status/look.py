@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -26,6 +27,7 @@ Json = dict[str, Any]
 
 _TIMEOUT_S = 0.7  # per answer, so that a look that meets silent services ends within about a second
 # Bounds of what one answer lists: together they stay far below the megabyte of a message.
+_OTHERS_S = 0.1  # for the other instances of a service once one has answered: a ping needs no work
 _MOST_RUNS = 200
 _MOST_QUEUED = 20
 _MOST_ALARMS = 100
@@ -43,6 +45,7 @@ class _Pong:
     waiting: Waiting = field(default_factory=Waiting)
     missing: tuple[Missing, ...] = ()
     version: str = ""
+    instance: str = ""
 
 
 _PONG = TypeAdapter(_Pong)
@@ -56,7 +59,7 @@ def look(bus: Address, services: tuple[str, ...]) -> Seen:
         listing = pool.submit(_over_the_bus, bus, _runs)
         alarming = pool.submit(_over_the_bus, bus, _alarms)
         # A service that has no instance is answered by the server itself, at once.
-        answers = tuple(pool.map(lambda service: _ask(bus, service), services))
+        answers = tuple(chain.from_iterable(pool.map(lambda service: _ask(bus, service), services)))
         broker, lags = looking.result()
         return Seen(
             now=time.time(),
@@ -151,13 +154,24 @@ def _api(wire: Wire, question: str, details: Json | None = None) -> Json:
     return answer
 
 
-def _ask(bus: Address, service: str) -> ServiceAnswer:
-    said = _over_the_bus(bus, lambda wire: _PONG.validate_json(wire.request(f"ctl.ping.{service}", b"").body))
+def _ask(bus: Address, service: str) -> list[ServiceAnswer]:
+    """What each instance says; they have names where there are several."""
+
+    def pongs(wire: Wire) -> list[_Pong]:
+        return [_PONG.validate_json(frame.body) for frame in wire.request_all(f"ctl.ping.{service}", b"", _OTHERS_S)]
+
+    said = _over_the_bus(bus, pongs)
     if said is None:
-        return ServiceAnswer(service=service, answered=False)
+        return [ServiceAnswer(service=service, answered=False)]
+    answers = [_answer(service, pong, pong.instance if len(said) > 1 else "") for pong in said]
+    return sorted(answers, key=lambda answer: answer.instance)
+
+
+def _answer(service: str, said: _Pong, instance: str) -> ServiceAnswer:
     waiting = said.waiting
     return ServiceAnswer(
         service=service,
+        instance=one_line(instance),
         answered=True,
         reasons=tuple(one_line(reason, _LONGEST) for reason in said.reasons[:_MOST_REASONS]),
         missing=tuple(

@@ -177,7 +177,7 @@ def _of_services(seen: Seen) -> Iterator[Problem]:
         if not answer.answered:
             yield _silent(answer.service, log, has_process=bool(seen.processes) and not seen.contained)
         for reason in answer.reasons:
-            what = f"{answer.service} is not ready: {reason}"
+            what = f"{answer.name} is not ready: {reason}"
             yield _error("not_ready", what, f"read {log}")
 
 
@@ -219,7 +219,7 @@ def _of_needs(seen: Seen) -> Iterator[Problem]:
             if full and each.kind in ("disk", "objects"):
                 continue  # an embedded stack: its disks are named already, with their size
             named = (each.kind, each.what)
-            missed.setdefault(named, []).append(answer.service)
+            missed.setdefault(named, []).append(answer.name)
             sinces[named] = min(each.since, sinces.get(named, each.since))
     for (kind, what), services in missed.items():
         remedy = _REMEDIES.get(kind, f"read {_log_of(seen, kind)}, and start it if it is down")
@@ -230,7 +230,7 @@ def _of_versions(seen: Seen) -> Iterator[Problem]:
     running: dict[str, list[str]] = {}
     for answer in seen.services:
         if answer.answered:
-            running.setdefault(answer.version or "before 0.2", []).append(answer.service)
+            running.setdefault(answer.version or "before 0.2", []).append(answer.name)
     if len(running) > 1:
         told = "; ".join(f"{version}: {', '.join(services)}" for version, services in sorted(running.items()))
         what = f"services of {len(running)} versions run together ({told})"

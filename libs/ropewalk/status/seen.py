@@ -69,7 +69,7 @@ class ConsumerLag:
 class ServiceAnswer:
     """What a service said to a ping. `reasons` are sentences why it is not ready; there are none when it is.
 
-    `missing` is what it needs and goes without; `version` is empty before 0.2.
+    `missing` is what it needs and goes without; `version` is empty before 0.2, `instance` where one alone answered.
     """
 
     service: str
@@ -78,6 +78,12 @@ class ServiceAnswer:
     missing: tuple[Missing, ...] = ()
     version: str = ""
     waiting: Waiting = field(default_factory=Waiting)
+    instance: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people: with the instance where there are several."""
+        return f"{self.service} ({self.instance})" if self.instance else self.service
 
 
 class ProcessState(BaseModel):

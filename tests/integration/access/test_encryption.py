@@ -1,5 +1,6 @@
 """TLS: clients check the server before they say anything, and a server beyond loopback has a certificate."""
 
+import asyncio
 import shutil
 import socket
 import stat
@@ -60,11 +61,15 @@ def settings_of(deployment: Deployment, url: str, **changes: object) -> NatsSett
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-async def test_a_client_that_checks_the_authority_is_served(deployment, port, host) -> None:
+async def test_a_client_that_checks_the_authority_is_served_and_goes_without_a_word(
+    deployment, port, host, caplog
+) -> None:
     client = await connect(settings_of(deployment, f"tls://{host}:{port}"), "test")
     await client.flush()
     assert client.is_connected
     await client.close()
+    await asyncio.sleep(0)
+    assert not caplog.records
 
 
 async def test_a_server_of_another_authority_is_refused_at_once(deployment, port, tmp_path) -> None:

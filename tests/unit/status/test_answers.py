@@ -67,8 +67,11 @@ class _Bus(socketserver.StreamRequestHandler):
             elif words[0] == b"PUB":
                 self.rfile.readline()
                 asked_a_service = words[1].startswith(b"ctl.ping.")
-                body = b'{"waiting": {"num_sends": 1, "since": 1e300}}' if asked_a_service else b'{"error": {}}'
-                self.wfile.write(b"MSG %s 1 %d\r\n%s\r\n" % (words[2], len(body), body))
+                bodies = [b'{"waiting": {"num_sends": 1, "since": 1e300}}' if asked_a_service else b'{"error": {}}']
+                if words[1] == b"ctl.ping.serving":
+                    bodies = [b'{"instance": "b", "reasons": ["no model"]}', b'{"instance": "a"}']
+                for body in bodies:
+                    self.wfile.write(b"MSG %s 1 %d\r\n%s\r\n" % (words[2], len(body), body))
 
 
 @pytest.fixture
@@ -83,3 +86,9 @@ def bus() -> Iterator[Address]:
 def test_a_service_that_answers_what_cannot_be_read_is_shown_as_one_that_does_not_answer(bus: Address) -> None:
     (answer,) = looked_at(bus, ("trainer",)).seen.services
     assert (answer.answered, answer.waiting) == (False, Waiting())
+
+
+def test_every_instance_of_a_service_is_heard_and_named(bus: Address) -> None:
+    well, unwell = looked_at(bus, ("serving",)).seen.services
+    assert (well.name, well.reasons) == ("serving (a)", ())
+    assert (unwell.name, unwell.reasons) == ("serving (b)", ("no model",))

@@ -20,7 +20,7 @@ def show_deployment(status: Status, url: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"endpoints": {"nats": without_secret(url)}, **bus_json(status.seen, status.problems)})
         return
-    rows = [(answer.service, _word(answer), "; ".join(answer.reasons)) for answer in status.seen.services]
+    rows = [(answer.name, _word(answer), "; ".join(answer.reasons)) for answer in status.seen.services]
     console.print(Listing(("service", "status", "why"), rows))
     if status.seen.lags:
         console.print(queues_view(status.seen.lags))
@@ -57,7 +57,13 @@ def bus_json(seen: Seen, problems: tuple[Problem, ...]) -> dict[str, Any]:
         "problems": [{**asdict(problem), "since": _moment(problem.since)} for problem in problems],
         "waiting": asdict(what_waits(seen)),
         "services": [
-            {"service": answer.service, "status": _word(answer), "reasons": answer.reasons} for answer in seen.services
+            {
+                "service": answer.service,
+                "instance": answer.instance,
+                "status": _word(answer),
+                "reasons": answer.reasons,
+            }
+            for answer in seen.services
         ],
         "queues": [asdict(lag) for lag in seen.lags],
     }
