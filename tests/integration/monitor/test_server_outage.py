@@ -25,6 +25,7 @@ def server(tmp_path):
     found.kill()
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_under_inserts_and_comes_back_has_every_row_once(server, make):
     store = await open_server(server.url)
     items = make.packed([make.request(n) for n in range(300)], size=5)

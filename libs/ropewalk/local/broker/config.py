@@ -121,7 +121,7 @@ def _encryption(server: BusServer) -> str:
 tls {{
   cert_file: {quoted_path(server.certificate.certificate)}
   key_file: {quoted_path(server.certificate.key)}
-  handshake_first: auto
+  handshake_first: "500ms"  # so long a client may take to begin; the usual 50 is too short on a busy machine
   timeout: 5
 }}
 """
