@@ -1,11 +1,12 @@
 """What a compose stack makes of faults while people ask and a run trains: one after the other. Prints JSON.
 
-    python benchmarks/compose/faults.py [--env .env] [--rate 50] [--away 60] [--only kill-nats,away-nats,full-objects]
+    python benchmarks/compose/faults.py [--env .env] [--rate 50] [--away 60] [--only kill-nats,away-nats] [--together]
 
 kill-SERVICE is `kill -9` of its container, away-SERVICE stops it for --away seconds, full-VOLUME fills what the volume
 of a service has left (it must be a small one of its own: see docs/profiles.md), worker-lost kills a Ray node for good
 for as long. For each is told how soon `ropewalk status` named it, how soon all was well again, how many requests failed
-meanwhile, and how its run ended. Needs root and a running stack.
+meanwhile, and how its run ended. Each has a run of its own, or all have one with --together, whose --minutes must be
+enough. Needs root and a running stack.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from ropewalk.events.training import StepsCommitted
 
 _AWAY = ("nats", "clickhouse", "objects")
 _NAMED_WITHIN_S = 60.0
+_NAMED_AT_ONCE_S = 15.0  # a container that was killed is back by then
 _LOOK_S = 1.0
 _ENDS_WITHIN_S = 1500.0
 _WELL_WITHIN_S = 240.0
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.7, help="of each training")
     parser.add_argument("--away", type=float, default=60.0, help="seconds without a service")
     parser.add_argument("--only", default="", help="with commas; default: all")
+    parser.add_argument("--together", action="store_true", help="one run for all faults, one after the other")
     options = parser.parse_args()
     project, user = stack_of(options.env)
     told = variables(options.env)
@@ -49,33 +52,46 @@ def main() -> None:
     if "ROPEWALK_SMALL_VOLUME" in told:
         all_faults.append(f"full-{told['ROPEWALK_SMALL_VOLUME']}")
     names = options.only.split(",") if options.only else all_faults
-    results = {name: asyncio.run(_measure(project, user, options, name)) for name in names}
-    passed = all(result["passed"] for result in results.values())
-    print(json.dumps({"machine": describe(), "faults": results, "passed": passed}, indent=1))
+    results = [asyncio.run(_measure(project, user, options, group)) for group in _groups(names, options.together)]
+    passed = all(result["passed"] for result in results)
+    print(json.dumps({"machine": describe(), "rate": options.rate, "runs": results, "passed": passed}, indent=1))
     sys.exit(not passed)
 
 
-async def _measure(project: Project, user: User, options: argparse.Namespace, name: str) -> dict[str, Any]:
+def _groups(names: list[str], together: bool) -> list[list[str]]:
+    return [names] if together else [[name] for name in names]
+
+
+async def _measure(project: Project, user: User, options: argparse.Namespace, names: list[str]) -> dict[str, Any]:
+    """One run and what befalls it, one after the other."""
     model = await asyncio.to_thread(user.served_model)
-    run_id = f"{name}-{int(time.time())}"
+    run_id = f"faults-{int(time.time())}"
     async with Load(user.settings, model, options.rate) as load:
         await asyncio.to_thread(user.submit, run_id, options.minutes, run_id)
         await asyncio.to_thread(user.until, run_id, StepsCommitted, deadline_s=600)
-        usual = {each["kind"] for each in await asyncio.to_thread(user.problems)}
-        failed = sum(load.told.failures.values())
-        fault = asyncio.create_task(asyncio.to_thread(_strike, project, name, options.away))
-        named = await asyncio.to_thread(_named, user, usual, max(options.away, _NAMED_WITHIN_S))
-        await fault
-        began = time.monotonic()
-        await asyncio.to_thread(project.ready, "", _WELL_WITHIN_S)
-        well_s = time.monotonic() - began
+        faults = {name: await _befall(project, user, load, options, name) for name in names}
         trained = await asyncio.to_thread(user.verdict, run_id, _ENDS_WITHIN_S)
-        during = sum(load.told.failures.values()) - failed
     asked = await load.verdict()
     lost = asked["wrong_answers"] + asked["rows_missing"] + asked["rows_twice"]
-    result = {"named": named, "healthy_again_s": round(well_s, 1), "failed_during": during}
-    print(f"{name}: {json.dumps(result)}", file=sys.stderr)
-    return result | {"requests": asked, "run": trained, "passed": not lost and is_whole(trained)}
+    result = {"faults": faults, "requests": asked, "run": trained, "passed": not lost and is_whole(trained)}
+    print(json.dumps(result), file=sys.stderr)
+    return result
+
+
+async def _befall(project: Project, user: User, load: Load, options: argparse.Namespace, name: str) -> dict[str, Any]:
+    usual = {each["kind"] for each in await asyncio.to_thread(user.problems)}
+    failed = sum(load.told.failures.values())
+    fault = asyncio.create_task(asyncio.to_thread(_strike, project, name, options.away))
+    within_s = _NAMED_AT_ONCE_S if name.startswith("kill-") else max(options.away, _NAMED_WITHIN_S)
+    named = await asyncio.to_thread(_named, user, usual, within_s)
+    await fault
+    began = time.monotonic()
+    await asyncio.to_thread(project.ready, "", _WELL_WITHIN_S)
+    well_s = round(time.monotonic() - began, 1)
+    failures = sum(load.told.failures.values()) - failed
+    result = {"named": named, "healthy_again_s": well_s, "failed_during": failures}
+    print(f"{name}: {json.dumps(result)}", file=sys.stderr, flush=True)
+    return result
 
 
 def _strike(project: Project, name: str, away_s: float) -> None:

@@ -6,6 +6,7 @@ be in the table of requests exactly once. Bounded: at most `_MOST_OPEN` at a tim
 
 import asyncio
 import json
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ _PROMPTS = tuple(f"def {name}(" for name in ("add", "close", "read", "main", "op
 _LOGGED_WITHIN_S = 90.0
 _LOGGED = "SELECT request_id, count() FROM ropewalk.inference WHERE request_id IN {ids:Array(String)} GROUP BY 1"
 _ASKED_AT_ONCE = 5000
+_MOST_SAID = 200  # characters kept of why a request failed
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Load:
         self._settings = settings
         self._model = model
         self._rate = rate
-        self._known: dict[str, str] = {}
+        self.known: dict[str, str] = {}  # prompt -> its answer before all others
         self._open: set[asyncio.Task[None]] = set()
         self._client = httpx.AsyncClient(
             base_url=settings.openai_url,
@@ -57,7 +59,7 @@ class Load:
 
     async def __aenter__(self) -> Self:
         for prompt in _PROMPTS:
-            _, self._known[prompt] = await self._whole(prompt)
+            _, self.known[prompt] = await self._whole(prompt)
         self._began = time.monotonic()
         self._sending = asyncio.create_task(self._send())
         return self
@@ -86,13 +88,13 @@ class Load:
         try:
             request_id, text = await (self._streamed(prompt) if number % 2 else self._whole(prompt))
         except httpx.HTTPStatusError as error:
-            self._fail(f"status {error.response.status_code}")
+            self._fail(f"status {error.response.status_code}: {error.response.text[:_MOST_SAID]}")
         except (httpx.HTTPError, ValueError, KeyError, IndexError) as error:
-            self._fail(type(error).__name__)
+            self._fail(f"{type(error).__name__}: {str(error)[:_MOST_SAID]}")
         else:
             self.told.ids.append(request_id)
             self.told.took_s.append(time.monotonic() - began)
-            self.told.wrong += text != self._known[prompt]
+            self.told.wrong += text != self.known[prompt]
 
     async def _whole(self, prompt: str) -> tuple[str, str]:
         response = await self._client.post("/completions", json=self._body(prompt))
@@ -104,6 +106,8 @@ class Load:
         """Raises ValueError for a stream that breaks off or ends with an error."""
         text, request_id = "", ""
         async with self._client.stream("POST", "/completions", json=self._body(prompt) | {"stream": True}) as response:
+            if response.is_error:
+                await response.aread()
             response.raise_for_status()
             async for line in response.aiter_lines():
                 if line == "data: [DONE]":
@@ -119,12 +123,14 @@ class Load:
 
     def _fail(self, why: str) -> None:
         self.told.failures[why] += 1
-        self.told.failed_at.append(round(time.monotonic() - self._began, 1))
+        at_s = round(time.monotonic() - self._began, 1)
+        self.told.failed_at.append(at_s)
+        print(f"  {at_s} s: {why}", file=sys.stderr)
 
     async def verdict(self) -> dict[str, Any]:
         """After the end: how many failed, how long they took, and whether the table of requests has each once."""
         told = self.told
-        logged = await asyncio.to_thread(self._logged)
+        logged = await asyncio.to_thread(self.rows_of, told.ids)
         times = sorted(told.took_s)
         return {
             "sent": told.sent,
@@ -141,15 +147,15 @@ class Load:
             "max_ms": round(1000 * times[-1]) if times else None,
         }
 
-    def _logged(self) -> dict[str, int]:
-        """How often each answered request is in the table, once all are there or time is over."""
+    def rows_of(self, ids: list[str]) -> dict[str, int]:
+        """How often each request is in the table, once all are there or time is over."""
         client = clickhouse_connect.get_client(**clickhouse(self._settings))
         found: dict[str, int] = {}
         deadline = time.monotonic() + _LOGGED_WITHIN_S
-        while time.monotonic() < deadline and len(found) < len(set(self.told.ids)):
+        while time.monotonic() < deadline and len(found) < len(set(ids)):
             time.sleep(1.0)
-            for first in range(0, len(self.told.ids), _ASKED_AT_ONCE):
-                part = self.told.ids[first : first + _ASKED_AT_ONCE]
+            for first in range(0, len(ids), _ASKED_AT_ONCE):
+                part = ids[first : first + _ASKED_AT_ONCE]
                 found |= dict(client.query(_LOGGED, parameters={"ids": part}).result_rows)
         client.close()
         return found
