@@ -49,8 +49,8 @@ def main() -> None:
     told = variables(options.env)
     kills = [f"kill-{name}" for name in (*restartable(project), "triton") if not name.endswith("-2")]
     all_faults = [*kills, *(f"away-{name}" for name in _AWAY), "worker-lost"]
-    if "ROPEWALK_SMALL_VOLUME" in told:
-        all_faults.append(f"full-{told['ROPEWALK_SMALL_VOLUME']}")
+    if "SMALL_VOLUME" in told:
+        all_faults.append(f"full-{told['SMALL_VOLUME']}")
     names = options.only.split(",") if options.only else all_faults
     results = [asyncio.run(_measure(project, user, options, group)) for group in _groups(names, options.together)]
     passed = all(result["passed"] for result in results)
