@@ -31,7 +31,6 @@ _REMEMBERED_S = 1.0  # then the server is asked again: rights may have changed
 _MOST_REMEMBERED = 100  # subjects: a sender of many must not fill the memory
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 _CERTAIN_AT = 2  # a server that just reads its users anew knows nobody for a moment
-_CERTAINLY_PLAIN_AT = 4  # a server that was not greeted within half a second speaks first, and plainly
 _UNKNOWN_USER = ("authorization violation", "authentication revoked")
 
 
@@ -109,7 +108,6 @@ class GuardedClient(Client):
         self._hopeless = asyncio.Event()
         self._why_hopeless = ""
         self._not_known = 0
-        self._spoke_plainly = 0
         self._listeners: list[Callable[[], Awaitable[None]]] = []  # called after a reconnect, in this order
         self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()  # request -> its subject
 
@@ -186,9 +184,7 @@ class GuardedClient(Client):
         elif isinstance(error, ssl.SSLCertVerificationError):
             self._give_up(f"the certificate of the bus does not verify ({error.verify_message})")
         elif isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
-            self._spoke_plainly += 1
-            if self._spoke_plainly >= _CERTAINLY_PLAIN_AT:
-                self._give_up("the bus does not answer with TLS, and nothing is said to it without")
+            self._give_up("the bus does not answer with TLS, and nothing is said to it without")
         else:
             logger.warning("bus: %s", error or type(error).__name__)
 

@@ -3,7 +3,6 @@
 Reconnecting for ever matters: after nats-py gives up, pull loops spin and block the event loop.
 """
 
-import logging
 import ssl
 from typing import Any
 
@@ -72,10 +71,4 @@ def _encryption(settings: NatsSettings) -> dict[str, Any]:
         context = ssl.create_default_context(cafile=settings.tls_ca)
     except OSError as error:  # ssl.SSLError is one
         raise BusError(f"ROPEWALK_NATS_TLS_CA={settings.tls_ca} cannot be used: {error}") from None
-    logging.getLogger("asyncio").addFilter(_is_news)  # once: it is the same filter each time
     return {"tls": context, "tls_handshake_first": True}
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """asyncio warns at the end of every connection that nats-py encrypts, and a user's script would print it."""
-    return not str(record.msg).startswith("returning true from eof_received()")
