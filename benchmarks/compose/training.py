@@ -1,5 +1,6 @@
 """A run while something happens to its stack: submitted through the SDK, judged by the log and by its ledger."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 from ropewalk.cli.connecting import call
 from ropewalk.client import Client, ClientSettings
+from ropewalk.errors import RopewalkError
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed, RunRejected, StageCompleted
 from ropewalk.events.serving import TrafficShifted
@@ -57,9 +59,10 @@ class User:
 
     def until(self, run_id: str, *kinds: type[Message], deadline_s: float) -> list[Message]:
         """The facts once one of these types is among them. Raises TimeoutError."""
-        deadline = time.monotonic() + deadline_s
+        deadline, timeline = time.monotonic() + deadline_s, list[Message]()
         while time.monotonic() < deadline:
-            timeline = self.timeline(run_id)
+            with contextlib.suppress(RopewalkError):  # whatever befalls the stack befalls whoever looks, too
+                timeline = self.timeline(run_id)
             if any(isinstance(fact, kinds) for fact in timeline):
                 return timeline
             time.sleep(_LOOK_S)
