@@ -3,6 +3,7 @@
 Reconnecting for ever matters: after nats-py gives up, pull loops spin and block the event loop.
 """
 
+import logging
 import ssl
 from typing import Any
 
@@ -71,4 +72,10 @@ def _encryption(settings: NatsSettings) -> dict[str, Any]:
         context = ssl.create_default_context(cafile=settings.tls_ca)
     except OSError as error:  # ssl.SSLError is one
         raise BusError(f"ROPEWALK_NATS_TLS_CA={settings.tls_ca} cannot be used: {error}") from None
+    logging.getLogger("asyncio").addFilter(_is_news)
     return {"tls": context, "tls_handshake_first": True}
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what asyncio says of each connection that nats-py closes, since its protocol was made for plain ones."""
+    return "eof_received" not in record.getMessage()

@@ -70,6 +70,9 @@ def _nats_of(given: NatsSettings, url: str, seed: Path) -> NatsSettings:
     update: dict[str, object] = {}
     if url and "url" not in given.model_fields_set:
         update["url"] = url
+    own = given.nkey_file
+    if own and own.stem == OPERATOR and own.with_name(seed.name).is_file():  # of a stack in containers
+        update |= {"user": seed.stem, "nkey_file": own.with_name(seed.name)}
     named = given.model_fields_set & {"user", "password", "nkey_file"} or "@" in given.url
     if seed.is_file() and not named:
         update |= {"user": seed.stem, "nkey_file": seed}

@@ -12,6 +12,7 @@ from ropewalk.client.client import Client
 from ropewalk.client.settings import find_settings
 from ropewalk.drills import kill_worker
 from ropewalk.drills.catalogue import find_drill
+from ropewalk.drills.crew import Crew, OnThisMachine
 from ropewalk.drills.endpoint import EndpointUsers
 from ropewalk.drills.files import DrillResult, write_drill
 from ropewalk.drills.log import timeline_of
@@ -20,22 +21,26 @@ from ropewalk.drills.scorecard import Observed, conclude
 from ropewalk.events.base import Message
 from ropewalk.events.drill import DrillStarted
 from ropewalk.local.layout import Layout
-from ropewalk.local.stack import running_state
 
 KILL_WORKER = kill_worker.NAME
 
 
 async def run_drill(
-    name: str, layout: Layout, options: DrillOptions | None = None, say: Callable[[str], None] = lambda _: None
+    name: str,
+    layout: Layout,
+    options: DrillOptions | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    crew: Crew | None = None,
 ) -> DrillResult:
-    """Play one drill against the running stack of a state folder. Whatever happens, its fault is undone.
+    """Play one drill against the running stack of a state folder, or of a crew. Whatever happens, its fault is undone.
 
-    Raises UnknownDrillError, NotPreparedError, StackNotRunningError, UnreachableError.
+    The scorecard goes to the state folder. Raises UnknownDrillError, NotPreparedError, LocalError, UnreachableError.
     """
+    crew = crew or OnThisMachine(layout)
     drill, chosen = find_drill(name), options or DrillOptions()
-    running_state(layout)
+    crew.keeper.states()  # raises if nothing runs
     async with await Client.connect(find_settings(layout.state_dir, MAINTAINER)) as client:
-        ground = Ground(layout=layout, client=client, options=chosen, say=say)
+        ground = Ground(layout=layout, crew=crew, client=client, options=chosen, say=say)
         target = await drill.script.prepare(ground)
         say(f"{name}: {target.description}")
         started = new_drill(name, target.run_id, target.description, chosen.seed)
@@ -79,5 +84,5 @@ async def score_kill_of_worker(client: Client, layout: Layout, run_id: str) -> D
     marks = [item for item in timeline if isinstance(item.message, DrillStarted) and item.message.drill == KILL_WORKER]
     if not marks:
         return None
-    seen = kill_worker.score(timeline, marks[0], client.settings.objects_url)
+    seen = kill_worker.score(timeline, marks[0], client.settings.store)
     return await finish(client.bus, layout, marks[0], seen)

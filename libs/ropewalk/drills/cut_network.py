@@ -12,16 +12,18 @@ from dataclasses import replace
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from ropewalk.bus.servers import servers_of
+from ropewalk.drills.contained import Contained
 from ropewalk.drills.errors import NotPreparedError
-from ropewalk.drills.pause_service import asleep
+from ropewalk.drills.pause_service import outage
 from ropewalk.drills.proxy import CutProxy
 from ropewalk.drills.recovery import StageWatch, idle_outage
 from ropewalk.drills.scene import Ground, Scene, Target, choose_service
 from ropewalk.drills.scorecard import Observed, check
 from ropewalk.drills.scoring import HeldStage
-from ropewalk.drills.stackview import may_run_twice, second_instance
+from ropewalk.drills.stackview import second_instance
 
 _URL = "ROPEWALK_NATS_URL"
+_RAY = "RAY_AUTH_TOKEN"
 _AGAIN = "finds the bus again"
 
 
@@ -29,7 +31,14 @@ async def prepare(ground: Ground) -> Target:
     """A service that may run twice and is told the broker's address."""
     target = await choose_service(ground)
     assert target.running is not None
-    if not may_run_twice(target.running):
+    if isinstance(ground.crew, Contained):
+        if _RAY in target.running.environment:
+            raise NotPreparedError(
+                f"{target.service} drives Ray, which takes it for another machine when docker gives its container"
+                " another address with the network: choose another --service"
+            )
+        return target
+    if not ground.crew.may_run_twice(target.running):
         raise NotPreparedError(
             f"{target.service} listens on a port of its own, so no second instance can be put behind a proxy:"
             " choose another --service"
@@ -52,7 +61,10 @@ def server_of(service: str, address: str) -> SplitResult:
 
 
 async def play(scene: Scene) -> Observed:
-    """Put a second instance behind the proxy, cut, heal."""
+    """Put a second instance behind the proxy, cut, heal. A container is cut off itself, from everything."""
+    crew = scene.ground.crew
+    if isinstance(crew, Contained):
+        return await outage(scene, crew.cut_off(scene.instance), _AGAIN, "its container had no network for {:.1f} s")
     url = server_of(scene.target.service, scene.instance.environment[_URL])
     async with CutProxy(url.hostname or "127.0.0.1", url.port or 4222) as proxy:
         user, at, _ = url.netloc.rpartition("@")  # the same user, at another port of loopback
@@ -74,7 +86,7 @@ async def play(scene: Scene) -> Observed:
 async def _working(scene: Scene, held: HeldStage, proxy: CutProxy, behind: int) -> Observed:
     """The first instance sleeps until the one behind the proxy has its stage, and then that one is cut off."""
     async with StageWatch(scene, held) as watch:
-        async with asleep(scene.instance.pid):
+        async with scene.ground.crew.asleep(scene.instance):
             await watch.recovered(scene.mark.time)
         theirs = watch.successor()
     if theirs is None:

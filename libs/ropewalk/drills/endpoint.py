@@ -18,7 +18,6 @@ from ropewalk.drills.scorecard import check
 from ropewalk.drills.tasks import end, until
 from ropewalk.events.drill import DrillCheck
 from ropewalk.events.serving import RequestLogBatch
-from ropewalk.local.credentials import read_credentials
 
 _PACE_S = 0.2
 _TIMEOUT = httpx.Timeout(30.0, connect=2.0)
@@ -44,10 +43,9 @@ class EndpointUsers:
         self._hit = hit
         self._answers: list[RequestOutcome] = []
         self._task: asyncio.Task[None] | None = None
-        credentials = read_credentials(ground.layout.credentials_file)
         self._client = httpx.AsyncClient(
             base_url=ground.client.settings.openai_url,
-            headers={"authorization": f"Bearer {credentials.internal_key if credentials else ''}"},
+            headers={"authorization": f"Bearer {ground.crew.internal_key()}"},
             timeout=_TIMEOUT,
             trust_env=False,
         )

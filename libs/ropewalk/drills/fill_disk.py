@@ -9,11 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from ropewalk.bus.codec import Stored
+from ropewalk.drills.contained import Contained
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.prober import Prober
 from ropewalk.drills.scene import Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check
-from ropewalk.drills.stackview import BROKER, ready_process
+from ropewalk.drills.stackview import BROKER
 from ropewalk.drills.tasks import end
 from ropewalk.events.base import Message
 from ropewalk.local.layout import Layout
@@ -30,6 +31,11 @@ _FULL = "disk_full"
 
 async def prepare(ground: Ground) -> Target:
     """The broker's store on a file system of at most 1 GiB."""
+    if isinstance(ground.crew, Contained):
+        raise NotPreparedError(
+            "the volumes of containers lie on docker's own disk, which this drill does not fill: "
+            "it plays on an embedded stack"
+        )
     store = ground.layout.nats_store
     total = shutil.disk_usage(store).total
     if total > _MOST_BYTES:
@@ -38,7 +44,7 @@ async def prepare(ground: Ground) -> Target:
             f" fill: put a new stack's store on a small one first (`ropewalk down`, then"
             f" `sudo mount -t tmpfs -o size=256m,mode=0777 tmpfs {store}`, then `ropewalk up`)"
         )
-    running = ready_process(ground.layout, BROKER)
+    running = ground.crew.instance(BROKER)
     return Target(description=f"file system of {store}, {total / _MIB:.0f} MiB", service=BROKER, running=running)
 
 

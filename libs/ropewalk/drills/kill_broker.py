@@ -2,14 +2,13 @@
 
 import asyncio
 import hashlib
-import signal
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import RawMessage
 from ropewalk.drills.prober import Prober
 from ropewalk.drills.scene import Ground, Scene, Target
 from ropewalk.drills.scorecard import Observed, check, earliest
-from ropewalk.drills.stackview import BROKER, answers, ready_process, restarted, send, services
+from ropewalk.drills.stackview import BROKER, answers, restarted, services
 
 _NUM_PROBES = 20  # acknowledged before the kill, and again after it
 _NUM_COMPARED = 500
@@ -17,7 +16,7 @@ _NUM_COMPARED = 500
 
 async def prepare(ground: Ground) -> Target:
     """The broker, ready."""
-    return Target(description=BROKER, service=BROKER, running=ready_process(ground.layout, BROKER))
+    return Target(description=BROKER, service=BROKER, running=ground.crew.instance(BROKER))
 
 
 async def play(scene: Scene) -> Observed:
@@ -29,12 +28,12 @@ async def play(scene: Scene) -> Observed:
     async with Prober(ground.bus, scene.mark, scene.drill_id) as prober:
         await prober.until(_NUM_PROBES, patience_s)
         # The server's clock is asked while it still lives; our own clock measures what its successor cannot know.
-        killed_at, killed_by_log, under_way = loop.time(), await ground.now(), prober.number
-        send(scene.instance.pid, signal.SIGKILL)
-        (noticed_s, _), accepts = await asyncio.gather(
-            restarted(ground.layout, BROKER, scene.instance.pid, patience_s),
-            prober.until(under_way + _NUM_PROBES, patience_s),
-        )
+        killed_at, killed_by_log = loop.time(), await ground.now()
+        noticing = asyncio.create_task(restarted(ground.crew.keeper, scene.instance, patience_s))
+        await ground.crew.kill(scene.instance)
+        under_way = prober.number
+        accepts = await prober.until(under_way + _NUM_PROBES, patience_s)
+        noticed_s, _ = await noticing
         # Inside: the probes go on while services reconnect, as other people's messages would.
         silent = await _silent(ground, patience_s)
         everybody_s = await scene.seconds(killed_by_log)
@@ -59,7 +58,7 @@ async def play(scene: Scene) -> Observed:
 
 async def _silent(ground: Ground, patience_s: float) -> list[str]:
     """Services that do not answer in time."""
-    names = services(ground.layout)
+    names = services(ground.crew.keeper)
     found = await asyncio.gather(*(answers(ground.bus.connection, name, 0, patience_s) for name in names))
     return [name for name, answered in zip(names, found, strict=True) if not answered]
 

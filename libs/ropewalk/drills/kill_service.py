@@ -1,13 +1,12 @@
 """kill -9 of a service, with the stage it holds if it holds one."""
 
 import asyncio
-import signal
 
 from ropewalk.drills.recovery import StageWatch
 from ropewalk.drills.scene import Scene, choose_service
 from ropewalk.drills.scorecard import Observed, check, check_came, earliest
 from ropewalk.drills.scoring import HeldStage
-from ropewalk.drills.stackview import restarted, send
+from ropewalk.drills.stackview import restarted
 from ropewalk.events.drill import DrillCheck
 
 prepare = choose_service
@@ -21,9 +20,8 @@ async def play(scene: Scene) -> Observed:
 
 async def _working(scene: Scene, held: HeldStage) -> Observed:
     async with StageWatch(scene, held) as watch:
-        send(scene.instance.pid, signal.SIGKILL)
         (noticed_s, ready_s), (gone_s, back_s) = await asyncio.gather(
-            restarted(scene.ground.layout, scene.target.service, scene.instance.pid, scene.patience_s),
+            _killed(scene),
             watch.recovered(scene.mark.time),
         )
         lease = check_came("lease", gone_s, "gone", "its end is not in the log")
@@ -31,10 +29,7 @@ async def _working(scene: Scene, held: HeldStage) -> Observed:
 
 
 async def _idle(scene: Scene) -> Observed:
-    send(scene.instance.pid, signal.SIGKILL)
-    noticed_s, ready_s = await restarted(
-        scene.ground.layout, scene.target.service, scene.instance.pid, scene.patience_s
-    )
+    noticed_s, ready_s = await _killed(scene)
     answered = ready_s is not None and await scene.answers(0)
     return Observed(
         detect_s=noticed_s,
@@ -42,6 +37,13 @@ async def _idle(scene: Scene) -> Observed:
         lost_unit="stages",
         checks=(_started_again(ready_s), check("answers", answered, "the new process answers on the bus")),
     )
+
+
+async def _killed(scene: Scene) -> tuple[float | None, float | None]:
+    """Seconds until its end was noticed, and until it was ready again."""
+    crew, hit = scene.ground.crew, scene.instance
+    _, moments = await asyncio.gather(crew.kill(hit), restarted(crew.keeper, hit, scene.patience_s))
+    return moments
 
 
 def _started_again(ready_s: float | None) -> DrillCheck:

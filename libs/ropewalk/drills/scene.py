@@ -7,10 +7,11 @@ from datetime import datetime
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
+from ropewalk.drills.crew import Crew
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.log import server_time, timeline_of
 from ropewalk.drills.scoring import HeldStage, held_stages
-from ropewalk.drills.stackview import Instance, answers, process, ready_process, services
+from ropewalk.drills.stackview import Instance, answers, process, services
 from ropewalk.events.base import Message
 from ropewalk.local.layout import Layout
 
@@ -34,6 +35,7 @@ class Ground:
     """What a drill stands on."""
 
     layout: Layout
+    crew: Crew
     client: Client
     options: DrillOptions
     say: Callable[[str], None]
@@ -90,9 +92,9 @@ class Scene:
 
 async def choose_service(ground: Ground) -> Target:
     """The service asked for, or the one that holds the newest stage, or a quiet one. Raises NotPreparedError."""
-    options, known = ground.options, services(ground.layout)
+    options, known = ground.options, services(ground.crew.keeper)
     if options.service:
-        process(ground.layout, options.service)
+        process(ground.crew.keeper, options.service)
         if options.service not in known:
             raise NotPreparedError(f"{options.service} is no service: choose one of {', '.join(known)}")
     wanted = {options.service} if options.service else set(known)
@@ -106,12 +108,12 @@ async def choose_service(ground: Ground) -> Target:
         )
     if not held:
         name = options.service or known[options.seed % len(known)]
-        return Target(description=f"{name}, idle", service=name, running=ready_process(ground.layout, name))
+        return Target(description=f"{name}, idle", service=name, running=ground.crew.instance(name))
     stage = held[-1]
     return Target(
         description=f"{stage.service}, in stage {stage.stage} of run {stage.run_id}",
         run_id=stage.run_id,
         service=stage.service,
-        running=ready_process(ground.layout, stage.service),
+        running=ground.crew.instance(stage.service),
         held=stage,
     )

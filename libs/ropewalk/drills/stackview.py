@@ -15,17 +15,16 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from ropewalk.drills.errors import NotPreparedError
+from ropewalk.local.keeping import Keeper
 from ropewalk.local.layout import Layout
 from ropewalk.local.logfiles import open_log
-from ropewalk.local.names import PROCESS_MARKER
-from ropewalk.local.stack import running_state
+from ropewalk.local.names import PROCESS_MARKER, SERVICES
 from ropewalk.local.supervision.probes import is_bound
 from ropewalk.local.supervision.processes import die_with_parent
 from ropewalk.runtime.settings import RuntimeSettings
 from ropewalk.status.seen import ProcessState
 
 BROKER = "nats-server"
-_ENGINES = frozenset({BROKER, "ray", "triton"})
 _LOOK_S = 0.1
 _ANSWER_S = 0.5
 _STOP_S = 15.0
@@ -33,10 +32,15 @@ _STOP_S = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """A running process: its number, its command and its environment, as the kernel knows them."""
+    """A running process: how it calls itself on the bus, its command and its environment.
 
+    `kept_as` is its number for whoever starts it again, 0 if nobody does; `name` is that of its process in the stack.
+    """
+
+    name: str = ""
     pid: int
-    command: tuple[str, ...]
+    kept_as: int = 0
+    command: tuple[str, ...] = ()
     environment: Mapping[str, str]
 
     @property
@@ -46,14 +50,14 @@ class Instance:
         return 1.5 * float(self.environment.get("ROPEWALK_LEASE_TTL_S", default))
 
 
-def services(layout: Layout) -> tuple[str, ...]:
-    """The names of the stack's services. Raises StackNotRunningError."""
-    return tuple(each.service for each in running_state(layout).processes if each.service not in _ENGINES)
+def services(keeper: Keeper) -> tuple[str, ...]:
+    """The names of the stack's services. Raises LocalError if nothing runs."""
+    return tuple(each.service for each in keeper.states() if each.service in SERVICES)
 
 
-def process(layout: Layout, name: str) -> ProcessState:
-    """What the supervisor says of a process. Raises NotPreparedError if there is none of that name."""
-    found = running_state(layout).processes
+def process(keeper: Keeper, name: str) -> ProcessState:
+    """What the keeper says of a process. Raises NotPreparedError if there is none of that name."""
+    found = keeper.states()
     for each in found:
         if each.service == name:
             return each
@@ -62,32 +66,34 @@ def process(layout: Layout, name: str) -> ProcessState:
     )
 
 
-def ready_process(layout: Layout, name: str) -> Instance:
+def ready_process(keeper: Keeper, name: str) -> ProcessState:
     """A process that is up and well. Raises NotPreparedError."""
-    state = process(layout, name)
+    state = process(keeper, name)
     if state.status != "ready" or not state.pid:
         raise NotPreparedError(f"{name} is {state.status}: wait until `ropewalk status` shows it ready")
-    return instance(state.pid)
+    return state
 
 
-def instance(pid: int) -> Instance:
-    """A process by its number. Raises NotPreparedError if it has ended."""
+def instance(pid: int, name: str = "") -> Instance:
+    """A process of this machine by its number. Raises NotPreparedError if it has ended."""
     try:
         found = psutil.Process(pid)
-        return Instance(pid=pid, command=tuple(found.cmdline()), environment=found.environ())
+        command, environment = tuple(found.cmdline()), found.environ()
     except psutil.Error as error:
         raise NotPreparedError(f"process {pid} cannot be looked at: {error}") from None
+    return Instance(name=name, pid=pid, kept_as=pid, command=command, environment=environment)
 
 
-async def restarted(layout: Layout, name: str, pid: int, patience_s: float) -> tuple[float | None, float | None]:
-    """Seconds until the supervisor noticed the end of a process, and until its successor was ready."""
+async def restarted(keeper: Keeper, hit: Instance, patience_s: float) -> tuple[float | None, float | None]:
+    """Seconds until the keeper noticed the end of a process, and until its successor was ready."""
     began = asyncio.get_running_loop().time()
     noticed_s: float | None = None
     while (waited_s := asyncio.get_running_loop().time() - began) < patience_s:
-        state = process(layout, name)
-        if noticed_s is None and state.pid != pid:
+        # In a thread: a container engine takes its time, and probes are sent meanwhile.
+        state = await asyncio.to_thread(process, keeper, hit.name)
+        if noticed_s is None and state.pid != hit.kept_as:
             noticed_s = waited_s
-        if state.pid not in (0, pid) and state.status == "ready":
+        if state.pid not in (0, hit.kept_as) and state.status == "ready":
             return noticed_s, waited_s
         await asyncio.sleep(_LOOK_S)
     return noticed_s, None

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -66,6 +66,50 @@ class Containers:
             finally:
                 told.kill()
 
+    def environment(self, name: str) -> dict[str, str]:
+        """What a container was started with."""
+        check_name(self, name)
+        return dict(pair.split("=", 1) for pair in self._all()[name]["Config"]["Env"])
+
+    def main_process(self, name: str) -> int:
+        """The number of its program as it sees itself: the first child of the container's init."""
+        return int(self.run(name, "cat /proc/1/task/1/children").split()[0])
+
+    def run(self, name: str, script: str) -> str:
+        """What a shell in the container, under its own user, prints."""
+        return _docker("exec", self._id(name), "sh", "-c", script)
+
+    def kill(self, name: str, process: int = -1) -> None:
+        """SIGKILL to one process of a container, or to all but its init, which then ends with their exit code.
+
+        `docker kill` would count as a person's wish, after which nothing starts the container again.
+        """
+        with contextlib.suppress(ContainersError):  # the shell may be ended with the container
+            self.run(name, f"kill -9 {process}")
+
+    @contextlib.contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Every process of the container sleeps while inside."""
+        container = self._id(name)
+        _docker("pause", container)
+        try:
+            yield
+        finally:
+            _docker("unpause", container)
+
+    @contextlib.contextmanager
+    def cut_off(self, name: str) -> Iterator[None]:
+        """The container has no network while inside. Afterwards it has its names again, and another address."""
+        container = self._id(name)
+        networks = self._all()[name]["NetworkSettings"]["Networks"]
+        try:
+            for network in networks:
+                _docker("network", "disconnect", network, container)
+            yield
+        finally:
+            for network, told in networks.items():
+                _connect(network, container, told["Aliases"] or ())
+
     def disks(self) -> tuple[Disk, ...]:
         """The file systems of the volumes that hold what must not be lost, each once."""
         found, everything = dict[str, Disk](), self._all()
@@ -102,6 +146,12 @@ def with_containers(status: Status, containers: Containers) -> Status:
         return replace(status, problems=(*status.problems, unseen))
     seen = replace(status.seen, processes=processes, disks=disks, contained=True)
     return Status(seen=seen, problems=problems_of(seen))
+
+
+def _connect(network: str, container: str, aliases: Sequence[str]) -> None:
+    named = (part for alias in aliases if not container.startswith(alias) for part in ("--alias", alias))
+    with contextlib.suppress(ContainersError):  # it was never disconnected
+        _docker("network", "connect", *named, network, container)
 
 
 def _name(labels: dict[str, str]) -> str:

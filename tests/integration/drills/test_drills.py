@@ -17,6 +17,7 @@ from ropewalk.events.data import CorpusIngested
 from ropewalk.events.drill import DrillCompleted
 from ropewalk.events.run import RunFailed, StageCompleted
 from ropewalk.events.training import TrainingInterrupted, TrainingResumed
+from ropewalk.local.keeping import Supervised
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,7 +60,7 @@ async def test_an_idle_service_that_is_killed_answers_again(small_stack, play) -
 
 
 async def test_an_interrupted_drill_wakes_what_it_put_to_sleep(small_stack) -> None:
-    pid = process(small_stack.layout, "ingest").pid
+    pid = process(Supervised(small_stack.layout), "ingest").pid
     drill = await asyncio.create_subprocess_exec(
         Path(sysconfig.get_path("scripts")) / "ropewalk",
         *("drill", "pause-service", "--service", "ingest", "--hold", "600"),

@@ -23,7 +23,7 @@ def test_every_drill_has_a_command() -> None:
 def test_what_is_asked_for_reaches_the_drill(arguments, options, ropewalk, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     played = []
 
-    async def noted(name: str, _: object, chosen: DrillOptions, __: object) -> None:
+    async def noted(name: str, _: object, chosen: DrillOptions, *__: object) -> None:
         played.append((name, chosen))
         raise NotPreparedError("this stack is not there")
 

@@ -16,14 +16,15 @@ from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import console, mark, print_json, say
 from ropewalk.drills.acting import run_drill
 from ropewalk.drills.catalogue import DRILLS
+from ropewalk.drills.contained import Contained
+from ropewalk.drills.crew import Crew, OnThisMachine
 from ropewalk.drills.errors import NotPreparedError
 from ropewalk.drills.files import DrillResult, card_json, last_cards
 from ropewalk.drills.scene import DrillOptions
 from ropewalk.drills.scorecard import seconds
 from ropewalk.events.foreign import one_line
-from ropewalk.local.keeping import Supervised
+from ropewalk.local.containers import Containers
 from ropewalk.local.layout import Layout
-from ropewalk.local.stack import running_state
 
 app = typer.Typer(
     name="drill", help="Cause a fault in the running stack and see how it is taken.", no_args_is_help=True
@@ -119,7 +120,7 @@ def play_all(seed: Seed = 0, minutes: Minutes = 3.0, state_dir: StateDir = None,
     Example: ropewalk drill all
     """
     place = layout(state_dir)
-    running_state(place)
+    _crew(place).keeper.states()  # raises if nothing runs
     results: list[DrillResult] = []
     left_out: dict[str, str] = {}
     for each in DRILLS:
@@ -156,12 +157,16 @@ def list_drills(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
 
 def _result(name: str, place: Layout, options: DrillOptions, *, quiet: bool) -> DrillResult:
-    if not isinstance(keeper_of(_named(place), _FORCE), Supervised):
-        raise NotPreparedError("drills play on an embedded stack; tests/compose plays the faults of containers")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, the fault is undone
     logging.getLogger("ropewalk.bus").setLevel(logging.ERROR)  # a broker that is away is what we came for
     tell: Callable[[str], None] = (lambda _: None) if quiet else say
-    return asyncio.run(run_drill(name, place, options, tell))
+    return asyncio.run(run_drill(name, place, options, tell, _crew(place)))
+
+
+def _crew(place: Layout) -> Crew:
+    """Who can be hit. Raises OutOfReachError."""
+    keeper = keeper_of(_named(place), _FORCE)
+    return Contained(keeper) if isinstance(keeper, Containers) else OnThisMachine(place)
 
 
 def _named(place: Layout) -> Path | None:

@@ -1,0 +1,32 @@
+"""`ropewalk drill` on the containers of a running stack, as a person types it."""
+
+import json
+
+import pytest
+from parts.compose_stack import ComposeStack
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "kill-service --service evaluator",
+        "kill-broker",
+        "pause-service --service ingest",
+        "cut-network --service monitor",
+    ],
+)
+def test_a_drill_of_a_container_passes(stack: ComposeStack, asked: str) -> None:
+    done = stack.ropewalk("drill", *asked.split(), "--minutes", "2", "--json")
+    assert json.loads(done.stdout)["passed"], done.stdout
+    stack.project.ready()
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"), [("fill-disk", "docker's own disk"), ("cut-network --service trainer", "drives Ray")]
+)
+def test_a_drill_that_cannot_be_played_says_why(stack: ComposeStack, asked: str, why: str) -> None:
+    done = stack.ropewalk("drill", *asked.split())
+    assert done.returncode == 2
+    assert why in done.stderr
