@@ -16,7 +16,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
 STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: help install demo test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs images sbom compose-up compose-down compose-clean compose-secrets compose-test contracts-baseline freeze clean
+.PHONY: help install demo test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs images sbom compose-up compose-down compose-clean compose-secrets compose-test compose-test-all contracts-baseline freeze clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -102,6 +102,9 @@ compose-clean:  ## stop the stack in containers and remove its data
 
 compose-test: install  ## the tests end to end against a stack of their own in containers: 25 minutes
 	@.ci/compose test
+
+compose-test-all: install  ## the slow ones as well: drills and longer faults; an hour
+	@.ci/compose test -m 'not chaos and not hosts'
 
 docs: install  ## write what follows from the code and the measurements
 	$(BIN)/python docs/generate.py

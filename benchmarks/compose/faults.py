@@ -6,7 +6,7 @@ kill-SERVICE is `kill -9` of its container, away-SERVICE stops it for --away sec
 of a service has left (it must be a small one of its own: see docs/profiles.md), worker-lost kills a Ray node for good
 for as long. For each is told how soon `ropewalk status` named it, how soon all was well again, how many requests failed
 meanwhile, and how its run ended. Each has a run of its own, or all have one with --together, whose --minutes must be
-enough. Needs root and a running stack.
+enough. Needs docker and a running stack.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python benchmarks/compose/rolling_restart.py [--env .env] [--rate 50] [--minutes 4] [--services trainer,nats]
 
-Needs root (as docker does), a running stack and a fresh one: its first run makes the model that is asked. A serving is
+Needs docker, a running stack and a fresh one: its first run makes the model that is asked. A serving is
 taken out together with its Triton, so that the one before which the balancer still stands answers. The balancer itself
 reloads, for one published port cannot be handed from one container to the next. Exits with 1 if anything was lost.
 """

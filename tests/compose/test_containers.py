@@ -1,5 +1,6 @@
 """What the running containers may do, and what they are refused."""
 
+import contextlib
 import json
 import ssl
 from pathlib import Path
@@ -9,7 +10,7 @@ import httpx
 import nats
 import nats.errors
 import pytest
-from compose.containers import docker
+from compose.containers import docker, until
 from parts.compose_stack import ComposeStack
 
 from ropewalk.local.broker.keys import create_key
@@ -67,6 +68,31 @@ def test_a_limit_ends_what_wants_more_memory_and_leaves_the_service_alone(stack:
     memory = int(docker("inspect", "--format={{.HostConfig.Memory}}", container))
     assert in_container(stack, "ingest", f"x = b'x' * {memory + (64 << 20)}") in {137, 1}
     assert docker("inspect", "--format={{.State.StartedAt}}", container) == before
+
+
+ENDS_FOR_WANT_OF_MEMORY = """
+import os, pathlib
+for each in pathlib.Path('/proc').glob('[0-9]*'):
+    if b'ropewalk' in (each / 'cmdline').read_bytes() and int(each.name) != os.getpid():
+        (each / 'oom_score_adj').write_text('1000')  # the kernel takes the service, not this script
+held = [b'x' * (32 << 20) for _ in range(1000)]
+"""
+
+
+def test_a_service_over_its_limit_ends_alone_starts_again_and_is_named(stack: ComposeStack) -> None:
+    (container,) = stack.project.containers("ingest")
+    began = {each: docker("inspect", "--format={{.State.StartedAt}}", each) for each in stack.project.containers()}
+    with contextlib.suppress(RuntimeError, ValueError):  # it ends with the container
+        in_container(stack, "ingest", ENDS_FOR_WANT_OF_MEMORY)
+    until(lambda: names(stack, "ingest"), 30, "status to name it")
+    until(lambda: docker("inspect", "--format={{.State.StartedAt}}", container) != began[container], 30, "a restart")
+    stack.project.ready("ingest")
+    ended = [each for each in began if docker("inspect", "--format={{.State.StartedAt}}", each) != began[each]]
+    assert ended == [container]
+
+
+def names(stack: ComposeStack, service: str) -> bool:
+    return any(service in problem["what"] for problem in stack.status()["problems"])
 
 
 def test_only_loopback_is_listened_on(running: dict[str, dict[str, Any]]) -> None:
