@@ -133,11 +133,21 @@ class Wire:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if parts.scheme == "tls":
-                self._socket = _encrypted(self._socket, host, address.tls_ca)
+                self._encrypt(host, address.tls_ca)
             self._introduce(_with_user_of(parts, address))
         except BaseException:
             self._socket.close()
             raise
+
+    def _encrypt(self, host: str, authority: str) -> None:
+        """TLS before anything is said, as everywhere here."""
+        import ssl  # costs the others 20 ms
+
+        try:
+            context = ssl.create_default_context(cafile=authority or None)
+            self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        except OSError as error:  # also a server that gave up waiting for a hello and speaks plainly
+            raise WireError(f"there is no TLS with the bus at {self._name} ({error})") from None
 
     def _introduce(self, address: Address) -> None:
         line = self._line()
@@ -235,13 +245,6 @@ def _with_user_of(parts: SplitResult, address: Address) -> Address:
     if address.user or not parts.username:
         return address
     return replace(address, user=unquote(parts.username), password=unquote(parts.password or ""))
-
-
-def _encrypted(plain: socket.socket, host: str, authority: str) -> socket.socket:
-    """TLS before anything is said, as everywhere here."""
-    import ssl  # costs the others 20 ms
-
-    return ssl.create_default_context(cafile=authority or None).wrap_socket(plain, server_hostname=host)
 
 
 def _credentials(address: Address, nonce: str) -> dict[str, str]:

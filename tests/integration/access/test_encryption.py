@@ -16,6 +16,7 @@ from ropewalk.admin.access import USERS
 from ropewalk.bus.connection import connect
 from ropewalk.bus.errors import BusError
 from ropewalk.bus.settings import NatsSettings
+from ropewalk.bus.wire import Address, Wire, WireError
 from ropewalk.local.broker.config import BusAccounts, BusServer, ServerCertificate, nats_config
 from ropewalk.local.broker.deployment import Deployment, create_deployment
 from ropewalk.local.broker.keys import ensure_keys, seed_file
@@ -70,6 +71,17 @@ async def test_a_client_that_checks_the_authority_is_served_and_goes_without_a_w
     await client.close()
     await asyncio.sleep(0)
     assert not caplog.records
+
+
+def test_the_blocking_connection_says_in_a_sentence_that_there_is_no_tls(deployment, port, tmp_path) -> None:
+    stranger = create_deployment(tmp_path / "keys", ("localhost",))
+    address = Address(url=f"tls://localhost:{port}", tls_ca=str(stranger.authority))
+    with pytest.raises(
+        WireError, match=rf"there is no TLS with the bus at tls://localhost:{port} .*CERTIFICATE_VERIFY"
+    ):
+        Wire(address)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(WireError, match=r"no TLS .*timed out"):
+        Wire(Address(url=f"tls://127.0.0.1:{silent.getsockname()[1]}", tls_ca=str(deployment.authority)), 0.1)
 
 
 async def test_a_server_of_another_authority_is_refused_at_once(deployment, port, tmp_path) -> None:
