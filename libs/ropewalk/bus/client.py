@@ -31,6 +31,7 @@ _REMEMBERED_S = 1.0  # then the server is asked again: rights may have changed
 _MOST_REMEMBERED = 100  # subjects: a sender of many must not fill the memory
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 _CERTAIN_AT = 2  # a server that just reads its users anew knows nobody for a moment
+_PLAIN_AT = 3
 _UNKNOWN_USER = ("authorization violation", "authentication revoked")
 
 
@@ -108,6 +109,7 @@ class GuardedClient(Client):
         self._hopeless = asyncio.Event()
         self._why_hopeless = ""
         self._not_known = 0
+        self._not_tls = 0
         self._listeners: list[Callable[[], Awaitable[None]]] = []  # called after a reconnect, in this order
         self._asked: WeakKeyDictionary[asyncio.Future[Msg], str] = WeakKeyDictionary()  # request -> its subject
 
@@ -184,7 +186,9 @@ class GuardedClient(Client):
         elif isinstance(error, ssl.SSLCertVerificationError):
             self._give_up(f"the certificate of the bus does not verify ({error.verify_message})")
         elif isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
-            self._give_up("the bus does not answer with TLS, and nothing is said to it without")
+            self._not_tls += 1  # a server whom our hello reached late speaks plainly, too, to those who wait for it
+            if self._not_tls >= _PLAIN_AT:
+                self._give_up("the bus does not answer with TLS, and nothing is said to it without")
         else:
             logger.warning("bus: %s", error or type(error).__name__)
 
