@@ -92,9 +92,21 @@ class _Streams(TcpTransport):
         self.__dict__.update(made.__dict__)
 
     async def connect_tls(self, *arguments: Any) -> None:
-        await super().connect_tls(*arguments)
-        transport = self._io_writer.transport
+        """Without a handshake nothing is left open: the end of the plain stream would be waited for and never come."""
+        plain = self._writer.transport
+        try:
+            await super().connect_tls(*arguments)
+        except BaseException:
+            plain.abort()
+            self.__dict__.update(_io_reader=None, _io_writer=None)
+            raise
+        transport = self._writer.transport
         transport.get_protocol().connection_made(transport)
+
+    @property
+    def _writer(self) -> asyncio.StreamWriter:
+        writer: asyncio.StreamWriter = self.__dict__["_io_writer"]
+        return writer
 
 
 class GuardedClient(Client):
