@@ -2,11 +2,11 @@
 
     python benchmarks/compose/faults.py [--env .env] [--rate 50] [--away 60] [--only kill-nats,away-nats] [--together]
 
-kill-SERVICE is `kill -9` of its container, away-SERVICE stops it for --away seconds, full-VOLUME fills what the volume
-of a service has left (it must be a small one of its own: see docs/profiles.md), worker-lost kills a Ray node for good
-for as long. For each is told how soon `ropewalk status` named it, how soon all was well again, how many requests failed
-meanwhile, and how its run ended. Each has a run of its own, or all have one with --together, whose --minutes must be
-enough. Needs docker and a running stack.
+kill-SERVICE is `kill -9` of its container, kill-each of all of them, 5 s after each other; away-SERVICE stops it for
+--away seconds, full-VOLUME fills what the volume of a service has left (it must be a small one of its own: see
+docs/profiles.md), worker-lost kills a Ray node for good for as long. For each is told how soon `ropewalk status` named
+it, how soon all was well again, how many requests failed meanwhile, and how its run ended. Each has a run of its own,
+or all have one with --together, whose --minutes must be enough. Needs docker and a running stack.
 """
 
 import argparse
@@ -31,6 +31,7 @@ _AWAY = ("nats", "clickhouse", "objects")
 _NAMED_WITHIN_S = 60.0
 _NAMED_AT_ONCE_S = 15.0  # a container that was killed is back by then
 _LOOK_S = 1.0
+_BETWEEN_S = 5.0  # kills of one service and the next
 _ENDS_WITHIN_S = 1500.0
 _WELL_WITHIN_S = 240.0
 
@@ -47,8 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     project, user = stack_of(options.env)
     told = variables(options.env)
-    kills = [f"kill-{name}" for name in (*restartable(project), "triton") if not name.endswith("-2")]
-    all_faults = [*kills, *(f"away-{name}" for name in _AWAY), "worker-lost"]
+    all_faults = ["kill-each", *(f"away-{name}" for name in _AWAY), "worker-lost"]
     if "SMALL_VOLUME" in told:
         all_faults.append(f"full-{told['SMALL_VOLUME']}")
     names = options.only.split(",") if options.only else all_faults
@@ -97,7 +97,11 @@ async def _befall(project: Project, user: User, load: Load, options: argparse.Na
 def _strike(project: Project, name: str, away_s: float) -> None:
     """Let it happen; returns when its cause is over."""
     kind, _, target = name.partition("-")
-    if kind == "kill":
+    if name == "kill-each":
+        for service in (*restartable(project), "triton"):
+            project.kill(service)
+            time.sleep(_BETWEEN_S)
+    elif kind == "kill":
         project.kill(target)
     elif kind == "away":
         project.stop(target, grace_s=10)
