@@ -5,7 +5,7 @@
 The earlier commit is checked out beside this one and its images are built with its own tests/compose/images.sh; --built
 takes the images ropewalk/core|ml:upgrade-before and :upgrade-after that an earlier call has made. A run is made and
 people ask under the old release; `compose down`, `compose up`; then the run must be listed, its model say the same,
-every request be in the table once, and a second run end well. Takes the stack and its data away afterwards. Needs docker.
+every request be in the table once, and a second run end well. Takes the stack and its data away afterwards.
 """
 
 import argparse
