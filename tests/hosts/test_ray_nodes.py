@@ -1,4 +1,4 @@
-"""A Ray of several machines that share no disk: ranks meet over the network, and a machine is lost."""
+"""A Ray of several machines that share no disk: ranks meet over the network, tasks work anywhere, a machine is lost."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 from hosts.nats_cluster import until
 from hosts.ray_job import STOP
 from hosts.ray_nodes import DRIVER, SPARE, WORKERS, RayNodes, running_ray
+from hosts.ray_preprocessing import NUM_DOCUMENTS, NUM_SEGMENTS
 
 pytestmark = pytest.mark.hosts
 WEED = os.environ.get("ROPEWALK_WEED") or shutil.which("weed", path=sysconfig.get_path("scripts"))
@@ -81,6 +82,45 @@ def test_a_wish_to_stop_in_a_file_of_the_driver_reaches_workers_that_cannot_see_
     assert finished["checkpoint"]
     assert training.reports("loss") == []
     assert not any(works(nodes, name, "test", "-e", STOP) for name in WORKERS)
+
+
+class Preprocessing:
+    """A run on the driver's host over an object store without objects, of which every host has a cache of its own."""
+
+    def __init__(self, nodes: RayNodes, name: str) -> None:
+        self._nodes, self._cache = nodes, f"/tmp/{name}/cache/segments"
+        self._result, self._log = nodes.folder / f"{name}.json", nodes.folder / f"{name}.log"
+        nodes.environment |= {"ROPEWALK_OBJECTS_URL": f"s3://ropewalk/{name}", "ROPEWALK_STATE_DIR": f"/tmp/{name}"}
+        self.process = nodes.program("hosts.ray_preprocessing", self._result, log=self._log.name)
+
+    def busy(self) -> str:
+        """The first machine on which a task has begun."""
+
+        def found() -> list[str]:
+            return [name for name in WORKERS if works(self._nodes, name, "test", "-d", self._cache)]
+
+        until(lambda: found() or self.process.poll() is not None, self.told, 120)
+        assert self.process.poll() is None, self.told()
+        return found()[0]
+
+    def dataset(self, seconds: float) -> dict:
+        """What came out."""
+        until(lambda: self.process.poll() is not None, self.told, seconds)
+        assert self.process.returncode == 0, self.told()
+        return json.loads(self._result.read_text())
+
+    def told(self) -> str:
+        return self._log.read_text()[-3000:]
+
+
+def test_preprocessing_comes_to_the_same_end_although_the_machine_of_a_task_is_lost(nodes: RayNodes) -> None:
+    undisturbed = Preprocessing(nodes, "undisturbed").dataset(240)
+    assert undisturbed["num_inputs"] == NUM_SEGMENTS * NUM_DOCUMENTS
+    disturbed = Preprocessing(nodes, "disturbed")
+    nodes.network.lose(disturbed.busy())
+    assert disturbed.process.poll() is None, disturbed.told()
+    assert disturbed.dataset(300) == undisturbed
+    assert "handed out again" in disturbed.told()
 
 
 def works(nodes: RayNodes, name: str, *command: object) -> bool:

@@ -1,14 +1,19 @@
 """Plain Ray tasks: one per segment and pass. Documents never enter Ray's own object store."""
 
+import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
+from ropewalk.preprocessing.domain.in_flight import InFlight
+
+logger = logging.getLogger(__name__)
+_LOOK_S = 5.0  # without a result, before it is asked which machines are there
 _OBJECT_STORE_BYTES = 100 * 1024**2  # results are counts and keys
 # else Ray takes the machine's address for loopback's, and listens on all
 _LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -60,14 +65,38 @@ class Workers:
 
         Raises what a task raised itself, without Ray's traceback around it.
         """
-        task = self._ray.remote(num_cpus=1, max_retries=2)(_timed)
-        running = {task.remote(function, *argument): place for place, argument in enumerate(arguments)}
-        while running:
-            ended, _ = self._ray.wait(list(running), num_returns=1)
+        in_flight: InFlight[Any] = InFlight(self._machines())
+        self._hand_out(in_flight, function, arguments, range(len(arguments)))
+        while in_flight.tasks:
+            ended, _ = self._ray.wait(in_flight.tasks, num_returns=1, timeout=_LOOK_S)
             for reference in ended:
                 result, cpu_seconds = self._result(reference)
                 self.cpu_seconds += cpu_seconds
-                yield running.pop(reference), result
+                place, spare = in_flight.end(reference)
+                for other in spare:
+                    self._ray.cancel(other)
+                yield place, result
+            # Ray misses a machine, but goes on waiting for the answers of one that did not say goodbye.
+            if not ended and (orphaned := in_flight.orphaned(self._machines())):
+                logger.warning("a machine of Ray is gone: tasks handed out again: %d", len(orphaned))
+                self._hand_out(in_flight, function, arguments, orphaned)
+
+    def _hand_out(
+        self,
+        in_flight: InFlight[Any],
+        function: Callable[..., Any],
+        arguments: Sequence[tuple[Any, ...]],
+        places: Iterable[int],
+    ) -> None:
+        # A new one each time: Ray queues by it, and requests that a lost machine never answers block a queue.
+        task = self._ray.remote(num_cpus=1, max_retries=2)(_timed)
+        for place in places:
+            in_flight.add(task.remote(function, *arguments[place]), place)
+
+    def _machines(self) -> frozenset[str]:
+        """Those that can do work, as Ray sees them now."""
+        alive = (node for node in self._ray.nodes() if node["Alive"])
+        return frozenset(node["NodeID"] for node in alive if node["Resources"].get("CPU"))
 
     def _result(self, reference: Any) -> tuple[Any, float]:
         try:
