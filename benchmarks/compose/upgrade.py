@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,8 +61,9 @@ def _upgrade(old: Path, env_file: Path, options: argparse.Namespace) -> dict[str
         if not options.built:
             _run(place, {"ROPEWALK_VERSION": tag}, "tests/compose/images.sh", "--force", "core", "ml")
         (place / "data").mkdir(exist_ok=True)  # else docker makes it, as root
-    keys = ("keys", "create", str(env_file.parent / "keys"), "--project", _PROJECT)
-    _run(_ROOT, {}, _ropewalk(), *keys, "--ports-from", str(options.ports_from))
+    # Each release writes what its clients need to know: the earlier one may not know users of the later one.
+    options_of_keys = ("--project", _PROJECT, "--ports-from", str(options.ports_from))
+    _compose(old, _BEFORE, env_file, "secrets", *options_of_keys)
     began = time.monotonic()
     _compose(old, _BEFORE, env_file, "up")
     _, user = stack_of(env_file)
@@ -73,6 +73,7 @@ def _upgrade(old: Path, env_file: Path, options: argparse.Namespace) -> dict[str
     down = time.monotonic()
     _compose(_ROOT, _AFTER, env_file, "up")
     without_s = time.monotonic() - down
+    _, user = stack_of(env_file)
     after = asyncio.run(_use(user))
     kept = _kept(user, before, after)
     _say(f"the new release: {kept}")
@@ -129,18 +130,14 @@ def _told(user: User, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def _compose(place: Path, tag: str, env_file: Path, what: str) -> None:
-    _run(place, {"ROPEWALK_VERSION": tag, "ROPEWALK_ENV": str(env_file)}, ".ci/compose", what)
+def _compose(place: Path, tag: str, env_file: Path, *what: str) -> None:
+    _run(place, {"ROPEWALK_VERSION": tag, "ROPEWALK_ENV": str(env_file)}, ".ci/compose", *what)
 
 
 def _run(place: Path, told: Mapping[str, str], *command: str) -> None:
     """What it says goes to standard error. Raises CalledProcessError."""
     _say(" ".join(command))
     subprocess.run(command, cwd=place, env=os.environ | dict(told), stdout=sys.stderr, check=True, timeout=_COMMAND_S)
-
-
-def _ropewalk() -> str:
-    return shutil.which("ropewalk", path=str(Path(sys.executable).parent)) or "ropewalk"
 
 
 def _commit() -> str:
