@@ -61,9 +61,9 @@ def _upgrade(old: Path, env_file: Path, options: argparse.Namespace) -> dict[str
         if not options.built:
             _run(place, {"ROPEWALK_VERSION": tag}, "tests/compose/images.sh", "--force", "core", "ml")
         (place / "data").mkdir(exist_ok=True)  # else docker makes it, as root
-    # Each release writes what its clients need to know: the earlier one may not know users of the later one.
-    options_of_keys = ("--project", _PROJECT, "--ports-from", str(options.ports_from))
-    _compose(old, _BEFORE, env_file, "secrets", *options_of_keys)
+    keys = ("keys", "create", str(env_file.parent / "keys"), "--project", _PROJECT)
+    _run(_ROOT, {}, str(Path(sys.executable).with_name("ropewalk")), *keys, "--ports-from", str(options.ports_from))
+    _compose(old, _BEFORE, env_file, "secrets")  # what its clients are told: it does not know users that came later
     began = time.monotonic()
     _compose(old, _BEFORE, env_file, "up")
     _, user = stack_of(env_file)
