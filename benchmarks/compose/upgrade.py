@@ -45,7 +45,8 @@ def main() -> None:
     parser.add_argument("--built", action="store_true", help="the images are there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="upgrade-") as folder:
-        old, env_file = Path(folder) / "before", Path(folder) / ".env"
+        old = Path(folder) / "before"
+        env_file = old / "stack" / ".env"  # all that the container sees in which the earlier release makes secrets
         _run(_ROOT, {}, "git", "worktree", "add", "--detach", str(old), options.before)
         try:
             result = _upgrade(old, env_file, options)
