@@ -1,7 +1,9 @@
 """compose.yaml: valid, complete, no secret inside, and the same names, settings and ports as the embedded stack."""
 
 import json
+import os
 import re
+import subprocess
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -331,3 +333,25 @@ def test_the_server_takes_what_keys_create_makes(
     assert compose["secrets"]["nats-ca.pem"]["file"] == "${ROPEWALK_KEYS:-./keys}/server/ca.pem"
     text = bus_config.replace("/etc/nats-keys", str(made.server)).replace('"/data"', f'"{tmp_path}"')
     check_nats_config(made.server.parent, text.replace('include "../nats-keys/', 'include "server/'))
+
+
+@pytest.mark.parametrize("line", ["A=b", 'A="b"', "export A=b", "A=b # mine", "A=b\r", "A='b'\r"])
+def test_the_script_reads_a_line_of_env_as_compose_does(root: Path, tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"A=before\n{line}\nB=c\n", newline="")
+    script = (root / ".ci/compose").read_text()
+    told = script[script.index("\ntold() {") : script.index("\n}\n", script.index("\ntold() {")) + 3]
+    command = ["bash", "-euc", f"{told}\nenv_file=$1\ntold A", "bash", tmp_path / ".env"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "b\n"
+
+
+@pytest.mark.parametrize("what", ["up", "down", "clean"])
+def test_nobody_starts_or_stops_a_stack_while_another_does(root: Path, tmp_path: Path, what: str) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\ncase $* in version | 'compose version') ;; *) echo touched >&2; exit 9 ;; esac\n")
+    docker.chmod(0o755)
+    (tmp_path / "stack").mkdir()
+    told = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ROPEWALK_ENV": str(tmp_path / "stack/.env")}
+    command = ["flock", tmp_path / "stack", root / ".ci/compose", what]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **told})
+    assert (done.returncode, "touched" in done.stderr) == (2, False)
+    assert "another make compose-... of this stack is at work" in done.stderr

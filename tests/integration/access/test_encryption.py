@@ -145,3 +145,14 @@ def test_a_certificate_that_was_never_finished_is_made_again(deployment, tmp_pat
     assert create_deployment(tmp_path / "keys", ("localhost",)) == made
     assert (made.server / "server.pem").exists()
     assert (made.server / "server.key").read_bytes() != key
+
+
+@pytest.mark.parametrize("lost", ["ca.pem", "server.key"])
+def test_a_certificate_of_which_a_part_is_lost_is_made_again(tmp_path, lost) -> None:
+    made = create_deployment(tmp_path / "keys", ("localhost",))
+    (made.server / lost).unlink()
+    create_deployment(tmp_path / "keys", ("localhost",))
+    subprocess.run(
+        ["openssl", "verify", "-CAfile", made.authority, made.server / "server.pem"], check=True, capture_output=True
+    )
+    assert (made.server / "server.key").exists()

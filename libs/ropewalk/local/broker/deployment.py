@@ -22,6 +22,7 @@ from ropewalk.local.errors import LocalError
 _DAYS = "825"  # what clients of other makes accept at most
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _FOR_CONTAINERS = 0o444
+_CERTIFICATE = ("ca.pem", "server.key", "server.pem")  # of no use one without the others
 
 
 class CertificateError(LocalError):
@@ -47,7 +48,7 @@ def create_deployment(folder: Path, hosts: tuple[str, ...]) -> Deployment:
     public_keys = ensure_keys(made.seeds, USERS)
     # Follows from the keys and from what this version of us lets its users do.
     write_private(made.server / "users.conf", users_config(BusAccounts(public_keys)).encode())
-    if not (made.server / "server.pem").exists():
+    if not all((made.server / part).exists() for part in _CERTIFICATE):
         _certify(made.server, hosts)
     for file in (*(seed_file(made.seeds, user) for user in USERS), *made.server.iterdir()):
         file.chmod(_FOR_CONTAINERS)
