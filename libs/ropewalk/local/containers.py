@@ -141,7 +141,7 @@ def with_containers(status: Status, containers: Containers) -> Status:
     try:
         processes, disks = containers.states(), containers.disks()
     except ContainersError as error:
-        remedy = "start docker, join its group, or unset ROPEWALK_COMPOSE_PROJECT"
+        remedy = "start the stack or docker, join the group docker, or unset ROPEWALK_COMPOSE_PROJECT"
         unseen = Problem(kind="engine_away", severity="warning", what=str(error), remedy=remedy)
         return replace(status, problems=(*status.problems, unseen))
     seen = replace(status.seen, processes=processes, disks=disks, contained=True)

@@ -70,7 +70,8 @@ class Supervised:
 
 def check_name(keeper: Keeper, name: str) -> None:
     """Raises UnknownProcessError."""
-    if name not in keeper.names():
-        raise UnknownProcessError(
-            f"there is no process {name!r} in the stack: choose one of {', '.join(keeper.names())}"
-        )
+    names = keeper.names()
+    if not names:
+        raise UnknownProcessError(f"there is no process {name!r}, as the stack has none: start it first")
+    if name not in names:
+        raise UnknownProcessError(f"there is no process {name!r} in the stack: choose one of {', '.join(names)}")
