@@ -81,7 +81,8 @@ def test_the_compose_specification_refuses_a_misspelt_key(compose_schema: Any, c
 
 
 def test_the_seven_services_and_their_engines_are_there(compose: dict[str, Any], services: tuple[str, ...]) -> None:
-    engines = {"nats", "objects", "clickhouse", "ray-head", "ray-worker", "triton", "triton-2", "gateway"}
+    triton = {"triton", "triton-2"}
+    engines = triton | {"nats", "objects", "objects-door", "clickhouse", "ray-head", "ray-worker", "gateway"}
     telemetry = {"otel-collector", "prometheus", "grafana"}
     assert set(compose["services"]) == ONCE | engines | telemetry | set(services) | {"serving-2"}
 
@@ -140,6 +141,19 @@ def test_who_publishes_nothing_reaches_nobody_outside(compose: dict[str, Any]) -
         assert front == bool(definition.get("ports")), name
 
 
+def test_of_the_object_server_nothing_but_s3_can_be_reached(root: Path, compose: dict[str, Any]) -> None:
+    """Its other servers know no keys, and every user of the machine reaches the address of a container."""
+    store, door = compose["services"]["objects"], compose["services"]["objects-door"]
+    assert store["network_mode"] == "none"
+    assert "-s3.localSocket=/sockets/s3" in store["command"]
+    assert all(network["aliases"] == ["objects"] for network in door["networks"].values())
+    config = (root / "k8s/base/config/haproxy-objects.cfg").read_text()
+    assert re.findall(r"^  (?:bind|server) .*", config, re.MULTILINE) == [
+        "  bind :8333",
+        "  server store unix@/sockets/s3 check inter 1s fall 2 rise 1",
+    ]
+
+
 def test_everybody_who_stays_is_asked_how_it_is_except_the_image_without_a_shell(compose: dict[str, Any]) -> None:
     unasked = {name for name, definition in compose["services"].items() if "healthcheck" not in definition}
     assert unasked == ONCE | {"otel-collector"}
@@ -151,7 +165,7 @@ def test_a_volume_of_an_engine_belongs_to_the_user_that_the_engine_runs_as(compo
         for volume in definition.get("volumes", []):
             source, _, mode = volume.partition(":")[0], *volume.rpartition(":")[1:]
             if mode == "nocopy":  # else the image's own owner comes back with the first start
-                given = re.search(rf"chown ([\d:]+)(?: /volumes/[a-z]+)* /volumes/{source}\b", script)
+                given = re.search(rf"chown ([\d:]+)(?: /volumes/[a-z-]+)* /volumes/{source}\b", script)
                 assert given, source
                 assert given[1] == definition["user"], name
 
