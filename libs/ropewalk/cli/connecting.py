@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ropewalk.admin.access import OPERATOR
+from ropewalk.bus.bulk import address_of
+from ropewalk.bus.settings import NatsSettings
+from ropewalk.bus.wire import Wire
 from ropewalk.cli.options import layout
 from ropewalk.cli.settings import named_bus
 from ropewalk.client.settings import ClientSettings, find_settings
@@ -24,6 +27,13 @@ def settings_of(state_dir: Path | None, user: str = OPERATOR) -> ClientSettings:
     if named_bus() is None:  # no address given: it must be the embedded stack
         running_state(place)
     return find_settings(place.state_dir, user)
+
+
+def bus_of(state_dir: Path | None, user: str = OPERATOR) -> NatsSettings:
+    """The bus, which answers: NATS's client would wait for ever for one that is away. Raises WireError."""
+    nats = settings_of(state_dir, user).nats
+    with Wire(address_of(nats)):
+        return nats
 
 
 def call(action: Callable[["Client"], Awaitable[Result]], settings: ClientSettings) -> Result:

@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 
-from ropewalk.client.errors import EndpointRefusedError, UnreachableError
+from ropewalk.client.errors import EndpointRefusedError, NotKnownError, UnreachableError
 from ropewalk.client.settings import ClientSettings
+from ropewalk.events.foreign import one_line
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _NOT_KNOWN = ("Code: 516.", "Code: 194.")  # ClickHouse: AUTHENTICATION_FAILED, REQUIRED_PASSWORD
@@ -39,8 +40,9 @@ async def query(settings: ClientSettings, sql: str) -> Table:
         ) from None
     if response.status_code != httpx.codes.OK:
         said = response.text.strip() or f"the ClickHouse interface answered {response.status_code}"
-        remedy = "; set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN to the user's password" if said.startswith(_NOT_KNOWN) else ""
-        raise EndpointRefusedError(f"{said}{remedy}")
+        if said.startswith(_NOT_KNOWN):
+            raise NotKnownError(f"{one_line(said)}; set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN to the user's password")
+        raise EndpointRefusedError(said)
     body = response.json()
     columns = tuple(column["name"] for column in body["meta"])
     return Table(columns=columns, rows=tuple(tuple(row) for row in body["data"]))

@@ -6,6 +6,7 @@ ClientError
 ├── UnknownLetterError  no such dead letter
 ├── NotDeliverableError a dead letter cannot be delivered again as it is; the text says what to do
 ├── EndpointRefusedError        an endpoint answered with an error; its words are in the text
+│   └── NotKnownError           it does not know the user by this password
 └── NotMeasurableError  the log does not hold what the question needs, yet
 """
 
@@ -40,6 +41,10 @@ class NotDeliverableError(ClientError):
 
 class EndpointRefusedError(ClientError):
     """An endpoint refused a request."""
+
+
+class NotKnownError(EndpointRefusedError):
+    """An endpoint refused the password."""
 
 
 class NotMeasurableError(ClientError):

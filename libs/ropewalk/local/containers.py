@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ropewalk.events.foreign import one_line
+from ropewalk.events.foreign import one_line, quoted
 from ropewalk.local.errors import LocalError
 from ropewalk.local.keeping import check_name
 from ropewalk.status.asking import Status
@@ -20,6 +20,7 @@ _TIMEOUT_S = 20.0
 # The services of compose.yaml, as people know them from the embedded stack.
 _KNOWN_AS = {"nats": "nats-server", "ray-head": "ray"}
 _HOLDS = {"nats": EVENT_LOG, "objects": "the objects", "clickhouse": "the tables"}
+_STAYS = ("always", "unless-stopped")  # restart policies of what never ends by itself
 _PROJECT, _SERVICE, _NUMBER = (f"com.docker.compose.{label}" for label in ("project", "service", "container-number"))
 
 Json = dict[str, Any]
@@ -132,8 +133,11 @@ class Containers:
     def _all(self) -> dict[str, Json]:
         """By the names that people know. Raises ContainersError."""
         ids = _docker("ps", "--all", "--quiet", "--filter", f"label={_PROJECT}={self._project}").split()
-        found = json.loads(_docker("inspect", *ids)) if ids else []
-        return {_name(each["Config"]["Labels"]): each for each in found}
+        said = _docker("inspect", *ids) if ids else "[]"
+        try:
+            return {_name(each["Config"]["Labels"]): each for each in json.loads(said)}
+        except (ValueError, KeyError, TypeError):
+            raise ContainersError(f"docker inspect answers what is no list of containers: {quoted(said)}") from None
 
 
 def with_containers(status: Status, containers: Containers) -> Status:
@@ -161,8 +165,10 @@ def _name(labels: dict[str, str]) -> str:
 
 
 def _is_done(container: Json) -> bool:
+    """Whether it did its work and ended well. An engine that somebody stopped ends well, too, and is to run."""
     state = container["State"]
-    return state["Status"] == "exited" and state["ExitCode"] == 0
+    stays = container["HostConfig"]["RestartPolicy"]["Name"] in _STAYS
+    return state["Status"] == "exited" and state["ExitCode"] == 0 and not stays
 
 
 def _state(name: str, container: Json) -> ProcessState:

@@ -29,11 +29,15 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True)
 class Upgrade:
-    """The way from what runs, or last ran, to this program. `streams` and `tables` are what will change."""
+    """The way from what runs, or last ran, to this program. `streams` and `tables` are what will change.
+
+    `unread` says why the tables could not be asked; empty if they were.
+    """
 
     running: Release
     ours: Release
     streams: tuple[str, ...] = ()
+    unread: str = ""
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 import pytest
 
 from ropewalk.client.endpoints import query, stream_chat, stream_completion
-from ropewalk.client.errors import EndpointRefusedError, UnreachableError
+from ropewalk.client.errors import EndpointRefusedError, NotKnownError, UnreachableError
 from ropewalk.client.settings import ClientSettings
+from ropewalk.local.checkup.stack import stack_checks
 
 META = [{"name": "n", "type": "UInt8"}, {"name": "s", "type": "String"}]
 
@@ -37,7 +38,7 @@ async def test_refused_query_shows_the_servers_words(endpoint):
 async def test_a_query_of_a_user_who_is_not_known_says_what_to_set(endpoint):
     endpoint.answers(b"Code: 516. DB::Exception: ropewalk: Authentication failed", status=403)
 
-    with pytest.raises(EndpointRefusedError, match="failed; set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN"):
+    with pytest.raises(NotKnownError, match="failed; set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN"):
         await query(settings_for(endpoint), "SELECT 1")
 
 
@@ -85,3 +86,12 @@ async def test_nobody_at_the_address_is_said_with_the_address():
         await query(nobody, "SELECT 1")
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9/v1"):
         _ = [piece async for piece in stream_completion(nobody, {"prompt": "x"})]
+
+
+def test_a_doctor_says_of_a_refused_password_that_it_is_refused(endpoint):
+    endpoint.answers(b"Code: 516. DB::Exception: ropewalk: Authentication failed", status=403)
+
+    (tables,) = next(check for check in stack_checks(settings_for(endpoint)) if check.name == "tables").ask()
+
+    assert "refuses the password of ropewalk" in tables.what
+    assert "start" not in tables.remedy

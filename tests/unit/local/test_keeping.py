@@ -1,5 +1,6 @@
 """Who keeps processes alive: the supervisor's files, and what the answers of a container engine mean."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,37 @@ def test_an_engine_that_is_away_is_a_problem_beside_the_others(monkeypatch: pyte
         Containers("x").states()
     status = Status(seen=Seen(now=0.0, broker=BrokerView(answers=True)), problems=())
     assert [each.kind for each in with_containers(status, Containers("x")).problems] == ["engine_away"]
+
+
+def docker_that_answers(folder: Path, inspect: str) -> None:
+    """A program `docker` that knows one container."""
+    (folder / "said").write_text(inspect)
+    program = folder / "docker"
+    program.write_text(f'#!/bin/sh\ncase $1 in ps) echo c0ffee ;; *) cat "{folder}/said" ;; esac\n')
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize(("policy", "num_named"), [("unless-stopped", 1), ("on-failure", 0)])
+def test_an_engine_that_was_stopped_is_named_and_a_one_shot_that_is_done_is_not(
+    policy: str, num_named: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(service: str, policy: str, **state: Any) -> dict[str, Any]:
+        labels = {"com.docker.compose.service": service}
+        restarts = {"RestartPolicy": {"Name": policy}}
+        return {**a_container(**state), "Config": {"Labels": labels}, "HostConfig": restarts}
+
+    ended = found("clickhouse", policy, Status="exited", Running=False, Pid=0)
+    docker_that_answers(tmp_path, json.dumps([ended, found("trainer", "unless-stopped")]))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    named = [problem for state in Containers("x").states() for problem in problems(state)]
+    assert len(named) == num_named
+
+
+@pytest.mark.parametrize("said", ["no JSON", '["no container"]', "{}x", "[{}]"])
+def test_an_engine_that_answers_nonsense_is_told_in_a_sentence(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker_that_answers(tmp_path, said)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ContainersError, match="answers what is no list of containers"):
+        Containers("x").states()

@@ -13,7 +13,7 @@ from ropewalk.admin import backup as log_backup
 from ropewalk.admin.access import SUPERVISOR
 from ropewalk.admin.snapshots import OnProgress as Told
 from ropewalk.bus.settings import NatsSettings
-from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.connecting import bus_of
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.terminal import errors, print_json, say
 from ropewalk.cli.settings import named_bus
@@ -63,7 +63,7 @@ def _bus(state_dir: Path | None) -> Iterator[NatsSettings]:
     """The server that was named, that of the running stack, or one started alone on the folder of a stack at rest."""
     place = layout(state_dir)
     if named_bus() or holder(place):
-        yield settings_of(state_dir, SUPERVISOR).nats
+        yield bus_of(state_dir, SUPERVISOR)
         return
     with broker_alone(place) as settings:
         yield settings

@@ -12,7 +12,7 @@ from ropewalk.admin.topology import apply_topology
 from ropewalk.admin.topology import drift as find_drift
 from ropewalk.bus.bulk import address_of
 from ropewalk.bus.wire import Wire
-from ropewalk.cli.connecting import settings_of
+from ropewalk.cli.connecting import bus_of, settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.deployment import queues_view
 from ropewalk.cli.screens.terminal import console, print_json, say
@@ -33,7 +33,7 @@ def apply(
     Example: ROPEWALK_NATS_URL=nats://nats:4222 ropewalk bus apply
     """
     # Only the supervisor's user may change streams; the operator's may look, as `drift` and `lag` do.
-    nats = settings_of(state_dir, SUPERVISOR).nats
+    nats = bus_of(state_dir, SUPERVISOR)
     changes = stream_changes(nats) if dry_run else asyncio.run(apply_topology(nats))
     if as_json:
         print_json({"changes": changes})
@@ -47,7 +47,7 @@ def drift(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
     Example: ropewalk bus drift
     """
-    found = asyncio.run(find_drift(settings_of(state_dir).nats))
+    found = asyncio.run(find_drift(bus_of(state_dir)))
     if as_json:
         print_json({"differences": [asdict(difference) for difference in found]})
     else:

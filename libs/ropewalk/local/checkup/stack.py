@@ -18,8 +18,9 @@ from ropewalk.bus.bulk import address_of
 from ropewalk.bus.servers import servers_of
 from ropewalk.bus.wire import Wire
 from ropewalk.client.endpoints import query
-from ropewalk.client.errors import EndpointRefusedError
+from ropewalk.client.errors import EndpointRefusedError, NotKnownError
 from ropewalk.client.settings import ClientSettings
+from ropewalk.events.foreign import one_line
 from ropewalk.local.checkup.findings import Check, Remark
 from ropewalk.local.names import SERVICES
 from ropewalk.local.upgrading import our_release
@@ -109,7 +110,14 @@ def _streams(settings: ClientSettings) -> Iterator[Remark]:
 
 
 def _tables(settings: ClientSettings) -> Iterator[Remark]:
-    present, known = tables_version(settings), our_release().tables
+    try:
+        present, known = tables_version(settings), our_release().tables
+    except NotKnownError:
+        what = f"ClickHouse at {settings.clickhouse_url} refuses the password of {settings.clickhouse_user}"
+        yield Remark(
+            check="tables", what=what, remedy="set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN (`keys/client.env` has it)"
+        )
+        return
     what = f"ClickHouse answers, the tables have version {present} of {known}"
     remedy = "start the monitor of this version, which brings them up to date"
     if present > known:
@@ -149,7 +157,7 @@ def _objects(settings: ClientSettings, remedy: str) -> Iterator[Remark]:
     if not storage.url and not Path(unquote(urlsplit(url).path)).is_dir():
         yield Remark(check="objects", what="no object store is named here (ROPEWALK_OBJECTS_URL), so none is looked at")
         return
-    said = why_unwell(StoreAddress(url=url, endpoint=storage.endpoint))
+    said = one_line(why_unwell(StoreAddress(url=url, endpoint=storage.endpoint)))  # its client prints all it knows
     yield Remark(check="objects", what=said or f"the object store {url} can be used", remedy=remedy if said else "")
 
 

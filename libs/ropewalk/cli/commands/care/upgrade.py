@@ -6,10 +6,13 @@ from typing import Any
 
 import typer
 
+from ropewalk.cli.connecting import bus_of
 from ropewalk.cli.options import AsJson, StateDir, layout
-from ropewalk.cli.screens.terminal import done, print_json, say
+from ropewalk.cli.screens.terminal import complain, done, print_json, say
 from ropewalk.cli.settings import named_bus
+from ropewalk.client.errors import ClientError
 from ropewalk.client.settings import find_settings
+from ropewalk.events.foreign import one_line
 from ropewalk.local.checkup.stack import tables_version
 from ropewalk.local.lock import holder
 from ropewalk.local.names import SERVICES
@@ -66,8 +69,13 @@ def _looked_at(state_dir: Path | None) -> Upgrade:
         told = ", ".join(sorted(versions - {""}))
     else:
         told = recorded_release(place).version
-    running = Release(version=told, tables=tables_version(settings))
-    return Upgrade(running=running, ours=our_release(), streams=stream_changes(settings.nats))
+    streams = stream_changes(bus_of(state_dir))
+    try:
+        tables, unread = tables_version(settings), ""
+    except ClientError as error:  # streams and services can be told all the same
+        tables, unread = 0, one_line(str(error), 400)
+    running = Release(version=told, tables=tables)
+    return Upgrade(running=running, ours=our_release(), streams=streams, unread=unread)
 
 
 def _as_json(found: Upgrade, steps: tuple[str, ...]) -> dict[str, Any]:
@@ -86,7 +94,9 @@ def _show(found: Upgrade, steps: tuple[str, ...]) -> None:
         say(f"  stream: {change}")
     for name in found.tables:
         say(f"  tables: {name}")
-    if not found.streams and not found.tables:
+    if found.unread:
+        complain(f"the tables could not be read, so what will change in them is not known: {found.unread}")
+    elif not found.streams and not found.tables:
         say("  no stream and no table is known to change")
     for number, step in enumerate(steps, start=1):
         say(f"{number}. {step}")
