@@ -2,6 +2,7 @@
 
 import typer
 
+from ropewalk.cli.exit_codes import USAGE
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.deployment import show_deployment
 from ropewalk.cli.screens.status import show_status
@@ -31,3 +32,5 @@ def status(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         if project := compose_project():
             found = with_containers(found, Containers(project))
         show_deployment(found, bus.url, as_json=as_json)
+        if any(problem.kind == "broker_away" for problem in found.problems):
+            raise typer.Exit(USAGE)  # as every command that needs the bus
