@@ -15,6 +15,15 @@ class OutOfReachError(LocalError):
     """The processes of a stack run where this program cannot touch them."""
 
 
+def refuse_elsewhere() -> None:
+    """Raises OutOfReachError if the environment names a stack, beside which another would be started here."""
+    if named_bus() is not None:
+        raise OutOfReachError(
+            "ROPEWALK_NATS_URL names a stack, and this command starts another one on this machine: use a new shell "
+            "without `keys/client.env`, or submit a recipe to the stack that is named"
+        )
+
+
 def keeper_of(state_dir: Path | None, kubectl: str) -> Keeper:
     """The keeper. Raises OutOfReachError, which says what `kubectl` does instead."""
     if state_dir is None and (project := compose_project()):

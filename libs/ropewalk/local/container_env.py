@@ -4,6 +4,7 @@ A line of `.env` that is there stays as it is: it may be the only place that kno
 for clients follows from it and is written anew.
 """
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +15,16 @@ from ropewalk.admin.access import OPERATOR
 from ropewalk.local.broker.deployment import Deployment
 from ropewalk.local.broker.keys import seed_file
 from ropewalk.local.credentials import write_private
+from ropewalk.local.errors import LocalError
 from ropewalk.local.ports import LOOPBACK, Ports
 
+USUAL_PROJECT = "ropewalk"
 _USUAL = Ports()
+# Name, then either a quote and what it encloses, or everything else.
+_LINE = re.compile(
+    r"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=(?:[ \t]*(['"])(.*?)\2[ \t]*(?:[ \t]#.*)?\r?$|(.*)$)""", re.MULTILINE
+)
+_COMMENT = re.compile(r"\s+#.*")
 # Published on loopback, in this order from `ports_from` on.
 PORTS = {
     "ROPEWALK_PORT_NATS": _USUAL.nats,
@@ -43,6 +51,10 @@ SECRETS = (
 _SECRET_BYTES = 24
 
 
+class EnvironmentFileError(LocalError):
+    """A `.env` cannot be read."""
+
+
 @dataclass(frozen=True)
 class Published:
     """What is a person's to choose: the folder of the keys, the stack's name, the first port (0: the usual ones)."""
@@ -53,14 +65,13 @@ class Published:
 
 
 def ensure_environment(file: Path, wanted: Published) -> dict[str, str]:
-    """Add the lines that are missing; gives all of them. Raises OSError."""
-    text = file.read_text() if file.exists() else ""
-    known = _lines(text)
-    first, keys = wanted.ports_from, wanted.keys
+    """Add the lines that are missing; gives all of them. Raises EnvironmentFileError, OSError."""
+    text = _text(file) if file.exists() else ""
+    known, keys = _lines(text), wanted.keys
     lines = {
         "COMPOSE_PROJECT_NAME": wanted.project,
         "ROPEWALK_KEYS": str(keys) if keys.is_absolute() else f"./{keys}",
-        **{name: str(first + place if first else usual) for place, (name, usual) in enumerate(PORTS.items())},
+        **_ports(wanted.ports_from),
         **{name: secrets.token_hex(_SECRET_BYTES) for name in SECRETS},
     }
     missing = {name: value for name, value in lines.items() if name not in known}
@@ -68,6 +79,13 @@ def ensure_environment(file: Path, wanted: Published) -> dict[str, str]:
         begun = text if not text or text.endswith("\n") else f"{text}\n"
         write_private(file, (begun + "".join(f"{name}={value}\n" for name, value in missing.items())).encode())
     return known | missing
+
+
+def passed_over(told: Mapping[str, str], wanted: Published) -> dict[str, str]:
+    """The lines that say otherwise than what was asked for, since they were there before."""
+    project = {"COMPOSE_PROJECT_NAME": wanted.project} if wanted.project != USUAL_PROJECT else {}
+    asked = project | (_ports(wanted.ports_from) if wanted.ports_from else {})
+    return {name: told[name] for name, value in asked.items() if told[name] != value}
 
 
 def write_client_environment(file: Path, told: Mapping[str, str], keys: Deployment) -> None:
@@ -100,6 +118,17 @@ def write_client_environment(file: Path, told: Mapping[str, str], keys: Deployme
 
 
 def _lines(text: str) -> dict[str, str]:
-    """Name -> value of every assignment, as compose reads it; quotes around a value are not part of it."""
-    pairs = (line.strip().split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}
+    """Name -> value of every assignment, as compose reads it: without `export`, quotes, what follows a ` #`."""
+    return {found[1]: found[3] if found[2] else _COMMENT.sub("", found[4]).strip() for found in _LINE.finditer(text)}
+
+
+def _ports(first: int) -> dict[str, str]:
+    return {name: str(first + place if first else usual) for place, (name, usual) in enumerate(PORTS.items())}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise EnvironmentFileError(f"{file} is not UTF-8 in line {line}: write that line anew") from None

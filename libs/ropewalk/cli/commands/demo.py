@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.exit_codes import INTERRUPTED
+from ropewalk.cli.keepers import refuse_elsewhere
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.live import PlainScreen, live_screen
 from ropewalk.cli.screens.terminal import console, print_json, say
@@ -33,6 +34,7 @@ def demo(
 
     Example: ropewalk demo --minutes 30 --keep
     """
+    refuse_elsewhere()
     place = layout(state_dir)
     options = DemoOptions(recipe=recipe, minutes=minutes, folder=Path.cwd())
     # Without this, SIGTERM would end the process without the `finally` below, and leave a stack behind.

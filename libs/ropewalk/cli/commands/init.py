@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.options import AsJson
-from ropewalk.cli.screens.dry_run import show_data
+from ropewalk.cli.screens.dry_run import meant_elsewhere, show_data
 from ropewalk.cli.screens.terminal import complain, done, print_json, say
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.draft import Draft, draft_recipe
@@ -35,7 +35,8 @@ def init(
     # `absolute`, not `resolve`: a recipe keeps the name that its owner knows, also where that is a link.
     place = Path(folder).expanduser().absolute()
     if not place.exists():
-        raise ClientError(f"{quoted(folder)} does not exist: name a folder or a file with your data")
+        plain = f"{quoted(folder)} does not exist: name a folder or a file with your data"
+        raise ClientError(meant_elsewhere(str(place)) or plain)
     try:
         str(place).encode()
     except UnicodeEncodeError:  # file systems allow any bytes

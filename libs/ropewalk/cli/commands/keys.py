@@ -8,12 +8,19 @@ import typer
 
 from ropewalk.admin.access import OPERATOR, USERS, rights_of
 from ropewalk.cli.options import AsJson, StateDir, layout
-from ropewalk.cli.screens.terminal import Listing, console, done, print_json, say
-from ropewalk.events.foreign import quoted
+from ropewalk.cli.screens.terminal import Listing, complain, console, done, print_json, say
+from ropewalk.events.foreign import one_line, quoted
 from ropewalk.local.broker.deployment import create_deployment
 from ropewalk.local.broker.keys import create_key, export_key, public_key, seed_file
 from ropewalk.local.broker.rotation import rotate as rotate_key
-from ropewalk.local.container_env import PORTS, Published, ensure_environment, write_client_environment
+from ropewalk.local.container_env import (
+    PORTS,
+    USUAL_PROJECT,
+    Published,
+    ensure_environment,
+    passed_over,
+    write_client_environment,
+)
 from ropewalk.local.errors import LocalError
 from ropewalk.local.layout import Layout
 from ropewalk.local.ports import LOOPBACK
@@ -156,7 +163,7 @@ def create(
     ports_from: Annotated[
         int, typer.Option(help="The first of ten ports to publish, for a second stack; 0: the usual ones.")
     ] = 0,
-    project: Annotated[str, typer.Option(help="The name of the stack, for compose.")] = "ropewalk",
+    project: Annotated[str, typer.Option(help="The name of the stack, for compose.")] = USUAL_PROJECT,
     as_json: AsJson = False,
 ) -> None:
     """Make every secret of a stack in containers: keys, certificate, passwords. What is there already stays.
@@ -172,7 +179,13 @@ def create(
     made = create_deployment(folder, (*_HOSTS, *(host or ())))
     environment, client = folder.parent / ".env", folder / "client.env"
     wanted = Published(keys=folder, project=project, ports_from=ports_from)
-    write_client_environment(client, ensure_environment(environment, wanted), made)
+    told = ensure_environment(environment, wanted)
+    write_client_environment(client, told, made)
+    if others := passed_over(told, wanted):
+        lines = one_line(", ".join(f"{name}={value}" for name, value in others.items()))
+        complain(
+            f"{environment} stays as it is and says otherwise than you ask: {lines}; change it there", style="yellow"
+        )
     if as_json:
         print_json({name: str(path) for name, path in (*vars(made).items(), ("env", environment), ("client", client))})
         return

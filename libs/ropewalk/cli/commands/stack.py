@@ -6,10 +6,11 @@ import typer
 from rich.live import Live
 
 from ropewalk.cli.exit_codes import INTERRUPTED
-from ropewalk.cli.keepers import keeper_of
+from ropewalk.cli.keepers import keeper_of, refuse_elsewhere
 from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.status import endpoints_view, moved_sentence, starting_view
 from ropewalk.cli.screens.terminal import complain, console, done, print_json, say, write
+from ropewalk.events.foreign import cut
 from ropewalk.local.keeping import Supervised
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import holder
@@ -20,6 +21,7 @@ from ropewalk.local.state import StackState
 app = typer.Typer()
 
 _KNOWN = (SUPERVISOR, *PROCESSES)
+_LONGEST_LINE = 10_000  # characters; a record with its traceback fits
 
 
 @app.command()
@@ -28,6 +30,7 @@ def up(state_dir: StateDir = None, as_json: AsJson = False) -> None:
 
     Example: ropewalk up
     """
+    refuse_elsewhere()
     place = layout(state_dir)
     was_up = is_up(place)
     if was_up:
@@ -77,13 +80,18 @@ def logs(
     keeper = keeper_of(state_dir, f"logs --selector app.kubernetes.io/name={service} --tail {lines}")
     if as_json:
         place = {"path": str(layout(state_dir).log_of(service))} if isinstance(keeper, Supervised) else {}
-        print_json({"service": service, **place, "lines": keeper.lines(service, lines)})
+        print_json({"service": service, **place, "lines": [_bounded(each) for each in keeper.lines(service, lines)]})
     elif follow:
         for text in keeper.follow(service, lines):
-            write(text)
+            write(_bounded(text))
     else:
         for line in keeper.lines(service, lines):
-            console.print(line, soft_wrap=True)
+            console.print(_bounded(line), soft_wrap=True)
+
+
+def _bounded(text: str) -> str:
+    """A process may write a line of any length."""
+    return "\n".join(cut(line, _LONGEST_LINE) for line in text.split("\n"))
 
 
 def _started(place: Layout, *, is_shown: bool) -> StackState:

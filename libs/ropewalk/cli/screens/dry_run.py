@@ -1,6 +1,7 @@
 """`submit --dry-run`: the recipe, what follows from it, and what its data will give, before anything is spent."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -13,7 +14,9 @@ from ropewalk.corpus.forecast import Forecast, forecast
 from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
+from ropewalk.events.foreign import quoted
 from ropewalk.events.resources import Resources
+from ropewalk.recipes.paths import scheme_of
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.settings import RuntimeSettings, read_settings
@@ -56,10 +59,21 @@ def show_data(found: Survey) -> None:
         console.print(titled("will be set aside", set_aside_view(found)))
 
 
+def meant_elsewhere(path: str) -> str:
+    """Why a path may be right though nothing is there, if the environment names a stack elsewhere; empty if not."""
+    if named_bus() is None or scheme_of(path) or os.path.exists(path):
+        return ""
+    return (
+        f"{quoted(path)} is not on this machine, at which this command looks: the services read the path as it is "
+        "called inside the containers, where `/data` is the folder that DATA_DIR names; give it here as it is called "
+        "here, and submit the recipe with the other"
+    )
+
+
 def _warnings(recipe: Recipe, found: Survey) -> tuple[str, ...]:
     """What keeps no run from being accepted, and will disappoint its owner."""
-    warning = too_few_to_judge(found.num_documents, recipe.evaluation.held_out_fraction)
-    return (warning,) if warning and found.num_documents else ()
+    few = too_few_to_judge(found.num_documents, recipe.evaluation.held_out_fraction) if found.num_documents else ""
+    return tuple(filter(None, (few, *(meant_elsewhere(source.path) for source in recipe.sources))))
 
 
 def _pools() -> dict[str, Resources]:
