@@ -54,5 +54,6 @@ def _of_bucket(address: StoreAddress, *, write: bool) -> str:
             obstore.delete(bucket, name)
             return "" if same else f"{place} gives back other bytes than it was given"
     except (BaseError, OSError) as error:
-        return f"{place} does not {does}: {error}"
+        said, _, _ = str(error).partition("\n\nDebug source")  # a page of the client's insides follows
+        return f"{place} does not {does}: {said}"
     return ""

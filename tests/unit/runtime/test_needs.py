@@ -93,4 +93,6 @@ def test_a_bucket_that_is_away_is_named_within_seconds(monkeypatch: pytest.Monke
     began = time.monotonic()
     said = why_unwell(StoreAddress(url="s3://bucket", endpoint="http://127.0.0.1:1"))
     assert "the object store s3://bucket at http://127.0.0.1:1 does not answer" in said
+    assert "HTTP error" in said
+    assert len(said) < 400
     assert time.monotonic() - began < 15

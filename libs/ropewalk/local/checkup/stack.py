@@ -114,9 +114,8 @@ def _tables(settings: ClientSettings) -> Iterator[Remark]:
         present, known = tables_version(settings), our_release().tables
     except NotKnownError:
         what = f"ClickHouse at {settings.clickhouse_url} refuses the password of {settings.clickhouse_user}"
-        yield Remark(
-            check="tables", what=what, remedy="set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN (`keys/client.env` has it)"
-        )
+        remedy = "set ROPEWALK_CLIENT_CLICKHOUSE_TOKEN (`keys/client.env` has it)"
+        yield Remark(check="tables", what=what, remedy=remedy)
         return
     what = f"ClickHouse answers, the tables have version {present} of {known}"
     remedy = "start the monitor of this version, which brings them up to date"
@@ -136,7 +135,8 @@ def tables_version(settings: ClientSettings) -> int:
 
 
 def _endpoint(settings: ClientSettings) -> Iterator[Remark]:
-    url, key = f"{settings.openai_url}/models", {"authorization": f"Bearer {settings.api_key}"}
+    url = f"{settings.openai_url}/models"
+    key = {"authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
     try:
         answer = httpx.get(url, headers=key, timeout=_TIMEOUT_S, trust_env=False)
     except httpx.TransportError as error:
@@ -157,7 +157,7 @@ def _objects(settings: ClientSettings, remedy: str) -> Iterator[Remark]:
     if not storage.url and not Path(unquote(urlsplit(url).path)).is_dir():
         yield Remark(check="objects", what="no object store is named here (ROPEWALK_OBJECTS_URL), so none is looked at")
         return
-    said = one_line(why_unwell(StoreAddress(url=url, endpoint=storage.endpoint)))  # its client prints all it knows
+    said = one_line(why_unwell(StoreAddress(url=url, endpoint=storage.endpoint)), 400)
     yield Remark(check="objects", what=said or f"the object store {url} can be used", remedy=remedy if said else "")
 
 
