@@ -104,8 +104,9 @@ def test_torch_is_only_in_the_ml_image() -> None:
 
 
 def test_what_was_stripped_still_computes() -> None:
-    run(CORE, "python", "-c", CORE_WORK)
-    run(ML, "python", "-c", CORE_WORK + ML_WORK)
+    done = "print('done')"
+    assert run(CORE, "python", "-c", CORE_WORK + done) == "done"
+    assert run(ML, "python", "-c", CORE_WORK + ML_WORK + done) == "done"
 
 
 PACKAGES = "import importlib.metadata as m, json; print(json.dumps([d.name for d in m.distributions()]))"

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from parts.keeper_contract import check_keeper
+from parts.keeper_contract import assert_is_a_keeper
 
 from ropewalk.local.containers import Containers
 
@@ -13,7 +13,9 @@ pytestmark = pytest.mark.skipif(not PROJECT, reason="ROPEWALK_COMPOSE_PROJECT na
 
 
 def test_a_container_engine_is_a_keeper() -> None:
-    check_keeper(Containers(PROJECT))
+    keeper = Containers(PROJECT)
+    assert_is_a_keeper(keeper)
+    assert "gateway" in keeper.names()
 
 
 def test_the_volume_of_the_bus_has_a_disk() -> None:

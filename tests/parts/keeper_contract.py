@@ -13,8 +13,8 @@ from ropewalk.status.seen import ProcessStatus
 EVERYWHERE = {"nats-server", "ray", "triton", *SERVICES}
 
 
-def check_keeper(keeper: Keeper) -> None:
-    """Raises AssertionError. `nats-server` must have said at least two lines."""
+def assert_is_a_keeper(keeper: Keeper) -> None:
+    """`nats-server` must have said at least two lines."""
     assert set(keeper.names()) >= EVERYWHERE
     states = {each.service: each for each in keeper.states()}
     assert set(states) >= EVERYWHERE

@@ -30,16 +30,18 @@ def test_every_server_is_tried_and_all_of_them_with_tls() -> None:
 
 
 def test_a_blocking_connection_goes_to_the_next_server_if_one_is_away() -> None:
+    heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def greet() -> None:
             accepted, _ = server.accept()
             with accepted:
                 accepted.sendall(b'INFO {"max_payload": 1048576}\r\nPONG\r\n')
-                accepted.recv(4096)
+                heard.append(accepted.recv(4096))
 
         greeting = threading.Thread(target=greet)
         greeting.start()
         port = server.getsockname()[1]
         Wire(Address(url=f"nats://127.0.0.1:1,127.0.0.1:{port}")).close()
         greeting.join()
+    assert heard[0].startswith(b"CONNECT ")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts.keeper_contract import check_keeper
+from parts.keeper_contract import assert_is_a_keeper
 
 from ropewalk.local.containers import Containers, ContainersError, _disk, _state, with_containers
 from ropewalk.local.keeping import Supervised
@@ -52,7 +52,9 @@ def test_a_supervisor_is_a_keeper(tmp_path: Path) -> None:
     )
     write_state(place.stack_file, state)
     with held(place):
-        check_keeper(Supervised(place))
+        keeper = Supervised(place)
+        assert_is_a_keeper(keeper)
+        assert {each.pid for each in keeper.states()} == {7}
 
 
 @pytest.mark.parametrize(
