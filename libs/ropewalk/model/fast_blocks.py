@@ -99,9 +99,8 @@ class FastBlocks:
         return LinearNats.apply(hidden.flatten(0, 1), self._head.weight, targets.flatten(), self._slopes_of)
 
     def logits(self, inputs: torch.Tensor, places: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
-        """Inputs (b, T) and a place in each row, (b, 1) -> the logits there, (b, V) fp32."""
-        hidden = self._hidden(inputs, positions)
-        hidden = hidden[torch.arange(len(inputs), device=inputs.device), places[:, 0]]  # (b, C)
+        """Inputs (b, T) and n places, (n, 2): a row and a place in it each -> the logits there, (n, V) fp32."""
+        hidden = self._hidden(inputs, positions)[places[:, 0], places[:, 1]]  # (n, C)
         return F.linear(hidden, self._head.weight.to(hidden.dtype)).float()
 
     def _hidden(self, inputs: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:

@@ -120,3 +120,13 @@ def test_a_loss_of_targets_that_do_not_count_is_zero_and_moves_nothing():
     assert nats.item() == 0
     assert not hidden.grad.any()
     assert not weight.grad.any()
+
+
+@pytest.mark.parametrize("plan", [None, BlockPlan(dtype=torch.float32)])
+def test_logits_at_chosen_places_are_those_of_transformers_there(plan):
+    inputs, _ = a_batch()
+    places = torch.tensor([[2, 5], [0, 31], [0, 5], [1, 0]])
+    wanted = a_model().train()(input_ids=inputs).logits[places[:, 0], places[:, 1]]
+    found = NextTokenLoss(a_model().train(), plan).logits_at(inputs, places)
+    assert found.requires_grad
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
