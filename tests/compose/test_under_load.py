@@ -32,5 +32,5 @@ def test_a_killed_service_and_a_bus_that_is_away_cost_nothing(stack: ComposeStac
     found = measured(
         stack, "faults.py", "--rate", "5", "--minutes", "0.3", "--away", "10", "--only", "kill-trainer,away-nats"
     )
-    for fault in found["faults"].values():
-        assert len(fault["run"]["endings"]) == 1
+    for group in found["runs"]:
+        assert len(group["run"]["endings"]) == 1

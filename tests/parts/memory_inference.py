@@ -25,6 +25,7 @@ class MemoryInference:
         self.is_away = False
         self.num_running = 0
         self.num_pieces = 0
+        self.num_loads = 0
         self._entries: dict[str, ModelToLoad] = {}
 
     @classmethod
@@ -69,6 +70,7 @@ class MemoryInference:
 
     async def load(self, entry: ModelToLoad) -> None:
         """See Inference.load."""
+        self.num_loads += 1
         self._check_here()
         if not (entry.weights / "config.json").is_file():
             raise LoadFailedError(f"{entry.weights} has no config.json")

@@ -80,10 +80,11 @@ class Handlers:
         What cannot be loaded now is tried on by the watch of the fleet.
         """
         fleet, was, self._heeded = self._fleet, self._heeded, now
-        fleet.routes = fleet.routes.joined(was, now)
+        fleet.expected, fleet.routes = now, fleet.routes.joined(was, now)
         for version in now.newly_behind(was):
             with suppress(BackendError, StorageError):
-                await fleet.load(version)
+                if not await fleet.is_loaded(version):
+                    await fleet.load(version)
         fleet.routes = fleet.routes.moved(was, now)
         gone = [one for key, one in fleet.routes.versions.items() if key in was.versions and key not in now.versions]
         with suppress(BackendGoneError):

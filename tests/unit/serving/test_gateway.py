@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from ropewalk.serving.domain.routes import Routes
+
 ASK = {"model": "demo", "prompt": "abc", "max_tokens": 5}
 
 
@@ -34,6 +36,15 @@ async def test_a_completion_has_the_openai_shape_and_names_its_version(bench: An
     assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
     assert response.headers["x-ropewalk-model-version"] == "demo@1"
     assert "run-1-1-9" in body["system_fingerprint"]
+
+
+async def test_a_name_that_the_log_knows_and_this_instance_still_loads_is_asked_for_again(bench: Any) -> None:
+    fleet = bench.fleet
+    fleet.expected, fleet.routes = fleet.routes, Routes()
+    response = await post(bench, ASK)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert error_of(response)["code"] == "loading"
+    assert (await post(bench, ASK | {"model": "nobody"})).status_code == 404
 
 
 async def test_token_ids_come_only_when_asked_for(bench: Any) -> None:

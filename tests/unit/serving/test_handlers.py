@@ -289,6 +289,19 @@ async def test_another_instance_answers_what_this_one_promoted_and_drops_what_it
     assert await heeded() == (["demo", "demo@2"], {"demo-v2"})
 
 
+async def test_what_is_loaded_already_is_not_loaded_again_when_another_instance_moves_the_alias(
+    served: Bench,
+) -> None:
+    await served.deploy("first", 1)
+    loads = served.inference.num_loads
+    told = Told()
+    for message in (*served.log, *(await served.promote("first", 1)).messages):
+        told.add(message)
+    await served.handlers.heed(told.routes)
+    assert served.inference.num_loads == loads
+    assert "demo" in served.fleet.routes.names()
+
+
 async def test_a_candidate_that_another_instance_deployed_goes_with_its_run(
     served: Bench, objects: Any, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ class Fleet:
 
     def __init__(self, backends: Mapping[str, Inference], objects: ObjectStore) -> None:
         self.routes = Routes()
+        self.expected = Routes()  # what the log says: an alias of it may wait here until its version is loaded
         self.ready = asyncio.Event()  # the log was folded
         self.vitals = Vitals()
         self._loaded: frozenset[str] = frozenset()  # the targets that could answer when last looked

@@ -161,6 +161,8 @@ class Gateway:
     def _resolve(self, name: str, key: str) -> Version:
         self._require_ready()
         version = self._fleet.routes.resolve(name, key)
+        if version is None and self._fleet.expected.resolve(name, key):
+            raise ApiError(503, f"the model {quoted(name)} is being loaded: try again", code="loading", retry_s=1)
         if version is None:
             names = list(self._fleet.routes.names())
             known = ", ".join(names[:_MAX_NAMES]) or "none yet"
