@@ -1,4 +1,4 @@
-"""The blocks of a Qwen3 model as one function of tensors, which a compiler turns into few kernels.
+"""The blocks of a Qwen3 or Llama model as one function of tensors, which a compiler turns into few kernels.
 
 The weights stay where they are, under their names and in fp32; here they are cast on the way into a product. What
 transformers does around the blocks (masks, caches, hooks) costs a GPU a wait in every call and is left out: training
@@ -15,9 +15,11 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from ropewalk.model.adapted import Matrix, adapted_products, matrix_of
 from ropewalk.model.float8 import Float8Product
-from ropewalk.model.linear_nats import LinearNats, nats_and_slopes
+from ropewalk.model.linear_nats import IGNORED, LinearNats, nats_and_slopes, slopes_in_place
 
+_FAMILIES = ("qwen3", "llama", "mistral")
 _FUSED_WIDTH = 1024  # up to here one wide product is faster than three narrow ones, in spite of joining the weights
 
 
@@ -33,19 +35,19 @@ class _Sight(NamedTuple):
 
 
 class _Weights(NamedTuple):
-    """Of one block. Norms (C,) or (D,); matrices (out, in)."""
+    """Of one block. Norms (C,) or (D,); those of queries and keys only Qwen3 has."""
 
     norm: torch.Tensor
-    query: torch.Tensor
-    key: torch.Tensor
-    value: torch.Tensor
-    query_norm: torch.Tensor
-    key_norm: torch.Tensor
-    output: torch.Tensor
+    query: Matrix
+    key: Matrix
+    value: Matrix
+    query_norm: torch.Tensor | None
+    key_norm: torch.Tensor | None
+    output: Matrix
     mlp_norm: torch.Tensor
-    gate: torch.Tensor
-    up: torch.Tensor
-    down: torch.Tensor
+    gate: Matrix
+    up: Matrix
+    down: Matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +69,16 @@ class _Constants:
 def why_not_fast(model: PreTrainedModel) -> str:
     """The first thing about a model that these blocks cannot do; empty if they compute it faithfully."""
     config = model.config
-    if config.model_type != "qwen3":
-        return f"its family is {config.model_type}, not qwen3"
-    if any(kind != "full_attention" for kind in config.layer_types) or config.attention_bias:
-        return "it has window attention or biases"
+    if config.model_type not in _FAMILIES:
+        return f"its family is {config.model_type}, not {' or '.join(_FAMILIES)}"
+    kinds = getattr(config, "layer_types", None) or ()
+    if any(kind != "full_attention" for kind in kinds) or getattr(config, "sliding_window", None):
+        return "it has window attention"
+    if any(name.endswith(".bias") for name, _ in model.named_parameters()):
+        return "it has biases"
     if config.hidden_act != "silu" or config.attention_dropout:
         return "it has another activation than silu, or dropout"
-    return "it has adapters" if any(".base_layer." in name for name, _ in model.named_parameters()) else ""
+    return ""
 
 
 class FastBlocks:
@@ -81,9 +86,12 @@ class FastBlocks:
 
     def __init__(self, model: PreTrainedModel, plan: BlockPlan, *, recompute: bool = False) -> None:
         config = model.config
-        constants = _Constants(head_dim=config.head_dim, epsilon=config.rms_norm_eps, fp8=plan.fp8)
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        constants = _Constants(head_dim=head_dim, epsilon=config.rms_norm_eps, fp8=plan.fp8)
         compiled = partial(torch.compile, dynamic=False) if plan.compiled else _as_it_is
-        compute, self._normed, self._slopes_of = compiled(_block), compiled(_normed), compiled(nats_and_slopes)
+        compute, self._normed = compiled(_block), compiled(_normed)
+        self._slopes_of = compiled(nats_and_slopes) if plan.compiled else slopes_in_place
+        self._chooses = not plan.compiled  # kernels are made for one number of rows
         self._trunk, self._head, self._dtype = model.model, model.lm_head, plan.dtype
         self._rotations: dict[int, _Sight] = {}
         self._epsilon, self._recompute = config.rms_norm_eps, recompute
@@ -95,8 +103,11 @@ class FastBlocks:
 
         `positions` are those of tokens in their documents: attention stays within these.
         """
-        hidden = self._hidden(inputs, positions)
-        return LinearNats.apply(hidden.flatten(0, 1), self._head.weight, targets.flatten(), self._slopes_of)
+        hidden, wanted = self._hidden(inputs, positions).flatten(0, 1), targets.flatten()
+        if self._chooses and not (counted := wanted != IGNORED).all():
+            places = counted.nonzero()[:, 0]
+            hidden, wanted = hidden.index_select(0, places), wanted[places]
+        return LinearNats.apply(hidden, self._head.weight, wanted, self._slopes_of)
 
     def logits(self, inputs: torch.Tensor, places: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
         """Inputs (b, T) and n places, (n, 2): a row and a place in it each -> the logits there, (n, V) fp32."""
@@ -148,22 +159,27 @@ def _run_block(
     attention, mlp = block.self_attn, block.mlp
     weights = _Weights(
         norm=block.input_layernorm.weight,
-        query=attention.q_proj.weight,
-        key=attention.k_proj.weight,
-        value=attention.v_proj.weight,
-        query_norm=attention.q_norm.weight,
-        key_norm=attention.k_norm.weight,
-        output=attention.o_proj.weight,
+        query=matrix_of(attention.q_proj),
+        key=matrix_of(attention.k_proj),
+        value=matrix_of(attention.v_proj),
+        query_norm=_weight_of(attention, "q_norm"),
+        key_norm=_weight_of(attention, "k_norm"),
+        output=matrix_of(attention.o_proj),
         mlp_norm=block.post_attention_layernorm.weight,
-        gate=mlp.gate_proj.weight,
-        up=mlp.up_proj.weight,
-        down=mlp.down_proj.weight,
+        gate=matrix_of(mlp.gate_proj),
+        up=matrix_of(mlp.up_proj),
+        down=matrix_of(mlp.down_proj),
     )
     return compute(hidden, sight, weights, constants)
 
 
+def _weight_of(module: torch.nn.Module, name: str) -> torch.Tensor | None:
+    part = getattr(module, name, None)
+    return part.weight if part is not None else None
+
+
 def _block(hidden: torch.Tensor, sight: _Sight, weights: _Weights, constants: _Constants) -> torch.Tensor:
-    """One block of Qwen3: (b, T, C) -> (b, T, C)."""
+    """One block: (b, T, C) -> (b, T, C)."""
     products = partial(_products, fp8=constants.fp8)
     batch, length, _ = hidden.shape
     x = _normed(hidden, weights.norm, constants.epsilon)
@@ -171,8 +187,10 @@ def _block(hidden: torch.Tensor, sight: _Sight, weights: _Weights, constants: _C
         each.view(batch, length, -1, constants.head_dim)  # (b, T, H, D)
         for each in products(x, weights.query, weights.key, weights.value)
     )
-    query = _rotated(_normed(query, weights.query_norm, constants.epsilon), sight)
-    key = _rotated(_normed(key, weights.key_norm, constants.epsilon), sight)
+    if weights.query_norm is not None and weights.key_norm is not None:
+        query = _normed(query, weights.query_norm, constants.epsilon)
+        key = _normed(key, weights.key_norm, constants.epsilon)
+    query, key = _rotated(query, sight), _rotated(key, sight)
     mixed = F.scaled_dot_product_attention(
         query.transpose(1, 2),
         key.transpose(1, 2),
@@ -189,12 +207,14 @@ def _block(hidden: torch.Tensor, sight: _Sight, weights: _Weights, constants: _C
     return hidden + back
 
 
-def _products(x: torch.Tensor, *matrices: torch.Tensor, fp8: bool) -> list[torch.Tensor]:
-    """`x` (b, T, K) times each matrix (N, K), in the type of x."""
+def _products(x: torch.Tensor, *matrices: Matrix, fp8: bool) -> list[torch.Tensor]:
+    """`x` (b, T, K) times each matrix (N, K), in the type of x. Adapters are not computed in 8 bits."""
+    if any(matrix.down is not None for matrix in matrices):
+        return adapted_products(x, matrices)
     if fp8:
         flat = x.flatten(0, 1)
-        return [Float8Product.apply(flat, matrix).unflatten(0, x.shape[:2]) for matrix in matrices]
-    cast = [matrix.to(x.dtype) for matrix in matrices]
+        return [Float8Product.apply(flat, matrix.weight).unflatten(0, x.shape[:2]) for matrix in matrices]
+    cast = [matrix.weight.to(x.dtype) for matrix in matrices]
     if len(cast) == 1 or x.shape[-1] > _FUSED_WIDTH:
         return [F.linear(x, matrix) for matrix in cast]
     return list(F.linear(x, torch.cat(cast)).split([matrix.shape[0] for matrix in cast], dim=-1))

@@ -1,4 +1,7 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) through peft: put them in, and merge them into plain weights."""
+"""Low-rank adapters through peft: put them in, merge them into plain weights, take them out again.
+
+LoRA (arXiv 2106.09685) adds a small product to a matrix; DoRA (arXiv 2402.09353) also learns the length of its rows.
+"""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -8,6 +11,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from transformers import PreTrainedModel
 
+from ropewalk.model.adapted import Matrix, row_lengths
 from ropewalk.model.architecture import generator_of
 from ropewalk.model.weights import save_tensors
 
@@ -16,12 +20,21 @@ ADAPTER_FOLDER = "adapter"  # not beside merged weights, to which transformers w
 _TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 _PEFT_PREFIX = "base_model.model."
 _DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
+_MAGNITUDE = ".lora_magnitude_vector.default.weight"
+_PEFT_MAGNITUDE = ".lora_magnitude_vector"  # what peft calls it in a file
+_PARTS = (".lora_A.", ".lora_B.", _PEFT_MAGNITUDE)
 
 
-def lora_config(rank: int = 8, alpha: int = 16, targets: Sequence[str] = _TARGETS) -> LoraConfig:
-    """Adapters on these matrices of every block, no dropout."""
+def lora_config(rank: int = 8, alpha: int = 16, targets: Sequence[str] = _TARGETS, *, dora: bool = False) -> LoraConfig:
+    """Adapters on these matrices of every block, no dropout. `dora`: the length of each row is learnt too."""
     return LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM", target_modules=list(targets)
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+        target_modules=list(targets),
+        use_dora=dora,
     )
 
 
@@ -40,11 +53,14 @@ def add_adapters(model: PreTrainedModel, config: LoraConfig, seed: int) -> PreTr
 
 def is_adapter(name: str) -> bool:
     """Whether a parameter name belongs to an adapter."""
-    return ".lora_A." in name or ".lora_B." in name
+    return any(part in name for part in _PARTS)
 
 
 def merged(weights: Mapping[str, torch.Tensor], config: LoraConfig) -> dict[str, torch.Tensor]:
-    """Plain Hugging Face weights from the weights of a model with adapters: W + alpha/r * B A."""
+    """Plain Hugging Face weights from the weights of a model with adapters: W + alpha/r * B A.
+
+    DoRA's rows are then stretched to the lengths that were learnt.
+    """
     factor = config.lora_alpha / config.r
     plain: dict[str, torch.Tensor] = {}
     for name, tensor in weights.items():
@@ -54,7 +70,12 @@ def merged(weights: Mapping[str, torch.Tensor], config: LoraConfig) -> dict[str,
         if module == name:
             plain[name] = tensor
         else:
-            plain[f"{module}.weight"] = tensor + factor * (weights[module + _UP] @ weights[module + _DOWN])
+            down, up = weights[module + _DOWN], weights[module + _UP]
+            sums = tensor + factor * (up @ down)
+            if config.use_dora:
+                lengths = row_lengths(Matrix(tensor, down, up, factor))
+                sums = sums * (weights[module + _MAGNITUDE] / lengths)[:, None]
+            plain[f"{module}.weight"] = sums
     return plain
 
 
@@ -65,8 +86,12 @@ def save_adapter(weights: Mapping[str, torch.Tensor], config: LoraConfig, folder
     """
     folder = folder / ADAPTER_FOLDER
     config.save_pretrained(folder)
-    adapter = {_PEFT_PREFIX + name.replace(".default.", "."): t for name, t in weights.items() if is_adapter(name)}
+    adapter = {_PEFT_PREFIX + _peft_name(name): t for name, t in weights.items() if is_adapter(name)}
     save_tensors(adapter, folder / ADAPTER_WEIGHTS)
+
+
+def _peft_name(name: str) -> str:
+    return name.replace(_MAGNITUDE, _PEFT_MAGNITUDE).replace(".default.", ".")
 
 
 def adapter_file(folder: Path) -> Path:
@@ -77,9 +102,10 @@ def adapter_file(folder: Path) -> Path:
 
 def adapter_weights(saved: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Back from peft's names to the names inside a model with adapters."""
-    return {
-        name.removeprefix(_PEFT_PREFIX)
-        .replace(".lora_A.", ".lora_A.default.")
-        .replace(".lora_B.", ".lora_B.default."): t
-        for name, t in saved.items()
-    }
+    return {_own_name(name.removeprefix(_PEFT_PREFIX)): tensor for name, tensor in saved.items()}
+
+
+def _own_name(name: str) -> str:
+    if name.endswith(_PEFT_MAGNITUDE):
+        return name.removesuffix(_PEFT_MAGNITUDE) + _MAGNITUDE
+    return name.replace(".lora_A.", ".lora_A.default.").replace(".lora_B.", ".lora_B.default.")

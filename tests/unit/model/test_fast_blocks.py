@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.model.fast_blocks import BlockPlan, why_not_fast
 from ropewalk.model.linear_nats import LinearNats, nats_and_slopes
+from ropewalk.model.lora import add_adapters, lora_config
 from ropewalk.model.next_token import IGNORED, NextTokenLoss
 
 SHAPE = Shape(
@@ -86,7 +87,7 @@ def test_names_of_weights_stay_those_of_hugging_face():
 
 def test_a_model_of_another_family_is_computed_as_transformers_does_with_a_loss_in_fp32():
     model = GPT2LMHeadModel(GPT2Config(vocab_size=320, n_positions=32, n_embd=32, n_layer=1, n_head=2)).eval()
-    assert why_not_fast(model) == "its family is gpt2, not qwen3"
+    assert why_not_fast(model) == "its family is gpt2, not qwen3 or llama or mistral"
     inputs, targets = a_batch()
     nats = NextTokenLoss(model, BlockPlan(dtype=torch.bfloat16))(inputs, targets)
     assert nats.dtype == torch.float32
@@ -130,3 +131,50 @@ def test_logits_at_chosen_places_are_those_of_transformers_there(plan):
     found = NextTokenLoss(a_model().train(), plan).logits_at(inputs, places)
     assert found.requires_grad
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+def a_llama(adapter=""):
+    config = LlamaConfig(
+        vocab_size=SHAPE.vocab_size,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=96,
+        max_position_embeddings=32,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 100_000.0},
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config)
+    if adapter:
+        add_adapters(model, lora_config(rank=4, targets=["q_proj", "v_proj", "down_proj"], dora=adapter == "dora"), 3)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if ".lora_B." in name or "magnitude" in name:
+                    parameter.add_(torch.randn(parameter.shape), alpha=0.1)
+    return model.train()
+
+
+@pytest.mark.parametrize("adapter", ["", "lora", "dora"])
+def test_a_llama_with_a_tied_head_learns_as_in_transformers_and_peft(adapter):
+    inputs, targets = a_batch()
+    assert why_not_fast(a_llama(adapter)) == ""
+    found = []
+    for plan in (None, BlockPlan(dtype=torch.float32)):
+        model = a_llama(adapter)
+        nats = NextTokenLoss(model, plan)(inputs, targets)
+        nats.backward()
+        found.append((nats, {name: parameter.grad for name, parameter in model.named_parameters()}))
+    expected = torch.nn.functional.cross_entropy(
+        a_llama(adapter)(input_ids=inputs).logits.flatten(0, 1),
+        targets.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+    )
+    assert [nats.item() for nats, _ in found] == [pytest.approx(expected.item(), rel=1e-6)] * 2
+    learnt = {name for name, gradient in found[0][1].items() if gradient is not None}
+    assert learnt == {name for name, each in a_llama(adapter).named_parameters() if each.requires_grad}
+    torch.testing.assert_close(found[1][1], found[0][1], atol=1e-4, rtol=1e-4)

@@ -15,11 +15,13 @@ from transformers import PreTrainedModel
 
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.model.architecture import Shape, build_model, num_parameters
+from ropewalk.model.fast_blocks import BlockPlan
 from ropewalk.model.lora import adapter_file, adapter_weights, add_adapters, lora_config
 from ropewalk.model.muon import Rates
 from ropewalk.model.next_token import NextTokenLoss
 from ropewalk.model.schedule import Schedule
 from ropewalk.model.weights import WEIGHTS, largest, load_model, load_tensors
+from ropewalk.recipes.recipe import Recipe
 from ropewalk.trainer.adapters.poison import Poison, leave_out_poison
 from ropewalk.trainer.adapters.worker.batches import Batches
 from ropewalk.trainer.adapters.worker.checkpoint import (
@@ -89,7 +91,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
     count, flops = num_parameters(model), flops_per_token(model, shard.meta.context_length)
     most, _ = largest(dict(model.named_parameters()), inf)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
-    loss = NextTokenLoss(model.train(), device.block_plan, recompute=plan.activation_checkpointing)
+    loss = NextTokenLoss(model.train(), _block_plan(recipe, device), recompute=plan.activation_checkpointing)
     state, poison = leave_out_poison(job, state, loss, batches, device)  # before the loss is wrapped
     strategy = make_strategy(recipe, loss, rates, device)
     if job.resume_from is not None:
@@ -113,6 +115,12 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
         poison=poison,
         reaches=(most + 1.0, _REACH * (job.matrix_lr + job.adam_lr)),
     )
+
+
+def _block_plan(recipe: Recipe, device: Device) -> BlockPlan | None:
+    """On a CPU in fp32 a model of our own is computed as transformers does; stage 3 fetches only whole modules."""
+    is_plain = device.block_plan is None and recipe.has_base and recipe.zero_stage < 3
+    return BlockPlan(dtype=device.dtype) if is_plain else device.block_plan
 
 
 def _schedule(job: WorkerJob) -> Schedule:
