@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import clickhouse_connect
 import httpx
@@ -11,6 +11,7 @@ import openai
 import pytest
 import tritonclient.grpc
 import tritonclient.http
+from pydantic import BaseModel
 
 from ropewalk.admin.access import emitted_by
 from ropewalk.admin.contracts import SERVICE_USERS
@@ -24,6 +25,14 @@ from ropewalk.events.run import RunAccepted, RunCompleted, StageCompleted
 from ropewalk.events.training import TrialCompleted
 
 pytestmark = pytest.mark.stack
+
+
+class Verdict(BaseModel):
+    """A small answer, whole within the context of a small model."""
+
+    kind: Literal["function", "class"]
+    is_short: bool
+
 
 STAGES = ["ingest", "preprocess", "search", "train", "export", "evaluate", "deploy", "promote"]
 
@@ -78,6 +87,26 @@ def test_the_openai_client_completes_and_streams(stack, promoted) -> None:
         model=promoted.model, messages=[{"role": "user", "content": "hello"}], max_tokens=4
     )
     assert chat.choices[0].finish_reason in {"stop", "length"}
+    client.close()
+
+
+def test_the_openai_client_parses_an_answer_into_a_model_of_its_own(stack, promoted) -> None:
+    client = openai.OpenAI(base_url=stack.settings.openai_url, api_key=stack.settings.api_key)
+    asked: Any = [{"role": "user", "content": "def add(a, b):"}]
+    parsed = client.chat.completions.parse(
+        model=promoted.model, messages=asked, response_format=Verdict, max_tokens=100, temperature=0
+    )
+    assert parsed.choices[0].message.parsed is not None
+    assert parsed.choices[0].message.parsed.kind in ("function", "class")
+    form: Any = {"type": "json_schema", "json_schema": {"name": "v", "schema": Verdict.model_json_schema()}}
+    stream = client.chat.completions.create(
+        model=promoted.model, messages=asked, response_format=form, max_tokens=100, temperature=0, stream=True
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert text == parsed.choices[0].message.content
+    form["json_schema"]["schema"] = {"type": "array", "uniqueItems": True}
+    with pytest.raises(openai.BadRequestError, match=r"response_format\.json_schema\.schema.*uniqueItems"):
+        client.completions.create(model=promoted.model, prompt="[", max_tokens=9, extra_body={"response_format": form})
     client.close()
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import SpelledMarkError
 from ropewalk.model.engine_forward import SlotDecoder
+from ropewalk.model.engine_grammar import Constraint, GrammarError, Grammars
 from ropewalk.model.engine_sampling import Sampling, choose
 from ropewalk.model.engine_text import TextStream
 from ropewalk.model.engine_weights import read_architecture, read_weights
@@ -63,6 +64,7 @@ class _Run:
     on_update: Callable[[Update], None]
     generator: torch.Generator
     stop_ids: frozenset[int]  # special tokens among the stop strings, which never become text
+    constraint: Constraint | None = None
     tokens: list[int] = field(default_factory=list)
     logprob_sum: float = 0.0
     cancelled: bool = False
@@ -90,6 +92,7 @@ class Engine:
     def __init__(self, folder: Path, *, num_slots: int = 16) -> None:
         self.shape = read_architecture(folder)
         self._encoder = Encoder(folder)
+        self._grammars = Grammars(self._encoder.tokenizer, self.shape.vocab_size, self.shape.eos_ids)
         self._decoder = SlotDecoder(self.shape, read_weights(folder, self.shape), num_slots)
         self._num_slots = num_slots
         self._max_chars = (
@@ -143,11 +146,33 @@ class Engine:
             raise EngineRequestError(str(error)) from None
         return list(ids or self.shape.beginning)
 
-    def submit(self, prompt: list[int], sampling: Sampling, on_update: Callable[[Update], None]) -> int:
+    def constraint(self, schema: str) -> Constraint:
+        """What holds one answer to a JSON schema. Takes up to 0.2 s for a new schema, in which other threads go on.
+
+        Raises EngineRequestError.
+        """
+        try:
+            return self._grammars.constraint(schema)
+        except GrammarError as error:
+            raise EngineRequestError(str(error)) from None
+
+    def submit(
+        self,
+        prompt: list[int],
+        sampling: Sampling,
+        on_update: Callable[[Update], None],
+        constraint: Constraint | None = None,
+    ) -> int:
         """Queue a request and return its number for `cancel`. Raises EngineRequestError, EngineStoppedError."""
         self._check(prompt, sampling)
+        if constraint is not None and (sampling.stop or sampling.ignore_eos):
+            field = "stop" if sampling.stop else "ignore_eos"
+            raise EngineRequestError(
+                f"{field} would end the answer elsewhere than its JSON schema: leave one of them out"
+            )
         text = TextStream(self._encoder.tokenizer, sampling.stop)
         run = _Run(prompt, sampling, text, on_update, sampling.generator(), self._encoder.special_ids(sampling.stop))
+        run.constraint = constraint
         with self._changed:
             if not self._open:
                 raise EngineStoppedError("the engine has stopped")
@@ -236,9 +261,13 @@ class Engine:
         """One token more. `norm` is the logarithm of the sum of all exponentials, infinite if any of them is."""
         if not math.isfinite(norm):
             raise ArithmeticError("the model computed numbers that are not finite")
-        token = choose(logits, run.sampling, run.generator) if run.sampling.temperature > 0 else best
+        allowed = logits
+        if run.constraint is not None:
+            allowed = run.constraint.masked(logits)
+            best = int(allowed.argmax())
+        token = choose(allowed, run.sampling, run.generator) if run.sampling.temperature > 0 else best
         run.tokens.append(token)
-        run.logprob_sum += float(logits[token]) - norm
+        run.logprob_sum += float(logits[token]) - norm  # what the model thinks of it, whatever it was held to
         text, reason = self._judge(run, token)
         if reason:
             self._end(run)
@@ -251,6 +280,8 @@ class Engine:
         text, stopped = run.text.add(token)
         if stopped:
             return text, "stop"
+        if run.constraint is not None and run.constraint.take(token):
+            return text + run.text.end(), "stop"
         if len(run.tokens) >= run.sampling.max_tokens or run.position + 1 >= self.shape.context_length:
             return text + run.text.end(), "length"
         return text, ""

@@ -51,9 +51,10 @@ class Sampling:
 
 
 def choose(logits: Tensor, sampling: Sampling, generator: Generator) -> int:
-    """Draw one token from finite logits of shape (V,): temperature, top-k, then top-p (Holtzman, arXiv 1904.09751).
+    """Draw one token from logits of shape (V,): temperature, top-k, then top-p (Holtzman, arXiv 1904.09751).
 
-    The likeliest token is always among those drawn from, so that no wish can leave nothing to draw.
+    Some may be minus infinity, not all. The likeliest token is always among those drawn from, so that no wish can leave
+    nothing to draw.
     """
     scaled = (logits - logits.max()) / max(sampling.temperature, _COLDEST)
     if 0 < sampling.top_k < len(scaled):

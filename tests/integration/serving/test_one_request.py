@@ -76,6 +76,8 @@ REFUSED = [
     {"prompt_token_ids": (-1,)},
     {"prompt_token_ids": ()},
     {"prompt": "word " * 200_000},
+    {"schema": '{"properties":{"a":{"not":{}}}}', "ignore_eos": False},
+    {"schema": '{"type":"object"}', "ignore_eos": True},
 ]
 
 
@@ -108,6 +110,10 @@ HOSTILE = [
     b'{"prompt_token_ids": [true]}',
     b'{"prompt_token_ids": [' + b"1," * 100_000 + b"1]}",
     b'{"max_tokens": 1e400}',
+    b'{"structured_outputs": {"json": {}}}',
+    b'{"structured_outputs": "{\\"regex\\": \\"a+\\"}"}',
+    b'{"structured_outputs": "{\\"json_object\\": false}"}',
+    b'{"structured_outputs": "' + b"[" * 100_000 + b'"}',
     b"\xff\xfe",
 ]
 
@@ -122,6 +128,18 @@ async def test_parameters_that_nobody_can_read_are_refused_in_a_short_sentence(
             pass
     assert 10 < len(str(refused.value)) < 700
     assert await completed(inference, asked()) == 5
+
+
+async def test_an_answer_follows_a_schema_through_triton_and_a_bad_schema_is_named(inference: TritonInference) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": [1, "two"]}}, "required": ["a"]}
+    schema |= {"additionalProperties": False}
+    wanted = asked(schema=json.dumps(schema), ignore_eos=False, max_tokens=60)
+    async with aclosing(inference.generate(TARGET, wanted)) as pieces:
+        answer = [piece async for piece in pieces]
+    assert json.loads("".join(piece.text for piece in answer))["a"] in (1, "two")
+    assert answer[-1].finish_reason == "stop"
+    with pytest.raises(RequestRefusedError, match=r'^structured_outputs\.json: Unimplemented keys: \["not"\]'):
+        await completed(inference, asked(schema='{"not":{}}', ignore_eos=False))
 
 
 async def test_nothing_of_all_that_disturbs_a_stream_beside_it(

@@ -1,5 +1,6 @@
 """What a client may ask for: what changes nothing is accepted, what cannot be honoured is refused by name."""
 
+import json
 import time
 from typing import Any
 
@@ -68,8 +69,6 @@ def test_so_it_is_in_a_completion(fields: dict[str, Any]) -> None:
         ("tool_choice", "required"),
         ("tool_choice", {"type": "function", "function": {"name": "f"}}),
         ("functions", [{"name": "f"}]),
-        ("response_format", {"type": "json_object"}),
-        ("response_format", {"type": "text", "more": 1}),
         ("service_tier", "flex"),
         ("logprobs", True),
         ("top_logprobs", 5),
@@ -208,3 +207,48 @@ def test_no_neutral_field_is_also_a_field() -> None:
     assert not set(COMPLETION) & set(CompletionRequest.model_fields)
     assert not set(CHAT) & set(ChatRequest.model_fields)
     assert set(COMMON) <= set(CHAT)
+
+
+def nested(schema: Any, levels: int) -> Any:
+    for _ in range(levels):
+        schema = {"items": schema}
+    return schema
+
+
+A_SCHEMA = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {}}, "required": ["b"]}
+
+
+def test_a_schema_reaches_the_backend_with_its_keys_in_their_order() -> None:
+    named = {"type": "json_schema", "json_schema": {"name": "record", "schema": A_SCHEMA, "strict": None}}
+    asked = parse(CompletionRequest, COMPLETE | {"response_format": named}).to_generation()
+    assert asked.schema == json.dumps(A_SCHEMA, separators=(",", ":"))
+    any_object = parse(ChatRequest, TALK | {"response_format": {"type": "json_object"}}).to_generation("hi")
+    assert any_object.schema == '{"type":"object"}'
+    assert parse(ChatRequest, TALK | {"response_format": {"type": "text"}}).to_generation("hi").schema == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"type": "xml"}, "response_format.type"),
+        ({"type": "text", "more": 1}, "response_format.more"),
+        ({"type": "json_schema"}, "response_format"),
+        ({"type": "json_object", "json_schema": {"name": "a", "schema": {}}}, "response_format"),
+        ({"type": "json_schema", "json_schema": {"schema": {}}}, "response_format.json_schema.name"),
+        ({"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}, "response_format.json_schema.name"),
+        ({"type": "json_schema", "json_schema": {"name": "a"}}, "response_format.json_schema.schema"),
+        ({"type": "json_schema", "json_schema": {"name": "a", "schema": []}}, "response_format.json_schema.schema"),
+    ],
+)
+def test_a_response_format_that_is_none_is_refused_by_its_field(given: Any, param: str) -> None:
+    assert refusal(ChatRequest, TALK | {"response_format": given}).param == param
+
+
+@pytest.mark.parametrize(
+    ("schema", "word"), [({"description": "x" * 70_000}, "70,"), (nested({}, 40), "41 levels deep, at most 32")]
+)
+def test_a_schema_beyond_the_bounds_is_refused_with_its_size(schema: Any, word: str) -> None:
+    named = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    with pytest.raises(RequestError, match=word) as caught:
+        parse(ChatRequest, TALK | {"response_format": named}).to_generation("hi")
+    assert caught.value.param == "response_format.json_schema.schema"

@@ -8,6 +8,9 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
+from ropewalk.serving.domain.generation import Generation, Piece
+from ropewalk.serving.errors import RequestRefusedError
+
 HELLO: Any = [{"role": "user", "content": "hi"}]
 
 
@@ -130,3 +133,19 @@ async def test_a_wrong_method_is_told_the_right_ones(bench: Any, method: str, pa
     assert response.status_code == 405
     assert set(response.headers["allow"].split(", ")) == allowed
     assert response.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_a_schema_the_backend_cannot_follow_is_refused_under_the_name_of_the_field(
+    sdk: AsyncOpenAI, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_target: str, generation: Generation) -> AsyncIterator[Piece]:
+        assert generation.schema == '{"not":{}}'
+        raise RequestRefusedError("structured_outputs.json: Unimplemented keys: not")
+        yield
+
+    monkeypatch.setattr(bench.inference, "generate", refuse)
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"not": {}}, "strict": True}}
+    with pytest.raises(openai.BadRequestError) as caught:
+        await sdk.chat.completions.create(model="demo", messages=HELLO, response_format=wanted)
+    assert caught.value.param == "response_format.json_schema.schema"
+    assert "response_format.json_schema.schema: Unimplemented keys: not" in str(caught.value)

@@ -100,6 +100,8 @@ def _sampling(generation: Generation, *, extensions: bool) -> bytes:
         wishes["seed"] = generation.seed
     if generation.stop:
         wishes["stop"] = list(generation.stop)
+    if generation.schema:
+        wishes["structured_outputs"] = f'{{"json":{generation.schema}}}'  # vLLM's backend wants text within text
     if extensions:
         wishes |= {"return_token_ids": True, "return_logprob_mean": True}
         wishes["marks"] = generation.marks

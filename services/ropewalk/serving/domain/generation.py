@@ -8,7 +8,8 @@ class Generation:
     """One completion to be made. `prompt_token_ids` replaces `prompt` when given.
 
     The prompt is plain text but for its `marks`, characters [begin, end) where a chat template wrote a special token.
-    `spelled` are special tokens that a message only writes.
+    `spelled` are special tokens that a message only writes. `schema` is the JSON of the JSON schema that the answer
+    follows, or empty.
     """
 
     prompt: str = ""
@@ -22,6 +23,7 @@ class Generation:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    schema: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,6 @@ COMMON: Neutral = {
     "logprobs": (False,),
     "echo": (False,),
     "add_special_tokens": (False,),
-    "response_format": ({"type": "text"},),
     "truncate_prompt_tokens": (),
 }
 

@@ -23,6 +23,7 @@ from ropewalk.serving.domain.neutral import (
     RequestError,
     without_neutral,
 )
+from ropewalk.serving.domain.structured import ResponseFormat
 
 _CHAT_TOKENS = 1024  # when a chat client names no limit; the context ends it earlier for small models
 _COMPLETION_TOKENS = 16
@@ -60,6 +61,7 @@ class _Common(_Frozen):
     stream: bool = False
     stream_options: _StreamOptions = _StreamOptions()
     ignore_eos: bool = False
+    response_format: ResponseFormat = ResponseFormat()
     return_token_ids: bool = False
     user: _Label = ""
     safety_identifier: _Label = ""
@@ -79,6 +81,7 @@ class _Common(_Frozen):
             seed=self.seed,
             stop=tuple(text for text in self.stop if text),
             ignore_eos=self.ignore_eos,
+            schema=self.response_format.schema_followed(),
         )
 
 

@@ -8,8 +8,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from ropewalk.events.foreign import one_line
+from ropewalk.serving.adapters.triton_backend.contract import SCHEMA
 from ropewalk.serving.domain.admission import FullError
 from ropewalk.serving.domain.neutral import RequestError
+from ropewalk.serving.domain.structured import SCHEMA_FIELD
 from ropewalk.serving.errors import (
     BackendError,
     ModelNotLoadedError,
@@ -66,9 +68,7 @@ def api_error(error: Exception) -> ApiError:
         case RequestError():
             return ApiError(400, str(error), code="invalid_value", param=error.param)
         case RequestRefusedError():
-            if "context" in str(error):  # the prompt is too long
-                return ApiError(400, str(error), code="context_length_exceeded", param="prompt")
-            return ApiError(400, str(error), code="invalid_value")
+            return _refused(str(error))
         case FullError() | OverloadedError():
             return ApiError(429, str(error), code="overloaded", retry_s=1)
         case RequestFailedError():
@@ -80,6 +80,14 @@ def api_error(error: Exception) -> ApiError:
             return ApiError(503, message, code="backend_unavailable", retry_s=2)
         case _:
             return ApiError(500, "an error of the endpoint: its log tells more under the id", code="internal_error")
+
+
+def _refused(reason: str) -> ApiError:
+    if reason.startswith(SCHEMA):
+        return ApiError(400, SCHEMA_FIELD + reason.removeprefix(SCHEMA), code="invalid_value", param=SCHEMA_FIELD)
+    if "context" in reason:  # the prompt is too long
+        return ApiError(400, reason, code="context_length_exceeded", param="prompt")
+    return ApiError(400, reason, code="invalid_value")
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

@@ -1,8 +1,9 @@
 """The Triton Python-based backend `ropewalk`: the engine behind the tensor contract of NVIDIA's vLLM backend.
 
 Triton loads this file by path inside its stub process. Requests are only queued in `execute`, which is one thread for
-all: a long prompt is cut into tokens by another thread, the engine's decodes, the outbox's answers. So whoever asks
-for the pulse hears at once whether the stub lives. Whatever happens, every stream gets its final response.
+all: long prompts are cut into tokens and schemas compiled by other threads, the engine's decodes, the outbox's answers.
+So whoever asks for the pulse hears at once whether the stub lives. Whatever happens, every stream gets its final
+response.
 """
 
 import locale
@@ -22,7 +23,8 @@ import triton_python_backend_utils as pb_utils  # noqa: E402
 
 from ropewalk.events.foreign import one_line  # noqa: E402
 from ropewalk.model.engine import Engine, EngineRequestError, EngineStoppedError, Update  # noqa: E402
-from ropewalk.serving.adapters.triton_backend.contract import FAILED, REFUSED  # noqa: E402
+from ropewalk.model.engine_grammar import Constraint  # noqa: E402
+from ropewalk.serving.adapters.triton_backend.contract import FAILED, REFUSED, SCHEMA  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.outbox import Outbox, Stream  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.parsing import Wanted, parse  # noqa: E402
 from ropewalk.serving.adapters.triton_backend.shared_memory import tidy  # noqa: E402
@@ -44,6 +46,7 @@ class TritonPythonModel:
         self._engine = Engine(Path(arguments["model"]), num_slots=arguments["max_num_seqs"])
         self._outbox = Outbox()
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encoder")
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compiler")  # a schema may take 0.2 s
         self._streams: dict[str, Stream] = {}  # by request id, for those that may be cancelled
         self._engine.start()
 
@@ -57,6 +60,7 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Unload: Triton calls this when no request is open any more."""
         self._encoder.shutdown()
+        self._compiler.shutdown()
         self._engine.stop()
         self._outbox.close()
 
@@ -70,7 +74,9 @@ class TritonPythonModel:
             channel.wanted = wanted
             stream = Stream(channel, streaming=wanted.stream, cancel=self._engine.cancel)
             self._streams[name] = stream
-            if len(wanted.text) > _LONG_CHARS:
+            if wanted.schema:
+                self._compiler.submit(self._begin, name, stream, channel)
+            elif len(wanted.text) > _LONG_CHARS:
                 self._encoder.submit(self._begin, name, stream, channel)
             else:
                 self._begin(name, stream, channel)
@@ -88,12 +94,18 @@ class TritonPythonModel:
                 wanted, prompt = channel.wanted, channel.wanted.parameters.prompt_token_ids
                 if prompt is None:
                     prompt = self._engine.encode(wanted.text, wanted.parameters.marks)
-                stream.number = self._engine.submit(prompt, wanted.sampling, on_update)
+                stream.number = self._engine.submit(prompt, wanted.sampling, on_update, self._constraint(wanted.schema))
             except BaseException:
                 self._streams.pop(name, None)
                 raise
             if stream.cancelled:  # meanwhile
                 self._engine.cancel(stream.number)
+
+    def _constraint(self, schema: str) -> Constraint | None:
+        try:
+            return self._engine.constraint(schema) if schema else None
+        except EngineRequestError as error:
+            raise EngineRequestError(f"{SCHEMA}: {error}") from None
 
     def _cancel(self, name: str) -> None:
         if stream := self._streams.get(name):

@@ -1,15 +1,27 @@
 """Reads a request of the tensor contract."""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.model.engine import EngineRequestError
 from ropewalk.model.engine_sampling import Sampling
+from ropewalk.model.json_schema import ANY_OBJECT, schema_text, why_too_large
+from ropewalk.serving.adapters.triton_backend.contract import SCHEMA
 
+R = TypeVar("R", bound=BaseModel)
 _SAMPLING = {each.name for each in fields(Sampling)}
+
+
+class _Structured(BaseModel):
+    """What the text of `structured_outputs` says, of all that vLLM knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    schema_: dict[str, JsonValue] | None = Field(default=None, alias="json")
+    json_object: bool = False
 
 
 class Parameters(BaseModel):
@@ -28,13 +40,17 @@ class Parameters(BaseModel):
     return_logprob_mean: bool = False
     prompt_token_ids: list[int] | None = None
     marks: list[tuple[int, int]] = Field(default_factory=list)
+    structured_outputs: str = ""
     cancel: str = ""
     pulse: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """One request as it came in. `prepend` repeats the prompt before the completion."""
+    """One request as it came in. `prepend` repeats the prompt before the completion.
+
+    `schema` is the JSON of the schema that the answer follows, or empty.
+    """
 
     text: str
     parameters: Parameters
@@ -42,11 +58,12 @@ class Wanted:
     stream: bool
     prepend: bool
     outputs: frozenset[str]
+    schema: str
 
 
 def parse(values: dict[str, Any]) -> Wanted:
     """Read the inputs that are present (str or bool). Raises EngineRequestError naming the field and the value."""
-    parameters = _parameters(str(values.get("sampling_parameters") or "{}"))
+    parameters = _read(Parameters, str(values.get("sampling_parameters") or "{}"), "sampling_parameters")
     text = str(values["text_input"])
     _check_marks(parameters.marks, len(text))
     stream = bool(values.get("stream", False))
@@ -69,6 +86,7 @@ def parse(values: dict[str, Any]) -> Wanted:
         stream=stream,
         prepend=prepend,
         outputs=frozenset(name for name, wanted in optional.items() if wanted),
+        schema=_schema(parameters.structured_outputs),
     )
 
 
@@ -79,12 +97,24 @@ def _check_marks(marks: list[tuple[int, int]], length: int) -> None:
         raise EngineRequestError(f"marks are not in order, or not within the {length} characters of text_input")
 
 
-def _parameters(text: str) -> Parameters:
+def _schema(text: str) -> str:
+    if not text:
+        return ""
+    said = _read(_Structured, text, "structured_outputs")
+    if (said.schema_ is None) is not said.json_object:
+        raise EngineRequestError("structured_outputs has to hold either json, a schema, or json_object, true")
+    schema = ANY_OBJECT if said.schema_ is None else said.schema_
+    if reason := why_too_large(schema):
+        raise EngineRequestError(f"{SCHEMA}: {reason}")
+    return schema_text(schema)
+
+
+def _read(kind: type[R], text: str, name: str) -> R:
     try:
-        return Parameters.model_validate_json(text)
+        return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "sampling_parameters"
+        field = ".".join(str(part) for part in first["loc"]) or name
         raise EngineRequestError(
             one_line(f"{one_line(field)} is {quoted(first['input'])}: {first['msg']}", 600)
         ) from None

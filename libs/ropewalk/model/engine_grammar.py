@@ -1,0 +1,116 @@
+"""Answers that follow a JSON schema: which tokens may come next, by llguidance.
+
+A schema becomes a parser over the bytes of tokens (Earley over a lazy lexer); its limits bound what a schema may cost
+when it is compiled and at every token. White space is at most one blank where JSON allows any: a model could write it
+for ever.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Set
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from ropewalk.model.errors import ModelError
+
+_MAX_CACHED = 64  # schemas
+_LIMITS = {  # its own rates: 50,000 units of first fuel, 14,000 of later ones and 20,000 items a millisecond
+    "max_items_in_row": 2_000,
+    "initial_lexer_fuel": 1_000_000,
+    "step_lexer_fuel": 100_000,
+    "step_max_items": 50_000,
+    "max_lexer_states": 20_000,  # 1-2 kB each
+    "max_grammar_size": 200_000,
+    "verbose_errors": False,
+}
+_OPTIONS = {  # all of them, since a schema may hold its own (`x-guidance`)
+    "item_separator": ",",
+    "key_separator": ":",
+    "whitespace_flexible": True,
+    "whitespace_pattern": r"[\x20]?",
+    "coerce_one_of": False,
+    "lenient": False,  # what it cannot hold an answer to is refused
+}
+
+
+class GrammarError(ModelError, ValueError):
+    """Answers cannot be held to a schema. The text says why."""
+
+
+class Grammars:
+    """The schemas that answers of one model were held to, compiled. For any thread."""
+
+    def __init__(self, tokenizer: Tokenizer, vocab_size: int, eos_ids: Set[int]) -> None:
+        self._vocab_size = vocab_size
+        self._compiled: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._why_none = "" if eos_ids else "this model has no token that ends an answer"
+        try:  # holds Python's lock for a quarter of a second, so not when the first request wants it
+            import llguidance
+
+            self._library = llguidance
+            self._tokenizer = llguidance.LLTokenizer(
+                tokenizer.to_str(), n_vocab=vocab_size, eos_token=sorted(eos_ids) or None
+            )
+        except ImportError:  # a release before this one did without, and its environment still serves
+            self._why_none = "the package llguidance is not installed at the endpoint: install .[serving]"
+        except ValueError as error:
+            self._why_none = f"this model's tokenizer is not understood: {error}"
+
+    def constraint(self, schema: str) -> "Constraint":
+        """A new answer's. May take 0.2 s, in which other threads go on. Raises GrammarError."""
+        if self._why_none:
+            raise GrammarError(self._why_none)
+        with self._lock:
+            matcher = self._compiled.pop(schema, None) or self._compile(schema)
+            self._compiled[schema] = matcher
+            if len(self._compiled) > _MAX_CACHED:
+                self._compiled.popitem(last=False)
+        return Constraint(matcher.deep_copy(), self._vocab_size)
+
+    def _compile(self, schema: str) -> Any:
+        matchers = self._library.LLMatcher
+        try:
+            grammar = matchers.grammar_from_json_schema(schema, overrides=_OPTIONS)
+        except ValueError as error:
+            raise GrammarError(_sentence(error)) from None
+        limits = self._library.LLParserLimits(**_LIMITS)
+        matcher = matchers(self._tokenizer, grammar, log_level=0, limits=limits)
+        if matcher.is_error() or not any(matcher.compute_bitmask()):
+            raise GrammarError(_sentence(matcher.get_error()) or "no answer can follow it")
+        return matcher
+
+
+class Constraint:
+    """What may come next in one answer."""
+
+    def __init__(self, matcher: Any, vocab_size: int) -> None:
+        self._matcher = matcher
+        self._vocab_size = vocab_size
+
+    def masked(self, logits: Tensor) -> Tensor:
+        """Logits (V,) of the tokens that may come next; minus infinity for all others. Raises GrammarError."""
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        allowed = torch.from_numpy(np.unpackbits(bits, count=self._vocab_size, bitorder="little")).bool()
+        self._check()
+        return logits.masked_fill(~allowed, float("-inf"))
+
+    def take(self, token: int) -> bool:
+        """Go on by a token that may come. Returns whether the answer is whole and nothing can follow."""
+        self._matcher.consume_token(token)
+        self._check()
+        return bool(self._matcher.is_stopped())
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise GrammarError(
+                f"the schema wants more work for a token than is done: {_sentence(self._matcher.get_error())}"
+            )
+
+
+def _sentence(error: object) -> str:
+    return " ".join(str(error).split())
