@@ -27,6 +27,7 @@ from ropewalk.model.engine_weights import read_architecture, read_weights
 from ropewalk.model.errors import ModelError
 
 _SLACK = 4  # a text may become shorter before it is cut into tokens (Unicode normalisation, spaces)
+_CACHE_BYTES = 1 << 30  # of keys and values of all running requests; a request that wants more runs alone
 _PREFILL_TOKENS = 512  # prompt tokens read between two decoding steps, so that running streams keep flowing
 
 
@@ -74,6 +75,11 @@ class _Run:
         """Where the newest token will be written in the cache."""
         return len(self.prompt) + len(self.tokens) - 1
 
+    @property
+    def most_tokens(self) -> int:
+        """Prompt and answer together, if nothing ends it before."""
+        return len(self.prompt) + self.sampling.max_tokens
+
     def update(self, text: str, token_ids: tuple[int, ...], finish_reason: str, error: str = "") -> Update:
         return Update(
             text=text,
@@ -95,6 +101,7 @@ class Engine:
         self._grammars = Grammars(self._encoder.tokenizer, self.shape.vocab_size, self.shape.eos_ids)
         self._decoder = SlotDecoder(self.shape, read_weights(folder, self.shape), num_slots)
         self._num_slots = num_slots
+        self._max_reserved = _CACHE_BYTES // self.shape.cache_bytes_per_token
         self._max_chars = (
             _SLACK * self.shape.context_length * max(map(len, self._encoder.tokenizer.get_vocab()), default=1)
         )
@@ -226,7 +233,7 @@ class Engine:
         self._stepped_at = time.monotonic()
         self._drop_cancelled()
         budget = _PREFILL_TOKENS
-        while self._waiting and len(self._running) < self._num_slots and budget > 0:
+        while self._waiting and self._has_room(self._waiting[0]) and budget > 0:
             with self._changed:
                 run = self._waiting.popleft()
             budget -= len(run.prompt)
@@ -238,6 +245,12 @@ class Engine:
             with self._only(runs):
                 tokens, positions = [run.tokens[-1] for run in runs], [run.position for run in runs]
                 self._append(runs, self._decoder.decode(tokens, positions))
+
+    def _has_room(self, run: _Run) -> bool:
+        """Whether there is a slot, and memory for all that this and the running requests may come to hold."""
+        context = self.shape.context_length
+        reserved = sum(min(one.most_tokens, context) for one in (*self._running, run))
+        return len(self._running) < self._num_slots and (reserved <= self._max_reserved or not self._running)
 
     @contextmanager
     def _only(self, runs: list[_Run]) -> Iterator[None]:
@@ -306,3 +319,4 @@ class Engine:
         if last is not run:
             self._running[slot] = last
             self._decoder.move(len(self._running), slot, last.position + 1)
+        self._decoder.release(len(self._running))

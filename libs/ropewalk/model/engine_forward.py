@@ -1,4 +1,4 @@
-"""The forward pass over slots: each running request owns one row of a preallocated key/value cache.
+"""The forward pass over slots: each running request owns one row of a mapped key/value cache.
 
 The greedy tokens of a request must not depend on its neighbours. Matrix libraries pick their kernel, and with it the
 order of additions, by the number of rows; so decoding always multiplies a multiple of ROWS rows, the unused ones
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ropewalk.model.engine_cache import MappedCache
 from ropewalk.model.engine_weights import Architecture, Layer, Weights
 
 ROWS = 8  # batch rows of every decoding multiplication are a multiple of this
@@ -23,8 +24,8 @@ class SlotDecoder:
         self._weights = weights
         length = -(-shape.context_length // _BLOCK) * _BLOCK
         size = (shape.num_layers, num_slots, shape.num_kv_heads, length, shape.head_dim)
-        self._keys = torch.zeros(size)  # (L, S, Hkv, T, D)
-        self._values = torch.zeros(size)
+        self._caches = (MappedCache(*size), MappedCache(*size))
+        self._keys, self._values = (cache.values for cache in self._caches)  # (L, S, Hkv, T, D)
         frequencies = shape.rope_theta ** -(torch.arange(0, shape.head_dim, 2).float() / shape.head_dim)
         angles = torch.outer(torch.arange(shape.context_length).float(), frequencies)
         self._cos = torch.cat([angles.cos(), angles.cos()], -1)  # (C, D)
@@ -34,6 +35,11 @@ class SlotDecoder:
         """Copy the first `length` positions of one slot to another."""
         self._keys[:, target, :, :length] = self._keys[:, source, :, :length]
         self._values[:, target, :, :length] = self._values[:, source, :, :length]
+
+    def release(self, slot: int) -> None:
+        """Give back the memory of a slot that is not in use any more."""
+        for cache in self._caches:
+            cache.release(slot)
 
     @torch.inference_mode()
     def prefill(self, slot: int, prompt: list[int]) -> Tensor:

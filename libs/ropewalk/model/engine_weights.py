@@ -40,6 +40,11 @@ class Architecture:
     eos_ids: frozenset[int]
     beginning: tuple[int, ...] = ()
 
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Keys and values of one token in float32."""
+        return self.num_layers * self.num_kv_heads * self.head_dim * 2 * 4
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -7,6 +7,7 @@ import pytest
 from parts.small_engines import a_qwen3, an_export, complete
 
 from ropewalk.model.engine import Engine, EngineRequestError
+from ropewalk.model.engine_cache import MappedCache
 from ropewalk.model.engine_sampling import Sampling
 from ropewalk.model.engine_text import TextStream
 from ropewalk.model.engine_weights import UnsupportedModelError, read_architecture
@@ -144,3 +145,32 @@ def test_a_model_that_cannot_be_run_faithfully_is_refused(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(UnsupportedModelError, match="gpt2"):
         read_architecture(tmp_path)
+
+
+def test_requests_that_together_want_more_memory_than_there_is_wait_for_each_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ropewalk.model.engine._CACHE_BYTES", 100 * read_architecture(folder).cache_bytes_per_token)
+    engine = Engine(folder, num_slots=4)
+    waiting: list[int] = []
+    watched = Sampling(max_tokens=40, temperature=0.0, ignore_eos=True)
+    engine.submit([7] * 20, watched, lambda _: waiting.append(engine.num_waiting))  # 60 of 100 tokens
+    together = [complete(engine, [7] * 20, max_tokens=40, ignore_eos=True) for _ in range(3)]
+    too_large = complete(engine, [9] * 30, max_tokens=10**9, ignore_eos=True)
+    engine.start()
+    assert [one.wait().reason for one in (*together, too_large)] == ["length"] * 4
+    assert len({tuple(one.tokens) for one in together}) == 1
+    assert waiting == [4] * 40
+    engine.stop()
+
+
+def test_the_memory_of_a_slot_is_given_back_and_that_of_its_neighbours_stays() -> None:
+    cache = MappedCache(2, 3, 1, 64, 64)  # a slot has four pages in a layer
+    cache.values.fill_(1.0)
+    cache.release(1)
+    assert cache.values[:, 1].abs().sum() == 0
+    assert cache.values[:, [0, 2]].min() == 1
+    narrow = MappedCache(2, 3, 1, 64, 8)  # half a page: no page is its own
+    narrow.values.fill_(1.0)
+    narrow.release(1)
+    assert narrow.values[:, [0, 2]].min() == 1
