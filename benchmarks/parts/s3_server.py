@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def running_s3(scratch: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
         try:
             _make_bucket(endpoint, process)
-            yield "moto (an emulator of S3) over HTTP", lambda: open_bucket(f"s3://{_BUCKET}", endpoint=endpoint)
+            bucket = partial(open_bucket, f"s3://{_BUCKET}", endpoint=endpoint, patience_s=10)
+            yield "moto (an emulator of S3) over HTTP", bucket
         finally:
             process.terminate()
             process.wait(20)

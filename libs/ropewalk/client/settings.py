@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ropewalk.admin.access import OPERATOR
 from ropewalk.bus.settings import ExpandedPath, NatsSettings
 from ropewalk.runtime.settings import StorageSettings
-from ropewalk.storage.connect import StoreAddress
+from ropewalk.storage.connect import AT_HAND_S, StoreAddress
 
 
 class ClientSettings(BaseSettings):
@@ -28,7 +28,7 @@ class ClientSettings(BaseSettings):
     @property
     def store(self) -> StoreAddress:
         """The object store; where its server is, a client is told by the variable that tells the services."""
-        return StoreAddress(url=self.objects_url, endpoint=StorageSettings().endpoint)
+        return StoreAddress(url=self.objects_url, endpoint=StorageSettings().endpoint, patience_s=AT_HAND_S)
 
 
 class _StateSettings(BaseSettings):

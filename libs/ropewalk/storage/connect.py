@@ -7,6 +7,9 @@ from urllib.parse import unquote, urlsplit
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.objects import ObjectStore
 
+IN_HAND_S = 180.0  # a stage keeps its lease meanwhile, so a store that is full or away for a while costs nothing
+AT_HAND_S = 10.0  # somebody looks at a terminal
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreAddress:
@@ -15,6 +18,7 @@ class StoreAddress:
     url: str
     endpoint: str = ""
     cache: Path | None = None
+    patience_s: float = IN_HAND_S  # with a remote store that does not answer or has no room
 
     def connect(self) -> ObjectStore:
         """Open the store at `file:///path` or `s3://bucket/prefix`. Raises ValueError for any other scheme.
@@ -29,5 +33,6 @@ class StoreAddress:
 
             # Not below /tmp: others could put objects there first.
             cache = self.cache or Path("~/.ropewalk/cache").expanduser()
-            return RemoteObjects(open_bucket(self.url, endpoint=self.endpoint), cache=cache)
+            bucket = open_bucket(self.url, endpoint=self.endpoint, patience_s=self.patience_s)
+            return RemoteObjects(bucket, cache=cache)
         raise ValueError(f"object store URL {self.url!r}: use file:///path or s3://bucket/prefix")

@@ -2,7 +2,6 @@
 
 import os
 import uuid
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -38,10 +37,9 @@ def _of_bucket(address: StoreAddress, *, write: bool) -> str:
     import obstore  # slow to import, and not needed for a folder
     from obstore.exceptions import BaseError
 
-    from ropewalk.storage.remote import open_bucket
+    from ropewalk.storage.remote import open_bucket, what_was_said
 
-    hurried = {"max_retries": 0, "retry_timeout": timedelta(seconds=_PATIENCE_S)}
-    bucket = open_bucket(address.url, endpoint=address.endpoint, timeout_s=_PATIENCE_S, retry_config=hurried)
+    bucket = open_bucket(address.url, endpoint=address.endpoint, patience_s=0, timeout_s=_PATIENCE_S)
     place = f"the object store {address.url}" + f" at {address.endpoint}" * bool(address.endpoint)
     name, body = f".probe/{uuid.uuid4().hex}", os.urandom(16)
     does = "answer"
@@ -54,6 +52,5 @@ def _of_bucket(address: StoreAddress, *, write: bool) -> str:
             obstore.delete(bucket, name)
             return "" if same else f"{place} gives back other bytes than it was given"
     except (BaseError, OSError) as error:
-        said, _, _ = str(error).partition("\n\nDebug source")  # a page of the client's insides follows
-        return f"{place} does not {does}: {said}"
+        return f"{place} does not {does}: {what_was_said(error)}"
     return ""

@@ -7,12 +7,13 @@ manifest last and only if none is there. What is fetched is verified and kept in
 import hashlib
 import shutil
 import uuid
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import MemoryStore, S3Store
 from pydantic import JsonValue
 
@@ -30,19 +31,30 @@ from ropewalk.storage.manifest import (
 )
 from ropewalk.storage.objects import ObjectNotFoundError
 
+_BETWEEN_TRIES_S = 5.0  # at most: a store that is back must not wait long
+_MOST_TRIES = 1000  # the time ends them
 
-def open_bucket(url: str, *, endpoint: str, timeout_s: int = 0, **options: Any) -> Any:
+
+def open_bucket(url: str, *, endpoint: str, patience_s: float, timeout_s: int = 0) -> Any:
     """The bucket of an `s3://bucket/prefix` URL; `memory://` is a bucket of this process.
 
-    `timeout_s` of one request, 0 for obstore's own; `options` are others of obstore's.
+    What a server answers with 5xx (one whose disk is full, too) or not at all is asked again for `patience_s`, 0 for
+    once only. `timeout_s` of one request, 0 for obstore's own.
     """
     if url.startswith("memory:"):
         return MemoryStore()
     client: Any = {"timeout": f"{timeout_s}s", "connect_timeout": f"{timeout_s}s"} if timeout_s else {}
+    options: dict[str, Any] = {}
     if endpoint:
         client["allow_http"] = endpoint.startswith("http://")
-        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
-    return S3Store.from_url(url, client_options=client, **options)
+        options = {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    backoff = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=_BETWEEN_TRIES_S), "base": 2}
+    retry: Any = {
+        "max_retries": _MOST_TRIES if patience_s else 0,
+        "retry_timeout": timedelta(seconds=patience_s),
+        "backoff": backoff,
+    }
+    return S3Store.from_url(url, client_options=client, retry_config=retry, **options)
 
 
 class RemoteObjects:
@@ -78,12 +90,14 @@ class RemoteObjects:
             return False
         for name in set(self._names(key)) - manifest.files.keys():
             obstore.delete(self._bucket, f"{key}/{name}")  # left by somebody who was cut short
-        for name in manifest.files:
-            obstore.put(self._bucket, f"{key}/{name}", folder / name)
         try:
+            for name in manifest.files:
+                obstore.put(self._bucket, f"{key}/{name}", folder / name)
             obstore.put(self._bucket, f"{key}/{MANIFEST}", folder / MANIFEST, mode="create")
         except AlreadyExistsError:
             return False
+        except BaseError as error:
+            raise OSError(f"the object store takes no files: {what_was_said(error)}") from error
         return True
 
     def fetch(self, key: str) -> Path:
@@ -200,6 +214,11 @@ class RemoteObjects:
         shutil.rmtree(self._cache / key, ignore_errors=True)
         for name in sorted(self._names(key), key=lambda name: name != MANIFEST):
             obstore.delete(self._bucket, f"{key}/{name}")
+
+
+def what_was_said(error: Exception) -> str:
+    """An error of the client, without the page of its insides that follows."""
+    return str(error).partition("\n\nDebug source")[0]
 
 
 def _stamp(folder: Path) -> object:
