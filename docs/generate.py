@@ -28,7 +28,9 @@ from ropewalk.events.streams import stream_of
 from ropewalk.monitor.app import build as build_monitor
 from ropewalk.monitor.settings import Settings as MonitorSettings
 from ropewalk.recipes.caps import CapsRecipe
-from ropewalk.recipes.recipe import EvaluationRecipe, Plan, PromotionRecipe, Recipe, SourceRecipe
+from ropewalk.recipes.judgement import EvaluationRecipe, PromotionRecipe
+from ropewalk.recipes.recipe import Plan, Recipe, SourceRecipe
+from ropewalk.recipes.task import TaskRecipe
 from ropewalk.recipes.training import TrainingRecipe
 from ropewalk.runtime.broker import SharedBroker
 from ropewalk.runtime.service import Service
@@ -198,6 +200,7 @@ _PARTS = {
     "evaluation": EvaluationRecipe,
     "promotion": PromotionRecipe,
     "training": TrainingRecipe,
+    "task": TaskRecipe,
     "caps": CapsRecipe,
     "plan": Plan,
 }

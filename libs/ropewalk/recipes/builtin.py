@@ -12,8 +12,9 @@ from pydantic import JsonValue
 
 from ropewalk.events.foreign import cut, one_line, quoted
 from ropewalk.recipes.dial import complete
+from ropewalk.recipes.judgement import EvaluationRecipe, PromotionRecipe
 from ropewalk.recipes.reading import read_recipe_file
-from ropewalk.recipes.recipe import EvaluationRecipe, PromotionRecipe, Recipe, RecipeError, SourceRecipe, parse_recipe
+from ropewalk.recipes.recipe import Recipe, RecipeError, SourceRecipe, parse_recipe
 
 MAX_RECIPE_BYTES = 128 * 1024  # it travels in two events of the run and lies in the log for good
 

@@ -21,7 +21,7 @@ from ropewalk.events.foreign import one_line, quoted
 from ropewalk.recipes.recipe import RecipeError
 
 MAX_BYTES = 256 * 1024
-MAX_DEPTH = 16  # a recipe has four levels
+MAX_DEPTH = 40  # a recipe has four levels, the schema of a task 32
 MAX_VALUES = 20_000
 _TEXT = "tag:yaml.org,2002:str"
 _MAX_NUMBER = 300  # characters

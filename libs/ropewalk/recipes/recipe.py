@@ -16,11 +16,14 @@ from pydantic import (
 
 from ropewalk.errors import RopewalkError
 from ropewalk.events.base import RUN_ID_PATTERN
+from ropewalk.events.foreign import quoted
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.caps import CapsRecipe
-from ropewalk.recipes.formats import CHOICES
+from ropewalk.recipes.formats import CHOICES, EXAMPLES
 from ropewalk.recipes.frozen import Frozen
+from ropewalk.recipes.judgement import EvaluationRecipe, PromotionRecipe
 from ropewalk.recipes.sentences import sentences_of
+from ropewalk.recipes.task import MAX_PROMPT, TaskRecipe, with_task_prompt
 from ropewalk.recipes.training import LORA_TARGETS, TrainingRecipe
 
 if TYPE_CHECKING:
@@ -57,7 +60,9 @@ class SourceRecipe(Frozen):
         description="SPDX identifier, for example PSF-2.0 or LicenseRef-internal",
     )
     format: FormatName = Field(
-        default="auto", description="chat: records with a `messages` list; text: every file as it is; auto: by name"
+        default="auto",
+        description="chat: records with a `messages` list; examples: records with `input` and `output`; text: every "
+        "file as it is; auto: by name",
     )
     include: tuple[str, ...] = Field(default=("**/*",), max_length=200, description="glob patterns below the folder")
     exclude: tuple[str, ...] = Field(default=(), max_length=200, description="glob patterns to leave out")
@@ -71,9 +76,13 @@ class SourceRecipe(Frozen):
         default="",
         max_length=200,
         description="the field of a record that says what belongs together: records with the same value in it "
-        "are held out together or not at all; empty: the content decides",
+        "are held out together or not at all; empty: the content decides, of examples the input alone",
     )
-
+    system: str = Field(
+        default="",
+        max_length=MAX_PROMPT,
+        description="examples: a turn of the system before each of them; the recipe fills in its `task.prompt`",
+    )
     weight: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)] | None = Field(
         default=None,
         description="share of the windows that are read, relative to the other sources', which then need one too; "
@@ -97,10 +106,21 @@ class SourceRecipe(Frozen):
         """One pattern need not stand in a list."""
         return [given] if isinstance(given, str) else given
 
+    @model_validator(mode="after")
+    def _check_system(self) -> Self:
+        if self.system and self.format != EXAMPLES:
+            raise ValueError(f"system is given but format is {self.format!r}: set format to 'examples', or remove it")
+        return self
+
     @property
     def has_share(self) -> bool:
         """Whether it says how much of it is read."""
         return self.weight is not None or self.epochs is not None
+
+    @property
+    def unsaid(self) -> set[str]:
+        """Fields that do not travel: recipes of before there were any keep their identity."""
+        return (set() if self.has_share else {"weight", "epochs"}) | (set() if self.system else {"system"})
 
     @property
     def source_id(self) -> str:
@@ -108,30 +128,9 @@ class SourceRecipe(Frozen):
         fields = self.model_dump(mode="json", exclude={"weight", "epochs"})
         if not self.key_field:
             del fields["key_field"]  # a source of before there was one keeps its id
+        if not self.system:
+            del fields["system"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
-
-
-class EvaluationRecipe(Frozen):
-    """How the model is judged before it may serve."""
-
-    held_out_fraction: float = Field(default=0.03, gt=0, lt=0.5, description="share of the files kept from training")
-    num_completions: int = Field(default=64, ge=8, le=2000, description="completions sampled for the parse rate")
-    margin: float = Field(default=0.0, ge=0, description="bits per byte by which the candidate must win")
-    gate: Literal["full", "toy"] = Field(
-        default="full",
-        description="toy: a first model need only beat the token unigram, not the best n-gram, and no completion need "
-        "parse: for a recipe that shows the way and learns little",
-    )
-
-
-class PromotionRecipe(Frozen):
-    """Under which name the model serves, and who lets it."""
-
-    model: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="model name; empty: the recipe's name")
-    alias: str = Field(default="production", pattern=r"^[a-z0-9_-]{1,40}$", description="the name that is moved to it")
-    approval: Literal["none", "second_person"] = Field(
-        default="none", description="second_person: waits until somebody else than the owner of the run approves it"
-    )
 
 
 class Plan(Frozen):
@@ -230,6 +229,7 @@ class Recipe(Frozen):
     evaluation: EvaluationRecipe = EvaluationRecipe()
     promotion: PromotionRecipe = PromotionRecipe()
     training: TrainingRecipe = TrainingRecipe()
+    task: TaskRecipe | None = Field(default=None, description="finetune: the one job that is baked into the model")
     extends: str = Field(
         default="",
         max_length=200,
@@ -241,11 +241,13 @@ class Recipe(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_source(cls, given: Any) -> Any:
-        """One source need not stand in a list."""
-        if isinstance(given, dict) and isinstance(given.get("sources"), str | dict):
-            return {**given, "sources": [given["sources"]]}
-        return given
+    def _as_meant(cls, given: Any) -> Any:
+        """One source need not stand in a list. Examples are read behind the task's prompt, as it will be asked."""
+        if not isinstance(given, dict):
+            return given
+        if isinstance(given.get("sources"), str | dict):
+            given = {**given, "sources": [given["sources"]]}
+        return with_task_prompt(given)
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
@@ -253,6 +255,10 @@ class Recipe(Frozen):
             raise ValueError("mode is 'finetune' but base_model is empty: name a Hugging Face folder or hub id")
         if self.adapter == "lora" and not self.base_model:
             raise ValueError("adapter is 'lora' but base_model is empty: name the model that gets adapters")
+        if self.task is not None and self.mode != "finetune":
+            raise ValueError(f"task is given but mode is {self.mode!r}: set mode to 'finetune'")
+        if self.task and (other := [each.system for each in self.sources if each.system not in ("", self.task.prompt)]):
+            raise ValueError(f"a source has the system {quoted(other[0])}, and task.prompt is another: leave it out")
         return self
 
     @model_validator(mode="after")
@@ -376,8 +382,10 @@ class Recipe(Frozen):
 
     def as_json(self) -> dict[str, JsonValue]:
         """The recipe as it travels in events. What `training`, or the share of a source, leaves out is not in it."""
-        unsaid = {number: {"weight", "epochs"} for number, source in enumerate(self.sources) if not source.has_share}
+        unsaid = {number: source.unsaid for number, source in enumerate(self.sources)}
         dumped: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"sources": unsaid})
+        if self.task is None:
+            del dumped["task"]
         dumped["training"] = self.training.model_dump(mode="json", exclude_none=True)
         return dumped
 

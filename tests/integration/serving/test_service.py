@@ -27,7 +27,8 @@ from ropewalk.events.serving import (
     TrafficShifted,
 )
 from ropewalk.recipes.dial import complete
-from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
+from ropewalk.recipes.judgement import PromotionRecipe
+from ropewalk.recipes.recipe import Recipe, SourceRecipe
 from ropewalk.serving.settings import Settings
 from ropewalk.storage.connect import StoreAddress
 

@@ -7,6 +7,7 @@ import pytest
 from ropewalk.corpus.reading.readers.jsonl import load
 from ropewalk.corpus.reading.records import Content, Record, content_of
 from ropewalk.recipes.docstrings import docstring_examples, main, write_examples
+from ropewalk.recipes.recipe import SourceRecipe
 
 CODE = '''
 class Shelf:
@@ -56,7 +57,7 @@ def test_what_is_written_is_a_chat_source(tmp_path: Path) -> None:
     for line in (tmp_path / "chat.jsonl").read_bytes().splitlines():
         record = load(line)
         assert isinstance(record, Record)
-        content = content_of(record, text_field="text", chat=True)
+        content = content_of(record, SourceRecipe(path="/data", licence="MIT", format="chat"))
         assert isinstance(content, Content)
         assert len(content.messages) == 2
 

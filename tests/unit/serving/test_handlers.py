@@ -25,7 +25,8 @@ from ropewalk.events.serving import (
     ServingFailed,
     TrafficShifted,
 )
-from ropewalk.recipes.recipe import PromotionRecipe, Recipe, SourceRecipe
+from ropewalk.recipes.judgement import PromotionRecipe
+from ropewalk.recipes.recipe import Recipe, SourceRecipe
 from ropewalk.serving.adapters.fleet import Fleet
 from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.routes import Told

@@ -8,7 +8,7 @@ from ropewalk.corpus.reading.records import Content, Flaw, Limits, Record, conte
 from ropewalk.corpus.reading.selection import unpacked_name
 from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.corpus.reading.unpacking import Meter
-from ropewalk.recipes.formats import JSON_LINES, TEXT, format_of
+from ropewalk.recipes.formats import CHAT, EXAMPLES, JSON_LINES, TEXT, format_of
 from ropewalk.recipes.recipe import SourceRecipe
 
 Placed = Iterator[tuple[str, Content | Flaw]]
@@ -19,7 +19,7 @@ def contents(file: SourceFile, source: SourceRecipe, limits: Limits, meter: Mete
     name = unpacked_name(file.path)
     is_claimed = format_of(name, "auto") != TEXT
     kind = None if is_claimed or source.format == TEXT or file.closed else kind_by_name(name)
-    if kind is not None and not (kind is JSON and source.format in (JSON_LINES, "chat")):
+    if kind is not None and not (kind is JSON and source.format in (JSON_LINES, CHAT, EXAMPLES)):
         yield file.path, kind.flaw(file.num_bytes)
         return
     try:
@@ -28,11 +28,10 @@ def contents(file: SourceFile, source: SourceRecipe, limits: Limits, meter: Mete
         remedy = "`pip install 'ropewalk[ingest]'`"
         yield file.path, Flaw("unreadable", f"reading it needs {error.name}: {remedy}", file.num_bytes)
         return
-    chat = {"chat": True, JSON_LINES: False}.get(source.format)
     for part, found in read(file, ReaderTask(source, limits, meter or Meter())):
         place = f"{file.path}#{part}" if part else file.path
         if isinstance(found, Record):
-            content = content_of(found, text_field=source.text_field, chat=chat, key_field=source.key_field)
+            content = content_of(found, source)
             yield from _within(place, content, limits.record_bytes)
         else:
             yield place, found

@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from ropewalk.corpus.document import ChatMessage, content_id, message_records
 from ropewalk.corpus.reading.conversations import is_blank, read_turns
+from ropewalk.corpus.reading.examples import INPUT, example_turns
 from ropewalk.events.foreign import one_line, quoted
+from ropewalk.recipes.formats import CHAT, EXAMPLES, JSON_LINES
+from ropewalk.recipes.recipe import SourceRecipe
 
 Reason = Literal[
     "binary",
@@ -163,23 +166,27 @@ def _draw(tail: str) -> int:
     return hashlib.blake2b(tail.encode(), digest_size=1).digest()[0]
 
 
-def content_of(record: Record, *, text_field: str, chat: bool | None, key_field: str = "") -> Content | Flaw:
-    """A record as a document. `chat` None: a record with `messages` is a conversation, another one a text.
+def content_of(record: Record, source: SourceRecipe) -> Content | Flaw:
+    """A record as a document. Where the format does not say it, one with `messages` is a conversation, another a text.
 
-    With a `key_field` its value says which records belong together.
+    With a `key_field` its value says which records belong together; examples with the same input always do.
     """
-    fields, num_bytes = record.fields, record.num_bytes
+    fields, num_bytes, key_field = record.fields, record.num_bytes, source.key_field
     if key_field and not isinstance(fields.get(key_field), str | int | float):
         return _missing(f"no value in the key_field {quoted(key_field)}", fields, num_bytes)
     try:
-        content = _parse_record(fields, text_field, chat, num_bytes)
+        content = _parse_record(fields, source, num_bytes)
         if isinstance(content, Flaw) or not key_field:
             return content
-        key = json.dumps([key_field, fields[key_field]], ensure_ascii=False, separators=(",", ":")).encode()
-        return replace(content, split_key=content_id(key))
+        return replace(content, split_key=split_key(key_field, fields[key_field]))
     except UnicodeEncodeError as error:
         half = one_line(str(error.object)[error.start], 1)
         return Flaw("not_utf8", f"half of a surrogate pair ({half}) in the text, which is no character", num_bytes)
+
+
+def split_key(field: str, value: object) -> str:
+    """What records with the same value in a field have in common when documents are held out."""
+    return content_id(json.dumps([field, value], ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _missing(what: str, record: dict[str, Any], num_bytes: int) -> Flaw:
@@ -187,13 +194,22 @@ def _missing(what: str, record: dict[str, Any], num_bytes: int) -> Flaw:
     return Flaw("missing_field", f"{what}; the record has: {known}", num_bytes)
 
 
-def _parse_record(record: dict[str, Any], text_field: str, chat: bool | None, num_bytes: int) -> Content | Flaw:
-    if chat or (chat is None and "messages" in record):
+def _parse_record(record: dict[str, Any], source: SourceRecipe, num_bytes: int) -> Content | Flaw:
+    if source.format == EXAMPLES:
+        return _parse_example(record, source.system, num_bytes)
+    if source.format == CHAT or (source.format != JSON_LINES and "messages" in record):
         return _parse_conversation(record, num_bytes)
-    text = record.get(text_field)
+    text = record.get(source.text_field)
     if not isinstance(text, str):
-        return _missing(f"no text in the field {quoted(text_field)}", record, num_bytes)
+        return _missing(f"no text in the field {quoted(source.text_field)}", record, num_bytes)
     return parse_text(text.encode())
+
+
+def _parse_example(record: dict[str, Any], system: str, num_bytes: int) -> Content | Flaw:
+    messages = example_turns(record, system)
+    if isinstance(messages, str):
+        return Flaw("bad_messages", messages, num_bytes)
+    return replace(_conversation(messages), split_key=split_key(INPUT, messages[-2].content))
 
 
 def _parse_conversation(record: dict[str, Any], num_bytes: int) -> Content | Flaw:
@@ -203,5 +219,9 @@ def _parse_conversation(record: dict[str, Any], num_bytes: int) -> Content | Fla
     messages = read_turns(record)
     if isinstance(messages, str):
         return Flaw("bad_messages", messages, num_bytes)
+    return _conversation(messages)
+
+
+def _conversation(messages: tuple[ChatMessage, ...]) -> Content:
     canonical = json.dumps(message_records(messages), sort_keys=True, ensure_ascii=False).encode()
     return Content(content_id(canonical), len(canonical), messages=messages)

@@ -8,6 +8,7 @@ import pytest
 from ropewalk.corpus.document import ChatMessage, Document
 from ropewalk.corpus.reading.readers.jsonl import load
 from ropewalk.corpus.reading.records import Content, Flaw, content_of
+from ropewalk.recipes.recipe import SourceRecipe
 
 USER = {"role": "user", "content": "hi"}
 ANSWER = {"role": "assistant", "content": "ho"}
@@ -15,7 +16,7 @@ ANSWER = {"role": "assistant", "content": "ho"}
 
 def parsed(turns: list[Any], **fields: Any) -> Content | Flaw:
     found = load(json.dumps({"messages": turns, **fields}).encode())
-    return found if isinstance(found, Flaw) else content_of(found, text_field="text", chat=None)
+    return found if isinstance(found, Flaw) else content_of(found, SourceRecipe(path="/data", licence="MIT"))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,13 @@ from ropewalk.corpus.reading.selection import enters_folder, holds_records, take
 from ropewalk.recipes.recipe import SourceRecipe
 
 
+def a_source(**fields: Any) -> SourceRecipe:
+    return SourceRecipe(path="/data", licence="MIT", **fields)
+
+
 def parse_line(raw: bytes, **fields: Any) -> Content | Flaw:
     found = load(raw)
-    return found if isinstance(found, Flaw) else content_of(found, **fields)
+    return found if isinstance(found, Flaw) else content_of(found, a_source(**fields))
 
 
 def test_text_is_identified_by_its_raw_bytes_and_loses_its_byte_order_mark() -> None:
@@ -50,27 +54,27 @@ def test_what_is_not_text_has_a_reason(raw: bytes, reason: str) -> None:
     ],
 )
 def test_a_flawed_line_says_what_is_wrong_with_it(raw: bytes, reason: str, detail: str) -> None:
-    flaw = parse_line(raw, text_field="text", chat=None)
+    flaw = parse_line(raw, text_field="text")
     assert isinstance(flaw, Flaw)
     assert flaw.reason == reason
     assert detail in flaw.detail
 
 
 def test_a_line_is_a_text_or_a_conversation() -> None:
-    text = parse_line(b'{"body": "hello"}', text_field="body", chat=None)
+    text = parse_line(b'{"body": "hello"}', text_field="body")
     turns = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
-    chat = parse_line(turns, text_field="body", chat=None)
+    chat = parse_line(turns, text_field="body")
     assert isinstance(text, Content)
     assert text.text == "hello"
     assert isinstance(chat, Content)
     assert [turn.role for turn in chat.messages] == ["user", "assistant"]
-    assert isinstance(parse_line(turns, text_field="body", chat=False), Flaw)
+    assert isinstance(parse_line(turns, text_field="body", format="jsonl"), Flaw)
 
 
 def test_the_same_conversation_has_one_identity_however_its_json_is_written() -> None:
     one = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
     two = b'{"id": 7, "messages":[{"content":"a","role":"user"},{"content":"b","role":"assistant"}]}'
-    assert parse_line(one, text_field="text", chat=True) == parse_line(two, text_field="text", chat=True)
+    assert parse_line(one, text_field="text", format="chat") == parse_line(two, text_field="text", format="chat")
 
 
 def test_patterns_span_folders_only_with_two_stars() -> None:
@@ -137,19 +141,19 @@ def test_text_put_in_front_moves_only_the_first_parts(between: str, added: str) 
 
 def test_records_that_agree_in_the_key_field_share_a_split_key() -> None:
     lines = [b'{"text": "a", "book": 7}', b'{"text": "b", "book": 7}', b'{"text": "a", "book": "7"}']
-    first, second, third = (parse_line(line, text_field="text", chat=None, key_field="book") for line in lines)
+    first, second, third = (parse_line(line, text_field="text", key_field="book") for line in lines)
     assert isinstance(first, Content)
     assert isinstance(second, Content)
     assert isinstance(third, Content)
     assert first.split_key == second.split_key != third.split_key
-    alone = parse_line(lines[0], text_field="text", chat=None)
+    alone = parse_line(lines[0], text_field="text")
     assert isinstance(alone, Content)
     assert alone.split_key == ""
 
 
 @pytest.mark.parametrize("raw", [b'{"text": "a"}', b'{"text": "a", "book": null}', b'{"text": "a", "book": [1]}'])
 def test_a_record_without_a_value_in_the_key_field_is_set_aside(raw: bytes) -> None:
-    flaw = parse_line(raw, text_field="text", chat=None, key_field="book")
+    flaw = parse_line(raw, text_field="text", key_field="book")
     assert isinstance(flaw, Flaw)
     assert (flaw.reason, "key_field 'book'" in flaw.detail) == ("missing_field", True)
 
@@ -165,7 +169,7 @@ def test_a_record_without_a_value_in_the_key_field_is_set_aside(raw: bytes) -> N
     ],
 )
 def test_what_other_tools_write_into_other_fields_costs_no_record(raw: bytes) -> None:
-    content = parse_line(raw, text_field="text", chat=None)
+    content = parse_line(raw, text_field="text")
     assert isinstance(content, Content)
     assert content.text == "good"
 
@@ -187,7 +191,7 @@ def test_what_other_tools_write_into_other_fields_costs_no_record(raw: bytes) ->
     ],
 )
 def test_a_record_that_no_document_can_hold_has_a_true_and_short_reason(raw: bytes, reason: str, detail: str) -> None:
-    flaw = parse_line(raw, text_field="text", chat=None)
+    flaw = parse_line(raw, text_field="text")
     assert isinstance(flaw, Flaw)
     assert flaw.reason == reason
     assert detail in flaw.detail
@@ -196,6 +200,6 @@ def test_a_record_that_no_document_can_hold_has_a_true_and_short_reason(raw: byt
 
 
 def test_a_record_of_millions_of_values_is_not_built() -> None:
-    flaw = parse_line(b'{"text": "x", "n": [' + b"[]," * 1_000_001 + b"1]}", text_field="text", chat=None)
+    flaw = parse_line(b'{"text": "x", "n": [' + b"[]," * 1_000_001 + b"1]}", text_field="text")
     assert isinstance(flaw, Flaw)
     assert flaw.reason == "oversized"

@@ -1,0 +1,38 @@
+"""An input with the output that is wanted for it, as a conversation: what the user says and what is answered."""
+
+import json
+from typing import Any
+
+from ropewalk.corpus.document import ChatMessage
+from ropewalk.corpus.reading.conversations import is_blank
+from ropewalk.events.foreign import quoted
+
+INPUT, OUTPUT = "input", "output"
+
+
+def example_turns(record: dict[str, Any], system: str = "") -> tuple[ChatMessage, ...] | str:
+    """The turns of a record, behind one of the system if there is a text for it; or what is wrong with the record.
+
+    The input is the last but one, the output the last of them. Fields beside the two are left out, as notes.
+    """
+    asked = record.get(INPUT)
+    if not isinstance(asked, str):
+        return f"no text in the field {INPUT!r}" if asked is None else f"the input is no text but {quoted(asked)}"
+    if is_blank(asked):
+        return "the input is empty"
+    answer = answer_text(record.get(OUTPUT))
+    if is_blank(answer):
+        return f"no answer in the field {OUTPUT!r}, so there is nothing to learn: give an object, a list or a text"
+    if "\0" in asked + answer:
+        return "there is a NUL character in it"
+    turns = (ChatMessage(role="user", content=asked), ChatMessage(role="assistant", content=answer))
+    return (ChatMessage(role="system", content=system), *turns) if system else turns
+
+
+def answer_text(output: object) -> str:
+    """What the model learns to say: a text as it is, JSON compactly and in the order of its keys; empty: no answer."""
+    if isinstance(output, str):
+        return output
+    if isinstance(output, dict | list):
+        return json.dumps(output, ensure_ascii=False, separators=(",", ":"))
+    return ""
