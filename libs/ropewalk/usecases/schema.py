@@ -52,7 +52,7 @@ _KNOWN = _NOTES | _BOUNDS.keys() | {"type", "enum", "const", "required", "proper
 
 
 @dataclass(frozen=True)
-class Answer:
+class Checked:
     """What was made of a text: `value` is None unless it `is_json`."""
 
     value: JsonValue
@@ -85,13 +85,13 @@ class AnswerChecker:
         self._schema: Schema = True if schema is None else schema
         self._steps = 0
 
-    def parse(self, text: str) -> Answer:
+    def parse(self, text: str) -> Checked:
         """Read an answer as it stands: with a fence or a sentence around it, it is no JSON."""
         try:
             value = _load(text)
         except (ValueError, RecursionError):
-            return Answer(None, is_json=False, is_valid=False)
-        return Answer(value, is_json=True, is_valid=self.fits(value))
+            return Checked(None, is_json=False, is_valid=False)
+        return Checked(value, is_json=True, is_valid=self.fits(value))
 
     def fits(self, value: JsonValue) -> bool:
         """Whether a value fits; not, if that cannot be decided within bounds."""
