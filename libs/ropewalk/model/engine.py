@@ -93,13 +93,17 @@ class _Run:
 
 
 class Engine:
-    """Serves the model in `folder`. Raises UnsupportedModelError when it cannot run it faithfully."""
+    """Serves the model in `folder`, or the one in `base` with the adapter in `folder`.
 
-    def __init__(self, folder: Path, *, num_slots: int = 16) -> None:
+    Raises UnsupportedModelError when it cannot run it faithfully.
+    """
+
+    def __init__(self, folder: Path, *, num_slots: int = 16, base: Path | None = None) -> None:
         self.shape = read_architecture(folder)
         self._encoder = Encoder(folder)
         self._grammars = Grammars(self._encoder.tokenizer, self.shape.vocab_size, self.shape.eos_ids)
-        self._decoder = SlotDecoder(self.shape, read_weights(folder, self.shape), num_slots)
+        weights = read_weights(base or folder, self.shape, folder if base else None)
+        self._decoder = SlotDecoder(self.shape, weights, num_slots)
         self._num_slots = num_slots
         self._max_reserved = _CACHE_BYTES // self.shape.cache_bytes_per_token
         self._max_chars = (

@@ -82,7 +82,7 @@ class SlotDecoder:
     def _project(self, layer: Layer, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shape = self.shape
         normed = F.rms_norm(hidden, (shape.hidden_size,), layer.input_norm, shape.rms_eps)
-        heads = F.linear(normed, layer.qkv, layer.qkv_bias).view(len(hidden), -1, shape.head_dim)
+        heads = layer.qkv(normed).view(len(hidden), -1, shape.head_dim)
         query, key, value = heads.split([shape.num_heads, shape.num_kv_heads, shape.num_kv_heads], 1)
         if layer.query_norm is not None and layer.key_norm is not None:
             query = F.rms_norm(query, (shape.head_dim,), layer.query_norm, shape.rms_eps)
@@ -101,10 +101,10 @@ class SlotDecoder:
 
     def _finish(self, layer: Layer, hidden: Tensor, mixed: Tensor) -> Tensor:
         shape = self.shape
-        hidden = hidden + F.linear(mixed, layer.output)
+        hidden = hidden + layer.output(mixed)
         normed = F.rms_norm(hidden, (shape.hidden_size,), layer.post_norm, shape.rms_eps)
-        gate, up = F.linear(normed, layer.gate_up).chunk(2, -1)
-        return hidden + F.linear(F.silu(gate) * up, layer.down)
+        gate, up = layer.gate_up(normed).chunk(2, -1)
+        return hidden + layer.down(F.silu(gate) * up)
 
     def _logits(self, hidden: Tensor) -> Tensor:
         shape = self.shape

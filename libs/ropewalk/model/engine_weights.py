@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ropewalk.model.adapter_files import CONFIG, read_config
 from ropewalk.model.errors import ModelError
 from ropewalk.model.families import rope_of, why_not_served
+
+_Added = dict[str, tuple[Tensor, Tensor]]  # by module: (R, E) and (N, R)
 
 
 class UnsupportedModelError(ModelError, ValueError):
@@ -47,18 +51,36 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """Matrices whose outputs stand one after the other, and what an adapter adds (LoRA, arXiv 2106.09685)."""
+
+    parts: tuple[Tensor, ...]  # (N_i, E)
+    bias: Tensor | None = None  # (N,)
+    down: Tensor | None = None  # (R, E)
+    up: Tensor | None = None  # (N, R), scaled
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(B, E) to (B, N)."""
+        if len(self.parts) == 1:
+            made = F.linear(hidden, self.parts[0], self.bias)
+        else:
+            made = torch.cat([F.linear(hidden, part) for part in self.parts], -1)
+            made = made if self.bias is None else made + self.bias
+        return made if self.down is None or self.up is None else made + F.linear(F.linear(hidden, self.down), self.up)
+
+
+@dataclass(frozen=True)
 class Layer:
-    """One block. `qkv` and `gate_up` are fused row-wise; absent norms and biases are None."""
+    """One block; absent norms are None."""
 
     input_norm: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor | None
+    qkv: Projection
     query_norm: Tensor | None
     key_norm: Tensor | None
-    output: Tensor
+    output: Projection
     post_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Projection
+    down: Projection
 
 
 @dataclass(frozen=True)
@@ -93,15 +115,20 @@ def read_architecture(folder: Path) -> Architecture:
     )
 
 
-def read_weights(folder: Path, shape: Architecture) -> Weights:
-    """Load, convert to float32 and fuse. Raises UnsupportedModelError when a tensor is missing."""
+def read_weights(folder: Path, shape: Architecture, adapted: Path | None = None) -> Weights:
+    """Load and convert to float32. Raises UnsupportedModelError when a tensor is missing.
+
+    Matrices are fused for speed, but not under an adapter (of the folder `adapted`): those that are float32 already
+    stay mapped from the file, so all processes with adapters for one base share its memory.
+    """
+    added = None if adapted is None else _low_ranks(adapted)
     files = sorted(folder.glob("*.safetensors"))
     tensors: dict[str, Tensor] = {}
     for file in files:
         tensors |= {name: _finite(name, tensor) for name, tensor in load_file(file).items()}
     try:
         embedding = tensors["model.embed_tokens.weight"]
-        layers = tuple(_layer(tensors, f"model.layers.{index}.") for index in range(shape.num_layers))
+        layers = tuple(_layer(tensors, f"model.layers.{index}.", added) for index in range(shape.num_layers))
         return Weights(embedding, layers, tensors["model.norm.weight"], tensors.get("lm_head.weight", embedding))
     except KeyError as error:
         raise UnsupportedModelError(f"{folder} has no tensor {error} in its {len(files)} safetensors files") from None
@@ -114,22 +141,45 @@ def _finite(name: str, tensor: Tensor) -> Tensor:
     return tensor.float()
 
 
-def _layer(tensors: dict[str, Tensor], at: str) -> Layer:
-    projections = [f"{at}self_attn.{name}_proj" for name in "qkv"]
-    biases = [tensors[f"{name}.bias"] for name in projections if f"{name}.bias" in tensors]
+def _layer(tensors: dict[str, Tensor], at: str, added: _Added | None) -> Layer:
     if f"{at}self_attn.o_proj.bias" in tensors or f"{at}mlp.down_proj.bias" in tensors:
         raise UnsupportedModelError("biases of output and MLP projections are not supported")
+    qkv = tuple(f"{at}self_attn.{name}_proj" for name in "qkv")
     return Layer(
         input_norm=tensors[f"{at}input_layernorm.weight"],
-        qkv=torch.cat([tensors[f"{name}.weight"] for name in projections]),
-        qkv_bias=torch.cat(biases) if biases else None,
+        qkv=_projection(tensors, qkv, added),
         query_norm=tensors.get(f"{at}self_attn.q_norm.weight"),
         key_norm=tensors.get(f"{at}self_attn.k_norm.weight"),
-        output=tensors[f"{at}self_attn.o_proj.weight"],
+        output=_projection(tensors, (f"{at}self_attn.o_proj",), added),
         post_norm=tensors[f"{at}post_attention_layernorm.weight"],
-        gate_up=torch.cat([tensors[f"{at}mlp.{name}_proj.weight"] for name in ("gate", "up")]),
-        down=tensors[f"{at}mlp.down_proj.weight"],
+        gate_up=_projection(tensors, (f"{at}mlp.gate_proj", f"{at}mlp.up_proj"), added),
+        down=_projection(tensors, (f"{at}mlp.down_proj",), added),
     )
+
+
+def _projection(tensors: dict[str, Tensor], names: tuple[str, ...], added: _Added | None) -> Projection:
+    parts = tuple(tensors[f"{name}.weight"] for name in names)
+    biases = [tensors[f"{name}.bias"] for name in names if f"{name}.bias" in tensors]
+    bias = torch.cat(biases) if biases else None
+    if added is None:
+        return Projection((torch.cat(parts),) if len(parts) > 1 else parts, bias)
+    low = [added.get(name, (part[:0], part[:, :0])) for name, part in zip(names, parts, strict=True)]
+    down, up = torch.cat([one for one, _ in low]), torch.block_diag(*(one for _, one in low))
+    return Projection(parts, bias, down, up) if len(down) else Projection(parts, bias)
+
+
+def _low_ranks(adapted: Path) -> _Added:
+    """The two matrices that an adapter adds to each module, the second scaled. Raises UnsupportedModelError."""
+    config = read_config(adapted)
+    saved = load_file((adapted / CONFIG).parent / "adapter_model.safetensors")
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in saved.items():
+        module, at, kind = name.removeprefix("base_model.model.").removesuffix(".weight").partition(".lora_")
+        if not at or kind not in ("A", "B"):
+            raise UnsupportedModelError(f"the adapter's {name} is neither of the two matrices that are added")
+        found.setdefault(module, {})[kind] = _finite(name, tensor)
+    factor = config["lora_alpha"] / config["r"]
+    return {module: (pair["A"], factor * pair["B"]) for module, pair in found.items()}
 
 
 def _eos_ids(folder: Path, config: dict[str, Any]) -> frozenset[int]:

@@ -16,6 +16,8 @@ Repaired = Callable[[str, str, float], Awaitable[None]]  # a target that answers
 class ModelToLoad:
     """A model version to load. `target` is its name in the backend, `weights` a Hugging Face folder.
 
+    `base`: the model to which the adapter in `weights` is added, for a backend that can; `weights` alone is whole, too.
+
     `address` says where the version answers, for a kind of backend that has more than one place.
     """
 
@@ -23,6 +25,7 @@ class ModelToLoad:
     weights: Path
     lineage: dict[str, str]
     address: str = ""
+    base: Path | None = None
 
 
 class Inference(AbstractAsyncContextManager["Inference"], Protocol):

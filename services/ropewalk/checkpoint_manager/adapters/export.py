@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 CARD = "README.md"
+ADAPTER = "adapter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ def build_export(job: ExportJob, report: Callable[[object], None]) -> int:
     for path in job.tokenizer.iterdir():
         if path.is_file() and path.name != MANIFEST:
             shutil.copyfile(path, job.out / path.name)
+    if (job.checkpoint / ADAPTER).is_dir():  # the weights hold it, too: who has the base can share that
+        shutil.copytree(job.checkpoint / ADAPTER, job.out / ADAPTER)
     (job.out / CARD).write_text(job.card)
     _, info = AutoModelForCausalLM.from_pretrained(job.out, output_loading_info=True)
     problems = {name: found for name, found in info.items() if found}

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 from ropewalk.events.foreign import quoted
+from ropewalk.model.adapter_files import base_content, read_config
 from ropewalk.serving.adapters.chats import Chats
 from ropewalk.serving.domain.generation import Generation, Piece
 from ropewalk.serving.domain.routes import Routes, Version
@@ -77,6 +78,7 @@ class Fleet:
     async def _load(self, version: Version) -> None:
         backend = self._backend(version)
         folder = await asyncio.to_thread(self._objects.fetch, version.export_uri)
+        base = await asyncio.to_thread(self._base_of, folder)
         lineage = {
             "model": version.model,
             "model_version": str(version.number),
@@ -85,11 +87,22 @@ class Fleet:
             "export_uri": version.export_uri,
         }
         await backend.load(
-            ModelToLoad(target=version.target, weights=Path(folder), lineage=lineage, address=version.address)
+            ModelToLoad(
+                target=version.target, weights=Path(folder), lineage=lineage, address=version.address, base=base
+            )
         )
         self._loaded |= {version.target}
         self.vitals.answered(version.target)
         await self._open_chats(version, folder)
+
+    def _base_of(self, export: Path) -> Path | None:
+        """The imported base of an adapter, if it is still there: else the merged weights of the export serve."""
+        content = base_content(read_config(export))
+        try:
+            return self._objects.fetch(f"bases/{content}") if content else None
+        except StorageError as error:
+            logger.warning("an adapter is served merged, for its base cannot be had: %s", error)
+            return None
 
     async def unload(self, version: Version) -> None:
         """Let a version end what it answers, then forget it. Raises BackendGoneError."""

@@ -30,6 +30,7 @@ instance_group [ { kind: KIND_MODEL count: 1 } ]
 """
 
 _LINK = "weights"
+BASE_LINK = "base"  # only our own backend follows it; vLLM loads the merged weights
 
 
 class ModelRepository:
@@ -52,6 +53,8 @@ class ModelRepository:
         (version / "model.json").write_text(self._arguments(entry))
         if not _is_plain(entry.weights):
             (version / _LINK).symlink_to(entry.weights)
+        if entry.base is not None:
+            (version / BASE_LINK).symlink_to(entry.base)
         (version / "lineage.json").write_text(json.dumps(entry.lineage, indent=1, sort_keys=True))
         shutil.rmtree(self._folder / entry.target, ignore_errors=True)
         temporary.rename(self._folder / entry.target)

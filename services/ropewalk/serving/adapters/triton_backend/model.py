@@ -43,7 +43,10 @@ class TritonPythonModel:
         torch.set_num_threads(1)
         place = Path(args["model_repository"]) / args["model_version"] / "model.json"
         arguments = json.loads(place.read_text())  # vLLM's names, read by both backends
-        self._engine = Engine(Path(arguments["model"]), num_slots=arguments["max_num_seqs"])
+        base = place.parent / "base"  # many adapters share one, mapped from the file
+        self._engine = Engine(
+            Path(arguments["model"]), num_slots=arguments["max_num_seqs"], base=base if base.is_dir() else None
+        )
         self._outbox = Outbox()
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encoder")
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compiler")  # a schema may take 0.2 s

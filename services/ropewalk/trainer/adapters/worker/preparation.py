@@ -77,6 +77,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
     adapters = None
     if recipe.has_base and recipe.adapter == "lora":
         adapters = lora_config(plan.lora_rank, plan.lora_alpha, plan.lora_targets)
+        adapters.base_model_name_or_path = recipe.base_model  # `name@content` of an imported one
     model = _load_base(job).to(device.torch_device) if recipe.has_base else _new_model(job, shard, device)
     _check_fits(model, shard)
     if plan.document_masks and "position_ids" not in signature(model.forward).parameters:
