@@ -14,7 +14,8 @@ from ropewalk.demo.choice import demo_fields, free_model_name, unfinished_run
 from ropewalk.demo.drift import ordinary_traffic, shifted_traffic
 from ropewalk.demo.progress import DemoProgress
 from ropewalk.demo.prompts import longest_prompt
-from ropewalk.demo.run_through import follow_run
+from ropewalk.demo.reporting import report_run
+from ropewalk.demo.run_through import WorkerKill, follow_run
 from ropewalk.demo.screen import Screen
 from ropewalk.demo.verdict import failed_drill, problems
 from ropewalk.drills.acting import score_kill_of_worker
@@ -26,14 +27,7 @@ from ropewalk.local.supervision.processes import cpu_seconds, stack_processes
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.recipe import Recipe, parse_recipe
 from ropewalk.report.card import ReportCard
-from ropewalk.report.collect import collect
-from ropewalk.report.files import WrittenCard, write_card
-from ropewalk.report.gather import gather, wait_for_costs
-from ropewalk.storage.connect import StoreAddress
-
-_COST_TIMEOUT_S = 15.0
-_OVERHEAD_S = 1200.0  # everything but training, on a slow machine
-_PATIENCE = 4  # times the training time that was asked for
+from ropewalk.report.files import WrittenCard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +73,9 @@ class _Demo:
         async with await Client.connect(find_settings(self._layout.state_dir, MAINTAINER)) as client:
             run = await self._begin(client, fields, recipe, start_s)
             run.show("stack", status="done", seconds=start_s, share=1.0)
-            failure = await self._follow(run, self._options.minutes or recipe.minutes)
+            failure = await follow_run(
+                run, self._options.minutes or recipe.minutes, WorkerKill(run, self._layout.state_dir)
+            )
             completed = await client.bus.last(RunCompleted, run.run_id)
             if completed is not None and completed.outcome == "promoted":
                 await self._drift(run, completed.model)
@@ -100,15 +96,6 @@ class _Demo:
         self._screen.say(f"run {run.run_id}")
         return run
 
-    async def _follow(self, run: DemoProgress, minutes: float) -> str:
-        """Until the run is over. Returns why it failed, empty if it did not."""
-        limit_s = _OVERHEAD_S + _PATIENCE * 60 * minutes
-        try:
-            async with asyncio.timeout(limit_s):
-                return await follow_run(run, self._layout.state_dir)
-        except TimeoutError:
-            return f"the run was not over after {limit_s / 60:.0f} min; `ropewalk show {run.run_id}` has its timeline"
-
     async def _drift(self, run: DemoProgress, model: str) -> None:
         accepted = await run.client.bus.last(RunAccepted, run.run_id)
         assert accepted is not None, "a promoted run was accepted"
@@ -117,22 +104,10 @@ class _Demo:
         await shifted_traffic(run, model, most_bytes)
 
     async def _report(self, run: DemoProgress, failure: str) -> DemoResult:
-        """Draw the card twice: the second one has the report's own time and cost."""
-        run.show("report", status="running")
-        async with run.stage("report"):
-            drill = await score_kill_of_worker(run.client, self._layout, run.run_id)
-            await self._write(run)
-        await wait_for_costs(run.client, run.run_id, _COST_TIMEOUT_S)
-        card, written = await self._write(run)
-        run.show("report", status="done", share=1.0)
+        drill = await score_kill_of_worker(run.client, self._layout, run.run_id)
+        card, written = await report_run(run, self._layout, self._options.folder)
         found = (*problems(card, failure), *failed_drill(drill.card if drill else None))
         return DemoResult(card=card, written=written, drill=drill, problems=found)
-
-    async def _write(self, run: DemoProgress) -> tuple[ReportCard, WrittenCard]:
-        objects = StoreAddress(url=run.client.settings.objects_url).connect()
-        card = collect(await gather(run.client, run.run_id, objects))
-        archive = self._layout.reports / run.run_id
-        return card, await asyncio.to_thread(write_card, card, archive, self._options.folder)
 
     def _cpu_clock(self) -> float:
         """CPU seconds that the living processes of the stack used so far."""
