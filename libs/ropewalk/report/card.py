@@ -1,6 +1,7 @@
 """What a report card says. Values only; None or an empty tuple means that the log does not say."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -146,6 +147,16 @@ class ReportCard:
         return loss / math.log(2) / rate if rate else None
 
     @property
+    def stages_once(self) -> bool:
+        """Whether each of the twelve stages is in the log exactly once, the one writing this card aside."""
+        return not self.not_once([name for name in STAGES if name != "report"])
+
+    def not_once(self, stages: Iterable[str]) -> list[str]:
+        """Those of the stages that are not in the log exactly once, each with how often it is."""
+        counts = {stage.name: stage.num_completed for stage in self.stages}
+        return [f"{name} {counts.get(name, 0)}" for name in stages if counts.get(name, 0) != 1]
+
+    @property
     def waiting_s(self) -> float:
         """What no stage accounts for: waiting between stages, and attempts that were taken again."""
         return max(0.0, self.seconds - sum(stage.seconds for stage in self.stages))
@@ -160,9 +171,3 @@ class ReportCard:
         """The priced stages together; None if none was priced."""
         priced = [stage.usd for stage in self.stages if stage.usd is not None]
         return sum(priced) if priced else None
-
-    @property
-    def stages_once(self) -> bool:
-        """Whether each of the twelve stages is in the log exactly once, the one writing this card aside."""
-        counts = {stage.name: stage.num_completed for stage in self.stages}
-        return all(counts.get(name, 0) == 1 for name in STAGES if name != "report")
