@@ -77,7 +77,7 @@ def chosen_examples(folder: Path, most: int, most_of_a_module: int) -> list[Exam
             for example in examples_of(path, _module(path.relative_to(folder))):
                 unique.setdefault(example.digest, example)
     taken: Counter[str] = Counter()
-    chosen = []
+    chosen: list[Example] = []
     for example in sorted(unique.values(), key=lambda each: (each.rank, each.digest)):
         taken[example.module] += 1
         if taken[example.module] <= most_of_a_module and len(chosen) < most:
