@@ -7,6 +7,8 @@ import pytest
 
 from ropewalk.demo.specialist.functions import chosen_examples, example_of
 from ropewalk.demo.specialist.task import answer_schema, recipe_fields, write_folder
+from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.usecases.schema import AnswerChecker, check_schema
 
 EVERYTHING = '''
 class Quay:
@@ -102,4 +104,13 @@ def test_folder_holds_some_hundred_examples_that_have_the_keys_of_the_schema(tmp
     assert count == len(lines) == 480
     assert len({line["module"] for line in lines}) > 100
     assert all(list(line["output"]) == answer_schema()["required"] for line in lines)
-    assert recipe_fields(tmp_path, "base")["sources"][0]["path"] == str(tmp_path / "examples.jsonl")
+    checker = AnswerChecker(answer_schema())
+    assert all(checker.parse(json.dumps(line["output"])).is_valid for line in lines)
+
+
+def test_recipe_is_complete_and_its_schema_can_be_used(tmp_path):
+    recipe = resolve_recipe(recipe_fields(tmp_path, "/base"))
+
+    assert recipe.task is not None
+    assert check_schema(recipe.task.json_schema) == ""
+    assert recipe.sources[0].path == str(tmp_path / "examples.jsonl")
