@@ -1,7 +1,8 @@
 """A dataset version on disk: tokens in one flat file, read through a memory map, window by window.
 
     tokens.bin           uint16 (uint32 for a vocabulary above 65,536), little endian
-    mask.bin             uint8, only for conversations: 1 = this token counts in the loss when it is the target
+    mask.bin             uint8, only for conversations: above 0 = this token counts in the loss when it is the target
+    reference-*.bin      only where another model's opinion counts too: see `references`
     documents.jsonl.zst  where each document begins and how many tokens it has
     unigram.json         how often each token occurs
     manifest.json        its `meta` is `ShardMeta`
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from ropewalk.corpus.document import DOCUMENTS, read_records
+from ropewalk.corpus.references import IDS, ReferenceRows, References
 from ropewalk.storage.manifest import read_manifest
 
 TOKENS = "tokens.bin"
@@ -112,6 +114,20 @@ class TokenShard:
         tokens = np.arange(first, first + length)
         begins = self._starts[np.searchsorted(self._starts, tokens, side="right") - 1]
         return tokens - np.maximum(begins, first)
+
+    @property
+    def has_references(self) -> bool:
+        """Whether another model was asked about the answers."""
+        return (self.folder / IDS).is_file()
+
+    def references(self, index: int) -> ReferenceRows:
+        """What it said of a window's targets. Raises OSError where none was asked."""
+        return self._references.window(index)
+
+    @cached_property
+    def _references(self) -> References:
+        assert self._mask is not None, "only conversations have answers"
+        return References(self.folder, self._mask, self.meta.context_length)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:

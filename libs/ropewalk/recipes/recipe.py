@@ -22,6 +22,7 @@ from ropewalk.recipes.caps import CapsRecipe
 from ropewalk.recipes.formats import CHOICES, EXAMPLES
 from ropewalk.recipes.frozen import Frozen
 from ropewalk.recipes.judgement import EvaluationRecipe, PromotionRecipe
+from ropewalk.recipes.objective import ObjectivePlan
 from ropewalk.recipes.sentences import sentences_of
 from ropewalk.recipes.task import MAX_PROMPT, TaskRecipe, with_task_prompt
 from ropewalk.recipes.training import LORA_TARGETS, TrainingRecipe
@@ -133,7 +134,7 @@ class SourceRecipe(Frozen):
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class Plan(Frozen):
+class Plan(ObjectivePlan):
     """Everything derived from the dial. Shown by `ropewalk submit --dry-run`, frozen when the run is accepted."""
 
     vocab_size: int = Field(ge=300, le=65_536, description="entries of the tokenizer")

@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +24,13 @@ _Tokens = NDArray[np.int64]
 class StepBatch:
     """One rank's part of a step. `parts` are micro-batches of (inputs, targets), each (b, C) int64.
 
-    Where attention stays within a document, inputs are (b, C, 2): beside each token its place in its document.
+    Where attention stays within a document, inputs are (b, C, 2): beside each token its place in its document. Where
+    the objective is told another model's opinion, its ids and log-probabilities follow, (b, C, k) and (b, C, k + 1).
     """
 
     samples: tuple[int, ...]
-    parts: tuple[tuple[torch.Tensor, torch.Tensor], ...]
-    num_targets: int  # that count in the loss, over all ranks
+    parts: tuple[tuple[torch.Tensor, ...], ...]
+    num_targets: int  # that count in the loss, over all ranks; of preferences the pairs
     num_tokens: int  # over all ranks
     is_void: bool = False  # all its samples, on all ranks, are left out
 
@@ -43,6 +45,7 @@ class Batches:
         self._shard = shard
         self._batch_size = job.recipe.derived.batch_size
         self._with_positions = job.recipe.derived.document_masks
+        self._objective = job.recipe.derived.objective
         self._order = _order(shard, job)
         self._rank, self._world_size, self._device = rank, world_size, device
         self._thread = ThreadPoolExecutor(1, "batches") if device.is_accelerator else None
@@ -79,6 +82,13 @@ class Batches:
             return np.zeros_like(inputs), np.full_like(window.targets, IGNORED)
         return inputs, np.where(window.mask, window.targets, IGNORED)
 
+    def beside(self, sample: int) -> tuple[NDArray[Any], ...]:
+        """What the objective is told of a sample; nothing where only the next token counts."""
+        if self._objective == "sft":
+            return ()
+        ids, logprobs = self._shard.references(sample)
+        return ids.astype(np.int64), logprobs
+
     def close(self) -> None:
         """Read no further ahead."""
         if self._thread is not None:
@@ -87,11 +97,12 @@ class Batches:
     def _read(self, step: int) -> StepBatch:
         everyone, mine = self._everyone(step), self.mine(step)
         length = self._shard.meta.context_length
-        pair = [torch.from_numpy(np.stack(each)) for each in zip(*map(self.window, mine), strict=True)]
-        halves = [self._device.pinned(each).tensor_split(self._num_parts(length)) for each in pair]
+        read = ((*self.window(sample), *self.beside(sample)) for sample in mine)
+        columns = [torch.from_numpy(np.stack(each)) for each in zip(*read, strict=True)]
+        pieces = [self._device.pinned(each).tensor_split(self._num_parts(length)) for each in columns]
         return StepBatch(
             samples=tuple(mine),
-            parts=tuple(zip(*halves, strict=True)),
+            parts=tuple(zip(*pieces, strict=True)),
             num_targets=self._num_targets(everyone),
             num_tokens=self._batch_size * length,
             is_void=self.left_out.issuperset(everyone),
@@ -119,6 +130,8 @@ class Batches:
     def _num_targets(self, everyone: list[int]) -> int:
         """Every rank counts for itself: reading the masks of the others is cheaper than a collective."""
         counting = [sample for sample in everyone if sample not in self.left_out]
+        if self._objective == "dpo":
+            return max(1, sum(np.count_nonzero(self._shard.positions(sample) == 0) // 2 for sample in counting))
         if not self._shard.meta.has_mask:
             return max(1, len(counting) * self._shard.meta.context_length)
         return max(1, sum(int(self._shard.window(sample).mask.sum()) for sample in counting))
@@ -139,6 +152,11 @@ def _check(shard: TokenShard, job: WorkerJob, world_size: int) -> None:
         raise WorkerError(
             f"the dataset has {shard.num_windows} windows of {shard.meta.context_length} tokens, fewer than one batch "
             f"of {batch_size}: add more text or choose a smaller size"
+        )
+    if job.recipe.derived.objective != "sft" and not shard.has_references:
+        raise WorkerError(
+            f"training.objective is {job.recipe.derived.objective!r}, but in this dataset no other model was asked "
+            "about the answers, and nothing prepares a dataset for it yet: choose 'sft'"
         )
     if batch_size < world_size:
         raise WorkerError(

@@ -305,8 +305,8 @@ class _Training:
     def _forward(self, batch: StepBatch, *, last: bool) -> Iterator[torch.Tensor]:
         """The nats of one part after the other. `last`: the gradients are averaged after the last one."""
         place = self._device.place
-        for number, (inputs, targets) in enumerate(batch.parts, start=1):
-            yield self._strategy.nats(place(inputs), place(targets), last=last and number == len(batch.parts))
+        for number, part in enumerate(batch.parts, start=1):
+            yield self._strategy.nats(*map(place, part), last=last and number == len(batch.parts))
 
     def _update(self, step: int, loss: float, norm: float, scale: float, batch: StepBatch) -> None:
         """Apply the gradients unless the guard objects. All ranks see the same numbers and decide the same."""

@@ -30,10 +30,10 @@ class MuonSteps:
     def average_after(self, last: bool) -> None:
         """Whether the next backward pass averages the gradients over the ranks."""
 
-    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, *, last: bool) -> torch.Tensor:
+    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, *beside: torch.Tensor, last: bool) -> torch.Tensor:
         """See Strategy."""
         self.average_after(last)
-        return self._wrapped(inputs, targets)
+        return self._wrapped(inputs, targets, *beside)
 
     def score(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """See Strategy."""

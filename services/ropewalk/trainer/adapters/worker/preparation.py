@@ -19,9 +19,14 @@ from ropewalk.model.fast_blocks import BlockPlan
 from ropewalk.model.lora import adapter_file, adapter_weights, add_adapters, lora_config
 from ropewalk.model.muon import Rates
 from ropewalk.model.next_token import NextTokenLoss
+from ropewalk.model.objectives.distill import Distill
+from ropewalk.model.objectives.objective import Objective
+from ropewalk.model.objectives.preference import Preference
+from ropewalk.model.objectives.told import ToldLoss
 from ropewalk.model.schedule import Schedule
 from ropewalk.model.weights import WEIGHTS, largest, load_model, load_tensors
-from ropewalk.recipes.recipe import Recipe
+from ropewalk.recipes.objective import OBJECTIVE_FIELDS
+from ropewalk.recipes.recipe import Plan, Recipe
 from ropewalk.trainer.adapters.poison import Poison, leave_out_poison
 from ropewalk.trainer.adapters.worker.batches import Batches
 from ropewalk.trainer.adapters.worker.checkpoint import (
@@ -92,7 +97,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
     count, flops = num_parameters(model), flops_per_token(model, shard.meta.context_length)
     most, _ = largest(dict(model.named_parameters()), inf)
     rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
-    loss = NextTokenLoss(model.train(), _block_plan(recipe, device), recompute=plan.activation_checkpointing)
+    loss = _loss_of(model.train(), plan, _block_plan(recipe, device))
     state, poison = leave_out_poison(job, state, loss, batches, device)  # before the loss is wrapped
     strategy = make_strategy(recipe, loss, rates, device)
     if job.resume_from is not None:
@@ -100,7 +105,7 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
     if plan.micro_batch:
         state = replace(state, micro_tokens=plan.micro_batch * shard.meta.context_length)
     elif not state.micro_tokens or state.environment["device"] != device.description:
-        state = replace(state, micro_tokens=tokens_at_once(model.config, count, device.memory_bytes))
+        state = replace(state, micro_tokens=tokens_at_once(model.config, count, _memory_bytes(plan, device)))
     batches.micro_tokens = state.micro_tokens
     return Prepared(
         device=device,
@@ -122,6 +127,22 @@ def _block_plan(recipe: Recipe, device: Device) -> BlockPlan | None:
     """On a CPU in fp32 a model of our own is computed as transformers does; stage 3 fetches only whole modules."""
     is_plain = device.block_plan is None and recipe.has_base and recipe.zero_stage < 3
     return BlockPlan(dtype=device.dtype) if is_plain else device.block_plan
+
+
+def _loss_of(model: PreTrainedModel, plan: Plan, blocks: BlockPlan | None) -> NextTokenLoss:
+    """The model with the loss that the plan asks for."""
+    recompute = plan.activation_checkpointing
+    if plan.objective == "sft":
+        return NextTokenLoss(model, blocks, recompute=recompute)
+    objective: Objective = Preference(beta=plan.beta)
+    if plan.objective == "distill":
+        objective = Distill(kl_weight=plan.kl_weight, temperature=plan.temperature)
+    return ToldLoss(model, objective, blocks, recompute=recompute)
+
+
+def _memory_bytes(plan: Plan, device: Device) -> int:
+    """As if there were none of its own (0) where the logits of all answers are held."""
+    return device.memory_bytes if plan.objective == "sft" else 0
 
 
 def _schedule(job: WorkerJob) -> Schedule:
@@ -185,6 +206,7 @@ def _check_fits(model: PreTrainedModel, shard: TokenShard) -> None:
 def _identity(job: WorkerJob) -> dict[str, JsonValue]:
     """The order of samples, the schedule and the base; the number of workers and the strategy may change."""
     plan, mixture = job.recipe.derived, job.recipe.mixture
+    told = {} if plan.objective == "sft" else {name: getattr(plan, name) for name in OBJECTIVE_FIELDS}
     return {
         "run_id": job.run_id,
         "dataset_version": job.dataset_version,
@@ -196,6 +218,7 @@ def _identity(job: WorkerJob) -> dict[str, JsonValue]:
         "base_model": job.recipe.base_model,
         "adapter": job.recipe.adapter,
         "mixture": None if mixture is None else {**mixture},
+        **told,
     }
 
 

@@ -23,8 +23,8 @@ class Snapshot:
 class Strategy(Protocol):
     """All methods are called on every rank in the same order; several are collectives."""
 
-    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, *, last: bool) -> torch.Tensor:
-        """The loss of a micro-batch, (b, T) each, summed over its targets.
+    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, *beside: torch.Tensor, last: bool) -> torch.Tensor:
+        """The loss of a micro-batch, (b, T) each, summed over its targets: see NextTokenLoss for what may be beside.
 
         `last`: after this micro-batch the gradients are averaged over the ranks.
         """

@@ -42,10 +42,10 @@ class Zero:
         )
         self._rate_scale = 1.0
 
-    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, *, last: bool) -> torch.Tensor:
+    def nats(self, inputs: torch.Tensor, targets: torch.Tensor, *beside: torch.Tensor, last: bool) -> torch.Tensor:
         """See Strategy."""
         self._engine.set_gradient_accumulation_boundary(last)
-        return self._engine(inputs, targets)
+        return self._engine(inputs, targets, *beside)
 
     def score(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """See Strategy."""
