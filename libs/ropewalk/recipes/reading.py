@@ -45,8 +45,8 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_recipe_file(path: Path) -> dict[str, JsonValue]:
-    """The fields of a YAML file. Raises RecipeError with a sentence that says what to change."""
+def read_recipe_file(path: Path, kind: str = "recipe") -> dict[str, JsonValue]:
+    """The fields of a YAML file, of a `kind` that sentences name. Raises RecipeError that says what to change."""
     name = one_line(str(path))
     body = _bytes_of(path, name)
     try:
@@ -54,10 +54,10 @@ def read_recipe_file(path: Path) -> dict[str, JsonValue]:
         fields = yaml.load(body, Loader=_UniqueKeys)
     except (yaml.YAMLError, ValueError) as error:
         reason = one_line(_PLACE.sub("at ", " ".join(str(error).split())), 400)
-        raise RecipeError((f"{name} is not a YAML recipe: {reason}",)) from None
+        raise RecipeError((f"{name} is not a YAML {kind}: {reason}",)) from None
     if not isinstance(fields, dict):
-        kind = {list: "a list", str: "a text", type(None): "nothing"}.get(type(fields), type(fields).__name__)
-        raise RecipeError((f"{name} holds {kind}, not recipe fields such as `name: notes`",))
+        held = {list: "a list", str: "a text", type(None): "nothing"}.get(type(fields), type(fields).__name__)
+        raise RecipeError((f"{name} holds {held}, not {kind} fields such as `name: notes`",))
     return fields
 
 

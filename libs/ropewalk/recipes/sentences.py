@@ -66,7 +66,7 @@ def _unknown(location: tuple[str | int, ...], value: object, model: type[BaseMod
     *parents, name = (str(part) for part in location)
     owner = _owner(parents, model)
     known = sorted(owner.model_fields)
-    where = ".".join(parents) if parents else "a recipe"
+    where = ".".join(parents) if parents else f"a {model.__name__.lower()}"
     return (
         f"unknown field {quoted('.'.join((*parents, name)))} (value {quoted(value)}): {_remedy(name, owner)} {where} "
         f"has the fields {', '.join(known)}"

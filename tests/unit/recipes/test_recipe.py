@@ -166,9 +166,9 @@ def test_a_recipe_file_is_read_and_a_bad_one_named(tmp_path) -> None:
     ("text", "sentence"),
     [
         ("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n", "line 2: the alias *a is not supported"),
-        ("sources: " + "[" * 3000 + "]" * 3000, "line 1: values are nested more than 16 deep"),
-        ("- " * 5000 + "x", "line 1: values are nested more than 16 deep"),
-        ("{a: " * 200 + "1" + "}" * 200, "values are nested more than 16 deep"),
+        ("sources: " + "[" * 3000 + "]" * 3000, "line 1: values are nested more than 40 deep"),
+        ("- " * 5000 + "x", "line 1: values are nested more than 40 deep"),
+        ("{a: " * 200 + "1" + "}" * 200, "values are nested more than 40 deep"),
         ("sources: [" + "x," * 30_000 + "]", "there are more than 20,000 values"),
         ("seed: " + "9" * 100_000, "100,000 characters that begin like a number"),
         ("seed: " + "1:" * 50_000 + "1", "characters that begin like a number"),
