@@ -1,4 +1,4 @@
-"""Tokenizers and chat templates in the manner of ten public model families and three of our own, and conversations."""
+"""Tokenizers and chat templates in the manner of twelve public model families and three of our own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -115,6 +115,8 @@ FAMILIES = {
         ["<|im_start|>", "<|endoftext|>"],
         ["<think>", "</think>", "<tool_call>", "<tool_response>", "</tool_response>"],
     ),
+    "smollm2": Family("smollm2", byte_level, "<|im_start|>", "<|im_end|>", ["<|endoftext|>"]),
+    "vicuna": Family("vicuna", sentencepiece, "<s>", "</s>", []),
     "generation": Family("generation", byte_level, None, "<|im_end|>", ["<|im_start|>"]),
     "json": Family("json", byte_level, "<s>", "<|im_end|>", ["<|im_start|>"]),
 }
