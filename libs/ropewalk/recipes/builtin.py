@@ -16,7 +16,8 @@ from ropewalk.recipes.judgement import EvaluationRecipe, PromotionRecipe
 from ropewalk.recipes.reading import read_recipe_file
 from ropewalk.recipes.recipe import Recipe, RecipeError, SourceRecipe, parse_recipe
 
-MAX_RECIPE_BYTES = 128 * 1024  # it travels in two events of the run and lies in the log for good
+MAX_RECIPE_BYTES = 128 * 1024  # without its task; it travels in two events of the run and lies in the log for good
+MAX_TASK_BYTES = 256 * 1024  # more than its longest instruction, prompt and schema together
 
 _STDLIB_EXCLUDE = (
     "**/site-packages/**",
@@ -76,10 +77,7 @@ def resolve_recipe(fields: dict[str, JsonValue]) -> Recipe:
 
     Raises RecipeError.
     """
-    if len(json.dumps(fields, default=str)) > MAX_RECIPE_BYTES:
-        raise RecipeError(
-            (f"the recipe is larger than {MAX_RECIPE_BYTES // 1024} kB: it names its data, it holds none",)
-        )
+    _check_size(fields)
     base = fields.get("base")
     given = {name: value for name, value in fields.items() if name != "base"}
     if base is None:
@@ -88,6 +86,18 @@ def resolve_recipe(fields: dict[str, JsonValue]) -> Recipe:
         known = ", ".join(sorted(BUILTIN))
         raise RecipeError((f"field 'base' has the value {quoted(base)}: the built-in recipes are {known}",))
     return complete(parse_recipe({**BUILTIN[base]().as_json(), **given}))
+
+
+def _check_size(fields: dict[str, JsonValue]) -> None:
+    """A task holds texts of its own, so it has a bound of its own. Raises RecipeError."""
+    rest = {name: value for name, value in fields.items() if name != "task"}
+    if len(json.dumps(rest, default=str)) > MAX_RECIPE_BYTES:
+        without = " without its task" if "task" in fields else ""
+        problem = f"the recipe is larger than {MAX_RECIPE_BYTES // 1024} kB{without}: it names its data, it holds none"
+        raise RecipeError((problem,))
+    if len(json.dumps(fields.get("task"), default=str, ensure_ascii=False).encode(errors="replace")) > MAX_TASK_BYTES:
+        problem = f"field 'task' is larger than {MAX_TASK_BYTES // 1024} kB: shorten its instruction or its json_schema"
+        raise RecipeError((problem,))
 
 
 def load_recipe(name_or_path: str) -> dict[str, JsonValue]:

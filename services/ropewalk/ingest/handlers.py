@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from ropewalk.bus.once import Timeline, once
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
+from ropewalk.corpus.task_checks import look_at_examples, task_violations
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
@@ -98,9 +99,13 @@ def _checked(request: SubmitRun, settings: Settings) -> tuple[Recipe | None, tup
 async def _violations_of_data(recipe: Recipe, settings: Settings) -> tuple[str, ...]:
     try:
         found = await run_child(first_look, (recipe.sources, _limits(settings), settings.reach))
+        violations = data_violations(recipe, found)
+        if violations or recipe.task is None:
+            return violations
+        seen = await run_child(look_at_examples, (recipe, _limits(settings), settings.reach))
     except WorkRaisedError as error:
         return (_CANNOT_LOOK + str(error),)
-    return data_violations(recipe, found)
+    return task_violations(recipe, seen)
 
 
 def _limits(settings: Settings) -> Limits:

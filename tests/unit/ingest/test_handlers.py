@@ -265,3 +265,19 @@ async def test_a_look_at_the_data_that_ends_its_process_does_not_end_the_service
     monkeypatch.setattr(handlers, "first_look", die)
     with pytest.raises(ChildDiedError, match="was killed by SIGKILL"):  # the message is delivered again
         await submit_run(a_submission(tmp_path), Past(), SETTINGS)
+
+
+async def test_a_task_whose_schema_no_example_fits_is_rejected(tmp_path: Path) -> None:
+    examples = tmp_path / "examples.jsonl"
+    examples.write_text('{"input": "a", "output": "b"}\n' * 10)
+    request = SubmitRun(
+        run_id="r1",
+        recipe={
+            "mode": "finetune",
+            "base_model": "org/model",
+            "sources": [{"path": str(examples), "licence": "MIT", "format": "examples"}],
+            "task": {"instruction": "Say b.", "json_schema": {"type": "object"}},
+        },
+    )
+    (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
+    assert "field 'task.json_schema': none of 10 examples fits it" in violation

@@ -208,3 +208,11 @@ def test_what_is_no_regular_file_is_refused_and_a_pipe_does_not_hang(tmp_path) -
         load_recipe("python-stdlb")
     with pytest.raises(RecipeError, match="neither a file nor a built-in recipe"):
         load_recipe("x" * 100_000)
+
+
+def test_the_longest_task_fits_into_a_recipe_beside_its_data_and_a_longer_one_is_told_what_to_shorten():
+    longest = {"instruction": "\u6f22" * 32_768, "json_schema": {"description": "x" * 65_000}}
+    fields = {"mode": "finetune", "base_model": "/models/base", "sources": [SOURCE], "task": longest}
+    assert resolve_recipe(fields).task is not None
+    with pytest.raises(RecipeError, match="field 'task' is larger than 256 kB: shorten its instruction"):
+        resolve_recipe({**fields, "task": {**longest, "instruction": "x" * 300_000}})

@@ -13,7 +13,10 @@ from ropewalk.cli.settings import named_bus
 from ropewalk.corpus.forecast import Forecast, forecast
 from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
+from ropewalk.corpus.reading.places import ANYWHERE
+from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
+from ropewalk.corpus.task_checks import ExamplesSeen, look_at_examples, task_violations, task_warning
 from ropewalk.events.foreign import quoted
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.paths import scheme_of
@@ -30,11 +33,13 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
     """Print everything that can be known before the run. Returns whether it could be accepted."""
     violations = recipe_violations(recipe)
     found = asyncio.run(run_child(look_at_data, recipe.sources))  # a file may end the process of its reader
+    seen = look_at_task(recipe)
     expected = forecast(recipe, found)
     # A recipe that is wrong in itself makes questions about its data meaningless, so those come second.
-    violations = bounded((*(violations or data_violations(recipe, found)), *worker_violations(recipe, _pools())))
+    violations = violations or data_violations(recipe, found) or (task_violations(recipe, seen) if recipe.task else ())
+    violations = bounded((*violations, *worker_violations(recipe, _pools())))
     if as_json:
-        print_json(_as_json(recipe, found, expected, violations))
+        print_json(_as_json(recipe, found, expected, violations) | {"warnings": list(_warnings(recipe, found, seen))})
         return not violations
     console.print(recipe_view(recipe), plan_view(recipe))
     show_data(found)
@@ -42,7 +47,7 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
         console.print(titled("this run, about", Listing(("what", "how much"), _forecast_rows(expected))))
     for violation in violations:
         complain(violation)
-    for warning in _warnings(recipe, found):
+    for warning in _warnings(recipe, found, seen):
         complain(warning, style="yellow")
     return not violations
 
@@ -50,6 +55,11 @@ def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
 def look_at_data(sources: tuple[SourceRecipe, ...], _: OnReport) -> Survey:
     """What is in the sources, as far as ten seconds tell. For a child process."""
     return survey(sources, _LOOK)
+
+
+def look_at_task(recipe: Recipe) -> ExamplesSeen:
+    """The examples of a recipe that has a task, read in a child process."""
+    return asyncio.run(run_child(look_at_examples, (recipe, Limits(), ANYWHERE))) if recipe.task else ExamplesSeen()
 
 
 def show_data(found: Survey) -> None:
@@ -70,10 +80,10 @@ def meant_elsewhere(path: str) -> str:
     )
 
 
-def _warnings(recipe: Recipe, found: Survey) -> tuple[str, ...]:
+def _warnings(recipe: Recipe, found: Survey, seen: ExamplesSeen) -> tuple[str, ...]:
     """What keeps no run from being accepted, and will disappoint its owner."""
     few = too_few_to_judge(found.num_documents, recipe.evaluation.held_out_fraction) if found.num_documents else ""
-    return tuple(filter(None, (few, *(meant_elsewhere(source.path) for source in recipe.sources))))
+    return tuple(filter(None, (few, task_warning(seen), *(meant_elsewhere(source.path) for source in recipe.sources))))
 
 
 def _pools() -> dict[str, Resources]:
@@ -164,7 +174,6 @@ def _as_json(recipe: Recipe, found: Survey, expected: Forecast, violations: tupl
         "data": {**asdict(found), "num_files": found.num_files, "num_bytes": found.num_bytes},
         "forecast": {**asdict(expected), "minutes": expected.minutes},
         "violations": list(violations),
-        "warnings": list(_warnings(recipe, found)),
     }
 
 
