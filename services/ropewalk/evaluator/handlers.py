@@ -6,13 +6,13 @@ from pathlib import Path
 from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
-from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION
+from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, SHOTS
 from ropewalk.evaluator.domain.gate import decide
 from ropewalk.evaluator.domain.promotions import Promotions
 from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ModelRolledBack
-from ropewalk.events.data import DatasetPublished
+from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
@@ -49,11 +49,12 @@ async def evaluate_checkpoint(
         evalset=evalset,
         opponent=opponent,
         threads=threads,
+        segments=await _segments(ctx),
     )
     measured = await ctx.in_child(measure, job)
     report = _report(ctx, event, dataset, opponent, measured)
     folder = ctx.scratch / "report"
-    await asyncio.to_thread(publish_report, ctx.objects, folder, report, measured.scores, measured.samples)
+    await asyncio.to_thread(publish_report, ctx.objects, folder, report, measured)
     return report.events(key)
 
 
@@ -67,6 +68,16 @@ async def _opponent(ctx: StageContext, production: ModelPromoted | ModelRolledBa
     if ctx.recipe.has_base:
         return Opponent(column=BASE, name=BASE_MODEL, uri=ctx.recipe.base_model, model=ctx.recipe.base_location)
     return None
+
+
+async def _segments(ctx: StageContext) -> tuple[Path, ...]:
+    """The run's documents, from which worked examples are taken; none where nobody is shown any."""
+    task = ctx.recipe.task
+    if task is None or not task.shots or SHOTS not in task.compare:
+        return ()
+    corpus = await ctx.bus.last(CorpusIngested, ctx.run_id)
+    uris = [segment.uri for segment in corpus.segments] if corpus else []
+    return tuple([await asyncio.to_thread(ctx.objects.fetch, uri) for uri in uris])
 
 
 async def _dataset_of(ctx: StageContext, run_id: str) -> Path | None:
@@ -103,5 +114,6 @@ def _report(
         comparison=evidence.gain,
         margin=evidence.margin,
         decision=decision.decision,
-        reasons=decision.reasons,
+        reasons=(*decision.reasons, *(found.task.sentences() if found.task else ())),
+        task=found.task,
     )

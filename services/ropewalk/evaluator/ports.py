@@ -17,6 +17,17 @@ class Continuation:
     ended: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExampleAnswer:
+    """What was answered to an example, and what it takes. `fits`: the context had room; else nothing was asked."""
+
+    text: str
+    prompt_tokens: int
+    answer_tokens: int
+    seconds: float
+    fits: bool = True
+
+
 class Scorer(Protocol):
     """Something that reads and continues items: a model in a child process, or an n-gram, which only reads.
 
@@ -34,4 +45,8 @@ class Scorer(Protocol):
 
     def complete(self, items: Sequence[Item]) -> Sequence[Continuation] | None:
         """The likeliest continuation of each item."""
+        ...
+
+    def answers(self, items: Sequence[Item]) -> Sequence[ExampleAnswer] | None:
+        """The whole answer to each example of a task."""
         ...

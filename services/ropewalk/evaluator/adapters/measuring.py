@@ -1,27 +1,40 @@
 """The process that measures a model. Only plain values go in and come out; torch is loaded inside."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
-from ropewalk.evaluator.domain.estimates import BASE, NGRAMS, PRODUCTION, SUBJECTS, Contest, best_baseline, estimate_all
+from ropewalk.evaluator.adapters.worked_examples import worked_examples
+from ropewalk.evaluator.domain.estimates import (
+    BASE,
+    NGRAMS,
+    PRODUCTION,
+    SHORT,
+    SUBJECTS,
+    Contest,
+    best_baseline,
+    estimate_all,
+)
 from ropewalk.evaluator.domain.gate import Evidence
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
 from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
 from ropewalk.evaluator.domain.roles import GATES, Rules
 from ropewalk.evaluator.domain.samples import NUM_SAMPLES, Sample, openings
+from ropewalk.evaluator.domain.specialist import ShownAnswer, TaskSection
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import Scorer
+from ropewalk.events.evaluation import Estimate
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.stages.errors import StageError
 
 if TYPE_CHECKING:
     from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child
+    from ropewalk.evaluator.adapters.task_measuring import AskedTask
 
 _UNREAD = (
     "the chat template refuses every held-out conversation, so the model cannot be judged: hold out conversations as "
@@ -54,6 +67,7 @@ class MeasuringJob:
     evalset: Path
     opponent: Opponent | None
     threads: int
+    segments: tuple[Path, ...] = ()  # of the corpus, where worked examples of it are shown
 
     @property
     def rules(self) -> Rules:
@@ -69,6 +83,8 @@ class Measured:
     scores: tuple[ItemScore, ...]
     num_baseline_tokens: int
     samples: tuple[Sample, ...] = ()
+    task: TaskSection | None = None
+    answers: tuple[ShownAnswer, ...] = ()
 
     @property
     def judged(self) -> list[ItemScore]:
@@ -91,6 +107,9 @@ class NgramScorer:
         return [self._bits(item) for item in items]
 
     def complete(self, items: Sequence[Item]) -> None:
+        """Nothing."""
+
+    def answers(self, items: Sequence[Item]) -> None:
         """Nothing."""
 
     def _bits(self, item: Item) -> float:
@@ -127,25 +146,59 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     scorers |= {name: NgramScorer(baselines, order, candidate) for order, name in enumerate(NGRAMS, start=1)}
     seed, wanted = job.recipe.seed, job.recipe.evaluation
     effort = Effort(seed, wanted.num_completions if job.recipe.profile == "code" else 0)
-    asked = ask(METRICS, scorers, TaskSet("held-out documents", tuple(unseen)), effort)
-    judged = next((each for each in asked if each.metric.name == job.rules.primary), None)
+    documents = TaskSet("held-out documents", tuple(unseen))
+    asked = ask(METRICS, scorers, documents, effort)
+    task = _ask_task(job, unseen, scorers) if job.recipe.task else None
+    rules, asked = (task.rules, (*asked, *task.asked)) if task else (job.rules, asked)
+    judged = next((each for each in asked if each.metric.name == rules.primary), None)
     if judged is None:
         raise StageError(_UNREAD)
     contest = _contest(job, judged)
-    evidence = Evidence(
-        estimates=estimate_all(asked, contest, job.rules, seed),
-        rules=job.rules,
-        margin=wanted.margin,
-        opponent=contest.name,
-        num_held_out=len(held_out),
-        num_seen=None if seen is None else len(seen),
-        is_model=contest.opponent == PRODUCTION,
-    )
+    own = asked[: len(asked) - len(task.asked)] if task else asked
+    estimates = (*estimate_all(own, contest, rules, seed), *(task.estimates if task else ()))
+    evidence = _evidence(job, estimates, rules, contest, task)
     return Measured(
-        evidence=evidence,
+        evidence=replace(evidence, num_held_out=len(held_out), num_seen=None if seen is None else len(seen)),
         scores=tuple(row for each in asked for row in each.rows),
         num_baseline_tokens=num_tokens,
         samples=_samples(asked) or _openings(candidate, judged.items, seed),
+        task=task.section if task else None,
+        answers=task.shown if task else (),
+    )
+
+
+def _ask_task(job: MeasuringJob, held_out: Sequence[Item], scorers: Mapping[str, Scorer]) -> "AskedTask":
+    """The base model is asked beside production, too."""
+    from ropewalk.evaluator.adapters.scoring import ScoredModel
+    from ropewalk.evaluator.adapters.task_measuring import ask_task
+
+    recipe, names = job.recipe, (job.checkpoint_id, job.opponent.name if job.opponent else "")
+    assert recipe.task is not None
+    base = scorers.get(BASE) or _load_opponent(
+        Opponent(column=BASE, name="", uri=recipe.base_model, model=recipe.base_location), job.export
+    )
+    found = {CANDIDATE: scorers[CANDIDATE], SHORT: base} | {
+        name: scorer for name, scorer in scorers.items() if name == PRODUCTION
+    }
+    models = {name: model for name, model in found.items() if isinstance(model, ScoredModel)}
+    shots = worked_examples(job.dataset, job.segments, recipe.task.shots, recipe.seed) if job.segments else []
+    return ask_task(recipe, held_out, models, shots, names)
+
+
+def _evidence(
+    job: MeasuringJob, estimates: tuple[Estimate, ...], rules: Rules, contest: Contest, task: "AskedTask | None"
+) -> Evidence:
+    """What the gate is shown, but for the numbers of documents."""
+    beaten = task.contest if task and rules.primary in {each.metric.name for each in task.asked} else contest
+    return Evidence(
+        estimates=estimates,
+        rules=rules,
+        margin=job.recipe.evaluation.margin,
+        opponent=beaten.name,
+        num_held_out=0,
+        num_seen=0,
+        is_model=contest.opponent == PRODUCTION,
+        column=task.contest.opponent if task else contest.opponent,
     )
 
 

@@ -1,17 +1,16 @@
 """Reports as sealed folders."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 
-from ropewalk.evaluator.domain.metric import ItemScore
+from ropewalk.evaluator.adapters.measuring import Measured
 from ropewalk.evaluator.domain.report import EvaluationReport
-from ropewalk.evaluator.domain.samples import Sample
 from ropewalk.storage.objects import ObjectStore
 
-REPORT, SCORES, SAMPLES = "report.json", "scores.jsonl", "samples.jsonl"
+REPORT, SCORES, SAMPLES, ANSWERS = "report.json", "scores.jsonl", "samples.jsonl", "answers.jsonl"
 
 
 def report_key(checkpoint_id: str) -> str:
@@ -26,18 +25,14 @@ def read_report(objects: ObjectStore, key: str) -> EvaluationReport | None:
     return EvaluationReport.model_validate_json((objects.fetch(key) / REPORT).read_bytes())
 
 
-def publish_report(
-    objects: ObjectStore,
-    folder: Path,
-    report: EvaluationReport,
-    scores: Sequence[ItemScore],
-    samples: Sequence[Sample],
-) -> str:
+def publish_report(objects: ObjectStore, folder: Path, report: EvaluationReport, measured: Measured) -> str:
     """Write a report with the score of every item, seal it, and return its key."""
     folder.mkdir(parents=True)
     (folder / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
-    _write_lines(folder / SCORES, (asdict(score) for score in scores))
-    _write_lines(folder / SAMPLES, (asdict(sample) for sample in samples))
+    _write_lines(folder / SCORES, (asdict(score) for score in measured.scores))
+    _write_lines(folder / SAMPLES, (asdict(sample) for sample in measured.samples))
+    if measured.answers:
+        _write_lines(folder / ANSWERS, (asdict(answer) for answer in measured.answers))
     key = report_key(report.checkpoint_id)
     objects.publish(folder, key, {"checkpoint_id": report.checkpoint_id, "run_id": report.run_id})
     return key

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from transformers import GenerationConfig
 
-from ropewalk.corpus.document import message_records
+from ropewalk.corpus.document import ChatMessage, message_records
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.ports import MAX_NEW_TOKENS, Continuation
 from ropewalk.model.chat.encoder import Encoder
@@ -35,6 +36,7 @@ class ScoredModel:
         self._documents: dict[Item, list[ScoredTokens]] = {}
         self.model = load_model(folder)
         self.eos_id = int(self.tokenizer.eos_token_id)
+        self.end_ids = frozenset([self.eos_id, *_end_ids(self.model.generation_config)])
         self.context_length = min(_MAX_CONTEXT, int(self.model.config.max_position_embeddings))
         self.vocab_size = int(self.model.config.vocab_size)
 
@@ -102,7 +104,14 @@ class ScoredModel:
     def _ids(self, item: Item) -> list[int]:
         if not item.turns:
             return self._encoder.text(item.text)
-        return self._encoder.prompt(self._chats.prompt(message_records(item.turns))).ids
+        return self.prompt_ids(item.turns)
+
+    def prompt_ids(self, turns: Sequence[ChatMessage]) -> list[int]:
+        """What comes before the answer to a conversation. Raises ChatTemplateError."""
+        return self._encoder.prompt(self._chats.prompt(message_records(turns))).ids
+
+    def answers(self, items: Sequence[Item]) -> None:
+        """Nothing: how a task is asked is a voice's affair."""
 
     def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[int]]:
         # Padding stands on the left, so that every row's continuation begins in the same column.
@@ -126,3 +135,9 @@ class ScoredModel:
     def _ending(self, said: list[int]) -> Continuation:
         ended = self.eos_id in said
         return Continuation(decode(self.tokenizer, said[: said.index(self.eos_id)] if ended else said), ended)
+
+
+def _end_ids(config: GenerationConfig | None) -> list[int]:
+    """The ends of an answer that the model names."""
+    ends = config.eos_token_id if config is not None else None
+    return [ends] if isinstance(ends, int) else list(ends or ())

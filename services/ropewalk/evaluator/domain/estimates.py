@@ -1,7 +1,7 @@
 """From scores per item to the numbers of a report, every one with its interval."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ropewalk.evaluator.domain.intervals import Spread
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
@@ -9,19 +9,32 @@ from ropewalk.evaluator.domain.roles import GAIN, Rules
 from ropewalk.events.evaluation import Estimate
 
 PRODUCTION, BASE = "production", "base_model"
+SHORT, INSTRUCTION, SHOTS = "base", "instruction", "shots"  # how the base model is asked the examples of a task
 NGRAMS = ("baseline_unigram", "baseline_bigram", "baseline_trigram")
-SUBJECTS = {PRODUCTION: "in production before", BASE: "base model"} | {
-    name: name.replace("baseline_", "token ") for name in NGRAMS
-}
+SUBJECTS = {
+    PRODUCTION: "in production before",
+    BASE: "base model",
+    SHORT: "base model with the short prompt",
+    INSTRUCTION: "base model with the instruction",
+    SHOTS: "base model with the instruction and worked examples",
+} | {name: name.replace("baseline_", "token ") for name in NGRAMS}
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Who is judged, and against whom: `opponent` among the scorers, `name` in sentences."""
+    """Who is judged, and against whom: `opponent` among the scorers, `name` in sentences.
+
+    Over each scorer of `others` there is a gain, too, which decides nothing.
+    """
 
     checkpoint_id: str
     opponent: str
     name: str
+    others: Mapping[str, str] = field(default_factory=dict)  # names by scorer
+
+    def gain_name(self, metric: str, scorer: str) -> str:
+        """What the estimate of a metric's gain over a scorer is called."""
+        return metric + GAIN if scorer == self.opponent else f"{metric}{GAIN}_over_{scorer}"
 
 
 def estimate_all(asked: Sequence[Measurement], contest: Contest, rules: Rules, seed: int) -> tuple[Estimate, ...]:
@@ -29,7 +42,14 @@ def estimate_all(asked: Sequence[Measurement], contest: Contest, rules: Rules, s
     found = [(each, CANDIDATE) for each in asked]
     found += [(each, scorer) for each in asked for scorer in each.scorers if scorer != CANDIDATE]
     levels = [_level(each, scorer, contest.checkpoint_id, rules, seed) for each, scorer in found]
-    return (*levels, *(_gain(each, contest, rules, seed) for each in asked if contest.opponent in each.scorers))
+    against = {contest.opponent: contest.name} | dict(contest.others)
+    gains = [
+        _gain(each, contest.gain_name(each.metric.name, scorer), (scorer, name), rules, seed)
+        for each in asked
+        for scorer, name in against.items()
+        if scorer in each.scorers
+    ]
+    return (*levels, *gains)
 
 
 def best_baseline(asked: Measurement, names: Sequence[str]) -> str:
@@ -45,12 +65,13 @@ def _level(asked: Measurement, scorer: str, checkpoint_id: str, rules: Rules, se
     return _estimate(asked, f"{scorer}_{asked.metric.name}", SUBJECTS[scorer], spread, rules)
 
 
-def _gain(asked: Measurement, contest: Contest, rules: Rules, seed: int) -> Estimate:
-    """Both on the same items; positive says that the candidate is better."""
+def _gain(asked: Measurement, metric: str, opponent: tuple[str, str], rules: Rules, seed: int) -> Estimate:
+    """Both on the same items; positive says that the candidate is better. The opponent by its column and its name."""
+    column, name = opponent
     sign = 1 if asked.metric.better == "higher" else -1
-    pairs = zip(asked.values(CANDIDATE), asked.values(contest.opponent), strict=True)
+    pairs = zip(asked.values(CANDIDATE), asked.values(column), strict=True)
     spread = asked.metric.gain([sign * (ours - theirs) for ours, theirs in pairs], asked.rows, seed)
-    return _estimate(asked, asked.metric.name + GAIN, contest.name, spread, rules, paired=True)
+    return _estimate(asked, metric, name, spread, rules, paired=True)
 
 
 def _estimate(

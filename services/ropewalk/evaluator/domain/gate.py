@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
-from ropewalk.evaluator.domain.roles import Rules
+from ropewalk.evaluator.domain.roles import GAIN, Rules
 from ropewalk.events.evaluation import Estimate
 
 MIN_CLUSTERS = DOCUMENTS_TO_JUDGE
@@ -43,6 +43,7 @@ class Evidence:
     num_held_out: int
     num_seen: int | None
     is_model: bool = False
+    column: str = ""  # begins the names of the opponent's own estimates
 
     @property
     def gain(self) -> Estimate:
@@ -69,7 +70,7 @@ def _judge_gain(evidence: Evidence) -> tuple[Word, tuple[str, ...]]:
     gain, margin = evidence.gain, evidence.margin
     if evidence.num_held_out == evidence.num_seen or gain.num_items < MIN_CLUSTERS:
         return "need_more", (_too_few(evidence),)
-    measured = _measured(gain, evidence.opponent)
+    measured = _measured(gain, evidence)
     if gain.lower > margin:
         return "promote", (f"{measured}: the whole interval is above the margin of {margin:g}",)
     if gain.upper < margin:
@@ -81,14 +82,15 @@ def _judge_guardrail(estimate: Estimate, evidence: Evidence) -> Decision | None:
     """None where nothing speaks against the candidate."""
     rule = evidence.rules.of[estimate.metric]
     if not estimate.paired:  # the candidate's own level: nobody to compare with is needed
-        if estimate.value > rule.floor:
+        if estimate.value > rule.floor and estimate.value >= rule.least:
             return None
-        shown, floor = estimate.written(estimate.value), estimate.written(rule.floor)
-        where = f"of {estimate.num_items} {estimate.items}"
-        return Decision("reject", (f"{estimate.quantity}: {shown} {where}; the gate asks for more than {floor}",))
+        more, bound = ("at least", rule.least) if estimate.value > rule.floor else ("more than", rule.floor)
+        where = f"{estimate.written(estimate.value)} of {estimate.num_items} {estimate.items}"
+        asks = f"the gate asks for {more} {estimate.written(bound)}"
+        return Decision("reject", (f"{estimate.quantity}: {where}; {asks}",))
     if estimate.value >= 0:
         return None
-    measured = _measured(estimate, evidence.opponent)
+    measured = _measured(estimate, evidence)
     if estimate.upper < 0:
         return Decision("reject", (measured,))
     more = f"more than {estimate.num_items} {estimate.items} would settle it"
@@ -96,7 +98,13 @@ def _judge_guardrail(estimate: Estimate, evidence: Evidence) -> Decision | None:
     return Decision("need_more", (measured, f"that can be chance; {more}{remedy}"))
 
 
-def _measured(gain: Estimate, opponent: str) -> str:
+def _measured(gain: Estimate, evidence: Evidence) -> str:
+    rule, opponent = evidence.rules.of[gain.metric], gain.subject or evidence.opponent
+    sentence = rule.sentence and _levels(gain, evidence, rule.sentence, opponent)
+    if sentence:
+        low, high = (f"{100 * bound:.3g}" for bound in (gain.lower, gain.upper))
+        where = f"{gain.level:.0%} interval of the gain {low} to {high} points, {gain.num_items} {gain.items}"
+        return f"{sentence} ({where})"
     verb = "needs" if gain.better == "lower" else "has"
     direction = "more" if (gain.value >= 0) == (gain.better == "higher") else "fewer"
     return (
@@ -104,6 +112,14 @@ def _measured(gain: Estimate, opponent: str) -> str:
         f"({gain.level:.0%} interval of the gain {gain.written(gain.lower)} to {gain.written(gain.upper)}, "
         f"{gain.num_items} {gain.items})"
     )
+
+
+def _levels(gain: Estimate, evidence: Evidence, sentence: str, opponent: str) -> str:
+    """The sentence with the levels that the gain is the difference of; empty where they are not at hand."""
+    name = gain.metric.removesuffix(GAIN)
+    levels = {each.metric: each.written(each.value) for each in evidence.estimates if not each.paired}
+    ours, theirs = levels.get(name, ""), levels.get(f"{evidence.column}_{name}", "")
+    return sentence.format(ours=ours, theirs=theirs, opponent=opponent) if ours and theirs else ""
 
 
 def _what_was_seen(evidence: Evidence) -> str:

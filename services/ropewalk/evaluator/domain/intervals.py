@@ -87,6 +87,18 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: i
     return Interval(value, value - float(high) * error, value - float(low) * error)
 
 
+def bounded(interval: Interval, least: float, most: float, trials: int) -> Interval:
+    """The interval of a mean of values between `least` and `most`, within them.
+
+    Where all `trials` agree a bootstrap sees no spread. Then a share of 1 - ((1 - LEVEL) / 2)^(1 / trials) of others
+    may have been missed (Clopper and Pearson 1934 of none in so many), each as far away as there is room.
+    """
+    if interval.lower == interval.upper:
+        missed, value = 1 - ((1 - LEVEL) / 2) ** (1 / trials), interval.value
+        return Interval(value, value - missed * (value - least), value + missed * (most - value))
+    return Interval(interval.value, max(interval.lower, least), min(interval.upper, most))
+
+
 def _error(n: int, squares: _Floats, total: _Floats) -> _Floats:
     """The linearised standard error of a ratio from the sum of squared residuals."""
     return np.sqrt(n / (n - 1) * squares) / total

@@ -5,6 +5,7 @@ from typing import Literal
 from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES
 from ropewalk.evaluator.domain.gate import MIN_CLUSTERS
 from ropewalk.evaluator.domain.metrics import METRICS
+from ropewalk.evaluator.domain.specialist import TaskSection
 from ropewalk.events.base import Value
 from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
 
@@ -59,6 +60,7 @@ class EvaluationReport(Value):
     decision: Literal["promote", "reject", "need_more"]
     reasons: tuple[str, ...]
     definitions: dict[str, str] = DEFINITIONS
+    task: TaskSection | None = None
 
     def events(self, uri: str) -> tuple[EvaluationCompleted, GateDecided]:
         """The facts that follow from the report at `uri`."""

@@ -13,13 +13,16 @@ Role = Literal["primary", "guardrail", "shown"]
 class Rule:
     """The role of an estimate. `remedy` is how a person gets more of its items.
 
-    A guardrail of the candidate alone rejects where it is not above `floor`. One that compares with the opponent (its
-    name ends in GAIN) rejects where the candidate is worse, and asks for more where that can be chance.
+    A guardrail of the candidate alone rejects where it is not above `floor`, or below `least`. One that compares with
+    the opponent (its name ends in GAIN) rejects where the candidate is worse, and asks for more where that can be
+    chance. `sentence` says the levels of both, with the places {ours}, {theirs} and {opponent}.
     """
 
     role: Role
     floor: float = -math.inf
+    least: float = -math.inf
     remedy: str = ""
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,31 @@ GATES: Mapping[str, Rules] = {  # by evaluation.gate of the recipe
         is_easy=True,
     ),
 }
+
+_LEAST_VALID = 0.9  # share of the answers: below it a client cannot do without constrained decoding
+_FIELDS = "the candidate's answers are right in {ours} of the fields against {theirs} of {opponent}"
+_VALID = "{ours} of the candidate's answers are valid without constraint against {theirs} of {opponent}"
+_EXACT = "{ours} of the candidate's answers are exactly right against {theirs} of {opponent}"
+_MORE_EXAMPLES = "add examples, or raise evaluation.held_out_fraction"
+
+
+def task_rules(gate: str, *, has_schema: bool, is_structured: bool) -> Rules:
+    """What decides about a specialist. Texts can be good in many words, so there bits per byte decides, as elsewhere.
+
+    A toy need only be right in more fields than the opponent.
+    """
+    if not is_structured:
+        return Rules(
+            {
+                "bits_per_byte_gain": Rule("primary"),
+                "exact_match_gain": Rule("guardrail", remedy=_MORE_EXAMPLES, sentence=_EXACT),
+            }
+        )
+    fields = {"field_accuracy_gain": Rule("primary", remedy=_MORE_EXAMPLES, sentence=_FIELDS)}
+    if gate == "toy" or not has_schema:
+        return Rules(fields)
+    validity = {
+        "schema_validity": Rule("guardrail", least=_LEAST_VALID),
+        "schema_validity_gain": Rule("guardrail", remedy=_MORE_EXAMPLES, sentence=_VALID),
+    }
+    return Rules(fields | validity)

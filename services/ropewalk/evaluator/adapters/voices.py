@@ -1,0 +1,107 @@
+"""Models that answer the examples of a task, each behind a prompt of its own. Needs torch."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from transformers import DynamicCache
+
+from ropewalk.evaluator.adapters.batched_greedy import greedy_answers
+from ropewalk.evaluator.adapters.scoring import ScoredModel
+from ropewalk.evaluator.domain.examples import Turns, folded
+from ropewalk.evaluator.domain.metrics.answers.spent import TIMED_REQUESTS, TIMED_TOKENS
+from ropewalk.evaluator.domain.tasks import Item
+from ropewalk.evaluator.ports import Continuation, ExampleAnswer
+from ropewalk.model.chat.errors import ChatTemplateError
+from ropewalk.model.tokenizer import decode
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """Seconds a token of one request alone."""
+
+    read: float
+    write: float
+
+
+class Voice:
+    """A scorer that answers, and nothing else. `told` is what the model reads of a question."""
+
+    def __init__(self, model: ScoredModel, told: Callable[[Turns], Turns], max_answer_tokens: int) -> None:
+        self._model, self._told, self._most = model, told, max_answer_tokens
+        self._prompts: dict[Item, list[int]] = {}
+        self._answers: dict[Item, ExampleAnswer] = {}
+
+    @property
+    def num_unfit(self) -> int:
+        """Prompts that were not asked, because the context has no room for them and an answer."""
+        return sum(not answer.fits for answer in self._answers.values())
+
+    def takes(self, item: Item) -> bool:
+        """Whether the chat template takes the question."""
+        try:
+            return bool(self._prompt(item))
+        except ChatTemplateError:
+            return False
+
+    def bits(self, items: Sequence[Item]) -> None:
+        """Nothing."""
+
+    def complete(self, items: Sequence[Item]) -> list[Continuation] | None:
+        """Nothing."""
+
+    def answers(self, items: Sequence[Item]) -> list[ExampleAnswer]:
+        """Greedy and unconstrained; asked once, however many metrics look at them."""
+        new = [item for item in items if item not in self._answers]
+        context = int(self._model.model.config.get_text_config().max_position_embeddings)
+        fitting = [item for item in new if len(self._prompt(item)) + self._most <= context]
+        prompts = [self._prompt(item) for item in fitting]
+        said = greedy_answers(self._model.model, prompts, self._most, self._model.end_ids)
+        pace = self._measure(prompts) if prompts else _Pace(0.0, 0.0)
+        self._answers |= {item: self._answer(self._prompt(item), None, pace) for item in new}
+        for item, ids in zip(fitting, said, strict=True):
+            self._answers[item] = self._answer(self._prompt(item), ids, pace)
+        return [self._answers[item] for item in items]
+
+    def _answer(self, prompt: list[int], said: list[int] | None, pace: _Pace) -> ExampleAnswer:
+        ids = [token for token in said or () if token not in self._model.end_ids]
+        seconds = 0.0 if said is None else len(prompt) * pace.read + len(ids) * pace.write
+        return ExampleAnswer(
+            text=decode(self._model.tokenizer, ids),
+            prompt_tokens=len(prompt),
+            answer_tokens=len(ids),
+            seconds=seconds,
+            fits=said is not None,
+        )
+
+    def _prompt(self, item: Item) -> list[int]:
+        """Raises ChatTemplateError."""
+        if item not in self._prompts:
+            turns = self._told(item.turns)
+            try:
+                self._prompts[item] = self._model.prompt_ids(turns)
+            except ChatTemplateError:
+                if not any(turn.role == "user" for turn in turns):
+                    raise
+                self._prompts[item] = self._model.prompt_ids(folded(turns))
+        return self._prompts[item]
+
+    def _measure(self, prompts: Sequence[list[int]]) -> _Pace:
+        """The first requests are as good as any: items come in hash order."""
+        paces = [_time_one(self._model, prompt) for prompt in prompts[:TIMED_REQUESTS]]
+        return _Pace(statistics.median(one.read for one in paces), statistics.median(one.write for one in paces))
+
+
+@torch.inference_mode()
+def _time_one(scored: ScoredModel, prompt: list[int]) -> _Pace:
+    tokens, cache = torch.tensor([prompt]), DynamicCache(config=scored.model.config)
+    ends = [time.perf_counter()]
+    for _ in range(1 + TIMED_TOKENS):
+        logits = scored.model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        tokens = logits[:, -1].argmax(-1, keepdim=True)
+        ends.append(time.perf_counter())
+    write = statistics.median(after - before for before, after in pairwise(ends[1:]))
+    return _Pace((ends[1] - ends[0]) / len(prompt), write)

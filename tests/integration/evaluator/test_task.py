@@ -1,0 +1,124 @@
+"""A run with a task, judged on its held-out examples by models that are really asked."""
+
+import json
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ropewalk.bus.once import RunningFold
+from ropewalk.corpus.document import ChatMessage, Document, write_documents, write_records
+from ropewalk.corpus.trained import STATES
+from ropewalk.evaluator.domain.promotions import FACTS, Promotions
+from ropewalk.evaluator.handlers import evaluate_checkpoint
+from ropewalk.events.checkpoint import CheckpointExported
+from ropewalk.events.data import CorpusIngested, SegmentRef
+from ropewalk.model.chat.encoder import Encoder
+from ropewalk.model.chat.renderer import ChatRenderer
+from ropewalk.storage.manifest import read_manifest
+
+from .conftest import a_source, write_model, write_tokenizer
+
+WANTED = '{"n":1}'
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+METRICS = ("schema_validity", "field_accuracy", "exact_match", "prompt_tokens", "answer_tokens", "answer_seconds")
+
+
+def talk(number: int) -> list[dict[str, str]]:
+    question = f"step_{number % 5}?" + "!" * (number // 5)
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": WANTED}]
+
+
+@pytest.fixture(scope="module")
+def task_world(fixed_parts):
+    """A model that has learnt the one answer, the examples it is asked, and those it learnt from."""
+    root, objects = fixed_parts.root / "task", fixed_parts.objects
+    root.mkdir()
+    texts = [a_source(number) for number in range(90)]
+    write_tokenizer(root / "model", texts)
+    encoder, chats = Encoder(root / "model"), ChatRenderer(root / "model")
+    ids = [token for number in range(25) for token in encoder.prompt(chats.conversation(talk(number))).ids]
+    chats.close()
+    write_model(root / "model", np.array(ids * 4, dtype=np.int64), 150)
+    objects.publish(root / "model", "exports/specialist", {})
+    (root / "examples").mkdir()
+    items = [{"item_id": str(n), "path": f"examples.jsonl#{n}", "messages": talk(n)} for n in range(25)]
+    write_records(root / "examples" / "items.jsonl.zst", items)
+    objects.publish(root / "examples", "evalsets/examples", {})
+    shutil.copytree(objects.fetch("datasets/v"), root / "d", ignore=shutil.ignore_patterns("manifest.json"))
+    states = [{"doc_id": f"d{n}", "path": "p", "content": "", "state": "kept"} for n in range(3)]
+    write_records(root / "d" / STATES, states)
+    objects.publish(root / "d", "datasets/task", read_manifest(objects.fetch("datasets/v")).meta)
+    (root / "s").mkdir()
+    common: dict[str, Any] = {"source_id": "s", "path": "p", "licence": "MIT", "fetched_at": "", "num_bytes": 1}
+    turns = tuple(ChatMessage(**turn) for turn in talk(3))
+    write_documents(
+        root / "s" / "documents.jsonl.zst",
+        [Document(doc_id=f"d{n}", messages=turns, **common) for n in range(3)],
+    )
+    objects.publish(root / "s", "segments/s", {})
+    return fixed_parts
+
+
+async def judge(world, name: str, **task: object):
+    for key in world.objects.list("evaluations"):
+        world.objects.delete(key)
+    given = {"instruction": "Say n.", "json_schema": SCHEMA, "shots": 1, "max_answer_tokens": 12} | task
+    base = str(world.objects.fetch("exports/untrained"))
+    stage = world.stage("evalsets/examples", mode="finetune", base_model=base, profile="prose", task=given)
+    stage.bus.messages[0] = stage.bus.messages[0].model_copy(update={"uri": "datasets/task"})
+    segment = SegmentRef(segment_id="s", uri="segments/s", num_documents=3, num_bytes=3)
+    ingested = CorpusIngested(run_id="r", segments=(segment,), num_documents=3, num_bytes=3, num_quarantined=0)
+    stage.bus.messages.append(ingested)
+    export = CheckpointExported(
+        run_id="r",
+        checkpoint_id="r-7-40",
+        checkpoint_uri="c",
+        step=1,
+        uri=f"exports/{name}",
+        manifest_sha256="0",
+        num_parameters=1,
+        num_bytes=1,
+    )
+    promotions = RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
+    completed, decided = await evaluate_checkpoint(stage, export, 1, promotions)
+    return completed, decided, world.objects.fetch(completed.uri)
+
+
+async def test_a_specialist_is_compared_with_the_base_in_every_way_and_promoted(task_world) -> None:
+    completed, decided, folder = await judge(task_world, "specialist")
+    estimates = {each.metric: each for each in completed.estimates}
+    assert estimates["field_accuracy"].value == estimates["schema_validity"].value == 1.0
+    assert estimates["field_accuracy"].lower < 1.0  # 25 examples do not exclude every error
+    for metric in METRICS:
+        assert {metric, *(f"{column}_{metric}" for column in ("base", "instruction", "shots"))} <= set(estimates)
+        assert estimates[f"{metric}_gain"].subject == "the base model with the instruction"
+    prompts = [estimates[f"{column}prompt_tokens"].value for column in ("", "base_", "instruction_", "shots_")]
+    assert prompts[0] == prompts[1] < prompts[2] < prompts[3]
+    assert decided.decision == "promote"
+    assert decided.baseline == "the base model with the instruction"
+    assert decided.comparison == estimates["field_accuracy_gain"]
+    assert decided.reasons[0].startswith(
+        "the candidate's answers are right in 100% of the fields against 0% of the base model with the instruction "
+        "(95% interval of the gain "
+    )
+    task = json.loads((folder / "report.json").read_text())["task"]
+    assert (task["version"], task["opponent"], task["num_examples"]) == (1, "instruction", 25)
+    assert set(task["levels"]["shots"]) == set(task["gains"]["shots"]) == set(METRICS) <= set(task["definitions"])
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    assert {row["metric"]: len(row["values"]) for row in rows if row["metric"] in METRICS} == dict.fromkeys(METRICS, 4)
+    shown = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    assert [each["said"]["candidate"] for each in shown] == [WANTED] * len(shown) != []
+
+
+async def test_a_prompt_beyond_the_context_is_a_miss_and_said(task_world) -> None:
+    completed, decided, _ = await judge(task_world, "specialist", instruction="Say n. " * 100)
+    estimates = {each.metric: each.value for each in completed.estimates}
+    assert estimates["instruction_exact_match"] == 0.0
+    assert "25 of 25 prompts do not fit the context of 'instruction' and count as misses" in decided.reasons
+
+
+async def test_a_model_that_answers_no_better_than_the_base_is_not_promoted(task_world) -> None:
+    _, decided, _ = await judge(task_world, "untrained", compare=["instruction"])
+    assert decided.decision != "promote"
