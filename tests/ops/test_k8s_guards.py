@@ -108,14 +108,16 @@ def test_a_pod_has_more_time_to_end_than_its_service_takes(
         container = pod["containers"][0]
         given = [each["value"] for each in container["env"] if each["name"] == "ROPEWALK_STOP_GRACE_S"]
         service_s = float(str(given[0] if given else defaults["ROPEWALK_STOP_GRACE_S"]))
-        pause_s = float(container["lifecycle"]["preStop"]["exec"]["command"][1]) if "lifecycle" in container else 0.0
-        assert pod["terminationGracePeriodSeconds"] > pause_s + service_s + 2
+        assert pod["terminationGracePeriodSeconds"] > service_s + 2
 
 
-def test_the_gateway_pauses_before_it_stops_and_triton_outlives_it(base: list[Manifest]) -> None:
+def test_the_gateway_answers_until_its_probe_has_told_everybody_and_triton_outlives_it(base: list[Manifest]) -> None:
     (pod,) = pod_specs(workload(base, "serving"))
     (gateway,), (triton,) = pod["containers"], pod["initContainers"]
-    assert gateway["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+    given = {each["name"]: each.get("value") for each in gateway["env"]}
+    probe, drain_s = gateway["readinessProbe"], float(given["ROPEWALK_SERVING_DRAIN_S"])
+    assert probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"] < drain_s
+    assert float(given["ROPEWALK_STOP_GRACE_S"]) >= drain_s + 20
     assert triton["restartPolicy"] == "Always", "a sidecar ends after the containers"
 
 

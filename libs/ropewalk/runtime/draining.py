@@ -5,9 +5,11 @@ expires. A drained service only spares the others the wait.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
@@ -21,8 +23,7 @@ class Draining:
     def __init__(self, grace_s: float) -> None:
         self.over = asyncio.Event()
         self._grace_s = grace_s
-        self._stopping = False
-        self._timers: list[asyncio.TimerHandle] = []
+        self._began: float | None = None  # monotonic seconds
 
     def listen(self, on_stop: Callable[[], None]) -> None:
         """Take SIGTERM and SIGINT from now on; the first one calls `on_stop`."""
@@ -30,21 +31,26 @@ class Draining:
             asyncio.get_running_loop().add_signal_handler(number, self._stop, on_stop)
 
     def _stop(self, on_stop: Callable[[], None]) -> None:
-        if self._stopping:
+        if self._began is not None:
             self.over.set()
             return
-        self._stopping = True
+        self._began = time.monotonic()
         loop = asyncio.get_running_loop()
-        self._timers = [
-            loop.call_later(self._grace_s, self.over.set),
-            loop.call_later(self._grace_s + _LAST_WORDS_S, self._leave),
-        ]
+        loop.call_later(self._grace_s, self.over.set)
+        # Not cancelled when all is done: the loop still waits for threads, say one that asks an object store.
+        loop.call_later(self._grace_s + _LAST_WORDS_S, self._leave)
         on_stop()
 
-    def done(self) -> None:
-        """Everything ended in time."""
-        for timer in self._timers:
-            timer.cancel()
+    def has_begun(self) -> bool:
+        """Whether the first signal came."""
+        return self._began is not None
+
+    async def linger(self, seconds: float) -> None:
+        """Wait until so long after the first signal, or until the grace is over."""
+        left_s = 0.0 if self._began is None else self._began + seconds - time.monotonic()
+        if left_s > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.over.wait(), left_s)
 
     def _leave(self) -> None:
         logger.warning("not everything ended within the grace; leaving")

@@ -70,6 +70,7 @@ class Service:
         self._bus: Bus | None = None
         self._bound = False
         self._draining = Draining(settings.stop_grace_s)
+        self._linger_s = 0.0
         self._hazards = Hazards(settings.state_dir / "in-hand" / name)
         self._exit: Callable[[], None] = lambda: None
         self.broker = SharedBroker(lambda: self.bus.connection)
@@ -128,6 +129,14 @@ class Service:
         """Run a server or a sink beside the handlers; if it ends with an error, the service ends."""
         self._tasks.append(task)
 
+    def lingers(self, seconds: float) -> None:
+        """Go on with the background for so long after SIGTERM, so that who asks here learns to ask elsewhere."""
+        self._linger_s = seconds
+
+    def is_stopping(self) -> bool:
+        """Whether it was told to end."""
+        return self._draining.has_begun()
+
     def measures(self, measure: Callable[[], None]) -> None:
         """Call this before metrics are sent, to set gauges."""
         self._measures.append(measure)
@@ -167,7 +176,6 @@ class Service:
             await self._bus.close()
             self.needs.stop()
             self.health.pulse.stop()
-            self._draining.done()
 
     def _not_connected(self) -> str:
         connected = self._bus is not None and self._bus.connection.is_connected
@@ -225,6 +233,7 @@ class Service:
         await asyncio.gather(
             *(runner.stop() for runner in self._runners),
             *(consumer.stop(self._draining.over) for consumer in consumers),
+            self._draining.linger(self._linger_s),
         )
 
     async def _started(self) -> None:

@@ -32,7 +32,7 @@ def build(settings: Settings) -> Service:
 
     backends = {name: kind(settings, on_repaired) for name, kind in KINDS.items()}
     fleet = Fleet(backends, service.objects)
-    admission = Admission(settings.gateway.max_in_flight)
+    admission = Admission(settings.gateway.max_in_flight, service.is_stopping)
     handlers = Handlers(settings, fleet, admission)
     asked = settings.gateway
     folder = settings.state_dir / "serving" / "request-log"
@@ -57,6 +57,7 @@ def build(settings: Settings) -> Service:
     socket = settings.sockets.http
     service.needs.add("triton", lambda: why_no_answer("Triton", "http://triton", "/v2/health/live", socket))
     service.background(endpoint)
+    service.lingers(asked.drain_s)
     service.stage(
         contract.DEPLOY, handlers.deploy, when=lambda gate: gate.decision == "promote", needs=lambda _: Resources()
     )
@@ -73,7 +74,7 @@ async def _open_doors(settings: Settings, gateway: Gateway, keys: KeyRing, admis
     """Serve the gateway, and Triton's own protocols for holders of a key, until cancelled."""
     limit, host, triton = settings.gateway.max_body_bytes, settings.gateway.host, settings.triton
     most = settings.gateway.max_in_flight
-    grace_s = max(1, int(settings.stop_grace_s) - _TO_END_S)
+    grace_s = max(1, int(settings.stop_grace_s - settings.gateway.drain_s) - _TO_END_S)
     async with HttpDoor(settings.sockets, keys, admission, limit) as http_door, asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(gateway.app(), host, settings.gateway.port, grace_s=grace_s))
         tasks.create_task(

@@ -62,6 +62,13 @@ class GatewaySettings(BaseSettings):
     keys_file: Path | None = Field(default=None, description="more keys, a line each: <key id> <sha256 of the key>")
     max_in_flight: int = Field(default=64, ge=1, description="requests admitted at once; more get status 429")
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
+    drain_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=60.0,
+        description="after SIGTERM readiness says no and requests are still answered for so long, "
+        "for a balancer to go elsewhere; part of ROPEWALK_STOP_GRACE_S",
+    )
     log_rows_in_memory: int = Field(default=20_000, ge=100, description="request logs kept while no disk takes them")
     log_spool_bytes: int = Field(
         default=1 << 30, ge=1 << 20, description="disk for request logs while the bus is away; beyond it they are lost"

@@ -120,15 +120,16 @@ async def test_a_handler_in_hand_is_finished_and_nothing_new_is_begun(bus: Bus, 
     assert not other.has_begun("in-hand")  # it was acknowledged
 
 
+@pytest.mark.parametrize("run_id", ["long", "in-a-thread"])
 async def test_a_handler_that_takes_longer_than_the_grace_is_left_to_another_instance(
-    bus: Bus, start, eventually
+    bus: Bus, start, eventually, run_id: str
 ) -> None:
     instance = start(60.0)
     await ready(bus, eventually)
-    await bus.publish(an_event("long"))
+    await bus.publish(an_event(run_id))
 
     async def begun() -> bool:
-        return instance.has_begun("long")
+        return instance.has_begun(run_id)
 
     await eventually(begun, 20)
     assert await asyncio.to_thread(instance.seconds_to_end, signal.SIGTERM) < GRACE_S + 3
@@ -136,7 +137,7 @@ async def test_a_handler_that_takes_longer_than_the_grace_is_left_to_another_ins
     start(0.0)
 
     async def done() -> bool:
-        return await endings(bus, "long") == 1
+        return await endings(bus, run_id) == 1
 
     await eventually(done, 40)
     assert time.monotonic() - began < ACK_WAIT_S / 2  # it was handed back

@@ -5,10 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import openai
 import pytest
 from parts.triton_process import TritonServer
@@ -192,6 +194,41 @@ async def test_an_export_that_cannot_be_loaded_fails_its_run_with_the_reason(
     failed = await until(lambda: bus.last(ServingFailed, "lost"))
     assert "could not be loaded" in failed.message
     assert "exports/lost" in failed.message
+
+
+async def test_a_server_that_ends_says_so_and_still_answers_until_others_are_asked(
+    triton: TritonServer, bus: Bus, settings: Settings, nats_server: Any, environment_of: Any
+) -> None:
+    environment = environment_of(settings, nats_server) | {"ROPEWALK_SERVING_DRAIN_S": "3"}
+    process = Process(environment, settings.state_dir / "leaving.log")
+    ready = (
+        f"http://127.0.0.1:{settings.gateway.port}/healthz",
+        f"http://127.0.0.1:{settings.triton.http}/v2/health/ready",
+    )
+
+    async def status(client: httpx.AsyncClient, url: str) -> int:
+        try:
+            return (await client.get(url)).status_code
+        except httpx.TransportError:
+            return 0
+
+    async with httpx.AsyncClient(headers={"authorization": "Bearer rw-demo"}) as client, asyncio.timeout(60):
+        try:
+            for url in ready:
+                while await status(client, url) != 200:
+                    await asyncio.sleep(0.1)
+            process.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            for url in ready:
+                while (said := await status(client, url)) == 200:
+                    await asyncio.sleep(0.02)
+                assert said == 503
+            assert time.monotonic() - began < 2
+            assert await status(client, f"{settings.openai_url}/models") == 200
+            assert await asyncio.to_thread(process.process.wait, 20) == 0
+            assert 3 <= time.monotonic() - began < 8
+        finally:
+            process.kill(signal.SIGKILL)
 
 
 async def _until_answered(client: openai.AsyncOpenAI) -> None:

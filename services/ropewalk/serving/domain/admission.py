@@ -1,7 +1,7 @@
-"""How many requests may be in flight: in all, and per model version while one is being retired."""
+"""How many requests may be in flight: in all, and per model version while one is retired. And whether we leave."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ropewalk.serving.errors import ServingError
@@ -14,7 +14,8 @@ class FullError(ServingError):
 class Admission:
     """Counts requests. Not thread-safe: it lives on one event loop."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, is_leaving: Callable[[], bool] = lambda: False) -> None:
+        self.is_leaving = is_leaving  # then readiness says no: whoever comes all the same is still answered
         self._limit = limit
         self._in_flight: Counter[str] = Counter()  # by target
 

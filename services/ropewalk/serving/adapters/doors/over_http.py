@@ -41,7 +41,9 @@ class HttpDoor:
     async def _answer(self, request: Request) -> Response:
         path: bytes = request.scope["raw_path"]
         asking = request.method == "POST"
-        if not asking and _HEALTH.fullmatch(path):
+        if not asking and (health := _HEALTH.fullmatch(path)):
+            if health[1] == b"ready" and self._admission.is_leaving():
+                return _error(503, "this server is about to end: ask another one")
             return await self._pass_on(request, path, b"", "")
         if self._keys.key_id(request.headers.get("authorization", "")) is None:
             return _error(401, "send one of this stack's API keys: `Authorization: Bearer <key>`")

@@ -71,9 +71,9 @@ class Gateway:
         return JSONResponse({"live": known}, status_code=200 if known else 503)
 
     async def _health(self, _: Request) -> Response:
-        """Whether it is worth sending requests: not while every model there is would answer with 503."""
+        """Whether it is worth sending requests: not while every model would answer with 503, or it ends."""
         answering, away = self._fleet.answering()
-        ready = self._fleet.ready.is_set() and (bool(answering) or not away)
+        ready = self._fleet.ready.is_set() and (bool(answering) or not away) and not self._shared.admission.is_leaving()
         return JSONResponse({"ready": ready, "models": answering, "away": away}, status_code=200 if ready else 503)
 
     async def _models(self, request: Request) -> Response:
