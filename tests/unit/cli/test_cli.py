@@ -313,3 +313,17 @@ def test_what_a_library_logs_again_and_again_is_one_line(capsys) -> None:
     for text in ("left out: 3", "left out: 3", "left out: 4"):
         lines.handle(logging.LogRecord("bus", logging.WARNING, "", 0, text, None, None))
     assert capsys.readouterr().err.split("\n") == ["left out: 3", "left out: 4", ""]
+
+
+def test_init_makes_a_folder_for_a_task_once(ropewalk, tmp_path):
+    place = tmp_path / "My Task"
+    code, out, _ = ropewalk("init", "usecase", str(place))
+    assert code == 0
+    assert "task.yaml, instruction.md, schema.json, examples.jsonl" in out
+    assert "name: my-task" in (place / "task.yaml").read_text()
+    code, _, error = ropewalk("init", "usecase", str(place))
+    assert code == 2
+    assert "exists already" in error
+    code, _, error = ropewalk("init", "elsewhere", "my-task")
+    assert code == 2
+    assert "usecase" in error
