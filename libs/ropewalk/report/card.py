@@ -17,6 +17,7 @@ from ropewalk.events.training import (
     TrainingStarted,
     TrialCompleted,
 )
+from ropewalk.usecases.comparison import CANDIDATE, TaskSection
 
 RUN_STAGES = ("ingest", "preprocess", "search", "train", "export", "evaluate", "deploy", "promote")  # of every run
 STAGES = ("stack", *RUN_STAGES, "traffic", "watch", "report")  # the others are the demo's own
@@ -81,6 +82,24 @@ class CardSample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CardAnswer:
+    """An example of the task: what was asked and wanted, and what was answered before (by the base) and after."""
+
+    question: str
+    before: str
+    after: str
+    wanted: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specialist:
+    """What the evaluation says about the task of a run, and some of the answers."""
+
+    section: TaskSection
+    answers: tuple[CardAnswer, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportCard:
     """One page about one run. `reason` says why it ended badly; `recipe_text` is what was asked for, as YAML.
 
@@ -114,6 +133,7 @@ class ReportCard:
     ledger: LedgerVerdict | None = None
     checkpoint_id: str = ""  # that was judged
     estimates: tuple[Estimate, ...] = ()
+    specialist: Specialist | None = None
     gate: GateDecided | None = None
     parity: ParityCertified | None = None
     traffic: TrafficLine | None = None
@@ -127,8 +147,10 @@ class ReportCard:
 
     @property
     def own_estimates(self) -> list[Estimate]:
-        """What was measured of the model itself."""
-        return [each for each in self.estimates if each.subject == self.checkpoint_id and not each.paired]
+        """What was measured of the model itself, but for its task."""
+        of_task = self.specialist.section.levels[CANDIDATE] if self.specialist else {}
+        own = (each for each in self.estimates if each.subject == self.checkpoint_id and not each.paired)
+        return [each for each in own if each.metric not in of_task]
 
     def is_chosen(self, trial: TrialCompleted) -> bool:
         """Whether the search took the parameters of this trial."""

@@ -49,6 +49,7 @@ from ropewalk.report.card import (
     Interruption,
     LossPoint,
     ReportCard,
+    Specialist,
     StageLine,
 )
 from ropewalk.report.traffic import traffic_line
@@ -67,6 +68,7 @@ class CardEvidence:
     requests: Sequence[RequestLog] = ()
     ledger: LedgerVerdict | None = None
     samples: Sequence[CardSample] = ()
+    specialist: Specialist | None = None
     openai_url: str = ""
 
 
@@ -84,7 +86,7 @@ def collect(evidence: CardEvidence) -> ReportCard:
         outcome=completed.outcome if completed else _BADLY[type(bad)] if bad else "unfinished",
         reason=describe(bad) if bad else "",
         recipe_text=recipe_text(accepted.recipe) if accepted else "",
-        samples=tuple(evidence.samples),
+        **_shown(evidence),
         model=model,
         model_version=completed.model_version if completed else 0,
         began_at=began_at,
@@ -115,6 +117,11 @@ def collect(evidence: CardEvidence) -> ReportCard:
         prompt=prompt,
         curl=curl_line(evidence.openai_url, model, prompt) if model else "",
     )
+
+
+def _shown(evidence: CardEvidence) -> dict[str, Any]:
+    """The fields of the card that come from the report of the evaluation."""
+    return {"samples": tuple(evidence.samples), "specialist": evidence.specialist}
 
 
 def _bad_steps(timeline: Sequence[Stored[Message]]) -> dict[str, Any]:

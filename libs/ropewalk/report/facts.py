@@ -10,6 +10,7 @@ from ropewalk.events.foreign import one_line
 from ropewalk.events.training import TimeAccount
 from ropewalk.report.card import ReportCard
 from ropewalk.report.traffic import MOST_REQUESTS
+from ropewalk.usecases.comparison import CANDIDATE
 
 NOT_IN_LOG = "not in the log"
 
@@ -29,6 +30,7 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
     """(name, value, remark) of the numbers that matter most; of a run that ended badly, of those there are."""
     measured = [_measured(each) for each in card.own_estimates] or [("evaluation", NOT_IN_LOG, "")]
     facts = [
+        *_specialist(card),
         measured[0],
         _loss(card),
         *_looks(card),
@@ -124,6 +126,18 @@ def training_sentence(card: ReportCard) -> str:
 def _measured(own: Estimate) -> tuple[str, str, str]:
     bounds = f"{own.level:.0%} interval {own.written(own.lower)} to {own.written(own.upper)}"
     return (own.quantity, own.written(own.value), f"{bounds}, {own.num_items} {own.items}")
+
+
+def _specialist(card: ReportCard) -> Iterator[tuple[str, str, str]]:
+    """Nothing for a run without a task."""
+    if card.specialist is None:
+        return
+    section = card.specialist.section
+    for metric in ("field_accuracy", "schema_validity"):
+        own, before = (section.levels[name].get(metric) for name in (CANDIDATE, section.before))
+        if own and before:
+            remark = f"{before.written(before.value)} of the {before.subject}, {own.num_items} {own.items}"
+            yield own.quantity, own.written(own.value), remark
 
 
 def _loss(card: ReportCard) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
 from ropewalk.report.collect import CardEvidence
-from ropewalk.report.samples import samples_of
+from ropewalk.report.samples import samples_of, specialist_of
 from ropewalk.report.traffic import MOST_REQUESTS
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
@@ -30,6 +30,7 @@ async def gather(client: Client, run_id: str, objects: ObjectStore) -> CardEvide
         requests=await _requests(client, run_id),
         ledger=await asyncio.to_thread(_verdict, timeline, objects),
         samples=await asyncio.to_thread(samples_of, timeline, objects),
+        specialist=await asyncio.to_thread(specialist_of, timeline, objects),
         openai_url=client.settings.openai_url,
     )
 

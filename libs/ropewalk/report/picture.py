@@ -10,6 +10,7 @@ from ropewalk.report.card import ReportCard
 from ropewalk.report.charts import HALF, WIDE, interval_chart, loss_chart, stage_chart
 from ropewalk.report.drawing import Bar, Dot, Drawing, Label, Line, Mark
 from ropewalk.report.facts import began, comparisons, data_sentence, headline, key_facts, training_sentence
+from ropewalk.report.specialist import specialist_table
 from ropewalk.report.tables import CardRow, CardTable, cost_table, trial_table
 
 _INK, _SOFT, _RULE, _ACCENT, _BAD, _GREY = "#1d2733", "#5d6b7a", "#e3e8ed", "#0b6e8f", "#b3362b", "#8d9aa6"
@@ -119,6 +120,8 @@ def page_of(card: ReportCard) -> _Column:
     page.say(headline(card), "head")
     page.say(began(card), "note")
     _facts(page, key_facts(card))
+    if card.specialist:
+        page.tabulate("Specialist", specialist_table(card.specialist))
     page.show("Training loss over steps", loss_chart(card) if card.losses else None)
     page.say(training_sentence(card), "note")
     left, right = page.split()

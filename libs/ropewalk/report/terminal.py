@@ -10,7 +10,8 @@ from rich.text import Text
 from ropewalk.events.foreign import one_line
 from ropewalk.report.card import ReportCard
 from ropewalk.report.facts import Compared, comparisons, headline, interval, key_facts
-from ropewalk.report.tables import cost_table
+from ropewalk.report.specialist import specialist_sentences, specialist_table
+from ropewalk.report.tables import CardTable, cost_table
 
 _MOST_REMARK = 1000  # characters
 
@@ -22,6 +23,8 @@ def terminal_card(card: ReportCard) -> Group:
     if card.reason:
         parts += [Text(one_line(card.reason, _MOST_REMARK), style="red"), Text()]
     parts += [_stages(card), Text()]
+    if card.specialist:
+        parts += [_plain(specialist_table(card.specialist)), *map(Text, specialist_sentences(card)), Text()]
     for each in comparisons(card):
         parts += [_comparison(each), Text()]
     return Group(*parts, _facts(card))
@@ -36,9 +39,12 @@ def _table(head: Sequence[str]) -> Table:
 
 
 def _stages(card: ReportCard) -> Table:
-    costs = cost_table(card)
-    table = _table(costs.head)
-    for row in costs.rows:
+    return _plain(cost_table(card))
+
+
+def _plain(shown: CardTable) -> Table:
+    table = _table(shown.head)
+    for row in shown.rows:
         table.add_row(*row.cells, style={"total": "bold", "dim": "dim"}.get(row.kind, ""))
     return table
 

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, Document, write_documents, write_records
 from ropewalk.corpus.trained import STATES
@@ -14,8 +16,10 @@ from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.events.checkpoint import CheckpointExported
 from ropewalk.events.data import CorpusIngested, SegmentRef
+from ropewalk.events.envelope import Envelope
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.renderer import ChatRenderer
+from ropewalk.report.samples import specialist_of
 from ropewalk.storage.manifest import read_manifest
 
 from .conftest import a_source, write_model, write_tokenizer
@@ -86,6 +90,11 @@ async def judge(world, name: str, **task: object):
     return completed, decided, world.objects.fetch(completed.uri)
 
 
+def stored_of(message) -> list[Stored]:
+    envelope = Envelope(id="1", type="t", source="s", time="", run_id="r")
+    return [Stored(sequence=1, time=datetime(2026, 1, 1, tzinfo=UTC), envelope=envelope, message=message)]
+
+
 async def test_a_specialist_is_compared_with_the_base_in_every_way_and_promoted(task_world) -> None:
     completed, decided, folder = await judge(task_world, "specialist")
     estimates = {each.metric: each for each in completed.estimates}
@@ -108,6 +117,10 @@ async def test_a_specialist_is_compared_with_the_base_in_every_way_and_promoted(
     assert set(task["levels"]["shots"]) == set(task["gains"]["shots"]) == set(METRICS) <= set(task["definitions"])
     rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
     assert {row["metric"]: len(row["values"]) for row in rows if row["metric"] in METRICS} == dict.fromkeys(METRICS, 4)
+    (stored,) = stored_of(completed)
+    specialist = specialist_of([stored], task_world.objects)
+    assert (specialist.section.before, specialist.section.num_threads) == ("instruction", 1)
+    assert specialist.answers[0].after == specialist.answers[0].wanted == WANTED
     shown = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
     assert [each["said"]["candidate"] for each in shown] == [WANTED] * len(shown) != []
 

@@ -25,12 +25,13 @@ from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
 from ropewalk.evaluator.domain.roles import GATES, Rules
 from ropewalk.evaluator.domain.samples import NUM_SAMPLES, Sample, openings
-from ropewalk.evaluator.domain.specialist import ShownAnswer, TaskSection
+from ropewalk.evaluator.domain.specialist import ShownAnswer
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import Scorer
 from ropewalk.events.evaluation import Estimate
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.stages.errors import StageError
+from ropewalk.usecases.comparison import TaskSection
 
 if TYPE_CHECKING:
     from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child

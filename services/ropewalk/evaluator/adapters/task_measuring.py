@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
+
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.adapters.voices import Voice
 from ropewalk.evaluator.domain.estimates import (
@@ -19,12 +21,13 @@ from ropewalk.evaluator.domain.examples import Turns, are_structured, choose_exa
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, Measurement, ask
 from ropewalk.evaluator.domain.metrics.answers import task_metrics
 from ropewalk.evaluator.domain.roles import Rules, task_rules
-from ropewalk.evaluator.domain.specialist import ShownAnswer, TaskSection, section, side_by_side
+from ropewalk.evaluator.domain.specialist import ShownAnswer, section, side_by_side
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.events.evaluation import Estimate
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.task import TaskRecipe
 from ropewalk.stages.errors import StageError
+from ropewalk.usecases.comparison import TaskSection
 
 _NOTHING_TO_ASK = (
     "no held-out example can be asked: none is a conversation that ends with an answer and that the chat template of "
@@ -69,7 +72,7 @@ def ask_task(
         is_structured=task.json_schema is not None or are_structured(asked[0].items),
     )
     estimates = estimate_all(asked, contest, rules, recipe.seed)
-    counts = (len(held_out), {name: voice.num_unfit for name, voice in voices.items()})
+    counts = (len(held_out), torch.get_num_threads(), {name: voice.num_unfit for name, voice in voices.items()})
     return AskedTask(
         asked=asked,
         estimates=estimates,

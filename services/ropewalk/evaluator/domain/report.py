@@ -5,9 +5,9 @@ from typing import Literal
 from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES
 from ropewalk.evaluator.domain.gate import MIN_CLUSTERS
 from ropewalk.evaluator.domain.metrics import METRICS
-from ropewalk.evaluator.domain.specialist import TaskSection
 from ropewalk.events.base import Value
 from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
+from ropewalk.usecases.comparison import TaskSection
 
 DEFINITIONS: dict[str, str] = {
     "excerpts": (

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from ropewalk.evaluator.domain.estimates import Contest
 from ropewalk.evaluator.domain.examples import MOST_EXAMPLES
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
-from ropewalk.events.base import Value
 from ropewalk.events.evaluation import Estimate
 from ropewalk.recipes.task import TaskRecipe
+from ropewalk.usecases.comparison import TaskSection
 
 _NUM_SHOWN, _SHOWN_CHARACTERS = 6, 2000
 _ASKED = (
@@ -20,33 +20,6 @@ _UNFIT = (
     "How often an opponent was not asked, because prompt and max_answer_tokens are more than its context holds: a miss "
     "by every metric of quality, and no tokens or seconds of an answer."
 )
-
-
-class TaskSection(Value):
-    """`task` of report.json. `opponent` is to beat; `levels` and `gains` are by scorer and metric."""
-
-    version: int = 1
-    opponent: str
-    num_examples: int
-    num_held_out: int
-    has_schema: bool
-    num_shots: int
-    max_answer_tokens: int
-    levels: dict[str, dict[str, Estimate]]
-    gains: dict[str, dict[str, Estimate]]
-    num_unfit: dict[str, int]
-    definitions: dict[str, str]
-
-    def sentences(self) -> tuple[str, ...]:
-        """What a reader of the decision must know of how it was measured."""
-        asked, all_of_them = self.num_examples, self.num_held_out
-        few = f"{asked} of the {all_of_them} held-out examples were asked, chosen by seed"
-        unfit = [
-            f"{count} of {asked} prompts do not fit the context of {name!r} and count as misses"
-            for name, count in self.num_unfit.items()
-            if count
-        ]
-        return (*([few] if asked < all_of_them else []), *unfit)
 
 
 @dataclass(frozen=True)
@@ -64,9 +37,9 @@ def section(
     asked: Sequence[Measurement],
     estimates: Sequence[Estimate],
     contest: Contest,
-    counts: tuple[int, dict[str, int]],
+    counts: tuple[int, int, dict[str, int]],
 ) -> TaskSection:
-    """From all estimates; `counts` are the held-out examples and, by scorer, those that did not fit."""
+    """From all estimates; `counts`: held-out examples, threads, and by scorer the examples that did not fit."""
     found = {each.metric: each for each in estimates}
     scorers, metrics = asked[0].scorers, [each.metric for each in asked]
     prefix = {scorer: "" if scorer == CANDIDATE else f"{scorer}_" for scorer in scorers}
@@ -74,6 +47,7 @@ def section(
         opponent=contest.opponent,
         num_examples=len(asked[0].rows),
         num_held_out=counts[0],
+        num_threads=counts[1],
         has_schema=task.json_schema is not None,
         num_shots=task.shots,
         max_answer_tokens=task.max_answer_tokens,
@@ -83,7 +57,7 @@ def section(
             for scorer in scorers
             if scorer != CANDIDATE
         },
-        num_unfit=counts[1],
+        num_unfit=counts[2],
         definitions={metric.name: metric.definition for metric in metrics} | {"examples": _ASKED, "unfit": _UNFIT},
     )
 

@@ -1,0 +1,94 @@
+"""What the card says of a model that was made for one task: each metric and price, before and after."""
+
+from collections.abc import Iterator
+
+from ropewalk.events.evaluation import Estimate
+from ropewalk.report.card import ReportCard, Specialist
+from ropewalk.report.facts import money
+from ropewalk.report.tables import CardRow, CardTable
+from ropewalk.usecases.comparison import CANDIDATE
+from ropewalk.usecases.prices import HourPrice, Switch
+from ropewalk.usecases.tariff import load_tariff
+
+_HEADS = {
+    CANDIDATE: "this model",
+    "instruction": "base, instruction",
+    "shots": "base, examples too",
+    "base": "base, short prompt",
+    "production": "in production",
+}
+_SECONDS, _PROMPT, _ANSWER = "answer_seconds", "prompt_tokens", "answer_tokens"
+
+
+def specialist_table(specialist: Specialist) -> CardTable:
+    """A row for each metric and one for the price; a column for each that was asked, and the gain."""
+    section = specialist.section
+    before = section.before
+    others = [name for name in _HEADS if name in section.levels and name not in (CANDIDATE, before)]
+    head = ("", _HEADS[CANDIDATE], _HEADS[before], "gain over that", *(_HEADS[name] for name in others))
+    rows = []
+    for metric, own in section.levels[CANDIDATE].items():
+        ours, theirs, *rest = (measured(section.levels[name][metric], metric) for name in (CANDIDATE, before, *others))
+        rows.append(CardRow((own.quantity, ours, theirs, measured(section.gains[before][metric], metric), *rest)))
+    ours, theirs, *rest = (money(_price(specialist, name)) for name in (CANDIDATE, before, *others))
+    rows.append(CardRow(("USD per 1,000 requests", ours, theirs, "", *rest), "total"))
+    return CardTable(head, tuple(rows))
+
+
+def specialist_sentences(card: ReportCard) -> Iterator[str]:
+    """How it was measured, with which prices, and from when on it pays."""
+    specialist = card.specialist
+    assert specialist is not None, "there is a task"
+    section, tariff, cpu = specialist.section, load_tariff(), _core()
+    yield (
+        f"{section.num_examples} held-out examples, answered greedily and without constrained decoding; in brackets "
+        f"{next(iter(section.levels[CANDIDATE].values())).level:.0%} intervals."
+    )
+    yield from (f"{sentence[:1].upper()}{sentence[1:]}." for sentence in section.sentences())
+    yield (
+        f"Assumption: {section.num_threads} cores at {money(cpu.usd)} an hour, busy in {tariff.busy_share:.0%} of the "
+        "hours that are paid. Seconds are estimated from rates measured while evaluating, one request at a time."
+    )
+    levels = section.levels[section.before]
+    for name, line in tariff.by_token.items():
+        now = line.per_1000(levels[_PROMPT].value, levels[_ANSWER].value)
+        yield f"Paid by the token ({name}, assumption: {line.source}), {_pays(card, specialist, now)}"
+
+
+def _pays(card: ReportCard, specialist: Specialist, now: float) -> str:
+    cost = f"the prompt of {_HEADS[specialist.section.before]!r} costs {money(now)} per 1,000 requests"
+    if card.usd is None:
+        return f"{cost}; this run is not priced, so no break-even is known."
+    switch = Switch(now=now, after=_price(specialist, CANDIDATE), training=card.usd)
+    requests, days = switch.break_even_requests, switch.break_even_days(load_tariff().requests_a_day)
+    if requests is None or days is None:
+        return f"{cost}: this model never pays for its training of {money(card.usd)}."
+    when = f"{days:,.0f} days" if days >= 1 else "less than a day"
+    often = f"{load_tariff().requests_a_day:,.0f} a day"
+    return (
+        f"{cost}: the run of {money(card.usd)} has paid for itself after {requests:,.0f} requests, {when} at {often}."
+    )
+
+
+def measured(estimate: Estimate, metric: str) -> str:
+    """`91% [88%, 94%]`, `57 [52, 62] points`, `0.52 [0.5, 0.6] s`; without brackets where there is no spread."""
+    value, *bounds = (_written(each, estimate, metric) for each in (estimate.value, estimate.lower, estimate.upper))
+    unit = " points" if estimate.unit == "share" and estimate.paired else " s" if metric == _SECONDS else ""
+    between = "" if estimate.lower == estimate.upper else f" [{', '.join(bounds)}]"
+    return f"{value}{between}{unit}"
+
+
+def _written(value: float, estimate: Estimate, metric: str) -> str:
+    if estimate.unit == "share":
+        return f"{round(100 * value, 1):g}{'' if estimate.paired else '%'}"
+    return f"{value:.2f}" if metric == _SECONDS else f"{value:,.0f}"
+
+
+def _price(specialist: Specialist, name: str) -> float:
+    section = specialist.section
+    seconds = section.levels[name][_SECONDS].value
+    return _core().per_1000(seconds, section.num_threads, load_tariff().busy_share)
+
+
+def _core() -> HourPrice:
+    return load_tariff().by_hour["cpu"]
