@@ -37,6 +37,7 @@ _ENDINGS = {run.RunRejected, run.RunCompleted, run.RunFailed, run.RunCancelled}
 _STREAMS = (*(spec.name for spec in STREAMS), LEASE_STREAM)
 _BACKUP = (f"{_API}.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>")
 _FOLLOWED = (run.RunCancelled, run.RunPaused, run.RunResumed, run.PoolState)  # where there are stages
+_LETTERS = "dlq.*.*.*"  # of any consumer, also one that is gone; a mark that closes a letter lies beside it
 _LIVE = ("cmd.>", "evt.>", "state.>", "tel.>", "log.>", "dlq.>")
 
 
@@ -139,7 +140,7 @@ def _operator() -> Rights:
     return Rights(
         user=OPERATOR,
         purpose="a person: asks for runs and their end, retires models, reads all, closes dead letters, states no fact",
-        publish=_sorted([*requests, *reading, *_looking(), "dlq.>", "ctl.>"]),
+        publish=_sorted([*requests, *reading, *_looking(), _LETTERS, "ctl.>"]),
         subscribe=("_INBOX.>", f"_INBOX_{OPERATOR}.>", *_LIVE),
     )
 

@@ -113,6 +113,24 @@ def test_nobody_may_delete_or_purge_anything() -> None:
         assert not [right for right in rights_of(user).publish if re.search(r"DELETE|PURGE|API\.>", right)]
 
 
+@pytest.mark.parametrize(
+    ("ending", "services"),
+    [
+        ("evt.run.rejected.v1.*", {"ingest"}),
+        ("evt.run.completed.v1.*", {"serving", "checkpoint-manager"}),
+        ("evt.run.cancelled.v1.*", {"ingest"}),
+    ],
+)
+def test_a_run_is_ended_well_only_by_who_decides_that(ending: str, services: set[str]) -> None:
+    assert {name for name in SERVICE_USERS if ending in rights_of(name).publish} == services
+
+
+def test_people_write_into_dead_letters_only_marks_beside_them() -> None:
+    letters = {user: {right for right in rights_of(user).publish if right.startswith("dlq")} for user in USERS}
+    assert letters["supervisor"] == set()
+    assert letters["operator"] == letters["maintainer"] == {"dlq.*.*.*"}
+
+
 def test_inboxes_are_read_by_their_owner_only() -> None:
     owners = {}
     for user in USERS:
