@@ -11,6 +11,7 @@ from typing import Any
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.local.errors import LocalError
 from ropewalk.local.keeping import check_name
+from ropewalk.local.logfiles import bounded_lines
 from ropewalk.status.asking import Status
 from ropewalk.status.problems import EVENT_LOG, Problem, problems_of
 from ropewalk.status.seen import Disk, ProcessState, ProcessStatus
@@ -52,18 +53,20 @@ class Containers:
 
     def lines(self, name: str, num_lines: int) -> list[str]:
         """See Keeper."""
-        command = ("logs", "--tail", str(num_lines), self._id(name))
-        return _docker(*command, also_errors=True).splitlines()
+        return [line.rstrip("\n") for line in self._log(name, num_lines)]
 
     def follow(self, name: str, num_lines: int) -> Iterator[str]:
         """See Keeper. Ends with the container."""
-        command = ["docker", "logs", "--follow", "--tail", str(num_lines), self._id(name)]
+        return self._log(name, num_lines, "--follow")
+
+    def _log(self, name: str, num_lines: int, *options: str) -> Iterator[str]:
+        command = ["docker", "logs", *options, "--tail", str(num_lines), self._id(name)]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as told:
             assert told.stdout is not None
             try:
-                yield from told.stdout
+                yield from bounded_lines(told.stdout)
             finally:
                 told.kill()
 
@@ -218,13 +221,12 @@ def _disk(holds: str, folder: str, line: str) -> tuple[str, Disk]:
     )
 
 
-def _docker(*arguments: str, also_errors: bool = False) -> str:
+def _docker(*arguments: str) -> str:
     """What the program answers. Raises ContainersError with its words."""
     try:
         done = subprocess.run(
             ("docker", *arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if also_errors else subprocess.PIPE,
+            capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
             errors="replace",

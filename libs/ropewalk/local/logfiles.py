@@ -1,11 +1,13 @@
 """Log files of the stack: appended by the processes themselves, rotated when a process starts."""
 
+import codecs
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 MAX_LOG_BYTES = 10 * 1024**2
+LONGEST_LINE = 10_000  # characters; a record with its traceback fits
 _TAIL_BYTES = 64 * 1024
 
 
@@ -34,7 +36,22 @@ def new_text(path: Path, position: int) -> Iterator[tuple[str, int]]:
     start = position if position <= size else 0
     if start == size:
         return
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a piece may end within a character
     with path.open("rb") as file:
         file.seek(start)
-        body = file.read(size - start)
-    yield body.decode("utf-8", "replace"), start + len(body)
+        while start < size and (body := file.read(min(_TAIL_BYTES, size - start))):
+            start += len(body)
+            yield decoder.decode(body, start == size), start
+
+
+def bounded_lines(text: IO[str]) -> Iterator[str]:
+    """Every line as it comes, with its line break; of one beyond LONGEST_LINE its beginning and `…`.
+
+    No more than that is ever in memory, whatever a process writes.
+    """
+    begins = True
+    while piece := text.readline(LONGEST_LINE - 1):
+        ends = piece.endswith("\n")
+        if begins:
+            yield piece if ends or len(piece) < LONGEST_LINE - 1 else f"{piece}…\n"
+        begins = ends

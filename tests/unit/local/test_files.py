@@ -1,5 +1,6 @@
 """What the stack keeps on disk: secrets, state, logs, configuration."""
 
+import io
 import stat
 
 import pytest
@@ -8,7 +9,7 @@ from ropewalk.local.broker.config import BusAccounts, BusServer, PlainServerErro
 from ropewalk.local.broker.keys import SeedFileError, ensure_keys, replace_key
 from ropewalk.local.credentials import ensure_credentials, read_credentials
 from ropewalk.local.layout import layout_of
-from ropewalk.local.logfiles import MAX_LOG_BYTES, new_text, open_log, tail_lines
+from ropewalk.local.logfiles import LONGEST_LINE, MAX_LOG_BYTES, bounded_lines, new_text, open_log, tail_lines
 from ropewalk.local.ports import Ports
 from ropewalk.local.state import StackState, endpoints_of, read_state, write_state
 from ropewalk.status.seen import ProcessState
@@ -115,6 +116,35 @@ def test_following_starts_over_after_a_rotation(tmp_path):
     path.write_text("fresh\n")
 
     assert list(new_text(path, 5000)) == [("fresh\n", 6)]
+
+
+def test_what_was_added_comes_in_pieces_that_fit_into_memory(tmp_path):
+    path = tmp_path / "x.log"
+    text = "a" + "é" * 100_000
+    path.write_text(text)
+
+    pieces = [piece for piece, _ in new_text(path, 0)]
+
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) < 70_000
+
+
+def test_of_a_line_without_end_only_its_beginning_is_read_into_memory():
+    class Watched(io.StringIO):
+        longest = 0
+
+        def readline(self, size=-1):
+            line = super().readline(size)
+            self.longest = max(self.longest, len(line))
+            return line
+
+    log = Watched("first\n" + "x" * 95_000 + "\nlast")
+
+    first, long, last = bounded_lines(log)
+
+    assert (first, last) == ("first\n", "last")
+    assert long == "x" * (LONGEST_LINE - 1) + "…\n"
+    assert log.longest < LONGEST_LINE
 
 
 def test_keys_are_made_once_and_only_their_owner_may_read_them(tmp_path):

@@ -14,6 +14,7 @@ from ropewalk.events.foreign import cut
 from ropewalk.local.keeping import Supervised
 from ropewalk.local.layout import Layout
 from ropewalk.local.lock import holder
+from ropewalk.local.logfiles import LONGEST_LINE
 from ropewalk.local.names import PROCESSES, SUPERVISOR
 from ropewalk.local.stack import bring_up, is_up, running_state, take_down
 from ropewalk.local.state import StackState
@@ -21,7 +22,6 @@ from ropewalk.local.state import StackState
 app = typer.Typer()
 
 _KNOWN = (SUPERVISOR, *PROCESSES)
-_LONGEST_LINE = 10_000  # characters; a record with its traceback fits
 
 
 @app.command()
@@ -91,7 +91,7 @@ def logs(
 
 def _bounded(text: str) -> str:
     """A process may write a line of any length."""
-    return "\n".join(cut(line, _LONGEST_LINE) for line in text.split("\n"))
+    return "\n".join(cut(line, LONGEST_LINE) for line in text.split("\n"))
 
 
 def _started(place: Layout, *, is_shown: bool) -> StackState:
