@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from compose.containers import Project, docker, variables
 from compose.load import Load
-from compose.rolling_restart import restartable, stack_of
+from compose.rolling_restart import parser_of, restartable, stack_of
 from compose.training import User, is_whole
 from machine import describe
 
@@ -38,10 +38,7 @@ _WELL_WITHIN_S = 240.0
 
 def main() -> None:
     """One run and one load for each fault."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--env", type=Path, default=Path(".env"), help="what compose reads")
-    parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
-    parser.add_argument("--minutes", type=float, default=0.7, help="of each training")
+    parser = parser_of(__doc__, minutes=0.7)
     parser.add_argument("--away", type=float, default=60.0, help="seconds without a service")
     parser.add_argument("--only", default="", help="with commas; default: all")
     parser.add_argument("--together", action="store_true", help="one run for all faults, one after the other")

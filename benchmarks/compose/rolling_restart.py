@@ -37,10 +37,7 @@ _ENDS_WITHIN_S = 1500.0
 
 def main() -> None:
     """Prepare, load, restart, judge."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--env", type=Path, default=Path(".env"), help="what compose reads")
-    parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
-    parser.add_argument("--minutes", type=float, default=4.0, help="of the training")
+    parser = parser_of(__doc__, minutes=4.0)
     parser.add_argument("--services", default="", help="with commas; default: all")
     options = parser.parse_args()
     project, user = stack_of(options.env)
@@ -48,6 +45,15 @@ def main() -> None:
     result = asyncio.run(_measure(project, user, options, names))
     print(json.dumps({"machine": describe(), **result}, indent=1))
     sys.exit(not result["passed"])
+
+
+def parser_of(description: str, *, minutes: float) -> argparse.ArgumentParser:
+    """The options of whatever is done to a stack under load."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--env", type=Path, default=Path(".env"), help="what compose reads")
+    parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
+    parser.add_argument("--minutes", type=float, default=minutes, help="of each training")
+    return parser
 
 
 def stack_of(env_file: Path) -> tuple[Project, User]:
