@@ -98,7 +98,8 @@ def test_the_openai_client_parses_an_answer_into_a_model_of_its_own(stack, promo
     )
     assert parsed.choices[0].message.parsed is not None
     assert parsed.choices[0].message.parsed.kind in ("function", "class")
-    form: Any = {"type": "json_schema", "json_schema": {"name": "v", "schema": Verdict.model_json_schema()}}
+    schema = Verdict.model_json_schema() | {"additionalProperties": False}  # as the client writes it for `parse`
+    form: Any = {"type": "json_schema", "json_schema": {"name": "v", "schema": schema}}
     stream = client.chat.completions.create(
         model=promoted.model, messages=asked, response_format=form, max_tokens=100, temperature=0, stream=True
     )
