@@ -13,6 +13,7 @@ from ropewalk.cli.options import layout
 from ropewalk.cli.settings import named_bus
 from ropewalk.client.settings import ClientSettings, find_settings
 from ropewalk.local.stack import running_state
+from ropewalk.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from ropewalk.client import Client
@@ -27,6 +28,11 @@ def settings_of(state_dir: Path | None, user: str = OPERATOR) -> ClientSettings:
     if named_bus() is None:  # no address given: it must be the embedded stack
         running_state(place)
     return find_settings(place.state_dir, user)
+
+
+def store_of(state_dir: Path | None) -> ObjectStore:
+    """The object store, for which no service of the stack needs to run."""
+    return find_settings(layout(state_dir).state_dir).store.connect()
 
 
 def bus_of(state_dir: Path | None, user: str = OPERATOR) -> NatsSettings:

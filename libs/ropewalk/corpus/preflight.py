@@ -14,27 +14,62 @@ from ropewalk.corpus.reading.survey import Survey
 from ropewalk.events.foreign import cut, quoted
 from ropewalk.events.resources import Resources
 from ropewalk.model.base_model import base_model_fault
+from ropewalk.model.chat.folder import read_chat_folder
+from ropewalk.recipes.bases import Base, is_base_name
 from ropewalk.recipes.recipe import Recipe
 
+NO_TEMPLATE = (
+    "it has no chat template, so it cannot learn from conversations; choose an instruct model, or put a "
+    "chat_template.jinja beside its weights"
+)
 _MIN_DOCUMENTS = 2  # one to train on, one to hold out
 
 
-def recipe_violations(recipe: Recipe, reach: Reach = ANYWHERE, *, any_family: bool = False) -> tuple[str, ...]:
-    """One sentence per path of the recipe that cannot be read or used."""
-    return source_violations(recipe, reach) + base_model_violations(recipe, reach, any_family=any_family)
+def recipe_violations(
+    recipe: Recipe, reach: Reach = ANYWHERE, *, base: Base | None = None, any_family: bool = False
+) -> tuple[str, ...]:
+    """One sentence per path of the recipe that cannot be read or used. `base` is the import that it names."""
+    return source_violations(recipe, reach) + base_model_violations(recipe, reach, base=base, any_family=any_family)
 
 
-def base_model_violations(recipe: Recipe, reach: Reach = ANYWHERE, *, any_family: bool = False) -> tuple[str, ...]:
-    """One sentence if a local base model cannot be fine-tuned by this recipe."""
+def base_model_violations(
+    recipe: Recipe, reach: Reach = ANYWHERE, *, base: Base | None = None, any_family: bool = False
+) -> tuple[str, ...]:
+    """One sentence if a local or imported base model cannot be fine-tuned by this recipe."""
+    field = f"field 'base_model' has the value {quoted(recipe.base_model)}"
+    if is_base_name(recipe.base_model):
+        fault = _import_fault(recipe, base)
+        return (f"{field}: {fault}",) if fault else ()
     if not recipe.base_model.startswith(("/", "~", ".")):
         return ()
-    field = f"field 'base_model' has the value {quoted(recipe.base_model)}"
     if recipe.base_model.startswith("."):
         return (f"{field}: it is relative, and the services run elsewhere; give an absolute path",)
     folder = Path(recipe.base_location)
     fault = _out_of_reach(folder, reach)
     fault = fault or base_model_fault(folder, recipe.derived.context_length, any_family=any_family)
+    if not fault and _has_conversations(recipe) and not read_chat_folder(folder).template:
+        fault = NO_TEMPLATE
     return (f"{field}: {fault}",) if fault else ()
+
+
+def _import_fault(recipe: Recipe, base: Base | None) -> str:
+    """What the import itself could not refuse, since it depends on the recipe."""
+    if base is None:
+        return (
+            "there is no imported model of that name; `ropewalk models list --bases` has them, a folder begins with "
+            "`/`, `~` or `.`, and a hub id has a slash"
+        )
+    wanted = recipe.derived.context_length
+    if base.context_length < wanted:
+        return (
+            f"it reads at most {base.context_length} tokens, but the recipe trains on windows of {wanted}; choose a "
+            "smaller size or another base model"
+        )
+    return NO_TEMPLATE if _has_conversations(recipe) and not base.has_template else ""
+
+
+def _has_conversations(recipe: Recipe) -> bool:
+    return any(source.format in ("chat", "examples") for source in recipe.sources)
 
 
 def _out_of_reach(folder: Path, reach: Reach) -> str | None:

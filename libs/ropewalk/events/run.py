@@ -66,6 +66,7 @@ class RunAccepted(_Family, Event):
     priority: int = 0
     owner: str = ""
     deadline_unix: float = Field(default=0.0, description="seconds since 1970 after which the run fails; 0: never")
+    base_licence: str = Field(default="", description="of the imported model that it begins with; empty: not known")
 
 
 class RunRejected(_Family, Event):

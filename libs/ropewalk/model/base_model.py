@@ -102,7 +102,7 @@ def _check_vocabulary(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _check_template(folder: Path) -> None:
-    """A folder may have none: then it takes no conversations, which the preprocessing says."""
+    """A folder may have none: then it takes no conversations, which its caller may refuse."""
     try:
         template = read_chat_folder(folder).template
         if template:

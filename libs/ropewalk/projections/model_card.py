@@ -42,13 +42,16 @@ def model_card(run_id: str, facts: Sequence[Message]) -> str:
     accepted = _last(RunAccepted, facts)
     recipe = dict(accepted.recipe) if accepted else {}
     sources = {each.source_id: each for each in facts if isinstance(each, SourceRegistered)}
-    licences = sorted({one_line(each.licence) for each in sources.values()})
+    base = str(recipe.get("base_model") or "")
+    own = {accepted.base_licence} if accepted is not None and accepted.base_licence else set()
+    licences = sorted({one_line(licence) for licence in (*own, *(each.licence for each in sources.values()))})
     header = ["---", "library_name: transformers", "pipeline_tag: text-generation", "license: other"]
     header += [f"license_name: {json.dumps(', '.join(licences))}"] if licences else []
     sections = [
         "\n".join([*header, "---"]),
         f"# {_cell(str(recipe.get('name') or run_id))}",
         f"Made by run `{run_id}`. A causal language model in the format of transformers.",
+        _base(base, accepted.base_licence if accepted else ""),
         _data(_last(DatasetPublished, facts), list(sources.values())),
         _ledger(facts),
         _training(_last(TrainingCompleted, facts)),
@@ -57,6 +60,24 @@ def model_card(run_id: str, facts: Sequence[Message]) -> str:
         _recipe(accepted, recipe),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _base(base: str, licence: str) -> str:
+    """The model that it was made from. Of a folder only that there was one: its path is nobody's business."""
+    if not base:
+        return ""
+    name, _, content = base.partition("@")
+    told = f"`{_cell(name)}`" + f", content `{content}`" * bool(content)
+    terms = f" Its licence is {_cell(licence)}, whose terms go on to hold for this model." if licence else ""
+    return f"## Base model\n\nMade from {'a folder' if base.startswith(('/', '~', '.')) else told}.{terms}"
+
+
+def licences_of(accepted: RunAccepted) -> str:
+    """The licences that a model of a run is under, as far as its recipe tells: its base's and its data's."""
+    sources = accepted.recipe.get("sources")
+    told = [each.get("licence") for each in sources if isinstance(each, dict)] if isinstance(sources, list) else []
+    known = {accepted.base_licence, *(each for each in told if isinstance(each, str))}
+    return one_line(", ".join(sorted(known - {""})))
 
 
 def _data(dataset: DatasetPublished | None, sources: list[SourceRegistered]) -> str:

@@ -11,7 +11,17 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue
 
-from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, OnBytes, damage, seal, sync, verify
+from ropewalk.storage.manifest import (
+    MANIFEST,
+    Manifest,
+    ManifestError,
+    OnBytes,
+    damage,
+    read_manifest,
+    seal,
+    sync,
+    verify,
+)
 from ropewalk.storage.objects import ObjectNotFoundError
 
 _INCOMING = ".incoming"
@@ -64,6 +74,10 @@ class LocalObjects:
         if not self.exists(key):
             raise ObjectNotFoundError(f"there is no complete object under {key!r}")
         return self._path(key)
+
+    def manifest(self, key: str) -> Manifest:
+        """See ObjectStore.manifest."""
+        return read_manifest(self.fetch(key))
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""

@@ -39,6 +39,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def manifest(self, key: str) -> Manifest:
+        """What a folder says of itself, without a look at its files. Raises ObjectNotFoundError, ManifestError."""
+        ...
+
     def exists(self, key: str) -> bool:
         """Whether a complete folder lies under `key`."""
         ...

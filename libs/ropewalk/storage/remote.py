@@ -102,11 +102,7 @@ class RemoteObjects:
 
     def fetch(self, key: str) -> Path:
         """See ObjectStore.fetch. What the cache has is taken if the bucket still says the same and it is whole."""
-        target = self._cache / key
-        body = self._manifest_body(key)
-        if body is None:
-            raise ObjectNotFoundError(f"there is no complete object under {key!r}")
-        manifest = parse_manifest(body)
+        target, manifest = self._cache / key, self.manifest(key)
         if self._is_cached(target, manifest):
             return target
         incoming = self._cache / ".incoming" / uuid.uuid4().hex
@@ -120,6 +116,13 @@ class RemoteObjects:
             shutil.rmtree(incoming, ignore_errors=True)
         self._known[target] = (manifest.sha256, _stamp(target))
         return target
+
+    def manifest(self, key: str) -> Manifest:
+        """See ObjectStore.manifest."""
+        body = self._manifest_body(key)
+        if body is None:
+            raise ObjectNotFoundError(f"there is no complete object under {key!r}")
+        return parse_manifest(body)
 
     def _is_cached(self, target: Path, manifest: Manifest) -> bool:
         """Hash it once in a process, and again when it changed: a damaged copy must not condemn the original."""

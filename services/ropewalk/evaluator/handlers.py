@@ -14,6 +14,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ModelRolledBack
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
+from ropewalk.recipes.bases import base_location
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
 
@@ -66,7 +67,8 @@ async def _opponent(ctx: StageContext, production: ModelPromoted | ModelRolledBa
         dataset = await _dataset_of(ctx, production.run_id)
         return Opponent(column=PRODUCTION, name=name, uri=production.export_uri, model=str(folder), dataset=dataset)
     if ctx.recipe.has_base:
-        return Opponent(column=BASE, name=BASE_MODEL, uri=ctx.recipe.base_model, model=ctx.recipe.base_location)
+        model = await asyncio.to_thread(base_location, ctx.recipe, ctx.objects)
+        return Opponent(column=BASE, name=BASE_MODEL, uri=ctx.recipe.base_model, model=model)
     return None
 
 

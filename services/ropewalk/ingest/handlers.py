@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ropewalk.bus.once import Timeline, once
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
@@ -11,6 +12,7 @@ from ropewalk.corpus.task_checks import look_at_examples, task_violations
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
+from ropewalk.events.foreign import one_line
 from ropewalk.events.pauses import PAUSABLE, Standing, standing_of
 from ropewalk.events.resources import Resources
 from ropewalk.events.run import (
@@ -29,6 +31,8 @@ from ropewalk.events.run import (
 )
 from ropewalk.ingest.adapters.reader import IngestJob, first_look, ingest_all
 from ropewalk.ingest.settings import Settings
+from ropewalk.model.importing.folders import declared_licence
+from ropewalk.recipes.bases import find_base, is_base_name, with_base
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.recipes.sentences import bounded
@@ -47,13 +51,13 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     accepted under the id nor the end of one that was rejected.
     """
     # In a thread: a disk may answer late, and the other consumers must go on.
-    recipe, violations = await asyncio.to_thread(_checked, request, settings)
+    accepted = await timeline.last(RunAccepted, request.run_id)
+    recipe, violations, licence = await asyncio.to_thread(_checked, request, settings, accepted)
     if recipe is not None and not violations:
         violations = await _violations_of_data(recipe, settings)
     if recipe is not None:
         violations = bounded(violations + worker_violations(recipe, await _pools(timeline)))
     rejected = await timeline.last(RunRejected, request.run_id)
-    accepted = await timeline.last(RunAccepted, request.run_id)
     if rejected is not None and violations != rejected.violations:
         return Reject(f"run {request.run_id} was rejected ({rejected.violations[0]}): submit under a new run id")
     if accepted is not None and violations:
@@ -75,6 +79,7 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
                 priority=request.priority,
                 owner=request.owner,
                 deadline_unix=time.time() + request.deadline_s if request.deadline_s else 0.0,
+                base_licence=one_line(licence),
             ),
         )
     )
@@ -85,15 +90,28 @@ async def _pools(timeline: Timeline) -> dict[str, Resources]:
     return declared.sizes if declared is not None else {}
 
 
-def _checked(request: SubmitRun, settings: Settings) -> tuple[Recipe | None, tuple[str, ...]]:
-    """The complete recipe and what is wrong with it; no recipe where it cannot even be completed."""
+def _checked(
+    request: SubmitRun, settings: Settings, accepted: RunAccepted | None
+) -> tuple[Recipe | None, tuple[str, ...], str]:
+    """The complete recipe, what is wrong with it, and the licence of the model that it begins with.
+
+    No recipe where it cannot even be completed. The same request again means the import that it meant before, even if
+    another has its name now.
+    """
     try:
-        recipe = resolve_recipe(request.recipe)
-        return recipe, recipe_violations(recipe, settings.reach, any_family=settings.ingest_any_family)
+        recipe, base = resolve_recipe(request.recipe), None
+        if is_base_name(recipe.base_model):
+            before = str(accepted.recipe.get("base_model", "")) if accepted is not None else ""
+            again = before.startswith(f"{recipe.base_model}@")
+            base = find_base(settings.store.connect(), before if again else recipe.base_model)
+        recipe = with_base(recipe, base)
+        violations = recipe_violations(recipe, settings.reach, base=base, any_family=settings.ingest_any_family)
+        licence = declared_licence(Path(recipe.base_location)) if recipe.has_base and not violations else ""
+        return recipe, violations, base.licence if base else licence
     except RecipeError as error:
-        return None, error.violations
+        return None, error.violations, ""
     except OF_THE_WORK as error:  # whoever submitted it waits for an answer, and every other try would end here too
-        return None, (_CANNOT_LOOK + in_one_line(error),)
+        return None, (_CANNOT_LOOK + in_one_line(error),), ""
 
 
 async def _violations_of_data(recipe: Recipe, settings: Settings) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
-"""`models list|show|export|approve|rollback|retire`: what answers at the endpoint."""
+"""`models list|show|export|approve|rollback|retire`: what answers at the endpoint; `import|remove`: what to begin with."""
 
+import asyncio
 import dataclasses
 import time
 from pathlib import Path
@@ -7,17 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropewalk.cli.connecting import call, settings_of
-from ropewalk.cli.options import AsJson, StateDir
-from ropewalk.cli.screens.terminal import Listing, console, done, minute, print_json, say
+from ropewalk.cli.connecting import call, settings_of, store_of
+from ropewalk.cli.options import AsJson, StateDir, layout
+from ropewalk.cli.screens.bases import show_base, show_bases
+from ropewalk.cli.screens.terminal import Listing, complain, console, done, minute, print_json, say
 from ropewalk.client.approving import approve as approve_version
+from ropewalk.client.bases import Wish, import_base, known_base, licences_of_runs, needed_by, remove_base
 from ropewalk.client.errors import ClientError
 from ropewalk.client.exporting import export_to
-from ropewalk.client.log import open_log, projections
+from ropewalk.client.log import list_runs, open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
 from ropewalk.client.models import retire as retire_version
 from ropewalk.client.rollback import plan_rollback, roll_back
 from ropewalk.client.settings import ClientSettings
+from ropewalk.projections.runs import LIVE
+from ropewalk.recipes.bases import find_base, is_base_name, list_bases
 
 if TYPE_CHECKING:
     from ropewalk.client import Client
@@ -37,6 +42,7 @@ def group(context: typer.Context, state_dir: StateDir = None, as_json: AsJson = 
 @app.command("list")
 def list_models(
     every: Annotated[bool, typer.Option("--all", help="The retired ones too.")] = False,
+    bases: Annotated[bool, typer.Option("--bases", help="Instead: imported models, for `base_model`.")] = False,
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,15 +50,20 @@ def list_models(
 
     Example: ropewalk models list --all
     """
-    versions = known_versions(settings_of(state_dir))
+    if bases:
+        show_bases(list_bases(store_of(state_dir)), as_json=as_json)
+        return
+    settings = settings_of(state_dir)
+    versions = known_versions(settings)
     newest = newest_promoted(versions)
     shown = [each for each in versions if every or each.answers]
     if as_json:
         print_json([dataclasses.asdict(each) for each in shown])
         return
-    rows = [_row(each, is_newest=each == newest) for each in shown]
+    licences = licences_by_run(settings, shown)
+    rows = [(*_row(each, is_newest=each == newest), licences[each.run_id]) for each in shown]
     if rows:
-        console.print(Listing(("", "version", "answers as", "since (UTC)", "run"), rows))
+        console.print(Listing(("", "version", "answers as", "since (UTC)", "run", "licence"), rows))
     else:
         retired = f"; {len(versions)} retired, --all shows them" if versions else ""
         say(f"no model answers yet{retired}: `ropewalk submit python-stdlib` trains and promotes one")
@@ -60,18 +71,70 @@ def list_models(
 
 @app.command()
 def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Show a model: its versions, where each comes from, and under which names it answers.
+    """Show a model: its versions, where each comes from, and under which names it answers; or an imported one.
 
     Example: ropewalk models show pycode
     """
-    found = chosen(known_versions(settings_of(state_dir)), name)
+    base = find_base(store_of(state_dir), name) if is_base_name(name) else None
+    if base is not None:
+        show_base(base, as_json=as_json)
+        return
+    settings = settings_of(state_dir)
+    found = chosen(known_versions(settings), name)
     if as_json:
         print_json([dataclasses.asdict(each) for each in found])
         return
+    licences = licences_by_run(settings, found)
     for each in found:
         say(each.full_name, style="bold")
-        for what, words in _facts(each):
+        for what, words in [*_facts(each), ("licence", licences[each.run_id])]:
             say(f"  {what:12} {words}")
+
+
+@app.command("import")
+def import_model(
+    source: Annotated[str, typer.Argument(help="gguf:FILE, hf:FOLDER or hf:org/name (asks the Hugging Face hub).")],
+    name: Annotated[str, typer.Option(help="What recipes call it (default: after the source).")] = "",
+    licence: Annotated[str, typer.Option(help="Under which you may use it (SPDX), if the source does not say.")] = "",
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a model as a base for recipes, once it is proved that our decoder says the same tokens as transformers.
+
+    Example: ropewalk models import gguf:./SmolLM2-135M-Instruct.gguf --name smollm2
+    """
+    wish = Wish(source=source, name=name, licence=licence)
+    scratch = layout(state_dir).state_dir
+    scratch.mkdir(parents=True, exist_ok=True)
+    tell = (lambda _: None) if as_json else (lambda words: complain(f"… {words}", style="dim"))
+    found = asyncio.run(import_base(wish, store_of(state_dir), scratch, tell))
+    if as_json:
+        print_json({**found.base.model_dump(mode="json"), "is_new": found.is_new})
+        return
+    show_base(found.base, as_json=False)
+    done(f"`base_model: {found.base.name}` begins with it" + ("" if found.is_new else "; it was imported before"))
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="An imported model.")],
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete an imported model that no run needs. For a version at the endpoint there is `models retire`.
+
+    Example: ropewalk models remove smollm2
+    """
+    objects, settings = store_of(state_dir), settings_of(state_dir)
+    base = known_base(objects, name)
+    with open_log(settings) as wire:
+        live = [each["run_id"] for each in list_runs(wire, 1_000)["runs"] if each["status"] in LIVE]
+    versions = [each for each in known_versions(settings) if each.may_return]
+    remove_base(objects, base, call(lambda client: needed_by(client, base, live, versions), settings))
+    if as_json:
+        print_json({"removed": base.full_name})
+        return
+    done(f"{base.full_name} is removed")
 
 
 @app.command()
@@ -170,6 +233,12 @@ def _exactly(settings: ClientSettings, name: str) -> ModelVersion:
     if not found:
         raise ClientError(f"{name} names no single version: write it as `model@number`")
     return found[0]
+
+
+def licences_by_run(settings: ClientSettings, versions: list[ModelVersion]) -> dict[str, str]:
+    """What every version may be used under: the licences of its base and its data."""
+    run_ids = {each.run_id for each in versions}
+    return call(lambda client: licences_of_runs(client, run_ids), settings) if run_ids else {}
 
 
 def known_versions(settings: ClientSettings) -> list[ModelVersion]:

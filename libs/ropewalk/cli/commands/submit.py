@@ -8,7 +8,7 @@ import typer
 from pydantic import JsonValue
 
 from ropewalk.cli.commands.watch import watching
-from ropewalk.cli.connecting import call, settings_of
+from ropewalk.cli.connecting import call, settings_of, store_of
 from ropewalk.cli.durations import seconds_of
 from ropewalk.cli.exit_codes import USAGE
 from ropewalk.cli.options import AsJson, RunId, StateDir
@@ -18,6 +18,7 @@ from ropewalk.cli.settings import user_name
 from ropewalk.client import Client
 from ropewalk.client.extending import extension
 from ropewalk.events.run import RunAccepted, RunRejected
+from ropewalk.recipes.bases import find_base, is_base_name
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
 
@@ -55,7 +56,9 @@ def submit(
     fields = _extension(extend, from_, steps, minutes, state_dir) if extend else _written(recipe, minutes)
     complete = resolve_recipe(fields)
     if dry_run:
-        raise typer.Exit(0 if show_dry_run(complete, as_json=as_json) else USAGE)
+        named = is_base_name(complete.base_model)
+        base = find_base(store_of(state_dir), complete.base_model) if named else None
+        raise typer.Exit(0 if show_dry_run(complete, base=base, as_json=as_json) else USAGE)
     deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
 
     async def ask(client: Client) -> tuple[str, bool]:

@@ -19,6 +19,7 @@ from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
 from ropewalk.corpus.task_checks import ExamplesSeen, look_at_examples, task_violations, task_warning
 from ropewalk.events.foreign import quoted
 from ropewalk.events.resources import Resources
+from ropewalk.recipes.bases import Base
 from ropewalk.recipes.paths import scheme_of
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
 from ropewalk.recipes.sentences import bounded
@@ -29,9 +30,12 @@ _LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)  # a person waits: bey
 _MOST_KINDS = 12
 
 
-def show_dry_run(recipe: Recipe, *, as_json: bool) -> bool:
-    """Print everything that can be known before the run. Returns whether it could be accepted."""
-    violations = recipe_violations(recipe)
+def show_dry_run(recipe: Recipe, *, base: Base | None = None, as_json: bool) -> bool:
+    """Print everything that can be known before the run. Returns whether it could be accepted.
+
+    `base` is the import that the recipe names.
+    """
+    violations = recipe_violations(recipe, base=base)
     found = asyncio.run(run_child(look_at_data, recipe.sources))  # a file may end the process of its reader
     seen = look_at_task(recipe)
     expected = forecast(recipe, found)

@@ -45,6 +45,7 @@ from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
 from ropewalk.preprocessing.domain.states import HELD_OUT, count_states, first_states
+from ropewalk.recipes.bases import base_location
 from ropewalk.recipes.recipe import Plan
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import file_sha256
@@ -137,7 +138,9 @@ class _Driver:
         folder.mkdir()
         kept = [corpus.entries[at] for at in corpus.in_state(KEPT)]
         if recipe.has_base:
-            adopt_tokenizer(recipe.base_location, folder, for_chat=any(entry.is_conversation for entry in kept))
+            adopt_tokenizer(
+                base_location(recipe, self._objects), folder, for_chat=any(entry.is_conversation for entry in kept)
+            )
         else:
             sample = TokenizerSample(num_documents=len(kept), num_bytes=sum(entry.num_bytes for entry in kept))
             texts = (

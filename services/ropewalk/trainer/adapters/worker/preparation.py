@@ -25,8 +25,10 @@ from ropewalk.model.objectives.preference import Preference
 from ropewalk.model.objectives.told import ToldLoss
 from ropewalk.model.schedule import Schedule
 from ropewalk.model.weights import WEIGHTS, largest, load_model, load_tensors
+from ropewalk.recipes.bases import base_location
 from ropewalk.recipes.objective import OBJECTIVE_FIELDS
 from ropewalk.recipes.recipe import Plan, Recipe
+from ropewalk.storage.objects import ObjectNotFoundError
 from ropewalk.trainer.adapters.poison import Poison, leave_out_poison
 from ropewalk.trainer.adapters.worker.batches import Batches
 from ropewalk.trainer.adapters.worker.checkpoint import (
@@ -186,8 +188,8 @@ def _new_model(job: WorkerJob, shard: TokenShard, device: Device) -> PreTrainedM
 
 def _load_base(job: WorkerJob) -> PreTrainedModel:
     try:
-        return load_model(job.recipe.base_location)
-    except (OSError, ValueError) as error:
+        return load_model(base_location(job.recipe, job.store.connect()))
+    except (OSError, ValueError, ObjectNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise WorkerError(f"base_model {job.recipe.base_model!r} cannot be loaded: {reason}") from None
 

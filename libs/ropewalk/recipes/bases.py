@@ -1,0 +1,104 @@
+"""Imported base models: how a recipe names one, and where it lies.
+
+A user writes a name; a frozen recipe says `name@<sha256 of the content>`, so that another import under the same name
+changes nothing for it. Folders and hub ids never look like either.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.storage.manifest import ManifestError
+from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
+
+NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
+_PREFIX = "bases"
+_NAMED = re.compile(rf"({NAME_PATTERN})(?:@([0-9a-f]{{64}}))?")
+_MOST = 1_000  # imported models that are looked through for a name
+
+
+class Base(BaseModel):
+    """An imported model as its sealed manifest tells. `content` is the SHA-256 over its files' names and hashes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    content: str = Field(pattern=r"^[0-9a-f]{64}$")
+    name: str = Field(pattern=rf"^{NAME_PATTERN}$")
+    source: str = Field(max_length=4096, description="where it was read: `gguf:`, `hf:` and a path or hub id")
+    licence: str = Field(max_length=200)
+    family: str = Field(max_length=40, description="model_type of its config.json")
+    num_parameters: int
+    context_length: int = Field(description="tokens")
+    has_template: bool = Field(description="whether it takes conversations")
+    imported_at: str = Field(max_length=40, description="UTC")
+    certificate: dict[str, JsonValue] = Field(description="how its greedy tokens were compared with transformers'")
+
+    @property
+    def full_name(self) -> str:
+        """As a frozen recipe names it."""
+        return f"{self.name}@{self.content}"
+
+    @property
+    def key(self) -> str:
+        """Where it lies in the object store."""
+        return base_key(self.content)
+
+
+def base_key(content: str) -> str:
+    """The object key of a content."""
+    return f"{_PREFIX}/{content}"
+
+
+def is_base_name(text: str) -> bool:
+    """Whether a recipe's `base_model` names an import, and neither a folder nor a hub id."""
+    return _NAMED.fullmatch(text) is not None
+
+
+def with_base(recipe: Recipe, base: Base | None) -> Recipe:
+    """The recipe that names the content of an import, not its name alone."""
+    return recipe if base is None else recipe.model_copy(update={"base_model": base.full_name})
+
+
+def list_bases(objects: ObjectStore) -> list[Base]:
+    """All imported models, oldest first. What is damaged is left out: nothing can begin with it."""
+    return sorted(_readable(objects), key=lambda base: (base.imported_at, base.content))
+
+
+def find_base(objects: ObjectStore, name: str) -> Base | None:
+    """The model of a name, the newest of several, or exactly that of `name@content`; None if there is none."""
+    found = _NAMED.fullmatch(name)
+    content = found[2] if found else None
+    if content:
+        try:
+            base = _read(objects, base_key(content))
+        except (ObjectNotFoundError, ManifestError, ValidationError):
+            return None
+        return base.model_copy(update={"name": found[1]}) if found else None
+    return next((base for base in reversed(list_bases(objects)) if base.name == name), None)
+
+
+def base_location(recipe: Recipe, objects: ObjectStore) -> str:
+    """The folder of the base model on this machine, or its hub id.
+
+    Raises ObjectNotFoundError for an import that was removed, ManifestError for one that is damaged.
+    """
+    found = _NAMED.fullmatch(recipe.base_model)
+    if found is None or not found[2]:
+        return recipe.base_location
+    return str(objects.fetch(base_key(found[2])))
+
+
+def _readable(objects: ObjectStore) -> Iterator[Base]:
+    for key in objects.list(_PREFIX)[:_MOST]:
+        try:
+            yield _read(objects, key)
+        except (ObjectNotFoundError, ManifestError, ValidationError):
+            continue
+
+
+def _read(objects: ObjectStore, key: str) -> Base:
+    meta: dict[str, Any] = objects.manifest(key).meta
+    return Base.model_validate({**meta, "content": key.removeprefix(f"{_PREFIX}/")})
