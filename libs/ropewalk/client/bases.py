@@ -1,31 +1,27 @@
-"""Base models in the object store: import, find, remove. Reading and comparing happen in child processes."""
+"""Base models in the object store: import, find, remove. Reading and comparing happen in a child process."""
 
 import asyncio
-import hashlib
-import json
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ropewalk.client.errors import ClientError
+from ropewalk.client.importing import Compared, ImportWork, read_and_compare
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.foreign import one_line, quoted
+from ropewalk.events.run import RunAccepted
 from ropewalk.model.importing.errors import RefusedError
-from ropewalk.model.importing.source import ModelSource, parse_source
-from ropewalk.projections.fold import Json
-from ropewalk.projections.model_card import licences_of
-from ropewalk.recipes.bases import Base, base_key, find_base, is_base_name, list_bases
-from ropewalk.stages.child import OnReport, run_child
+from ropewalk.model.importing.source import parse_source
+from ropewalk.recipes.bases import Base, find_base, is_base_name, list_bases
+from ropewalk.stages.child import run_child
 from ropewalk.stages.errors import StageError
-from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from ropewalk.client.client import Client
-    from ropewalk.model.importing.loading import Written
 
 Say = Callable[[str], None]
 
@@ -59,37 +55,41 @@ async def import_base(wish: Wish, objects: ObjectStore, scratch: Path, say: Say)
     name = wish.name or source.name
     if not is_base_name(name) or "@" in name:
         raise ClientError(f"--name is {quoted(name)}: a name has up to 64 small letters, digits and . _ -")
+
+    async def tell(words: object) -> None:
+        say(str(words))
+
+    known = frozenset(base.content for base in list_bases(objects))
     with tempfile.TemporaryDirectory(prefix="import-", dir=scratch) as place:
-        target = Path(place, "model")
-        target.mkdir()
-        written: Written = await _child(_write, (source, wish.licence, target), say)
-        say("hashing")
-        content = await asyncio.to_thread(content_of, target)
-        if objects.exists(base_key(content)):
-            return Imported(base=_same_again(objects, content, name), is_new=False)
-        certificate = await _child(_certify, target, say)
-        base = Base(
-            content=content,
-            name=name,
-            source=one_line(source.told, 4096),
-            licence=one_line(written.licence),
-            family=written.family,
-            num_parameters=written.num_parameters,
-            context_length=written.context_length,
-            has_template=written.has_template,
-            imported_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            certificate=certificate,
-        )
-        say("publishing")
-        await asyncio.to_thread(objects.publish, target, base.key, base.model_dump(mode="json", exclude={"content"}))
-        return Imported(base=base, is_new=True)
+        work = ImportWork(source=source, licence=wish.licence, target=Path(place, "model"), known=known)
+        try:
+            found = await run_child(read_and_compare, work, on_message=tell)
+        except StageError as error:
+            raise ClientError(f"the import ended: {error}") from None
+        if isinstance(found, RefusedError):
+            raise ClientError(f"it is not imported: {found}")
+        return await asyncio.to_thread(publish_base, objects, work, found, name)
 
 
-def content_of(folder: Path) -> str:
-    """The SHA-256 over the names and hashes of a folder's files."""
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    hashes = {name: file_sha256(path) for name, path in sorted(files.items())}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+def publish_base(objects: ObjectStore, work: ImportWork, found: Compared, name: str) -> Imported:
+    """Put the folder of a model that was read and compared into the store, unless it is there."""
+    if found.content in work.known:
+        return Imported(base=_same_again(objects, found.content, name), is_new=False)
+    written = found.written
+    base = Base(
+        content=found.content,
+        name=name,
+        source=one_line(work.source.told, 4096),
+        licence=one_line(written.licence),
+        family=written.family,
+        num_parameters=written.num_parameters,
+        context_length=written.context_length,
+        has_template=written.has_template,
+        imported_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        certificate=found.certificate,
+    )
+    objects.publish(work.target, base.key, base.model_dump(mode="json", exclude={"content"}))
+    return Imported(base=base, is_new=True)
 
 
 def known_base(objects: ObjectStore, name: str) -> Base:
@@ -101,23 +101,19 @@ def known_base(objects: ObjectStore, name: str) -> Base:
     return found
 
 
-async def licences_of_runs(client: "Client", run_ids: Iterable[str]) -> dict[str, str]:
-    """The licences of base and data by run; empty for a run of which the log knows nothing any more."""
+async def accepted_runs(client: "Client", run_ids: Iterable[str]) -> dict[str, RunAccepted]:
+    """How those of the runs began of which the log still knows it."""
     found = {run_id: await client.accepted(run_id) for run_id in run_ids}
-    return {run_id: licences_of(accepted) if accepted else "" for run_id, accepted in found.items()}
+    return {run_id: accepted for run_id, accepted in found.items() if accepted is not None}
 
 
-async def needed_by(client: "Client", base: Base, live: list[str], versions: list[ModelVersion]) -> list[str]:
+def needed_by(
+    base: Base, accepted: Mapping[str, RunAccepted], live: list[str], versions: list[ModelVersion]
+) -> list[str]:
     """Runs that are not over, and versions with an adapter that may answer, which began with the model."""
-
-    async def begins_with(run_id: str, *, adapter: bool) -> bool:
-        accepted = await client.accepted(run_id)
-        recipe = accepted.recipe if accepted is not None else {}
-        mine = str(recipe.get("base_model", "")).endswith(f"@{base.content}")
-        return mine and (not adapter or recipe.get("adapter", "full") != "full")
-
-    runs = [f"run {run_id}" for run_id in live if await begins_with(run_id, adapter=False)]
-    return [*runs, *[each.full_name for each in versions if await begins_with(each.run_id, adapter=True)]]
+    mine = {run_id: each.recipe for run_id, each in accepted.items() if _begins_with(each, base)}
+    adapters = [each.full_name for each in versions if mine.get(each.run_id, {}).get("adapter", "full") != "full"]
+    return [f"run {run_id}" for run_id in live if run_id in mine] + adapters
 
 
 def remove_base(objects: ObjectStore, base: Base, needed_by: list[str]) -> None:
@@ -128,45 +124,15 @@ def remove_base(objects: ObjectStore, base: Base, needed_by: list[str]) -> None:
     objects.delete(base.key)
 
 
+def _begins_with(accepted: RunAccepted, base: Base) -> bool:
+    return str(accepted.recipe.get("base_model", "")).endswith(f"@{base.content}")
+
+
 def _same_again(objects: ObjectStore, content: str, name: str) -> Base:
-    base = known_base(objects, f"{name}@{content}")
     there = next(each for each in list_bases(objects) if each.content == content)
     if there.name != name:
         raise ClientError(
             f"the same content is imported as {there.name}: use that name, or remove it first "
             f"(`ropewalk models remove {there.name}`)"
         )
-    return base
-
-
-async def _child(work: Callable[[Any, OnReport], Any], argument: Any, say: Say) -> Any:
-    async def tell(words: object) -> None:
-        say(str(words))
-
-    try:
-        result = await run_child(work, argument, on_message=tell)
-    except StageError as error:
-        raise ClientError(f"the import ended: {error}") from None
-    if isinstance(result, RefusedError):
-        raise ClientError(f"it is not imported: {result}")
-    return result
-
-
-def _write(argument: tuple[ModelSource, str, Path], report: OnReport) -> "Written | RefusedError":
-    from ropewalk.model.importing.loading import write_folder  # torch and transformers, in this process alone
-
-    source, licence, target = argument
-    try:
-        return write_folder(source, licence, target, report)
-    except RefusedError as error:
-        return error
-
-
-def _certify(folder: Path, report: OnReport) -> "dict[str, Json] | RefusedError":
-    from ropewalk.model.errors import ModelError
-    from ropewalk.model.importing.certificate import certify
-
-    try:
-        return certify(folder, report)
-    except ModelError as error:
-        return RefusedError(str(error))
+    return there

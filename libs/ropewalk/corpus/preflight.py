@@ -38,15 +38,16 @@ def base_model_violations(
     """One sentence if a local or imported base model cannot be fine-tuned by this recipe."""
     field = f"field 'base_model' has the value {quoted(recipe.base_model)}"
     if is_base_name(recipe.base_model):
-        fault = _import_fault(recipe, base)
-        return (f"{field}: {fault}",) if fault else ()
+        missing = _import_fault(recipe, base)
+        return (f"{field}: {missing}",) if missing else ()
     if not recipe.base_model.startswith(("/", "~", ".")):
         return ()
     if recipe.base_model.startswith("."):
         return (f"{field}: it is relative, and the services run elsewhere; give an absolute path",)
     folder = Path(recipe.base_location)
-    fault = _out_of_reach(folder, reach)
-    fault = fault or base_model_fault(folder, recipe.derived.context_length, any_family=any_family)
+    fault = _out_of_reach(folder, reach) or base_model_fault(
+        folder, recipe.derived.context_length, any_family=any_family
+    )
     if not fault and _has_conversations(recipe) and not read_chat_folder(folder).template:
         fault = NO_TEMPLATE
     return (f"{field}: {fault}",) if fault else ()
@@ -56,8 +57,8 @@ def _import_fault(recipe: Recipe, base: Base | None) -> str:
     """What the import itself could not refuse, since it depends on the recipe."""
     if base is None:
         return (
-            "there is no imported model of that name; `ropewalk models list --bases` has them, a folder begins with "
-            "`/`, `~` or `.`, and a hub id has a slash"
+            "there is no imported model of that name (`ropewalk models list --bases`): import it with `ropewalk models "
+            "import`, or write a folder's path from `/` on, or a hub id with its slash"
         )
     wanted = recipe.derived.context_length
     if base.context_length < wanted:

@@ -106,8 +106,9 @@ def _checked(
             base = find_base(settings.store.connect(), before if again else recipe.base_model)
         recipe = with_base(recipe, base)
         violations = recipe_violations(recipe, settings.reach, base=base, any_family=settings.ingest_any_family)
-        licence = declared_licence(Path(recipe.base_location)) if recipe.has_base and not violations else ""
-        return recipe, violations, base.licence if base else licence
+        if base is not None or violations or not recipe.has_base:
+            return recipe, violations, base.licence if base else ""
+        return recipe, violations, declared_licence(Path(recipe.base_location))
     except RecipeError as error:
         return None, error.violations, ""
     except OF_THE_WORK as error:  # whoever submitted it waits for an answer, and every other try would end here too

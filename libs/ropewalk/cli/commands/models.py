@@ -1,4 +1,4 @@
-"""`models list|show|export|approve|rollback|retire`: what answers at the endpoint; `import|remove`: what to begin with."""
+"""`models list|show|export|approve|rollback|retire`: what answers; `import|remove`: what to begin with."""
 
 import asyncio
 import dataclasses
@@ -13,7 +13,7 @@ from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.bases import show_base, show_bases
 from ropewalk.cli.screens.terminal import Listing, complain, console, done, minute, print_json, say
 from ropewalk.client.approving import approve as approve_version
-from ropewalk.client.bases import Wish, import_base, known_base, licences_of_runs, needed_by, remove_base
+from ropewalk.client.bases import Wish, accepted_runs, import_base, known_base, needed_by, remove_base
 from ropewalk.client.errors import ClientError
 from ropewalk.client.exporting import export_to
 from ropewalk.client.log import list_runs, open_log, projections
@@ -21,6 +21,7 @@ from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versio
 from ropewalk.client.models import retire as retire_version
 from ropewalk.client.rollback import plan_rollback, roll_back
 from ropewalk.client.settings import ClientSettings
+from ropewalk.projections.model_card import licences_of
 from ropewalk.projections.runs import LIVE
 from ropewalk.recipes.bases import find_base, is_base_name, list_bases
 
@@ -130,7 +131,9 @@ def remove(
     with open_log(settings) as wire:
         live = [each["run_id"] for each in list_runs(wire, 1_000)["runs"] if each["status"] in LIVE]
     versions = [each for each in known_versions(settings) if each.may_return]
-    remove_base(objects, base, call(lambda client: needed_by(client, base, live, versions), settings))
+    run_ids = {*live, *(each.run_id for each in versions)}
+    accepted = call(lambda client: accepted_runs(client, run_ids), settings) if run_ids else {}
+    remove_base(objects, base, needed_by(base, accepted, live, versions))
     if as_json:
         print_json({"removed": base.full_name})
         return
@@ -238,7 +241,8 @@ def _exactly(settings: ClientSettings, name: str) -> ModelVersion:
 def licences_by_run(settings: ClientSettings, versions: list[ModelVersion]) -> dict[str, str]:
     """What every version may be used under: the licences of its base and its data."""
     run_ids = {each.run_id for each in versions}
-    return call(lambda client: licences_of_runs(client, run_ids), settings) if run_ids else {}
+    accepted = call(lambda client: accepted_runs(client, run_ids), settings) if run_ids else {}
+    return {run_id: licences_of(accepted[run_id]) if run_id in accepted else "" for run_id in run_ids}
 
 
 def known_versions(settings: ClientSettings) -> list[ModelVersion]:

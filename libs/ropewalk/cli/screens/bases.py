@@ -10,8 +10,15 @@ def show_bases(bases: list[Base], *, as_json: bool) -> None:
         print_json([base.model_dump(mode="json") for base in bases])
         return
     rows = [
-        (base.name, base.licence, f"{base.num_parameters / 1e6:,.1f} M", base.family, f"{base.context_length:,}")
-        + (minute(base.imported_at), base.content[:12])
+        (
+            base.name,
+            base.licence,
+            f"{base.num_parameters / 1e6:,.1f} M",
+            base.family,
+            f"{base.context_length:,}",
+            minute(base.imported_at),
+            base.content[:12],
+        )
         for base in bases
     ]
     if rows:
