@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +37,6 @@ class Compared:
 
 def read_and_compare(work: ImportWork, say: Callable[[str], None]) -> Compared | RefusedError:
     """Write the folder of a model and certify it; or the reason why not."""
-    os.environ["TQDM_DISABLE"] = "1"  # before transformers is loaded: its reader of GGUF would draw a bar of its own
     from ropewalk.model.importing.certificate import certify
     from ropewalk.model.importing.loading import write_folder
 

@@ -3,6 +3,8 @@
 Code that comes with a model never runs, and nothing pickled is loaded.
 """
 
+import contextlib
+import io
 import json
 import logging
 import shutil
@@ -89,7 +91,8 @@ def _from_gguf(path: Path, given: str, target: Path, say: Callable[[str], None])
     tokenizer.save_pretrained(target)
     _without(target / "tokenizer_config.json", "is_local", "local_files_only", "name_or_path")
     say("reading the weights")
-    model = _loaded(**place, config=config, dtype=torch.float32)
+    with contextlib.redirect_stderr(io.StringIO()):  # transformers would draw a bar of its own
+        model = _loaded(**place, config=config, dtype=torch.float32)
     # They are plain now, but the model still says that it is quantised, and would refuse to be saved.
     model.hf_quantizer, model.is_quantized = None, False
     model.config.__dict__.pop("quantization_config", None)
