@@ -224,9 +224,7 @@ class Recipe(Frozen):
         default=False, description="the same bits in every repetition on a GPU too, for about a tenth of its speed"
     )
     trials: int = Field(default=0, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
-    base_model: str = Field(
-        default="", max_length=4096, description="to begin with: the name of an import, a Hugging Face folder or hub id"
-    )
+    base_model: str = Field(default="", max_length=4096, description="to begin with: an import, a folder or hub id")
     adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
     seed: int = Field(default=17, ge=-(2**63), lt=2**63, description="of everything that is drawn by chance")
     evaluation: EvaluationRecipe = EvaluationRecipe()

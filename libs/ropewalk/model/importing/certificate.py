@@ -32,7 +32,7 @@ _PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
-class Difference:
+class TokenDifference:
     """The first token of a prompt that differs, as transformers says it and as we do."""
 
     prompt: int
@@ -137,7 +137,7 @@ def reference_tokens(model: PreTrainedModel, prompts: Sequence[list[int]]) -> li
     return found
 
 
-def differences(reference: Sequence[list[int]], ours: Sequence[list[int]]) -> list[Difference]:
+def differences(reference: Sequence[list[int]], ours: Sequence[list[int]]) -> list[TokenDifference]:
     """The first one of every prompt; where one answer ends earlier the missing token is -1."""
     found = []
     for prompt, (expected, got) in enumerate(zip(reference, ours, strict=True)):
@@ -145,12 +145,12 @@ def differences(reference: Sequence[list[int]], ours: Sequence[list[int]]) -> li
             longest = max(len(expected), len(got))
             a, b = ([*ids, *[-1] * (longest - len(ids))] for ids in (expected, got))
             place = next(at for at in range(longest) if a[at] != b[at])
-            found.append(Difference(prompt, place, a[place], b[place]))
+            found.append(TokenDifference(prompt, place, a[place], b[place]))
     return found
 
 
 @torch.inference_mode()
-def is_tie(model: PreTrainedModel, prompt: list[int], reference: list[int], found: Difference) -> bool:
+def is_tie(model: PreTrainedModel, prompt: list[int], reference: list[int], found: TokenDifference) -> bool:
     """Whether float32 cannot tell the two tokens apart: see the head of this file. `model` is in float32 after it."""
     if -1 in (found.expected, found.got):
         return False
@@ -171,7 +171,7 @@ def _prompts() -> list[str]:
     return prompts
 
 
-def _told(first: Difference, num_wrong: int, num_prompts: int) -> str:
+def _told(first: TokenDifference, num_wrong: int, num_prompts: int) -> str:
     return (
         f"our decoder says other tokens than transformers on {num_wrong} of {num_prompts} prompts, first on prompt "
         f"{first.prompt}, token {first.place}: {first.got} and not {first.expected}; it would not be served faithfully"
