@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ropewalk.client.errors import ClientError
-from ropewalk.client.importing import Compared, ImportWork, read_and_compare
+from ropewalk.client.importing import ComparedModel, ImportWork, read_and_compare
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.events.run import RunAccepted
@@ -71,7 +71,7 @@ async def import_base(wish: Wish, objects: ObjectStore, scratch: Path, say: Say)
         return await asyncio.to_thread(publish_base, objects, work, found, name)
 
 
-def publish_base(objects: ObjectStore, work: ImportWork, found: Compared, name: str) -> Imported:
+def publish_base(objects: ObjectStore, work: ImportWork, found: ComparedModel, name: str) -> Imported:
     """Put the folder of a model that was read and compared into the store, unless it is there."""
     if found.content in work.known:
         return Imported(base=_same_again(objects, found.content, name), is_new=False)

@@ -27,7 +27,7 @@ class ImportWork:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparedModel:
     """What was written, the SHA-256 over names and hashes of its files, and the certificate (empty where known)."""
 
     written: "Written"
@@ -35,7 +35,7 @@ class Compared:
     certificate: dict[str, Any]
 
 
-def read_and_compare(work: ImportWork, say: Callable[[str], None]) -> Compared | RefusedError:
+def read_and_compare(work: ImportWork, say: Callable[[str], None]) -> ComparedModel | RefusedError:
     """Write the folder of a model and certify it; or the reason why not."""
     from ropewalk.model.importing.certificate import certify
     from ropewalk.model.importing.loading import write_folder
@@ -48,7 +48,7 @@ def read_and_compare(work: ImportWork, say: Callable[[str], None]) -> Compared |
         certificate = {} if content in work.known else certify(work.target, say)
     except ModelError as error:
         return RefusedError(str(error))
-    return Compared(written=written, content=content, certificate=certificate)
+    return ComparedModel(written=written, content=content, certificate=certificate)
 
 
 def content_of(folder: Path) -> str:

@@ -18,7 +18,7 @@ from ropewalk.cli.settings import user_name
 from ropewalk.client import Client
 from ropewalk.client.extending import extension
 from ropewalk.events.run import RunAccepted, RunRejected
-from ropewalk.recipes.bases import find_base, is_base_name
+from ropewalk.recipes.bases import Base, find_base, is_base_name
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
 
@@ -56,8 +56,7 @@ def submit(
     fields = _extension(extend, from_, steps, minutes, state_dir) if extend else _written(recipe, minutes)
     complete = resolve_recipe(fields)
     if dry_run:
-        named = is_base_name(complete.base_model)
-        base = find_base(store_of(state_dir), complete.base_model) if named else None
+        base = _imported(complete.base_model, state_dir)
         raise typer.Exit(0 if show_dry_run(complete, base=base, as_json=as_json) else USAGE)
     deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
 
@@ -146,6 +145,10 @@ def _check_origin(recipe: str, extend: str, from_: str, steps: int) -> None:
 def _written(recipe: str, minutes: float | None) -> dict[str, JsonValue]:
     fields = with_absolute_paths(load_recipe(recipe), Path.cwd())
     return fields if minutes is None else {**fields, "minutes": minutes}
+
+
+def _imported(base_model: str, state_dir: Path | None) -> Base | None:
+    return find_base(store_of(state_dir), base_model) if is_base_name(base_model) else None
 
 
 def _extension(

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ropewalk.client.bases import needed_by, publish_base, remove_base
 from ropewalk.client.errors import ClientError
-from ropewalk.client.importing import Compared, ImportWork, read_and_compare
+from ropewalk.client.importing import ComparedModel, ImportWork, read_and_compare
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.run import RunAccepted
 from ropewalk.model.importing.errors import RefusedError
@@ -42,7 +42,7 @@ def changed(folder: Path, **fields: object) -> None:
     (folder / "config.json").write_text(json.dumps(config | fields))
 
 
-def imported(source: str, target: Path, **wanted: object) -> Compared | RefusedError:
+def imported(source: str, target: Path, **wanted: object) -> ComparedModel | RefusedError:
     work = ImportWork(source=parse_source(source), licence="", target=target)
     return read_and_compare(ImportWork(**{**vars(work), **wanted}), lambda _: None)
 
@@ -65,7 +65,7 @@ def folder(llama, tmp_path) -> Path:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_folder_is_taken_with_a_certificate_of_equal_greedy_tokens(family, tmp_path) -> None:
     found = imported(f"hf:{a_folder(tmp_path / family, family)}", tmp_path / "taken")
-    assert isinstance(found, Compared), found
+    assert isinstance(found, ComparedModel), found
     assert found.certificate["num_equal"] + found.certificate["num_ties"] == found.certificate["num_prompts"] == 64
     assert found.certificate["num_tokens"] > 64
     assert (found.written.family, found.written.licence, found.written.has_template) == (family, "mit", True)
@@ -75,7 +75,7 @@ def test_a_file_in_gguf_comes_back_as_the_same_model(llama, tmp_path) -> None:
     file = tmp_path / "model.gguf"
     write_gguf(llama, file, name="tiny", licence="mit", eight_bits=False)
     found = imported(f"gguf:{file}", tmp_path / "taken")
-    assert isinstance(found, Compared), found
+    assert isinstance(found, ComparedModel), found
     assert found.written.licence == "mit"
     tokenizers = [AutoTokenizer.from_pretrained(place) for place in (llama, tmp_path / "taken")]
     chats = [each.apply_chat_template([{"role": "user", "content": "f(x) = 12"}])["input_ids"] for each in tokenizers]
