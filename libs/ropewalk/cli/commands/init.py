@@ -1,6 +1,7 @@
 """`init`: from a folder of data to a recipe."""
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +90,8 @@ def _init_use_case(word: str, name: str, out: Path | None, *, as_json: bool) -> 
         return
     done(f"{one_line(str(place))} is the task: {', '.join(files)}")
     say("  fill them in: the long prompt of today, the schema of an answer, a hundred examples or more")
-    say("  name in task.yaml the model to begin with (base_model)")
+    shown = shlex.quote(one_line(name))
+    say(f"  name in task.yaml the model to begin with (base_model); next: `ropewalk bake {shown} --dry-run`")
 
 
 def look_at_data(folder: Path, _: OnReport) -> Draft:

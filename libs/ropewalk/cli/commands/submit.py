@@ -77,7 +77,7 @@ def submit(
     if is_there:
         complain(f"`ropewalk watch {asked}` shows it", style="dim")
         return
-    raise typer.Exit(_answered(asked, state_dir))
+    raise typer.Exit(answered(asked, state_dir))
 
 
 @app.command()
@@ -159,7 +159,7 @@ def _extension(
     return extension(messages, checkpoint_id=checkpoint_id, steps=steps, minutes=minutes or 0.0)
 
 
-def _answered(run_id: str, state_dir: Path | None) -> int:
+def answered(run_id: str, state_dir: Path | None) -> int:
     """A rejection is said now, not when somebody looks. Standard output has the id alone, for scripts."""
     match call(lambda client: client.answer(run_id), settings_of(state_dir)):
         case RunRejected(violations=violations):

@@ -1,0 +1,150 @@
+"""`bake`: from the folder of a task to a run that bakes it into a small model."""
+
+import asyncio
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from pydantic import JsonValue
+
+from ropewalk.cli.commands.submit import answered
+from ropewalk.cli.commands.watch import watching
+from ropewalk.cli.connecting import call, settings_of
+from ropewalk.cli.exit_codes import USAGE
+from ropewalk.cli.options import AsJson, StateDir
+from ropewalk.cli.screens.terminal import Listing, complain, console, done, print_json, say, titled
+from ropewalk.cli.settings import user_name
+from ropewalk.client.errors import ClientError
+from ropewalk.corpus.baking import Baking, look_at_baking
+from ropewalk.corpus.judging import too_few_to_judge
+from ropewalk.corpus.preflight import recipe_violations
+from ropewalk.corpus.reading.places import ANYWHERE
+from ropewalk.corpus.reading.sources import source_violations
+from ropewalk.corpus.task_checks import task_warning
+from ropewalk.events.foreign import quoted
+from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.recipes.paths import with_absolute_paths
+from ropewalk.recipes.recipe import Recipe
+from ropewalk.recipes.sentences import bounded
+from ropewalk.stages.child import run_child
+from ropewalk.usecases.folder import read_task_folder
+from ropewalk.usecases.prices import Switch, Tariff
+from ropewalk.usecases.tariff import load_tariff
+
+app = typer.Typer()
+
+
+@app.command()
+def bake(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Of the task, as `init usecase` makes it.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show tokens, time, price, break-even; send none.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Only write the recipe there.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the run until it is over.")] = False,
+    prices: Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="Your own price table.")] = None,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bake one job into a small model, so that it needs no long prompt any more.
+
+    Example: ropewalk bake my-task --dry-run
+    """
+    place = Path(folder).expanduser().absolute()
+    fields = with_absolute_paths(read_task_folder(place), place)
+    recipe = resolve_recipe(fields)
+    if dry_run:
+        raise typer.Exit(0 if _show_dry_run(recipe, load_tariff(prices), as_json=as_json) else USAGE)
+    if out is not None:
+        _write(fields, out)
+        return
+
+    asked = call(lambda client: client.submit(fields, owner=user_name()), settings_of(state_dir))
+    if as_json:
+        print_json({"run_id": asked})
+    else:
+        say(asked)  # alone on standard output, for scripts
+    raise typer.Exit(watching(asked, state_dir, is_new=True, as_json=as_json) if follow else answered(asked, state_dir))
+
+
+def _write(fields: dict[str, JsonValue], out: Path) -> None:
+    if out.exists():
+        raise ClientError(f"{quoted(str(out))} exists already: choose another name with --out")
+    out.write_text(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
+    done(f"{out} is the recipe")
+    say(f"  next: `ropewalk submit {out} -f` starts it")
+
+
+def _show_dry_run(recipe: Recipe, tariff: Tariff, *, as_json: bool) -> bool:
+    """Returns whether a run could be accepted."""
+    is_folder, base = recipe.base_model.startswith(("/", "~", ".")), Path(recipe.base_location)
+    # of a name or a hub id only the stack knows where it lies
+    faults = recipe_violations(recipe) if is_folder else source_violations(recipe, ANYWHERE)
+    is_here = is_folder and not faults
+    # a file may end the process of its reader
+    baking = asyncio.run(run_child(look_at_baking, (recipe, base if is_here else None)))
+    violations = bounded(faults or baking.violations)
+    if as_json:
+        ways = [asdict(switch) | {"from": name} for name, switch in _switches(baking, tariff)]
+        print_json(asdict(baking) | {"violations": list(violations), "usd_per_1000_requests": ways})
+        return not violations
+    console.print(titled(f"task {recipe.name}", Listing(("what", "how much"), _rows(recipe, baking))))
+    if rows := list(_price_rows(baking, tariff)):
+        columns = ("1,000 requests", "baked", "pays after", "in days", "today's way")
+        console.print(titled("price", Listing(columns, rows, numbers=columns[:4])))
+        volume, busy = f"{tariff.requests_a_day:,.0f}", f"{tariff.busy_share:.0%}"
+        say(f"  assumptions: prices of {tariff.date} (your own: --prices FILE), {volume} requests a day, machines busy")
+        say(f"  {busy} of the time, seconds of an answer from the size of the model, on one core")
+    for violation in violations:
+        complain(violation)
+    few = too_few_to_judge(baking.seen.num_examples, recipe.evaluation.held_out_fraction)
+    for warning in filter(None, (task_warning(baking.seen), few if baking.seen.num_examples else "")):
+        complain(warning, style="yellow")
+    return not violations
+
+
+def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
+    seen, held_out = baking.seen, baking.num_held_out
+    more = "" if seen.is_all else "at least "
+    learnt = seen.num_examples - held_out
+    yield "examples", f"{more}{seen.num_examples:,}: about {learnt:,} to learn from, {held_out:,} to judge by"
+    if seen.num_set_aside:
+        yield "set aside", f"{seen.num_set_aside:,} records, the first is {seen.flaw}"
+    yield "base model", f"{recipe.base_model}, {recipe.adapter}"
+    if (counted := baking.requests) is None and baking.violations:
+        return
+    if counted is None:
+        yield "tokens, time and price", "not known here: they are if base_model is a folder on this machine"
+        return
+    ratio = counted.now / counted.after
+    yield "tokens sent, now", f"{counted.now:,.0f} a request with the instruction ({counted.num_counted} were counted)"
+    yield "tokens sent, after", f"{counted.after:,.0f} a request without it: {ratio:.1f} times fewer"
+    yield "tokens that come back", f"{counted.answer:,.0f} a request"
+    if (quote := baking.training) is not None:
+        minutes, kind = quote.seconds.value / 60, quote.device
+        yield "training", f"about {minutes:.0f} minutes on {kind}, from the size of the model; adapters take less"
+        yield "price of it", f"about ${quote.usd.value:.4f}"
+
+
+def _switches(baking: Baking, tariff: Tariff) -> Iterator[tuple[str, Switch]]:
+    """From every way to answer with the long prompt to the baked model on own cores."""
+    if (counted := baking.requests) is None or baking.training is None:
+        return
+    core, training = tariff.by_hour["cpu"], baking.training.usd.value
+    after = core.per_1000(counted.seconds_after, busy_share=tariff.busy_share)
+    here = core.per_1000(counted.seconds_now, busy_share=tariff.busy_share)
+    yield "the base model here, long prompt", Switch(now=here, after=after, training=training)
+    for name, price in tariff.by_token.items():
+        now = price.per_1000(counted.now, counted.answer)
+        yield f"a {name} model, paid by the token", Switch(now=now, after=after, training=training)
+
+
+def _price_rows(baking: Baking, tariff: Tariff) -> Iterator[tuple[str, ...]]:
+    for name, switch in _switches(baking, tariff):
+        requests, days = switch.break_even_requests, switch.break_even_days(tariff.requests_a_day)
+        pays = "never" if requests is None else f"{math.ceil(requests):,} requests"
+        yield f"${switch.now:.4f}", f"${switch.after:.4f}", pays, "" if days is None else f"{days:,.2g}", name

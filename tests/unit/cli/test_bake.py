@@ -1,0 +1,58 @@
+"""`bake --dry-run` says before a run what it would refuse, and what baking takes and saves; `--out` writes a recipe."""
+
+import json
+from pathlib import Path
+
+import pytest
+from parts.small_engines import a_llama, an_export
+
+from ropewalk.recipes.builtin import load_recipe, resolve_recipe
+from ropewalk.usecases.folder import RECORDS, TASK, write_task_folder
+
+TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    folder = tmp_path / "my-task"
+    write_task_folder(folder, "my-task")
+    _set_base(folder, "org/model")
+    example = (folder / RECORDS).read_text().splitlines()[0]
+    records = [{**json.loads(example), "input": f"Where is parcel {number}?"} for number in range(100)]
+    (folder / RECORDS).write_text("".join(json.dumps(record) + "\n" for record in records))
+    return folder
+
+
+def _set_base(folder: Path, base: str) -> None:
+    text = (folder / TASK).read_text()
+    (folder / TASK).write_text(text.replace('base_model: ""', f"base_model: {base}"))
+
+
+def test_the_dry_run_counts_tokens_and_prices_with_the_base_models_own_template(ropewalk, tmp_path, task):
+    base = an_export(tmp_path / "base", a_llama())
+    (base / "chat_template.jinja").write_text(TEMPLATE)
+    (task / TASK).write_text((task / TASK).read_text().replace("org/model", str(base)).replace("512", "16"))
+    code, out, error = ropewalk("bake", str(task), "--dry-run", "--json")
+    assert code == 0, out + error
+    told = json.loads(out)
+    assert told["num_held_out"] == 20
+    assert told["requests"]["now"] > 5 * told["requests"]["after"] > 0
+    ways = {way["from"]: way for way in told["usd_per_1000_requests"]}
+    assert ways["the base model here, long prompt"]["now"] > ways["the base model here, long prompt"]["after"]
+    assert ways["a large model, paid by the token"]["training"] == told["training"]["usd"]["value"]
+
+
+def test_the_dry_run_refuses_what_would_teach_nothing(ropewalk, task):
+    assert ropewalk("bake", str(task), "--dry-run")[0] == 0
+    (task / RECORDS).write_text('{"input": "a", "output": "b"}\n' * 20)
+    code, _, error = ropewalk("bake", str(task), "--dry-run")
+    assert code == 2
+    assert "field 'task.json_schema': none of 20 examples fits it" in error
+
+
+def test_the_recipe_is_written_once_and_can_be_submitted_as_it_is(ropewalk, tmp_path, task):
+    file = tmp_path / "recipe.yaml"
+    assert ropewalk("bake", str(task), "--out", str(file))[0] == 0
+    recipe = resolve_recipe(load_recipe(str(file)))
+    assert (recipe.name, recipe.mode, recipe.sources[0].path) == ("my-task", "finetune", str(task / RECORDS))
+    assert "exists already" in ropewalk("bake", str(task), "--out", str(file))[2]
