@@ -18,6 +18,7 @@ _PANELS = {
         "up": "Start the embedded stack and leave it running.",
         "init": "Look at a folder and write a recipe for it, with the reason for every choice.",
         "plan": "Turn a budget into a size, tokens, rates, and the loss, time and price to expect, with intervals.",
+        "data": "Examples of a task.",
         "bake": "Bake one job into a small model, so that it needs no long prompt any more.",
         "submit": "Check a recipe and start a run of it.",
         "watch": "Show a run until it is over: stage, step, rate, loss, time left. Whoever stops watching stops"

@@ -83,7 +83,7 @@ def read_task_folder(folder: Path) -> dict[str, JsonValue]:
         raise RecipeError((f"{TASK}: field 'sources' is not read: the examples are those of {RECORDS}",))
     task = {"instruction": _text_of(folder / INSTRUCTION).strip(), **task}
     if "json_schema" in beside:
-        task["json_schema"] = _schema_of(folder / SCHEMA)
+        task["json_schema"] = read_schema(folder / SCHEMA)
     records = str((folder / RECORDS).absolute())
     return {
         "mode": "finetune",
@@ -93,11 +93,14 @@ def read_task_folder(folder: Path) -> dict[str, JsonValue]:
     }
 
 
-def _schema_of(file: Path) -> JsonValue:
+def read_schema(file: Path) -> dict[str, JsonValue]:
+    """The schema in a file. Raises RecipeError."""
     try:
         schema: JsonValue = json.loads(_text_of(file))
     except (ValueError, RecursionError) as error:
         raise RecipeError((f"{SCHEMA} is no JSON: {one_line(str(error))}",)) from None
+    if not isinstance(schema, dict):
+        raise RecipeError((f'{SCHEMA} holds {quoted(schema)}: write a JSON Schema such as {{"type": "object"}}',))
     return schema
 
 

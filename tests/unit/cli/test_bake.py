@@ -56,3 +56,16 @@ def test_the_recipe_is_written_once_and_can_be_submitted_as_it_is(ropewalk, tmp_
     recipe = resolve_recipe(load_recipe(str(file)))
     assert (recipe.name, recipe.mode, recipe.sources[0].path) == ("my-task", "finetune", str(task / RECORDS))
     assert "exists already" in ropewalk("bake", str(task), "--out", str(file))[2]
+
+
+def test_data_check_reads_a_tasks_folder_with_its_schema_and_ends_with_one_for_what_it_finds(ropewalk, tmp_path):
+    write_task_folder(tmp_path / "my-task", "my-task")
+    code, out, _ = ropewalk("data", "check", str(tmp_path / "my-task"))
+    assert code == 0
+    assert "schema.json beside them" in out
+    with (tmp_path / "my-task" / RECORDS).open("a") as file:
+        file.write('{"input": "a", "output": {"topic": "cats"}}\n')
+    code, out, _ = ropewalk("data", "check", str(tmp_path / "my-task" / RECORDS))
+    assert code == 1
+    assert "the answer does not fit the schema" in out
+    assert '3 ({"topic":"cats"})' in out

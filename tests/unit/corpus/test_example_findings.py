@@ -1,0 +1,71 @@
+"""What is wrong with a file of examples is named with its lines."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ropewalk.corpus.example_findings import CheckedExamples, check_examples
+from ropewalk.recipes.recipe import SourceRecipe
+
+SCHEMA: Any = {"type": "object", "required": ["n"]}
+
+
+def found_in(folder: Path, *records: dict[str, Any] | str) -> CheckedExamples:
+    file = folder / "examples.jsonl"
+    lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    file.write_text("".join(f"{line}\n" for line in lines))
+    source = SourceRecipe(path=str(file), licence="MIT", format="examples")
+    return check_examples((source, SCHEMA), lambda _: None)
+
+
+def places(found: CheckedExamples) -> dict[str, list[str]]:
+    return {finding.kind: finding.places for finding in found.findings}
+
+
+def test_sound_examples_give_no_finding_and_their_lengths(tmp_path: Path) -> None:
+    found = found_in(tmp_path, *({"input": "x" * n, "output": {"n": n}} for n in range(1, 101)))
+    assert found.findings == ()
+    assert (found.num_examples, found.num_answers, found.input_chars[2]) == (100, 100, 100)
+    assert found.input_chars[0] in (50, 51)
+    assert found.is_all
+
+
+def test_repetitions_conflicts_and_answers_that_are_missing_or_do_not_fit_are_told_apart(tmp_path: Path) -> None:
+    found = found_in(
+        tmp_path,
+        {"input": "a", "output": {"n": 1}},
+        {"input": "a", "output": {"n": 1}},
+        {"input": "a", "output": {"n": 2}},
+        {"input": "b"},
+        {"input": "c", "output": {"m": 1}},
+        "{",
+    )
+    by_kind = places(found)
+    assert by_kind["the same example again"] == ["2 (as 1)"]
+    assert by_kind["the same input with another answer"] == ["3 (as 1)"]
+    assert by_kind["the answer does not fit the schema"] == ['5 ({"m":1})']
+    assert by_kind["not read: bad messages"][0].startswith("4 (no answer in the field 'output'")
+    assert by_kind["not read: malformed json"][0].startswith("6 (")
+    assert found.num_examples == 4
+
+
+def test_what_has_the_form_of_personal_data_is_named_and_numbers_are_not(tmp_path: Path) -> None:
+    texts = [
+        "write to ann.lee@example.co.uk",
+        "ring +49 30 1234567 today",
+        "pay DE89 3704 0044 0532 0130 00",
+        "card 4111 1111 1111 1111",
+        "order 4111111111111112, 10:30, v1.2.3, a@b, 000000000000000",
+    ]
+    found = found_in(tmp_path, *({"input": text, "output": {"n": 1}} for text in texts))
+    assert places(found) == {
+        "looks like personal data: e-mail address": ["1"],
+        "looks like personal data: telephone number": ["2"],
+        "looks like personal data: bank account (IBAN)": ["3"],
+        "looks like personal data: card number": ["4"],
+    }
+
+
+def test_only_the_first_places_are_named_and_all_are_counted(tmp_path: Path) -> None:
+    (finding,) = found_in(tmp_path, *[{"input": "a", "output": {"n": 1}}] * 50).findings
+    assert (finding.num_records, len(finding.places)) == (49, 10)
