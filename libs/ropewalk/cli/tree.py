@@ -70,6 +70,7 @@ _PANELS = {
     },
 }
 _MODULES = {"up": "stack", "down": "stack", "logs": "stack", "cancel": "submit", "chat": "complete"}
+_MODULES |= {"bake": "task.bake", "data": "task.data"}
 _MODULES |= {"doctor": "care.doctor", "upgrade": "care.upgrade"}
 _MODULES |= {"pause": "submit", "resume": "submit"}
 _SPELLINGS = {"model": "models"}  # also understood, and not in the help

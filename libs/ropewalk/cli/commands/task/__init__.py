@@ -1,0 +1,1 @@
+"""Commands about one job that is baked into a model."""
