@@ -166,7 +166,7 @@ def _by_process(layout: Layout) -> dict[str, list[psutil.Process]]:
     for process in stack_processes(layout.state_dir):
         try:
             members.setdefault(process.environ()[PROCESS_MARKER], []).append(process)
-        except (psutil.Error, OSError):
+        except (psutil.Error, OSError, KeyError):  # it ended meanwhile: then it has no environment any more
             continue
     return members
 
