@@ -3,6 +3,7 @@
 LoRA (arXiv 2106.09685) adds a small product to a matrix; DoRA (arXiv 2402.09353) also learns the length of its rows.
 """
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ropewalk.model.architecture import generator_of
 from ropewalk.model.weights import save_tensors
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_CONFIG = "adapter_config.json"
 ADAPTER_FOLDER = "adapter"  # not beside merged weights, to which transformers would apply it once more
 _TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 _PEFT_PREFIX = "base_model.model."
@@ -82,10 +84,13 @@ def merged(weights: Mapping[str, torch.Tensor], config: LoraConfig) -> dict[str,
 def save_adapter(weights: Mapping[str, torch.Tensor], config: LoraConfig, folder: Path) -> None:
     """Write the adapter as peft does into `adapter` below a folder: `PeftModel.from_pretrained` reads that subfolder.
 
-    Raises OSError.
+    The bytes depend on the adapter alone. Raises OSError.
     """
     folder = folder / ADAPTER_FOLDER
     config.save_pretrained(folder)
+    saved = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    saved["target_modules"] = sorted(saved["target_modules"])  # a set, in another order in every process
+    (folder / _CONFIG).write_text(json.dumps(saved, indent=2, sort_keys=True), encoding="utf-8")
     adapter = {_PEFT_PREFIX + _peft_name(name): t for name, t in weights.items() if is_adapter(name)}
     save_tensors(adapter, folder / ADAPTER_WEIGHTS)
 

@@ -1,5 +1,7 @@
 """Adapters: what moves, what merges, what peft reads."""
 
+import json
+
 import pytest
 import torch
 from peft import PeftModel
@@ -63,6 +65,9 @@ def test_peft_reads_the_saved_adapter(adapted, tmp_path):
     save_adapter(weights, lora_config(rank=4), tmp_path)
     theirs = PeftModel.from_pretrained(load_model(tmp_path / "base"), tmp_path / "adapter")
     torch.testing.assert_close(theirs(input_ids=IDS).logits, adapted(input_ids=IDS).logits, atol=1e-5, rtol=1e-5)
+    targets = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["target_modules"]
+    assert targets == sorted(targets)  # so that a checkpoint that is written again has the same bytes
+    assert len(targets) == 7
     saved = adapter_weights(load_tensors(adapter_file(tmp_path)))
     assert saved.keys() == {name for name in weights if is_adapter(name)}
 
