@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from parts.handlers_bench import Bench as HandlersBench
 from parts.memory_inference import MemoryInference
 
 from ropewalk.events.serving import RequestLog
@@ -96,3 +98,10 @@ async def bench(objects: FolderObjects) -> AsyncIterator[Bench]:
 @pytest.fixture
 def make_version() -> Callable[..., Version]:
     return a_version
+
+
+@pytest.fixture
+async def served(objects: Any, tmp_path: Path) -> HandlersBench:
+    bench = HandlersBench(objects, tmp_path)
+    await bench.handlers.restore(bench.log)  # type: ignore[arg-type]
+    return bench

@@ -1,124 +1,28 @@
 """Deploying, promoting and giving up, over the memory backend and a log in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from parts.memory_inference import MemoryInference, reconciled
+from parts.handlers_bench import Bench, a_rollback, kinds, two_promotions
+from parts.memory_inference import reconciled
 
-from ropewalk.bus.codec import Stored
 from ropewalk.delivery.outcome import Done, Reject, Retry
-from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import ApprovalAwaited, ModelPromoted, ModelRolledBack
-from ropewalk.events.envelope import Envelope
-from ropewalk.events.evaluation import Estimate, GateDecided
-from ropewalk.events.run import RunCompleted, RunFailed
+from ropewalk.events.run import RunCompleted
 from ropewalk.events.serving import (
     ModelDeployed,
     ModelDeploying,
     ModelRetired,
-    RetireModel,
     RouteTarget,
     ServingFailed,
     TrafficShifted,
 )
-from ropewalk.recipes.judgement import PromotionRecipe
-from ropewalk.recipes.recipe import Recipe, SourceRecipe
-from ropewalk.serving.adapters.fleet import Fleet
-from ropewalk.serving.domain.admission import Admission
 from ropewalk.serving.domain.routes import Told
 from ropewalk.serving.errors import BackendGoneError
-from ropewalk.serving.handlers import Handlers
 from ropewalk.serving.ports import ModelToLoad
-from ropewalk.serving.settings import Settings
-from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
-
-_ESTIMATE = Estimate(metric="m", value=0, lower=0, upper=0, level=0.95, num_items=1, method="none")
-_RECIPE = Recipe(sources=(SourceRecipe(path="/", licence="CC0-1.0"),), promotion=PromotionRecipe(model="demo"))
-
-
-class Log(list[Message]):
-    """The bus, reduced to its log."""
-
-    async def end(self) -> int:
-        return len(self)
-
-    async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Stored[Message]]:
-        for sequence, message in enumerate(self[after:], start=after + 1):
-            envelope = Envelope(id=str(sequence), type="", source="", time="", run_id=message.run_id)
-            yield Stored(sequence=sequence, time=datetime.now(UTC), envelope=envelope, message=message)
-
-    async def last(self, kind: type[Message], run_id: str) -> Message | None:
-        return next((one for one in reversed(self) if isinstance(one, kind) and one.run_id == run_id), None)
-
-    async def publish(self, message: Message, **_: Any) -> None:
-        self.append(message)
-
-
-class Bench:
-    """The handlers and everything around them."""
-
-    def __init__(self, objects: Any, folder: Path) -> None:
-        self.log = Log()
-        self.inference = MemoryInference()
-        self.fleet = Fleet({"triton": self.inference}, objects)
-        self.handlers = Handlers(Settings(state_dir=folder), self.fleet, Admission(8))
-        self._folder = folder
-
-    async def deploy(self, run_id: str, number: int, decision: str = "promote") -> tuple[Message, ...]:
-        context = StageContext(
-            stage="deploy",
-            run_id=run_id,
-            epoch=1,
-            attempt=1,
-            cause_id="cause",
-            recipe=_RECIPE,
-            bus=self.log,  # type: ignore[arg-type]
-            objects=None,  # type: ignore[arg-type]
-            scratch=self._folder,
-        )
-        event = GateDecided(
-            run_id=run_id,
-            checkpoint_id=f"{run_id}-1-9",
-            export_uri=f"exports/{number}",
-            evaluation_uri="",
-            decision=decision,  # type: ignore[arg-type]
-            reasons=(),
-            baseline="",
-            comparison=_ESTIMATE,
-        )
-        messages = await self.handlers.deploy(context, event)
-        self.log.extend(messages)
-        return messages
-
-    async def promote(self, run_id: str, number: int) -> Any:
-        event = ModelPromoted(
-            run_id=run_id,
-            model="demo",
-            model_version=number,
-            alias="production",
-            checkpoint_id=f"{run_id}-1-9",
-            export_uri="",
-            manifest_sha256="",
-            evaluation_uri="",
-        )
-        return await self.handlers.promote(event, self.log)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-async def served(objects: Any, tmp_path: Path) -> Bench:
-    bench = Bench(objects, tmp_path)
-    await bench.handlers.restore(bench.log)  # type: ignore[arg-type]
-    return bench
-
-
-def kinds(outcome: Any) -> list[type[Message]]:
-    assert isinstance(outcome, Done)
-    return [type(message) for message in outcome.messages]
 
 
 async def test_a_promoted_decision_is_deployed_beside_what_serves(served: Bench) -> None:
@@ -196,26 +100,6 @@ async def test_a_promotion_published_again_after_a_newer_one_moves_nothing(serve
     assert await served.promote("first", 1) == Done()
     assert await served.inference.loaded() == {"demo-v2"}
     assert list(served.fleet.routes.names()) == ["demo", "demo@2"]
-
-
-async def two_promotions(served: Bench) -> None:
-    for run_id, number in (("first", 1), ("second", 2)):
-        await served.deploy(run_id, number)
-        served.log.extend((await served.promote(run_id, number)).messages)
-
-
-def a_rollback(to: int, since: int, run_id: str = "first") -> ModelRolledBack:
-    return ModelRolledBack(
-        run_id=run_id,
-        model="demo",
-        model_version=to,
-        from_version=since,
-        alias="production",
-        checkpoint_id=f"{run_id}-1-9",
-        export_uri="",
-        manifest_sha256="",
-        evaluation_uri="",
-    )
 
 
 async def test_a_rollback_loads_the_superseded_version_and_moves_the_alias_back_once(served: Bench) -> None:
@@ -310,67 +194,6 @@ async def test_a_candidate_that_another_instance_deployed_goes_with_its_run(
     await other.handlers.restore(served.log)  # type: ignore[arg-type]
     await served.deploy("first", 1)
     assert kinds(await other.handlers.abandon("first", served.log)) == [ModelRetired]
-
-
-def a_wish_to_retire(number: int) -> RetireModel:
-    return RetireModel(run_id="first", model="demo", model_version=number)
-
-
-async def test_a_model_that_is_retired_leaves_the_endpoint_even_from_production(served: Bench) -> None:
-    await served.deploy("first", 1)
-    served.log.extend((await served.promote("first", 1)).messages)
-
-    outcome = await served.handlers.retire(a_wish_to_retire(1), served.log)  # type: ignore[arg-type]
-
-    assert kinds(outcome) == [ModelRetired]
-    assert await served.inference.loaded() == set()
-    assert served.fleet.routes.names() == {}
-    await reconciled(served.fleet)
-    assert await served.inference.loaded() == set()  # it does not come back by itself
-
-
-async def test_a_model_is_retired_once_however_often_that_is_asked(served: Bench) -> None:
-    await served.deploy("first", 1)
-    served.log.extend((await served.handlers.retire(a_wish_to_retire(1), served.log)).messages)  # type: ignore
-    assert await served.handlers.retire(a_wish_to_retire(1), served.log) == Done()  # type: ignore[arg-type]
-
-
-async def test_a_run_whose_version_is_retired_before_its_promotion_is_over(served: Bench) -> None:
-    await served.deploy("first", 1)
-    waits = {"model": "demo", "model_version": 1, "alias": "production", "author": "a", "checkpoint_id": "first-1-9"}
-    shas = {"export_uri": "", "manifest_sha256": "", "evaluation_uri": "", "evaluation_sha256": ""}
-    served.log.append(ApprovalAwaited.model_validate({"run_id": "first"} | waits | shas))
-    outcome = await served.handlers.retire(a_wish_to_retire(1), served.log)  # type: ignore[arg-type]
-    assert kinds(outcome) == [ModelRetired, RunFailed]
-    assert outcome.messages[1].message == "demo@1 was retired while it waited for approval"  # type: ignore[union-attr]
-    served.log.append(outcome.messages[0])  # type: ignore[union-attr]
-    assert kinds(await served.promote("first", 1)) == [RunFailed]  # it was approved at the same moment
-
-
-async def test_a_superseded_version_that_is_retired_by_hand_cannot_come_back(served: Bench) -> None:
-    await two_promotions(served)
-    outcome = await served.handlers.retire(a_wish_to_retire(1), served.log)  # type: ignore[arg-type]
-    assert kinds(outcome) == [ModelRetired]
-    assert not outcome.messages[0].superseded  # type: ignore[union-attr]
-    served.log.extend(outcome.messages)  # type: ignore[union-attr]
-    assert await served.handlers.retire(a_wish_to_retire(1), served.log) == Done()  # type: ignore[arg-type]
-    back = await served.handlers.roll_back(a_rollback(1, since=2), served.log)  # type: ignore[arg-type]
-    assert isinstance(back, Reject)
-
-
-async def test_a_version_that_never_answered_cannot_be_retired(served: Bench) -> None:
-    outcome = await served.handlers.retire(a_wish_to_retire(7), served.log)  # type: ignore[arg-type]
-    assert isinstance(outcome, Reject)
-    assert "demo@7" in outcome.reason
-
-
-async def test_the_next_version_after_a_retired_one_gets_a_new_number_and_production(served: Bench) -> None:
-    await served.deploy("first", 1)
-    served.log.extend((await served.promote("first", 1)).messages)
-    served.log.extend((await served.handlers.retire(a_wish_to_retire(1), served.log)).messages)  # type: ignore
-    await served.deploy("second", 2)
-    assert kinds(await served.promote("second", 2)) == [TrafficShifted, RunCompleted]
-    assert list(served.fleet.routes.names()) == ["demo", "demo@2"]
 
 
 async def test_a_shift_to_unknown_versions_moves_nothing_and_is_said_once(
