@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ropewalk.client.errors import ClientError
-from ropewalk.client.importing import ComparedModel, ImportWork, read_and_compare
+from ropewalk.client.importing import ComparedModel, ImportWork, import_in_child
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.events.run import RunAccepted
@@ -63,7 +63,7 @@ async def import_base(wish: Wish, objects: ObjectStore, scratch: Path, say: Say)
     with tempfile.TemporaryDirectory(prefix="import-", dir=scratch) as place:
         work = ImportWork(source=source, licence=wish.licence, target=Path(place, "model"), known=known)
         try:
-            found = await run_child(read_and_compare, work, on_message=tell)
+            found = await run_child(import_in_child, work, on_message=tell)
         except StageError as error:
             raise ClientError(f"the import ended: {error}") from None
         if isinstance(found, RefusedError):

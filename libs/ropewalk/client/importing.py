@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,12 @@ class ComparedModel:
     written: "Written"
     content: str
     certificate: dict[str, Any]
+
+
+def import_in_child(work: ImportWork, say: Callable[[str], None]) -> ComparedModel | RefusedError:
+    """`read_and_compare` in a process of its own, which is silent: its command shows the progress."""
+    logging.disable(logging.WARNING)
+    return read_and_compare(work, say)
 
 
 def read_and_compare(work: ImportWork, say: Callable[[str], None]) -> ComparedModel | RefusedError:

@@ -6,7 +6,6 @@ Code that comes with a model never runs, and nothing pickled is loaded.
 import contextlib
 import io
 import json
-import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +50,6 @@ class Written:
 
 def write_folder(source: ModelSource, licence: str, target: Path, say: Callable[[str], None]) -> Written:
     """Write weights, config, tokenizer, template and papers of a model into `target`. Raises RefusedError."""
-    logging.disable(logging.WARNING)  # this process belongs to a command that shows its own progress
     disable_progress_bar()
     if source.kind == "gguf":
         licence, model = _from_gguf(Path(source.place), licence, target, say)
