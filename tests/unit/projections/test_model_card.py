@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from ropewalk.client.errors import ClientError
-from ropewalk.client.exporting import export_to
+from ropewalk.client.exporting import export_to, of_version
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import ApprovalDecided, ParityCertified
@@ -111,12 +111,13 @@ def test_a_copy_of_an_export_is_sealed_again_and_writes_over_nothing(tmp_path: P
     version = ModelVersion(
         model="notes", version=1, run_id="r", checkpoint_id="c", export_uri="exports/c", answers=True, names=()
     )
-    assert export_to(tmp_path / "out", version, what_happened(), objects) == sealed.sha256
+    what = of_version(version, what_happened())
+    assert export_to(tmp_path / "out", what, objects) == sealed.sha256
     copy = verify(tmp_path / "out")
     assert copy.meta == {"num_parameters": 7, "copy_of_manifest_sha256": sealed.sha256}
     assert "Approved by bob" in (tmp_path / "out" / "README.md").read_text()
-    with pytest.raises(ClientError, match="exists: name a folder that does not"):
-        export_to(tmp_path / "out", version, [], objects)
+    with pytest.raises(ClientError, match="exists: name one that does not"):
+        export_to(tmp_path / "out", what, objects)
     (objects.fetch("exports/c") / "model.safetensors").write_bytes(b"welghts")
     with pytest.raises(ClientError, match=r"the export of notes@1 is damaged: model\.safetensors"):
-        export_to(tmp_path / "other", version, [], objects)
+        export_to(tmp_path / "other", what, objects)

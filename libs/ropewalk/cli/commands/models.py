@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +11,12 @@ import typer
 
 from ropewalk.cli.connecting import call, settings_of, store_of
 from ropewalk.cli.options import AsJson, StateDir, layout
-from ropewalk.cli.screens.bases import show_base, show_bases
+from ropewalk.cli.screens.bases import show_base, show_bases, told_of_copy
 from ropewalk.cli.screens.terminal import Listing, complain, console, done, minute, print_json, say
 from ropewalk.client.approving import approve as approve_version
 from ropewalk.client.bases import Wish, accepted_runs, import_base, known_base, needed_by, remove_base
 from ropewalk.client.errors import ClientError
-from ropewalk.client.exporting import export_to
+from ropewalk.client.exporting import Exportable, export_gguf, export_to, of_base, of_version
 from ropewalk.client.log import list_runs, open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
 from ropewalk.client.models import retire as retire_version
@@ -140,25 +141,44 @@ def remove(
     done(f"{base.full_name} is removed")
 
 
+class Format(StrEnum):
+    """What a model is exported as."""
+
+    hf = "hf"
+    gguf = "gguf"
+    gguf_q8 = "gguf-q8"
+
+
 @app.command()
 def export(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="The version, such as `code@3`.")],
-    folder: Annotated[Path, typer.Argument(help="Where the copy goes; the folder must not exist.")],
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="The version, such as `code@3`, or an imported model.")],
+    target: Annotated[Path, typer.Argument(help="The folder, or the GGUF file, to write; it must not exist.")],
+    kind: Annotated[
+        Format, typer.Option("--format", help="A Hugging Face folder, one GGUF file in float32, or in 8 bits (Q8_0).")
+    ] = Format.hf,
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the Hugging Face folder of a version, with a model card that has its evaluation and parity, too.
+    """Write a copy of a model to give away: a folder with its model card, or a GGUF file that was read back.
 
-    Example: ropewalk models export pycode@3 ./pycode
+    Example: ropewalk models export pycode@3 ./pycode.gguf --format gguf
     """
-    settings = settings_of(state_dir)
-    version = _exactly(settings, name)
-    facts = [stored.message for stored in call(lambda client: client.timeline(version.run_id), settings)]
-    sha256 = export_to(folder, version, facts, settings.store.connect())
-    if as_json:
-        print_json({"model": name, "folder": str(folder.absolute()), "export_manifest_sha256": sha256})
+    objects = store_of(state_dir)
+    base = find_base(objects, name) if is_base_name(name) else None
+    what = of_base(base) if base else _exportable(settings_of(state_dir), name)
+    if kind is Format.hf:
+        sha256 = export_to(target, what, objects)
+        if as_json:
+            print_json({"model": name, "folder": str(target.absolute()), "export_manifest_sha256": sha256})
+            return
+        done(f"{target} has {name} for `AutoModelForCausalLM.from_pretrained`; README.md says what it was made from")
         return
-    done(f"{folder} has {name} for `AutoModelForCausalLM.from_pretrained`; README.md says what it was made from")
+    tell = (lambda _: None) if as_json else (lambda words: complain(f"… {words}", style="dim"))
+    proof = export_gguf(target, what, objects, tell, eight_bits=kind is Format.gguf_q8)
+    if as_json:
+        print_json({"model": name, "file": str(target.absolute()), "certificate": proof})
+        return
+    done(f"{target} has {name} as GGUF; read back by transformers, {told_of_copy(proof)}")
 
 
 @app.command()
@@ -229,6 +249,13 @@ def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> N
         alone = [name for name in each.names if name not in each.shares]
         silent = f"; nothing answers as {' or '.join(alone)} now" if alone else ""
         done(f"{each.full_name} {'is off the endpoint' if each.answers else 'cannot come back any more'}{silent}")
+
+
+def _exportable(settings: ClientSettings, name: str) -> Exportable:
+    version = _exactly(settings, name)
+    return of_version(
+        version, [stored.message for stored in call(lambda client: client.timeline(version.run_id), settings)]
+    )
 
 
 def _exactly(settings: ClientSettings, name: str) -> ModelVersion:

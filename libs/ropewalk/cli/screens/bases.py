@@ -1,5 +1,8 @@
 """Imported base models on the terminal."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ropewalk.cli.screens.terminal import Listing, console, minute, print_json, say
 from ropewalk.recipes.bases import Base
 
@@ -49,3 +52,12 @@ def show_base(base: Base, *, as_json: bool) -> None:
         ("content", base.content),
     ):
         say(f"  {what:12} {words}")
+
+
+def told_of_copy(certificate: Mapping[str, Any]) -> str:
+    """What a model that was written and read back says, beside what was written."""
+    share = f"{certificate['num_equal']} of {certificate['num_prompts']} greedy answers are the same"
+    if "bits_per_byte" not in certificate:
+        return share
+    whole, copy = certificate["bits_per_byte"], certificate["bits_per_byte_read_back"]
+    return f"{share}, and a byte of text takes {copy:.4f} bits instead of {whole:.4f}"

@@ -22,6 +22,7 @@ from ropewalk.model.chat.renderer import ChatRenderer
 from ropewalk.model.engine import Engine, Update
 from ropewalk.model.engine_sampling import Sampling
 from ropewalk.model.importing.errors import RefusedError
+from ropewalk.model.nll import ScoredTokens, bits_per_byte, score_documents
 from ropewalk.model.tokenizer import load_tokenizer
 from ropewalk.model.weights import load_model
 
@@ -47,20 +48,46 @@ def certify(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     say(f"our decoder answers {len(prompts)} prompts")
     ours = engine_tokens(folder, prompts)
     say(f"transformers answers {len(prompts)} prompts")
-    model = load_model(folder)
-    reference = reference_tokens(model, prompts)
-    wrong = differences(reference, ours)
-    ties = sum(is_tie(model, prompts[each.prompt], reference[each.prompt], each) for each in wrong)
-    if ties < len(wrong) or ties > MOST_TIES:
+    certificate, wrong = compared(load_model(folder), prompts, ours)
+    if certificate["num_equal"] + certificate["num_ties"] < len(prompts) or certificate["num_ties"] > MOST_TIES:
         raise RefusedError(_told(wrong[0], len(wrong), len(prompts)))
+    return certificate
+
+
+def certify_copy(folder: Path, copy: Path, *, exact: bool, say: Callable[[str], None]) -> dict[str, Any]:
+    """How greedy tokens of a model in another folder equal those of the first, both by transformers.
+
+    Raises RefusedError if it reads a prompt as other tokens, or, where it has to be `exact`, says another one.
+    """
+    prompts = encoded_prompts(folder)
+    if encoded_prompts(copy) != prompts:
+        raise RefusedError("read back, its tokenizer makes other tokens of the same text")
+    model, again = load_model(folder), load_model(copy)
+    again.generation_config.eos_token_id = model.generation_config.eos_token_id  # GGUF has room for one alone
+    say(f"what was read back answers {len(prompts)} prompts")
+    said = reference_tokens(again, prompts)
+    say(f"what was written answers {len(prompts)} prompts")
+    certificate, wrong = compared(model, prompts, said)
+    if exact and wrong:
+        raise RefusedError(f"read back, it says other tokens on {len(wrong)} of {len(prompts)} prompts")
+    bits = {"bits_per_byte": _bits(model, folder, prompts), "bits_per_byte_read_back": _bits(again, folder, prompts)}
+    return certificate | ({} if exact else bits)
+
+
+def compared(
+    model: PreTrainedModel, prompts: Sequence[list[int]], said: Sequence[list[int]]
+) -> tuple[dict[str, Any], list[TokenDifference]]:
+    """Answers beside those of a model by transformers: the counts, and the differences, ties among them."""
+    reference = reference_tokens(model, prompts)
+    wrong = differences(reference, said)
     return {
         "num_prompts": len(prompts),
         "num_tokens": sum(map(len, reference)),
-        "num_equal": len(prompts) - ties,
-        "num_ties": ties,
+        "num_equal": len(prompts) - len(wrong),
+        "num_ties": sum(is_tie(model, prompts[each.prompt], reference[each.prompt], each) for each in wrong),
         "dtype": "float32",
         "against": f"transformers {_version('transformers')}, torch {torch.__version__}",
-    }
+    }, wrong
 
 
 def encoded_prompts(folder: Path) -> list[list[int]]:
@@ -162,6 +189,14 @@ def is_tie(model: PreTrainedModel, prompt: list[int], reference: list[int], foun
     top = exact.topk(2).indices.tolist()
     gap = float((exact[found.expected] - exact[found.got]).abs())
     return {found.expected, found.got} == set(top) and gap <= 2 * noise
+
+
+def _bits(model: PreTrainedModel, folder: Path, prompts: Sequence[list[int]]) -> float:
+    """Bits per byte of the prompts themselves."""
+    tokenizer = load_tokenizer(folder)
+    documents = [ScoredTokens(tokens=ids, num_bytes=len(tokenizer.decode(ids).encode())) for ids in prompts]
+    longest = max(map(len, prompts))
+    return bits_per_byte(score_documents(model, documents, context_length=longest, start_id=prompts[0][0]))
 
 
 def _prompts() -> list[str]:
