@@ -8,12 +8,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import httpx
 import openai
+import psutil
 import pytest
+import torch
+from parts.small_engines import complete as complete_in
 from parts.triton_process import TritonServer
+from pydantic import BaseModel, Field
 
 from ropewalk.bus.bus import Bus
 from ropewalk.events.base import Message
@@ -28,11 +32,15 @@ from ropewalk.events.serving import (
     ServingFailed,
     TrafficShifted,
 )
+from ropewalk.model.engine import Engine
+from ropewalk.model.lora import add_adapters, is_adapter, lora_config, merged, save_adapter
+from ropewalk.model.weights import load_model, save_weights
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.judgement import PromotionRecipe
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
 from ropewalk.serving.settings import Settings
 from ropewalk.storage.connect import StoreAddress
+from ropewalk.storage.objects import ObjectStore
 
 M = TypeVar("M", bound=Message)
 _ESTIMATE = Estimate(metric="m", value=0, lower=0, upper=0, level=0.95, num_items=1, method="none")
@@ -77,14 +85,18 @@ async def until(ask: Callable[[], Awaitable[M | None]], seconds: float = 40.0) -
     return answer
 
 
-async def pass_the_gate(bus: Bus, settings: Settings, export: Path, run_id: str) -> None:
+def store_of(settings: Settings) -> ObjectStore:
+    return StoreAddress(url=settings.objects_url, cache=settings.state_dir / "cache").connect()
+
+
+async def pass_the_gate(bus: Bus, settings: Settings, export: Path, run_id: str, model: str = "demo") -> None:
     """Everything up to the gate's decision for a run, with the tiny model as its export."""
-    objects = StoreAddress(url=settings.objects_url, cache=settings.state_dir / "cache").connect()
+    objects = store_of(settings)
     if export.is_dir():
         folder = settings.state_dir / f"export-{run_id}"
         shutil.copytree(export, folder)
         objects.publish(folder, f"exports/{run_id}", {})
-    promotion = PromotionRecipe(model="demo")
+    promotion = PromotionRecipe(model=model)
     recipe = complete(Recipe(sources=(SourceRecipe(path="/", licence="CC0-1.0"),), promotion=promotion))
     await bus.publish(RunAccepted(run_id=run_id, recipe=recipe.as_json(), recipe_sha256=recipe.sha256()))
     await bus.publish(
@@ -185,6 +197,69 @@ async def test_a_version_is_deployed_promoted_replaced_and_survives_kills(
     assert all(row.prompt == "def add" for row in rows if row.route == "completions" and row.status == 200)
     serving.kill(signal.SIGTERM)
     assert serving.process.returncode == 0
+
+
+def an_adapted(base: Path, place: Path, content: str, seed: int) -> Path:
+    """An export as a run with `adapter: lora` makes it: merged weights, and the adapter for an imported base."""
+    config = lora_config(4, 8)
+    config.base_model_name_or_path = f"tiny@{content}"
+    model = add_adapters(load_model(base), config, seed)
+    torch.manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if is_adapter(name):
+            parameter.data.normal_(0.0, 0.5)
+    weights = model.state_dict()
+    shutil.copytree(base, place, ignore=shutil.ignore_patterns("*.safetensors"))
+    save_adapter(weights, config, place)
+    save_weights(merged(weights, config), model.config, place)
+    return place
+
+
+async def said_by(client: openai.AsyncOpenAI, model: str) -> str:
+    turns: Any = [{"role": "user", "content": "def add"}]
+    answer = await client.chat.completions.create(model=model, messages=turns, max_tokens=12, temperature=0)
+    return answer.choices[0].message.content or ""
+
+
+def merged_answer(export: Path, prompt: str) -> str:
+    engine = Engine(export)
+    answer = complete_in(engine, prompt, max_tokens=12)
+    engine.start()
+    text = answer.wait().text
+    engine.stop()
+    return text
+
+
+class Colour(BaseModel):
+    name: Literal["red", "green"]
+    shades: Annotated[list[bool], Field(max_length=2)]
+
+
+async def test_adapters_of_one_base_answer_by_their_names_and_share_its_memory(
+    serving: Process, triton: TritonServer, bus: Bus, client: openai.AsyncOpenAI, settings: Settings, export: Path
+) -> None:
+    content = "b" * 64
+    shutil.copytree(export, settings.state_dir / "base")
+    base = store_of(settings)
+    base.publish(settings.state_dir / "base", f"bases/{content}", {})
+    names, alone = ("painter", "poet"), []
+    for seed, name in enumerate(names):
+        adapted = an_adapted(export, settings.state_dir / f"new-{name}", content, seed)
+        alone.append(merged_answer(adapted, "user: def add\nassistant:"))
+        await pass_the_gate(bus, settings, adapted, name, name)
+        await promote(bus, await until(lambda name=name: bus.last(ModelDeployed, name)))
+    assert alone[0] != alone[1]
+    assert [await said_by(client, name) for name in names] == alone
+    weights = str((base.fetch(f"bases/{content}") / "model.safetensors").resolve())
+    stubs = [stub for stub in psutil.Process(triton.pid).children(recursive=True) if stub.is_running()]
+    mapping = [stub for stub in stubs if any(each.path == weights for each in stub.memory_maps())]
+    assert len(mapping) == 2  # merged weights would be in a file of each
+    for name in ("painter", "poet@1"):
+        answer = await client.chat.completions.parse(
+            model=name, messages=[{"role": "user", "content": "sky"}], response_format=Colour, max_tokens=90
+        )
+        assert answer.choices[0].message.parsed is not None
+    assert {"painter", "poet", "painter@1", "poet@1"} <= {model.id async for model in client.models.list()}
 
 
 async def test_an_export_that_cannot_be_loaded_fails_its_run_with_the_reason(
