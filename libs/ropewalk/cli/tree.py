@@ -20,6 +20,7 @@ _PANELS = {
         "plan": "Turn a budget into a size, tokens, rates, and the loss, time and price to expect, with intervals.",
         "data": "Examples of a task.",
         "bake": "Bake one job into a small model, so that it needs no long prompt any more.",
+        "cost": "What requests cost, before and after a task is baked.",
         "submit": "Check a recipe and start a run of it.",
         "watch": "Show a run until it is over: stage, step, rate, loss, time left. Whoever stops watching stops"
         " nothing.",
@@ -70,7 +71,7 @@ _PANELS = {
     },
 }
 _MODULES = {"up": "stack", "down": "stack", "logs": "stack", "cancel": "submit", "chat": "complete"}
-_MODULES |= {"bake": "task.bake", "data": "task.data"}
+_MODULES |= {"bake": "task.bake", "cost": "task.cost", "data": "task.data"}
 _MODULES |= {"doctor": "care.doctor", "upgrade": "care.upgrade"}
 _MODULES |= {"pause": "submit", "resume": "submit"}
 _SPELLINGS = {"model": "models"}  # also understood, and not in the help

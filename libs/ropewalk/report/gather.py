@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 from ropewalk.bus.codec import Stored
 from ropewalk.client.client import Client
@@ -39,11 +40,12 @@ async def wait_for_costs(client: Client, run_id: str, timeout_s: float) -> None:
     """Wait a while until the monitor has priced every stage that ended."""
     # The monitor prices a stage when it has read its end from the log, a moment after everybody else.
     deadline = time.monotonic() + timeout_s
-    while _unpriced(await client.timeline(run_id)) and time.monotonic() < deadline:
+    while unpriced(await client.timeline(run_id)) and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_S)
 
 
-def _unpriced(timeline: list[Stored[Message]]) -> set[str]:
+def unpriced(timeline: Sequence[Stored[Message]]) -> set[str]:
+    """Stages that ended and were not priced."""
     ended = {stored.message.stage for stored in timeline if isinstance(stored.message, StageCompleted)}
     return ended - {stored.message.stage for stored in timeline if isinstance(stored.message, CostRecorded)}
 

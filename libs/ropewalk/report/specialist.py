@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.card import ReportCard, Specialist
+from ropewalk.report.costs import taken, ways_of
 from ropewalk.report.facts import money
 from ropewalk.report.tables import CardRow, CardTable
 from ropewalk.usecases.comparison import CANDIDATE
-from ropewalk.usecases.prices import HourPrice, Switch
+from ropewalk.usecases.prices import Switch
+from ropewalk.usecases.switching import by_token, own_price
 from ropewalk.usecases.tariff import load_tariff
 
 _HEADS = {
@@ -17,7 +19,7 @@ _HEADS = {
     "base": "base, short prompt",
     "production": "in production",
 }
-_SECONDS, _PROMPT, _ANSWER = "answer_seconds", "prompt_tokens", "answer_tokens"
+_SECONDS = "answer_seconds"
 
 
 def specialist_table(specialist: Specialist) -> CardTable:
@@ -39,27 +41,27 @@ def specialist_sentences(card: ReportCard) -> Iterator[str]:
     """How it was measured, with which prices, and from when on it pays."""
     specialist = card.specialist
     assert specialist is not None, "there is a task"
-    section, tariff, cpu = specialist.section, load_tariff(), _core()
+    section, tariff = specialist.section, load_tariff()
+    core = money(tariff.by_hour["cpu"].usd)
     yield (
         f"{section.num_examples} held-out examples, answered greedily and without constrained decoding; in brackets "
         f"{next(iter(section.levels[CANDIDATE].values())).level:.0%} intervals."
     )
     yield from (f"{sentence[:1].upper()}{sentence[1:]}." for sentence in section.sentences())
     yield (
-        f"Assumption: {section.num_threads} cores at {money(cpu.usd)} an hour, busy in {tariff.busy_share:.0%} of the "
+        f"Assumption: {section.num_threads} cores at {core} an hour, busy in {tariff.busy_share:.0%} of the "
         "hours that are paid. Seconds are estimated from rates measured while evaluating, one request at a time."
     )
-    levels = section.levels[section.before]
+    ways = ways_of(section, tariff, card.usd or 0.0)
     for name, line in tariff.by_token.items():
-        now = line.per_1000(levels[_PROMPT].value, levels[_ANSWER].value)
-        yield f"Paid by the token ({name}, assumption: {line.source}), {_pays(card, specialist, now)}"
+        paid = _pays(card, section.before, ways[by_token(name)][0])
+        yield f"Paid by the token ({name}, assumption: {line.source}), {paid}"
 
 
-def _pays(card: ReportCard, specialist: Specialist, now: float) -> str:
-    cost = f"the prompt of {_HEADS[specialist.section.before]!r} costs {money(now)} per 1,000 requests"
+def _pays(card: ReportCard, before: str, switch: Switch) -> str:
+    cost = f"the prompt of {_HEADS[before]!r} costs {money(switch.now)} per 1,000 requests"
     if card.usd is None:
         return f"{cost}; this run is not priced, so no break-even is known."
-    switch = Switch(now=now, after=_price(specialist, CANDIDATE), training=card.usd)
     requests, days = switch.break_even_requests, switch.break_even_days(load_tariff().requests_a_day)
     if requests is None or days is None:
         return f"{cost}: this model never pays for its training of {money(card.usd)}."
@@ -85,10 +87,4 @@ def _written(value: float, estimate: Estimate, metric: str) -> str:
 
 
 def _price(specialist: Specialist, name: str) -> float:
-    section = specialist.section
-    seconds = section.levels[name][_SECONDS].value
-    return _core().per_1000(seconds, section.num_threads, load_tariff().busy_share)
-
-
-def _core() -> HourPrice:
-    return load_tariff().by_hour["cpu"]
+    return own_price(load_tariff(), taken(specialist.section, name))

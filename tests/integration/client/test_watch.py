@@ -1,6 +1,5 @@
 """`watch` on a real log: any run, to its end, with a sign of life at least every two seconds."""
 
-import asyncio
 import json
 import os
 import signal
@@ -13,25 +12,10 @@ from typing import Any
 
 import pytest
 
-from ropewalk.client import Client, ClientSettings
-from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted, RunCompleted, RunFailed, StageStarted
 from ropewalk.events.training import TrainingProgressed
 
 Watch = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def publish(nats_server: Any) -> Callable[..., None]:
-    def now(*messages: Message) -> None:
-        async def all_of_them() -> None:
-            async with await Client.connect(ClientSettings(nats=nats_server.settings)) as client:
-                for message in messages:
-                    await client.bus.publish(message)
-
-        asyncio.run(all_of_them())
-
-    return now
 
 
 @pytest.fixture

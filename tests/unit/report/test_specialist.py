@@ -5,15 +5,19 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from ropewalk.client.errors import NotMeasurableError
 from ropewalk.events.evaluation import Estimate
+from ropewalk.events.monitoring import CostRecorded
 from ropewalk.report.card import CardAnswer, Specialist
 from ropewalk.report.collect import collect
+from ropewalk.report.costs import compared
 from ropewalk.report.facts import key_facts
 from ropewalk.report.html import render_html
 from ropewalk.report.picture import page_of
 from ropewalk.report.specialist import measured, specialist_sentences, specialist_table
 from ropewalk.report.terminal import terminal_card
 from ropewalk.usecases.comparison import TaskSection
+from ropewalk.usecases.tariff import load_tariff
 
 LEVELS = {
     "candidate": {"schema_validity": 0.97, "field_accuracy": 0.91, "prompt_tokens": 40, "answer_tokens": 50},
@@ -111,3 +115,12 @@ def test_page_picture_and_terminal_show_the_specialist_and_escape_what_was_said(
 
 def test_a_run_without_a_task_has_no_such_section(demo_evidence) -> None:
     assert "Specialist" not in render_html(collect(demo_evidence))
+
+
+def test_a_comparison_counts_what_the_card_counts_and_waits_for_every_price(card, demo_timeline) -> None:
+    found = compared("r", demo_timeline, a_section(), load_tariff())
+    assert found.run.usd == pytest.approx(card.usd)
+    assert found.ways["a small model, paid by the token"][0].training == found.run.usd
+    priced = [each for each in demo_timeline if isinstance(each.message, CostRecorded)]
+    with pytest.raises(NotMeasurableError, match="not priced yet"):
+        compared("r", [each for each in demo_timeline if each != priced[0]], a_section(), load_tariff())

@@ -1,7 +1,6 @@
 """`bake`: from the folder of a task to a run that bakes it into a small model."""
 
 import asyncio
-import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from ropewalk.cli.commands.watch import watching
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.exit_codes import USAGE
 from ropewalk.cli.options import AsJson, StateDir
+from ropewalk.cli.screens.prices import Ways, prices_as_json, show_prices
 from ropewalk.cli.screens.terminal import Listing, complain, console, done, print_json, say, titled
 from ropewalk.cli.settings import user_name
 from ropewalk.client.errors import ClientError
@@ -32,7 +32,8 @@ from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.stages.child import run_child
 from ropewalk.usecases.folder import read_task_folder
-from ropewalk.usecases.prices import Switch, Tariff
+from ropewalk.usecases.prices import Tariff
+from ropewalk.usecases.switching import Taken, switches
 from ropewalk.usecases.tariff import load_tariff
 
 app = typer.Typer()
@@ -88,17 +89,15 @@ def _show_dry_run(recipe: Recipe, tariff: Tariff, *, as_json: bool) -> bool:
     # a file may end the process of its reader
     baking = asyncio.run(run_child(look_at_baking, (recipe, base if is_here else None)))
     violations = bounded(faults or baking.violations)
+    ways = _ways(baking, tariff)
     if as_json:
-        ways = [asdict(switch) | {"from": name} for name, switch in _switches(baking, tariff)]
-        print_json(asdict(baking) | {"violations": list(violations), "usd_per_1000_requests": ways})
+        told = {"violations": list(violations), "usd_per_1000_requests": prices_as_json(ways, tariff)}
+        print_json(asdict(baking) | told)
         return not violations
     console.print(titled(f"task {recipe.name}", Listing(("what", "how much"), _rows(recipe, baking))))
-    if rows := list(_price_rows(baking, tariff)):
-        columns = ("1,000 requests", "baked", "pays after", "in days", "today's way")
-        console.print(titled("price", Listing(columns, rows, numbers=columns[:4])))
-        volume, busy = f"{tariff.requests_a_day:,.0f}", f"{tariff.busy_share:.0%}"
-        say(f"  assumptions: prices of {tariff.date} (your own: --prices FILE), {volume} requests a day, machines busy")
-        say(f"  {busy} of the time, seconds of an answer from the size of the model, on one core")
+    if ways:
+        show_prices(ways, tariff)
+        say("  seconds of an answer are estimated from the size of the model, on one core")
     for violation in violations:
         complain(violation)
     few = too_few_to_judge(baking.seen.num_examples, recipe.evaluation.held_out_fraction)
@@ -130,21 +129,13 @@ def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
         yield "price of it", f"about ${quote.usd.value:.4f}"
 
 
-def _switches(baking: Baking, tariff: Tariff) -> Iterator[tuple[str, Switch]]:
-    """From every way to answer with the long prompt to the baked model on own cores."""
+def _ways(baking: Baking, tariff: Tariff) -> Ways:
+    """From every way to answer with the long prompt to the baked model on one own core; empty where not known."""
     if (counted := baking.requests) is None or baking.training is None:
-        return
-    core, training = tariff.by_hour["cpu"], baking.training.usd.value
-    after = core.per_1000(counted.seconds_after, busy_share=tariff.busy_share)
-    here = core.per_1000(counted.seconds_now, busy_share=tariff.busy_share)
-    yield "the base model here, long prompt", Switch(now=here, after=after, training=training)
-    for name, price in tariff.by_token.items():
-        now = price.per_1000(counted.now, counted.answer)
-        yield f"a {name} model, paid by the token", Switch(now=now, after=after, training=training)
-
-
-def _price_rows(baking: Baking, tariff: Tariff) -> Iterator[tuple[str, ...]]:
-    for name, switch in _switches(baking, tariff):
-        requests, days = switch.break_even_requests, switch.break_even_days(tariff.requests_a_day)
-        pays = "never" if requests is None else f"{math.ceil(requests):,} requests"
-        yield f"${switch.now:.4f}", f"${switch.after:.4f}", pays, "" if days is None else f"{days:,.2g}", name
+        return {}
+    now, after = (
+        Taken(prompt_tokens=tokens, answer_tokens=counted.answer, core_seconds=seconds)
+        for tokens, seconds in ((counted.now, counted.seconds_now), (counted.after, counted.seconds_after))
+    )
+    found = switches(tariff, now, after, baking.training.usd.value)
+    return {name: (switch,) for name, switch in found.items()}
