@@ -8,10 +8,10 @@ from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Oppone
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, SHOTS
 from ropewalk.evaluator.domain.gate import decide
-from ropewalk.evaluator.domain.promotions import Promotions
+from ropewalk.evaluator.domain.promotions import Promotions, Version
 from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ModelRolledBack
+from ropewalk.events.checkpoint import CheckpointExported
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.evaluation import EvaluationStarted
 from ropewalk.recipes.bases import base_location
@@ -34,7 +34,8 @@ async def evaluate_checkpoint(
     dataset = await ctx.bus.last(DatasetPublished, ctx.run_id)
     if dataset is None:
         raise StageError(f"run {ctx.run_id} has no published dataset, so there is nothing held out to judge by")
-    production = (await promotions.now(ctx.bus)).production(ctx.recipe.model, event.checkpoint_id)
+    known, alias = await promotions.now(ctx.bus), ctx.recipe.promotion.alias
+    production = known.opponent(ctx.recipe.model, alias, event.checkpoint_id)
     if production is not None and not await asyncio.to_thread(ctx.objects.exists, production.export_uri):
         production = None  # its export was removed: as if there were none
     opponent = await _opponent(ctx, production)
@@ -59,7 +60,7 @@ async def evaluate_checkpoint(
     return report.events(key)
 
 
-async def _opponent(ctx: StageContext, production: ModelPromoted | ModelRolledBack | None) -> Opponent | None:
+async def _opponent(ctx: StageContext, production: Version | None) -> Opponent | None:
     """What the candidate must beat: production, else the base it was made from, else nothing but n-grams."""
     if production is not None:
         folder = await asyncio.to_thread(ctx.objects.fetch, production.export_uri)

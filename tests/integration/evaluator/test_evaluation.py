@@ -9,11 +9,11 @@ from ropewalk.corpus.document import ChatMessage, write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
 from ropewalk.evaluator.adapters.scoring import ScoredModel
-from ropewalk.evaluator.domain.estimates import Contest, estimate_all
+from ropewalk.evaluator.domain.estimates import SUBJECTS, Contest, best_baseline, estimate_all
 from ropewalk.evaluator.domain.metric import ItemScore, Measurement
 from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.promotions import FACTS, Promotions
-from ropewalk.evaluator.domain.roles import GATES
+from ropewalk.evaluator.domain.roles import GATES, NGRAMS
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
@@ -195,7 +195,9 @@ async def test_the_numbers_of_a_sealed_report_can_be_had_again_without_a_model(w
     stage.bus.messages.append(a_promotion("untrained", 1))
     completed, decided = await judge(stage, "trained")
     asked = measured_in(world.objects.fetch(completed.uri))
-    again = estimate_all(asked, Contest("r-7-40", "production", "pycode@1"), GATES["full"], seed=stage.recipe.seed)
+    best = best_baseline(asked[0], NGRAMS)
+    contest = Contest("r-7-40", "production", "pycode@1", {best: f"the {SUBJECTS[best]}"})
+    again = estimate_all(asked, contest, GATES["full"], seed=stage.recipe.seed)
     assert sorted(again, key=lambda each: each.metric) == sorted(completed.estimates, key=lambda each: each.metric)
     assert decided.comparison in again
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 
 from ropewalk.evaluator.domain.estimates import Contest, best_baseline, estimate_all
+from ropewalk.evaluator.domain.gate import Decision, Evidence, decide
 from ropewalk.evaluator.domain.metric import ItemScore, Measurement
 from ropewalk.evaluator.domain.metrics import bits_per_byte, parse_rate
-from ropewalk.evaluator.domain.roles import GATES
+from ropewalk.evaluator.domain.roles import GATES, NGRAMS
 from ropewalk.events.evaluation import Estimate
-
-NGRAMS = ("baseline_unigram", "baseline_bigram", "baseline_trigram")
 
 
 def row(index: int, values: dict[str, float], metric: str = "bits_per_byte", cluster: str = "") -> ItemScore:
@@ -124,3 +123,43 @@ def test_more_completions_that_parse_are_a_gain_and_fewer_a_loss() -> None:
 
 def test_who_cannot_answer_a_metric_is_not_compared_by_it() -> None:
     assert "parse_rate_gain" not in estimates(bits(), parsing(8), opponent="baseline_unigram")
+
+
+def judged(asked: tuple[Measurement, ...], contest: Contest, gate: str = "full") -> Decision:
+    found = estimate_all(asked, contest, GATES[gate], seed=1)
+    shown = Evidence(estimates=found, rules=GATES[gate], margin=0.0, opponent=contest.name, num_held_out=30, num_seen=0)
+    return decide(shown)
+
+
+def junk(**more: float) -> tuple[Measurement, Measurement]:
+    """2.000 bits per byte where the unigram has 3.05, the bigram 1.939, the trigram 1.753; none of 64 parses."""
+    rows = []
+    for file in range(30):
+        harder = file % 3 - 1  # bits that every scorer needs more
+        levels = {"candidate": 200.0} | more | dict(zip(NGRAMS, (305.0, 193.9, 175.3), strict=True))
+        rows.append(row(file, {name: level + harder * (1 + level / 100) for name, level in levels.items()}))
+    said = [row(index, {"candidate": 0.0}, metric="parse_rate") for index in range(64)]
+    return Measurement(bits_per_byte.METRIC, tuple(rows)), Measurement(parse_rate.METRIC, tuple(said))
+
+
+def test_a_first_model_that_only_beats_the_unigram_is_rejected_with_both_reasons() -> None:
+    asked = junk()
+    best = best_baseline(asked[0], NGRAMS)
+    decision = judged(asked, Contest("c", best, "the token trigram"))
+    assert (best, decision.decision) == ("baseline_trigram", "reject")
+    assert decision.reasons[0].startswith("the candidate needs 0.247 more bits per byte than the token trigram")
+    assert decision.reasons[1] == "completions that parse: 0% of 64 held-out files; the gate asks for more than 0%"
+
+
+def test_to_be_better_than_junk_in_production_is_not_enough_where_an_ngram_is_better() -> None:
+    """What serves passed the gate of a toy; the next one passes the full one."""
+    asked = (junk(production=240.0)[0],)
+    alone, beside = (
+        Contest("c", "production", "pycode@1", others) for others in ({}, {"baseline_trigram": "the token trigram"})
+    )
+    assert judged(asked, alone).decision == "promote"
+    decision = judged(asked, beside)
+    assert decision.decision == "reject"
+    assert decision.reasons[0].startswith("the candidate needs 0.247 more bits per byte than the token trigram")
+    assert "0.400 fewer bits per byte than pycode@1" in decision.reasons[1]
+    assert judged(asked, beside, gate="toy").decision == "promote"

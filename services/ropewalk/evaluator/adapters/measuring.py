@@ -11,7 +11,6 @@ from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_it
 from ropewalk.evaluator.adapters.worked_examples import worked_examples
 from ropewalk.evaluator.domain.estimates import (
     BASE,
-    NGRAMS,
     PRODUCTION,
     SHORT,
     SUBJECTS,
@@ -23,7 +22,7 @@ from ropewalk.evaluator.domain.gate import Evidence
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
 from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
-from ropewalk.evaluator.domain.roles import GATES, Rules
+from ropewalk.evaluator.domain.roles import GATES, NGRAMS, Rules
 from ropewalk.evaluator.domain.samples import NUM_SAMPLES, Sample, openings
 from ropewalk.evaluator.domain.specialist import ShownAnswer
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
@@ -204,10 +203,13 @@ def _evidence(
 
 
 def _contest(job: MeasuringJob, judged: Measurement) -> Contest:
-    if job.opponent:
-        return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name)
+    """Against the model to beat and, for one that was trained from nothing, the best n-gram model."""
     baseline = NGRAMS[0] if job.rules.is_easy else best_baseline(judged, NGRAMS)
-    return Contest(job.checkpoint_id, baseline, f"the {SUBJECTS[baseline]}")
+    name = f"the {SUBJECTS[baseline]}"
+    if job.opponent is None:
+        return Contest(job.checkpoint_id, baseline, name)
+    others = {} if job.recipe.has_base else {baseline: name}
+    return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name, others)
 
 
 def _seen_by_opponent(held_out: Sequence[Item], job: MeasuringJob) -> set[str] | None:

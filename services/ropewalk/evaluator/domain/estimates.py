@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 from ropewalk.evaluator.domain.intervals import Spread
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
-from ropewalk.evaluator.domain.roles import GAIN, Rules
+from ropewalk.evaluator.domain.roles import GAIN, NGRAMS, Rules, gain_over
 from ropewalk.events.evaluation import Estimate
 
 PRODUCTION, BASE = "production", "base_model"
 SHORT, INSTRUCTION, SHOTS = "base", "instruction", "shots"  # how the base model is asked the examples of a task
-NGRAMS = ("baseline_unigram", "baseline_bigram", "baseline_trigram")
 SUBJECTS = {
     PRODUCTION: "in production before",
     BASE: "base model",
@@ -24,7 +23,7 @@ SUBJECTS = {
 class Contest:
     """Who is judged, and against whom: `opponent` among the scorers, `name` in sentences.
 
-    Over each scorer of `others` there is a gain, too, which decides nothing.
+    Over each scorer of `others` there is a gain, too; the rules say whether one decides.
     """
 
     checkpoint_id: str
@@ -34,7 +33,7 @@ class Contest:
 
     def gain_name(self, metric: str, scorer: str) -> str:
         """What the estimate of a metric's gain over a scorer is called."""
-        return metric + GAIN if scorer == self.opponent else f"{metric}{GAIN}_over_{scorer}"
+        return metric + GAIN if scorer == self.opponent else gain_over(metric, scorer)
 
 
 def estimate_all(asked: Sequence[Measurement], contest: Contest, rules: Rules, seed: int) -> tuple[Estimate, ...]:

@@ -20,8 +20,9 @@ DEFINITIONS: dict[str, str] = {
     ),
     "gain": (
         "By how much the candidate is better than the opponent on the same items, paired by cluster. The "
-        "opponent is the model in production; where there is none, the base model of a fine-tuning run, or the best of "
-        "the token n-gram models for a pretraining run (the unigram for a toy: evaluation.gate in the recipe)."
+        "opponent is the model that the alias points to; where there is none, the base model of a fine-tuning run, or "
+        "the best of the token n-gram models for a pretraining run (the unigram for a toy: evaluation.gate in the "
+        "recipe). A later pretraining run must not be worse than that n-gram model either: a toy may be in production."
     ),
     "seen": (
         "A held-out document that the opponent learnt from, by its content or by that of a near-duplicate, is left out "

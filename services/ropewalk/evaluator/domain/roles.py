@@ -5,17 +5,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+NGRAMS = ("baseline_unigram", "baseline_bigram", "baseline_trigram")
 GAIN = "_gain"  # ends the name of a metric's difference between the candidate and the opponent
 Role = Literal["primary", "guardrail", "shown"]
+
+
+def gain_over(metric: str, scorer: str) -> str:
+    """The name of a metric's gain over a scorer that is not the opponent."""
+    return f"{metric}{GAIN}_over_{scorer}"
 
 
 @dataclass(frozen=True)
 class Rule:
     """The role of an estimate. `remedy` is how a person gets more of its items.
 
-    A guardrail of the candidate alone rejects where it is not above `floor`, or below `least`. One that compares with
-    the opponent (its name ends in GAIN) rejects where the candidate is worse, and asks for more where that can be
-    chance. `sentence` says the levels of both, with the places {ours}, {theirs} and {opponent}.
+    A guardrail of the candidate alone rejects where it is not above `floor`, or below `least`. A gain as a guardrail
+    rejects where the candidate is worse, and asks for more where that can be chance. `sentence` says the levels of
+    both, with the places {ours}, {theirs} and {opponent}.
     """
 
     role: Role
@@ -46,10 +52,14 @@ class Rules:
         return next(name.removesuffix(GAIN) for name, rule in self.of.items() if rule.role == "primary")
 
 
+_MORE_FILES = "add sources"
+
 GATES: Mapping[str, Rules] = {  # by evaluation.gate of the recipe
     "full": Rules(
         {
             "bits_per_byte_gain": Rule("primary"),
+            # Production may be a toy that beat the unigram only: to be better than that is not enough.
+            **{gain_over("bits_per_byte", name): Rule("guardrail", remedy=_MORE_FILES) for name in NGRAMS},
             # Bits per byte can improve while nothing that the model writes is code any more.
             "parse_rate": Rule("guardrail", floor=0.0),
             "parse_rate_gain": Rule("guardrail", remedy="raise evaluation.num_completions"),
