@@ -225,7 +225,7 @@ class Recipe(Frozen):
     )
     trials: int = Field(default=0, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
     base_model: str = Field(default="", max_length=4096, description="to begin with: an import, a folder or hub id")
-    adapter: Literal["full", "lora"] = Field(default="full", description="finetune: which weights move")
+    adapter: Literal["full", "lora", "dora"] = Field(default="full", description="finetune: which weights move")
     seed: int = Field(default=17, ge=-(2**63), lt=2**63, description="of everything that is drawn by chance")
     evaluation: EvaluationRecipe = EvaluationRecipe()
     promotion: PromotionRecipe = PromotionRecipe()
@@ -254,8 +254,8 @@ class Recipe(Frozen):
     def _check_mode(self) -> Self:
         if self.mode == "finetune" and not self.base_model:
             raise ValueError("mode is 'finetune' but base_model is empty: name a Hugging Face folder or hub id")
-        if self.adapter == "lora" and not self.base_model:
-            raise ValueError("adapter is 'lora' but base_model is empty: name the model that gets adapters")
+        if self.adapter != "full" and not self.base_model:
+            raise ValueError(f"adapter is {self.adapter!r} but base_model is empty: name the model that gets adapters")
         if self.task is not None and self.mode != "finetune":
             raise ValueError(f"task is given but mode is {self.mode!r}: set mode to 'finetune'")
         if self.task and (other := [each.system for each in self.sources if each.system not in ("", self.task.prompt)]):

@@ -115,8 +115,8 @@ class TrainingRecipe(Frozen):
         given = self.given
         if has_base and (name := next((name for name in SHAPE_FIELDS if name in given), "")):
             return f"training.{name} is {given[name]} but the shape is that of base_model: remove it"
-        if adapter != "lora" and (name := next((each for each in LORA_FIELDS if each in given), "")):
-            return f"training.{name} is {given[name]!r} but adapter is {adapter!r}: set adapter to 'lora'"
+        if adapter == "full" and (name := next((each for each in LORA_FIELDS if each in given), "")):
+            return f"training.{name} is {given[name]!r} but adapter is {adapter!r}: set adapter to 'lora' or 'dora'"
         if self.patience and self.validate_every == 0:
             return f"training.patience is {self.patience} but training.validate_every is 0: give it a number of steps"
         if self.compile and device != "cuda":

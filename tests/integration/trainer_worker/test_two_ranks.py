@@ -11,6 +11,7 @@ from ropewalk.corpus.order import SampleOrder
 from ropewalk.storage.manifest import verify
 from ropewalk.trainer.adapters.worker.job import Started, StepsDone
 
+ADAPTERS = ("lora", "dora")
 STRATEGIES = ("ddp", "fsdp", "zero1", "zero2", "zero3")
 CROSSINGS = (("fsdp", "ddp"), ("ddp", "zero2"), ("zero1", "zero3"), ("zero3", "fsdp"))
 
@@ -32,16 +33,17 @@ def runs(shared_workshop, tools):
     alone = tools.run_alone(workshop.job("alone", tools.a_recipe(strategy="fsdp")))
     grown = workshop.job("alone", tools.a_recipe(strategy="fsdp"), epoch=2)
     jobs.append(("one-to-two", dataclasses.replace(grown, resume_from=workshop.checkpoint("alone", 8))))
-    lora = workshop.job("lora", _finetune(workshop, tools))
-    jobs += [("lora", lora)]
-    jobs += [("lora-resumed", dataclasses.replace(lora, epoch=2, resume_from=workshop.checkpoint("lora", 8)))]
+    for adapter in ADAPTERS:
+        tuned = workshop.job(adapter, _finetune(workshop, tools, adapter))
+        resumed = dataclasses.replace(tuned, epoch=2, resume_from=workshop.checkpoint(adapter, 8))
+        jobs += [(adapter, tuned), (f"{adapter}-resumed", resumed)]
     reports = tools.run_on_ranks([job for _, job in jobs], 2, workshop.root / "ranks")
     return dict(zip([name for name, _ in jobs], reports, strict=True)) | {"alone": alone}
 
 
-def _finetune(workshop, tools):
+def _finetune(workshop, tools, adapter):
     base = str(workshop.checkpoint("alone", 12))
-    return tools.a_recipe(strategy="fsdp", mode="finetune", base_model=base, adapter="lora")
+    return tools.a_recipe(strategy="fsdp", mode="finetune", base_model=base, adapter=adapter)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -120,7 +122,20 @@ def test_adapters_alone_move_and_the_checkpoint_holds_merged_weights(runs, share
     torch.testing.assert_close(tuned[f"{name}.weight"], base[f"{name}.weight"] + 2 * up @ down)
 
 
-def test_a_resumed_adapter_run_repeats_the_uninterrupted_one_bit_for_bit(runs, tools):
-    whole, resumed = tools.losses(runs["lora"]), tools.losses(runs["lora-resumed"])
+def test_the_lengths_of_rows_move_too_under_dora_and_are_merged(runs, shared_workshop):
+    base = load_file(shared_workshop.checkpoint("alone", 12) / "model.safetensors")
+    folder = shared_workshop.checkpoint("dora", 12)
+    tuned, adapter = (load_file(folder / name) for name in ("model.safetensors", "adapter/adapter_model.safetensors"))
+    name = "model.layers.1.mlp.down_proj"
+    parts = ("lora_A.weight", "lora_B.weight", "lora_magnitude_vector")
+    down, up, lengths = (adapter[f"base_model.model.{name}.{part}"] for part in parts)
+    assert not torch.allclose(lengths, base[f"{name}.weight"].norm(dim=1), atol=1e-5)
+    sums = base[f"{name}.weight"] + 2 * up @ down
+    torch.testing.assert_close(tuned[f"{name}.weight"], sums * (lengths / sums.norm(dim=1))[:, None])
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_resumed_adapter_run_repeats_the_uninterrupted_one_bit_for_bit(runs, tools, adapter):
+    whole, resumed = tools.losses(runs[adapter]), tools.losses(runs[f"{adapter}-resumed"])
     assert list(resumed) == list(range(8, 12))
     assert resumed == {step: whole[step] for step in resumed}

@@ -19,6 +19,7 @@ from ropewalk.model.lora import (
 )
 from ropewalk.model.weights import load_model, load_tensors, save_weights
 
+MATRIX = "model.layers.0.mlp.up_proj"
 IDS = torch.arange(1, 11)[None]
 
 
@@ -97,3 +98,32 @@ def test_a_checkpoint_of_the_release_before_does_not_get_its_adapter_twice(adapt
         load_model(tmp_path)(input_ids=IDS).logits, adapted(input_ids=IDS).logits, atol=1e-4, rtol=1e-4
     )
     assert adapter_file(tmp_path).is_file()
+
+
+@pytest.mark.parametrize("dora", [False, True])
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")  # peft calls the old name
+def test_merged_is_what_peft_merges_and_its_unmerging_gives_the_base_back(lively_model, tmp_path, dora):
+    config = lora_config(rank=4, dora=dora)
+    save_weights(dict(lively_model.named_parameters()), lively_model.config, tmp_path / "base")
+    model = add_adapters(lively_model, config, seed=3)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_B." in name:
+                parameter.normal_(0, 0.1)
+            elif is_adapter(name) and ".lora_A." not in name:
+                parameter.mul_(torch.rand_like(parameter) + 0.5)  # the lengths of DoRA's rows
+    ours = merged(dict(model.named_parameters()), config)
+    save_adapter(dict(model.named_parameters()), config, tmp_path)
+    base = load_model(tmp_path / "base").state_dict()
+    theirs = PeftModel.from_pretrained(load_model(tmp_path / "base"), tmp_path / "adapter")
+    theirs.merge_adapter()
+    theirs.unmerge_adapter()
+    unmerged = {name: tensor.clone() for name, tensor in theirs.get_base_model().named_parameters()}
+    plain = theirs.merge_and_unload().state_dict()
+    assert ours.keys() <= plain.keys()
+    for name, tensor in ours.items():
+        torch.testing.assert_close(plain[name], tensor, atol=1e-6, rtol=1e-6)
+        own = unmerged.get(name, unmerged.get(name.replace(".weight", ".base_layer.weight")))
+        torch.testing.assert_close(own, base[name], atol=1e-6, rtol=1e-6)
+    assert not torch.allclose(ours[f"{MATRIX}.weight"], base[f"{MATRIX}.weight"], atol=1e-2)

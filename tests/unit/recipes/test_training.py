@@ -62,7 +62,7 @@ def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> No
         ({"batch_size": 1}, {}, "each of 2 workers needs a window"),
         ({"num_heads": 4, "num_kv_heads": 3}, {}, "num_heads 4 is no multiple of num_kv_heads 3"),
         ({"compile": True}, {}, "device is 'auto': set device to 'cuda'"),
-        ({"lora_rank": 4}, {}, "training.lora_rank is 4 but adapter is 'full': set adapter to 'lora'"),
+        ({"lora_rank": 4}, {}, "training.lora_rank is 4 but adapter is 'full': set adapter to 'lora' or 'dora'"),
         (
             {"hidden_size": 64},
             {"mode": "finetune", "base_model": "org/m"},

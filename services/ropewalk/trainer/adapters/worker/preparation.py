@@ -82,8 +82,8 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
     """Build or load the model, and resume if the job says so. Raises WorkerError with a sentence for the user."""
     recipe, plan = job.recipe, job.recipe.derived
     adapters = None
-    if recipe.has_base and recipe.adapter == "lora":
-        adapters = lora_config(plan.lora_rank, plan.lora_alpha, plan.lora_targets)
+    if recipe.has_base and recipe.adapter != "full":
+        adapters = lora_config(plan.lora_rank, plan.lora_alpha, plan.lora_targets, dora=recipe.adapter == "dora")
         adapters.base_model_name_or_path = recipe.base_model  # `name@content` of an imported one
     model = _load_base(job).to(device.torch_device) if recipe.has_base else _new_model(job, shard, device)
     _check_fits(model, shard)
