@@ -13,11 +13,21 @@ from ropewalk.recipes.builtin import python_stdlib
 from ropewalk.recipes.recipe import Plan
 from ropewalk.storage.local import LocalObjects
 
+_Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
+
 
 def random_dataset(root: Path, plan: Plan, num_windows: int = 400) -> Path:
     """Publish random tokens; returns the folder of the dataset."""
     tokens = np.random.default_rng(1).integers(0, plan.vocab_size, num_windows * plan.context_length + 1)
     return publish(root, plan, tokens)
+
+
+def random_answers(root: Path, plan: Plan, num_windows: int = 400) -> Path:
+    """Publish random tokens of which random stretches count; returns the folder of the dataset."""
+    random = np.random.default_rng(1)
+    count = num_windows * plan.context_length + 1
+    mask = np.repeat(random.integers(0, 2, count // 8 + 1), 8)[:count]
+    return publish(root, plan, random.integers(0, plan.vocab_size, count), mask)
 
 
 def stdlib_dataset(root: Path, plan: Plan) -> tuple[Path, list[str]]:
@@ -30,13 +40,13 @@ def stdlib_dataset(root: Path, plan: Plan) -> tuple[Path, list[str]]:
     return publish(root, plan, np.concatenate([np.array([0, *document.ids]) for document in encoded])), held_out
 
 
-def publish(root: Path, plan: Plan, tokens: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Path:
-    """Write tokens as a dataset version into the object store root/objects; returns its folder."""
-    folder = root / "dataset"
+def publish(root: Path, plan: Plan, tokens: _Numbers, mask: _Numbers | None = None) -> Path:
+    """Write tokens as a dataset version into the object store root/objects; returns its folder. `mask`: what counts."""
+    folder, name = root / "dataset", "bench" if mask is None else "answers"
     folder.mkdir(parents=True)
     dtype, length = token_dtype(plan.vocab_size), plan.context_length
-    with TokenWriter(folder, dtype=dtype, has_mask=False) as writer:
-        writer.append(tokens)
+    with TokenWriter(folder, dtype=dtype, has_mask=mask is not None) as writer:
+        writer.append(tokens, mask)
     (folder / "unigram.json").write_text(json.dumps({"counts": [1] * plan.vocab_size}))
     meta = ShardMeta(
         dataset_version="bench",
@@ -45,11 +55,11 @@ def publish(root: Path, plan: Plan, tokens: "np.ndarray[tuple[int], np.dtype[np.
         num_tokens=len(tokens),
         num_windows=(len(tokens) - 1) // length,
         dtype=dtype,
-        has_mask=False,
+        has_mask=mask is not None,
         eos_id=0,
     )
-    LocalObjects(root / "objects").publish(folder, "datasets/bench", meta.as_json())
-    return root / "objects" / "datasets" / "bench"
+    LocalObjects(root / "objects").publish(folder, f"datasets/{name}", meta.as_json())
+    return root / "objects" / "datasets" / name
 
 
 def stdlib_texts() -> tuple[list[str], list[str]]:
