@@ -1,6 +1,7 @@
 """A training that is killed again and again, and everything in which it differs from one that nobody disturbed."""
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -76,7 +77,8 @@ def kill_and_compare(job: TrainingJob, hosts: Hosts, num_kills: int, random: Ran
         servers += sum(strike.server for strike in striker.strikes)
         again += sum(1 for _ in found.rows) - len(found.bits())
     counts = {"runs": runs, "kills": kills, "most_in_a_run": most, "fork_servers": servers, "rows_told_again": again}
-    return counts | {"where": where, "faults": faults}
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    return counts | {"where": where, "undisturbed_sha256": digest, "faults": faults}
 
 
 def sum_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
