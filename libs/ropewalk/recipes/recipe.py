@@ -25,7 +25,7 @@ from ropewalk.recipes.judgement import EvaluationRecipe, PromotionRecipe
 from ropewalk.recipes.objective import ObjectivePlan
 from ropewalk.recipes.sentences import sentences_of
 from ropewalk.recipes.task import MAX_PROMPT, TaskRecipe, with_task_prompt
-from ropewalk.recipes.training import LORA_TARGETS, TrainingRecipe
+from ropewalk.recipes.training import LORA_TARGETS, Adapter, TrainingRecipe
 
 if TYPE_CHECKING:
     FormatName = str
@@ -225,7 +225,7 @@ class Recipe(Frozen):
     )
     trials: int = Field(default=0, ge=0, le=1000, description="search trials; 0 takes the derived learning rates")
     base_model: str = Field(default="", max_length=4096, description="to begin with: an import, a folder or hub id")
-    adapter: Literal["full", "lora", "dora"] = Field(default="full", description="finetune: which weights move")
+    adapter: Adapter = Field(default="full", description="finetune: which weights move")
     seed: int = Field(default=17, ge=-(2**63), lt=2**63, description="of everything that is drawn by chance")
     evaluation: EvaluationRecipe = EvaluationRecipe()
     promotion: PromotionRecipe = PromotionRecipe()

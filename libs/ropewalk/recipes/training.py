@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ropewalk.recipes.frozen import Frozen
 
@@ -12,6 +12,19 @@ _Steps = Annotated[int, Field(ge=0, le=100_000_000)]
 _Prompt = Annotated[str, Field(min_length=1, max_length=2000)]
 _Target = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 LORA_TARGETS: tuple[_Target, ...] = get_args(_Target)
+_NO_QLORA = (
+    "it is 'qlora', which is not there: the frozen weights would have to be computed with in 4 bits, and nothing here "
+    "does; choose 'lora' or 'dora', and `strategy: fsdp` or a smaller base_model if memory is short"
+)
+
+
+def _known_adapter(word: Any) -> Any:
+    if word == "qlora":
+        raise ValueError(_NO_QLORA)
+    return word
+
+
+Adapter = Annotated[Literal["full", "lora", "dora"], BeforeValidator(_known_adapter)]
 SHAPE_FIELDS = (
     "vocab_size",
     "hidden_size",

@@ -68,6 +68,7 @@ def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> No
             {"mode": "finetune", "base_model": "org/m"},
             "the shape is that of base_model: remove it",
         ),
+        ({}, {"mode": "finetune", "base_model": "org/m", "adapter": "qlora"}, "it is 'qlora', which is not there"),
         ({}, {"adapter": "lora"}, "adapter is 'lora' but base_model is empty: name the model that gets adapters"),
         ({"total_tokens": 9}, {}, "training.total_tokens is 9: a single step learns from 1024 tokens"),
         ({}, {"caps": {"usd": 1e-9}}, "caps.usd is 1e-09: a second of training costs 2.*e-05, so allow more"),
