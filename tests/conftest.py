@@ -217,9 +217,13 @@ class StageHere:
         self.emitted.append(message)
         self.bus.messages.append(message)
 
-    async def in_child(self, function: Callable, argument: object) -> object:
+    async def in_child(self, function: Callable, argument: object, on_message: Callable | None = None) -> object:
         self.num_children += 1
-        return function(argument, lambda message: None)
+        told: list[object] = []
+        result = function(argument, told.append)
+        for message in told if on_message else ():
+            await on_message(message)
+        return result
 
 
 @pytest.fixture

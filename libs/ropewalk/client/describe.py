@@ -46,6 +46,7 @@ SENTENCES: dict[type[Message], str] = {
     checkpoint.RollBackModel: "{m.alias} from {m.model}@{m.from_version} back to {m.model}@{m.model_version}",
     checkpoint.ModelRolledBack: "{m.model}@{m.model_version} may be {m.alias} again, after {m.model}@{m.from_version}",
     evaluation.EvaluationStarted: "scoring checkpoint {m.checkpoint_id}",
+    evaluation.EvaluationProgressed: "{m.num_answers} of {m.num_asked} answers of all who are compared",
     serving.RetireModel: "{m.model}@{m.model_version}",
     serving.ModelDeploying: "loading {m.model}@{m.model_version}",
     serving.ServingFailed: "{m.model}@{m.model_version}: {m.message}",

@@ -47,6 +47,15 @@ class EvaluationStarted(_Family, Event):
     checkpoint_id: str
 
 
+class EvaluationProgressed(_Family, Event):
+    """A sign of life while the held-out examples of a task are asked."""
+
+    name: ClassVar[str] = "progressed"
+    checkpoint_id: str
+    num_answers: int = Field(description="answers of all who are compared, so far")
+    num_asked: int = Field(description="answers at the end, if there is time for all")
+
+
 class EvaluationCompleted(_Family, Event):
     """All metrics of a checkpoint. The report at `uri` has every item's score."""
 

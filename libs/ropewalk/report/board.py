@@ -9,7 +9,7 @@ from ropewalk.client.goodput import productive
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, SegmentIngested, TokenizerTrained
-from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
+from ropewalk.events.evaluation import EvaluationCompleted, EvaluationProgressed, EvaluationStarted, GateDecided
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
 from ropewalk.events.pauses import PAUSED
 from ropewalk.events.run import (
@@ -58,7 +58,7 @@ _TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage g
         TrainingCompleted,
     ),
     "export": (CheckpointExported,),
-    "evaluate": (EvaluationStarted, EvaluationCompleted, GateDecided),
+    "evaluate": (EvaluationStarted, EvaluationProgressed, EvaluationCompleted, GateDecided),
     "deploy": (ModelDeploying, ModelDeployed),
     "promote": (ParityCertified, ModelPromoted),
     "traffic": (BaselineSealed,),
@@ -236,6 +236,8 @@ def _share(board: Board, stage: str, message: Message) -> float | None:
     match message:
         case TrainingProgressed(step=step, total_steps=total) if total:
             return step / total
+        case EvaluationProgressed(num_answers=done, num_asked=total) if total:
+            return done / total
         case SegmentCleaned() if board.num_segments:
             return min(1.0, board.num_cleaned / board.num_segments)
         case TrialCompleted() if board.num_trials:

@@ -9,7 +9,7 @@ CANDIDATE, INSTRUCTION = "candidate", "instruction"  # columns: the model that i
 class TaskSection(Value):
     """`task` of report.json. `opponent` is to beat; `levels` and `gains` are by scorer and metric.
 
-    `num_threads` computed while seconds were measured.
+    `num_threads` computed while seconds were measured. `minutes`: those that were over before more could be asked.
     """
 
     version: int = 1
@@ -17,6 +17,7 @@ class TaskSection(Value):
     num_examples: int
     num_held_out: int
     num_threads: int = 1
+    minutes: float = 0.0
     has_schema: bool
     num_shots: int
     max_answer_tokens: int
@@ -34,6 +35,7 @@ class TaskSection(Value):
         """What a reader of the decision must know of how it was measured."""
         asked, all_of_them = self.num_examples, self.num_held_out
         few = f"{asked} of the {all_of_them} held-out examples were asked, chosen by seed"
+        few += f"; then {self.minutes:g} minutes were over (evaluator_task_minutes)" if self.minutes else ""
         unfit = [
             f"{count} of {asked} prompts do not fit the context of {name!r} and count as misses"
             for name, count in self.num_unfit.items()

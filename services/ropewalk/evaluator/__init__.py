@@ -6,5 +6,5 @@ production, on documents that it has not seen; when there is none, from the base
 the best n-gram. The metrics are in `domain/metrics`; which of them the gate decides on is in `domain/roles.py`.
 
 Listens: CheckpointExported (stage `evaluate`).
-Emits: EvaluationStarted, EvaluationCompleted, GateDecided.
+Emits: EvaluationStarted, EvaluationProgressed, EvaluationCompleted, GateDecided.
 """

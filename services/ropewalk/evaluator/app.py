@@ -14,6 +14,11 @@ def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
     service = Service(contract.CONTRACT.service, settings)
     promotions = RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
-    evaluate = partial(evaluate_checkpoint, threads=settings.evaluator_threads, promotions=promotions)
+    evaluate = partial(
+        evaluate_checkpoint,
+        threads=settings.evaluator_threads,
+        promotions=promotions,
+        task_minutes=settings.evaluator_task_minutes,
+    )
     service.stage(contract.EVALUATE, evaluate)
     return service

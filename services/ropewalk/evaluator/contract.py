@@ -8,5 +8,10 @@ EVALUATE = Stage("evaluate", checkpoint.CheckpointExported)
 CONTRACT = Contract(
     service="evaluator",
     listens=(EVALUATE,),
-    emits=(evaluation.EvaluationStarted, evaluation.EvaluationCompleted, evaluation.GateDecided),
+    emits=(
+        evaluation.EvaluationStarted,
+        evaluation.EvaluationProgressed,
+        evaluation.EvaluationCompleted,
+        evaluation.GateDecided,
+    ),
 )

@@ -1,6 +1,7 @@
 """What the evaluator does about each event."""
 
 import asyncio
+import math
 from pathlib import Path
 
 from ropewalk.bus.once import RunningFold
@@ -13,7 +14,7 @@ from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported
 from ropewalk.events.data import CorpusIngested, DatasetPublished
-from ropewalk.events.evaluation import EvaluationStarted
+from ropewalk.events.evaluation import EvaluationProgressed, EvaluationStarted
 from ropewalk.recipes.bases import base_location
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
@@ -22,7 +23,11 @@ BASE_MODEL = "the base model"
 
 
 async def evaluate_checkpoint(
-    ctx: StageContext, event: CheckpointExported, threads: int, promotions: RunningFold[Promotions]
+    ctx: StageContext,
+    event: CheckpointExported,
+    threads: int,
+    promotions: RunningFold[Promotions],
+    task_minutes: float = math.inf,
 ) -> tuple[Message, ...]:
     """Measure an export and decide; a report that is already sealed is not made again."""
     key = report_key(event.checkpoint_id)
@@ -52,8 +57,16 @@ async def evaluate_checkpoint(
         opponent=opponent,
         threads=threads,
         segments=await _segments(ctx),
+        task_minutes=task_minutes,
     )
-    measured = await ctx.in_child(measure, job)
+
+    async def tell(answers: tuple[int, int]) -> None:
+        said = EvaluationProgressed(
+            run_id=ctx.run_id, checkpoint_id=event.checkpoint_id, num_answers=answers[0], num_asked=answers[1]
+        )
+        await ctx.emit(said, key=f"{event.checkpoint_id}/{answers[0]}")
+
+    measured = await ctx.in_child(measure, job, tell)
     report = _report(ctx, event, dataset, opponent, measured)
     folder = ctx.scratch / "report"
     await asyncio.to_thread(publish_report, ctx.objects, folder, report, measured)

@@ -9,3 +9,9 @@ class Settings(RuntimeSettings):
     """The runtime's settings and the resources of the process that scores."""
 
     evaluator_threads: int = Field(default=2, ge=1, description="threads of one matrix product while scoring")
+    evaluator_task_minutes: float = Field(
+        default=15.0,
+        gt=0,
+        le=1440,
+        description="minutes in which the examples of a task are asked; fewer are scored where that is too short",
+    )

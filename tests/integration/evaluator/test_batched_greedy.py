@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from ropewalk.evaluator.adapters import batched_greedy
-from ropewalk.evaluator.adapters.batched_greedy import greedy_answers
+from ropewalk.evaluator.adapters.batched_greedy import GreedyAnswers
 
 MAX_NEW = 24
 
@@ -35,6 +35,10 @@ def prompts_of(num: int, shared: int) -> list[list[int]]:
     return [beginning + torch.randint(3, 200, (length,), generator=draw).tolist() for length in lengths]
 
 
+def answers(model: LlamaForCausalLM, prompts: list[list[int]], ends: set[int]) -> list[list[int]]:
+    return GreedyAnswers(model, prompts, MAX_NEW, ends).to(prompts)
+
+
 def by_transformers(model: LlamaForCausalLM, prompt: list[int], ends: set[int]) -> list[int]:
     ids = torch.tensor([prompt])
     said = model.generate(
@@ -50,12 +54,12 @@ def by_transformers(model: LlamaForCausalLM, prompt: list[int], ends: set[int]) 
 
 @pytest.mark.parametrize("shared", [0, 40])
 def test_answers_of_a_batch_are_those_of_transformers_one_by_one(model, shared: int, monkeypatch) -> None:
-    monkeypatch.setattr(batched_greedy, "_MOST_ROWS", 8)
+    monkeypatch.setattr(batched_greedy, "MOST_ROWS", 8)
     monkeypatch.setattr(batched_greedy, "_ROOM", 5)  # so that a cache grows on the way
     prompts = prompts_of(20, shared)
-    free = greedy_answers(model, prompts, MAX_NEW, {199})
+    free = answers(model, prompts, {199})
     ends = {said[5 + place % 9] for place, said in enumerate(free) if place % 3}  # so that rows end at other times
-    found = greedy_answers(model, prompts, MAX_NEW, ends)
+    found = answers(model, prompts, ends)
     assert found == [by_transformers(model, prompt, ends) for prompt in prompts]
     assert len({len(said) for said in found}) > 3
     assert all(said[-1] in ends or len(said) == MAX_NEW for said in found)
@@ -63,7 +67,7 @@ def test_answers_of_a_batch_are_those_of_transformers_one_by_one(model, shared: 
 
 def test_one_prompt_and_equal_prompts_are_answered_too(model) -> None:
     (prompt,) = prompts_of(1, 4)
-    (alone,) = greedy_answers(model, [prompt], MAX_NEW, {0})
-    assert greedy_answers(model, [prompt, prompt], MAX_NEW, {0}) == [alone, alone]
+    (alone,) = answers(model, [prompt], {0})
+    assert answers(model, [prompt, prompt], {0}) == [alone, alone]
     assert alone == by_transformers(model, prompt, {0})
-    assert greedy_answers(model, [], MAX_NEW, {0}) == []
+    assert answers(model, [], {0}) == []

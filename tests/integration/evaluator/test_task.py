@@ -12,14 +12,18 @@ from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, Document, write_documents, write_records
 from ropewalk.corpus.trained import STATES
+from ropewalk.evaluator.adapters.task_measuring import Patience, _answer_in_time
 from ropewalk.evaluator.domain.promotions import FACTS, Promotions
+from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.events.checkpoint import CheckpointExported
 from ropewalk.events.data import CorpusIngested, SegmentRef
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.evaluation import EvaluationProgressed
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.renderer import ChatRenderer
 from ropewalk.report.samples import specialist_of
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import read_manifest
 
 from .conftest import a_source, write_model, write_tokenizer
@@ -65,7 +69,7 @@ def task_world(fixed_parts):
     return fixed_parts
 
 
-async def judge(world, name: str, **task: object):
+async def judge(world, name: str, minutes: float = 10.0, **task: object):
     for key in world.objects.list("evaluations"):
         world.objects.delete(key)
     given = {"instruction": "Say n.", "json_schema": SCHEMA, "shots": 1, "max_answer_tokens": 12} | task
@@ -86,7 +90,9 @@ async def judge(world, name: str, **task: object):
         num_bytes=1,
     )
     promotions = RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
-    completed, decided = await evaluate_checkpoint(stage, export, 1, promotions)
+    completed, decided = await evaluate_checkpoint(stage, export, 1, promotions, minutes)
+    told = [each for each in stage.emitted if isinstance(each, EvaluationProgressed)]
+    assert told[-1].num_answers == told[-1].num_asked > 0
     return completed, decided, world.objects.fetch(completed.uri)
 
 
@@ -135,3 +141,33 @@ async def test_a_prompt_beyond_the_context_is_a_miss_and_said(task_world) -> Non
 async def test_a_model_that_answers_no_better_than_the_base_is_not_promoted(task_world) -> None:
     _, decided, _ = await judge(task_world, "untrained", compare=["instruction"])
     assert decided.decision != "promote"
+
+
+async def test_a_task_that_nobody_can_answer_in_time_is_refused_with_the_remedy(task_world) -> None:
+    with pytest.raises(StageError, match=r"not even 16 .* within 1e-09 minutes: raise evaluator_task_minutes"):
+        await judge(task_world, "untrained", minutes=1e-9)
+
+
+class Slow:
+    """A voice for which only so many rounds are in time."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds, self.asked = rounds, []
+
+    def expect(self, items) -> None:
+        self.expected = len(items)
+
+    def answers(self, items) -> None:
+        if len(self.asked) == self.rounds:
+            raise TimeoutError("late")
+        self.asked.append(len(items))
+
+
+def test_only_examples_that_everybody_answered_in_time_are_scored() -> None:
+    items, told = [Item(str(number), "p") for number in range(100)], []
+    quick, slow = Slow(9), Slow(2)
+    assert _answer_in_time({"quick": quick, "slow": slow}, items, Patience(10, told.append)) == 16 + 64
+    assert (quick.asked, slow.asked, quick.expected) == ([16, 64, 20], [16, 64], 100)
+    assert told == [(16, 200), (32, 200), (96, 200), (160, 200), (180, 200)]
+    with pytest.raises(StageError, match="not even 16 held-out examples were answered by slow within 10 minutes"):
+        _answer_in_time({"slow": Slow(0)}, items, Patience(10))

@@ -1,5 +1,6 @@
 """The process that measures a model. Only plain values go in and come out; torch is loaded inside."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,6 +69,7 @@ class MeasuringJob:
     opponent: Opponent | None
     threads: int
     segments: tuple[Path, ...] = ()  # of the corpus, where worked examples of it are shown
+    task_minutes: float = math.inf  # in which the examples of a task are asked
 
     @property
     def rules(self) -> Rules:
@@ -148,7 +150,7 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     effort = Effort(seed, wanted.num_completions if job.recipe.profile == "code" else 0)
     documents = TaskSet("held-out documents", tuple(unseen))
     asked = ask(METRICS, scorers, documents, effort)
-    task = _ask_task(job, unseen, scorers) if job.recipe.task else None
+    task = _ask_task(job, unseen, scorers, report) if job.recipe.task else None
     rules, asked = (task.rules, (*asked, *task.asked)) if task else (job.rules, asked)
     judged = next((each for each in asked if each.metric.name == rules.primary), None)
     if judged is None:
@@ -167,10 +169,12 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     )
 
 
-def _ask_task(job: MeasuringJob, held_out: Sequence[Item], scorers: Mapping[str, Scorer]) -> "AskedTask":
+def _ask_task(
+    job: MeasuringJob, held_out: Sequence[Item], scorers: Mapping[str, Scorer], report: Callable[[object], None]
+) -> "AskedTask":
     """The base model is asked beside production, too."""
     from ropewalk.evaluator.adapters.scoring import ScoredModel
-    from ropewalk.evaluator.adapters.task_measuring import ask_task
+    from ropewalk.evaluator.adapters.task_measuring import Patience, ask_task
 
     recipe, names = job.recipe, (job.checkpoint_id, job.opponent.name if job.opponent else "")
     assert recipe.task is not None
@@ -182,7 +186,7 @@ def _ask_task(job: MeasuringJob, held_out: Sequence[Item], scorers: Mapping[str,
     }
     models = {name: model for name, model in found.items() if isinstance(model, ScoredModel)}
     shots = worked_examples(job.dataset, job.segments, recipe.task.shots, recipe.seed) if job.segments else []
-    return ask_task(recipe, held_out, models, shots, names)
+    return ask_task(recipe, held_out, models, shots, names, Patience(job.task_minutes, report))
 
 
 def _evidence(

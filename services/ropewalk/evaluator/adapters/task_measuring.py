@@ -1,11 +1,13 @@
 """Asking the examples of a task: of the candidate, of the base model in several ways, and of what serves."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
+from ropewalk.evaluator.adapters.batched_greedy import MOST_ROWS
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.adapters.voices import Voice
 from ropewalk.evaluator.domain.estimates import (
@@ -35,6 +37,17 @@ _NOTHING_TO_ASK = (
 )
 
 
+_FIRST_ROUND = 16  # examples: enough to see how long the others take
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Minutes in which the examples may be asked, and who is told how many answers of how many there are."""
+
+    minutes: float
+    report: Callable[[object], None] = lambda _: None
+
+
 @dataclass(frozen=True, kw_only=True)
 class AskedTask:
     """What came of it."""
@@ -53,18 +66,22 @@ def ask_task(
     models: Mapping[str, ScoredModel],
     shots: Sequence[Turns],
     names: tuple[str, str],
+    patience: Patience,
 ) -> AskedTask:
     """`models` are the candidate's, SHORT (the base) and, if something serves, PRODUCTION.
 
-    `names` are the checkpoint's id and what production is called. Raises StageError where there is nothing to ask.
+    `names` are the checkpoint's id and what production is called. What not all could answer in time is left out.
+    Raises StageError where there is nothing to ask, or nothing was answered in time.
     """
     task, (checkpoint_id, production) = recipe.task, names
     assert task is not None, "only a recipe with a task is asked its examples"
-    voices = voices_of(task, models, shots)
+    voices = voices_of(task, models, shots, time.monotonic() + 60 * patience.minutes)
     examples = choose_examples(held_out, recipe.seed)
-    asked = ask(task_metrics(task.json_schema), voices, examples, Effort(recipe.seed))
-    if not asked:
+    taken = [item for item in examples.items if all(voice.takes(item) for voice in voices.values())]
+    if not taken:
         raise StageError(_NOTHING_TO_ASK)
+    answered = replace(examples, items=tuple(taken[: _answer_in_time(voices, taken, patience)]))
+    asked = ask(task_metrics(task.json_schema), voices, answered, Effort(recipe.seed))
     contest = _contest(checkpoint_id, voices, production)
     rules = task_rules(
         recipe.evaluation.gate,
@@ -73,17 +90,20 @@ def ask_task(
     )
     estimates = estimate_all(asked, contest, rules, recipe.seed)
     counts = (len(held_out), torch.get_num_threads(), {name: voice.num_unfit for name, voice in voices.items()})
+    minutes = patience.minutes if len(answered.items) < len(taken) else 0.0
     return AskedTask(
         asked=asked,
         estimates=estimates,
         contest=contest,
         rules=rules,
-        section=section(task, asked, estimates, contest, counts),
+        section=section(task, asked, estimates, contest, counts).model_copy(update={"minutes": minutes}),
         shown=side_by_side(asked),
     )
 
 
-def voices_of(task: TaskRecipe, models: Mapping[str, ScoredModel], shots: Sequence[Turns]) -> dict[str, Voice]:
+def voices_of(
+    task: TaskRecipe, models: Mapping[str, ScoredModel], shots: Sequence[Turns], until: float
+) -> dict[str, Voice]:
     """Who answers, the candidate first. Production is always asked: it is what would be replaced."""
     told = partial(instructed, prompt=task.prompt, instruction=task.instruction)
     found = {CANDIDATE: (models[CANDIDATE], _as_it_is), SHORT: (models[SHORT], _as_it_is)}
@@ -93,7 +113,37 @@ def voices_of(task: TaskRecipe, models: Mapping[str, ScoredModel], shots: Sequen
         found[SHOTS] = (models[SHORT], partial(told, shots=shots))
     if PRODUCTION in models:
         found[PRODUCTION] = (models[PRODUCTION], _as_it_is)
-    return {name: Voice(model, way, task.max_answer_tokens) for name, (model, way) in found.items()}
+    return {name: Voice(model, way, task.max_answer_tokens, until) for name, (model, way) in found.items()}
+
+
+def _answer_in_time(voices: Mapping[str, Voice], items: Sequence[Item], patience: Patience) -> int:
+    """Round after round, each asked of everybody, while time is left. Returns how many items all have answered.
+
+    The items come in hash order, so that the first of them are a fair sample. Raises StageError where it is none.
+    """
+    began, num_done = time.monotonic(), 0
+    for voice in voices.values():
+        voice.expect(items)
+    try:
+        while num_done < len(items):
+            left_s = began + 60 * patience.minutes - time.monotonic()
+            paced = int(left_s / (time.monotonic() - began) * num_done) if num_done else _FIRST_ROUND
+            asked = items[num_done : num_done + min(paced, MOST_ROWS)]
+            if not asked:
+                break
+            for place, voice in enumerate(voices.values(), start=1):
+                voice.answers(asked)
+                patience.report((num_done * len(voices) + place * len(asked), len(items) * len(voices)))
+            num_done += len(asked)
+    except TimeoutError:
+        pass  # the last round was begun in vain
+    if not num_done:
+        raise StageError(
+            f"not even {min(_FIRST_ROUND, len(items))} held-out examples were answered by {', '.join(voices)} within "
+            f"{patience.minutes:g} minutes: raise evaluator_task_minutes, or lower task.max_answer_tokens or compare "
+            "with fewer opponents (task.compare)"
+        )
+    return num_done
 
 
 def _as_it_is(turns: Turns) -> Turns:

@@ -1,5 +1,6 @@
 """Models that answer the examples of a task, each behind a prompt of its own. Needs torch."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from itertools import pairwise
 import torch
 from transformers import DynamicCache
 
-from ropewalk.evaluator.adapters.batched_greedy import greedy_answers
+from ropewalk.evaluator.adapters.batched_greedy import GreedyAnswers
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.domain.examples import Turns, folded
 from ropewalk.evaluator.domain.metrics.answers.spent import TIMED_REQUESTS, TIMED_TOKENS
@@ -28,10 +29,17 @@ class _Pace:
 
 
 class Voice:
-    """A scorer that answers, and nothing else. `told` is what the model reads of a question."""
+    """A scorer that answers, and nothing else. `told` is what the model reads of a question.
 
-    def __init__(self, model: ScoredModel, told: Callable[[Turns], Turns], max_answer_tokens: int) -> None:
-        self._model, self._told, self._most = model, told, max_answer_tokens
+    It answers until a second of the monotonic clock, and raises TimeoutError after it.
+    """
+
+    def __init__(
+        self, model: ScoredModel, told: Callable[[Turns], Turns], max_answer_tokens: int, until: float = math.inf
+    ) -> None:
+        self._model, self._told, self._most, self._until = model, told, max_answer_tokens, until
+        self._greedy: GreedyAnswers | None = None
+        self._pace: _Pace | None = None
         self._prompts: dict[Item, list[int]] = {}
         self._answers: dict[Item, ExampleAnswer] = {}
 
@@ -56,15 +64,26 @@ class Voice:
     def answers(self, items: Sequence[Item]) -> list[ExampleAnswer]:
         """Greedy and unconstrained; asked once, however many metrics look at them."""
         new = [item for item in items if item not in self._answers]
-        context = int(self._model.model.config.get_text_config().max_position_embeddings)
-        fitting = [item for item in new if len(self._prompt(item)) + self._most <= context]
+        fitting = self._fitting(new)
         prompts = [self._prompt(item) for item in fitting]
-        said = greedy_answers(self._model.model, prompts, self._most, self._model.end_ids)
-        pace = self._measure(prompts) if prompts else _Pace(0.0, 0.0)
+        if prompts and self._pace is None:
+            self._pace = self._measure(prompts)
+        pace = self._pace or _Pace(0.0, 0.0)
+        said = (self._greedy or self.expect(new)).to(prompts, self._until)
         self._answers |= {item: self._answer(self._prompt(item), None, pace) for item in new}
         for item, ids in zip(fitting, said, strict=True):
             self._answers[item] = self._answer(self._prompt(item), ids, pace)
         return [self._answers[item] for item in items]
+
+    def expect(self, items: Sequence[Item]) -> GreedyAnswers:
+        """Read what the prompts of all these begin with; the others that are asked must begin so, too."""
+        prompts = [self._prompt(item) for item in self._fitting(items)]
+        self._greedy = GreedyAnswers(self._model.model, prompts, self._most, self._model.end_ids)
+        return self._greedy
+
+    def _fitting(self, items: Sequence[Item]) -> list[Item]:
+        context = int(self._model.model.config.get_text_config().max_position_embeddings)
+        return [item for item in items if len(self._prompt(item)) + self._most <= context]
 
     def _answer(self, prompt: list[int], said: list[int] | None, pace: _Pace) -> ExampleAnswer:
         ids = [token for token in said or () if token not in self._model.end_ids]
