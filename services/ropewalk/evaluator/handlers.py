@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from functools import partial
 from pathlib import Path
 
 from ropewalk.bus.once import RunningFold
@@ -59,18 +60,20 @@ async def evaluate_checkpoint(
         segments=await _segments(ctx),
         task_minutes=task_minutes,
     )
-
-    async def tell(answers: tuple[int, int]) -> None:
-        said = EvaluationProgressed(
-            run_id=ctx.run_id, checkpoint_id=event.checkpoint_id, num_answers=answers[0], num_asked=answers[1]
-        )
-        await ctx.emit(said, key=f"{event.checkpoint_id}/{answers[0]}")
-
-    measured = await ctx.in_child(measure, job, tell)
+    measured = await ctx.in_child(measure, job, partial(_tell, ctx, event.checkpoint_id))
     report = _report(ctx, event, dataset, opponent, measured)
     folder = ctx.scratch / "report"
     await asyncio.to_thread(publish_report, ctx.objects, folder, report, measured)
     return report.events(key)
+
+
+async def _tell(ctx: StageContext, checkpoint_id: str, answers: tuple[int, int]) -> None:
+    """`answers`: how many there are, and how many of a task's examples are wanted."""
+    num_answers, num_asked = answers
+    said = EvaluationProgressed(
+        run_id=ctx.run_id, checkpoint_id=checkpoint_id, num_answers=num_answers, num_asked=num_asked
+    )
+    await ctx.emit(said, key=f"{checkpoint_id}/{num_answers}")
 
 
 async def _opponent(ctx: StageContext, production: Version | None) -> Opponent | None:
