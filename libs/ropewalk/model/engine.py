@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import SpelledMarkError
 from ropewalk.model.engine_forward import SlotDecoder
-from ropewalk.model.engine_grammar import Constraint, GrammarError, Grammars
+from ropewalk.model.engine_grammar import Constraint, GrammarError, Grammars, wait_for_any
 from ropewalk.model.engine_sampling import Sampling, choose
 from ropewalk.model.engine_text import TextStream
 from ropewalk.model.engine_weights import read_architecture, read_weights
@@ -28,6 +28,7 @@ from ropewalk.model.errors import ModelError
 
 _SLACK = 4  # a text may become shorter before it is cut into tokens (Unicode normalisation, spaces)
 _CACHE_BYTES = 1 << 30  # of keys and values of all running requests; a request that wants more runs alone
+_GRAMMAR_S = 0.02  # without a look at who else came, while no answer can go on before its grammar says how
 _PREFILL_TOKENS = 512  # prompt tokens read between two decoding steps, so that running streams keep flowing
 
 
@@ -45,7 +46,7 @@ class Update:
 
     `token_ids` are the new ones (the end-of-text token included), the counts are totals so far, `logprob_mean` is the
     mean natural-log probability, before temperature, of all tokens so far. With the reason `error`, `error` says what
-    went wrong with this request; it is empty when the whole engine stopped.
+    went wrong with this request (the request itself, if `is_refused`); it is empty when the whole engine stopped.
     """
 
     text: str = ""
@@ -55,6 +56,7 @@ class Update:
     num_output_tokens: int = 0
     logprob_mean: float = 0.0
     error: str = ""
+    is_refused: bool = False
 
 
 @dataclass(eq=False)
@@ -76,11 +78,16 @@ class _Run:
         return len(self.prompt) + len(self.tokens) - 1
 
     @property
+    def is_ready(self) -> bool:
+        """Whether its next token can be chosen, once there are logits."""
+        return self.constraint is None or self.constraint.is_ready
+
+    @property
     def most_tokens(self) -> int:
         """Prompt and answer together, if nothing ends it before."""
         return len(self.prompt) + self.sampling.max_tokens
 
-    def update(self, text: str, token_ids: tuple[int, ...], finish_reason: str, error: str = "") -> Update:
+    def update(self, text: str, token_ids: tuple[int, ...], finish_reason: str) -> Update:
         return Update(
             text=text,
             token_ids=token_ids,
@@ -88,7 +95,6 @@ class _Run:
             num_input_tokens=len(self.prompt),
             num_output_tokens=len(self.tokens),
             logprob_mean=self.logprob_sum / max(1, len(self.tokens)),
-            error=error,
         )
 
 
@@ -129,6 +135,7 @@ class Engine:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
+        self._grammars.close()
 
     @property
     def num_waiting(self) -> int:
@@ -262,17 +269,25 @@ class Engine:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - anything, or one request would end those of everybody
+            refused = isinstance(error, GrammarError)
+            said = str(error) if refused else f"{type(error).__name__}: {error}"
             for run in runs:
                 self._end(run)
-                run.on_update(run.update("", (), "error", f"{type(error).__name__}: {error}"))
+                run.on_update(replace(run.update("", (), "error"), error=said, is_refused=refused))
 
     def _append(self, runs: list[_Run], logits: Tensor) -> None:
-        """Choose and hand out the next token of every run; end those that are complete."""
+        """Choose and hand out the next token of every run; end those that are complete.
+
+        A run whose grammar has not said yet what may come is passed over: its logits are computed again, the same.
+        """
+        if not any(run.is_ready for run in runs):
+            wait_for_any((run.constraint for run in runs if run.constraint), _GRAMMAR_S)
         best: list[int] = logits.argmax(-1).tolist()
         norms: list[float] = logits.logsumexp(-1).tolist()
         for row, run in enumerate(runs):
-            with self._only([run]):
-                self._advance(run, logits[row], best[row], norms[row])
+            if run.is_ready:
+                with self._only([run]):
+                    self._advance(run, logits[row], best[row], norms[row])
 
     def _advance(self, run: _Run, logits: Tensor, best: int, norm: float) -> None:
         """One token more. `norm` is the logarithm of the sum of all exponentials, infinite if any of them is."""

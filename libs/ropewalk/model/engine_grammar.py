@@ -1,13 +1,15 @@
 """Answers that follow a JSON schema: which tokens may come next, by llguidance.
 
 A schema becomes a parser over the bytes of tokens (Earley over a lazy lexer); its limits bound what a schema may cost
-when it is compiled and at every token. White space is at most one blank where JSON allows any: a model could write it
-for ever.
+when it is compiled and at every token. Which tokens may come is worked out by threads of its own while the model
+computes, so a costly schema keeps its own answer waiting, and no other. White space is at most one blank where JSON
+allows any: a model could write it for ever.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Set
+from collections.abc import Iterable, Set
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor
 from ropewalk.model.errors import ModelError
 
 _MAX_CACHED = 64  # schemas
+_WORKERS = 2  # at most so many cores work out what may come next
 _LIMITS = {  # its own rates: 50,000 units of first fuel, 14,000 of later ones and 20,000 items a millisecond
     "max_items_in_row": 2_000,
     "initial_lexer_fuel": 1_000_000,
@@ -48,6 +51,7 @@ class Grammars:
         self._vocab_size = vocab_size
         self._compiled: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="grammar")
         self._why_none = "" if eos_ids else "this model has no token that ends an answer"
         try:  # holds Python's lock for a quarter of a second, so not when the first request wants it
             import llguidance
@@ -70,7 +74,13 @@ class Grammars:
             self._compiled[schema] = matcher
             if len(self._compiled) > _MAX_CACHED:
                 self._compiled.popitem(last=False)
-        return Constraint(matcher.deep_copy(), self._vocab_size)
+        constraint = Constraint(matcher.deep_copy(), self._vocab_size, self._workers)
+        wait_for_any([constraint])
+        return constraint
+
+    def close(self) -> None:
+        """End the threads; nobody asks for anything any more."""
+        self._workers.shutdown()
 
     def _compile(self, schema: str) -> Any:
         matchers = self._library.LLMatcher
@@ -86,30 +96,48 @@ class Grammars:
 
 
 class Constraint:
-    """What may come next in one answer."""
+    """What may come next in one answer. It is worked out anew after every token: see `is_ready`."""
 
-    def __init__(self, matcher: Any, vocab_size: int) -> None:
+    def __init__(self, matcher: Any, vocab_size: int, workers: ThreadPoolExecutor) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
+        self._workers = workers
+        self.allowed: Future[Tensor] = workers.submit(self._allowed)  # (V,) booleans
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `masked` answers at once."""
+        return self.allowed.done()
 
     def masked(self, logits: Tensor) -> Tensor:
         """Logits (V,) of the tokens that may come next; minus infinity for all others. Raises GrammarError."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        allowed = torch.from_numpy(np.unpackbits(bits, count=self._vocab_size, bitorder="little")).bool()
-        self._check()
-        return logits.masked_fill(~allowed, float("-inf"))
+        return logits.masked_fill(~self.allowed.result(), float("-inf"))
 
     def take(self, token: int) -> bool:
         """Go on by a token that may come. Returns whether the answer is whole and nothing can follow."""
         self._matcher.consume_token(token)
         self._check()
-        return bool(self._matcher.is_stopped())
+        if self._matcher.is_stopped():
+            return True
+        self.allowed = self._workers.submit(self._allowed)
+        return False
+
+    def _allowed(self) -> Tensor:
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        self._check()
+        return torch.from_numpy(np.unpackbits(bits, count=self._vocab_size, bitorder="little")).bool()
 
     def _check(self) -> None:
         if self._matcher.is_error():
             raise GrammarError(
-                f"the schema wants more work for a token than is done: {_sentence(self._matcher.get_error())}"
+                "it wants more work for one token than is done here: shorten its patterns, and what may be repeated "
+                f"({_sentence(self._matcher.get_error())})"
             )
+
+
+def wait_for_any(constraints: Iterable[Constraint], seconds: float | None = None) -> None:
+    """Until one of them is ready, or so long."""
+    wait([constraint.allowed for constraint in constraints], seconds, FIRST_COMPLETED)
 
 
 def _sentence(error: object) -> str:

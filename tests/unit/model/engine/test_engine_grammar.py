@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from parts.small_engines import Completion, a_tokenizer, complete, prompts
 
+from ropewalk.model import engine_grammar
 from ropewalk.model.engine import Engine, EngineRequestError
 from ropewalk.model.engine_grammar import GrammarError, Grammars
 from ropewalk.model.engine_sampling import Sampling
@@ -145,11 +146,40 @@ def test_a_model_without_an_end_follows_no_schema_and_says_why(folder: Path) -> 
         Grammars(a_tokenizer(), 320, frozenset()).constraint("{}")
 
 
-def test_a_step_that_costs_too_much_ends_that_request_alone(engine: Engine) -> None:
-    costly = {"type": "string", "pattern": "^(.{1,4000}x.{1,4000}y.{1,4000}){1,50}$"}
-    try:
-        answer = held(engine, costly, prompts()[6], temperature=1.5, seed=1, max_tokens=60)
-    except EngineRequestError:
-        return  # refused at once is as good
-    assert answer.wait().reason in ("length", "error")
+def test_a_step_that_costs_too_much_ends_that_request_alone_and_says_what_to_change(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine_grammar._LIMITS, "step_lexer_fuel", 500)
+    costly = {"type": "string", "pattern": "^(.{1,400}x.{1,400}y.{1,400}){1,50}$"}
+    answer = held(engine, costly, prompts()[6], temperature=1.5, seed=1, max_tokens=60).wait()
+    assert (answer.reason, answer.updates[-1].is_refused) == ("error", True)
+    assert answer.updates[-1].error.startswith("it wants more work for one token than is done here: shorten its")
     assert complete(engine, prompts()[1], max_tokens=3).wait().reason == "length"
+
+
+class Held:
+    """A matcher that works out what may come next only once it is let."""
+
+    def __init__(self, matcher: Any) -> None:
+        self._matcher = matcher
+        self.let = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._matcher, name)
+
+    def compute_bitmask(self) -> bytes:
+        assert self.let.wait(20)
+        return self._matcher.compute_bitmask()
+
+
+def test_an_answer_waits_for_its_schema_and_no_other_does(engine: Engine) -> None:
+    free = [held(engine, RECORD, prompt, max_tokens=60).wait() for prompt in prompts()[:2]]
+    constraint = engine.constraint(json.dumps(RECORD))
+    matcher = constraint._matcher = Held(constraint._matcher)
+    waiting = Completion()
+    engine.submit(prompts()[0], Sampling(temperature=0.0, max_tokens=60), waiting, constraint)
+    assert complete(engine, prompts()[2], max_tokens=50).wait().reason == "length"
+    assert held(engine, RECORD, prompts()[1], max_tokens=60).wait().tokens == free[1].tokens
+    assert len(waiting.tokens) == 1
+    matcher.let.set()
+    assert waiting.wait().tokens == free[0].tokens

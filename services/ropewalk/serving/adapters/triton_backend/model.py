@@ -142,8 +142,8 @@ class _Channel:
     def send(self, update: Update, *, final: bool) -> None:
         """The client may be gone by now; then nobody misses the message."""
         if update.finish_reason == "error":
-            reason = f"{FAILED}{one_line(update.error)}" if update.error else _STOPPED
-            self.fail(reason)
+            mark = f"{REFUSED}{SCHEMA}: " if update.is_refused else FAILED
+            self.fail(f"{mark}{one_line(update.error, 600)}" if update.error else _STOPPED)
             return
         try:
             response = pb_utils.InferenceResponse(self._tensors(update))
