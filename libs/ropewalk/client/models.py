@@ -9,7 +9,7 @@ from ropewalk.events.foreign import quoted
 from ropewalk.events.serving import ModelRetired, RetireModel
 from ropewalk.projections.fold import Json
 from ropewalk.projections.registry import PRODUCTION
-from ropewalk.recipes.formats import CHAT, EXAMPLES
+from ropewalk.recipes.formats import CONVERSATIONS
 
 if TYPE_CHECKING:
     from ropewalk.client.client import Client
@@ -113,7 +113,7 @@ async def learned_to_talk(client: "Client", version: ModelVersion) -> bool:
         return True
     sources = accepted.recipe.get("sources")
     return isinstance(sources, list) and any(
-        isinstance(each, dict) and each.get("format") in (CHAT, EXAMPLES) for each in sources
+        isinstance(each, dict) and each.get("format") in CONVERSATIONS for each in sources
     )
 
 

@@ -3,12 +3,12 @@
 Texts are laid end to end, an end token after each: every window is full and none is wasted. Conversations are never
 cut by the border of a window. Where attention stays within a document, several share one; else each begins a window,
 so that no answer is learnt from a stranger's question. What is left of a window is padded with end tokens that do
-not count.
+not count. The two answers of a preference are two documents, side by side in one window.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,15 @@ _Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Packed:
-    """Tokens to append: both arrays (n,). `length` counts the document's own tokens, without padding."""
+    """Tokens to append: both arrays (n,). `length` counts the document's own tokens, without padding.
+
+    `second`: where the second of two documents begins; 0: there is one.
+    """
 
     tokens: _Ids
     mask: NDArray[np.uint8]
     length: int
+    second: int = 0
 
 
 def pack_text(ids: list[int], eos_id: int) -> Packed:
@@ -44,11 +48,21 @@ def pack_conversation(ids: list[int], mask: list[int], *, context_length: int) -
     return Packed(tokens=np.array(ids[:length], dtype=np.int64), mask=kept, length=length)
 
 
+def pack_pair(chosen: Packed, rejected: Packed) -> Packed:
+    """A conversation with the chosen answer, and behind it the same with the rejected one."""
+    return Packed(
+        tokens=np.concatenate((chosen.tokens, rejected.tokens)),
+        mask=np.concatenate((chosen.mask, rejected.mask)),
+        length=chosen.length + rejected.length,
+        second=chosen.length,
+    )
+
+
 def padded(packed: Packed, *, eos_id: int, context_length: int) -> Packed:
     """The same with end tokens that do not count, up to the end of its last window."""
     padding = -len(packed.tokens) % context_length
     tokens = np.pad(packed.tokens, (0, padding), constant_values=eos_id)
-    return Packed(tokens=tokens, mask=np.pad(packed.mask, (0, padding)), length=packed.length)
+    return replace(packed, tokens=tokens, mask=np.pad(packed.mask, (0, padding)))
 
 
 def share_windows(lengths: Sequence[int], context_length: int) -> list[list[int]]:

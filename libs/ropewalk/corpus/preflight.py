@@ -16,6 +16,7 @@ from ropewalk.events.resources import Resources
 from ropewalk.model.base_model import base_model_fault
 from ropewalk.model.chat.folder import read_chat_folder
 from ropewalk.recipes.bases import Base, is_base_name
+from ropewalk.recipes.formats import CONVERSATIONS
 from ropewalk.recipes.recipe import Recipe
 
 NO_TEMPLATE = (
@@ -70,7 +71,7 @@ def _import_fault(recipe: Recipe, base: Base | None) -> str:
 
 
 def _has_conversations(recipe: Recipe) -> bool:
-    return any(source.format in ("chat", "examples") for source in recipe.sources)
+    return any(source.format in CONVERSATIONS for source in recipe.sources)
 
 
 def _out_of_reach(folder: Path, reach: Reach) -> str | None:

@@ -3,7 +3,7 @@
     reference-ids.bin       uint32 (n, k): tokens that it weighed
     reference-logprobs.bin  float32 (n, k + 1): their log-probabilities, and that of all other tokens together
 
-Row i belongs to the i-th token whose mask is `TOLD`. Which tokens are named (its k likeliest, or the answer's own) is
+Row i belongs to the i-th token that counts. Which tokens are named (its k likeliest, or the answer's own) is
 the training's objective.
 """
 
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 IDS = "reference-ids.bin"
 LOGPROBS = "reference-logprobs.bin"
-TOLD = 2  # in a mask: this token counts, and has a row
 
 
 class ReferenceRows(NamedTuple):
@@ -38,10 +37,10 @@ class References:
         self._logprobs = np.memmap(folder / LOGPROBS, dtype=np.float32, mode="r").reshape(self._firsts[-1], -1)
 
     def window(self, index: int) -> ReferenceRows:
-        """Of all targets of a window: (C, k) and (C, k + 1). What has no row is 0 and -inf."""
+        """Of all targets of a window: (C, k) and (C, k + 1). What does not count is 0 and -inf."""
         length = self._length
-        told = self._mask[index * length + 1 : (index + 1) * length + 1] == TOLD
-        first = self._firsts[index] + (self._mask[index * length] == TOLD)
+        told = self._mask[index * length + 1 : (index + 1) * length + 1] != 0
+        first = self._firsts[index] + (self._mask[index * length] != 0)
         rows = slice(first, first + np.count_nonzero(told))
         ids = np.zeros((length, self._ids.shape[1]), dtype=np.uint32)
         logprobs = np.full((length, self._logprobs.shape[1]), -np.inf, dtype=np.float32)
@@ -52,7 +51,7 @@ class References:
     def _firsts(self) -> NDArray[np.int64]:
         """How many rows lie before each window, and in all."""
         blocks = range(0, len(self._mask), self._length)
-        counts = [np.count_nonzero(self._mask[first : first + self._length] == TOLD) for first in blocks]
+        counts = [np.count_nonzero(self._mask[first : first + self._length]) for first in blocks]
         return np.cumsum([0, *counts])
 
 

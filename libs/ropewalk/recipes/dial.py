@@ -109,11 +109,14 @@ def _shape(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
 
 def _optimizer(recipe: Recipe) -> dict[str, Any]:
     rate = 0.05 if recipe.has_base else 1.0  # a base model is near a good place already
+    is_preference = recipe.training.objective == "dpo"
+    rate *= 0.1 if is_preference else 1.0  # as its paper and TRL, whose defaults are a tenth of theirs for answers
     return {
         "matrix_lr": 0.02 * rate,
         "adam_lr": 0.01 * rate,
         "weight_decay": 0.0 if recipe.mode == "finetune" else 0.1,
         "grad_clip": 1.0,
+        "document_masks": is_preference,
         "lora_alpha": 2 * (recipe.training.lora_rank or 8),
     }
 

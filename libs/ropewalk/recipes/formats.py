@@ -1,13 +1,15 @@
 """The formats that a source may name. A line here and the module of its name in `corpus/reading/readers` are a format.
 
-`auto` goes by the name of each file; `chat` and `examples` too, and every record they find is a conversation: turns,
-or an input with its output.
+`auto` goes by the name of each file; `chat`, `examples` and `preferences` too, and every record they find is a
+conversation: turns, an input with its output, or with two answers of which one is better.
 """
 
 from collections.abc import Mapping
 
 TEXT, JSON_LINES = "text", "jsonl"
-CHAT, EXAMPLES = "chat", "examples"
+CHAT, EXAMPLES, PREFERENCES = "chat", "examples", "preferences"
+CONVERSATIONS = (CHAT, EXAMPLES, PREFERENCES)
+PROMPTED = (EXAMPLES, PREFERENCES)  # may be read behind a turn of the system that their records lack
 
 # Each with the ends of the names by which `auto` knows its files. What no format claims is read as a text.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -15,12 +17,12 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     JSON_LINES: (".jsonl", ".ndjson"),
     "parquet": (".parquet", ".pq"),
 }
-CHOICES = ("auto", CHAT, EXAMPLES, *FORMATS)
+CHOICES = ("auto", *CONVERSATIONS, *FORMATS)
 
 
 def format_of(name: str, wanted: str) -> str:
     """The format of a file by its name, without the suffix of a compression, and by what its source says of it."""
     if wanted in FORMATS:
         return wanted
-    otherwise = JSON_LINES if wanted in (CHAT, EXAMPLES) else TEXT
+    otherwise = JSON_LINES if wanted in CONVERSATIONS else TEXT
     return next((each for each, endings in FORMATS.items() if name.lower().endswith(endings)), otherwise)

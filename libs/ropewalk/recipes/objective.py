@@ -1,16 +1,18 @@
-"""What a plan says of the objective that is trained on."""
+"""What a plan says of the objective that is trained on, and what in a recipe goes with it."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ropewalk.recipes.formats import PREFERENCES
 from ropewalk.recipes.frozen import Frozen
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ObjectivePlan(Frozen):
-    """The part of the plan about it. Nothing but the plan names one yet."""
+    """The part of the plan about it."""
 
     objective: Literal["sft", "distill", "dpo"] = Field(
         default="sft", description="what is learnt: the next token, a teacher or a preference"
@@ -21,3 +23,25 @@ class ObjectivePlan(Frozen):
 
 
 OBJECTIVE_FIELDS = tuple(ObjectivePlan.model_fields)
+
+
+def objective_conflict(given: Mapping[str, Any], mode: str, formats: Sequence[str]) -> str:
+    """One sentence if what was given of the training cannot go with the mode or the sources' formats; empty: it can."""
+    objective = given.get("objective", "sft")
+    if objective != "dpo":
+        if "beta" in given:
+            return f"training.beta is {given['beta']:g} but training.objective is {objective!r}: set it to 'dpo'"
+        if PREFERENCES in formats:
+            number = formats.index(PREFERENCES)
+            return f"sources.{number} has the format {PREFERENCES!r}: set training.objective to 'dpo'"
+        return ""
+    if mode != "finetune":
+        return f"training.objective is 'dpo' but mode is {mode!r}: set mode to 'finetune' and name a base_model"
+    if other := [number for number, each in enumerate(formats) if each != PREFERENCES]:
+        return (
+            f"training.objective is 'dpo' but sources.{other[0]} has the format {formats[other[0]]!r}: give records "
+            f"with `chosen` and `rejected`, and set its format to {PREFERENCES!r}"
+        )
+    if given.get("document_masks") is False:
+        return "training.document_masks is false, and two answers share a window: leave it out"
+    return ""

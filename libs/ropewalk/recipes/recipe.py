@@ -5,24 +5,17 @@ import json
 import os
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    AliasChoices,
-    Field,
-    JsonValue,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AliasChoices, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from ropewalk.errors import RopewalkError
 from ropewalk.events.base import RUN_ID_PATTERN
 from ropewalk.events.foreign import quoted
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.caps import CapsRecipe
-from ropewalk.recipes.formats import CHOICES, EXAMPLES
+from ropewalk.recipes.formats import CHOICES, PROMPTED
 from ropewalk.recipes.frozen import Frozen
 from ropewalk.recipes.judgement import EvaluationRecipe, PromotionRecipe
-from ropewalk.recipes.objective import ObjectivePlan
+from ropewalk.recipes.objective import ObjectivePlan, objective_conflict
 from ropewalk.recipes.sentences import sentences_of
 from ropewalk.recipes.task import MAX_PROMPT, TaskRecipe, with_task_prompt
 from ropewalk.recipes.training import LORA_TARGETS, Adapter, TrainingRecipe
@@ -62,8 +55,8 @@ class SourceRecipe(Frozen):
     )
     format: FormatName = Field(
         default="auto",
-        description="chat: records with a `messages` list; examples: records with `input` and `output`; text: every "
-        "file as it is; auto: by name",
+        description="chat: records with a `messages` list; examples: records with `input` and `output`; preferences: "
+        "with `chosen` and `rejected`; text: every file as it is; auto: by name",
     )
     include: tuple[str, ...] = Field(default=("**/*",), max_length=200, description="glob patterns below the folder")
     exclude: tuple[str, ...] = Field(default=(), max_length=200, description="glob patterns to leave out")
@@ -77,12 +70,12 @@ class SourceRecipe(Frozen):
         default="",
         max_length=200,
         description="the field of a record that says what belongs together: records with the same value in it "
-        "are held out together or not at all; empty: the content decides, of examples the input alone",
+        "are held out together or not at all; empty: the content decides, of examples and preferences the input alone",
     )
     system: str = Field(
         default="",
         max_length=MAX_PROMPT,
-        description="examples: a turn of the system before each of them; the recipe fills in its `task.prompt`",
+        description="examples, preferences: a turn of the system before each; the recipe fills in its `task.prompt`",
     )
     weight: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)] | None = Field(
         default=None,
@@ -109,7 +102,7 @@ class SourceRecipe(Frozen):
 
     @model_validator(mode="after")
     def _check_system(self) -> Self:
-        if self.system and self.format != EXAMPLES:
+        if self.system and self.format not in PROMPTED:
             raise ValueError(f"system is given but format is {self.format!r}: set format to 'examples', or remove it")
         return self
 
@@ -284,9 +277,12 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _check_training(self) -> Self:
+        given, formats = self.training.given, [source.format for source in self.sources]
         if conflict := self.training.conflict(self.adapter, self.device, has_base=self.has_base):
             raise ValueError(conflict)
-        for name, value in self.training.given.items() if self.plan is not None else ():
+        if conflict := objective_conflict(given, self.mode, formats):
+            raise ValueError(conflict)
+        for name, value in given.items() if self.plan is not None else ():
             if getattr(self.plan, name, value) != value:
                 raise ValueError(f"training.{name} is {value!r} but the plan says otherwise: give one of the two")
         return self

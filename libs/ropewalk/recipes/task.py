@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from ropewalk.recipes.formats import EXAMPLES
+from ropewalk.recipes.formats import PROMPTED
 from ropewalk.recipes.frozen import Frozen
 
 MAX_INSTRUCTION = 32_768
@@ -64,9 +64,9 @@ def with_task_prompt(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_system(source: Any, prompt: str) -> Any:
-    if isinstance(source, Frozen) and getattr(source, "format", "") == EXAMPLES:
+    if isinstance(source, Frozen) and getattr(source, "format", "") in PROMPTED:
         return source.model_copy(update={"system": getattr(source, "system", "") or prompt})
-    if isinstance(source, dict) and source.get("format") == EXAMPLES:
+    if isinstance(source, dict) and source.get("format") in PROMPTED:
         return {**source, "system": source.get("system") or prompt}
     return source
 

@@ -47,6 +47,12 @@ class TrainingRecipe(Frozen):
     Every field but `total_tokens` has the name of the field of the plan that it sets.
     """
 
+    objective: Literal["sft", "dpo"] | None = _derived(
+        "what is learnt. sft: the answers; dpo: which of two answers is better; derived: sft"
+    )
+    beta: Annotated[float, Field(allow_inf_nan=False, gt=0, le=100)] | None = _derived(
+        "dpo: how strongly the base model holds; derived: 0.1"
+    )
     total_steps: _Count | None = _derived("optimizer steps; derived: what `minutes` allow at the speed of the size")
     total_tokens: Annotated[int, Field(ge=1, le=10**15)] | None = _derived(
         "instead of `total_steps`: tokens to read, in whole batches"
@@ -58,8 +64,8 @@ class TrainingRecipe(Frozen):
         "windows that a worker computes at once, so that gradients are accumulated over batch_size / (workers x "
         "micro_batch) parts; derived: what the memory holds"
     )
-    matrix_lr: _Rate | None = _derived("of the matrices of the blocks; derived: 0.02, finetune 0.001")
-    adam_lr: _Rate | None = _derived("of embedding, head and norms; derived: 0.01, finetune 0.0005")
+    matrix_lr: _Rate | None = _derived("of the matrices of the blocks; derived: 0.02, finetune 0.001, dpo 0.0001")
+    adam_lr: _Rate | None = _derived("of embedding, head and norms; derived: 0.01, finetune 0.0005, dpo 0.00005")
     weight_decay: Annotated[float, Field(allow_inf_nan=False, ge=0, le=10)] | None = _derived(
         "derived: 0.1, finetune 0"
     )
@@ -85,7 +91,7 @@ class TrainingRecipe(Frozen):
         "derived: false"
     )
     document_masks: bool | None = _derived(
-        "attention does not leave a document, and conversations share windows; derived: false"
+        "attention does not leave a document, and conversations share windows; derived: false, dpo true"
     )
     checkpoint_every: _Count | None = _derived("steps between two checkpoints; derived: a thirtieth of all, 5 at least")
     keep_checkpoints: Annotated[int, Field(ge=2, le=1000)] | None = _derived("so many of the newest stay; derived: 3")

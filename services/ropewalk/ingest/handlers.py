@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ropewalk.bus.once import Timeline, once
+from ropewalk.corpus.pair_checks import look_at_pairs
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.task_checks import look_at_examples, task_violations
@@ -119,6 +120,8 @@ async def _violations_of_data(recipe: Recipe, settings: Settings) -> tuple[str, 
     try:
         found = await run_child(first_look, (recipe.sources, _limits(settings), settings.reach))
         violations = data_violations(recipe, found)
+        if recipe.derived.objective == "dpo" and not violations:
+            violations = await run_child(look_at_pairs, (recipe, _limits(settings), settings.reach, settings.store))
         if violations or recipe.task is None:
             return violations
         seen = await run_child(look_at_examples, (recipe, _limits(settings), settings.reach))

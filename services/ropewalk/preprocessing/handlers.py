@@ -41,9 +41,10 @@ async def preprocess_corpus(
 ) -> tuple[Message, ...]:
     """Run the Ray driver in a child process and pass its facts on as they come."""
 
-    async def emit(fact: tuple[Message, str]) -> None:
-        message, key = fact
-        await ctx.emit(message, key=key)
+    async def emit(fact: tuple[Message, str] | None) -> None:
+        if fact is not None:
+            message, key = fact
+            await ctx.emit(message, key=key)
 
     job = PreprocessJob(
         run_id=corpus.run_id,

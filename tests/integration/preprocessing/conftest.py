@@ -1,4 +1,4 @@
-"""One Ray for the tests of a module, as long as none of them kills a part of it."""
+"""One Ray for the tests of this folder that do not kill a part of it."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parent / "shared_ray.py"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def ray_address() -> Iterator[str]:
     """Where it is; the token is in the environment, from which a driver takes it."""
     with (

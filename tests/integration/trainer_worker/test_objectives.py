@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from ropewalk.corpus.document import DOCUMENTS, write_records
-from ropewalk.corpus.references import TOLD, ReferenceRows, ReferenceWriter
+from ropewalk.corpus.references import ReferenceRows, ReferenceWriter
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
 
@@ -20,9 +20,9 @@ def a_dataset(workshop):
     folder = workshop.root / "told"
     shutil.copytree(workshop.dataset(masked=True), folder, ignore=shutil.ignore_patterns("manifest.json"))
     mask = np.zeros(NUM_WINDOWS * LENGTH + 1, dtype=np.uint8)
-    mask[:-1][np.arange(len(mask) - 1) % 8 >= 4] = TOLD
+    mask[:-1][np.arange(len(mask) - 1) % 8 >= 4] = 1
     (folder / "mask.bin").write_bytes(mask.tobytes())
-    tokens = np.fromfile(folder / "tokens.bin", dtype="<u2")[mask == TOLD]
+    tokens = np.fromfile(folder / "tokens.bin", dtype="<u2")[mask == 1]
     ids = np.stack([(tokens.astype(np.uint32) + shift) % 300 for shift in range(K)], axis=-1)
     logprobs = np.log(np.tile(np.array([0.6, 0.2, 0.1, 0.1], dtype=np.float32), (len(ids), 1)))
     with ReferenceWriter(folder) as writer:

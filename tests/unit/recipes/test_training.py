@@ -1,5 +1,7 @@
 """What a recipe says of its training replaces what the dial derives, or is refused in one sentence."""
 
+import re
+
 import pytest
 
 from ropewalk.recipes.builtin import resolve_recipe
@@ -82,6 +84,44 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(
     training: dict[str, object], fields: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(RecipeError, match=sentence):
+        a_recipe(training, **fields)
+
+
+PAIRS = {**SOURCE, "format": "preferences"}
+TUNED = {"mode": "finetune", "base_model": "org/m"}
+
+
+def test_a_preference_moves_by_a_tenth_of_what_answers_do_within_document_masks() -> None:
+    plain = a_recipe({}, **TUNED).derived
+    plan = a_recipe({"objective": "dpo", "beta": 0.3}, sources=[PAIRS], **TUNED).derived
+    assert (plan.objective, plan.beta, plan.document_masks) == ("dpo", 0.3, True)
+    assert (plan.matrix_lr, plan.adam_lr) == pytest.approx((plain.matrix_lr / 10, plain.adam_lr / 10))
+    assert (plain.objective, plain.document_masks) == ("sft", False)
+
+
+@pytest.mark.parametrize(
+    ("training", "fields", "part"),
+    [
+        (
+            {"objective": "dpo"},
+            {"sources": [PAIRS]},
+            "objective is 'dpo' but mode is 'pretrain': set mode to 'finetune'",
+        ),
+        ({"objective": "dpo"}, {**TUNED}, "sources.0 has the format 'auto': give records with `chosen` and `rejected`"),
+        ({}, {**TUNED, "sources": [PAIRS]}, "sources.0 has the format 'preferences': set training.objective to 'dpo'"),
+        ({"beta": 0.2}, {**TUNED}, "training.beta is 0.2 but training.objective is 'sft': set it to 'dpo'"),
+        (
+            {"objective": "dpo", "document_masks": False},
+            {**TUNED, "sources": [PAIRS]},
+            "training.document_masks is false, and two answers share a window",
+        ),
+        ({"objective": "ppo"}, {}, "training.objective"),
+    ],
+)
+def test_an_objective_without_its_data_is_refused(
+    training: dict[str, object], fields: dict[str, object], part: str
+) -> None:
+    with pytest.raises(RecipeError, match=re.escape(part)):
         a_recipe(training, **fields)
 
 

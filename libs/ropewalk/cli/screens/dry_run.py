@@ -12,6 +12,7 @@ from ropewalk.cli.screens.terminal import Listing, complain, console, print_json
 from ropewalk.cli.settings import named_bus
 from ropewalk.corpus.forecast import Forecast, forecast
 from ropewalk.corpus.judging import too_few_to_judge
+from ropewalk.corpus.pair_checks import look_at_pairs
 from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.places import ANYWHERE
 from ropewalk.corpus.reading.records import Limits
@@ -40,7 +41,8 @@ def show_dry_run(recipe: Recipe, *, base: Base | None = None, as_json: bool) -> 
     seen = look_at_task(recipe)
     expected = forecast(recipe, found)
     # A recipe that is wrong in itself makes questions about its data meaningless, so those come second.
-    violations = violations or data_violations(recipe, found) or (task_violations(recipe, seen) if recipe.task else ())
+    violations = violations or data_violations(recipe, found) or _pair_violations(recipe)
+    violations = violations or (task_violations(recipe, seen) if recipe.task else ())
     violations = bounded((*violations, *worker_violations(recipe, _pools())))
     if as_json:
         print_json(_as_json(recipe, found, expected, violations) | {"warnings": list(_warnings(recipe, found, seen))})
@@ -64,6 +66,13 @@ def look_at_data(sources: tuple[SourceRecipe, ...], _: OnReport) -> Survey:
 def look_at_task(recipe: Recipe) -> ExamplesSeen:
     """The examples of a recipe that has a task, read in a child process."""
     return asyncio.run(run_child(look_at_examples, (recipe, Limits(), ANYWHERE))) if recipe.task else ExamplesSeen()
+
+
+def _pair_violations(recipe: Recipe) -> tuple[str, ...]:
+    """Where the base is an import, which lies in the stack's store, ingest looks at the pairs."""
+    if recipe.derived.objective != "dpo":
+        return ()
+    return asyncio.run(run_child(look_at_pairs, (recipe, Limits(), ANYWHERE, None)))
 
 
 def show_data(found: Survey) -> None:

@@ -8,7 +8,7 @@ from ropewalk.corpus.reading.records import Content, Flaw, Limits, Record, conte
 from ropewalk.corpus.reading.selection import unpacked_name
 from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.corpus.reading.unpacking import Meter
-from ropewalk.recipes.formats import CHAT, EXAMPLES, JSON_LINES, TEXT, format_of
+from ropewalk.recipes.formats import CONVERSATIONS, JSON_LINES, TEXT, format_of
 from ropewalk.recipes.recipe import SourceRecipe
 
 Placed = Iterator[tuple[str, Content | Flaw]]
@@ -19,7 +19,7 @@ def contents(file: SourceFile, source: SourceRecipe, limits: Limits, meter: Mete
     name = unpacked_name(file.path)
     is_claimed = format_of(name, "auto") != TEXT
     kind = None if is_claimed or source.format == TEXT or file.closed else kind_by_name(name)
-    if kind is not None and not (kind is JSON and source.format in (JSON_LINES, CHAT, EXAMPLES)):
+    if kind is not None and not (kind is JSON and source.format in (JSON_LINES, *CONVERSATIONS)):
         yield file.path, kind.flaw(file.num_bytes)
         return
     try:

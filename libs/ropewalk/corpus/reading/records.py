@@ -9,8 +9,9 @@ from typing import Any, Literal
 from ropewalk.corpus.document import ChatMessage, content_id, message_records
 from ropewalk.corpus.reading.conversations import is_blank, read_turns
 from ropewalk.corpus.reading.examples import INPUT, example_turns
+from ropewalk.corpus.reading.preferences import read_preference
 from ropewalk.events.foreign import one_line, quoted
-from ropewalk.recipes.formats import CHAT, EXAMPLES, JSON_LINES
+from ropewalk.recipes.formats import CHAT, EXAMPLES, JSON_LINES, PREFERENCES
 from ropewalk.recipes.recipe import SourceRecipe
 
 Reason = Literal[
@@ -58,13 +59,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Content:
-    """What a sound record holds; one of `text` and `messages` is empty."""
+    """What a sound record holds; one of `text` and `messages` is empty. `rejected`: see `Document`."""
 
     doc_id: str
     num_bytes: int
     text: str = ""
     messages: tuple[ChatMessage, ...] = ()
     split_key: str = ""
+    rejected: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,8 @@ def _missing(what: str, record: dict[str, Any], num_bytes: int) -> Flaw:
 def _parse_record(record: dict[str, Any], source: SourceRecipe, num_bytes: int) -> Content | Flaw:
     if source.format == EXAMPLES:
         return _parse_example(record, source.system, num_bytes)
+    if source.format == PREFERENCES:
+        return _parse_preference(record, source.system, num_bytes)
     if source.format == CHAT or (source.format != JSON_LINES and "messages" in record):
         return _parse_conversation(record, num_bytes)
     text = record.get(source.text_field)
@@ -210,6 +214,21 @@ def _parse_example(record: dict[str, Any], system: str, num_bytes: int) -> Conte
     if isinstance(messages, str):
         return Flaw("bad_messages", messages, num_bytes)
     return replace(_conversation(messages), split_key=split_key(INPUT, messages[-2].content))
+
+
+def _parse_preference(record: dict[str, Any], system: str, num_bytes: int) -> Content | Flaw:
+    found = read_preference(record, system)
+    if isinstance(found, str):
+        return Flaw("bad_messages", found, num_bytes)
+    content, rejected = _conversation(found.turns), found.rejected.encode()
+    asked = "\n".join(turn.content for turn in found.turns[:-1] if turn.role != "system")
+    return replace(
+        content,
+        doc_id=content_id(content.doc_id.encode() + rejected),
+        num_bytes=content.num_bytes + len(rejected),
+        split_key=split_key(INPUT, asked),
+        rejected=found.rejected,
+    )
 
 
 def _parse_conversation(record: dict[str, Any], num_bytes: int) -> Content | Flaw:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from transformers import PreTrainedModel
 
 from ropewalk.model.objectives.objective import logprobs_of
 
-_BATCH = 8  # conversations
+_TOKENS = 2048  # at a time: the logits of a large vocabulary take 200 KB each
 Said = tuple[NDArray[np.uint32], NDArray[np.float32]]  # ids (n, k) and logprobs (n, k + 1) of n answer tokens
 
 
@@ -48,8 +49,10 @@ def ask(model: PreTrainedModel, lessons: Sequence[Lesson], asking: Asking) -> li
         cache = model(input_ids=torch.tensor([shared]), use_cache=True, logits_to_keep=1).past_key_values
     said: dict[int, Said] = {}
     order = sorted(range(len(lessons)), key=lambda place: (len(lessons[place].ids), place))
-    for begin in range(0, len(order), _BATCH):
-        places = order[begin : begin + _BATCH]
+    while order:
+        longest = (len(lessons[place].ids) - len(shared) for place in order)  # of those before it, as they are sorted
+        count = sum(number * length <= _TOKENS for number, length in enumerate(longest, 1))
+        places, order = order[: max(1, count)], order[max(1, count) :]
         answers = _ask_batch(model, [lessons[place] for place in places], (len(shared), cache), asking)
         said.update(zip(places, answers, strict=True))
     return [said[place] for place in range(len(lessons))]
@@ -62,15 +65,16 @@ def _ask_batch(
     begin, cache = before
     length = max(len(lesson.ids) for lesson in lessons)
     tokens = torch.tensor([[*lesson.ids[begin:], *[0] * (length - len(lesson.ids))] for lesson in lessons])
-    given = {}
+    first = min(lesson.first for lesson in lessons) - 1  # the logits before it are not needed
+    given: dict[str, Any] = {"logits_to_keep": length - first}
     if cache is not None:
         own = copy.deepcopy(cache)  # the model appends to it
         own.batch_repeat_interleave(len(lessons))  # type: ignore[attr-defined]  # a cache of transformers
-        given = {"past_key_values": own}
-    logits = model(input_ids=tokens, use_cache=bool(given), **given).logits
+        given["past_key_values"] = own
+    logits = model(input_ids=tokens, use_cache=cache is not None, **given).logits
     for row, lesson in zip(logits, lessons, strict=True):
         places = torch.tensor(lesson.answers).nonzero()[:, 0]
-        told = row[places - 1 - begin].float() / asking.temperature
+        told = row[places - 1 - first].float() / asking.temperature
         top = min(asking.top, told.shape[-1])
         ids = told.topk(top).indices if top else torch.tensor(lesson.ids)[places][:, None]
         yield ids.numpy().astype(np.uint32), logprobs_of(told, ids).numpy()

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ropewalk.corpus.document import DOCUMENTS, read_records, write_records
 from ropewalk.corpus.packing import count_windows
+from ropewalk.corpus.references import IDS, LOGPROBS
 from ropewalk.corpus.shards import MASK, TOKENS, UNIGRAM, ShardMeta, TokenWriter, token_dtype
 from ropewalk.corpus.sketch import Sketches
 from ropewalk.corpus.trained import SKETCHES, STATES
@@ -33,6 +35,7 @@ class Assembly:
     has_mask: bool
     evalset_uri: str
     sketches: Sketches  # of the documents in the parts
+    references: list[Path] = field(default_factory=list)  # what another model said of the parts' tokens, in order
     left_out: str = ""  # documents that could not be encoded, by reason
 
 
@@ -52,6 +55,7 @@ def publish_dataset(
         raise StageError(_too_small(assembly, writer.num_tokens, num_windows, min_windows))
     write_records(folder / STATES, states)
     np.save(folder / SKETCHES, assembly.sketches)
+    _join_references(assembly)
     _write_unigram(folder, dtype, assembly.tokenizer.vocab_size)
     unnamed = ShardMeta(
         dataset_version="",
@@ -80,6 +84,14 @@ def _join(assembly: Assembly, writer: TokenWriter, dtype: str) -> Iterator[dict[
             yield {**record, "start": record["start"] + first}
 
 
+def _join_references(assembly: Assembly) -> None:
+    for name in (IDS, LOGPROBS) if assembly.references else ():
+        with (assembly.folder / name).open("wb") as whole:
+            for part in assembly.references:
+                with (part / name).open("rb") as rows:
+                    shutil.copyfileobj(rows, whole)
+
+
 def _write_unigram(folder: Path, dtype: str, vocab_size: int) -> None:
     counts = np.zeros(vocab_size, dtype=np.int64)
     tokens = np.memmap(folder / TOKENS, dtype=dtype, mode="r")
@@ -99,7 +111,8 @@ def _too_small(assembly: Assembly, num_tokens: int, num_windows: int, batch_size
     if assembly.left_out and num_tokens <= 1:  # an end token at most
         return (
             f"nothing is left to learn from: what cleaning kept could not be encoded: {assembly.left_out}: mend the "
-            "conversations or the base model's chat template, or choose another base_model"
+            "conversations or the base model's chat template, raise training.context_length, or choose another "
+            "base_model"
         )
     left_out = f"; left out because they could not be encoded: {assembly.left_out}" if assembly.left_out else ""
     return (

@@ -1,12 +1,13 @@
 """Encodes the chosen documents of a segment and writes them as a run of packed tokens."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_records
-from ropewalk.corpus.packing import Packed, pack_conversation, pack_text, padded, share_windows
+from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, read_documents, write_records
+from ropewalk.corpus.packing import Packed, pack_conversation, pack_pair, pack_text, padded, share_windows
 from ropewalk.corpus.shards import PackedDocument, TokenWriter, token_dtype
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
@@ -51,9 +52,10 @@ def write_encoded(folder: Path, order: EncodeOrder, cleaned: Path, tokenizer: Pa
         writing.together(writer, kept_back)
         num_tokens = writer.num_tokens
     write_records(folder / DOCUMENTS, writing.records)
-    result = {"num_tokens": num_tokens, "refused": refused, "refusal": encoder.conversations.refusal}
+    facts = {"num_tokens": num_tokens, "num_documents": len(writing.records)}
+    result = {**facts, "refused": refused, "refusal": encoder.conversations.refusal}
     (folder / RESULT).write_text(json.dumps(result))
-    return {"num_tokens": num_tokens}
+    return facts
 
 
 class _Writing:
@@ -82,15 +84,18 @@ class _Writing:
             self._append(writer, document, last)
 
     def _append(self, writer: TokenWriter, document: Document, packed: Packed) -> None:
-        entry = PackedDocument(
-            doc_id=document.doc_id,
-            path=document.path,
-            source_id=document.source_id,
-            licence=document.licence,
-            start=writer.append(packed.tokens, packed.mask if self._order.has_mask else None),
-            length=packed.length,
-        )
-        self.records.append(entry.as_record())
+        start = writer.append(packed.tokens, packed.mask if self._order.has_mask else None)
+        ends = [packed.second, packed.length] if packed.second else [packed.length]
+        for begin, end in pairwise([0, *ends]):
+            entry = PackedDocument(
+                doc_id=document.doc_id,
+                path=document.path,
+                source_id=document.source_id,
+                licence=document.licence,
+                start=start + begin,
+                length=end - begin,
+            )
+            self.records.append(entry.as_record())
 
 
 class _Encoder:
@@ -106,14 +111,25 @@ class _Encoder:
         texts = [document.text for document in documents if not document.messages]
         encoded = iter(self._tokenizer.texts(texts))
         return [
-            self._pack_conversation(document)
+            self._pack_messages(document)
             if document.messages
             else pack_text(next(encoded), self._order.tokenizer.eos_id)
             for document in documents
         ]
 
-    def _pack_conversation(self, document: Document) -> Packed | str:
-        encoded = self.conversations.encode(document.messages)
+    def _pack_messages(self, document: Document) -> Packed | str:
+        chosen = self._pack_conversation(document.messages)
+        if not document.rejected or isinstance(chosen, str):
+            return chosen
+        last = replace(document.messages[-1], content=document.rejected)
+        rejected = self._pack_conversation((*document.messages[:-1], last))
+        if isinstance(rejected, str):
+            return rejected
+        pair = pack_pair(chosen, rejected)  # one that was cut fills the window, so that no pair with it fits
+        return pair if pair.length <= self._order.context_length else "pair_beyond_context"
+
+    def _pack_conversation(self, messages: tuple[ChatMessage, ...]) -> Packed | str:
+        encoded = self.conversations.encode(messages)
         if isinstance(encoded, str):
             return encoded
         ids, mask = encoded

@@ -1,18 +1,20 @@
 """The passes over a corpus in order. Runs in a child process; everything large happens in tasks.
 
-clean (tasks) -> deduplicate and split -> decontaminate (tasks) -> tokenizer -> encode (tasks) -> assemble
+clean (tasks) -> deduplicate and split -> decontaminate (tasks) -> tokenizer -> encode (tasks)
+-> ask the base model, if the objective needs it (tasks) -> assemble
 """
 
 import json
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ropewalk.corpus.document import Document
+from ropewalk.corpus.shards import token_dtype
 from ropewalk.corpus.trained import KEPT
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
@@ -20,6 +22,7 @@ from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.evalset import publish_evalset
 from ropewalk.preprocessing.adapters.job import PreprocessJob
+from ropewalk.preprocessing.adapters.references import DOCUMENTS_A_TASK, ReferenceOrder, ask_reference
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
 from ropewalk.preprocessing.adapters.sketching import plain_text, told_turns
 from ropewalk.preprocessing.adapters.tasks import (
@@ -65,6 +68,13 @@ def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> tuple[Da
     return dataset, workers.cpu_seconds
 
 
+class Parts(NamedTuple):
+    """What is put together: encoded segments, and where the rows of another model lie that was asked about them."""
+
+    encoded: list[EncodedSegment]
+    references: list[str]
+
+
 class _Driver:
     """One corpus on its way. The order of segments is that of their ids, whatever order they came in."""
 
@@ -90,7 +100,8 @@ class _Driver:
             raise StageError(_too_few(corpus.states, recipe.model))
         tokenizer = self._make_tokenizer(corpus)
         encoded = self._encode(corpus, tokenizer)
-        return self._assemble(corpus, tokenizer, encoded, registry)
+        references = [] if recipe.derived.objective == "sft" else self._ask_reference(tokenizer, encoded)
+        return self._assemble(corpus, tokenizer, Parts(encoded, references), registry)
 
     def _registry_uris(self) -> list[str]:
         """As the first attempt saw the registry: a later one must come to the same split."""
@@ -201,21 +212,41 @@ class _Driver:
         assert kept + held_out + sum(dropped.values()) == segment.num_documents, "every document has one state"
         self._report((event, segment.segment_id))
 
+    def _ask_reference(self, tokenizer: TokenizerFacts, encoded: list[EncodedSegment]) -> list[str]:
+        """Where the rows of the base model lie, in the order of the encoded tokens."""
+        orders = [
+            ReferenceOrder(
+                part_uri=part.uri,
+                first=first,
+                dtype=token_dtype(tokenizer.vocab_size),
+                recipe=self._job.recipe,
+                prefix=self._work,
+            )
+            for part in encoded
+            for first in range(0, part.num_documents, DOCUMENTS_A_TASK)
+        ]
+        uris: dict[int, str] = {}
+        for place, uri in self._workers.each(ask_reference, [(self._job.store, order) for order in orders]):
+            uris[place] = uri
+            self._report(None)  # a large model takes its time
+        return [uris[place] for place in range(len(orders))]
+
     def _assemble(
-        self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, encoded: list[EncodedSegment], registry: Registry
+        self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, parts: Parts, registry: Registry
     ) -> DatasetPublished:
         plan = self._job.recipe.derived
         evalset_uri = publish_evalset(self._objects, self._job.scratch / "evalset", corpus)
         held_out_uri, held_out_sha256, num_added = self._publish_held_out(corpus, registry)
         assembly = Assembly(
             folder=self._job.scratch / "dataset",
-            parts=[self._objects.fetch(part.uri) for part in encoded],
+            parts=[self._objects.fetch(part.uri) for part in parts.encoded],
+            references=[self._objects.fetch(uri) for uri in parts.references],
             tokenizer=tokenizer,
             context_length=plan.context_length,
             has_mask=any(corpus.entries[at].is_conversation for at in corpus.in_state(KEPT)),
             evalset_uri=evalset_uri,
             sketches=corpus.sketches[corpus.in_state(KEPT)],
-            left_out=left_out(encoded),
+            left_out=left_out(parts.encoded),
         )
         names = [segment.segment_id for segment in self._segments]
         meta, uri = publish_dataset(self._objects, assembly, corpus.state_records(names), min_windows=plan.batch_size)

@@ -24,8 +24,9 @@ def plain_text(document: Document) -> str:
 
 
 def told_turns(document: Document) -> list[str]:
-    """Every turn but the system's; none of a text."""
-    return [turn.content for turn in document.messages if turn.role != "system"]
+    """Every turn but the system's, and a rejected answer; none of a text."""
+    rejected = [document.rejected] if document.rejected else []
+    return [turn.content for turn in document.messages if turn.role != "system"] + rejected
 
 
 def content_of(document: Document) -> str:
@@ -33,6 +34,7 @@ def content_of(document: Document) -> str:
     if not document.messages:
         return content_id(fold_whole(document.text).encode())
     turns = [[turn.role, fold_whole(turn.content)] for turn in document.messages]
+    turns += [["rejected", fold_whole(document.rejected)]] if document.rejected else []
     return content_id(orjson.dumps(turns))
 
 

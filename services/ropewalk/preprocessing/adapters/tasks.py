@@ -39,6 +39,7 @@ class EncodedSegment:
     """The tokens of a segment. `refused` are documents (places in the segment) that do not fit, with the reason."""
 
     uri: str
+    num_documents: int
     refused: tuple[tuple[int, str], ...]
     refusal: str = ""  # what the chat template said to the first that it refused
 
@@ -64,7 +65,7 @@ def clean_segment(store: StoreAddress, uri: str, profile: Profile) -> str:
         (folder / CONTENT).write_text(json.dumps([content_of(document) for document in cleaned]))
         return {"segment": uri, "profile": profile}
 
-    return made_once(objects, f"cleaned/{_hash(CLEANING, uri, profile)}", write)
+    return made_once(objects, f"cleaned/{hash_of(CLEANING, uri, profile)}", write)
 
 
 def match_items(store: StoreAddress, uri: str, wanted_uri: str, halves: tuple[int, ...]) -> Pairs:
@@ -90,10 +91,11 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> EncodedSegment:
         order.has_mask,
         order.shares_windows,
     )
-    key = made_once(objects, f"{order.prefix}/{_hash(*inputs)}", write)
+    key = made_once(objects, f"{order.prefix}/{hash_of(*inputs)}", write)
     result = json.loads((objects.fetch(key) / RESULT).read_text())
     refused = tuple((place, reason) for place, reason in result["refused"])
-    return EncodedSegment(uri=key, refused=refused, refusal=result.get("refusal", ""))
+    num_documents = result["num_documents"]
+    return EncodedSegment(uri=key, num_documents=num_documents, refused=refused, refusal=result.get("refusal", ""))
 
 
 def made_once(objects: ObjectStore, key: str, write: Callable[[Path], dict[str, Any]]) -> str:
@@ -113,6 +115,7 @@ def _normalised(profile: Profile, documents: list[Document]) -> list[Document]:
             document,
             text=normalise(document.text, profile),
             messages=tuple(replace(turn, content=normalise(turn.content, profile)) for turn in document.messages),
+            rejected=normalise(document.rejected, profile),
             fetched_at="",
         )
         for document in documents
@@ -128,5 +131,6 @@ def _write_features(folder: Path, documents: list[Document]) -> None:
     write_records(folder / SCORES, records)
 
 
-def _hash(*parts: object) -> str:
+def hash_of(*parts: object) -> str:
+    """The identity of what a task is given."""
     return hashlib.sha256(json.dumps(parts, default=list).encode()).hexdigest()

@@ -20,13 +20,14 @@ import pyarrow.parquet as pq
 from ropewalk.corpus.reading.content import FAULTS, fault
 from ropewalk.corpus.reading.conversations import RECORD_FIELDS
 from ropewalk.corpus.reading.examples import INPUT, OUTPUT
+from ropewalk.corpus.reading.preferences import CHOSEN, PREFERENCE_FIELDS
 from ropewalk.corpus.reading.readers import ReaderTask
 from ropewalk.corpus.reading.records import MOST_VALUES, Flaw, Record
 from ropewalk.corpus.reading.selection import archive_suffix
 from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.corpus.reading.unpacking import MAX_RATIO, BombError, most_plain
 from ropewalk.events.foreign import one_line, quoted
-from ropewalk.recipes.formats import CHAT, EXAMPLES
+from ropewalk.recipes.formats import CHAT, CONVERSATIONS, EXAMPLES, PREFERENCES
 
 _ROWS = 64  # decoded together
 _MEMORY_BYTES = 1 << 30  # for decoding them
@@ -90,14 +91,14 @@ def _rows(packed: IO[bytes], file_bytes: int, task: ReaderTask) -> Found:
 
 
 def _fields(task: ReaderTask) -> frozenset[str]:
-    return RECORD_FIELDS | {INPUT, OUTPUT, task.source.text_field, task.source.key_field}
+    return RECORD_FIELDS | PREFERENCE_FIELDS | {INPUT, OUTPUT, task.source.text_field, task.source.key_field}
 
 
 def _unfit(schema: pa.Schema, columns: list[str], task: ReaderTask) -> Flaw | None:
     """Why no row of a table can become a document."""
     form = task.source.format
-    wanted = {CHAT: "messages", EXAMPLES: INPUT}.get(form, task.source.text_field)
-    if not task.all_fields and wanted not in columns and (form in (CHAT, EXAMPLES) or "messages" not in columns):
+    wanted = {CHAT: "messages", EXAMPLES: INPUT, PREFERENCES: CHOSEN}.get(form, task.source.text_field)
+    if not task.all_fields and wanted not in columns and (form in CONVERSATIONS or "messages" not in columns):
         names = one_line(", ".join(schema.names[:8]), 200)
         remedy = "name the one that holds the text in `text_field`"
         return Flaw("unsupported_table", f"a table without a column {quoted(wanted)}; it has: {names}; {remedy}")

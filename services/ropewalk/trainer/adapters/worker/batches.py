@@ -156,7 +156,7 @@ def _check(shard: TokenShard, job: WorkerJob, world_size: int) -> None:
     if job.recipe.derived.objective != "sft" and not shard.has_references:
         raise WorkerError(
             f"training.objective is {job.recipe.derived.objective!r}, but in this dataset no other model was asked "
-            "about the answers, and nothing prepares a dataset for it yet: choose 'sft'"
+            "about the answers: submit the recipe again, so that its own dataset is made"
         )
     if batch_size < world_size:
         raise WorkerError(
