@@ -153,7 +153,8 @@ def test_a_segment_whose_conversations_are_all_refused_says_how_many_and_why(bas
     result = json.loads((folder / RESULT).read_text())
     assert result["num_tokens"] == 0
     assert "nope" in result["refusal"]
-    encoded = EncodedSegment(uri="", refused=tuple(map(tuple, result["refused"])), refusal=result["refusal"])
+    refused = tuple(map(tuple, result["refused"]))
+    encoded = EncodedSegment(uri="", num_documents=0, refused=refused, refusal=result["refusal"])
     assert left_out([encoded]) == f"3 template_refused ({result['refusal']})"
     assert left_out([]) == ""
 

@@ -17,14 +17,14 @@ _ASKED = (INPUT, "messages", "prompt")
 PREFERENCE_FIELDS = frozenset((CHOSEN, REJECTED, *_ASKED))
 
 
-class Preference(NamedTuple):
+class AnswerPair(NamedTuple):
     """The turns up to the chosen answer, the last one and the only one that is learnt, and the rejected one."""
 
     turns: tuple[ChatMessage, ...]
     rejected: str
 
 
-def read_preference(record: dict[str, Any], system: str = "") -> Preference | str:
+def read_preference(record: dict[str, Any], system: str = "") -> AnswerPair | str:
     """The two answers of a record, behind a turn of the system if there is a text for it and they have none of their
     own; or what is wrong with the record."""
     chosen, rejected = (_conversation(record, field) for field in (CHOSEN, REJECTED))
@@ -42,7 +42,7 @@ def read_preference(record: dict[str, Any], system: str = "") -> Preference | st
     if system and before[0].role != "system":
         before = (ChatMessage(role="system", content=system), *before)
     read = (replace(turn, weight=0) if turn.role == "assistant" else turn for turn in before)
-    return Preference((*read, replace(answer, weight=1)), other.content)
+    return AnswerPair((*read, replace(answer, weight=1)), other.content)
 
 
 def _conversation(record: dict[str, Any], field: str) -> tuple[ChatMessage, ...] | str:
