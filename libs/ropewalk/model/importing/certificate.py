@@ -115,9 +115,9 @@ def encoded_prompts(folder: Path) -> list[list[int]]:
     return encoded
 
 
-def engine_tokens(folder: Path, prompts: Sequence[list[int]]) -> list[list[int]]:
+def engine_tokens(folder: Path, prompts: Sequence[list[int]], base: Path | None = None) -> list[list[int]]:
     """Greedy tokens of our decoder, the end token included. Raises UnsupportedModelError, RefusedError."""
-    engine = Engine(folder, num_slots=_BATCH)
+    engine = Engine(folder, num_slots=_BATCH, base=base)
     found: list[list[int]] = [[] for _ in prompts]
     ended: queue.Queue[str] = queue.Queue()
 
