@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from typer.testing import CliRunner, Result
 
 from ropewalk.cli.tree import app
 from ropewalk.client import Client, ClientSettings
+from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.events.serving import ModelDeployed, ModelRetired, RetireModel, TrafficShifted
+from ropewalk.recipes.bases import Base
+from ropewalk.storage.local import LocalObjects
 
 Ropewalk = Callable[..., Result]
 
@@ -200,3 +204,31 @@ class answering_retirements:  # a context manager that reads as one
                     ModelRetired(run_id=request.run_id, model=request.model, model_version=request.model_version)
                 )
                 return
+
+
+def test_an_imported_model_stays_while_a_run_or_an_adapter_needs_it(
+    ropewalk: Ropewalk, settings: ClientSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROPEWALK_OBJECTS_URL", f"file://{tmp_path}/store")
+    facts = {"source": "gguf:tiny.gguf", "licence": "mit", "family": "llama", "num_parameters": 1, "certificate": {}}
+    facts |= {"context_length": 128, "has_template": False, "imported_at": "2026-11-27T01:00:00+00:00"}
+    base = Base.model_validate({"name": "tiny", "content": "c" * 64, **facts})
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "config.json").write_text("{}")
+    LocalObjects(tmp_path / "store").publish(
+        tmp_path / "new", base.key, base.model_dump(mode="json", exclude={"content"})
+    )
+
+    async def said(*messages: Message) -> None:
+        async with await Client.connect(settings) as client:
+            await client.bus.publish_all(messages, cause_id=str(messages))
+
+    recipe = {"base_model": base.full_name, "adapter": "lora", "sources": []}
+    asyncio.run(said(RunAccepted(run_id="run-ant", recipe=recipe, recipe_sha256="h")))
+    assert "tiny is needed by run run-ant: it stays" in str(ropewalk("model", "remove", "tiny").exception)
+    in_production(settings, "ant")
+    asyncio.run(said(RunCompleted.model_validate({"run_id": "run-ant", "outcome": "promoted", "model": "ant"})))
+    assert "tiny is needed by ant@1: it stays" in str(ropewalk("models", "remove", "tiny").exception)
+    asyncio.run(said(ModelRetired(run_id="run-ant", model="ant", model_version=1)))
+    assert ropewalk("models", "remove", "tiny").exit_code == 0
+    assert "there is no imported model 'tiny'; imported: none" in str(ropewalk("models", "remove", "tiny").exception)
