@@ -59,12 +59,12 @@ def an_adapted(base: Path, export: Path) -> None:
     save_weights(merged(weights, config), model.config, export)
 
 
-@torch.inference_mode()
 def logits_apart(one: Any, other: Any, prompts: Prompts) -> dict[str, float]:
     """The largest difference of any logit at any place of the prompts, and the largest logit."""
     apart = most = 0.0
     for prompt in prompts:
-        a, b = (model(input_ids=torch.tensor([prompt])).logits for model in (one, other))
+        with torch.inference_mode():
+            a, b = (model(input_ids=torch.tensor([prompt])).logits for model in (one, other))
         apart, most = max(apart, float((a - b).abs().max())), max(most, float(a.abs().max()))
     return {"largest_difference": apart, "largest_logit": most}
 
