@@ -34,6 +34,15 @@ class Estimate(Value):
     unit: Literal["", "share"] = Field(default="", description="share: written as a percentage")
     better: Literal["lower", "higher"] = Field(default="lower", description="which values of the quantity are better")
     paired: bool = False
+    num_clusters: int = Field(
+        default=0, description="groups of items that vary together: files of a package, prompts of a file; 0: not known"
+    )
+
+    @property
+    def sample(self) -> str:
+        """What it rests on, in words."""
+        groups = "" if self.num_clusters in (0, self.num_items) else f" in {self.num_clusters} clusters"
+        return f"{self.num_items} {self.items}{groups}"
 
     def written(self, value: float) -> str:
         """A value of this quantity as a reader sees it: `1.873`, or `47%`."""

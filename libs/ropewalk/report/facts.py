@@ -66,7 +66,7 @@ def _compared(card: ReportCard, own: Estimate) -> Compared:
     others = [(each.subject, each) for each in alike if not each.paired and each != own]
     note = f"{own.better.capitalize()} is better."
     for gain in (each for each in alike if each.paired):
-        over = f"{own.quantity} over {gain.num_items} {own.items}"
+        over = f"{own.quantity} over {gain.sample}"
         note += f" Paired difference to {gain.subject}: {interval(gain)} {over}."
     title = f"{own.quantity[:1].upper()}{own.quantity[1:]} on {own.items}"
     return Compared(title, (("this model", own), *others), note)
@@ -125,7 +125,7 @@ def training_sentence(card: ReportCard) -> str:
 
 def _measured(own: Estimate) -> tuple[str, str, str]:
     bounds = f"{own.level:.0%} interval {own.written(own.lower)} to {own.written(own.upper)}"
-    return (own.quantity, own.written(own.value), f"{bounds}, {own.num_items} {own.items}")
+    return (own.quantity, own.written(own.value), f"{bounds}, {own.sample}")
 
 
 def _specialist(card: ReportCard) -> Iterator[tuple[str, str, str]]:
@@ -136,7 +136,7 @@ def _specialist(card: ReportCard) -> Iterator[tuple[str, str, str]]:
     for metric in ("field_accuracy", "schema_validity"):
         own, before = (section.levels[name].get(metric) for name in (CANDIDATE, section.before))
         if own and before:
-            remark = f"{before.written(before.value)} of the {before.subject}, {own.num_items} {own.items}"
+            remark = f"{before.written(before.value)} of the {before.subject}, {own.sample}"
             yield own.quantity, own.written(own.value), remark
 
 

@@ -15,7 +15,7 @@ NEW_METRIC = '''
 """How often a continuation says something new."""
 
 from ropewalk.evaluator.domain.metric import Finding, Metric
-from ropewalk.evaluator.domain.statistics import paired_share, share
+from ropewalk.evaluator.domain.statistics import example_share, paired_example_share
 from ropewalk.evaluator.domain.tasks import TaskSet
 
 
@@ -32,8 +32,8 @@ METRIC = Metric(
     definition="Share of continuations that are no part of their prompt.",
     select=lambda documents, effort: TaskSet("beginnings", documents.items),
     score=_score,
-    level=share,
-    gain=paired_share,
+    level=example_share,
+    gain=paired_example_share,
 )
 '''
 

@@ -88,7 +88,8 @@ def test_for_a_toy_only_the_gain_counts() -> None:
 
 
 def test_a_file_is_one_cluster_however_many_documents_it_has() -> None:
-    assert estimates(bits(6, per_file=5))["bits_per_byte_gain"].num_items == 6
+    gain = estimates(bits(6, per_file=5))["bits_per_byte_gain"]
+    assert (gain.num_items, gain.num_clusters, gain.sample) == (30, 6, "30 held-out files in 6 clusters")
 
 
 def test_pairing_takes_out_what_both_models_find_hard() -> None:

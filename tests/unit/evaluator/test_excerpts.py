@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ropewalk.corpus.document import ChatMessage
-from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES, choose, excerpt
+from ropewalk.evaluator.domain.excerpts import CLUSTER_BYTES, EXCERPT_BYTES, MAX_BYTES, MIN_FILES, choose, excerpt
 from ropewalk.evaluator.domain.tasks import Item
 
 
@@ -58,6 +60,22 @@ def test_the_choice_does_not_depend_on_the_order_of_the_documents() -> None:
 
 def test_empty_documents_are_left_out() -> None:
     assert choose([Item("a", "a.py", text=""), a_text("b", 100)], seed=1) == (a_text("b", 100),)
+
+
+def test_a_package_of_many_files_weighs_no_more_than_a_tenth_of_the_budget() -> None:
+    large = [replace(a_text(f"large{number}", 5_000), cluster_key="large") for number in range(200)]
+    small = [a_text(f"small{number}", 2_000) for number in range(40)]
+    chosen = choose(large + small, seed=1)
+    assert sum(item.num_bytes for item in chosen if item.cluster == "large") == CLUSTER_BYTES == MAX_BYTES // 10
+    assert len({item.cluster for item in chosen}) == 41
+
+
+def test_a_long_conversation_gives_its_beginning_and_no_more_than_a_text() -> None:
+    asked = turn("user", "go on")
+    long = [asked, turn("assistant", "é" * 3_000), asked, turn("assistant", "x" * 9_000), asked, turn("assistant", "y")]
+    (cut,) = choose([Item("a", "a", turns=tuple(long))], seed=1)
+    assert cut.num_bytes == EXCERPT_BYTES
+    assert cut.turns == (*long[:3], turn("assistant", "x" * 1_500))
 
 
 def test_only_the_answers_of_a_conversation_count() -> None:

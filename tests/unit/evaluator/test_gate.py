@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
+from ropewalk.evaluator.domain.estimates import ONE_SIDED
 from ropewalk.evaluator.domain.gate import Decision, Evidence, decide
 from ropewalk.evaluator.domain.metric import ItemScore
 from ropewalk.evaluator.domain.roles import GATES, Rule, Rules
-from ropewalk.evaluator.domain.statistics import paired_share, per_byte
+from ropewalk.evaluator.domain.statistics import paired_example_share, per_byte
 from ropewalk.events.evaluation import Estimate
 
-MIN_CLUSTERS = DOCUMENTS_TO_JUDGE
+MIN_ITEMS = DOCUMENTS_TO_JUDGE
 BITS = {"quantity": "bits per byte", "items": "held-out files", "better": "lower", "paired": True}
 PARSING = {"quantity": "completions that parse", "items": "prompts", "better": "higher", "unit": "share"}
 
@@ -32,7 +33,8 @@ def a_parse_rate(parsed: int, of: int = 64) -> Estimate:
 
 
 def a_parse_gain(won: int, lost: int, of: int = 64) -> Estimate:
-    spread = paired_share([1.0] * won + [-1.0] * lost + [0.0] * (of - won - lost), [a_row(0, 1)] * of, 0)
+    values = [1.0] * won + [-1.0] * lost + [0.0] * (of - won - lost)
+    spread = paired_example_share(values, [a_row(place, 1) for place in range(of)], 0, ONE_SIDED)
     interval = (spread.interval.value, spread.interval.lower, spread.interval.upper)
     more = PARSING | {"level": spread.level, "role": "guardrail", "paired": True}
     return an_estimate("parse_rate_gain", interval, of, **more)
@@ -66,10 +68,20 @@ def test_the_whole_interval_must_be_on_one_side_of_the_margin(gain: Estimate, ma
 
 
 def test_too_few_files_are_never_enough_and_the_missing_ones_are_counted() -> None:
-    decision = judge(a_gain(2.0, 1.9, 2.1, num_items=MIN_CLUSTERS - 3))
+    decision = judge(a_gain(2.0, 1.9, 2.1, num_items=MIN_ITEMS - 3))
     assert decision.decision == "need_more"
     assert "3 are missing" in decision.reasons[0]
-    assert judge(a_gain(2.0, 1.9, 2.1, num_items=MIN_CLUSTERS)).decision == "promote"
+    assert judge(a_gain(2.0, 1.9, 2.1, num_items=MIN_ITEMS)).decision == "promote"
+
+
+def test_many_files_of_few_packages_are_not_enough() -> None:
+    def from_packages(count: int) -> Decision:
+        return judge(a_gain(2.0, 1.9, 2.1).model_copy(update={"num_clusters": count}))
+
+    assert from_packages(9).decision == "need_more"
+    assert from_packages(9).reasons[0].startswith("the 40 held-out files in 9 clusters that were scored")
+    assert from_packages(10).decision == "promote"
+    assert "40 held-out files in 10 clusters" in from_packages(10).reasons[0]
 
 
 def test_the_reason_names_the_numbers_and_the_baseline() -> None:
@@ -95,11 +107,11 @@ def share_promoted(true_gain: float, draws: int) -> float:
     rng = np.random.default_rng(5)
     promoted = 0
     for draw in range(draws):
-        sizes = rng.integers(500, 7500, size=MIN_CLUSTERS)
-        gains = rng.normal(true_gain, 0.1, size=MIN_CLUSTERS)
+        sizes = rng.integers(500, 7500, size=MIN_ITEMS)
+        gains = rng.normal(true_gain, 0.1, size=MIN_ITEMS)
         rows = [a_row(place, int(size)) for place, size in enumerate(sizes)]
         interval = per_byte([gain * size for gain, size in zip(gains, sizes, strict=True)], rows, draw).interval
-        gain = a_gain(interval.value, interval.lower, interval.upper, num_items=MIN_CLUSTERS)
+        gain = a_gain(interval.value, interval.lower, interval.upper, num_items=MIN_ITEMS)
         promoted += judge(gain).decision == "promote"
     return promoted / draws
 

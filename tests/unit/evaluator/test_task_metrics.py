@@ -87,7 +87,7 @@ def test_examples_that_belong_together_count_as_one() -> None:
     alone, together = rows([str(at) for at in range(40)]), rows([str(at // 10) for at in range(40)])
     values = [float(at // 10 % 2) for at in range(40)]
     narrow, wide = example_share(values, alone, 1), example_share(values, together, 1)
-    assert (narrow.num_items, wide.num_items) == (40, 4)
+    assert (narrow.num_clusters, wide.num_clusters) == (40, 4)
     assert wide.interval.upper - wide.interval.lower > narrow.interval.upper - narrow.interval.lower
     assert 0 <= wide.interval.lower < wide.interval.upper <= 1
 

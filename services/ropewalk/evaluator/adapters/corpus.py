@@ -8,6 +8,7 @@ import numpy as np
 from ropewalk.corpus.document import EVAL_ITEMS, ChatMessage, read_records
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.corpus.trained import SKETCHES, Identity, trained_on
+from ropewalk.evaluator.domain.clusters import clustered
 from ropewalk.evaluator.domain.ngram import NgramModel, collapse_padding, fit
 from ropewalk.evaluator.domain.tasks import Item
 
@@ -16,7 +17,7 @@ MAX_BASELINE_TOKENS = 20_000_000  # beyond this an n-gram model gains little and
 
 def read_items(evalset: Path) -> list[Item]:
     """Every held-out document."""
-    return [
+    return clustered(
         Item(
             item_id=record["item_id"],
             path=record["path"],
@@ -25,9 +26,10 @@ def read_items(evalset: Path) -> list[Item]:
             turns=tuple(ChatMessage(**turn | {"weight": 1}) for turn in record.get("messages", ())),
             doc_id=record.get("doc_id", ""),
             split_key=record.get("split_key", ""),
+            source_id=record.get("source_id", ""),
         )
         for record in read_records(evalset / EVAL_ITEMS)
-    ]
+    )
 
 
 def find_seen(items: Sequence[Item], evalset: Path, dataset: Path) -> set[str]:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ropewalk.evaluator.domain.intervals import Spread
+from ropewalk.evaluator.domain.intervals import LEVEL, Spread
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
 from ropewalk.evaluator.domain.roles import GAIN, NGRAMS, Rules, gain_over
 from ropewalk.events.evaluation import Estimate
 
+ONE_SIDED = round(2 * LEVEL - 1, 9)  # of a guardrail: each bound is wrong in 1 - LEVEL of all cases
 PRODUCTION, BASE = "production", "base_model"
 SHORT, INSTRUCTION, SHOTS = "base", "instruction", "shots"  # how the base model is asked the examples of a task
 SUBJECTS = {
@@ -54,11 +55,12 @@ def estimate_all(asked: Sequence[Measurement], contest: Contest, rules: Rules, s
 def best_baseline(asked: Measurement, names: Sequence[str]) -> str:
     """The scorer that is best on the same items; among equals the first."""
     sign = 1 if asked.metric.better == "lower" else -1
-    return min(names, key=lambda name: sign * sum(asked.values(name)))
+    levels = {name: asked.metric.level(asked.values(name), asked.rows, 0, LEVEL).interval.value for name in names}
+    return min(names, key=lambda name: sign * levels[name])
 
 
 def _level(asked: Measurement, scorer: str, checkpoint_id: str, rules: Rules, seed: int) -> Estimate:
-    spread = asked.metric.level(asked.values(scorer), asked.rows, seed)
+    spread = asked.metric.level(asked.values(scorer), asked.rows, seed, LEVEL)
     if scorer == CANDIDATE:
         return _estimate(asked, asked.metric.name, checkpoint_id, spread, rules)
     return _estimate(asked, f"{scorer}_{asked.metric.name}", SUBJECTS[scorer], spread, rules)
@@ -69,7 +71,8 @@ def _gain(asked: Measurement, metric: str, opponent: tuple[str, str], rules: Rul
     column, name = opponent
     sign = 1 if asked.metric.better == "higher" else -1
     pairs = zip(asked.values(CANDIDATE), asked.values(column), strict=True)
-    spread = asked.metric.gain([sign * (ours - theirs) for ours, theirs in pairs], asked.rows, seed)
+    level = ONE_SIDED if rules.role(metric) == "guardrail" else LEVEL
+    spread = asked.metric.gain([sign * (ours - theirs) for ours, theirs in pairs], asked.rows, seed, level)
     return _estimate(asked, metric, name, spread, rules, paired=True)
 
 
@@ -83,6 +86,7 @@ def _estimate(
         upper=spread.interval.upper,
         level=spread.level,
         num_items=spread.num_items,
+        num_clusters=spread.num_clusters,
         method=f"paired {spread.method}" if paired else spread.method,
         subject=subject,
         role=rules.role(name),

@@ -1,36 +1,57 @@
 """Which part of the held-out set is scored.
 
 Documents come in the order of a keyed hash, so the choice depends on nothing but the documents. A long text gives
-one excerpt of whole lines, so that no file weighs more than a twentieth of the budget.
+one excerpt of whole lines and a long conversation its beginning, so that no document weighs more than a twentieth of
+the budget, and no cluster more than a tenth.
 """
 
 import hashlib
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import accumulate
 
+from ropewalk.corpus.document import ChatMessage
+from ropewalk.evaluator.domain.clusters import MIN_CLUSTERS
 from ropewalk.evaluator.domain.tasks import Item
 
 MAX_BYTES = 150_000
 MIN_FILES = 20
 EXCERPT_BYTES = MAX_BYTES // MIN_FILES
+CLUSTER_BYTES = MAX_BYTES // MIN_CLUSTERS
 
 
 def choose(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
     """Excerpts of about MAX_BYTES in all, in hash order; documents with nothing to score are left out."""
     chosen: list[Item] = []
-    spent = 0
+    spent: Counter[str] = Counter()  # bytes by cluster
     for item in sorted(items, key=lambda item: place(item.item_id, seed)):
-        cut = item if item.turns else replace(item, text=excerpt(item.text, item.item_id, seed))
-        if cut.num_bytes == 0:
+        cut = beginning(item) if item.turns else replace(item, text=excerpt(item.text, item.item_id, seed))
+        if cut.num_bytes == 0 or spent[item.cluster] + cut.num_bytes > CLUSTER_BYTES:
             continue
         chosen.append(cut)
-        spent += cut.num_bytes
-        # A few long files would fill the budget and leave too few clusters for an interval.
-        if spent >= MAX_BYTES and len({item.cluster for item in chosen}) >= MIN_FILES:
+        spent[item.cluster] += cut.num_bytes
+        # A few long files would fill the budget and leave too few for an interval.
+        if spent.total() >= MAX_BYTES and len(chosen) >= MIN_FILES and len(spent) >= MIN_CLUSTERS:
             break
     return tuple(chosen)
+
+
+def beginning(item: Item) -> Item:
+    """A conversation up to EXCERPT_BYTES of answers; the last of them is cut."""
+    turns: list[ChatMessage] = []
+    room = EXCERPT_BYTES
+    for turn in item.turns:
+        if turn.role == "assistant":
+            said = turn.content.encode()
+            turns.append(turn if len(said) <= room else replace(turn, content=said[:room].decode(errors="ignore")))
+            room -= len(said)
+        else:
+            turns.append(turn)
+        if room <= 0:
+            break
+    return replace(item, turns=tuple(turns))
 
 
 def place(name: str, seed: int) -> int:

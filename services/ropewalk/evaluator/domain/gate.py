@@ -1,8 +1,9 @@
 """May this checkpoint go into production?
 
 `promote` iff the lower bound of the primary gain is above the margin, `reject` iff the upper bound is below it, else
-`need_more`. Below MIN_CLUSTERS files an interval is not trusted, whatever it says. A guardrail never promotes: it turns
-a promotion into a rejection, or into `need_more` where what speaks against the candidate can be chance.
+`need_more`. Below MIN_ITEMS in MIN_CLUSTERS clusters an interval is not trusted, whatever it says. A guardrail never
+promotes: it turns a promotion into a rejection, or into `need_more` where what speaks against the candidate can be
+chance.
 """
 
 import math
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
+from ropewalk.evaluator.domain.clusters import MIN_CLUSTERS
 from ropewalk.evaluator.domain.roles import GAIN, Rules
 from ropewalk.events.evaluation import Estimate
 
-MIN_CLUSTERS = DOCUMENTS_TO_JUDGE
+MIN_ITEMS = DOCUMENTS_TO_JUDGE
 
 Word = Literal["promote", "reject", "need_more"]
 
@@ -68,7 +70,8 @@ def decide(evidence: Evidence) -> Decision:
 
 def _judge_gain(evidence: Evidence) -> tuple[Word, tuple[str, ...]]:
     gain, margin = evidence.gain, evidence.margin
-    if evidence.num_held_out == evidence.num_seen or gain.num_items < MIN_CLUSTERS:
+    num_clusters = gain.num_clusters or gain.num_items  # 0 in reports of before they were counted
+    if evidence.num_held_out == evidence.num_seen or gain.num_items < MIN_ITEMS or num_clusters < MIN_CLUSTERS:
         return "need_more", (_too_few(evidence),)
     measured = _measured(gain, evidence)
     if gain.lower > margin:
@@ -93,7 +96,7 @@ def _judge_guardrail(estimate: Estimate, evidence: Evidence) -> Decision | None:
     measured = _measured(estimate, evidence)
     if estimate.upper < 0:
         return Decision("reject", (measured,))
-    more = f"more than {estimate.num_items} {estimate.items} would settle it"
+    more = f"more than {estimate.sample} would settle it"
     remedy = f": {rule.remedy}" if rule.remedy else ""
     return Decision("need_more", (measured, f"that can be chance; {more}{remedy}"))
 
@@ -103,14 +106,14 @@ def _measured(gain: Estimate, evidence: Evidence) -> str:
     sentence = rule.sentence and _levels(gain, evidence, rule.sentence, opponent)
     if sentence:
         low, high = (f"{100 * bound:.3g}" for bound in (gain.lower, gain.upper))
-        where = f"{gain.level:.0%} interval of the gain {low} to {high} points, {gain.num_items} {gain.items}"
+        where = f"{gain.level:.0%} interval of the gain {low} to {high} points, {gain.sample}"
         return f"{sentence} ({where})"
     verb = "needs" if gain.better == "lower" else "has"
     direction = "more" if (gain.value >= 0) == (gain.better == "higher") else "fewer"
     return (
         f"the candidate {verb} {gain.written(abs(gain.value))} {direction} {gain.quantity} than {opponent} "
         f"({gain.level:.0%} interval of the gain {gain.written(gain.lower)} to {gain.written(gain.upper)}, "
-        f"{gain.num_items} {gain.items})"
+        f"{gain.sample})"
     )
 
 
@@ -134,10 +137,15 @@ def _what_was_seen(evidence: Evidence) -> str:
 
 
 def _too_few(evidence: Evidence) -> str:
-    files = 0 if evidence.num_held_out == evidence.num_seen else evidence.gain.num_items
+    gain, items = evidence.gain, 0 if evidence.num_held_out == evidence.num_seen else evidence.gain.num_items
+    if items >= MIN_ITEMS:
+        return (
+            f"the {gain.sample} that were scored come from fewer than {MIN_CLUSTERS} packages, authors or other groups "
+            f"that vary together, which the gate needs: {_remedy(evidence)}"
+        )
     return (
-        f"only {files} {evidence.gain.items} were scored and the gate needs {MIN_CLUSTERS}, so "
-        f"{MIN_CLUSTERS - files} are missing: {_remedy(evidence)}"
+        f"only {items} {gain.items} were scored and the gate needs {MIN_ITEMS}, so {MIN_ITEMS - items} are missing: "
+        f"{_remedy(evidence)}"
     )
 
 

@@ -46,8 +46,8 @@ class ItemScore:
     said: dict[str, str] = field(default_factory=dict)
 
 
-Statistic = Callable[[Sequence[float], Sequence[ItemScore], int], Spread]
-"""From one number per item, the items and a seed to a number with its interval."""
+Statistic = Callable[[Sequence[float], Sequence[ItemScore], int, float], Spread]
+"""From one number per item, the items, a seed and the level of the interval to a number with its interval."""
 
 
 @dataclass(frozen=True, kw_only=True)

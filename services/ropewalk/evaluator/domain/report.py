@@ -2,8 +2,10 @@
 
 from typing import Literal
 
-from ropewalk.evaluator.domain.excerpts import EXCERPT_BYTES, MAX_BYTES, MIN_FILES
-from ropewalk.evaluator.domain.gate import MIN_CLUSTERS
+from ropewalk.evaluator.domain.clusters import MIN_CLUSTERS
+from ropewalk.evaluator.domain.excerpts import CLUSTER_BYTES, EXCERPT_BYTES, MAX_BYTES, MIN_FILES
+from ropewalk.evaluator.domain.gate import MIN_ITEMS
+from ropewalk.evaluator.domain.intervals import MOST_WEIGHT
 from ropewalk.evaluator.domain.metrics import METRICS
 from ropewalk.events.base import Value
 from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
@@ -11,8 +13,14 @@ from ropewalk.usecases.comparison import TaskSection
 
 DEFINITIONS: dict[str, str] = {
     "excerpts": (
-        f"Held-out documents in hash order until {MAX_BYTES} bytes from at least {MIN_FILES} files are reached; a "
-        f"text of more than {EXCERPT_BYTES} bytes gives one run of whole lines from a hashed place."
+        f"Held-out documents in hash order until {MAX_BYTES} bytes from at least {MIN_FILES} of them are reached; a "
+        f"text of more than {EXCERPT_BYTES} bytes gives one run of whole lines from a hashed place, a conversation its "
+        f"beginning, and a cluster at most {CLUSTER_BYTES} bytes."
+    ),
+    "clusters": (
+        "Items that vary together count as one draw: records with the same key_field, parts of one text, else what "
+        f"lies in one folder, at the shallowest level that gives {MIN_CLUSTERS} even groups; if none does, every "
+        f"document is its own. A cluster of more than {MOST_WEIGHT:g} times the median size counts as one of that size."
     ),
     "baselines": (
         "Token n-gram models of the same training tokens with the same tokenizer, interpolated Witten-Bell smoothing, "
@@ -30,8 +38,9 @@ DEFINITIONS: dict[str, str] = {
     ),
     "gate": (
         "promote: the interval of the primary gain is above the margin; reject: below; need_more: it holds the margin, "
-        f"or fewer than {MIN_CLUSTERS} clusters were scored. A guardrail at its floor rejects; one that is worse than "
-        "the opponent's rejects, too, or needs more where that can be chance (its interval holds 0)."
+        f"or fewer than {MIN_ITEMS} items in {MIN_CLUSTERS} clusters were scored. A guardrail at its floor rejects; "
+        "one that is worse than the opponent's rejects, too, or needs more where that can be chance (its interval "
+        "holds 0)."
     ),
 } | {metric.name: metric.definition for metric in METRICS}
 

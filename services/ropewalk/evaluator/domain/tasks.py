@@ -9,8 +9,8 @@ from ropewalk.corpus.document import ChatMessage
 class Item:
     """A text or a conversation, to be read or to be continued.
 
-    Items that belong together (`split_key`, else the same `path`) are one cluster of the bootstrap. `reference` is
-    what a metric holds the model's answer against, in that metric's own form.
+    Items with the same `cluster_key` vary together: see `clusters`. `reference` is what a metric holds the model's
+    answer against, in that metric's own form.
     """
 
     item_id: str
@@ -20,11 +20,13 @@ class Item:
     doc_id: str = ""
     split_key: str = ""
     reference: str = ""
+    source_id: str = ""
+    cluster_key: str = ""
 
     @property
     def cluster(self) -> str:
         """What varies as a whole."""
-        return self.split_key or self.path
+        return self.cluster_key or self.split_key or self.path
 
     @property
     def num_bytes(self) -> int:

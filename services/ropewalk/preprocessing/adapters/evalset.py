@@ -31,4 +31,5 @@ def _item(entry: DocumentFacts, document: Document) -> dict[str, object]:
         {"messages": message_records(document.messages)} if document.messages else {"text": document.text}
     )
     together = {"split_key": document.split_key} if document.split_key else {}
-    return {"item_id": entry.content, "path": document.path, "doc_id": document.doc_id, **together, **body}
+    place = {"source_id": document.source_id, "path": document.path}
+    return {"item_id": entry.content, **place, "doc_id": document.doc_id, **together, **body}

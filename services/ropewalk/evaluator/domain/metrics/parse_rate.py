@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ropewalk.evaluator.domain.excerpts import place
 from ropewalk.evaluator.domain.metric import Effort, Finding, Metric
-from ropewalk.evaluator.domain.statistics import paired_share, share
+from ropewalk.evaluator.domain.statistics import example_share, paired_example_share
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import MAX_NEW_TOKENS, Scorer
 
@@ -116,6 +116,6 @@ METRIC = Metric(
     ),
     select=_select,
     score=_score,
-    level=share,
-    gain=paired_share,
+    level=example_share,
+    gain=paired_example_share,
 )
