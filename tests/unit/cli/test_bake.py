@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from parts.small_engines import a_llama, an_export
 
+from ropewalk.recipes.bases import Base
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
+from ropewalk.storage.local import LocalObjects
 from ropewalk.usecases.folder import RECORDS, TASK, write_task_folder
 
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
@@ -40,6 +42,20 @@ def test_the_dry_run_counts_tokens_and_prices_with_the_base_models_own_template(
     ways = {way["from"]: way for way in told["usd_per_1000_requests"]}
     assert ways["the base model here, long prompt"]["now"] > ways["the base model here, long prompt"]["after"]
     assert ways["a large model, paid by the token"]["training"] == told["training"]["usd"]["value"]
+
+
+def test_the_dry_run_counts_for_an_imported_model_as_for_a_folder_and_refuses_a_name_of_none(ropewalk, tmp_path, task):
+    base = an_export(tmp_path / "base", a_llama())
+    (base / "chat_template.jinja").write_text(TEMPLATE)
+    (task / TASK).write_text((task / TASK).read_text().replace("org/model", "mini").replace("512", "16"))
+    assert "no imported model of that name" in ropewalk("bake", str(task), "--dry-run")[2]
+    told = {"source": "hf:base", "licence": "mit", "family": "llama", "imported_at": "2026-11-27T01:00:00+00:00"}
+    size = {"num_parameters": 1, "context_length": 128, "has_template": True}
+    known = Base(content="1" * 64, name="mini", certificate={}, **told, **size)
+    LocalObjects(tmp_path / "state" / "objects").publish(base, known.key, known.model_dump(exclude={"content"}))
+    code, out, error = ropewalk("bake", str(task), "--dry-run", "--json")
+    assert code == 0, out + error
+    assert json.loads(out)["requests"]["now"] > 100
 
 
 def test_the_dry_run_refuses_what_would_teach_nothing(ropewalk, task):

@@ -65,6 +65,7 @@ def write_folder(source: ModelSource, licence: str, target: Path, say: Callable[
     config = read_json(target / "config.json")
     if config.get("eos_token_id") is None and read_json(target / "generation_config.json").get("eos_token_id") is None:
         raise RefusedError("it names no token that ends a text (eos_token_id), so no answer would ever end")
+    _check_tokenizer(target)
     return Written(
         licence=licence,
         family=str(config["model_type"]),
@@ -121,6 +122,18 @@ def _loaded(**wanted: object) -> PreTrainedModel:
             raise RefusedError(f"its weights do not fit its config.json: {what.replace('_keys', '')} {wrong[0][:200]}")
     loaded: PreTrainedModel = model
     return loaded.eval()
+
+
+def _check_tokenizer(target: Path) -> None:
+    """As preprocessing will load it, which needs the end's spelling to close every document with it."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(target), **_LOCAL)
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"its tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    if not tokenizer.is_fast:
+        raise RefusedError("it has no tokenizer.json, and none can be made of what it has: save one beside its weights")
+    if tokenizer.eos_token_id is None:
+        raise RefusedError("its tokenizer names no eos_token: write the end token's text into tokenizer_config.json")
 
 
 def _check_room(num_bytes: int) -> None:

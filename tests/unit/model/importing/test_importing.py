@@ -113,6 +113,12 @@ def test_what_would_not_be_computed_faithfully_is_refused_with_the_reason(folder
         assert reason in str(found)
 
 
+def test_a_tokenizer_that_names_no_end_is_refused_before_a_run_meets_it(folder, tmp_path) -> None:
+    named = json.loads((folder / "tokenizer_config.json").read_bytes())
+    (folder / "tokenizer_config.json").write_text(json.dumps(named | {"eos_token": None}))
+    assert "names no eos_token" in str(imported(f"hf:{folder}", tmp_path / "taken"))
+
+
 def test_pickled_weights_are_not_loaded(folder, tmp_path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save({"model.norm.weight": torch.ones(1)}, folder / "pytorch_model.bin")

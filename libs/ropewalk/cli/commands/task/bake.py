@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from ropewalk.cli.commands.submit import answered
 from ropewalk.cli.commands.watch import watching
-from ropewalk.cli.connecting import call, settings_of
+from ropewalk.cli.connecting import call, settings_of, store_of
 from ropewalk.cli.exit_codes import USAGE
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.prices import Ways, prices_as_json, show_prices
@@ -22,10 +22,9 @@ from ropewalk.client.errors import ClientError
 from ropewalk.corpus.baking import Baking, look_at_baking
 from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import recipe_violations
-from ropewalk.corpus.reading.places import ANYWHERE
-from ropewalk.corpus.reading.sources import source_violations
 from ropewalk.corpus.task_checks import task_warning
 from ropewalk.events.foreign import quoted
+from ropewalk.recipes.bases import Base, find_base, is_base_name
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe
@@ -59,7 +58,7 @@ def bake(
     fields = with_absolute_paths(read_task_folder(place), place)
     recipe = resolve_recipe(fields)
     if dry_run:
-        raise typer.Exit(0 if _show_dry_run(recipe, load_tariff(prices), as_json=as_json) else USAGE)
+        raise typer.Exit(0 if _show_dry_run(recipe, load_tariff(prices), state_dir, as_json=as_json) else USAGE)
     if out is not None:
         _write(fields, out)
         return
@@ -80,14 +79,21 @@ def _write(fields: dict[str, JsonValue], out: Path) -> None:
     say(f"  next: `ropewalk submit {out} -f` starts it")
 
 
-def _show_dry_run(recipe: Recipe, tariff: Tariff, *, as_json: bool) -> bool:
+def _base_of(recipe: Recipe, state_dir: Path | None) -> tuple[Base | None, Path | None]:
+    """The import that a recipe names, and the folder of its base model; of a hub id only the stack knows one."""
+    if not is_base_name(recipe.base_model):
+        return None, Path(recipe.base_location) if recipe.base_model.startswith(("/", "~", ".")) else None
+    objects = store_of(state_dir)
+    base = find_base(objects, recipe.base_model)
+    return base, objects.fetch(base.key) if base is not None else None
+
+
+def _show_dry_run(recipe: Recipe, tariff: Tariff, state_dir: Path | None, *, as_json: bool) -> bool:
     """Returns whether a run could be accepted."""
-    is_folder, base = recipe.base_model.startswith(("/", "~", ".")), Path(recipe.base_location)
-    # of a name or a hub id only the stack knows where it lies
-    faults = recipe_violations(recipe) if is_folder else source_violations(recipe, ANYWHERE)
-    is_here = is_folder and not faults
+    base, folder = _base_of(recipe, state_dir)
+    faults = recipe_violations(recipe, base=base)
     # a file may end the process of its reader
-    baking = asyncio.run(run_child(look_at_baking, (recipe, base if is_here else None)))
+    baking = asyncio.run(run_child(look_at_baking, (recipe, None if faults else folder)))
     violations = bounded(faults or baking.violations)
     ways = _ways(baking, tariff)
     if as_json:
@@ -117,7 +123,7 @@ def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
     if (counted := baking.requests) is None and baking.violations:
         return
     if counted is None:
-        yield "tokens, time and price", "not known here: they are if base_model is a folder on this machine"
+        yield "tokens, time and price", "not known here: they are if base_model is a folder on this machine or imported"
         return
     ratio = counted.now / counted.after
     yield "tokens sent, now", f"{counted.now:,.0f} a request with the instruction ({counted.num_counted} were counted)"
