@@ -13,10 +13,12 @@ from statistics import quantiles
 
 from pydantic import JsonValue
 
+from ropewalk.corpus.reading.examples import INPUT
 from ropewalk.corpus.reading.places import ANYWHERE
-from ropewalk.corpus.reading.records import Flaw, Limits
+from ropewalk.corpus.reading.records import Content, Flaw, Limits
 from ropewalk.corpus.task_checks import placed_examples
 from ropewalk.events.foreign import one_line
+from ropewalk.recipes.formats import JSON_LINES
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.usecases.schema import AnswerChecker
 
@@ -64,13 +66,18 @@ def check_examples(
     """Read a file of examples, with the schema of their answers if there is one. For a child process."""
     source, schema = asked
     looker = _Looker(AnswerChecker(schema) if schema is not None else None)
-    placed = placed_examples([source], Limits(), ANYWHERE)
+    placed, unanswered = placed_examples([source], Limits(), ANYWHERE), set()
     for place, content in islice(placed, MOST_RECORDS):
         line = one_line(place.rpartition("#")[2])
         if isinstance(content, Flaw):
+            unanswered.add(line)
             looker.finding(f"not read: {content.reason.replace('_', ' ')}").add(line, one_line(content.detail, 120))
         elif content.messages:
             looker.take(line, content.messages[-2].content, content.messages[-1].content)
+    inputs = source.model_copy(update={"format": JSON_LINES, "text_field": INPUT})  # also where there is no answer
+    for place, content in islice(placed_examples([inputs], Limits(), ANYWHERE), MOST_RECORDS if unanswered else 0):
+        if isinstance(content, Content) and (line := one_line(place.rpartition("#")[2])) in unanswered:
+            looker.search(line, content.text)
     return looker.result(is_all=next(placed, None) is None)
 
 
@@ -94,10 +101,14 @@ class _Looker:
         if first[0] != line:
             kind = "the same example again" if first[1] == digest else "the same input with another answer"
             self.finding(kind).add(line, f"as {first[0]}")
-        if self._checker is not None and not self._checker.parse(answer).is_valid:
-            self.finding("the answer does not fit the schema").add(line, one_line(answer, 60))
+        if self._checker is not None and (misfit := self._checker.why_not(answer)):
+            self.finding("the answer does not fit the schema").add(line, misfit)
+        self.search(line, asked, answer)
+
+    def search(self, line: str, *texts: str) -> None:
+        """For personal data, which is not repeated in what is found."""
         for kind, pattern in _PERSONAL.items():
-            if any(_is_meant(kind, found[0]) for text in (asked, answer) for found in pattern.finditer(text)):
+            if any(_is_meant(kind, found[0]) for text in texts for found in pattern.finditer(text)):
                 self.finding(f"looks like personal data: {kind}").add(line)
 
     def result(self, *, is_all: bool) -> CheckedExamples:

@@ -52,9 +52,8 @@ def look_at_examples(asked: tuple[Recipe, Limits, Reach], _: Callable[[object], 
             flaws.append(f"{one_line(place)}: {one_line(content.detail)}")
         elif content.messages:
             num_examples += 1
-            answer = content.messages[-1].content
-            if checker is not None and not checker.parse(answer).is_valid:
-                unfit.append(f"{one_line(place)}: {one_line(answer, 120)}")
+            if checker is not None and (misfit := checker.why_not(content.messages[-1].content)):
+                unfit.append(f"{one_line(place)}: {misfit}")
         if num_examples + len(flaws) >= _MOST or time.monotonic() > deadline:
             break
     else:

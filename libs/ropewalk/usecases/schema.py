@@ -101,6 +101,30 @@ class AnswerChecker:
         except (_TooMuchError, RecursionError):
             return False
 
+    def why_not(self, text: str) -> str:
+        """Where an answer does not fit, in the words of the schema and none of the answer's; empty: it fits."""
+        checked = self.parse(text)
+        if checked.is_valid or not checked.is_json:
+            return "" if checked.is_valid else "it is no JSON"
+        self._steps = 0
+        try:
+            return self._misfit(checked.value, self._schema, "")
+        except (_TooMuchError, RecursionError):
+            return "it is too large to be checked"
+
+    def _misfit(self, value: JsonValue, schema: Schema, place: str) -> str:
+        """Of the first part that does not fit, as deep as properties and items lead to it."""
+        here = f"field {quoted(place)}" if place else "the whole"
+        if isinstance(schema, bool):
+            return f"{here} is not allowed"
+        if isinstance(value, dict) and (missing := sorted(set(schema.get("required", ())) - value.keys())):
+            return f"field {quoted(f'{place}.{missing[0]}'.lstrip('.'))} is missing"
+        if _is_right_kind(value, schema) and _is_within_bounds(value, schema):
+            for name, each, wanted in _inside(value, schema):
+                if not self._fits(each, wanted, 0):
+                    return self._misfit(each, wanted, f"{place}.{name}".lstrip("."))
+        return f"{here} is not what the schema asks for"
+
     def _fits(self, value: JsonValue, schema: Schema, hops: int) -> bool:
         """`hops` counts references and combinations that lead to this schema without going into the value."""
         self._steps += 1
@@ -122,14 +146,20 @@ class AnswerChecker:
         return "oneOf" not in schema or sum(self._fits(value, each, hops) for each in schema["oneOf"]) == 1
 
     def _fits_inside(self, value: JsonValue, schema: Mapping[str, Any]) -> bool:
-        if isinstance(value, dict):
-            known, rest = schema.get("properties", {}), schema.get("additionalProperties", True)
-            return all(self._fits(each, known.get(name, rest), 0) for name, each in value.items())
-        if isinstance(value, list):
-            first, rest = schema.get("prefixItems", []), schema.get("items", True)
-            schemas = [*first[: len(value)], *[rest] * (len(value) - len(first))]
-            return all(self._fits(each, wanted, 0) for each, wanted in zip(value, schemas, strict=True))
-        return True
+        return all(self._fits(each, wanted, 0) for _, each, wanted in _inside(value, schema))
+
+
+def _inside(value: JsonValue, schema: Mapping[str, Any]) -> Iterator[tuple[str, JsonValue, Schema]]:
+    """What a value holds with the schema for each; names that the schema does not know are not told."""
+    if isinstance(value, dict):
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties", True)
+        yield from (
+            (name if name in known else "(another)", each, known.get(name, rest)) for name, each in value.items()
+        )
+    if isinstance(value, list):
+        first, rest = schema.get("prefixItems", []), schema.get("items", True)
+        schemas = [*first[: len(value)], *[rest] * (len(value) - len(first))]
+        yield from ((str(at), each, wanted) for at, (each, wanted) in enumerate(zip(value, schemas, strict=True)))
 
 
 def _is_right_kind(value: JsonValue, schema: Mapping[str, Any]) -> bool:

@@ -84,4 +84,4 @@ def test_data_check_reads_a_tasks_folder_with_its_schema_and_ends_with_one_for_w
     code, out, _ = ropewalk("data", "check", str(tmp_path / "my-task" / RECORDS))
     assert code == 1
     assert "the answer does not fit the schema" in out
-    assert '3 ({"topic":"cats"})' in out
+    assert "3 (field 'urgent' is missing)" in out

@@ -39,13 +39,15 @@ def test_repetitions_conflicts_and_answers_that_are_missing_or_do_not_fit_are_to
         {"input": "b"},
         {"input": "c", "output": {"m": 1}},
         "{",
+        '{"input": "d", "output": ' + 990 * "[" + 990 * "]" + "}",
     )
     by_kind = places(found)
     assert by_kind["the same example again"] == ["2 (as 1)"]
     assert by_kind["the same input with another answer"] == ["3 (as 1)"]
-    assert by_kind["the answer does not fit the schema"] == ['5 ({"m":1})']
+    assert by_kind["the answer does not fit the schema"] == ["5 (field 'n' is missing)"]
     assert by_kind["not read: bad messages"][0].startswith("4 (no answer in the field 'output'")
     assert by_kind["not read: malformed json"][0].startswith("6 (")
+    assert "7 (the output is nested too deeply)" in by_kind["not read: bad messages"]
     assert found.num_examples == 4
 
 
@@ -69,3 +71,18 @@ def test_what_has_the_form_of_personal_data_is_named_and_numbers_are_not(tmp_pat
 def test_only_the_first_places_are_named_and_all_are_counted(tmp_path: Path) -> None:
     (finding,) = found_in(tmp_path, *[{"input": "a", "output": {"n": 1}}] * 50).findings
     assert (finding.num_records, len(finding.places)) == (49, 10)
+
+
+def test_no_finding_repeats_what_stands_in_a_record_and_inputs_without_an_answer_are_searched_too(
+    tmp_path: Path,
+) -> None:
+    mail = "ann.lee@example.co.uk"
+    found = found_in(
+        tmp_path,
+        {"input": "a", "output": {mail: mail}},
+        {"input": f"write to {mail}"},
+        {"input": {"mail": mail}, "output": {"n": 1}},
+        {"input": "b", "output": mail},
+    )
+    assert places(found)["looks like personal data: e-mail address"] == ["1", "4", "2"]
+    assert mail not in repr(found)

@@ -131,3 +131,17 @@ def test_a_schema_that_cannot_be_used_is_refused_with_its_place(schema: dict[str
     assert part in check_schema(schema)
     with pytest.raises(ValueError, match="the schema"):
         AnswerChecker(schema)
+
+
+def test_where_an_answer_does_not_fit_is_told_without_its_values() -> None:
+    item = {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
+    checker = AnswerChecker({"type": "object", "required": ["items"], "properties": {"items": {"items": item}}})
+    for text, told in (
+        ('{"items": [{"n": 1}]}', ""),
+        ("secret", "it is no JSON"),
+        ("[1]", "the whole is not what the schema asks for"),
+        ('{"secret": 1}', "field 'items' is missing"),
+        ('{"items": [{"n": 1}, {"n": "secret"}]}', "field 'items.1.n' is not what the schema asks for"),
+        ('{"items": [{"secret": 1}]}', "field 'items.0.(another)' is not allowed"),
+    ):
+        assert checker.why_not(text) == told, text

@@ -5,7 +5,6 @@ from typing import Any
 
 from ropewalk.corpus.document import ChatMessage
 from ropewalk.corpus.reading.conversations import is_blank
-from ropewalk.events.foreign import quoted
 
 INPUT, OUTPUT = "input", "output"
 
@@ -17,10 +16,16 @@ def example_turns(record: dict[str, Any], system: str = "") -> tuple[ChatMessage
     """
     asked = record.get(INPUT)
     if not isinstance(asked, str):
-        return f"no text in the field {INPUT!r}" if asked is None else f"the input is no text but {quoted(asked)}"
+        # what is there instead is not repeated: it may be personal
+        return (
+            f"no text in the field {INPUT!r}" if asked is None else f"the input is no text but {type(asked).__name__}"
+        )
     if is_blank(asked):
         return "the input is empty"
-    answer = answer_text(record.get(OUTPUT))
+    try:
+        answer = answer_text(record.get(OUTPUT))
+    except RecursionError:  # a little less deep than what cannot be read at all
+        return "the output is nested too deeply"
     if is_blank(answer):
         return f"no answer in the field {OUTPUT!r}, so there is nothing to learn: give an object, a list or a text"
     if "\0" in asked + answer:
