@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ropewalk.recipes.formats import PREFERENCES
+from ropewalk.recipes.formats import EXAMPLES, PREFERENCES
 from ropewalk.recipes.frozen import Frozen
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -25,23 +25,33 @@ class ObjectivePlan(Frozen):
 OBJECTIVE_FIELDS = tuple(ObjectivePlan.model_fields)
 
 
-def objective_conflict(given: Mapping[str, Any], mode: str, formats: Sequence[str]) -> str:
-    """One sentence if what was given of the training cannot go with the mode or the sources' formats; empty: it can."""
+_OWN: Mapping[str, str] = {"beta": "dpo", "kl_weight": "distill", "temperature": "distill"}
+_READS: Mapping[str, tuple[str, str]] = {
+    "dpo": (PREFERENCES, "`chosen` and `rejected`"),
+    "distill": (EXAMPLES, "`input` and `output`"),
+}
+
+
+def objective_conflict(given: Mapping[str, Any], mode: str, formats: Sequence[str], *, has_task: bool) -> str:
+    """One sentence if what was given of the training cannot go with the rest of the recipe; empty: it can."""
     objective = given.get("objective", "sft")
-    if objective != "dpo":
-        if "beta" in given:
-            return f"training.beta is {given['beta']:g} but training.objective is {objective!r}: set it to 'dpo'"
-        if PREFERENCES in formats:
-            number = formats.index(PREFERENCES)
-            return f"sources.{number} has the format {PREFERENCES!r}: set training.objective to 'dpo'"
+    if name := next((name for name, owner in _OWN.items() if name in given and objective != owner), ""):
+        return f"training.{name} is {given[name]:g} but training.objective is {objective!r}: set it to {_OWN[name]!r}"
+    if objective != "dpo" and PREFERENCES in formats:
+        number = formats.index(PREFERENCES)
+        return f"sources.{number} has the format {PREFERENCES!r}: set training.objective to 'dpo'"
+    if objective not in _READS:
         return ""
     if mode != "finetune":
-        return f"training.objective is 'dpo' but mode is {mode!r}: set mode to 'finetune' and name a base_model"
-    if other := [number for number, each in enumerate(formats) if each != PREFERENCES]:
+        return f"training.objective is {objective!r} but mode is {mode!r}: set mode to 'finetune' and name a base_model"
+    if objective == "distill" and not has_task:
+        return "training.objective is 'distill' but there is no task: give task.instruction, which the teacher reads"
+    wanted, fields = _READS[objective]
+    if other := [number for number, each in enumerate(formats) if each != wanted]:
         return (
-            f"training.objective is 'dpo' but sources.{other[0]} has the format {formats[other[0]]!r}: give records "
-            f"with `chosen` and `rejected`, and set its format to {PREFERENCES!r}"
+            f"training.objective is {objective!r} but sources.{other[0]} has the format {formats[other[0]]!r}: give "
+            f"records with {fields}, and set its format to {wanted!r}"
         )
-    if given.get("document_masks") is False:
+    if objective == "dpo" and given.get("document_masks") is False:
         return "training.document_masks is false, and two answers share a window: leave it out"
     return ""

@@ -280,7 +280,7 @@ class Recipe(Frozen):
         given, formats = self.training.given, [source.format for source in self.sources]
         if conflict := self.training.conflict(self.adapter, self.device, has_base=self.has_base):
             raise ValueError(conflict)
-        if conflict := objective_conflict(given, self.mode, formats):
+        if conflict := objective_conflict(given, self.mode, formats, has_task=self.task is not None):
             raise ValueError(conflict)
         for name, value in given.items() if self.plan is not None else ():
             if getattr(self.plan, name, value) != value:

@@ -47,8 +47,15 @@ class TrainingRecipe(Frozen):
     Every field but `total_tokens` has the name of the field of the plan that it sets.
     """
 
-    objective: Literal["sft", "dpo"] | None = _derived(
-        "what is learnt. sft: the answers; dpo: which of two answers is better; derived: sft"
+    objective: Literal["sft", "distill", "dpo"] | None = _derived(
+        "what is learnt. sft: the answers; distill: also what the base model with `task.instruction` thinks of each of "
+        "their tokens; dpo: which of two answers is better; derived: sft"
+    )
+    kl_weight: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)] | None = _derived(
+        "distill: the teacher's share of the loss; derived: 0.5"
+    )
+    temperature: Annotated[float, Field(allow_inf_nan=False, ge=0.1, le=10)] | None = _derived(
+        "distill: of both models; derived: 1"
     )
     beta: Annotated[float, Field(allow_inf_nan=False, gt=0, le=100)] | None = _derived(
         "dpo: how strongly the base model holds; derived: 0.1"

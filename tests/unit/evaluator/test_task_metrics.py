@@ -3,7 +3,8 @@
 import pytest
 
 from ropewalk.corpus.document import ChatMessage
-from ropewalk.evaluator.domain.examples import are_structured, choose_examples, folded, instructed
+from ropewalk.corpus.instruction import folded, instructed
+from ropewalk.evaluator.domain.examples import are_structured, choose_examples
 from ropewalk.evaluator.domain.gate import Evidence, decide
 from ropewalk.evaluator.domain.metric import ItemScore
 from ropewalk.evaluator.domain.metrics.answers import task_metrics

@@ -87,6 +87,7 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(
         a_recipe(training, **fields)
 
 
+EXAMPLES = {**SOURCE, "format": "examples"}
 PAIRS = {**SOURCE, "format": "preferences"}
 TUNED = {"mode": "finetune", "base_model": "org/m"}
 
@@ -114,6 +115,17 @@ def test_a_preference_moves_by_a_tenth_of_what_answers_do_within_document_masks(
             {"objective": "dpo", "document_masks": False},
             {**TUNED, "sources": [PAIRS]},
             "training.document_masks is false, and two answers share a window",
+        ),
+        ({"objective": "distill"}, {**TUNED, "sources": [EXAMPLES]}, "there is no task: give task.instruction"),
+        (
+            {"objective": "distill"},
+            {**TUNED, "task": {"instruction": "x"}},
+            "sources.0 has the format 'auto': give records with `input` and `output`",
+        ),
+        (
+            {"kl_weight": 0.1},
+            {**TUNED},
+            "training.kl_weight is 0.1 but training.objective is 'sft': set it to 'distill'",
         ),
         ({"objective": "ppo"}, {}, "training.objective"),
     ],

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from ropewalk.corpus.instruction import Turns, instructed
 from ropewalk.evaluator.adapters.batched_greedy import MOST_ROWS
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.adapters.voices import Voice
@@ -19,7 +20,7 @@ from ropewalk.evaluator.domain.estimates import (
     Contest,
     estimate_all,
 )
-from ropewalk.evaluator.domain.examples import Turns, are_structured, choose_examples, instructed
+from ropewalk.evaluator.domain.examples import are_structured, choose_examples
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, Measurement, ask
 from ropewalk.evaluator.domain.metrics.answers import task_metrics
 from ropewalk.evaluator.domain.roles import Rules, task_rules

@@ -10,9 +10,9 @@ from itertools import pairwise
 import torch
 from transformers import DynamicCache
 
+from ropewalk.corpus.instruction import Turns, folded
 from ropewalk.evaluator.adapters.batched_greedy import GreedyAnswers
 from ropewalk.evaluator.adapters.scoring import ScoredModel
-from ropewalk.evaluator.domain.examples import Turns, folded
 from ropewalk.evaluator.domain.metrics.answers.spent import TIMED_REQUESTS, TIMED_TOKENS
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.ports import Continuation, ExampleAnswer

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ropewalk.corpus.document import DOCUMENTS, read_documents, read_records
+from ropewalk.corpus.instruction import Turns
 from ropewalk.corpus.trained import KEPT, STATES
-from ropewalk.evaluator.domain.examples import Turns
 from ropewalk.evaluator.domain.excerpts import place
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ropewalk.corpus.document import Document
-from ropewalk.corpus.shards import token_dtype
 from ropewalk.corpus.trained import KEPT
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
@@ -22,7 +21,7 @@ from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.evalset import publish_evalset
 from ropewalk.preprocessing.adapters.job import PreprocessJob
-from ropewalk.preprocessing.adapters.references import DOCUMENTS_A_TASK, ReferenceOrder, ask_reference
+from ropewalk.preprocessing.adapters.references import DOCUMENTS_A_TASK, ReferenceOrder, ask_reference, check_asked
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
 from ropewalk.preprocessing.adapters.sketching import plain_text, told_turns
 from ropewalk.preprocessing.adapters.tasks import (
@@ -100,7 +99,7 @@ class _Driver:
             raise StageError(_too_few(corpus.states, recipe.model))
         tokenizer = self._make_tokenizer(corpus)
         encoded = self._encode(corpus, tokenizer)
-        references = [] if recipe.derived.objective == "sft" else self._ask_reference(tokenizer, encoded)
+        references = [] if recipe.derived.objective == "sft" else self._ask_reference(corpus, tokenizer, encoded)
         return self._assemble(corpus, tokenizer, Parts(encoded, references), registry)
 
     def _registry_uris(self) -> list[str]:
@@ -212,23 +211,27 @@ class _Driver:
         assert kept + held_out + sum(dropped.values()) == segment.num_documents, "every document has one state"
         self._report((event, segment.segment_id))
 
-    def _ask_reference(self, tokenizer: TokenizerFacts, encoded: list[EncodedSegment]) -> list[str]:
+    def _ask_reference(
+        self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, encoded: list[EncodedSegment]
+    ) -> list[str]:
         """Where the rows of the base model lie, in the order of the encoded tokens."""
         orders = [
             ReferenceOrder(
                 part_uri=part.uri,
+                cleaned_uri=cleaned,
+                tokenizer=tokenizer,
                 first=first,
-                dtype=token_dtype(tokenizer.vocab_size),
                 recipe=self._job.recipe,
                 prefix=self._work,
             )
-            for part in encoded
+            for part, cleaned in zip(encoded, corpus.uris, strict=True)
             for first in range(0, part.num_documents, DOCUMENTS_A_TASK)
         ]
         uris: dict[int, str] = {}
         for place, uri in self._workers.each(ask_reference, [(self._job.store, order) for order in orders]):
             uris[place] = uri
             self._report(None)  # a large model takes its time
+        check_asked(self._objects, list(uris.values()), self._job.recipe)
         return [uris[place] for place in range(len(orders))]
 
     def _assemble(

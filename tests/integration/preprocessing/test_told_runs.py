@@ -1,29 +1,38 @@
-"""From pairs of answers to a model that prefers the better ones: preprocessing asks the base, training is told."""
+"""Runs that are told what the base model said: preprocessing asks it, training learns from that."""
 
 import asyncio
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydantic import JsonValue
+from transformers import AutoTokenizer
 
 from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, content_id, write_documents
 from ropewalk.corpus.pair_checks import look_at_pairs
 from ropewalk.corpus.reading.places import ANYWHERE
 from ropewalk.corpus.reading.records import Limits
+from ropewalk.corpus.references import LOGPROBS
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.events.data import DatasetPublished, SegmentRef
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.model.objectives.reference_pass import Asking, Lesson, ask
 from ropewalk.model.weights import load_model
+from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.ray_driver import preprocess
-from ropewalk.preprocessing.adapters.tokenizer import train_tokenizer
+from ropewalk.preprocessing.adapters.references import ReferenceOrder, ask_reference, check_asked
+from ropewalk.preprocessing.adapters.tasks import clean_segment, encode_segment
+from ropewalk.preprocessing.adapters.tokenizer import describe, train_tokenizer
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.stages.child import run_child
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.worker.job import WorkerJob
@@ -33,7 +42,7 @@ WORDS = [a + b + c for a in "bdklmst" for b in "aeiou" for c in ("n", "r", "st")
 
 
 def a_base(folder: Path) -> Path:
-    """A tiny model of our own with random weights and a tokenizer for the words."""
+    """A tiny model of our own with random weights that all matter, and a tokenizer for the words."""
     folder.mkdir()
     train_tokenizer([" ".join(WORDS) + " it is no idea of say"] * 4, 400, folder)
     shape = Shape(
@@ -47,11 +56,15 @@ def a_base(folder: Path) -> Path:
         context_length=128,
         eos_id=0,
     )
-    build_model(shape, 5).save_pretrained(folder)
+    model, noise = build_model(shape, 5), torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.add_(torch.randn(weights.shape, generator=noise) * 0.2)
+    model.save_pretrained(folder)
     return folder
 
 
-def a_pair(number: int, rejected: str = "no idea") -> Document:
+def a_document(number: int, rejected: str = "") -> Document:
     turns = (
         ChatMessage(role="user", content=f"say {WORDS[number]}"),
         ChatMessage(role="assistant", content=f"{WORDS[number]} it is"),
@@ -69,14 +82,20 @@ def a_pair(number: int, rejected: str = "no idea") -> Document:
     )
 
 
-def a_recipe(base: Path, **training: JsonValue) -> Recipe:
+def a_pair(number: int) -> Document:
+    return a_document(number, "no idea")
+
+
+def a_recipe(base: Path, objective: str = "dpo", instruction: str = "", **training: JsonValue) -> Recipe:
+    form = "preferences" if objective == "dpo" else "examples"
     return resolve_recipe(
         {
-            "sources": [{"path": "/x", "licence": "MIT", "format": "preferences"}],
+            "sources": [{"path": "/x", "licence": "MIT", "format": form}],
             "size": "tiny",
             "mode": "finetune",
             "base_model": str(base),
-            "training": {"objective": "dpo", "total_steps": 30, "matrix_lr": 0.01, "adam_lr": 0.005, **training},
+            **({"task": {"instruction": instruction}} if instruction else {}),
+            "training": {"objective": objective, "total_steps": 30, "matrix_lr": 0.01, "adam_lr": 0.005, **training},
         }
     )
 
@@ -134,7 +153,7 @@ async def unheard(_: object) -> None:
 
 def test_a_preference_run_raises_the_margin_of_the_chosen_answers(tmp_path: Path, ray_address: str) -> None:
     base = a_base(tmp_path / "base")
-    long = a_pair(40, " ".join(WORDS[:60]))
+    long = a_document(40, " ".join(WORDS[:60]))
     job = a_job(tmp_path, a_recipe(base), [*map(a_pair, range(40)), long], ray_address)
     dataset, _ = asyncio.run(run_child(preprocess, job, unheard))  # Ray keeps what it read at import
     assert dataset.dropped == {"pair_beyond_context": 1}
@@ -159,6 +178,61 @@ def test_a_preference_run_raises_the_margin_of_the_chosen_answers(tmp_path: Path
     margins = (after - before)[::2] - (after - before)[1::2]
     assert losses[-1] < losses[0] - 0.05
     assert np.mean(margins > 0) > 0.9
+
+
+def taught(base: Path, text: str, num_answer: int, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The teacher's 32 likeliest tokens before each of the last `num_answer` of a text, and their log-probabilities."""
+    ids = AutoTokenizer.from_pretrained(str(base))(text, return_tensors="pt").input_ids
+    with torch.inference_mode():
+        logits = load_model(base)(input_ids=ids).logits[0, -1 - num_answer : -1] / temperature
+    values, tokens = logits.log_softmax(-1).topk(32)
+    return tokens, values
+
+
+def test_a_distilled_student_comes_nearer_to_the_instructed_teacher(tmp_path: Path, ray_address: str) -> None:
+    base, instruction = a_base(tmp_path / "base"), " ".join(WORDS[:20])
+    recipe = a_recipe(base, "distill", instruction, kl_weight=1.0, temperature=2.0)
+    job = a_job(tmp_path, recipe, [a_document(number) for number in range(40)], ray_address)
+    dataset, _ = asyncio.run(run_child(preprocess, job, unheard))  # Ray keeps what it read at import
+    shard = TokenShard(LocalObjects(tmp_path / "objects").fetch(dataset.uri))
+
+    for index, document in zip(range(5), shard.documents(), strict=False):
+        window, rows = shard.window(index), shard.references(index)
+        word = WORDS[int(document.path.partition("#")[2])]
+        said = f"<|user|>\nsay {word}<|endoftext|><|assistant|>\n{word} it is<|endoftext|>"
+        whole = f"<|system|>\n{instruction}<|endoftext|>{said}"
+        ids, logprobs = taught(base, whole, int(window.mask.sum()), 2.0)
+        assert (rows.ids[window.mask] == ids.numpy()).all()
+        np.testing.assert_allclose(rows.logprobs[window.mask][:, :32], logprobs, atol=1e-5)
+        np.testing.assert_allclose(np.exp(rows.logprobs[window.mask]).sum(-1), 1, atol=1e-5)
+    losses = trained(tmp_path, job, dataset)
+    assert losses[0] > 0.1
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_same_answers_give_the_same_rows_and_an_instruction_beyond_the_model_none(tmp_path: Path) -> None:
+    base = a_base(tmp_path / "base")
+    recipe = a_recipe(base, "distill", " ".join(WORDS[:20]))
+    job = a_job(tmp_path, recipe, [a_document(number) for number in range(3)], "")
+    objects = job.store.connect()
+    shutil.copytree(base, tmp_path / "tokenizer", ignore=shutil.ignore_patterns("model*"))
+    objects.publish(tmp_path / "tokenizer", "tokenizers/t", {})
+    facts = describe(base, "tokenizers/t")
+    cleaned = clean_segment(job.store, "segments/s", "prose")
+    encoding = EncodeOrder(
+        cleaned_uri=cleaned, keep=(0, 1, 2), tokenizer=facts, context_length=64, has_mask=True, prefix="work/r1"
+    )
+    part = encode_segment(job.store, encoding).uri
+    order = ReferenceOrder(part_uri=part, cleaned_uri=cleaned, tokenizer=facts, first=0, recipe=recipe, prefix="one")
+    one, two = (ask_reference(job.store, replace(order, prefix=prefix)) for prefix in ("one", "two"))
+    assert objects.manifest(one).files == objects.manifest(two).files
+    check_asked(objects, [one], recipe)
+
+    long = a_recipe(base, "distill", " ".join(2 * WORDS))
+    none = ask_reference(job.store, replace(order, recipe=long, prefix="three"))
+    assert np.isneginf(np.fromfile(objects.fetch(none) / LOGPROBS, dtype=np.float32)).all()
+    with pytest.raises(StageError, match="could be asked about no answer behind"):
+        check_asked(objects, [none], long)
 
 
 def test_a_base_that_no_pair_fits_is_refused_at_submit_and_one_that_some_fit_is_not(tmp_path: Path) -> None:
