@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ropewalk.client.errors import ClientError
-from ropewalk.client.importing import ComparedModel, ImportWork, import_in_child
+from ropewalk.client.importing import ComparedModel, ImportWork, read_and_compare
+from ropewalk.client.model_process import in_own_process
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.foreign import one_line, quoted
 from ropewalk.events.run import RunAccepted
 from ropewalk.model.importing.errors import RefusedError
 from ropewalk.model.importing.source import parse_source
 from ropewalk.recipes.bases import Base, find_base, is_base_name, list_bases
-from ropewalk.stages.child import run_child
-from ropewalk.stages.errors import StageError
 from ropewalk.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -55,19 +54,10 @@ async def import_base(wish: Wish, objects: ObjectStore, scratch: Path, say: Say)
     name = wish.name or source.name
     if not is_base_name(name) or "@" in name:
         raise ClientError(f"--name is {quoted(name)}: a name has up to 64 small letters, digits and . _ -")
-
-    async def tell(words: object) -> None:
-        say(str(words))
-
     known = frozenset(base.content for base in list_bases(objects))
     with tempfile.TemporaryDirectory(prefix="import-", dir=scratch) as place:
         work = ImportWork(source=source, licence=wish.licence, target=Path(place, "model"), known=known)
-        try:
-            found = await run_child(import_in_child, work, on_message=tell)
-        except StageError as error:
-            raise ClientError(f"the import ended: {error}") from None
-        if isinstance(found, RefusedError):
-            raise ClientError(f"it is not imported: {found}")
+        found = await in_own_process(read_and_compare, work, say, "it is not imported")
         return await asyncio.to_thread(publish_base, objects, work, found, name)
 
 

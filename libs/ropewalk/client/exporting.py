@@ -1,7 +1,6 @@
 """Copies of a model to give away: its Hugging Face folder with a model card, or one GGUF file that was read back."""
 
 import asyncio
-import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -10,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.client.errors import ClientError
+from ropewalk.client.model_process import in_own_process
 from ropewalk.client.models import ModelVersion
 from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted
-from ropewalk.model.errors import ModelError
-from ropewalk.model.importing.errors import RefusedError
 from ropewalk.projections.model_card import licences_of, model_card
 from ropewalk.recipes.bases import Base
-from ropewalk.stages.child import run_child
-from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, seal
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
@@ -85,10 +81,6 @@ def export_gguf(
     _inspected(file, what, objects)
     place = file.absolute().parent
     place.mkdir(parents=True, exist_ok=True)
-
-    async def tell(words: object) -> None:
-        say(str(words))
-
     with tempfile.TemporaryDirectory(prefix=".export-", dir=place) as scratch:
         work = GgufWork(
             folder=objects.fetch(what.uri),
@@ -97,34 +89,26 @@ def export_gguf(
             licence=what.licence or "unknown",
             eight_bits=eight_bits,
         )
-        try:
-            found = asyncio.run(run_child(write_and_read_back, work, tell))
-        except StageError as error:
-            raise ClientError(f"the export ended: {error}") from None
-        if isinstance(found, RefusedError):
-            raise ClientError(f"{what.name} is not exported as GGUF: {found}")
+        failed = f"{what.name} is not exported as GGUF"
+        found = asyncio.run(in_own_process(write_and_read_back, work, say, failed))
         (work.scratch / "model.gguf").rename(file)
     return found
 
 
-def write_and_read_back(work: GgufWork, say: Callable[[str], None]) -> dict[str, Any] | RefusedError:
-    """The certificate of a GGUF file, or the reason why there is none. For a child process: this loads torch."""
+def write_and_read_back(work: GgufWork, say: Callable[[str], None]) -> dict[str, Any]:
+    """The certificate of a GGUF file. For a child process: this loads torch. Raises ModelError."""
     from ropewalk.model.importing.certificate import certify_copy
     from ropewalk.model.importing.gguf_writing import write_gguf
     from ropewalk.model.importing.loading import write_folder
     from ropewalk.model.importing.source import ModelSource
 
-    logging.disable(logging.WARNING)
     file, copy = work.scratch / "model.gguf", work.scratch / "read-back"
-    try:
-        say("writing")
-        write_gguf(work.folder, file, name=work.name, licence=work.licence, eight_bits=work.eight_bits)
-        copy.mkdir()
-        say("reading it back")
-        write_folder(ModelSource("gguf", str(file)), "", copy, lambda _: None)
-        return certify_copy(work.folder, copy, exact=not work.eight_bits, say=say)
-    except ModelError as error:
-        return RefusedError(str(error))
+    say("writing")
+    write_gguf(work.folder, file, name=work.name, licence=work.licence, eight_bits=work.eight_bits)
+    copy.mkdir()
+    say("reading it back")
+    write_folder(ModelSource("gguf", str(file)), "", copy, lambda _: None)
+    return certify_copy(work.folder, copy, exact=not work.eight_bits, say=say)
 
 
 def _inspected(target: Path, what: Exportable, objects: ObjectStore) -> Manifest:

@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ropewalk.model.errors import ModelError
-from ropewalk.model.importing.errors import RefusedError
 from ropewalk.model.importing.source import ModelSource
 from ropewalk.storage.manifest import file_sha256
 
@@ -36,25 +33,16 @@ class ComparedModel:
     certificate: dict[str, Any]
 
 
-def import_in_child(work: ImportWork, say: Callable[[str], None]) -> ComparedModel | RefusedError:
-    """`read_and_compare` in a process of its own, which is silent: its command shows the progress."""
-    logging.disable(logging.WARNING)
-    return read_and_compare(work, say)
-
-
-def read_and_compare(work: ImportWork, say: Callable[[str], None]) -> ComparedModel | RefusedError:
-    """Write the folder of a model and certify it; or the reason why not."""
+def read_and_compare(work: ImportWork, say: Callable[[str], None]) -> ComparedModel:
+    """Write the folder of a model and certify it. Raises ModelError with the reason why not."""
     from ropewalk.model.importing.certificate import certify
     from ropewalk.model.importing.loading import write_folder
 
-    try:
-        work.target.mkdir()
-        written = write_folder(work.source, work.licence, work.target, say)
-        say("hashing")
-        content = content_of(work.target)
-        certificate = {} if content in work.known else certify(work.target, say)
-    except ModelError as error:
-        return RefusedError(str(error))
+    work.target.mkdir()
+    written = write_folder(work.source, work.licence, work.target, say)
+    say("hashing")
+    content = content_of(work.target)
+    certificate = {} if content in work.known else certify(work.target, say)
     return ComparedModel(written=written, content=content, certificate=certificate)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import GenerationConfig, PreTrainedModel
 
 from ropewalk.model.chat.encoder import Encoder
@@ -86,7 +87,7 @@ def compared(
         "num_equal": len(prompts) - len(wrong),
         "num_ties": sum(is_tie(model, prompts[each.prompt], reference[each.prompt], each) for each in wrong),
         "dtype": "float32",
-        "against": f"transformers {_version('transformers')}, torch {torch.__version__}",
+        "against": f"transformers {transformers.__version__}, torch {torch.__version__}",
     }, wrong
 
 
@@ -211,9 +212,3 @@ def _told(first: TokenDifference, num_wrong: int, num_prompts: int) -> str:
         f"our decoder says other tokens than transformers on {num_wrong} of {num_prompts} prompts, first on prompt "
         f"{first.prompt}, token {first.place}: {first.got} and not {first.expected}; it would not be served faithfully"
     )
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)

@@ -22,17 +22,14 @@ class ModelSource:
     @property
     def told(self) -> str:
         """As it is kept: files by their own name alone, for a path says more of a machine than of a model."""
-        return f"hf:{self.place}" if self.kind == "hub" else f"{self._word}:{Path(self.place).name}"
+        word, place = "gguf" if self.kind == "gguf" else "hf", Path(self.place)
+        return f"hf:{self.place}" if self.kind == "hub" else f"{word}:{place.name}"
 
     @property
     def name(self) -> str:
         """A name for it: small letters, digits, `._-`."""
         last = Path(self.place).stem if self.kind == "gguf" else Path(self.place).name
         return re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("._-")[:64] or "model"
-
-    @property
-    def _word(self) -> str:
-        return "gguf" if self.kind == "gguf" else "hf"
 
 
 def parse_source(text: str) -> ModelSource:

@@ -26,7 +26,7 @@ def folder(tmp_path_factory) -> Path:
     return place
 
 
-def exported(folder: Path, scratch: Path, *, eight_bits: bool) -> dict | RefusedError:
+def exported(folder: Path, scratch: Path, *, eight_bits: bool) -> dict:
     scratch.mkdir()
     work = GgufWork(folder=folder, scratch=scratch, name="tiny", licence="mit", eight_bits=eight_bits)
     return write_and_read_back(work, lambda _: None)

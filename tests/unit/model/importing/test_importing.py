@@ -44,7 +44,10 @@ def changed(folder: Path, **fields: object) -> None:
 
 def imported(source: str, target: Path, **wanted: object) -> ComparedModel | RefusedError:
     work = ImportWork(source=parse_source(source), licence="", target=target)
-    return read_and_compare(ImportWork(**{**vars(work), **wanted}), lambda _: None)
+    try:
+        return read_and_compare(ImportWork(**{**vars(work), **wanted}), lambda _: None)
+    except RefusedError as reason:
+        return reason
 
 
 def a_run(base_model: str, **recipe: str) -> RunAccepted:
