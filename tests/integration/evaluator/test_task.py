@@ -22,6 +22,7 @@ from ropewalk.events.envelope import Envelope
 from ropewalk.events.evaluation import EvaluationProgressed
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.renderer import ChatRenderer
+from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.report.samples import specialist_of
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import read_manifest
@@ -30,6 +31,11 @@ from .conftest import a_source, write_model, write_tokenizer
 
 WANTED = '{"n":1}'
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+SOURCES = [
+    {"path": "/examples.jsonl", "licence": "MIT", "format": "examples"},
+    {"path": "/chats.jsonl", "licence": "MIT", "format": "chat"},  # read so that the model keeps what it knows
+]
+ASKED, REPLAYED = (SourceRecipe(**source).source_id for source in SOURCES)
 METRICS = ("schema_validity", "field_accuracy", "exact_match", "prompt_tokens", "answer_tokens", "answer_seconds")
 
 
@@ -51,19 +57,28 @@ def task_world(fixed_parts):
     write_model(root / "model", np.array(ids * 4, dtype=np.int64), 150)
     objects.publish(root / "model", "exports/specialist", {})
     (root / "examples").mkdir()
-    items = [{"item_id": str(n), "path": f"examples.jsonl#{n}", "messages": talk(n)} for n in range(25)]
+    items = [
+        {"item_id": str(n), "source_id": source, "path": f"{n}", "messages": talk(n)}
+        for source, numbers in ((ASKED, range(25)), (REPLAYED, range(25, 30)))
+        for n in numbers
+    ]
     write_records(root / "examples" / "items.jsonl.zst", items)
     objects.publish(root / "examples", "evalsets/examples", {})
     shutil.copytree(objects.fetch("datasets/v"), root / "d", ignore=shutil.ignore_patterns("manifest.json"))
-    states = [{"doc_id": f"d{n}", "path": "p", "content": "", "state": "kept"} for n in range(3)]
+    states = [{"doc_id": f"d{n}", "path": "p", "content": "", "state": "kept"} for n in range(33)]
     write_records(root / "d" / STATES, states)
     objects.publish(root / "d", "datasets/task", read_manifest(objects.fetch("datasets/v")).meta)
     (root / "s").mkdir()
-    common: dict[str, Any] = {"source_id": "s", "path": "p", "licence": "MIT", "fetched_at": "", "num_bytes": 1}
+    common: dict[str, Any] = {"path": "p", "licence": "MIT", "fetched_at": "", "num_bytes": 1}
     turns = tuple(ChatMessage(**turn) for turn in talk(3))
+    long = (ChatMessage(role="user", content="step_0? " * 40), turns[1])  # in an opponent's prompt it would be seen
+    learnt = [(ASKED, turns)] * 3 + [(REPLAYED, long)] * 30
     write_documents(
         root / "s" / "documents.jsonl.zst",
-        [Document(doc_id=f"d{n}", messages=turns, **common) for n in range(3)],
+        [
+            Document(doc_id=f"d{n}", source_id=source, messages=messages, **common)
+            for n, (source, messages) in enumerate(learnt)
+        ],
     )
     objects.publish(root / "s", "segments/s", {})
     return fixed_parts
@@ -74,7 +89,9 @@ async def judge(world, name: str, minutes: float = 10.0, **task: object):
         world.objects.delete(key)
     given = {"instruction": "Say n.", "json_schema": SCHEMA, "shots": 1, "max_answer_tokens": 12} | task
     base = str(world.objects.fetch("exports/untrained"))
-    stage = world.stage("evalsets/examples", mode="finetune", base_model=base, profile="prose", task=given)
+    stage = world.stage(
+        "evalsets/examples", mode="finetune", base_model=base, profile="prose", sources=SOURCES, task=given
+    )
     stage.bus.messages[0] = stage.bus.messages[0].model_copy(update={"uri": "datasets/task"})
     segment = SegmentRef(segment_id="s", uri="segments/s", num_documents=3, num_bytes=3)
     ingested = CorpusIngested(run_id="r", segments=(segment,), num_documents=3, num_bytes=3, num_quarantined=0)
@@ -119,7 +136,8 @@ async def test_a_specialist_is_compared_with_the_base_in_every_way_and_promoted(
         "(95% interval of the gain "
     )
     task = json.loads((folder / "report.json").read_text())["task"]
-    assert (task["version"], task["opponent"], task["num_examples"]) == (1, "instruction", 25)
+    assert (task["version"], task["opponent"], task["num_examples"], task["num_held_out"]) == (1, "instruction", 25, 25)
+    assert prompts[3] < prompts[2] + 40  # the example shown is one of the task
     assert set(task["levels"]["shots"]) == set(task["gains"]["shots"]) == set(METRICS) <= set(task["definitions"])
     rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
     assert {row["metric"]: len(row["values"]) for row in rows if row["metric"] in METRICS} == dict.fromkeys(METRICS, 4)

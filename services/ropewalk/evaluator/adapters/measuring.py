@@ -19,6 +19,7 @@ from ropewalk.evaluator.domain.estimates import (
     best_baseline,
     estimate_all,
 )
+from ropewalk.evaluator.domain.examples import from_sources
 from ropewalk.evaluator.domain.gate import Evidence
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
 from ropewalk.evaluator.domain.metrics import METRICS
@@ -29,6 +30,7 @@ from ropewalk.evaluator.domain.specialist import ShownAnswer
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import Scorer
 from ropewalk.events.evaluation import Estimate
+from ropewalk.recipes.formats import EXAMPLES
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.stages.errors import StageError
 from ropewalk.usecases.comparison import TaskSection
@@ -185,8 +187,10 @@ def _ask_task(
         name: scorer for name, scorer in scorers.items() if name == PRODUCTION
     }
     models = {name: model for name, model in found.items() if isinstance(model, ScoredModel)}
-    shots = worked_examples(job.dataset, job.segments, recipe.task.shots, recipe.seed) if job.segments else []
-    return ask_task(recipe, held_out, models, shots, names, Patience(job.task_minutes, report))
+    sources = frozenset(source.source_id for source in recipe.sources if source.format == EXAMPLES)
+    shots = worked_examples(job.dataset, job.segments, sources, recipe.task.shots, recipe.seed) if job.segments else []
+    patience = Patience(job.task_minutes, report)
+    return ask_task(recipe, from_sources(held_out, sources), models, shots, names, patience)
 
 
 def _evidence(

@@ -11,6 +11,14 @@ MOST_EXAMPLES = 128  # asked of every opponent
 EXAMPLES = "held-out examples"
 
 
+def from_sources(items: Sequence[Item], sources: frozenset[str]) -> list[Item]:
+    """Those of the given sources, or that do not say theirs, as in an older evaluation set; all, if none is given.
+
+    A run may read other conversations, too, so that the model keeps what it knows: they are no examples of the task.
+    """
+    return [item for item in items if not sources or item.source_id in ("", *sources)]
+
+
 def choose_examples(items: Sequence[Item], seed: int) -> TaskSet:
     """At most MOST_EXAMPLES conversations in hash order; `reference` is the last answer, `turns` what is before it."""
     found = [replace(item, turns=item.turns[:-1], reference=item.turns[-1].content) for item in items if _asks(item)]
