@@ -1,6 +1,7 @@
 """The same fine-tuning in three loops: ours below Ray, the Trainer of transformers with peft, TRL's SFTTrainer.
 
-Base model, conversations, masks, adapters, precision and clipping are equal; every loop moves the weights with AdamW.
+Base model, conversations, masks, adapters, precision and clipping are equal; every loop moves the weights with AdamW
+but `ropewalk_muon`, which is ours as the dial has it where all weights move.
 Each tells after every update how many useful tokens it learnt from: those of conversations, padding is none.
 """
 
@@ -9,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +21,15 @@ from ropewalk.recipes.recipe import Plan, Recipe, SourceRecipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.job import WorkerJob
 
-Peer = Literal["ropewalk", "huggingface", "trl", "trl_packed"]
+Peer = Literal["ropewalk", "ropewalk_muon", "huggingface", "trl", "trl_packed"]
 OnStep = Callable[[int], None]  # with the useful tokens of the step
-PEERS: dict[Peer, str] = {"ropewalk": "ropewalk", "huggingface": "peft", "trl": "trl", "trl_packed": "trl"}
+PEERS: dict[Peer, str] = {
+    "ropewalk": "ropewalk",
+    "ropewalk_muon": "ropewalk",
+    "huggingface": "peft",
+    "trl": "trl",
+    "trl_packed": "trl",
+}
 _CLIP = 1.0
 
 
@@ -48,7 +55,11 @@ def train(peer: Peer, task: Task, on_step: OnStep) -> Any:
     import torch
 
     torch.set_num_threads(task.threads)
-    return _train_ours(task, on_step) if peer == "ropewalk" else _train_peer(peer, task, on_step)
+    if peer in ("ropewalk", "ropewalk_muon"):
+        optimizer = "muon" if peer == "ropewalk_muon" else "adamw"
+        plan = task.plan.model_copy(update={"optimizer": optimizer})
+        return _train_ours(replace(task, plan=plan), on_step)
+    return _train_peer(peer, task, on_step)
 
 
 def _train_ours(task: Task, on_step: OnStep) -> Any:
