@@ -23,8 +23,9 @@ def a_config(hidden_size: int, num_layers: int, context_length: int = 2048):
     )
 
 
-def test_a_cpu_takes_small_pieces():
-    assert tokens_at_once(a_config(768, 12), 135_000_000, 0) == 8192
+@pytest.mark.parametrize(("hidden_size", "num_layers", "expected"), [(256, 4, 8192), (768, 12, 2048), (768, 30, 1024)])
+def test_a_cpu_takes_small_pieces_and_keeps_two_gigabytes_at_most(hidden_size, num_layers, expected):
+    assert tokens_at_once(a_config(hidden_size, num_layers), 135_000_000, 0) == expected
 
 
 @pytest.mark.parametrize(
