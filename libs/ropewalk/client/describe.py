@@ -128,7 +128,8 @@ def _(message: data.SegmentCleaned) -> str:
 @describe.register
 def _(message: data.DatasetPublished) -> str:
     kept = f"{message.num_kept:,} of {message.num_inputs:,} documents"
-    return f"{message.num_tokens:,} tokens from {kept}{_dropped(message.dropped)}"
+    cut = f"; {message.loss_by_cutting}" if message.num_cut else ""
+    return f"{message.num_tokens:,} tokens from {kept}{_dropped(message.dropped)}{cut}"
 
 
 def _dropped(dropped: dict[str, int]) -> str:

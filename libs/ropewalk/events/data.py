@@ -105,3 +105,16 @@ class DatasetPublished(_Family, Event):
     held_out_sha256: str = Field(default="", description="of the documents at held_out_uri")
     num_newly_held_out: int = Field(default=0, description="documents at held_out_uri")
     num_registered: int = Field(default=0, description="documents that runs of the model held out up to now")
+    num_cut: int = Field(default=0, description="conversations that are longer than a window; what is beyond was cut")
+    window_for_most: int = Field(default=0, description="tokens of a window that would hold 99 % of the conversations")
+
+    @property
+    def loss_by_cutting(self) -> str:
+        """A sentence, and what to do about it; empty if every conversation fits."""
+        if not self.num_cut:
+            return ""
+        what = "conversation is" if self.num_cut == 1 else "conversations are"
+        return (
+            f"{self.num_cut:,} {what} longer than the window of {self.context_length:,} tokens and lost the rest: "
+            f"`training: {{context_length: {self.window_for_most}}}` would hold 99 % of all"
+        )

@@ -104,7 +104,7 @@ def data_sentence(card: ReportCard) -> str:
         f"{dataset.num_inputs:,} documents ({corpus.num_bytes / 1e6:.1f} MB): {dataset.num_kept:,} kept,"
         f" {dataset.num_held_out:,} held out, {sum(dataset.dropped.values()):,} dropped"
         f"{f' ({dropped})' if dropped else ''}, {corpus.num_quarantined:,} quarantined."
-        f" {dataset.num_tokens:,} tokens{size}."
+        f" {dataset.num_tokens:,} tokens{size}.{f' {dataset.loss_by_cutting}.' if dataset.num_cut else ''}"
     )
 
 

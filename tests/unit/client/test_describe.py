@@ -6,7 +6,7 @@ import pytest
 
 from ropewalk.client.describe import SENTENCES, describe
 from ropewalk.events.base import Message
-from ropewalk.events.data import RecordQuarantined, SegmentCleaned
+from ropewalk.events.data import DatasetPublished, RecordQuarantined, SegmentCleaned
 from ropewalk.events.monitoring import AlarmAcknowledged, AlarmCleared, Rebaseline
 from ropewalk.events.training import TrainingCompleted, TrainingStarted
 
@@ -24,6 +24,17 @@ def test_alarms_are_told_by_their_ids() -> None:
     cleared = AlarmCleared(run_id="r", alarm_id="code-1-latency-2", model="code", reason="it returned")
     assert describe(cleared) == "code-1-latency-2: it returned"
     assert describe(Rebaseline(run_id="r", model="code", model_version=1, reason="why")) == "code@1: why"
+
+
+def test_conversations_that_lost_their_end_are_told_with_the_window_that_would_hold_them() -> None:
+    where = {"dataset_version": "v", "uri": "", "tokenizer_uri": "", "evalset_uri": "", "dropped": {}}
+    counts = {"num_inputs": 9, "num_kept": 8, "num_held_out": 1, "num_tokens": 2048, "num_windows": 8}
+    whole = DatasetPublished(run_id="r", context_length=256, **counts, **where)
+    assert describe(whole) == "2,048 tokens from 8 of 9 documents"
+    assert describe(whole.model_copy(update={"num_cut": 3, "window_for_most": 704})) == (
+        "2,048 tokens from 8 of 9 documents; 3 conversations are longer than the window of 256 tokens and lost the "
+        "rest: `training: {context_length: 704}` would hold 99 % of all"
+    )
 
 
 def test_why_documents_were_dropped_is_said_in_plain_words_the_commonest_first() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from ropewalk.corpus.shards import MASK, TOKENS
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
-from ropewalk.preprocessing.adapters.tasks import EncodedSegment, left_out
+from ropewalk.preprocessing.adapters.tasks import EncodedSegment, left_out, window_for_most
 from ropewalk.preprocessing.adapters.tokenizer import CHAT_TEMPLATE, TokenizerFacts, adopt_tokenizer, train_tokenizer
 from ropewalk.stages.errors import StageError
 
@@ -193,3 +194,29 @@ def test_conversations_share_windows_and_each_counts_as_it_would_alone(base: Pat
         found[f"{shares}/size"] = len(tokens)
     assert found[True] == found[False]
     assert found["True/size"] < 0.6 * found["False/size"]
+
+
+def test_conversations_beyond_the_window_are_counted_with_the_window_that_would_hold_nearly_all(
+    base: Path, tmp_path: Path
+) -> None:
+    cleaned, folder = tmp_path / "cleaned", tmp_path / "encoded"
+    cleaned.mkdir()
+    folder.mkdir()
+    facts = {"source_id": "s", "path": "p", "licence": "l", "fetched_at": "", "num_bytes": 1}
+    talks = [said("a", "b")] * 196 + [said("a", "b " * 50)] * 3 + [said("a", "b " * 500)]
+    documents = [Document(doc_id=str(number), messages=talk, **facts) for number, talk in enumerate(talks)]
+    write_documents(cleaned / DOCUMENTS, documents)
+    order = EncodeOrder(
+        cleaned_uri="c",
+        keep=tuple(range(200)),
+        tokenizer=TokenizerFacts(uri="t", sha256="t", vocab_size=320, eos_id=0),
+        context_length=64,
+        has_mask=True,
+        prefix="w",
+    )
+    write_encoded(folder, order, cleaned, base)
+    result = json.loads((folder / RESULT).read_text())
+    assert result["num_cut"] == 4
+    parts = [EncodedSegment(uri="", refused=(), lengths=Counter({int(at): n for at, n in result["lengths"].items()}))]
+    assert 100 < window_for_most(parts) < 500
+    assert window_for_most([]) == 0

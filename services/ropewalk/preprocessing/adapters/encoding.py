@@ -1,6 +1,7 @@
 """Encodes the chosen documents of a segment and writes them as a run of packed tokens."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
 from ropewalk.preprocessing.adapters.tokenizer import TokenizerFacts
 
 RESULT = "result.json"
+LENGTH_STEP = 64  # tokens
 _ENCODE_BATCH = 64
 
 
@@ -53,7 +55,8 @@ def write_encoded(folder: Path, order: EncodeOrder, cleaned: Path, tokenizer: Pa
         num_tokens = writer.num_tokens
     write_records(folder / DOCUMENTS, writing.records)
     facts = {"num_tokens": num_tokens, "num_documents": len(writing.records)}
-    result = {**facts, "refused": refused, "refusal": encoder.conversations.refusal}
+    lengths = {"num_cut": encoder.num_cut, "lengths": encoder.lengths}
+    result = {**facts, **lengths, "refused": refused, "refusal": encoder.conversations.refusal}
     (folder / RESULT).write_text(json.dumps(result))
     return facts
 
@@ -105,6 +108,7 @@ class _Encoder:
         self._order = order
         self._tokenizer = Encoder(tokenizer)
         self.conversations = ConversationEncoder(tokenizer, self._tokenizer)
+        self.num_cut, self.lengths = 0, Counter[int]()  # conversations: beyond the window; by length, rounded up
 
     def encode(self, documents: list[Document]) -> list[Packed | str]:
         """One result per document."""
@@ -133,5 +137,7 @@ class _Encoder:
         if isinstance(encoded, str):
             return encoded
         ids, mask = encoded
+        self.num_cut += len(ids) > self._order.context_length
+        self.lengths[-(-len(ids) // LENGTH_STEP) * LENGTH_STEP] += 1
         packed = pack_conversation(ids, mask, context_length=self._order.context_length)
         return packed or "answer_beyond_context"

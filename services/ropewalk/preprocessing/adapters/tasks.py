@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ropewalk.preprocessing.domain.quality import score
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 
+_MOST = 0.99
 CLEANING = 2  # part of every key below: raise it when a rule of cleaning changes
 SCORES = "scores.jsonl.zst"
 SIGNATURES = "signatures.npy"
@@ -42,6 +43,8 @@ class EncodedSegment:
     num_documents: int
     refused: tuple[tuple[int, str], ...]
     refusal: str = ""  # what the chat template said to the first that it refused
+    num_cut: int = 0  # conversations beyond the window
+    lengths: Counter[int] = field(default_factory=Counter)  # of all conversations, rounded up
 
 
 def left_out(parts: Iterable[EncodedSegment]) -> str:
@@ -94,8 +97,26 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> EncodedSegment:
     key = made_once(objects, f"{order.prefix}/{hash_of(*inputs)}", write)
     result = json.loads((objects.fetch(key) / RESULT).read_text())
     refused = tuple((place, reason) for place, reason in result["refused"])
-    num_documents = result["num_documents"]
-    return EncodedSegment(uri=key, num_documents=num_documents, refused=refused, refusal=result.get("refusal", ""))
+    lengths = Counter({int(length): count for length, count in result.get("lengths", {}).items()})
+    return EncodedSegment(
+        uri=key,
+        num_documents=result["num_documents"],
+        refused=refused,
+        refusal=result.get("refusal", ""),
+        num_cut=result.get("num_cut", 0),
+        lengths=lengths,
+    )
+
+
+def window_for_most(parts: Iterable[EncodedSegment]) -> int:
+    """How many tokens hold 99 % of the conversations whole; 0 if there are none."""
+    lengths = sorted(sum((part.lengths for part in parts), Counter[int]()).items())
+    total = seen = sum(count for _, count in lengths)
+    for length, count in reversed(lengths):
+        seen -= count
+        if seen < _MOST * total:
+            return length
+    return 0
 
 
 def made_once(objects: ObjectStore, key: str, write: Callable[[Path], dict[str, Any]]) -> str:
