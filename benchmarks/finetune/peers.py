@@ -72,7 +72,9 @@ def main() -> None:
         options.out.write_text(text + "\n")
 
 
-def _case(options: argparse.Namespace, root: Path, peers: Sequence[Peer], mean: float, kind: dict[str, Any]) -> dict[str, Any]:
+def _case(
+    options: argparse.Namespace, root: Path, peers: Sequence[Peer], mean: float, kind: dict[str, Any]
+) -> dict[str, Any]:
     recipe = Recipe.model_validate(
         {
             "sources": [SourceRecipe(path="/nowhere", licence="CC0-1.0")],

@@ -16,7 +16,7 @@ from ropewalk.events.foreign import one_line, quoted
 from ropewalk.events.run import RunAccepted
 from ropewalk.model.importing.errors import RefusedError
 from ropewalk.model.importing.source import parse_source
-from ropewalk.recipes.bases import Base, find_base, is_base_name, list_bases
+from ropewalk.recipes.bases import Base, find_base, is_base_name, list_bases, shape_of_folder
 from ropewalk.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def publish_base(objects: ObjectStore, work: ImportWork, found: ComparedModel, n
         num_parameters=written.num_parameters,
         context_length=written.context_length,
         has_template=written.has_template,
+        shape=shape_of_folder(work.target),
         imported_at=datetime.now(UTC).isoformat(timespec="seconds"),
         certificate=found.certificate,
     )

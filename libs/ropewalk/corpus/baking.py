@@ -4,13 +4,11 @@ Tokens are counted with the base model's own template and tokenizer. Seconds of 
 number of operations, until an evaluation has measured them.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from ropewalk.corpus.document import ChatMessage
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE, LEAST_SHARE
@@ -62,11 +60,10 @@ def look_at_baking(asked: tuple[Recipe, Path | None], _: Callable[[object], None
     violations, held_out = task_violations(recipe, seen), _num_held_out(recipe, seen.num_examples)
     if violations or folder is None or recipe.task is None:
         return Baking(seen=seen, violations=violations, num_held_out=held_out)
-    sized = _sized(recipe, folder)
     placed = placed_examples(recipe.sources, Limits(), ANYWHERE)
     examples = (content.messages for _, content in placed if isinstance(content, Content) and content.messages)
-    requests = _count(recipe.task, list(islice(examples, _SAMPLE)), folder, shape_of(sized.derived))
-    return Baking(seen=seen, violations=(), num_held_out=held_out, requests=requests, training=quote(sized))
+    requests = _count(recipe.task, list(islice(examples, _SAMPLE)), folder, shape_of(recipe.derived))
+    return Baking(seen=seen, violations=(), num_held_out=held_out, requests=requests, training=quote(recipe))
 
 
 def _count(task: TaskRecipe, examples: Sequence[Sequence[ChatMessage]], folder: Path, shape: ModelShape) -> Requests:
@@ -96,22 +93,6 @@ def _seconds(shape: ModelShape, prompt: float, answer: float) -> float:
     """Of one core: a third of the operations of a training step's token, at the rate of large products."""
     forward = shape.flops_per_token / 3
     return (prompt + _ANSWER_WEIGHT * answer) * forward / (DEVICES["cpu"].gemm_tflops * 1e12)
-
-
-def _sized(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe as if its plan were of the base model's shape, which decides how long a step takes."""
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    heads = config["num_attention_heads"]
-    shape = {
-        "vocab_size": config["vocab_size"],
-        "hidden_size": config["hidden_size"],
-        "num_layers": config["num_hidden_layers"],
-        "num_heads": heads,
-        "num_kv_heads": config.get("num_key_value_heads") or heads,
-        "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
-        "intermediate_size": config["intermediate_size"],
-    }
-    return recipe.model_copy(update={"plan": recipe.derived.model_copy(update=shape)})
 
 
 def _num_held_out(recipe: Recipe, num_examples: int) -> int:

@@ -35,11 +35,15 @@ _EPSILON = 1e-10
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Peak learning rates; the schedule's factor multiplies both. Weight decay acts on matrices only."""
+    """Peak learning rates; the schedule's factor multiplies both. Weight decay acts on matrices only.
+
+    Without `uses_muon` AdamW moves everything at its rate.
+    """
 
     matrix_lr: float
     adam_lr: float
     weight_decay: float
+    uses_muon: bool = True
 
 
 def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
@@ -90,10 +94,12 @@ class MuonAdamW:
     ) -> None:
         self._parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
         self.layouts = layouts or {name: layout_of(parameter) for name, parameter in self._parameters.items()}
+        use_muon = use_muon and rates.uses_muon
         self._rates = rates
         self._orthogonalise = orthogonalise_in_bf16 if in_bf16 else orthogonalise
         self._matrices = [n for n in self._parameters if use_muon and is_block_matrix(n, self.layouts[n].shape)]
         self._others = [name for name in self._parameters if name not in set(self._matrices)]
+        self._decayed = [n for n in self._others if is_block_matrix(n, self.layouts[n].shape)]
         self._state: dict[str, torch.Tensor] = {}
         self.state_layouts: dict[str, TensorLayout] = {}
         moments = [(name, "momentum") for name in self._matrices]
@@ -150,6 +156,9 @@ class MuonAdamW:
         if not self._others:
             return
         parameters = [local_part(self._parameters[name]) for name in self._others]
+        if self._decayed and self._rates.weight_decay:
+            decayed = [local_part(self._parameters[name]) for name in self._decayed]
+            torch._foreach_mul_(decayed, 1.0 - rate * self._rates.weight_decay)
         gradients = [local_part(self._parameters[name].grad) for name in self._others]
         first = [self._state[f"{name}.exp_avg"] for name in self._others]
         second = [self._state[f"{name}.exp_avg_sq"] for name in self._others]

@@ -4,12 +4,16 @@ A user writes a name; a frozen recipe says `name@<sha256 of the content>`, so th
 changes nothing for it. Folders and hub ids never look like either.
 """
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from ropewalk.recipes.dial import complete
+from ropewalk.recipes.model_shape import ModelShape
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.storage.manifest import ManifestError
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
@@ -17,6 +21,7 @@ from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 _PREFIX = "bases"
 _NAMED = re.compile(rf"({NAME_PATTERN})(?:@([0-9a-f]{{64}}))?")
+_MOST_BYTES = 4_000_000  # of a config.json
 _MOST = 1_000  # imported models that are looked through for a name
 
 
@@ -34,6 +39,7 @@ class Base(BaseModel):
     context_length: int = Field(description="tokens")
     has_template: bool = Field(description="whether it takes conversations")
     imported_at: str = Field(max_length=40, description="UTC")
+    shape: ModelShape | None = Field(default=None, description="of its matrices, as far as the law of steps knows them")
     certificate: dict[str, JsonValue] = Field(description="how its greedy tokens were compared with transformers'")
 
     @property
@@ -60,6 +66,39 @@ def is_base_name(text: str) -> bool:
 def with_base(recipe: Recipe, base: Base | None) -> Recipe:
     """The recipe that names the content of an import, not its name alone."""
     return recipe if base is None else recipe.model_copy(update={"base_model": base.full_name})
+
+
+def sized(recipe: Recipe, base: Base | None = None) -> Recipe:
+    """A recipe whose plan was derived, planned anew for the shape of its base model: the import, or a folder here.
+
+    As it was where the shape is not known: of a hub id. Raises RecipeError.
+    """
+    if base is None and not recipe.base_model.startswith(("/", "~")):
+        return recipe
+    shape = base.shape if base is not None else shape_of_folder(Path(recipe.base_location))
+    return recipe if shape is None else complete(recipe.model_copy(update={"plan": None}), shape)
+
+
+def shape_of_folder(folder: Path) -> ModelShape | None:
+    """What config.json says of the matrices; None if it does not say it in the words of the families we know."""
+    path = folder / "config.json"
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:  # a pipe would be read for ever
+        return None
+    try:
+        config: dict[str, Any] = json.loads(path.read_bytes())
+        heads = int(config["num_attention_heads"])
+        return ModelShape(
+            vocab_size=config["vocab_size"],
+            context_length=config["max_position_embeddings"],
+            hidden_size=config["hidden_size"],
+            num_layers=config["num_hidden_layers"],
+            num_heads=heads,
+            num_kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+            intermediate_size=config["intermediate_size"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def list_bases(objects: ObjectStore) -> list[Base]:

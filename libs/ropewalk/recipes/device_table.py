@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import fmean
 from types import MappingProxyType
 
-from ropewalk.recipes.model_shape import ModelShape
+from ropewalk.recipes.model_shape import Counted, ModelShape
 
 _ANY_GPU = "h100"  # what a recipe that names no kind is reckoned with
 _TODAY = "2026-11-26"
@@ -23,7 +23,7 @@ _NEAR = math.log(3)  # of the operations of a token
 class Speed:
     """One measured step of our own loop on one device (a card, or one CPU core)."""
 
-    shape: ModelShape
+    work: Counted
     precision: str
     tokens_a_step: int
     step_s: float
@@ -38,7 +38,7 @@ class Speed:
     @property
     def flops(self) -> float:
         """Of the step, with the optimizer's."""
-        return float(self.tokens_a_step * self.shape.flops_per_token + self.shape.flops_per_update)
+        return float(self.tokens_a_step * self.work.flops_per_token + self.work.flops_per_update)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,8 @@ def _shape(vocab: int, context: int, width: int, layers: int, head: int) -> Mode
     )
 
 
-def _speed(shape: ModelShape, precision: str, tokens: int, step_s: float, source: str) -> Speed:
-    return Speed(shape=shape, precision=precision, tokens_a_step=tokens, step_s=step_s, date=_TODAY, source=source)
+def _speed(work: Counted, precision: str, tokens: int, step_s: float, source: str) -> Speed:
+    return Speed(work=work, precision=precision, tokens_a_step=tokens, step_s=step_s, date=_TODAY, source=source)
 
 
 _GPU_RUN = "benchmarks/results/training_gpu.json: one NVIDIA H100 80GB HBM3, 700 W, torch 2.11.0+cu130"
@@ -166,7 +166,7 @@ def kind_of_card(card: str) -> DeviceKind | None:
     return next((kind for kind in _KINDS if kind.marker and kind.marker in words), None)
 
 
-def step_seconds(kind: DeviceKind, shape: ModelShape, precision: str, tokens_a_step: int) -> float:
+def step_seconds(kind: DeviceKind, work: Counted, precision: str, tokens_a_step: int) -> float:
     """What a step takes on one device, without data, saves and other devices.
 
     A floor (launches, Python) and the operations at the efficiency that measured rows showed, joined by straight lines
@@ -175,14 +175,14 @@ def step_seconds(kind: DeviceKind, shape: ModelShape, precision: str, tokens_a_s
     precision = precision if precision in kind.peak_tflops else "bf16"
     peak = kind.peak_tflops[precision] * 1e12
     lender = DEVICES[kind.borrows_from] if kind.borrows_from else kind
-    flops = tokens_a_step * shape.flops_per_token + shape.flops_per_update
-    return lender.step_floor_s + flops / (peak * _efficiency(lender, precision, shape.flops_per_token))
+    flops = tokens_a_step * work.flops_per_token + work.flops_per_update
+    return lender.step_floor_s + flops / (peak * _efficiency(lender, precision, work.flops_per_token))
 
 
-def was_measured_near(kind: DeviceKind, shape: ModelShape) -> bool:
+def was_measured_near(kind: DeviceKind, work: Counted) -> bool:
     """Whether our loop ran there on a model of like size, so that its time is read off and not extended."""
-    asked = math.log(shape.flops_per_token)
-    told = (math.log(row.shape.flops_per_token) for row in kind.speeds if row.step_s > 2 * kind.step_floor_s)
+    asked = math.log(work.flops_per_token)
+    told = (math.log(row.work.flops_per_token) for row in kind.speeds if row.step_s > 2 * kind.step_floor_s)
     return any(abs(asked - each) < _NEAR for each in told)
 
 
@@ -193,7 +193,7 @@ def _efficiency(kind: DeviceKind, precision: str, flops_per_token: float) -> flo
     reached: dict[float, list[float]] = {}
     for row in rows:
         share = row.flops / (row.step_s - kind.step_floor_s) / (kind.peak_tflops[row.precision] * 1e12)
-        reached.setdefault(math.log(row.shape.flops_per_token), []).append(share)
+        reached.setdefault(math.log(row.work.flops_per_token), []).append(share)
     points = sorted((at, fmean(shares)) for at, shares in reached.items())
     at = min(max(math.log(flops_per_token), points[0][0]), points[-1][0])
     for (left, low), (right, high) in pairwise(points):

@@ -12,11 +12,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ropewalk.recipes.device_table import DEVICES, device_kind, step_seconds
+from ropewalk.recipes.device_table import DEVICES, device_kind
 from ropewalk.recipes.model_shape import ModelShape
 from ropewalk.recipes.recipe import Plan, Recipe, RecipeError
 from ropewalk.recipes.sentences import sentences_of
 from ropewalk.recipes.spreading import default_strategy
+from ropewalk.recipes.step_time import OTHER, expected_step_s
+from ropewalk.recipes.training import SHAPE_FIELDS
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ _MOST_WINDOWS = 256
 USD_PER_CPU_HOUR = DEVICES["cpu"].usd_per_hour
 
 
-def complete(recipe: Recipe) -> Recipe:
+def complete(recipe: Recipe, base: ModelShape | None = None) -> Recipe:
     """Fill in the plan. The same recipe gives the same plan on every machine; a given plan is kept.
 
-    Raises RecipeError for figures that do not go together.
+    `base` is the shape of the base model, where it is known: it decides how many steps the minutes allow. Raises
+    RecipeError for figures that do not go together.
     """
     if recipe.plan is not None:
         if recipe.plan.total_steps <= recipe.first_step:
@@ -56,7 +59,9 @@ def complete(recipe: Recipe) -> Recipe:
         return recipe
     given = recipe.training.given
     fields = {**_shape(recipe, given), **_optimizer(recipe), **_machine(recipe)} | given
-    fields |= _lengths(recipe, fields, given) | given
+    if base is not None:
+        fields |= {name: getattr(base, name) for name in SHAPE_FIELDS}
+    fields |= _lengths(recipe, fields, given, is_sized=base is not None) | given
     fields.pop("total_tokens", None)
     try:
         plan = Plan.model_validate(fields)
@@ -64,7 +69,7 @@ def complete(recipe: Recipe) -> Recipe:
         raise RecipeError(sentences_of(error, Plan)) from None
     if faults := tuple(_faults(plan, recipe)):
         raise RecipeError(faults)
-    strategy = recipe.named_strategy or default_strategy(recipe, plan)
+    strategy = recipe.named_strategy or default_strategy(recipe, plan, is_sized=base is not None)
     return recipe.model_copy(update={"plan": plan.model_copy(update={"strategy": strategy})})
 
 
@@ -104,6 +109,7 @@ def _shape(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
         "head_dim": head_dim,
         "intermediate_size": hidden_size * 3,
         "batch_size": shape.batch_size,
+        "document_masks": recipe.mode == "finetune",  # a window holds several conversations, and little padding
     }
 
 
@@ -116,7 +122,6 @@ def _optimizer(recipe: Recipe) -> dict[str, Any]:
         "adam_lr": 0.01 * rate,
         "weight_decay": 0.0 if recipe.mode == "finetune" else 0.1,
         "grad_clip": 1.0,
-        "document_masks": is_preference,
         "lora_alpha": 2 * (recipe.training.lora_rank or 8),
     }
 
@@ -132,18 +137,18 @@ def _machine(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _steps_per_minute(recipe: Recipe, fields: dict[str, Any]) -> float:
-    """Of the size on two CPU cores, whatever its shape; of the shape on the cards that are asked for."""
-    if fields["device"] == "cpu":
+def _steps_per_minute(recipe: Recipe, fields: dict[str, Any], *, is_sized: bool) -> float:
+    """Of the size on two CPU cores, whatever its shape; on cards, and of a base model of known shape, of the shape."""
+    if fields["device"] == "cpu" and not is_sized:
         return _SHAPES[recipe.size].steps_per_minute
-    shape = ModelShape(**{name: fields[name] for name in ModelShape.__dataclass_fields__})
-    tokens = fields["batch_size"] * fields["context_length"] // recipe.num_workers
-    return 60 / step_seconds(device_kind(recipe.gpu_kind), shape, fields["precision"], tokens)
+    known = {name: value for name, value in fields.items() if name in Plan.model_fields}
+    as_planned = recipe.model_copy(update={"plan": Plan.model_construct(**known)})  # its lengths come next
+    return 60 / (OTHER * expected_step_s(as_planned))
 
 
-def _lengths(recipe: Recipe, fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _lengths(recipe: Recipe, fields: dict[str, Any], given: dict[str, Any], *, is_sized: bool) -> dict[str, Any]:
     """How many steps of what. `fields` has the shape and the batch."""
-    steps = max(10, round(recipe.minutes * _steps_per_minute(recipe, fields)))
+    steps = max(10, round(recipe.minutes * _steps_per_minute(recipe, fields, is_sized=is_sized)))
     if "total_tokens" in given:
         steps = max(1, given["total_tokens"] // (fields["batch_size"] * fields["context_length"]))
     steps = given.get("total_steps", steps)

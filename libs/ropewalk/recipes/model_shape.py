@@ -1,10 +1,29 @@
 """What a model of a plan weighs and what a step of it computes, counted and not measured."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from ropewalk.recipes.recipe import Plan
+from ropewalk.recipes.recipe import Plan, Recipe
 
 _NEWTON_SCHULZ = 5  # iterations of Muon, on every matrix of the blocks
+
+
+class Counted(Protocol):
+    """Operations that a training takes."""
+
+    @property
+    def flops_per_token(self) -> float: ...  # forward and backward
+
+    @property
+    def flops_per_update(self) -> float: ...  # of the optimizer, once a step whatever its batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """See Counted."""
+
+    flops_per_token: float
+    flops_per_update: float = 0.0  # AdamW's are nothing beside the rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +49,36 @@ class ModelShape:
     @property
     def flops_per_token(self) -> int:
         """Forward and backward, as nanochat counts: 6 a weight but for the input embedding, and the attention's."""
-        attention = 12 * self.num_layers * self.num_heads * self.head_dim * self.context_length
-        return 6 * (self.num_weights - self.vocab_size * self.hidden_size) + attention
+        return 6 * self._num_multiplied + self._attention_flops
 
     @property
     def flops_per_update(self) -> int:
         """Muon's products, once a step whatever its batch."""
         return _NEWTON_SCHULZ * self.num_layers * sum(_iteration(*matrix) for matrix in self._matrices)
+
+    def work(self, *, lora_rank: int = 0, has_lengths: bool = False, uses_muon: bool = True) -> Work:
+        """Of a training of all weights, or (rank above 0) of adapters on every matrix of the blocks.
+
+        A frozen weight needs no gradient of its own, so 4 a token. DoRA (`has_lengths`) makes W + BA once a step to
+        take the lengths of its rows.
+        """
+        if not lora_rank:
+            return Work(flops_per_token=self.flops_per_token, flops_per_update=uses_muon * self.flops_per_update)
+        small = self.num_layers * sum(lora_rank * (rows + columns) for rows, columns in self._matrices)
+        sums = self.num_layers * sum((2 * lora_rank + 3) * rows * columns for rows, columns in self._matrices)
+        return Work(
+            flops_per_token=4 * self._num_multiplied + 6 * small + self._attention_flops,
+            flops_per_update=has_lengths * sums,
+        )
+
+    @property
+    def _num_multiplied(self) -> int:
+        """Weights by which a token is multiplied: all but the input embedding."""
+        return self.num_weights - self.vocab_size * self.hidden_size
+
+    @property
+    def _attention_flops(self) -> int:
+        return 12 * self.num_layers * self.num_heads * self.head_dim * self.context_length
 
     @property
     def _matrices(self) -> tuple[tuple[int, int], ...]:
@@ -49,6 +91,16 @@ class ModelShape:
 def shape_of(plan: Plan) -> ModelShape:
     """The shape that a plan asks for."""
     return ModelShape(**{name: getattr(plan, name) for name in ModelShape.__dataclass_fields__})
+
+
+def work_of(recipe: Recipe) -> Work:
+    """What a complete recipe computes."""
+    plan, adapts = recipe.derived, recipe.has_base and recipe.adapter != "full"
+    return shape_of(plan).work(
+        lora_rank=plan.lora_rank if adapts else 0,
+        has_lengths=recipe.adapter == "dora",
+        uses_muon=plan.optimizer == "muon",
+    )
 
 
 def _iteration(rows: int, columns: int) -> int:

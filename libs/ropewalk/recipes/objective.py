@@ -12,17 +12,20 @@ _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ObjectivePlan(Frozen):
-    """The part of the plan about it."""
+    """The part of the plan about it, and by what weights are moved."""
 
     objective: Literal["sft", "distill", "dpo"] = Field(
         default="sft", description="what is learnt: the next token, a teacher or a preference"
+    )
+    optimizer: Literal["muon", "adamw"] = Field(
+        default="muon", description="of the matrices of the blocks; adapters are always moved by AdamW"
     )
     kl_weight: _Number = Field(default=0.5, ge=0, le=1, description="distill: the teacher's share of the loss")
     temperature: _Number = Field(default=1.0, ge=0.1, le=10, description="distill: of both models")
     beta: _Number = Field(default=0.1, gt=0, le=100, description="dpo: how strongly the base model holds")
 
 
-OBJECTIVE_FIELDS = tuple(ObjectivePlan.model_fields)
+OBJECTIVE_FIELDS = tuple(name for name in ObjectivePlan.model_fields if name != "optimizer")
 
 
 _OWN: Mapping[str, str] = {"beta": "dpo", "kl_weight": "distill", "temperature": "distill"}

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import JsonValue
 
+from ropewalk.recipes.bases import sized
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.model_shape import shape_of
 from ropewalk.recipes.quotation import Quote, TextFacts, quote
@@ -106,4 +107,4 @@ def _spent(recipe: Recipe, budget: Budget) -> float:
 
 def _with_steps(fields: dict[str, JsonValue], size: str, steps: int) -> Recipe:
     training: Any = fields.get("training") or {}
-    return resolve_recipe({**fields, "size": size, "training": {**training, "total_steps": steps}})
+    return sized(resolve_recipe({**fields, "size": size, "training": {**training, "total_steps": steps}}))

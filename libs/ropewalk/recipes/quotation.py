@@ -7,19 +7,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ropewalk.recipes.device_table import DEVICES, DeviceKind, device_kind, step_seconds, was_measured_near
+from ropewalk.recipes.device_table import DeviceKind, was_measured_near
 from ropewalk.recipes.expected import Expected
-from ropewalk.recipes.model_shape import shape_of
+from ropewalk.recipes.model_shape import shape_of, work_of
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.scaling_law import bytes_per_token_of, expected_bits
+from ropewalk.recipes.step_time import OTHER, expected_step_s, kind_of
 
 START_S = 15.0  # from the stage's begin to the first step: benchmarks/results/demo.json, train
 _MANY_PASSES = 10  # over the same text: beyond it hardly anything is learned (arXiv 2305.16264 saw four pay, forty not)
-_OTHER = 1.02  # looks at held-out windows, saves, reports, over the time of the steps
-# over one rank alone; cpu: 12,909 tokens/s of two ranks beside the services in benchmarks/results/demo.json
-_SEVERAL_RANKS = {"cpu": 1.4, "cuda": 1.1}
-# a step of several ranks takes at least that long, however small the model: they wait for each other and for cores
-_TOGETHER_S = {"cpu": 0.035, "cuda": 0.0}  # tiny on two ranks: benchmarks/results/train_step.json, wall_step_s
 _MEASURED = (0.85, 1.2)  # our loop was measured there on like models: bounds over the value
 _BORROWED = (0.65, 1.6)
 _SHARED = (0.8, 1.7)  # CPU cores have other work, too
@@ -51,7 +47,7 @@ class Quote:
 def quote(recipe: Recipe, text: TextFacts | None = None) -> Quote:
     """The forecast for a complete recipe."""
     plan, text = recipe.derived, text or TextFacts()
-    kind = device_kind(recipe.gpu_kind) if plan.device == "cuda" else DEVICES["cpu"]
+    kind = kind_of(recipe)
     seconds = _seconds(recipe, kind)
     tokens = plan.total_steps * plan.tokens_per_step
     bytes_per_token = text.bytes_per_token or bytes_per_token_of(plan.vocab_size)
@@ -74,12 +70,9 @@ def quote(recipe: Recipe, text: TextFacts | None = None) -> Quote:
 
 def _seconds(recipe: Recipe, kind: DeviceKind) -> Expected:
     """Of the training stage: its start, and the steps that this run takes itself."""
-    plan, shape = recipe.derived, shape_of(recipe.derived)
-    step_s = step_seconds(kind, shape, plan.precision, round(plan.tokens_per_step / recipe.num_workers))
-    if recipe.num_workers > 1:
-        step_s = max(step_s * _SEVERAL_RANKS[plan.device], _TOGETHER_S[plan.device])
-    low, high = _SHARED if plan.device == "cpu" else _MEASURED if was_measured_near(kind, shape) else _BORROWED
-    value = START_S + (plan.total_steps - recipe.first_step) * step_s * _OTHER
+    plan, was_measured = recipe.derived, was_measured_near(kind, work_of(recipe))
+    low, high = _SHARED if plan.device == "cpu" else _MEASURED if was_measured else _BORROWED
+    value = START_S + (plan.total_steps - recipe.first_step) * expected_step_s(recipe) * OTHER
     return Expected(value=value, low=value * low, high=value * high)
 
 
@@ -93,12 +86,14 @@ def _remarks(recipe: Recipe, kind: DeviceKind, epochs: float) -> Iterator[str]:
     on_cards = recipe.derived.device == "cuda"
     if on_cards and not kind.is_measured:
         yield f"our loop was never measured on {kind.name}: its time is scaled from {kind.borrows_from}"
-    elif on_cards and not was_measured_near(kind, shape_of(recipe.derived)):
+    elif on_cards and not was_measured_near(kind, work_of(recipe)):
         yield f"our loop was never measured on {kind.name} with a model of about this size"
     if on_cards and recipe.num_workers > 1:
         yield "several cards were never measured"
     if epochs > _MANY_PASSES:
         yield f"the data is read {times(epochs)}: beyond about {_MANY_PASSES} it teaches little; add text or spend less"
+    if "/" in recipe.base_model and not recipe.base_model.startswith(("/", "~", ".")):
+        yield f"the shape of a hub's model is not known here: the time is that of the size {recipe.size}"
     if recipe.mode == "finetune":
         yield "no law tells the loss of a fine-tuning"
     else:

@@ -130,7 +130,7 @@ class SourceRecipe(Frozen):
 class Plan(ObjectivePlan):
     """Everything derived from the dial. Shown by `ropewalk submit --dry-run`, frozen when the run is accepted."""
 
-    vocab_size: int = Field(ge=300, le=65_536, description="entries of the tokenizer")
+    vocab_size: int = Field(ge=1, le=10_000_000, description="entries of the tokenizer")
     context_length: int = Field(ge=16, le=131_072, description="tokens")
     hidden_size: int = Field(ge=8, le=16_384, description="width of a layer")
     num_layers: int = Field(ge=1, le=256, description="blocks, one after the other")
@@ -144,8 +144,8 @@ class Plan(ObjectivePlan):
     decay_start: int = Field(
         ge=0, le=100_000_000, description="the step at which the learning rate begins to fall, to 5 %"
     )
-    matrix_lr: _Number = Field(gt=0, le=10, description="Muon, for the matrices of the blocks; the search scales both")
-    adam_lr: _Number = Field(gt=0, le=10, description="AdamW, for embedding, head and norms")
+    matrix_lr: _Number = Field(gt=0, le=10, description="Muon, of the matrices of the blocks; the search scales both")
+    adam_lr: _Number = Field(gt=0, le=10, description="AdamW, of all other weights")
     weight_decay: _Number = Field(ge=0, le=10, description="of matrices, a step, times the learning rate")
     grad_clip: _Number = Field(gt=0, le=1e6, description="norm to which gradients are cut")
     checkpoint_every: int = Field(ge=1, le=100_000_000, description="steps")

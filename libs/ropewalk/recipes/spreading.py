@@ -11,11 +11,11 @@ _STATE_SHARE = 0.5  # of a card's memory; activations and logits need the rest
 _MOST_WEIGHTS_ON_CPU = 500_000_000  # 8 GB of state a worker: the rule must not look at the machine
 
 
-def default_strategy(recipe: Recipe, plan: Plan) -> Literal["single", "ddp", "fsdp"]:
+def default_strategy(recipe: Recipe, plan: Plan, *, is_sized: bool = False) -> Literal["single", "ddp", "fsdp"]:
     """Whole models if they fit, since slices cost time; slices else, and where a base model's size is not known."""
     if recipe.num_workers == 1:
         return "single"
-    if recipe.has_base:
+    if recipe.has_base and not is_sized:
         return "fsdp"
     num_weights = shape_of(plan).num_weights
     if plan.device == "cpu":

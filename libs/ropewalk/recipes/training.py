@@ -71,8 +71,11 @@ class TrainingRecipe(Frozen):
         "windows that a worker computes at once, so that gradients are accumulated over batch_size / (workers x "
         "micro_batch) parts; derived: what the memory holds"
     )
-    matrix_lr: _Rate | None = _derived("of the matrices of the blocks; derived: 0.02, finetune 0.001, dpo 0.0001")
-    adam_lr: _Rate | None = _derived("of embedding, head and norms; derived: 0.01, finetune 0.0005, dpo 0.00005")
+    optimizer: Literal["muon", "adamw"] | None = _derived(
+        "of the matrices of the blocks; AdamW moves all other weights, and adapters; derived: muon"
+    )
+    matrix_lr: _Rate | None = _derived("of what Muon moves; derived: 0.02, finetune 0.001, dpo 0.0001")
+    adam_lr: _Rate | None = _derived("of what AdamW moves; derived: 0.01, finetune 0.0005, dpo 0.00005")
     weight_decay: Annotated[float, Field(allow_inf_nan=False, ge=0, le=10)] | None = _derived(
         "derived: 0.1, finetune 0"
     )
@@ -85,7 +88,10 @@ class TrainingRecipe(Frozen):
     )
     decay: Literal["linear", "cosine"] | None = _derived("how the rates fall to 5 %; derived: linear")
     vocab_size: Annotated[int, Field(ge=300, le=65_536)] | None = _derived("entries of the tokenizer; derived: by size")
-    context_length: Annotated[int, Field(ge=16, le=131_072)] | None = _derived("tokens of a window; derived: by size")
+    context_length: Annotated[int, Field(ge=16, le=131_072)] | None = _derived(
+        "tokens of a window; derived: by size, as the lengths of the data are only known when they are encoded. "
+        "`ropewalk show RUN` then tells how many conversations were cut, and which window would hold 99 % of them"
+    )
     hidden_size: Annotated[int, Field(ge=8, le=16_384)] | None = _derived("width; derived: by size")
     num_layers: Annotated[int, Field(ge=1, le=256)] | None = _derived("blocks; derived: by size")
     num_heads: Annotated[int, Field(ge=1, le=256)] | None = _derived("derived: hidden_size / head_dim")
@@ -98,7 +104,7 @@ class TrainingRecipe(Frozen):
         "derived: false"
     )
     document_masks: bool | None = _derived(
-        "attention does not leave a document, and conversations share windows; derived: false, dpo true"
+        "attention does not leave a document, and conversations share windows; derived: finetune true, else false"
     )
     checkpoint_every: _Count | None = _derived("steps between two checkpoints; derived: a thirtieth of all, 5 at least")
     keep_checkpoints: Annotated[int, Field(ge=2, le=1000)] | None = _derived("so many of the newest stay; derived: 3")

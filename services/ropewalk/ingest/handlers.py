@@ -33,7 +33,7 @@ from ropewalk.events.run import (
 from ropewalk.ingest.adapters.reader import IngestJob, first_look, ingest_all
 from ropewalk.ingest.settings import Settings
 from ropewalk.model.importing.folders import declared_licence
-from ropewalk.recipes.bases import find_base, is_base_name, with_base
+from ropewalk.recipes.bases import find_base, is_base_name, sized, with_base
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
 from ropewalk.recipes.sentences import bounded
@@ -107,6 +107,8 @@ def _checked(
             base = find_base(settings.store.connect(), before if again else recipe.base_model)
         recipe = with_base(recipe, base)
         violations = recipe_violations(recipe, settings.reach, base=base, any_family=settings.ingest_any_family)
+        if not violations and recipe.has_base and request.recipe.get("plan") is None:
+            recipe = sized(recipe, base)
         if base is not None or violations or not recipe.has_base:
             return recipe, violations, base.licence if base else ""
         return recipe, violations, declared_licence(Path(recipe.base_location))

@@ -112,3 +112,15 @@ def test_frozen_parameters_have_no_state_and_do_not_move():
     optimizer.step(1.0)
     assert set(optimizer.state) == {"b.exp_avg", "b.exp_avg_sq"}
     assert frozen.equal(torch.ones(2, 2))
+
+
+def test_without_muon_matrices_are_moved_and_decayed_as_torch_does():
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Parameter(torch.ones(4, 3)) for _ in range(2))
+    mine = MuonAdamW([("m.weight", ours)], Rates(matrix_lr=9.0, adam_lr=0.01, weight_decay=0.1, uses_muon=False))
+    reference = torch.optim.AdamW([theirs], lr=0.01, betas=(0.8, 0.95), eps=1e-10, weight_decay=0.1)
+    for _ in range(3):
+        ours.grad = theirs.grad = torch.randn(4, 3)
+        reference.step()
+        mine.step(1.0)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)

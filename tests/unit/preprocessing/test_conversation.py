@@ -217,6 +217,10 @@ def test_conversations_beyond_the_window_are_counted_with_the_window_that_would_
     write_encoded(folder, order, cleaned, base)
     result = json.loads((folder / RESULT).read_text())
     assert result["num_cut"] == 4
-    parts = [EncodedSegment(uri="", refused=(), lengths=Counter({int(at): n for at, n in result["lengths"].items()}))]
+    parts = [
+        EncodedSegment(
+            uri="", num_documents=0, refused=(), lengths=Counter({int(at): n for at, n in result["lengths"].items()})
+        )
+    ]
     assert 100 < window_for_most(parts) < 500
     assert window_for_most([]) == 0

@@ -4,19 +4,20 @@ import pytest
 
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.device_table import DEVICES, DeviceKind, Speed, device_kind, kind_of_card, step_seconds
-from ropewalk.recipes.model_shape import shape_of
+from ropewalk.recipes.model_shape import ModelShape, shape_of
 
 _MEASURED = [(kind, speed) for kind in DEVICES.values() for speed in kind.speeds]
 
 
 @pytest.mark.parametrize(("kind", "speed"), _MEASURED, ids=lambda value: getattr(value, "name", ""))
 def test_a_measured_step_is_predicted_within_a_tenth(kind: DeviceKind, speed: Speed) -> None:
-    predicted = step_seconds(kind, speed.shape, speed.precision, speed.tokens_a_step)
+    predicted = step_seconds(kind, speed.work, speed.precision, speed.tokens_a_step)
     assert predicted == pytest.approx(speed.step_s, rel=0.1)
 
 
 def test_weights_and_operations_are_those_of_the_model_that_was_measured() -> None:
-    shape = DEVICES["h100"].speeds[1].shape  # base at context 1,024: benchmarks/results/training_gpu.json
+    shape = DEVICES["h100"].speeds[1].work  # base at context 1,024: benchmarks/results/training_gpu.json
+    assert isinstance(shape, ModelShape)
     assert shape.num_weights == 135_288_576
     mfu = 559_369 * shape.flops_per_token / (DEVICES["h100"].peak_tflops["bf16"] * 1e12)
     assert mfu == pytest.approx(0.4378, abs=1e-4)

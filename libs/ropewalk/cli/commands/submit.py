@@ -18,7 +18,7 @@ from ropewalk.cli.settings import user_name
 from ropewalk.client import Client
 from ropewalk.client.extending import extension
 from ropewalk.events.run import RunAccepted, RunRejected
-from ropewalk.recipes.bases import Base, find_base, is_base_name
+from ropewalk.recipes.bases import Base, find_base, is_base_name, sized
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
 
@@ -57,6 +57,7 @@ def submit(
     complete = resolve_recipe(fields)
     if dry_run:
         base = _imported(complete.base_model, state_dir)
+        complete = complete if fields.get("plan") else sized(complete, base)
         raise typer.Exit(0 if show_dry_run(complete, base=base, as_json=as_json) else USAGE)
     deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
 

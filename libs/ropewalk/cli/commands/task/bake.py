@@ -24,7 +24,7 @@ from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import recipe_violations
 from ropewalk.corpus.task_checks import task_warning
 from ropewalk.events.foreign import quoted
-from ropewalk.recipes.bases import Base, find_base, is_base_name
+from ropewalk.recipes.bases import Base, find_base, is_base_name, sized
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe
@@ -92,6 +92,7 @@ def _show_dry_run(recipe: Recipe, tariff: Tariff, state_dir: Path | None, *, as_
     """Returns whether a run could be accepted."""
     base, folder = _base_of(recipe, state_dir)
     faults = recipe_violations(recipe, base=base)
+    recipe = recipe if faults else sized(recipe, base)
     # a file may end the process of its reader
     baking = asyncio.run(run_child(look_at_baking, (recipe, None if faults else folder)))
     violations = bounded(faults or baking.violations)
@@ -131,7 +132,7 @@ def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
     yield "tokens that come back", f"{counted.answer:,.0f} a request"
     if (quote := baking.training) is not None:
         minutes, kind = quote.seconds.value / 60, quote.device
-        yield "training", f"about {minutes:.0f} minutes on {kind}, from the size of the model; adapters take less"
+        yield "training", f"about {minutes:.0f} minutes on {kind}, from the size of the model"
         yield "price of it", f"about ${quote.usd.value:.4f}"
 
 

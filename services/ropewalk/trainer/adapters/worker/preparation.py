@@ -98,7 +98,12 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
     count, flops = num_parameters(model), flops_per_token(model, shard.meta.context_length)
     most, _ = largest(dict(model.named_parameters()), inf)
-    rates = Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay)
+    rates = Rates(
+        matrix_lr=job.matrix_lr,
+        adam_lr=job.adam_lr,
+        weight_decay=plan.weight_decay,
+        uses_muon=plan.optimizer == "muon",
+    )
     loss = _loss_of(model.train(), plan, _block_plan(recipe, device))
     state, poison = leave_out_poison(job, state, loss, batches, device)  # before the loss is wrapped
     strategy = make_strategy(recipe, loss, rates, device)
@@ -209,6 +214,7 @@ def _identity(job: WorkerJob) -> dict[str, JsonValue]:
     """The order of samples, the schedule and the base; the number of workers and the strategy may change."""
     plan, mixture = job.recipe.derived, job.recipe.mixture
     told = {} if plan.objective == "sft" else {name: getattr(plan, name) for name in OBJECTIVE_FIELDS}
+    told |= {} if plan.optimizer == "muon" else {"optimizer": plan.optimizer}
     return {
         "run_id": job.run_id,
         "dataset_version": job.dataset_version,
