@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ropewalk.recipes.recipe import Plan, Recipe, SourceRecipe
+from ropewalk.recipes.training import Adapter
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.trainer.adapters.worker.job import WorkerJob
 
@@ -40,7 +41,7 @@ class Task:
     root: Path  # where `publish_conversations` left its files
     base: Path
     plan: Plan
-    adapter: Literal["full", "lora"]
+    adapter: Adapter  # the peers know the first two
     at_once: int
     threads: int = 1
 
