@@ -21,6 +21,14 @@ from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 _PREFIX = "bases"
 _NAMED = re.compile(rf"({NAME_PATTERN})(?:@([0-9a-f]{{64}}))?")
+_IN_CONFIG = {  # of a shape's numbers, those that config.json always has
+    "vocab_size": "vocab_size",
+    "context_length": "max_position_embeddings",
+    "hidden_size": "hidden_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size",
+}
 _MOST_BYTES = 4_000_000  # of a config.json
 _MOST = 1_000  # imported models that are looked through for a name
 
@@ -86,19 +94,14 @@ def shape_of_folder(folder: Path) -> ModelShape | None:
         return None
     try:
         config: dict[str, Any] = json.loads(path.read_bytes())
-        heads = int(config["num_attention_heads"])
-        return ModelShape(
-            vocab_size=config["vocab_size"],
-            context_length=config["max_position_embeddings"],
-            hidden_size=config["hidden_size"],
-            num_layers=config["num_hidden_layers"],
-            num_heads=heads,
-            num_kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-            intermediate_size=config["intermediate_size"],
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        heads = config["num_attention_heads"]
+        found = {ours: config[theirs] for ours, theirs in _IN_CONFIG.items()} | {
+            "num_kv_heads": config.get("num_key_value_heads") or heads,
+            "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
+        }
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
         return None
+    return ModelShape(**found) if all(isinstance(each, int) and each > 0 for each in found.values()) else None
 
 
 def list_bases(objects: ObjectStore) -> list[Base]:

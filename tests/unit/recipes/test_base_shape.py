@@ -75,7 +75,16 @@ def test_of_a_hubs_model_the_quote_says_that_its_time_is_a_guess(base: Path) -> 
     assert not any("hub" in remark for remark in quote(a_recipe(base)).remarks)
 
 
-@pytest.mark.parametrize("config", ["{", "[]", "{}", json.dumps({**CONFIG, "num_attention_heads": "many"})])
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{",
+        "[]",
+        "{}",
+        *(json.dumps({**CONFIG, **odd}) for odd in ({"num_attention_heads": 0}, {"hidden_size": "wide"})),
+        json.dumps({**CONFIG, "intermediate_size": -1}),
+    ],
+)
 def test_a_config_in_other_words_gives_no_shape(tmp_path: Path, config: str) -> None:
     (tmp_path / "config.json").write_text(config)
     assert shape_of_folder(tmp_path) is None
