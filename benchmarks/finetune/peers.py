@@ -2,14 +2,15 @@
 
     for adapter in lora full; do for precision in fp32 bf16; do
         python benchmarks/finetune/peers.py --base FOLDER --adapter $adapter --precision $precision \
-            --out benchmarks/results/finetune_peers.json; done; done
+            --peers huggingface --out benchmarks/results/finetune_peers.json; done; done
 
 One process and one thread each. All loops take turns of a few steps with the same base model, conversations, masks,
 adapters, precision and AdamW, in alternating order. Useful are the tokens of conversations; padding is not. Told is the
 median over turns of our useful tokens a CPU second over theirs (and a second of the clock), with a 95 % interval of
 that median. `trl` pads as it does by default, `trl_packed` has `packing=True`; both without gradient checkpointing.
-Batches are alike in tokens. A peer that is not installed is skipped, and the result says so. With all weights our
-default optimizer, Muon, takes turns too. What the record says of other cases is kept, so that each has its command.
+Batches are alike in tokens. A peer that is not installed is skipped, and the result says so. The peer
+`ropewalk_muon` is ours as the dial trains all weights. What the record says of other cases is kept, so that each has
+its command; on a busy machine one peer at a time.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True, help="a Hugging Face folder with a chat template")
     parser.add_argument("--adapter", choices=("lora", "full"), default="lora")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--peers", nargs="+", default=list(PEERS)[2:])
+    parser.add_argument("--peers", nargs="+", default=list(PEERS)[2:], help="also: ropewalk_muon")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--steps", type=int, default=2, help="of a turn")
     parser.add_argument("--windows", type=int, default=4, help="of a step of ours")
@@ -53,7 +54,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     there = [peer for peer in options.peers if installed(peer)]
-    there += ["ropewalk_muon"] if options.adapter == "full" else []
     kind = {"adapter": options.adapter, "precision": options.precision, "peers": there}
     with tempfile.TemporaryDirectory(prefix="ropewalk-finetune-") as name:
         lengths = publish_conversations(Path(name), options.base, options.context, _COUNT)
