@@ -13,7 +13,7 @@ from ropewalk.corpus.shards import MASK, TOKENS
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
-from ropewalk.preprocessing.adapters.tasks import EncodedSegment, left_out, window_for_most
+from ropewalk.preprocessing.adapters.tasks import EncodedSegment, left_out, told_lengths
 from ropewalk.preprocessing.adapters.tokenizer import CHAT_TEMPLATE, TokenizerFacts, adopt_tokenizer, train_tokenizer
 from ropewalk.stages.errors import StageError
 
@@ -217,10 +217,8 @@ def test_conversations_beyond_the_window_are_counted_with_the_window_that_would_
     write_encoded(folder, order, cleaned, base)
     result = json.loads((folder / RESULT).read_text())
     assert result["num_cut"] == 4
-    parts = [
-        EncodedSegment(
-            uri="", num_documents=0, refused=(), lengths=Counter({int(at): n for at, n in result["lengths"].items()})
-        )
-    ]
-    assert 100 < window_for_most(parts) < 500
-    assert window_for_most([]) == 0
+    lengths = Counter({int(length): count for length, count in result["lengths"].items()})
+    told = told_lengths([EncodedSegment(uri="", num_documents=0, refused=(), num_cut=4, lengths=lengths)])
+    assert told["num_cut"] == 4
+    assert 100 < told["window_for_most"] < 500
+    assert told_lengths([]) == {"num_cut": 0, "window_for_most": 0}

@@ -92,12 +92,12 @@ PAIRS = {**SOURCE, "format": "preferences"}
 TUNED = {"mode": "finetune", "base_model": "org/m"}
 
 
-def test_a_preference_moves_by_a_tenth_of_what_answers_do_within_document_masks() -> None:
+def test_a_preference_moves_by_a_tenth_of_what_answers_do() -> None:
     plain = a_recipe({}, **TUNED).derived
     plan = a_recipe({"objective": "dpo", "beta": 0.3}, sources=[PAIRS], **TUNED).derived
     assert (plan.objective, plan.beta, plan.document_masks) == ("dpo", 0.3, True)
     assert (plan.matrix_lr, plan.adam_lr) == pytest.approx((plain.matrix_lr / 10, plain.adam_lr / 10))
-    assert (plain.objective, plain.document_masks) == ("sft", False)
+    assert (plain.objective, plain.document_masks) == ("sft", True)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from ropewalk.events.run import RunAccepted, RunRejected
 from ropewalk.recipes.bases import Base, find_base, is_base_name, sized
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.paths import with_absolute_paths
+from ropewalk.recipes.recipe import Recipe
 
 app = typer.Typer()
 
@@ -56,9 +57,7 @@ def submit(
     fields = _extension(extend, from_, steps, minutes, state_dir) if extend else _written(recipe, minutes)
     complete = resolve_recipe(fields)
     if dry_run:
-        base = _imported(complete.base_model, state_dir)
-        complete = complete if fields.get("plan") else sized(complete, base)
-        raise typer.Exit(0 if show_dry_run(complete, base=base, as_json=as_json) else USAGE)
+        raise typer.Exit(0 if _show(complete, state_dir, has_plan=bool(fields.get("plan")), as_json=as_json) else USAGE)
     deadline_s = seconds_of(deadline, "--deadline") if deadline else 0.0
 
     async def ask(client: Client) -> tuple[str, bool]:
@@ -146,6 +145,12 @@ def _check_origin(recipe: str, extend: str, from_: str, steps: int) -> None:
 def _written(recipe: str, minutes: float | None) -> dict[str, JsonValue]:
     fields = with_absolute_paths(load_recipe(recipe), Path.cwd())
     return fields if minutes is None else {**fields, "minutes": minutes}
+
+
+def _show(recipe: Recipe, state_dir: Path | None, *, has_plan: bool, as_json: bool) -> bool:
+    """As the run would be planned. Returns whether it could be accepted."""
+    base = _imported(recipe.base_model, state_dir)
+    return show_dry_run(recipe if has_plan else sized(recipe, base), base=base, as_json=as_json)
 
 
 def _imported(base_model: str, state_dir: Path | None) -> Base | None:

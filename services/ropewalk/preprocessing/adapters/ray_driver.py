@@ -32,7 +32,7 @@ from ropewalk.preprocessing.adapters.tasks import (
     left_out,
     made_once,
     match_items,
-    window_for_most,
+    told_lengths,
 )
 from ropewalk.preprocessing.adapters.tokenizer import (
     TokenizerFacts,
@@ -276,8 +276,7 @@ class _Driver:
             held_out_sha256=held_out_sha256,
             num_newly_held_out=num_added,
             num_registered=registry.num_documents + num_added,
-            num_cut=sum(part.num_cut for part in parts.encoded),
-            window_for_most=window_for_most(parts.encoded),
+            **told_lengths(parts.encoded),
         )
 
     def _publish_held_out(self, corpus: CleanedCorpus, registry: Registry) -> tuple[str, str, int]:

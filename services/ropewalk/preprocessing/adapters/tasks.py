@@ -8,7 +8,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -108,8 +108,12 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> EncodedSegment:
     )
 
 
-def window_for_most(parts: Iterable[EncodedSegment]) -> int:
-    """How many tokens hold 99 % of the conversations whole; 0 if there are none."""
+def told_lengths(parts: Sequence[EncodedSegment]) -> dict[str, int]:
+    """How many conversations are longer than a window, and how many tokens hold 99 % of them whole; 0: none."""
+    return {"num_cut": sum(part.num_cut for part in parts), "window_for_most": _window_for_most(parts)}
+
+
+def _window_for_most(parts: Sequence[EncodedSegment]) -> int:
     lengths = sorted(sum((part.lengths for part in parts), Counter[int]()).items())
     total = seen = sum(count for _, count in lengths)
     for length, count in reversed(lengths):

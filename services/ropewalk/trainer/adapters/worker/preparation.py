@@ -98,15 +98,9 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
         _load_weights(model, job.resume_from, with_adapters=adapters is not None)
     count, flops = num_parameters(model), flops_per_token(model, shard.meta.context_length)
     most, _ = largest(dict(model.named_parameters()), inf)
-    rates = Rates(
-        matrix_lr=job.matrix_lr,
-        adam_lr=job.adam_lr,
-        weight_decay=plan.weight_decay,
-        uses_muon=plan.optimizer == "muon",
-    )
     loss = _loss_of(model.train(), plan, _block_plan(recipe, device))
     state, poison = leave_out_poison(job, state, loss, batches, device)  # before the loss is wrapped
-    strategy = make_strategy(recipe, loss, rates, device)
+    strategy = make_strategy(recipe, loss, _rates(job), device)
     if job.resume_from is not None:
         _load_optimizer(strategy, job.resume_from, state.num_updates)
     if plan.micro_batch:
@@ -128,6 +122,12 @@ def prepare(job: WorkerJob, shard: TokenShard, device: Device, batches: Batches)
         poison=poison,
         reaches=(most + 1.0, _REACH * (job.matrix_lr + job.adam_lr)),
     )
+
+
+def _rates(job: WorkerJob) -> Rates:
+    plan = job.recipe.derived
+    muon = plan.optimizer == "muon"
+    return Rates(matrix_lr=job.matrix_lr, adam_lr=job.adam_lr, weight_decay=plan.weight_decay, uses_muon=muon)
 
 
 def _block_plan(recipe: Recipe, device: Device) -> BlockPlan | None:
