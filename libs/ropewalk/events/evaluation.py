@@ -39,6 +39,11 @@ class Estimate(Value):
     )
 
     @property
+    def sureness(self) -> str:
+        """The level as a reader sees it: `95%`, `98.33%`."""
+        return f"{100 * self.level:.4g}%"
+
+    @property
     def sample(self) -> str:
         """What it rests on, in words."""
         groups = "" if self.num_clusters in (0, self.num_items) else f" in {self.num_clusters} clusters"
@@ -54,6 +59,11 @@ class EvaluationStarted(_Family, Event):
 
     name: ClassVar[str] = "started"
     checkpoint_id: str
+    gate_set: str = Field(
+        default="",
+        description="what one budget of false promotions is counted for: the model and its version to beat, 0 if there "
+        "is none, as `pycode/3`",
+    )
 
 
 class EvaluationProgressed(_Family, Event):
@@ -90,3 +100,7 @@ class GateDecided(_Family, Event):
     reasons: tuple[str, ...]
     baseline: str
     comparison: Estimate
+    gate_set: str = Field(default="", description="as in EvaluationStarted")
+    try_number: int = Field(
+        default=0, description="which checkpoint this is of those that the gate set judges; 0: not counted"
+    )

@@ -130,7 +130,7 @@ def _evaluation(completed: EvaluationCompleted | None, gate: GateDecided | None)
     lines += _table(("metric", "value", "interval", "level", "items"))
     lines += [
         f"| {_cell(each.metric)} | {each.written(each.value)} | {each.written(each.lower)} to "
-        f"{each.written(each.upper)} | {each.level:.0%} | {each.num_items:,} |"
+        f"{each.written(each.upper)} | {each.sureness} | {each.num_items:,} |"
         for each in completed.estimates
     ]
     if gate is not None:

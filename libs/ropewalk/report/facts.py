@@ -124,7 +124,7 @@ def training_sentence(card: ReportCard) -> str:
 
 
 def _measured(own: Estimate) -> tuple[str, str, str]:
-    bounds = f"{own.level:.0%} interval {own.written(own.lower)} to {own.written(own.upper)}"
+    bounds = f"{own.sureness} interval {own.written(own.lower)} to {own.written(own.upper)}"
     return (own.quantity, own.written(own.value), f"{bounds}, {own.sample}")
 
 

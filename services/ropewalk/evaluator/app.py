@@ -4,7 +4,7 @@ from functools import partial
 
 from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator import contract
-from ropewalk.evaluator.domain.promotions import FACTS, Promotions
+from ropewalk.evaluator.domain import budget, promotions
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.evaluator.settings import Settings
 from ropewalk.runtime.service import Service
@@ -13,11 +13,12 @@ from ropewalk.runtime.service import Service
 def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
     service = Service(contract.CONTRACT.service, settings)
-    promotions = RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
+    known, tries = promotions.Promotions(), budget.Tries()
     evaluate = partial(
         evaluate_checkpoint,
         threads=settings.evaluator_threads,
-        promotions=promotions,
+        promotions=RunningFold(known, lambda state, item: state.add(item.message), *promotions.FACTS),
+        tries=RunningFold(tries, lambda state, item: state.add(item.message), *budget.FACTS),
         task_minutes=settings.evaluator_task_minutes,
     )
     service.stage(contract.EVALUATE, evaluate)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
+from ropewalk.evaluator.domain.budget import Tries, Try, gate_seed, gate_set
 from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, SHOTS
 from ropewalk.evaluator.domain.gate import decide
 from ropewalk.evaluator.domain.promotions import Promotions, Version
@@ -28,6 +29,7 @@ async def evaluate_checkpoint(
     event: CheckpointExported,
     threads: int,
     promotions: RunningFold[Promotions],
+    tries: RunningFold[Tries],
     task_minutes: float = math.inf,
 ) -> tuple[Message, ...]:
     """Measure an export and decide; a report that is already sealed is not made again."""
@@ -36,7 +38,6 @@ async def evaluate_checkpoint(
     earlier = await asyncio.to_thread(read_report, ctx.objects, key)
     if earlier is not None:
         return earlier.events(key)
-    await ctx.emit(EvaluationStarted(run_id=ctx.run_id, checkpoint_id=event.checkpoint_id), key=event.checkpoint_id)
     dataset = await ctx.bus.last(DatasetPublished, ctx.run_id)
     if dataset is None:
         raise StageError(f"run {ctx.run_id} has no published dataset, so there is nothing held out to judge by")
@@ -44,6 +45,7 @@ async def evaluate_checkpoint(
     production = known.opponent(ctx.recipe.model, alias, event.checkpoint_id)
     if production is not None and not await asyncio.to_thread(ctx.objects.exists, production.export_uri):
         production = None  # its export was removed: as if there were none
+    tried = await _begin(ctx, event, production, tries)
     opponent = await _opponent(ctx, production)
     # Torch and the models live in a child: its memory goes with it, and a crash there is a failed stage only.
     export, trained_on, evalset = [
@@ -51,12 +53,13 @@ async def evaluate_checkpoint(
     ]
     job = MeasuringJob(
         checkpoint_id=event.checkpoint_id,
-        recipe=ctx.recipe,
+        recipe=ctx.recipe.model_copy(update={"seed": gate_seed(ctx.recipe.model)}),
         export=export,
         dataset=trained_on,
         evalset=evalset,
         opponent=opponent,
         threads=threads,
+        tried=tried,
         segments=await _segments(ctx),
         task_minutes=task_minutes,
     )
@@ -65,6 +68,16 @@ async def evaluate_checkpoint(
     folder = ctx.scratch / "report"
     await asyncio.to_thread(publish_report, ctx.objects, folder, report, measured)
     return report.events(key)
+
+
+async def _begin(
+    ctx: StageContext, event: CheckpointExported, production: Version | None, tries: RunningFold[Tries]
+) -> Try:
+    """Say that it begins: from then on it counts as a try, also beside others."""
+    asked = gate_set(ctx.recipe.model, production.model_version if production else 0)
+    started = EvaluationStarted(run_id=ctx.run_id, checkpoint_id=event.checkpoint_id, gate_set=asked)
+    await ctx.emit(started, key=event.checkpoint_id)
+    return (await tries.now(ctx.bus)).of(asked, event.checkpoint_id)
 
 
 async def _tell(ctx: StageContext, checkpoint_id: str, answers: tuple[int, int]) -> None:
@@ -119,7 +132,9 @@ def _report(
         dataset_version=dataset.dataset_version,
         evalset_uri=dataset.evalset_uri,
         recipe_sha256=recipe.sha256(),
-        seed=recipe.seed,
+        seed=gate_seed(recipe.model),
+        gate_set=evidence.tried.gate_set,
+        try_number=evidence.tried.number,
         num_bytes=sum(row.num_bytes for row in found.judged),
         num_files=len({row.cluster for row in found.judged}),
         num_documents=len(found.judged),

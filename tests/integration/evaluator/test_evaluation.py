@@ -9,6 +9,8 @@ from ropewalk.corpus.document import ChatMessage, write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
 from ropewalk.evaluator.adapters.scoring import ScoredModel
+from ropewalk.evaluator.domain import budget
+from ropewalk.evaluator.domain.budget import gate_seed
 from ropewalk.evaluator.domain.estimates import SUBJECTS, Contest, best_baseline, estimate_all
 from ropewalk.evaluator.domain.metric import ItemScore, Measurement
 from ropewalk.evaluator.domain.metrics import METRICS
@@ -65,15 +67,19 @@ def known_promotions() -> RunningFold[Promotions]:
     return RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
 
 
+def known_tries() -> RunningFold[budget.Tries]:
+    return RunningFold(budget.Tries(), lambda known, item: known.add(item.message), *budget.FACTS)
+
+
 async def judge(stage, name: str) -> tuple[EvaluationCompleted, GateDecided]:
-    completed, decided = await evaluate_checkpoint(stage, an_export(name), 1, known_promotions())
+    completed, decided = await evaluate_checkpoint(stage, an_export(name), 1, known_promotions(), known_tries())
     return completed, decided
 
 
 async def test_a_trained_model_beats_the_unigram_and_is_promoted(world) -> None:
     stage = world.stage()
     completed, decided = await judge(stage, "longer")
-    assert stage.emitted == [EvaluationStarted(run_id="r", checkpoint_id="r-7-40")]
+    assert stage.emitted == [EvaluationStarted(run_id="r", checkpoint_id="r-7-40", gate_set="pycode/0")]
     assert decided.decision == "promote"
     assert decided.baseline == "the token unigram"
     estimates = {estimate.metric: estimate for estimate in completed.estimates}
@@ -171,6 +177,36 @@ async def test_what_is_not_known_of_the_opponents_training_is_said(world) -> Non
     assert report["num_seen_by_opponent"] is None
 
 
+def an_earlier_try(number: int, gate_set: str) -> EvaluationStarted:
+    return EvaluationStarted(run_id=f"try-{number}", checkpoint_id=f"try-{number}-1-1", gate_set=gate_set)
+
+
+async def test_the_eighth_checkpoint_against_the_same_version_must_be_surer_than_the_first(world) -> None:
+    stage = world.stage()
+    stage.bus.messages.append(a_promotion("trained", 1))
+    completed, first = await judge(stage, "longer")
+    world.objects.delete(completed.uri)
+    stage = world.stage()
+    stage.bus.messages.append(a_promotion("trained", 1))
+    stage.bus.messages += [an_earlier_try(number, "pycode/1") for number in range(7)]
+    stage.bus.messages += [an_earlier_try(9, "pycode/0"), an_earlier_try(10, "other/1")]
+    completed, eighth = await judge(stage, "longer")
+    assert (first.gate_set, first.try_number, first.comparison.level) == ("pycode/1", 1, 0.95)
+    assert (eighth.gate_set, eighth.try_number) == ("pycode/1", 8)
+    assert eighth.comparison.level == pytest.approx(1 - 0.1 / 72)
+    assert eighth.comparison.lower < first.comparison.lower < first.comparison.value == eighth.comparison.value
+    assert "99.86% interval" in eighth.reasons[0]
+    assert any(reason.startswith("this is try 8 against pycode@1") for reason in eighth.reasons)
+    assert eighth.comparison in completed.estimates
+
+
+async def test_another_seed_in_the_recipe_is_no_other_draw(world) -> None:
+    completed, decided = await judge(world.stage(seed=1), "trained")
+    world.objects.delete(completed.uri)
+    again, same = await judge(world.stage(seed=2), "trained")
+    assert (again.estimates, same.comparison) == (completed.estimates, decided.comparison)
+
+
 async def test_an_untrained_model_is_rejected(world) -> None:
     _, decided = await judge(world.stage(), "untrained")
     assert decided.decision == "reject"
@@ -197,7 +233,7 @@ async def test_the_numbers_of_a_sealed_report_can_be_had_again_without_a_model(w
     asked = measured_in(world.objects.fetch(completed.uri))
     best = best_baseline(asked[0], NGRAMS)
     contest = Contest("r-7-40", "production", "pycode@1", {best: f"the {SUBJECTS[best]}"})
-    again = estimate_all(asked, contest, GATES["full"], seed=stage.recipe.seed)
+    again = estimate_all(asked, contest, GATES["full"], seed=gate_seed("pycode"))
     assert sorted(again, key=lambda each: each.metric) == sorted(completed.estimates, key=lambda each: each.metric)
     assert decided.comparison in again
 

@@ -13,6 +13,7 @@ from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, Document, write_documents, write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.task_measuring import Patience, _answer_in_time
+from ropewalk.evaluator.domain.budget import Tries
 from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.handlers import evaluate_checkpoint
@@ -107,7 +108,8 @@ async def judge(world, name: str, minutes: float = 10.0, **task: object):
         num_bytes=1,
     )
     promotions = RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
-    completed, decided = await evaluate_checkpoint(stage, export, 1, promotions, minutes)
+    tries = RunningFold(Tries(), lambda known, item: known.add(item.message))
+    completed, decided = await evaluate_checkpoint(stage, export, 1, promotions, tries, minutes)
     told = [each for each in stage.emitted if isinstance(each, EvaluationProgressed)]
     assert told[-1].num_answers == told[-1].num_asked > 0
     return completed, decided, world.objects.fetch(completed.uri)

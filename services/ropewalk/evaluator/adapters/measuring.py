@@ -10,6 +10,7 @@ import numpy as np
 
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
 from ropewalk.evaluator.adapters.worked_examples import worked_examples
+from ropewalk.evaluator.domain.budget import FIRST, Try
 from ropewalk.evaluator.domain.estimates import (
     BASE,
     PRODUCTION,
@@ -18,6 +19,7 @@ from ropewalk.evaluator.domain.estimates import (
     Contest,
     best_baseline,
     estimate_all,
+    surer,
 )
 from ropewalk.evaluator.domain.examples import from_sources
 from ropewalk.evaluator.domain.gate import Evidence
@@ -61,7 +63,10 @@ class Opponent:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuringJob:
-    """Fetched folders. Without an `opponent` the recipe's gate says which n-gram model is to beat."""
+    """Fetched folders. Without an `opponent` the recipe's gate says which n-gram model is to beat.
+
+    The recipe has the seed of the evaluation in place of its own.
+    """
 
     checkpoint_id: str
     recipe: Recipe
@@ -70,6 +75,7 @@ class MeasuringJob:
     evalset: Path
     opponent: Opponent | None
     threads: int
+    tried: Try = FIRST
     segments: tuple[Path, ...] = ()  # of the corpus, where worked examples of it are shown
     task_minutes: float = math.inf  # in which the examples of a task are asked
 
@@ -160,7 +166,7 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     contest = _contest(job, judged)
     own = asked[: len(asked) - len(task.asked)] if task else asked
     estimates = (*estimate_all(own, contest, rules, seed), *(task.estimates if task else ()))
-    evidence = _evidence(job, estimates, rules, contest, task)
+    evidence = _evidence(job, estimates, judged, (rules, contest), task)
     return Measured(
         evidence=replace(evidence, num_held_out=len(held_out), num_seen=None if seen is None else len(seen)),
         scores=tuple(row for each in asked for row in each.rows),
@@ -194,13 +200,19 @@ def _ask_task(
 
 
 def _evidence(
-    job: MeasuringJob, estimates: tuple[Estimate, ...], rules: Rules, contest: Contest, task: "AskedTask | None"
+    job: MeasuringJob,
+    estimates: tuple[Estimate, ...],
+    judged: Measurement,
+    rules_of: tuple[Rules, Contest],
+    task: "AskedTask | None",
 ) -> Evidence:
-    """What the gate is shown, but for the numbers of documents."""
+    """What the gate is shown, but for the numbers of documents. The primary gain is as sure as this try must be."""
+    rules, contest = rules_of
     beaten = task.contest if task and rules.primary in {each.metric.name for each in task.asked} else contest
     return Evidence(
-        estimates=estimates,
+        estimates=surer(estimates, judged, beaten, rules, seed=job.recipe.seed, level=job.tried.level),
         rules=rules,
+        tried=job.tried,
         margin=job.recipe.evaluation.margin,
         opponent=beaten.name,
         num_held_out=0,

@@ -44,12 +44,21 @@ def estimate_all(asked: Sequence[Measurement], contest: Contest, rules: Rules, s
     levels = [_level(each, scorer, contest.checkpoint_id, rules, seed) for each, scorer in found]
     against = {contest.opponent: contest.name} | dict(contest.others)
     gains = [
-        _gain(each, contest.gain_name(each.metric.name, scorer), (scorer, name), rules, seed)
+        _gain(each, contest.gain_name(each.metric.name, scorer), (scorer, name), rules, (seed, LEVEL))
         for each in asked
         for scorer, name in against.items()
         if scorer in each.scorers
     ]
     return (*levels, *gains)
+
+
+def surer(
+    estimates: Sequence[Estimate], judged: Measurement, contest: Contest, rules: Rules, *, seed: int, level: float
+) -> tuple[Estimate, ...]:
+    """The same estimates, but for the primary one, whose interval is of another level."""
+    name = contest.gain_name(judged.metric.name, contest.opponent)
+    primary = _gain(judged, name, (contest.opponent, contest.name), rules, (seed, level))
+    return tuple(primary if each.role == "primary" else each for each in estimates)
 
 
 def best_baseline(asked: Measurement, names: Sequence[str]) -> str:
@@ -66,12 +75,18 @@ def _level(asked: Measurement, scorer: str, checkpoint_id: str, rules: Rules, se
     return _estimate(asked, f"{scorer}_{asked.metric.name}", SUBJECTS[scorer], spread, rules)
 
 
-def _gain(asked: Measurement, metric: str, opponent: tuple[str, str], rules: Rules, seed: int) -> Estimate:
-    """Both on the same items; positive says that the candidate is better. The opponent by its column and its name."""
+def _gain(
+    asked: Measurement, metric: str, opponent: tuple[str, str], rules: Rules, drawn: tuple[int, float]
+) -> Estimate:
+    """Both on the same items; positive says that the candidate is better.
+
+    The opponent by its column and its name; `drawn`: the seed, and the level for all but guardrails.
+    """
     column, name = opponent
+    seed, level = drawn
     sign = 1 if asked.metric.better == "higher" else -1
     pairs = zip(asked.values(CANDIDATE), asked.values(column), strict=True)
-    level = ONE_SIDED if rules.role(metric) == "guardrail" else LEVEL
+    level = ONE_SIDED if rules.role(metric) == "guardrail" else level
     spread = asked.metric.gain([sign * (ours - theirs) for ours, theirs in pairs], asked.rows, seed, level)
     return _estimate(asked, metric, name, spread, rules, paired=True)
 

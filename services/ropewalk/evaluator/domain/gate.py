@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
+from ropewalk.evaluator.domain.budget import FIRST, Try
 from ropewalk.evaluator.domain.clusters import MIN_CLUSTERS
 from ropewalk.evaluator.domain.roles import GAIN, Rules
 from ropewalk.events.evaluation import Estimate
@@ -45,6 +46,7 @@ class Evidence:
     num_held_out: int
     num_seen: int | None
     is_model: bool = False
+    tried: Try = FIRST
     column: str = ""  # begins the names of the opponent's own estimates
 
     @property
@@ -65,7 +67,8 @@ def decide(evidence: Evidence) -> Decision:
         reasons = (*said, *reasons)
     else:
         reasons = (*reasons, *said)
-    return Decision(word, (*reasons, _what_was_seen(evidence), *filter(None, [evidence.rules.said])))
+    more = (evidence.tried.said(evidence.opponent), evidence.rules.said)
+    return Decision(word, (*reasons, _what_was_seen(evidence), *filter(None, more)))
 
 
 def _judge_gain(evidence: Evidence) -> tuple[Word, tuple[str, ...]]:
@@ -106,13 +109,13 @@ def _measured(gain: Estimate, evidence: Evidence) -> str:
     sentence = rule.sentence and _levels(gain, evidence, rule.sentence, opponent)
     if sentence:
         low, high = (f"{100 * bound:.3g}" for bound in (gain.lower, gain.upper))
-        where = f"{gain.level:.0%} interval of the gain {low} to {high} points, {gain.sample}"
+        where = f"{gain.sureness} interval of the gain {low} to {high} points, {gain.sample}"
         return f"{sentence} ({where})"
     verb = "needs" if gain.better == "lower" else "has"
     direction = "more" if (gain.value >= 0) == (gain.better == "higher") else "fewer"
     return (
         f"the candidate {verb} {gain.written(abs(gain.value))} {direction} {gain.quantity} than {opponent} "
-        f"({gain.level:.0%} interval of the gain {gain.written(gain.lower)} to {gain.written(gain.upper)}, "
+        f"({gain.sureness} interval of the gain {gain.written(gain.lower)} to {gain.written(gain.upper)}, "
         f"{gain.sample})"
     )
 

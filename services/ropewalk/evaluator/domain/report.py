@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from ropewalk.evaluator.domain.budget import ALPHA
 from ropewalk.evaluator.domain.clusters import MIN_CLUSTERS
 from ropewalk.evaluator.domain.excerpts import CLUSTER_BYTES, EXCERPT_BYTES, MAX_BYTES, MIN_FILES
 from ropewalk.evaluator.domain.gate import MIN_ITEMS
@@ -31,6 +32,11 @@ DEFINITIONS: dict[str, str] = {
         "opponent is the model that the alias points to; where there is none, the base model of a fine-tuning run, or "
         "the best of the token n-gram models for a pretraining run (the unigram for a toy: evaluation.gate in the "
         "recipe). A later pretraining run must not be worse than that n-gram model either: a toy may be in production."
+    ),
+    "tries": (
+        f"Checkpoint k of those that are judged against the same version of a model may be promoted by chance in "
+        f"{ALPHA:.0%} / (k (k + 1)) of cases, so that all tries together are in {ALPHA:.0%} at most; the interval of "
+        "the primary gain is of that level. What is drawn to judge by depends on the model's name, not on the run."
     ),
     "seen": (
         "A held-out document that the opponent learnt from, by its content or by that of a near-duplicate, is left out "
@@ -71,6 +77,8 @@ class EvaluationReport(Value):
     reasons: tuple[str, ...]
     definitions: dict[str, str] = DEFINITIONS
     task: TaskSection | None = None
+    gate_set: str = ""
+    try_number: int = 0
 
     def events(self, uri: str) -> tuple[EvaluationCompleted, GateDecided]:
         """The facts that follow from the report at `uri`."""
@@ -91,5 +99,7 @@ class EvaluationReport(Value):
             reasons=self.reasons,
             baseline=self.baseline,
             comparison=self.comparison,
+            gate_set=self.gate_set,
+            try_number=self.try_number,
         )
         return completed, decided
