@@ -88,7 +88,9 @@ def _from_gguf(path: Path, given: str, target: Path, say: Callable[[str], None])
         config.head_dim = facts.head_dim  # transformers takes the family's default
     tokenizer.model_max_length = config.max_position_embeddings
     tokenizer.save_pretrained(target)
-    _without(target / "tokenizer_config.json", "is_local", "local_files_only", "name_or_path")
+    # A family's own class would split texts as that family does, whatever the file says of its tokenizer.
+    plain = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    _change(target / "tokenizer_config.json", plain, without=("is_local", "local_files_only", "name_or_path"))
     say("reading the weights")
     with contextlib.redirect_stderr(io.StringIO()):  # transformers would draw a bar of its own
         model = _loaded(**place, config=config, dtype=torch.float32)
@@ -106,7 +108,7 @@ def _from_folder(folder: Path, given: str, target: Path, say: Callable[[str], No
     for name in (*TOKENIZER_FILES, *PAPERS):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, target / name)
-    _without(target / "tokenizer_config.json", "auto_map")
+    _change(target / "tokenizer_config.json", {}, without=("auto_map",))
     say("reading the weights")
     model = _loaded(pretrained_model_name_or_path=str(folder), dtype="auto", use_safetensors=True, **_LOCAL)
     return licence, model
@@ -145,8 +147,8 @@ def _check_room(num_bytes: int) -> None:
         raise RefusedError(f"reading it takes about {needed} of memory and {there} are free: use a larger machine")
 
 
-def _without(path: Path, *names: str) -> None:
+def _change(path: Path, fields: dict[str, str], without: tuple[str, ...]) -> None:
     content = read_json(path)
-    kept = {name: value for name, value in content.items() if name not in names}
+    kept = {name: value for name, value in content.items() if name not in without} | fields
     if kept != content:
         path.write_text(json.dumps(kept, indent=2, ensure_ascii=False))

@@ -74,16 +74,17 @@ def test_a_folder_is_taken_with_a_certificate_of_equal_greedy_tokens(family, tmp
     assert (found.written.family, found.written.licence, found.written.has_template) == (family, "mit", True)
 
 
-def test_a_file_in_gguf_comes_back_as_the_same_model(llama, tmp_path) -> None:
-    file = tmp_path / "model.gguf"
-    write_gguf(llama, file, name="tiny", licence="mit", eight_bits=False)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_file_in_gguf_comes_back_as_the_same_model(family, tmp_path) -> None:
+    file, folder = tmp_path / "model.gguf", a_folder(tmp_path / family, family)
+    write_gguf(folder, file, name="tiny", licence="mit", eight_bits=False)
     found = imported(f"gguf:{file}", tmp_path / "taken")
     assert isinstance(found, ComparedModel), found
     assert found.written.licence == "mit"
-    tokenizers = [AutoTokenizer.from_pretrained(place) for place in (llama, tmp_path / "taken")]
+    tokenizers = [AutoTokenizer.from_pretrained(place) for place in (folder, tmp_path / "taken")]
     chats = [each.apply_chat_template([{"role": "user", "content": "f(x) = 12"}])["input_ids"] for each in tokenizers]
     assert chats[0] == chats[1]
-    ours, theirs = (AutoModelForCausalLM.from_pretrained(place) for place in (llama, tmp_path / "taken"))
+    ours, theirs = (AutoModelForCausalLM.from_pretrained(place) for place in (folder, tmp_path / "taken"))
     for name, tensor in ours.state_dict().items():
         assert torch.equal(tensor, theirs.state_dict()[name]), name
     prompt = {"input_ids": torch.tensor([chats[0]]), "max_new_tokens": 16, "do_sample": False, "pad_token_id": 0}
