@@ -77,12 +77,17 @@ def _tuning(root: Path, adapter: str) -> TrainingJob:
 
 
 def _base(folder: Path, plan: Plan) -> Path:
-    from ropewalk.model.architecture import Shape, build_model
+    import torch
+
+    from ropewalk.model.architecture import Shape, build_model, generator_of
     from ropewalk.model.weights import save_weights
 
     names = ("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim", "intermediate_size")
     fields = {name: getattr(plan, name) for name in (*names, "context_length")}
     model = build_model(Shape(**fields, eos_id=0), 7)
+    for name, parameter in model.named_parameters():
+        if not parameter.any():  # matrices that a new model has at zero, so that all adapters move from the start
+            torch.nn.init.normal_(parameter, 0.0, 0.02, generator=generator_of(name, 7))
     save_weights(dict(model.named_parameters()), model.config, folder)
     return folder
 

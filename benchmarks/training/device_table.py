@@ -48,8 +48,9 @@ def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", type=Path, help="a Hugging Face folder with a chat template")
+    parser.add_argument("--adapter", nargs="+", default=["lora", "dora", "full"])
     options = parser.parse_args()
-    rows = _tunings(options.base) if options.base else _trainings()
+    rows = _tunings(options.base, options.adapter) if options.base else _trainings()
     print(json.dumps({"machine": describe(), "rows": rows}))
 
 
@@ -65,16 +66,22 @@ def _trainings() -> list[dict[str, Any]]:
     return rows
 
 
-def _tunings(base: Path) -> list[dict[str, Any]]:
+def _tunings(base: Path, adapters: list[str]) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory(prefix="ropewalk-table-") as name:
         publish_conversations(Path(name), base, 512, 600)
-        for adapter, precision, loop, windows in _TUNINGS:
+        for adapter, precision, loop, windows in (each for each in _TUNINGS if each[0] in adapters):
             fields: dict[str, Any] = {"context_length": 512, "batch_size": windows, "lora_rank": 16}
             fields |= {"total_steps": _TUNING_STEPS, "optimizer": "adamw" if loop == "ropewalk" else "muon"}
             if adapter == "full":
                 del fields["lora_rank"]
-            given = {"mode": "finetune", "base_model": str(base), "adapter": adapter, "precision": precision}
+            given = {
+                "mode": "finetune",
+                "base_model": str(base),
+                "adapter": adapter,
+                "precision": precision,
+                "num_workers": 1,
+            }
             source = SourceRecipe(path="/nowhere", licence="CC0-1.0")
             recipe = sized(complete(Recipe.model_validate({"sources": [source], "training": fields, **given})))
             task = Task(root=Path(name), base=base, plan=recipe.derived, adapter=adapter, at_once=0)

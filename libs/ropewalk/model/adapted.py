@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 _ADAPTER = "default"  # peft's name of it
+_SHORTEST = 1e-12  # of a row that is all zeros: nothing stretches it, and nothing divides by zero
 
 
 class Matrix(NamedTuple):
@@ -61,7 +62,7 @@ def row_lengths(matrix: Matrix) -> torch.Tensor:
     """Of the matrix with its adapter, (out,): a constant to the gradient, as DoRA has it (arXiv 2402.09353, 4.3)."""
     assert matrix.down is not None, "only adapters are asked"
     assert matrix.up is not None
-    return torch.addmm(matrix.weight, matrix.up, matrix.down, alpha=matrix.factor).norm(dim=1)
+    return torch.addmm(matrix.weight, matrix.up, matrix.down, alpha=matrix.factor).norm(dim=1).clamp_min(_SHORTEST)
 
 
 class _LowRankProducts(torch.autograd.Function):

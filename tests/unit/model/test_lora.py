@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from ropewalk.model.adapted import Matrix, adapted_products
 from ropewalk.model.architecture import build_model
 from ropewalk.model.lora import (
     adapter_file,
@@ -127,3 +128,11 @@ def test_merged_is_what_peft_merges_and_its_unmerging_gives_the_base_back(lively
         own = unmerged.get(name, unmerged.get(name.replace(".weight", ".base_layer.weight")))
         torch.testing.assert_close(own, base[name], atol=1e-6, rtol=1e-6)
     assert not torch.allclose(ours[f"{MATRIX}.weight"], base[f"{MATRIX}.weight"], atol=1e-2)
+
+
+def test_a_row_of_zeros_makes_no_number_infinite_under_dora():
+    row = torch.zeros(2, 3)
+    row[1] = 1.0
+    matrix = Matrix(row, torch.ones(1, 3), torch.zeros(2, 1), 2.0, torch.tensor([0.0, 3**0.5]))
+    (product,) = adapted_products(torch.ones(1, 1, 3), [matrix])
+    torch.testing.assert_close(product, torch.tensor([[[0.0, 3.0]]]))
