@@ -70,6 +70,12 @@ def test_a_package_of_many_files_weighs_no_more_than_a_tenth_of_the_budget() -> 
     assert len({item.cluster for item in chosen}) == 41
 
 
+def test_where_few_documents_are_held_out_none_is_left_out_for_its_package() -> None:
+    """Twenty files, of which eight are of one package: the gate needs all twenty."""
+    packages = [replace(a_text(f"f{number}", 60_000), cluster_key=str(max(0, number - 7))) for number in range(20)]
+    assert len(choose(packages, seed=1)) == MIN_FILES == 20
+
+
 def test_a_long_conversation_gives_its_beginning_and_no_more_than_a_text() -> None:
     asked = turn("user", "go on")
     long = [asked, turn("assistant", "é" * 3_000), asked, turn("assistant", "x" * 9_000), asked, turn("assistant", "y")]

@@ -25,17 +25,22 @@ CLUSTER_BYTES = MAX_BYTES // MIN_CLUSTERS
 def choose(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
     """Excerpts of about MAX_BYTES in all, in hash order; documents with nothing to score are left out."""
     chosen: list[Item] = []
+    spare: list[Item] = []
     spent: Counter[str] = Counter()  # bytes by cluster
     for item in sorted(items, key=lambda item: place(item.item_id, seed)):
         cut = beginning(item) if item.turns else replace(item, text=excerpt(item.text, item.item_id, seed))
-        if cut.num_bytes == 0 or spent[item.cluster] + cut.num_bytes > CLUSTER_BYTES:
+        if cut.num_bytes == 0:
+            continue
+        if spent[item.cluster] + cut.num_bytes > CLUSTER_BYTES:
+            spare.append(cut)
             continue
         chosen.append(cut)
         spent[item.cluster] += cut.num_bytes
         # A few long files would fill the budget and leave too few for an interval.
         if spent.total() >= MAX_BYTES and len(chosen) >= MIN_FILES and len(spent) >= MIN_CLUSTERS:
             break
-    return tuple(chosen)
+    # Few documents are all needed; what a cluster weighs is bounded again when the numbers are made.
+    return (*chosen, *spare[: max(0, MIN_FILES - len(chosen))])
 
 
 def beginning(item: Item) -> Item:

@@ -16,7 +16,7 @@ DEFINITIONS: dict[str, str] = {
     "excerpts": (
         f"Held-out documents in hash order until {MAX_BYTES} bytes from at least {MIN_FILES} of them are reached; a "
         f"text of more than {EXCERPT_BYTES} bytes gives one run of whole lines from a hashed place, a conversation its "
-        f"beginning, and a cluster at most {CLUSTER_BYTES} bytes."
+        f"beginning, and a cluster at most {CLUSTER_BYTES} bytes where {MIN_FILES} documents are left."
     ),
     "clusters": (
         "Items that vary together count as one draw: records with the same key_field, parts of one text, else what "
