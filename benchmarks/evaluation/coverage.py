@@ -1,6 +1,8 @@
-"""How often the evaluator's 95 % intervals hold the truth: a grid of simulations. Prints JSON.
+"""How often the evaluator's 95 % intervals hold the truth: a grid of simulations.
 
-    python benchmarks/evaluation/coverage.py [--simulations 2000] [--processes 2]
+    python benchmarks/evaluation/coverage.py [--simulations 2000] [--seconds 540] [--out FILE]
+
+Goes round the cells in portions until each has its simulations or the time is up, and goes on from FILE the next time.
 
 A cluster has one text, or five that share half of their variance (ICC .5). Sizes are lognormal (sigma .5 or 1.5), gains
 have normal tails or Student's with 3 degrees of freedom, and the true gain per byte is the same for every size. The
@@ -12,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import sys
+import tempfile
 import time
 from itertools import product
 from pathlib import Path
@@ -27,6 +30,7 @@ from ropewalk.evaluator.domain.metric import ItemScore
 from ropewalk.evaluator.domain.statistics import example_share, per_byte
 
 TRUTH, SPREAD, ICC, PER_CLUSTER = 0.05, 0.1, 0.5, 5  # bits per byte
+PORTION = 20  # simulations
 Cell = tuple[int, float, str, int]  # clusters, sigma of the sizes, tails, texts of a cluster
 
 
@@ -64,42 +68,53 @@ def shares_are_covered(rate: float, seed: int) -> bool:
     return interval.lower <= rate <= interval.upper
 
 
-def covered(job: tuple[Cell | float, int]) -> float:
-    """The share of `count` simulations whose interval holds the truth."""
-    cell, count = job
+def covered(job: tuple[Cell | float, range]) -> int:
+    """In how many simulations, by seed, the interval holds the truth."""
+    cell, seeds = job
     if isinstance(cell, float):
-        return sum(shares_are_covered(cell, seed) for seed in range(count)) / count
-    return sum(gains_are_covered(cell, seed) for seed in range(count)) / count
+        return sum(shares_are_covered(cell, seed) for seed in seeds)
+    return sum(gains_are_covered(cell, seed) for seed in seeds)
+
+
+def told(known: dict[str, list[int]], simulations: int) -> dict[str, object]:
+    """The record; `known` has covered and simulated by cell."""
+    shares = {cell: round(hits / count, 4) for cell, (hits, count) in known.items() if count}
+    of_bar = {cell: share for cell, share in shares.items() if cell.startswith(("20 ", "50 ", "200 "))}
+    return {
+        "machine": describe(),
+        "level": LEVEL,
+        "simulations_wanted": simulations,
+        "simulations": min(count for _, count in known.values()),
+        "lowest": min(of_bar.values(), default=0.0),
+        "lowest_above_20": min((share for cell, share in of_bar.items() if cell[:3] != "20 "), default=0.0),
+        "highest": max(of_bar.values(), default=0.0),
+        "covered": shares,
+        "counts": known,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=2000, help="of each cell")
+    parser.add_argument("--seconds", type=float, default=540.0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "evaluation_coverage.json")
     args = parser.parse_args()
-    cells: list[Cell] = list(product((10, 20, 50, 200), (0.5, 1.5), ("normal", "t3"), (1, PER_CLUSTER)))
-    rates = [0.05, 0.2, 0.5, 0.8]
-    began = time.perf_counter()
+    grid: list[Cell] = list(product((10, 20, 50, 200), (0.5, 1.5), ("normal", "t3"), (1, PER_CLUSTER)))
+    cells: dict[str, Cell | float] = {
+        f"{num} clusters of {texts}, sizes {sigma}, {tails}": (num, sigma, tails, texts)
+        for num, sigma, tails, texts in grid
+    } | {f"parse rate {rate}": rate for rate in (0.05, 0.2, 0.5, 0.8)}
+    known = json.loads(args.out.read_text())["counts"] if args.out.exists() else {name: [0, 0] for name in cells}
+    ends = time.monotonic() + args.seconds
     with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
-        asked: list[Cell | float] = [*cells, *rates]
-        found = pool.map(covered, [(each, args.simulations) for each in asked], chunksize=1)
-    grid = [
-        {"clusters": num, "size_sigma": sigma, "tails": tails, "texts_of_a_cluster": texts, "covered": share}
-        for (num, sigma, tails, texts), share in zip(cells, found, strict=False)
-    ]
-    of_bar = {cell: share for cell, share in zip(cells, found, strict=False) if cell[0] != 10}
-    result = {
-        "machine": describe(),
-        "simulations": args.simulations,
-        "level": LEVEL,
-        "seconds": round(time.perf_counter() - began, 1),
-        "lowest": min(of_bar.values()),
-        "lowest_above_20": min(share for cell, share in of_bar.items() if cell[0] != 20),
-        "highest": max(of_bar.values()),
-        "grid": grid,
-        "parse_rate": [{"rate": rate, "covered": each} for rate, each in zip(rates, found[len(cells) :], strict=True)],
-    }
-    print(json.dumps(result, indent=1))
+        while time.monotonic() < ends and (
+            left := [name for name, (_, count) in known.items() if count < args.simulations]
+        ):
+            jobs = [(cells[name], range(known[name][1], known[name][1] + PORTION)) for name in left]
+            for name, hits in zip(left, pool.imap(covered, jobs), strict=True):
+                known[name] = [known[name][0] + hits, known[name][1] + PORTION]
+            args.out.write_text(json.dumps(told(known, args.simulations), indent=1) + "\n")
 
 
 if __name__ == "__main__":

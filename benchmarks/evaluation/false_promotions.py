@@ -1,6 +1,8 @@
-"""How often a gate promotes a model that is no better: the best of eight tries, with a budget and without. Prints JSON.
+"""How often a gate promotes a model that is no better: the best of eight tries, with a budget and without.
 
-    python benchmarks/evaluation/false_promotions.py [--families 1000] [--processes 2]
+    python benchmarks/evaluation/false_promotions.py [--families 1000] [--seconds 540] [--out FILE]
+
+Goes round the cells in portions until each has its families or the time is up, and goes on from FILE the next time.
 
 A family is eight candidates, one after the other, against the same opponent on the same held-out clusters; it ends with
 the first promotion. Every candidate's gains differ from the opponent's by chance alone. `without` judges each try as if
@@ -11,6 +13,7 @@ import argparse
 import json
 import multiprocessing
 import sys
+import tempfile
 import time
 from itertools import product
 from pathlib import Path
@@ -25,6 +28,8 @@ from ropewalk.evaluator.domain.budget import Try
 from ropewalk.evaluator.domain.intervals import ratio
 
 TRIES, SPREAD, EFFECT, PER_CLUSTER, ICC = 8, 0.1, 0.1, 5, 0.5  # bits per byte
+WAYS = ("with_budget", "without", "power_first", "power_eighth")
+PORTION = 10  # families
 Cell = tuple[int, int, float]  # clusters, texts of a cluster, sigma of the sizes
 
 
@@ -44,10 +49,11 @@ def is_promoted(
     return ratio(saved.tolist(), sizes.sum(axis=1).tolist(), seed=1, level=Try(number=number).level).lower > 0
 
 
-def of_families(job: tuple[Cell, int]) -> dict[str, float]:
-    cell, count = job
-    found = {"with_budget": 0, "without": 0, "power_first": 0, "power_eighth": 0}
-    for family in range(count):
+def of_families(job: tuple[Cell, range]) -> list[int]:
+    """How many families, by seed, promoted: in the order of WAYS."""
+    cell, families = job
+    found = dict.fromkeys(WAYS, 0)
+    for family in families:
         sizes = np.random.default_rng([family, 0]).lognormal(7, cell[2], (cell[0], cell[1]))
         for way in ("with_budget", "without"):
             rng = np.random.default_rng([family, 1])
@@ -56,34 +62,50 @@ def of_families(job: tuple[Cell, int]) -> dict[str, float]:
         rng = np.random.default_rng([family, 2])
         found["power_first"] += is_promoted(rng, cell, sizes, 1, EFFECT)
         found["power_eighth"] += is_promoted(rng, cell, sizes, TRIES, EFFECT)
-    return {way: promoted / count for way, promoted in found.items()}
+    return list(found.values())
+
+
+def told(known: dict[str, list[int]], families: int) -> dict[str, object]:
+    """The record; `known` has the families of each cell, and how many of them promoted in each of WAYS."""
+    done = {cell: counts for cell, counts in known.items() if counts[0]}
+    rows = {
+        cell: {way: round(number / count, 4) for way, number in zip(WAYS, numbers, strict=True)}
+        for cell, (count, *numbers) in done.items()
+    }
+    return {
+        "machine": describe(),
+        "tries": TRIES,
+        "effect": EFFECT,
+        "spread": SPREAD,
+        "families_wanted": families,
+        "families": min(counts[0] for counts in known.values()),
+        "highest_with_budget": max((row["with_budget"] for row in rows.values()), default=0.0),
+        "highest_without": max((row["without"] for row in rows.values()), default=0.0),
+        "promoted": rows,
+        "counts": known,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", type=int, default=1000, help="of each cell")
+    parser.add_argument("--seconds", type=float, default=540.0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "evaluation_false_promotions.json")
     args = parser.parse_args()
-    cells: list[Cell] = list(product((20, 50), (1, PER_CLUSTER), (0.5, 1.5)))
-    began = time.perf_counter()
-    with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
-        found = pool.map(of_families, [(cell, args.families) for cell in cells], chunksize=1)
-    rows = [
-        {"clusters": num, "texts_of_a_cluster": texts, "size_sigma": sigma, **shares}
-        for (num, texts, sigma), shares in zip(cells, found, strict=True)
-    ]
-    result = {
-        "machine": describe(),
-        "families": args.families,
-        "tries": TRIES,
-        "effect": EFFECT,
-        "spread": SPREAD,
-        "seconds": round(time.perf_counter() - began, 1),
-        "highest_with_budget": max(each["with_budget"] for each in found),
-        "highest_without": max(each["without"] for each in found),
-        "rows": rows,
+    cells: dict[str, Cell] = {
+        f"{num} clusters of {texts}, sizes {sigma}": (num, texts, sigma)
+        for num, texts, sigma in product((20, 50), (1, PER_CLUSTER), (0.5, 1.5))
     }
-    print(json.dumps(result, indent=1))
+    start = {name: [0] * (1 + len(WAYS)) for name in cells}
+    known = json.loads(args.out.read_text())["counts"] if args.out.exists() else start
+    ends = time.monotonic() + args.seconds
+    with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
+        while time.monotonic() < ends and (left := [name for name in known if known[name][0] < args.families]):
+            jobs = [(cells[name], range(known[name][0], known[name][0] + PORTION)) for name in left]
+            for name, more in zip(left, pool.imap(of_families, jobs), strict=True):
+                known[name] = [was + new for was, new in zip(known[name], [PORTION, *more], strict=True)]
+            args.out.write_text(json.dumps(told(known, args.families), indent=1) + "\n")
 
 
 if __name__ == "__main__":
