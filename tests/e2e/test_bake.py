@@ -25,7 +25,7 @@ def base(stack, tmp_path: Path) -> str:
     folder = an_export(tmp_path / "base", model)
     named = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>", "chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(named))
-    done = stack.ropewalk("models", "import", f"hf:{folder}", "--name", "mini", "--licence", "mit")
+    done = stack.ropewalk("models", "import", f"hf:{folder}", "--name", "mini", "--licence", "mit", timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return "mini"
 

@@ -56,7 +56,7 @@ def write_task_folder(folder: Path, name: str) -> tuple[str, ...]:
         raise RecipeError((f"{quoted(str(folder))} exists already: choose another name",))
     folder.mkdir(parents=True)
     texts = {
-        TASK: _TASK_YAML.format(name=name),
+        TASK: _TASK_YAML.format(name=json.dumps(name)),  # of `123` or `yes` YAML would make something else
         INSTRUCTION: _INSTRUCTION,
         SCHEMA: json.dumps(_SCHEMA, indent=2) + "\n",
         RECORDS: "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in _RECORDS),
@@ -76,6 +76,8 @@ def read_task_folder(folder: Path) -> dict[str, JsonValue]:
     for name, value in ((_EXAMPLES_FIELD, source), ("task", task)):
         if not isinstance(value, dict):
             raise RecipeError((f"{TASK}: field {name!r} has the value {quoted(value)}: it is a mapping of fields",))
+    if fixed := sorted({"path", "format"} & source.keys()):
+        raise RecipeError((f"{TASK}: field 'examples.{fixed[0]}' is not read: the examples are those of {RECORDS}",))
     beside = {"instruction": INSTRUCTION} | ({"json_schema": SCHEMA} if (folder / SCHEMA).exists() else {})
     if twice := [name for name in beside if name in task]:
         raise RecipeError((f"{TASK}: field 'task.{twice[0]}' stands in {beside[twice[0]]}: take it out of one",))
@@ -95,9 +97,12 @@ def read_task_folder(folder: Path) -> dict[str, JsonValue]:
 
 def read_schema(file: Path) -> dict[str, JsonValue]:
     """The schema in a file. Raises RecipeError."""
+    text = _text_of(file)
     try:
-        schema: JsonValue = json.loads(_text_of(file))
-    except (ValueError, RecursionError) as error:
+        schema: JsonValue = json.loads(text)
+    except RecursionError:
+        raise RecipeError((f"{SCHEMA} is nested too deeply: flatten it",)) from None
+    except ValueError as error:
         raise RecipeError((f"{SCHEMA} is no JSON: {one_line(str(error))}",)) from None
     if not isinstance(schema, dict):
         raise RecipeError((f'{SCHEMA} holds {quoted(schema)}: write a JSON Schema such as {{"type": "object"}}',))

@@ -56,6 +56,7 @@ def test_the_dry_run_counts_for_an_imported_model_as_for_a_folder_and_refuses_a_
     code, out, error = ropewalk("bake", str(task), "--dry-run", "--json")
     assert code == 0, out + error
     assert json.loads(out)["requests"]["now"] > 100
+    assert "'training.context_length' has the value 16: an example takes" in ropewalk("bake", str(task), "--dry-run")[2]
 
 
 def test_the_dry_run_refuses_what_would_teach_nothing(ropewalk, task):
@@ -64,6 +65,19 @@ def test_the_dry_run_refuses_what_would_teach_nothing(ropewalk, task):
     code, _, error = ropewalk("bake", str(task), "--dry-run")
     assert code == 2
     assert "field 'task.json_schema': none of 20 examples fits it" in error
+
+
+def test_a_task_may_be_called_like_a_number_and_its_examples_are_those_beside_it(ropewalk, tmp_path):
+    assert ropewalk("init", "usecase", str(tmp_path / "123"))[0] == 0
+    _set_base(tmp_path / "123", "org/model")
+    recipe = tmp_path / "123.yaml"
+    assert ropewalk("bake", str(tmp_path / "123"), "--out", str(recipe))[0] == 0
+    assert load_recipe(str(recipe))["name"] == "123"
+    text = (tmp_path / "123" / TASK).read_text()
+    (tmp_path / "123" / TASK).write_text(text.replace("  licence:", "  path: /etc/passwd\n  licence:"))
+    code, _, error = ropewalk("bake", str(tmp_path / "123"), "--dry-run")
+    assert (code, "field 'examples.path' is not read" in error) == (2, True), error
+    assert "the task has no name" in ropewalk("init", "usecase")[2]
 
 
 def test_the_recipe_is_written_once_and_can_be_submitted_as_it_is(ropewalk, tmp_path, task):

@@ -38,14 +38,14 @@ def test_without_a_schema_answers_are_texts(folder: Path) -> None:
 def test_a_folder_that_is_there_stays_as_it_is(folder: Path) -> None:
     with pytest.raises(RecipeError, match="exists already: choose another name"):
         write_task_folder(folder, "other")
-    assert "name: my-task" in (folder / TASK).read_text()
+    assert 'name: "my-task"' in (folder / TASK).read_text()
 
 
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
         (SCHEMA, "{", "schema.json is no JSON: "),
-        (SCHEMA, "[" * 100_000, "schema.json is no JSON: "),
+        (SCHEMA, "[" * 100_000, "schema.json is nested too deeply"),
         (INSTRUCTION, "x" * 300_000, "instruction.md is larger than 256 kB: shorten it"),
         (TASK, "examples: 3", "field 'examples' has the value 3: it is a mapping of fields"),
         (TASK, "task: {instruction: hi}", "field 'task.instruction' stands in instruction.md"),

@@ -71,6 +71,8 @@ def _place_of(folder: str) -> Path:
     place = Path(folder).expanduser().absolute()
     if not place.exists():
         plain = f"{quoted(folder)} does not exist: name a folder or a file with your data"
+        if folder == "usecase":
+            plain = "the task has no name: `ropewalk init usecase NAME` makes a folder for it"
         raise ClientError(meant_elsewhere(str(place)) or plain)
     try:
         str(place).encode()

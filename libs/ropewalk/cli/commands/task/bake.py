@@ -108,9 +108,22 @@ def _show_dry_run(recipe: Recipe, tariff: Tariff, state_dir: Path | None, *, as_
     for violation in violations:
         complain(violation)
     few = too_few_to_judge(baking.seen.num_examples, recipe.evaluation.held_out_fraction)
-    for warning in filter(None, (task_warning(baking.seen), few if baking.seen.num_examples else "")):
+    found = (task_warning(baking.seen), few if baking.seen.num_examples else "", _too_long(recipe, baking))
+    for warning in filter(None, found):
         complain(warning, style="yellow")
     return not violations
+
+
+def _too_long(recipe: Recipe, baking: Baking) -> str:
+    """Why most examples would be learnt in part only; empty: they fit."""
+    window = recipe.derived.context_length
+    tokens = baking.requests.after + baking.requests.answer if baking.requests is not None else 0.0
+    if tokens <= window:
+        return ""
+    return (
+        f"field 'training.context_length' has the value {window}: an example takes {tokens:,.0f} tokens in the mean; "
+        "what is beyond the window is not learnt; raise it, or shorten the examples"
+    )
 
 
 def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
