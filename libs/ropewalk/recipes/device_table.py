@@ -85,6 +85,16 @@ _GPU_RUN = "benchmarks/results/training_gpu.json: one NVIDIA H100 80GB HBM3, 700
 _CPU_RUN = "benchmarks/training/device_table.py: one core of an AMD EPYC torch 2.13.0+cpu, CPU seconds"
 _SHEET = "the maker's data sheet; price: a rough hour's rent on demand, not a quotation"
 _NANO, _TINY = _shape(2048, 256, 128, 2, 32), _shape(512, 64, 32, 2, 16)
+_SMOLLM2_LORA = ModelShape(
+    vocab_size=49_152,
+    context_length=512,
+    hidden_size=576,
+    num_layers=30,
+    num_heads=9,
+    num_kv_heads=3,
+    head_dim=64,
+    intermediate_size=1536,
+).work(lora_rank=16)
 
 _KINDS = (
     DeviceKind(
@@ -147,6 +157,9 @@ _KINDS = (
             _speed(_NANO, "fp32", 1024, 0.08886, _CPU_RUN),
             _speed(_shape(4096, 256, 256, 4, 64), "fp32", 1024, 0.55286, _CPU_RUN),
             _speed(_shape(16_384, 1024, 512, 8, 128), "fp32", 1024, 6.47274, _CPU_RUN),
+            _speed(_SMOLLM2_LORA, "fp32", 512, 3.58130, _CPU_RUN + ", --base, on a busy machine"),
+            _speed(_SMOLLM2_LORA, "bf16", 512, 1.82348, _CPU_RUN + ", --base, on a busy machine"),
+            _speed(_SMOLLM2_LORA, "bf16", 1024, 3.46681, _CPU_RUN + ", --base, on a busy machine"),
         ),
         source="one core of an AMD EPYC (Zen 5) virtual machine; rates: a 1024² product, torch 2.13.0, one thread; "
         "price: a rough hour's rent",
