@@ -1,6 +1,7 @@
 """Functions that were in no file when the model learnt, put to the endpoint as any OpenAI client would."""
 
 import ast
+import asyncio
 import json
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ropewalk.usecases.fields import field_accuracy
 from ropewalk.usecases.schema import AnswerChecker
 
 _TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+_PATIENCE_S, _PAUSE_S = 120.0, 1.0  # with a model that is being loaded
 QUESTIONS = (
     'def mend(rope, knots=3):\n    """Mend a worn rope."""\n    return rope.spliced(knots)\n',
     'def berth(self, ship, *cranes):\n    """Give a ship its place at the quay."""\n'
@@ -48,14 +50,18 @@ async def ask(settings: ClientSettings, model: str, schema: dict[str, JsonValue]
 async def _ask(client: httpx.AsyncClient, model: str, source: str, checker: AnswerChecker) -> Reply:
     turns = [{"role": "user", "content": source.rstrip()}]
     body = {"model": model, "messages": turns, "max_tokens": 160, "temperature": 0}
-    began = time.monotonic()
-    try:
-        response = await client.post("/chat/completions", json=body)
-    except httpx.TransportError as failure:
-        return Reply(error=f"{type(failure).__name__}: {failure}")
-    if response.status_code != httpx.codes.OK:
-        return Reply(error=f"status {response.status_code}: {one_line(response.text, 200)}")
-    return judged(json.loads(response.content), source, checker, time.monotonic() - began)
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        began = time.monotonic()
+        try:
+            response = await client.post("/chat/completions", json=body)
+        except httpx.TransportError as failure:
+            return Reply(error=f"{type(failure).__name__}: {failure}")
+        if response.status_code == httpx.codes.OK:
+            return judged(json.loads(response.content), source, checker, time.monotonic() - began)
+        if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or began > deadline:
+            return Reply(error=f"status {response.status_code}: {one_line(response.text, 200)}")
+        await asyncio.sleep(_PAUSE_S)
 
 
 def judged(completion: dict[str, JsonValue], source: str, checker: AnswerChecker, seconds: float) -> Reply:
