@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from ropewalk.client.settings import ClientSettings
 from ropewalk.demo.specialist.functions import example_of
+from ropewalk.demo.specialist.task import MAX_ANSWER_TOKENS
 from ropewalk.events.foreign import one_line
 from ropewalk.usecases.fields import field_accuracy
 from ropewalk.usecases.schema import AnswerChecker
@@ -49,7 +50,7 @@ async def ask(settings: ClientSettings, model: str, schema: dict[str, JsonValue]
 
 async def _ask(client: httpx.AsyncClient, model: str, source: str, checker: AnswerChecker) -> Reply:
     turns = [{"role": "user", "content": source.rstrip()}]
-    body = {"model": model, "messages": turns, "max_tokens": 160, "temperature": 0}
+    body = {"model": model, "messages": turns, "max_tokens": MAX_ANSWER_TOKENS, "temperature": 0}
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         began = time.monotonic()

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from ropewalk.demo.specialist.functions import chosen_examples
 
 NAME = "function-record"
+MAX_ANSWER_TOKENS = 96  # the longest record of the examples has 89
 _NUM_EXAMPLES = 480
 _MOST_OF_A_MODULE = 8  # nobody's style shall fill the set
 _INSTRUCTION, _SCHEMA, _EXAMPLES = "instruction.md", "schema.json", "examples.jsonl"
@@ -50,7 +51,7 @@ def recipe_fields(folder: Path, base_model: str) -> dict[str, JsonValue]:
         "instruction": _shipped(_INSTRUCTION).strip(),
         "json_schema": answer_schema(),
         "shots": 3,
-        "max_answer_tokens": 160,
+        "max_answer_tokens": MAX_ANSWER_TOKENS,
         "compare": ["instruction", "shots"],
     }
     return {
