@@ -4,17 +4,13 @@ import ast
 import json
 from datetime import UTC, datetime
 
-import pytest
-
 from ropewalk.demo.specialist.asking import QUESTIONS, Reply, judged
 from ropewalk.demo.specialist.functions import example_of
-from ropewalk.demo.specialist.money import bills, switches
 from ropewalk.demo.specialist.task import answer_schema
 from ropewalk.demo.specialist.verdict import STAGES, answer_problems, specialist_problems
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.card import ReportCard
 from ropewalk.usecases.schema import AnswerChecker
-from ropewalk.usecases.tariff import load_tariff
 
 CHECKPOINT = "c-1"
 
@@ -60,20 +56,6 @@ def test_a_reply_is_measured_by_what_the_syntax_tree_says():
     completion["choices"][0]["message"]["content"] = "It gives a ship its place."
     reply = judged(completion, QUESTIONS[1], AnswerChecker(answer_schema()), 1.5)
     assert (reply.is_valid, reply.accuracy) == (False, 0.0)
-
-
-def test_a_thousand_requests_are_billed_by_measured_tokens_and_seconds():
-    tariff = load_tariff()
-    spent = {"prompt_tokens": 80, "answer_tokens": 50, "answer_seconds": 1.0}
-    card = a_card(**spent, **{f"shots_{name}": 4 * value for name, value in spent.items()})
-    ours, theirs = bills(card, tariff, 2)
-    assert ours.own == pytest.approx(1000 * 2 * tariff.by_hour["cpu"].usd / 3600 / tariff.busy_share)
-    assert theirs.own == pytest.approx(4 * ours.own)
-    line = tariff.by_token["small"]
-    assert ours.sold["small"] == pytest.approx((80 * line.prompt + 50 * line.answer) / 1000)
-    change = switches([ours, theirs], 0.01)["small"]
-    assert (change.now, change.after, change.training) == (theirs.sold["small"], ours.own, 0.01)
-    assert switches([ours], 0.01) == {}, "nothing to compare with"
 
 
 def test_too_few_valid_answers_are_a_problem_and_so_is_an_endpoint_that_gives_none():
