@@ -1,18 +1,19 @@
 """Greedy tokens of one model on all its ways: import, adapter, merge, GGUF. Float32, 64 prompts. Prints JSON.
 
-    python benchmarks/finetune/certificates.py MODEL.gguf > benchmarks/results/finetune_certificates.json
+    python benchmarks/finetune/certificates.py MODEL.gguf WORK > benchmarks/results/finetune_certificates.json
 
-Every line compares answers with those of transformers on the folder that is named first; where the two best tokens lie
-closer than float32's own noise, the difference is a tie and counted. The adapter is random, large enough that most
-answers change.
+Every line compares answers with those of transformers on a folder; where the two best tokens lie closer than float32's
+own noise, the difference is a tie and counted. The adapter is random, large enough that most answers change. What was
+answered is kept in the folder WORK, so that the work may be ended and begun again.
 """
 
 import argparse
+import gc
 import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +24,21 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import describe
 
-from ropewalk.client.exporting import GgufWork, write_and_read_back
 from ropewalk.model.importing.certificate import (
-    certify,
-    compared,
     differences,
     encoded_prompts,
     engine_tokens,
+    is_tie,
     reference_tokens,
 )
+from ropewalk.model.importing.gguf_writing import write_gguf
 from ropewalk.model.importing.loading import write_folder
 from ropewalk.model.importing.source import ModelSource
 from ropewalk.model.lora import add_adapters, is_adapter, lora_config, merged, save_adapter
 from ropewalk.model.weights import load_model, load_tensors, save_weights
 
 RANK, ALPHA, SPREAD = 16, 32, 0.02
-Prompts = Sequence[list[int]]
-
-
-def quiet(_: str) -> None:
-    """Nobody watches."""
+Tokens = list[list[int]]
 
 
 def an_adapted(base: Path, export: Path) -> None:
@@ -59,7 +55,25 @@ def an_adapted(base: Path, export: Path) -> None:
     save_weights(merged(weights, config), model.config, export)
 
 
-def logits_apart(one: Any, other: Any, prompts: Prompts) -> dict[str, float]:
+def as_transformers_reads(file: Path, like: Path) -> PreTrainedModel:
+    """A GGUF file by transformers alone. It may end an answer where the folder does: GGUF has room for one token."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        str(file.parent), gguf_file=file.name, dtype=torch.float32
+    ).eval()
+    model.generation_config.eos_token_id = load_model(like).generation_config.eos_token_id
+    return model
+
+
+def written(folder: Path, file: Path, *, eight_bits: bool) -> Path:
+    """The folder as a GGUF file, unless that is there."""
+    if not file.exists():
+        half = file.with_suffix(".half")
+        write_gguf(folder, half, name="model", licence="apache-2.0", eight_bits=eight_bits)
+        half.rename(file)
+    return file
+
+
+def logits_apart(one: Any, other: Any, prompts: Tokens) -> dict[str, float]:
     """The largest difference of any logit at any place of the prompts, and the largest logit."""
     apart = most = 0.0
     for prompt in prompts:
@@ -83,65 +97,111 @@ def unmerged(base: Path, export: Path) -> float:
     return apart
 
 
-def imported(file: Path, folder: Path, prompts: Prompts) -> dict[str, Any]:
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        str(file.parent), gguf_file=file.name, dtype=torch.float32
-    ).eval()
-    model.generation_config.eos_token_id = load_model(folder).generation_config.eos_token_id
-    ours = load_model(folder)
-    theirs, own = model.state_dict(), ours.state_dict()
+class Work:
+    """The folders, and every answer that was given."""
+
+    def __init__(self, file: Path, place: Path) -> None:
+        self.place, self.base, self.export = place, place / "base", place / "export"
+        place.mkdir(exist_ok=True)
+        if not self.base.exists():
+            with tempfile.TemporaryDirectory(dir=place) as half:
+                made = Path(half, "base")
+                made.mkdir()
+                write_folder(ModelSource("gguf", str(file)), "", made, lambda _: None)
+                an_adapted(made, Path(half, "export"))
+                Path(half, "export").rename(self.export)
+                made.rename(self.base)
+        self.prompts = self.kept("prompts", lambda: encoded_prompts(self.base))
+
+    def kept(self, name: str, answer: Callable[[], Any]) -> Any:
+        path = self.place / f"{name}.json"
+        if not path.exists():
+            print(name, file=sys.stderr, flush=True)
+            path.write_text(json.dumps(answer()))
+            gc.collect()
+        return json.loads(path.read_text())
+
+    def said(self, name: str, model: Callable[[], Any]) -> Tokens:
+        """Greedy tokens by transformers."""
+        found: Tokens = self.kept(name, lambda: reference_tokens(model(), self.prompts))
+        return found
+
+    def compared(self, folder: Path, reference: Tokens, said: Tokens) -> dict[str, int]:
+        wrong = differences(reference, said)
+        ties = 0
+        if wrong:
+            model = load_model(folder)
+            ties = sum(is_tie(model, self.prompts[one.prompt], reference[one.prompt], one) for one in wrong)
+        return {
+            "num_prompts": len(reference),
+            "num_tokens": sum(map(len, reference)),
+            "num_equal": len(reference) - len(wrong),
+            "num_ties": ties,
+        }
+
+
+def imported(work: Work, file: Path, plain: Tokens) -> dict[str, Any]:
+    """Both readings of the GGUF file beside transformers on the folder that the import wrote."""
+    base = work.base
     return {
-        "our decoder on the folder": certify(folder, quiet),
-        "transformers on the GGUF itself": compared(ours, prompts, reference_tokens(model, prompts))[0],
-        "weights_equal": all(torch.equal(theirs[name], tensor) for name, tensor in own.items()),
+        "our decoder": work.compared(base, plain, work.kept("engine", lambda: engine_tokens(base, work.prompts))),
+        "transformers on the GGUF": work.compared(
+            base, plain, work.said("gguf", lambda: as_transformers_reads(file, base))
+        ),
     }
 
 
-def merging(base: Path, export: Path, prompts: Prompts) -> dict[str, Any]:
-    whole, plain = load_model(export), load_model(base)
-    before = reference_tokens(plain, prompts)
-    apart = PeftModel.from_pretrained(plain, str(export / "adapter")).eval()
+def adapted(work: Work, plain: Tokens, whole: Tokens) -> dict[str, Any]:
+    """Adapter and base, in our decoder and in peft, beside transformers on the merged folder."""
+    base, export, prompts = work.base, work.export, work.prompts
+
+    def peft() -> Any:
+        return PeftModel.from_pretrained(load_model(base), str(export / "adapter")).eval()
+
     said = {
-        "peft, adapter on base": reference_tokens(apart, prompts),
-        "our decoder, adapter on base": engine_tokens(export, prompts, base),
-        "our decoder, merged": engine_tokens(export, prompts),
+        "our decoder, adapter on base": work.kept("engine-adapter", lambda: engine_tokens(export, prompts, base)),
+        "our decoder, merged": work.kept("engine-merged", lambda: engine_tokens(export, prompts)),
+        "peft, adapter on base": work.said("peft", peft),
     }
     return {
-        "answers_changed_by_the_adapter": len(differences(before, reference_tokens(whole, prompts))),
-        **{name: compared(whole, prompts, tokens)[0] for name, tokens in said.items()},
-        "logits, peft beside merged": logits_apart(apart, whole, prompts),
+        "rank": RANK,
+        "alpha": ALPHA,
+        "answers_changed_by_it": len(differences(plain, whole)),
+        **{name: work.compared(export, whole, tokens) for name, tokens in said.items()},
+        "logits, peft beside merged": work.kept("logits", lambda: logits_apart(peft(), load_model(export), prompts)),
         "largest_weight_difference_after_unmerging": unmerged(base, export),
     }
 
 
-def round_trip(folder: Path, *, eight_bits: bool) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as scratch:
-        work = GgufWork(folder=folder, scratch=Path(scratch), name="model", licence="apache-2.0", eight_bits=eight_bits)
-        found = write_and_read_back(work, quiet)
-        return {**found, "file_mb": (work.scratch / "model.gguf").stat().st_size // 1_000_000}
+def again(work: Work, folder: Path, reference: Tokens, *, eight_bits: bool) -> dict[str, int]:
+    """A folder that we wrote as GGUF, as transformers reads that."""
+    name = f"{folder.name}-{'q8' if eight_bits else 'float32'}"
+
+    def read() -> PreTrainedModel:
+        return as_transformers_reads(written(folder, work.place / f"{name}.gguf", eight_bits=eight_bits), folder)
+
+    return work.compared(folder, reference, work.said(f"again-{name}", read))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
-    file = parser.parse_args().file.absolute()
-    with tempfile.TemporaryDirectory() as temporary:
-        scratch = Path(temporary)
-        base, export = scratch / "base", scratch / "export"
-        base.mkdir()
-        write_folder(ModelSource("gguf", str(file)), "", base, quiet)
-        prompts = encoded_prompts(base)
-        an_adapted(base, export)
-        result = {
-            "import": imported(file, base, prompts),
-            "merge": {"rank": RANK, "alpha": ALPHA, **merging(base, export, prompts)},
-            "gguf": {
-                "base, float32": round_trip(base, eight_bits=False),
-                "merged, float32": round_trip(export, eight_bits=False),
-                "base, Q8_0": round_trip(base, eight_bits=True),
-            },
-        }
-    print(json.dumps({"machine": describe(), "model": file.name, **result}, indent=1))
+    parser.add_argument("work", type=Path)
+    given = parser.parse_args()
+    file = given.file.absolute()
+    work = Work(file, given.work.absolute())
+    plain = work.said("base", lambda: load_model(work.base))
+    result = {
+        "import, beside transformers on the folder": imported(work, file, plain),
+        "written as GGUF, read by transformers": {"float32": again(work, work.base, plain, eight_bits=False)},
+    }
+    whole = work.said("merged", lambda: load_model(work.export))
+    result["adapter, beside transformers on the merged folder"] = adapted(work, plain, whole)
+    result["written as GGUF, read by transformers"] |= {
+        "merged, float32": again(work, work.export, whole, eight_bits=False),
+        "Q8_0": again(work, work.base, plain, eight_bits=True),
+    }
+    print(json.dumps({"machine": describe(), "model": file.name, "dtype": "float32", **result}, indent=1))
 
 
 if __name__ == "__main__":
