@@ -26,8 +26,8 @@ from machine import describe
 from ropewalk.model.engine import Engine, Update
 from ropewalk.model.engine_sampling import Sampling
 
-ROUNDS, NUM_ANSWERS, NUM_STREAMS = 5, 4, 3
-ANSWER_TOKENS, STREAM_TOKENS, CLIENT_TOKENS = 48, 64, 12
+ROUNDS, NUM_ANSWERS, NUM_STREAMS = 3, 4, 3
+ANSWER_TOKENS, STREAM_TOKENS, CLIENT_TOKENS = 32, 32, 8
 PROMPT = "Describe the functions of a program that keeps the books of a small harbour.\n"
 RECORD = {
     "type": "object",
