@@ -86,7 +86,7 @@ def test_make_targets_exist() -> None:
 
 def test_recipes_are_complete_and_accepted() -> None:
     found = [yaml.safe_load(block) for block in blocks("yaml")]
-    assert len(found) == 8
+    assert len(found) == 9
     for fields in found:
         assert complete(parse_recipe(fields)).plan is not None
 

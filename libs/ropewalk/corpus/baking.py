@@ -61,7 +61,7 @@ def look_at_baking(asked: tuple[Recipe, Path | None], _: Callable[[object], None
     if violations or folder is None or recipe.task is None:
         return Baking(seen=seen, violations=violations, num_held_out=held_out)
     placed = placed_examples(recipe.sources, Limits(), ANYWHERE)
-    examples = (content.messages for _, content in placed if isinstance(content, Content) and content.messages)
+    examples = (content.messages for _, content in placed if isinstance(content, Content) and content.is_answered)
     requests = _count(recipe.task, list(islice(examples, _SAMPLE)), folder, shape_of(recipe.derived))
     return Baking(seen=seen, violations=(), num_held_out=held_out, requests=requests, training=quote(recipe))
 

@@ -41,6 +41,7 @@ class Document:
     `path` is relative to its source; a record of a JSONL file adds `#<line>`. `num_bytes` is the raw size.
     Documents with the same `split_key` are held out together or not at all: parts of one text, or records that agree
     in the source's `key_field`. Empty: the content decides. `rejected`: an answer that is worse than the last turn.
+    `source`: who wrote the answer, `synthetic` for a model; it stays with the document.
     """
 
     doc_id: str
@@ -53,12 +54,19 @@ class Document:
     messages: tuple[ChatMessage, ...] = ()
     split_key: str = ""
     rejected: str = ""
+    source: str = ""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether it is a conversation in which nothing is answered."""
+        return bool(self.messages) and all(turn.role != "assistant" for turn in self.messages)
 
     def as_record(self) -> dict[str, Any]:
         """The JSON of the document: `text`, or `messages` for a conversation; others where they are not empty."""
         body: dict[str, Any] = {"messages": message_records(self.messages)} if self.messages else {"text": self.text}
         body |= {"split_key": self.split_key} if self.split_key else {}
         body |= {"rejected": self.rejected} if self.rejected else {}
+        body |= {"source": self.source} if self.source else {}
         return {
             "doc_id": self.doc_id,
             "source_id": self.source_id,

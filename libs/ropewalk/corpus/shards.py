@@ -73,10 +73,11 @@ class PackedDocument:
     licence: str
     start: int
     length: int
+    source: str = ""  # `synthetic`: a model wrote the answer
 
     def as_record(self) -> dict[str, Any]:
         """One line of documents.jsonl.zst."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "source" or value}
 
 
 class TokenShard:

@@ -50,7 +50,7 @@ def look_at_examples(asked: tuple[Recipe, Limits, Reach], _: Callable[[object], 
     for place, content in placed_examples(recipe.sources, limits, reach):
         if isinstance(content, Flaw):
             flaws.append(f"{one_line(place)}: {one_line(content.detail)}")
-        elif content.messages:
+        elif content.is_answered:
             num_examples += 1
             if checker is not None and (misfit := checker.why_not(content.messages[-1].content)):
                 unfit.append(f"{one_line(place)}: {misfit}")

@@ -1,15 +1,15 @@
 """The formats that a source may name. A line here and the module of its name in `corpus/reading/readers` are a format.
 
-`auto` goes by the name of each file; `chat`, `examples` and `preferences` too, and every record they find is a
-conversation: turns, an input with its output, or with two answers of which one is better.
+`auto` goes by the name of each file; those of CONVERSATIONS too, and every record they find is one: turns, an input
+with its output, an input that the base model answers, or one with a better and a worse answer.
 """
 
 from collections.abc import Mapping
 
 TEXT, JSON_LINES = "text", "jsonl"
-CHAT, EXAMPLES, PREFERENCES = "chat", "examples", "preferences"
-CONVERSATIONS = (CHAT, EXAMPLES, PREFERENCES)
-PROMPTED = (EXAMPLES, PREFERENCES)  # may be read behind a turn of the system that their records lack
+CHAT, EXAMPLES, INPUTS, PREFERENCES = "chat", "examples", "inputs", "preferences"
+CONVERSATIONS = (CHAT, EXAMPLES, INPUTS, PREFERENCES)
+PROMPTED = (EXAMPLES, INPUTS, PREFERENCES)  # may be read behind a turn of the system that their records lack
 
 # Each with the ends of the names by which `auto` knows its files. What no format claims is read as a text.
 FORMATS: Mapping[str, tuple[str, ...]] = {

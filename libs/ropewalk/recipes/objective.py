@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ropewalk.recipes.formats import EXAMPLES, PREFERENCES
+from ropewalk.recipes.formats import EXAMPLES, INPUTS, PREFERENCES
 from ropewalk.recipes.frozen import Frozen
+from ropewalk.recipes.task import TaskRecipe
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -29,32 +30,43 @@ OBJECTIVE_FIELDS = tuple(name for name in ObjectivePlan.model_fields if name != 
 
 
 _OWN: Mapping[str, str] = {"beta": "dpo", "kl_weight": "distill", "temperature": "distill"}
-_READS: Mapping[str, tuple[str, str]] = {
-    "dpo": (PREFERENCES, "`chosen` and `rejected`"),
-    "distill": (EXAMPLES, "`input` and `output`"),
+_READS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "dpo": ((PREFERENCES,), "`chosen` and `rejected`"),
+    "distill": ((EXAMPLES, INPUTS), "`input` and `output`"),
 }
 
 
-def objective_conflict(given: Mapping[str, Any], mode: str, formats: Sequence[str], *, has_task: bool) -> str:
+def objective_conflict(given: Mapping[str, Any], mode: str, formats: Sequence[str], task: TaskRecipe | None) -> str:
     """One sentence if what was given of the training cannot go with the rest of the recipe; empty: it can."""
     objective = given.get("objective", "sft")
     if name := next((name for name, owner in _OWN.items() if name in given and objective != owner), ""):
         return f"training.{name} is {given[name]:g} but training.objective is {objective!r}: set it to {_OWN[name]!r}"
-    if objective != "dpo" and PREFERENCES in formats:
-        number = formats.index(PREFERENCES)
-        return f"sources.{number} has the format {PREFERENCES!r}: set training.objective to 'dpo'"
+    if conflict := _format_conflict(objective, formats, task):
+        return conflict
     if objective not in _READS:
         return ""
     if mode != "finetune":
         return f"training.objective is {objective!r} but mode is {mode!r}: set mode to 'finetune' and name a base_model"
-    if objective == "distill" and not has_task:
+    if objective == "distill" and task is None:
         return "training.objective is 'distill' but there is no task: give task.instruction, which the teacher reads"
     wanted, fields = _READS[objective]
-    if other := [number for number, each in enumerate(formats) if each != wanted]:
+    if other := [number for number, each in enumerate(formats) if each not in wanted]:
         return (
             f"training.objective is {objective!r} but sources.{other[0]} has the format {formats[other[0]]!r}: give "
-            f"records with {fields}, and set its format to {wanted!r}"
+            f"records with {fields}, and set its format to {wanted[0]!r}"
         )
     if objective == "dpo" and given.get("document_masks") is False:
         return "training.document_masks is false, and two answers share a window: leave it out"
+    return ""
+
+
+def _format_conflict(objective: str, formats: Sequence[str], task: TaskRecipe | None) -> str:
+    if objective != "dpo" and PREFERENCES in formats:
+        number = formats.index(PREFERENCES)
+        return f"sources.{number} has the format {PREFERENCES!r}: set training.objective to 'dpo'"
+    if INPUTS in formats and (task is None or task.json_schema is None):
+        number = formats.index(INPUTS)
+        return f"sources.{number} has the format {INPUTS!r}: give task.json_schema, which says what answers are kept"
+    if set(formats) == {INPUTS}:
+        return f"every source has the format {INPUTS!r}: add one with the format {EXAMPLES!r} to judge the model by"
     return ""

@@ -55,8 +55,9 @@ class SourceRecipe(Frozen):
     )
     format: FormatName = Field(
         default="auto",
-        description="chat: records with a `messages` list; examples: records with `input` and `output`; preferences: "
-        "with `chosen` and `rejected`; text: every file as it is; auto: by name",
+        description="chat: records with a `messages` list; examples: records with `input` and `output`; inputs: with "
+        "`input`, which the base model answers; preferences: with `chosen` and `rejected`; text: every file as it is; "
+        "auto: by name",
     )
     include: tuple[str, ...] = Field(default=("**/*",), max_length=200, description="glob patterns below the folder")
     exclude: tuple[str, ...] = Field(default=(), max_length=200, description="glob patterns to leave out")
@@ -280,7 +281,7 @@ class Recipe(Frozen):
         given, formats = self.training.given, [source.format for source in self.sources]
         if conflict := self.training.conflict(self.adapter, self.device, has_base=self.has_base):
             raise ValueError(conflict)
-        if conflict := objective_conflict(given, self.mode, formats, has_task=self.task is not None):
+        if conflict := objective_conflict(given, self.mode, formats, self.task):
             raise ValueError(conflict)
         for name, value in given.items() if self.plan is not None else ():
             if getattr(self.plan, name, value) != value:

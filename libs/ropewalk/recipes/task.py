@@ -36,6 +36,12 @@ class TaskRecipe(Frozen):
         default=None, description="that every answer must fit, 64 KiB at most; absent: answers are texts"
     )
     shots: int = Field(default=3, ge=0, le=16, description="worked examples in the prompt of the opponent `shots`")
+    samples: int = Field(
+        default=4,
+        ge=1,
+        le=32,
+        description="answers that the base model with the instruction gives to each record of a source of inputs",
+    )
     max_answer_tokens: int = Field(default=256, ge=1, le=4096, description="tokens of an answer at most")
     compare: tuple[Opponent, ...] = Field(
         default=("instruction", "shots", "production"),

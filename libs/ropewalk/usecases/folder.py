@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import JsonValue
 
 from ropewalk.events.foreign import one_line, quoted
-from ropewalk.recipes.formats import EXAMPLES
+from ropewalk.recipes.formats import EXAMPLES, INPUTS
 from ropewalk.recipes.reading import read_recipe_file
 from ropewalk.recipes.recipe import RecipeError
 
 TASK, INSTRUCTION, SCHEMA, RECORDS = "task.yaml", "instruction.md", "schema.json", "examples.jsonl"
+UNANSWERED = "inputs.jsonl"  # need not be there
 _MAX_BYTES = 256 * 1024  # of instruction and schema, whose own bounds are lower and say more
 _EXAMPLES_FIELD = "examples"  # of task.yaml: the source's licence, key_field and the like
 _TASK_YAML = """\
@@ -86,11 +87,14 @@ def read_task_folder(folder: Path) -> dict[str, JsonValue]:
     task = {"instruction": _text_of(folder / INSTRUCTION).strip(), **task}
     if "json_schema" in beside:
         task["json_schema"] = read_schema(folder / SCHEMA)
-    records = str((folder / RECORDS).absolute())
     return {
         "mode": "finetune",
         **fields,
-        "sources": [{"path": records, "format": EXAMPLES, **source}],
+        "sources": [
+            {"path": str((folder / name).absolute()), "format": form, **source}
+            for name, form in ((RECORDS, EXAMPLES), (UNANSWERED, INPUTS))
+            if name == RECORDS or (folder / name).exists()
+        ],
         "task": task,
     }
 

@@ -11,9 +11,17 @@ import numpy as np
 import pytest
 import torch
 from pydantic import JsonValue
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, content_id, write_documents
+from ropewalk.corpus.document import (
+    DOCUMENTS,
+    EVAL_ITEMS,
+    ChatMessage,
+    Document,
+    content_id,
+    read_records,
+    write_documents,
+)
 from ropewalk.corpus.pair_checks import look_at_pairs
 from ropewalk.corpus.reading.places import ANYWHERE
 from ropewalk.corpus.reading.records import Limits
@@ -233,6 +241,64 @@ def test_the_same_answers_give_the_same_rows_and_an_instruction_beyond_the_model
     assert np.isneginf(np.fromfile(objects.fetch(none) / LOGPROBS, dtype=np.float32)).all()
     with pytest.raises(StageError, match="could be asked about no answer behind"):
         check_asked(objects, [none], long)
+
+
+def a_guessing_base(folder: Path) -> Path:
+    """It answers `1` or `x`, each half the time, whatever it is asked: the next token depends on the last one alone."""
+    a_base(folder)
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    line, one, other = (tokenizer("\n1x").input_ids[place] for place in (0, 1, 2))
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=400, hidden_size=400, intermediate_size=8, num_hidden_layers=1, num_attention_heads=4,
+            max_position_embeddings=128, tie_word_embeddings=False, bos_token_id=None, eos_token_id=0,
+        )
+    )  # fmt: skip
+    with torch.no_grad():
+        for weights in model.model.layers.parameters():
+            weights.zero_()
+        model.model.embed_tokens.weight.copy_(torch.eye(400))
+        head = torch.zeros(400, 400)
+        head[[one, other], line], head[0, [one, other]] = 1.0, 1.0
+        model.lm_head.weight.copy_(head)
+    model.save_pretrained(folder)
+    return folder
+
+
+def an_input(number: int) -> Document:
+    document = a_document(number)
+    return replace(document, messages=document.messages[:1], split_key=WORDS[number], doc_id=content_id(b"%d" % number))
+
+
+def test_inputs_are_answered_by_the_base_and_what_fits_is_learnt_and_never_judges(
+    tmp_path: Path, ray_address: str
+) -> None:
+    base = a_guessing_base(tmp_path / "base")
+    fields = a_recipe(base, "sft", "Say a number.").as_json()
+    source = {"path": "/x", "licence": "MIT"}
+    fields["sources"] = [{**source, "format": "examples"}, {**source, "format": "inputs"}]
+    fields["task"] = {"instruction": "Say a number.", "json_schema": {"type": "integer"}, "max_answer_tokens": 4}
+    del fields["plan"]
+    examples = [replace(a_document(number), split_key=WORDS[number]) for number in range(20)]
+    documents = [*examples, *map(an_input, range(60))]
+    job = a_job(tmp_path, resolve_recipe(fields), documents, ray_address)
+    dataset, _ = asyncio.run(run_child(preprocess, job, unheard))  # Ray keeps what it read at import
+
+    objects = LocalObjects(tmp_path / "objects")
+    shard = TokenShard(objects.fetch(dataset.uri))
+    synthetic = [each for each in shard.documents() if each.source == "synthetic"]
+    assert 5 < len(synthetic) < 35  # 5 of 16 are to be expected: three of four samples must agree
+    tokenizer, mask = AutoTokenizer.from_pretrained(str(base)), np.fromfile(shard.folder / "mask.bin", dtype=np.uint8)
+    for each in synthetic:
+        place = slice(each.start, each.start + each.length)
+        assert tokenizer.decode(shard.tokens[place][mask[place] == 1]) == "1<|endoftext|>"
+    judged = [*read_records(objects.fetch(dataset.evalset_uri) / EVAL_ITEMS)]
+    assert len(judged) == dataset.num_held_out > 0
+    assert all(item["messages"][-1]["content"] != "1" for item in judged)
+    asked = {item["split_key"] for item in judged}
+    assert asked.isdisjoint(WORDS[int(each.path.partition("#")[2])] for each in synthetic)
+    assert dataset.dropped["no_valid_answer"] > 20
+    assert dataset.num_kept + dataset.num_held_out + sum(dataset.dropped.values()) == len(documents)
 
 
 def test_a_base_that_no_pair_fits_is_refused_at_submit_and_one_that_some_fit_is_not(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(
 
 
 EXAMPLES = {**SOURCE, "format": "examples"}
+INPUTS = {**SOURCE, "format": "inputs"}
 PAIRS = {**SOURCE, "format": "preferences"}
 TUNED = {"mode": "finetune", "base_model": "org/m"}
 
@@ -126,6 +127,12 @@ def test_a_preference_moves_by_a_tenth_of_what_answers_do() -> None:
             {"kl_weight": 0.1},
             {**TUNED},
             "training.kl_weight is 0.1 but training.objective is 'sft': set it to 'distill'",
+        ),
+        ({}, {**TUNED, "sources": [EXAMPLES, INPUTS]}, "sources.1 has the format 'inputs': give task.json_schema"),
+        (
+            {},
+            {**TUNED, "sources": [INPUTS], "task": {"instruction": "x", "json_schema": {"type": "integer"}}},
+            "every source has the format 'inputs': add one with the format 'examples' to judge the model by",
         ),
         ({"objective": "ppo"}, {}, "training.objective"),
     ],

@@ -9,10 +9,10 @@ from ropewalk.corpus.reading.conversations import is_blank
 INPUT, OUTPUT = "input", "output"
 
 
-def example_turns(record: dict[str, Any], system: str = "") -> tuple[ChatMessage, ...] | str:
-    """The turns of a record, behind one of the system if there is a text for it; or what is wrong with the record.
+def input_turns(record: dict[str, Any], system: str = "") -> tuple[ChatMessage, ...] | str:
+    """The input of a record, behind a turn of the system if there is a text for it; or what is wrong with the record.
 
-    The input is the last but one, the output the last of them. Fields beside the two are left out, as notes.
+    Fields beside it are left out, as notes.
     """
     asked = record.get(INPUT)
     if not isinstance(asked, str):
@@ -22,16 +22,26 @@ def example_turns(record: dict[str, Any], system: str = "") -> tuple[ChatMessage
         )
     if is_blank(asked):
         return "the input is empty"
+    if "\0" in asked:
+        return "there is a NUL character in it"
+    turn = ChatMessage(role="user", content=asked)
+    return (ChatMessage(role="system", content=system), turn) if system else (turn,)
+
+
+def example_turns(record: dict[str, Any], system: str = "") -> tuple[ChatMessage, ...] | str:
+    """The same with the output as the last turn."""
+    asked = input_turns(record, system)
+    if isinstance(asked, str):
+        return asked
     try:
         answer = answer_text(record.get(OUTPUT))
     except RecursionError:  # a little less deep than what cannot be read at all
         return "the output is nested too deeply"
     if is_blank(answer):
         return f"no answer in the field {OUTPUT!r}, so there is nothing to learn: give an object, a list or a text"
-    if "\0" in asked + answer:
+    if "\0" in answer:
         return "there is a NUL character in it"
-    turns = (ChatMessage(role="user", content=asked), ChatMessage(role="assistant", content=answer))
-    return (ChatMessage(role="system", content=system), *turns) if system else turns
+    return (*asked, ChatMessage(role="assistant", content=answer))
 
 
 def answer_text(output: object) -> str:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from ropewalk.corpus.document import ChatMessage, content_id, message_records
 from ropewalk.corpus.reading.conversations import is_blank, read_turns
-from ropewalk.corpus.reading.examples import INPUT, example_turns
+from ropewalk.corpus.reading.examples import INPUT, example_turns, input_turns
 from ropewalk.corpus.reading.preferences import read_preference
 from ropewalk.events.foreign import one_line, quoted
-from ropewalk.recipes.formats import CHAT, EXAMPLES, JSON_LINES, PREFERENCES
+from ropewalk.recipes.formats import CHAT, EXAMPLES, INPUTS, JSON_LINES, PREFERENCES
 from ropewalk.recipes.recipe import SourceRecipe
 
 Reason = Literal[
@@ -67,6 +67,11 @@ class Content:
     messages: tuple[ChatMessage, ...] = ()
     split_key: str = ""
     rejected: str = ""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it is a conversation that ends with an answer."""
+        return bool(self.messages) and self.messages[-1].role == "assistant"
 
 
 @dataclass(frozen=True)
@@ -197,8 +202,8 @@ def _missing(what: str, record: dict[str, Any], num_bytes: int) -> Flaw:
 
 
 def _parse_record(record: dict[str, Any], source: SourceRecipe, num_bytes: int) -> Content | Flaw:
-    if source.format == EXAMPLES:
-        return _parse_example(record, source.system, num_bytes)
+    if source.format in (EXAMPLES, INPUTS):
+        return _parse_example(record, source, num_bytes)
     if source.format == PREFERENCES:
         return _parse_preference(record, source.system, num_bytes)
     if source.format == CHAT or (source.format != JSON_LINES and "messages" in record):
@@ -209,11 +214,11 @@ def _parse_record(record: dict[str, Any], source: SourceRecipe, num_bytes: int) 
     return parse_text(text.encode())
 
 
-def _parse_example(record: dict[str, Any], system: str, num_bytes: int) -> Content | Flaw:
-    messages = example_turns(record, system)
+def _parse_example(record: dict[str, Any], source: SourceRecipe, num_bytes: int) -> Content | Flaw:
+    messages = (input_turns if source.format == INPUTS else example_turns)(record, source.system)
     if isinstance(messages, str):
         return Flaw("bad_messages", messages, num_bytes)
-    return replace(_conversation(messages), split_key=split_key(INPUT, messages[-2].content))
+    return replace(_conversation(messages), split_key=split_key(INPUT, str(record[INPUT])))
 
 
 def _parse_preference(record: dict[str, Any], system: str, num_bytes: int) -> Content | Flaw:

@@ -43,10 +43,7 @@ def ask(model: PreTrainedModel, lessons: Sequence[Lesson], asking: Asking) -> li
 
     What all conversations begin with, such as an instruction, is read once.
     """
-    shared = _shared([lesson.ids[: lesson.first - 1] for lesson in lessons])
-    cache = None
-    if shared:
-        cache = model(input_ids=torch.tensor([shared]), use_cache=True, logits_to_keep=1).past_key_values
+    shared, cache = read_shared(model, [lesson.ids[: lesson.first - 1] for lesson in lessons])
     said: dict[int, Said] = {}
     order = sorted(range(len(lessons)), key=lambda place: (len(lessons[place].ids), place))
     while order:
@@ -78,6 +75,15 @@ def _ask_batch(
         top = min(asking.top, told.shape[-1])
         ids = told.topk(top).indices if top else torch.tensor(lesson.ids)[places][:, None]
         yield ids.numpy().astype(np.uint32), logprobs_of(told, ids).numpy()
+
+
+@torch.inference_mode()
+def read_shared(model: PreTrainedModel, beginnings: Sequence[Sequence[int]]) -> tuple[list[int], Any]:
+    """What all begin with, and the model's keys and values of it; None: it is nothing."""
+    shared = _shared(beginnings) if beginnings else []
+    if not shared:
+        return [], None
+    return shared, model(input_ids=torch.tensor([shared]), use_cache=True, logits_to_keep=1).past_key_values
 
 
 def _shared(beginnings: Sequence[Sequence[int]]) -> list[int]:

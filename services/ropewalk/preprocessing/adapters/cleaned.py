@@ -47,6 +47,8 @@ class CleanedCorpus:
                     is_conversation=bool(document.messages),
                     scores=scores,
                     split_key=document.split_key,
+                    is_unanswered=document.is_unanswered,
+                    is_synthetic=bool(document.source),
                 )
                 for place, (document, scores, name) in enumerate(rows)
             ]

@@ -97,6 +97,7 @@ class _Writing:
                 licence=document.licence,
                 start=start + begin,
                 length=end - begin,
+                source=document.source,
             )
             self.records.append(entry.as_record())
 

@@ -1,7 +1,7 @@
 """The passes over a corpus in order. Runs in a child process; everything large happens in tasks.
 
-clean (tasks) -> deduplicate and split -> decontaminate (tasks) -> tokenizer -> encode (tasks)
--> ask the base model, if the objective needs it (tasks) -> assemble
+answer inputs, if there are any (tasks) -> clean (tasks) -> deduplicate and split -> decontaminate (tasks) -> tokenizer
+-> encode (tasks) -> ask the base model, if the objective needs it (tasks) -> assemble
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ropewalk.corpus.document import Document
+from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_documents
 from ropewalk.corpus.trained import KEPT
 from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
@@ -23,12 +23,14 @@ from ropewalk.preprocessing.adapters.evalset import publish_evalset
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.references import DOCUMENTS_A_TASK, ReferenceOrder, ask_reference, check_asked
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
+from ropewalk.preprocessing.adapters.self_training import INPUTS_A_TASK, AnswerOrder, answer_inputs
 from ropewalk.preprocessing.adapters.sketching import plain_text, told_turns
 from ropewalk.preprocessing.adapters.tasks import (
     PASSAGES,
     EncodedSegment,
     clean_segment,
     encode_segment,
+    hash_of,
     left_out,
     made_once,
     match_items,
@@ -49,6 +51,7 @@ from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
 from ropewalk.preprocessing.domain.states import HELD_OUT, count_states, first_states
 from ropewalk.recipes.bases import base_location
+from ropewalk.recipes.formats import INPUTS
 from ropewalk.recipes.recipe import Plan
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import file_sha256
@@ -88,7 +91,7 @@ class _Driver:
 
     def run(self) -> DatasetPublished:
         """All passes, then the facts about the whole."""
-        arguments = [(self._job.store, segment.uri, self._job.recipe.profile) for segment in self._segments]
+        arguments = [(self._job.store, uri, self._job.recipe.profile) for uri in self._answer_inputs()]
         corpus = CleanedCorpus(self._objects, self._workers.all(clean_segment, arguments))
         recipe = self._job.recipe
         signatures = corpus.load_entries()  # (n, 112) of uint32: 448 bytes per document
@@ -102,6 +105,32 @@ class _Driver:
         encoded = self._encode(corpus, tokenizer)
         references = [] if recipe.derived.objective == "sft" else self._ask_reference(corpus, tokenizer, encoded)
         return self._assemble(corpus, tokenizer, Parts(encoded, references), registry)
+
+    def _answer_inputs(self) -> list[str]:
+        """The keys of the segments, with what the base model answers to records that have no answer."""
+        uris = [segment.uri for segment in self._segments]
+        if all(source.format != INPUTS for source in self._job.recipe.sources):
+            return uris
+        orders = [
+            AnswerOrder(segment_uri=segment.uri, first=first, recipe=self._job.recipe, prefix=self._work)
+            for segment in self._segments
+            for first in range(0, segment.num_documents, INPUTS_A_TASK)
+        ]
+        parts: dict[str, dict[int, str]] = {uri: {} for uri in uris}
+        for place, part in self._workers.each(answer_inputs, [(self._job.store, order) for order in orders]):
+            parts[orders[place].segment_uri][place] = part
+            self._report(None)  # a model that writes takes its time
+
+        def joined(uri: str) -> str:
+            def write(folder: Path) -> dict[str, Any]:
+                folders = (self._objects.fetch(part) for _, part in sorted(parts[uri].items()))
+                documents = (read_documents(each / DOCUMENTS) for each in folders)
+                write_documents(folder / DOCUMENTS, chain.from_iterable(documents))
+                return {}
+
+            return made_once(self._objects, f"{self._work}/answered-{hash_of(uri)}", write)
+
+        return [joined(uri) for uri in uris]
 
     def _registry_uris(self) -> list[str]:
         """As the first attempt saw the registry: a later one must come to the same split."""

@@ -56,7 +56,7 @@ def ask_reference(store: StoreAddress, order: ReferenceOrder) -> str:
         from ropewalk.model.objectives.reference_pass import Asking, ask
 
         doc_ids, lessons = _lessons(objects.fetch(order.part_uri), order)
-        model = _model(order.recipe.base_model, base_location(order.recipe, objects))
+        model = base_model(order.recipe.base_model, base_location(order.recipe, objects))
         rows: list[Said | None]
         if order.recipe.derived.objective == "distill":
             rows = _taught(model, lessons, _conversations(objects, order, doc_ids), _Teaching(objects, order))
@@ -147,7 +147,8 @@ def _lessons(part: Path, order: ReferenceOrder) -> "tuple[list[str], list[Lesson
 
 
 @lru_cache(maxsize=1)  # a worker of Ray works on many tasks
-def _model(name: str, location: str) -> "PreTrainedModel":
+def base_model(name: str, location: str) -> "PreTrainedModel":
+    """The model at a place. Raises StageError with its name."""
     from ropewalk.model.weights import load_model
 
     try:

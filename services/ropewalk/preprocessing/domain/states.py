@@ -33,6 +33,8 @@ class DocumentFacts:
     is_conversation: bool
     scores: dict[str, float]
     split_key: str = ""
+    is_unanswered: bool = False
+    is_synthetic: bool = False
 
     @property
     def key(self) -> str:
@@ -49,8 +51,8 @@ def first_states(
 ) -> list[str]:
     """Everything but decontamination. Earlier in (segment, doc_id) order wins; `signatures` is (n, 112)."""
     # Conversations are judged by their form alone, which ingest did.
-    states = [(None if entry.is_conversation else fault(entry.scores, profile)) or KEPT for entry in entries]
-    order = sorted(range(len(entries)), key=lambda at: (entries[at].segment, entries[at].doc_id, entries[at].place))
+    states = [_fault(entry, profile) or KEPT for entry in entries]
+    order = sorted(range(len(entries)), key=lambda at: _rank(entries[at]))
     left = [at for at in order if states[at] == KEPT]
     _drop(states, left, exact_repeats([entries[at].content for at in left]), "exact_duplicate")
     # What is dropped in one pass must not drop others in the next, so each pass sees only what is left.
@@ -58,14 +60,26 @@ def first_states(
     sketches = signatures[left]
     _drop(states, left, near_repeats(sketches, sketches.any(axis=1)), "near_duplicate")
     left = [at for at in order if states[at] == KEPT]
-    keys = [entries[at].key for at in left]
+    # What a model wrote judges none, and is not learnt where its input judges.
+    keys = [entries[at].key for at in left if not entries[at].is_synthetic]
     registered = _registered([entries[at] for at in left], signatures[left], registry)
     # A single key would be held out whole and leave nothing to learn from.
     if len(set(keys)) > 1 or registered:
-        chosen = choose_held_out(keys, held_out_fraction, registered)
-        for at, key in zip(left, keys, strict=True):
-            states[at] = HELD_OUT if key in chosen else KEPT
+        chosen = choose_held_out(keys, held_out_fraction, registered) | registered
+        for at in left:
+            if entries[at].key in chosen:
+                states[at] = "contaminated" if entries[at].is_synthetic else HELD_OUT
     return states
+
+
+def _fault(entry: DocumentFacts, profile: Profile) -> str | None:
+    if entry.is_conversation:
+        return "no_valid_answer" if entry.is_unanswered else None
+    return fault(entry.scores, profile)
+
+
+def _rank(entry: DocumentFacts) -> tuple[bool, int, str, int]:
+    return entry.is_synthetic, entry.segment, entry.doc_id, entry.place
 
 
 def _registered(entries: Sequence[DocumentFacts], signatures: NDArray[np.uint32], registry: Registry) -> frozenset[str]:

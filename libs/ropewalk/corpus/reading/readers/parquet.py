@@ -27,7 +27,7 @@ from ropewalk.corpus.reading.selection import archive_suffix
 from ropewalk.corpus.reading.source import SourceFile
 from ropewalk.corpus.reading.unpacking import MAX_RATIO, BombError, most_plain
 from ropewalk.events.foreign import one_line, quoted
-from ropewalk.recipes.formats import CHAT, CONVERSATIONS, EXAMPLES, PREFERENCES
+from ropewalk.recipes.formats import CHAT, CONVERSATIONS, EXAMPLES, INPUTS, PREFERENCES
 
 _ROWS = 64  # decoded together
 _MEMORY_BYTES = 1 << 30  # for decoding them
@@ -97,7 +97,7 @@ def _fields(task: ReaderTask) -> frozenset[str]:
 def _unfit(schema: pa.Schema, columns: list[str], task: ReaderTask) -> Flaw | None:
     """Why no row of a table can become a document."""
     form = task.source.format
-    wanted = {CHAT: "messages", EXAMPLES: INPUT, PREFERENCES: CHOSEN}.get(form, task.source.text_field)
+    wanted = {CHAT: "messages", EXAMPLES: INPUT, INPUTS: INPUT, PREFERENCES: CHOSEN}.get(form, task.source.text_field)
     if not task.all_fields and wanted not in columns and (form in CONVERSATIONS or "messages" not in columns):
         names = one_line(", ".join(schema.names[:8]), 200)
         remedy = "name the one that holds the text in `text_field`"
