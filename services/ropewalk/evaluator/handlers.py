@@ -136,7 +136,7 @@ def _report(
         gate_set=evidence.tried.gate_set,
         try_number=evidence.tried.number,
         num_bytes=sum(row.num_bytes for row in found.judged),
-        num_files=len({row.cluster for row in found.judged}),
+        num_files=len({row.path for row in found.judged}),
         num_documents=len(found.judged),
         num_held_out=evidence.num_held_out,
         num_seen_by_opponent=evidence.num_seen,
