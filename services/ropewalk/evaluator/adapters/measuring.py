@@ -224,12 +224,13 @@ def _evidence(
 
 def _contest(job: MeasuringJob, judged: Measurement) -> Contest:
     """Against the model to beat and, for one that was trained from nothing, the best n-gram model."""
+    if job.opponent is not None and job.recipe.has_base:
+        return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name)  # a task is not asked of the others
     baseline = NGRAMS[0] if job.rules.is_easy else best_baseline(judged, NGRAMS)
     name = f"the {SUBJECTS[baseline]}"
     if job.opponent is None:
         return Contest(job.checkpoint_id, baseline, name)
-    others = {} if job.recipe.has_base else {baseline: name}
-    return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name, others)
+    return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name, {baseline: name})
 
 
 def _seen_by_opponent(held_out: Sequence[Item], job: MeasuringJob) -> set[str] | None:
