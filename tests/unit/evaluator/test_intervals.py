@@ -139,3 +139,11 @@ def test_a_paired_difference_is_clopper_and_pearson_among_the_trials_that_differ
     bounds = [(2 * bound - 1) * apart / trials for bound in (exact.low, exact.high)]
     assert (found.lower, found.upper) == pytest.approx(bounds, abs=1e-9)
     assert found.value == pytest.approx((won - lost) / trials)
+
+
+def test_one_file_that_differs_from_many_gives_an_interval_of_its_size():
+    weights = [1, 2, 3, 8, 8, 2, 1, 5, 4, 3, 6, 8, 8, 2, 1, 1, 4, 3, 3, 2]
+    values = [float(weight) for weight in weights]
+    values[4] -= 0.15
+    found = ratio(values, weights, seed=1)
+    assert 0.99 < found.lower < found.value < found.upper < 1.01

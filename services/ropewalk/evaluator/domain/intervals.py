@@ -99,7 +99,8 @@ def _bootstrap_t(residuals: _Floats, y: _Floats, error: float, seed: int, level:
     shift = counts @ residuals / total
     squares = counts @ residuals**2 - 2 * shift * (counts @ (residuals * y)) + shift**2 * (counts @ y**2)
     errors = _error(n, np.maximum(squares, 0.0), total)
-    defined = errors > 1e-9 * error  # a resample of one file only has no spread
+    # A resample in which all agree has no spread, but for what rounding leaves: about 1e-8 of `error`.
+    defined = errors > 1e-6 * error
     # The bounds swap: a resample that overshoots says how far below the estimate the truth may lie.
     low, high = np.quantile(shift[defined] / errors[defined], [(1 - level) / 2, (1 + level) / 2])
     return float(low) * error, float(high) * error
