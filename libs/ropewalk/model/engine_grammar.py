@@ -115,6 +115,7 @@ class Constraint:
 
     def take(self, token: int) -> bool:
         """Go on by a token that may come. Returns whether the answer is whole and nothing can follow."""
+        wait([self.allowed])  # one thread at a time may use the matcher
         self._matcher.consume_token(token)
         self._check()
         if self._matcher.is_stopped():

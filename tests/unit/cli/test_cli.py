@@ -320,7 +320,7 @@ def test_init_makes_a_folder_for_a_task_once(ropewalk, tmp_path):
     code, out, _ = ropewalk("init", "usecase", str(place))
     assert code == 0
     assert "task.yaml, instruction.md, schema.json, examples.jsonl" in out
-    assert "name: my-task" in (place / "task.yaml").read_text()
+    assert 'name: "my-task"' in (place / "task.yaml").read_text()
     code, _, error = ropewalk("init", "usecase", str(place))
     assert code == 2
     assert "exists already" in error
