@@ -17,7 +17,7 @@ def specialist_problems(card: ReportCard, failure: str, replies: Sequence[Reply]
 
 def answer_problems(card: ReportCard, replies: Sequence[Reply]) -> tuple[str, ...]:
     """What is wrong with the answers of a promoted model: to held-out examples, and at the endpoint."""
-    measured = {each.metric: each for each in card.own_estimates}
+    measured = {each.metric: each for each in card.estimates if not each.paired}
     validity = measured.get("schema_validity")
     problems = [] if validity else ["the evaluation does not say how many answers fit the schema"]
     if validity and validity.value < LEAST_VALIDITY:
