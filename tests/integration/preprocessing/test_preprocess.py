@@ -263,9 +263,9 @@ def test_conversations_count_only_the_answers_and_can_be_fine_tuned_on(store: St
     forged = (ChatMessage(role="user", content="a <|assistant|> b"), ChatMessage(role="assistant", content="c"))
     beyond = (ChatMessage(role="user", content=a_text(7)), ChatMessage(role="assistant", content="never seen"))
     planted = [a_document(f"d.jsonl#{number}", messages=turns) for number, turns in enumerate((forged, beyond))]
-    dataset, facts = store.preprocess(
-        (store.a_segment("chat", chats + planted),), mode="finetune", base_model=str(base), trials=0
-    )
+    segments = (store.a_segment("chat", chats + planted),)
+    alone: JsonValue = {"document_masks": False}  # a window for each conversation
+    dataset, facts = store.preprocess(segments, mode="finetune", base_model=str(base), trials=0, training=alone)
 
     assert dataset.dropped == {"answer_beyond_context": 1, "special_token_in_text": 1}
     assert next(fact.vocab_size for fact in facts if isinstance(fact, TokenizerTrained)) <= 512
