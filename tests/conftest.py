@@ -209,6 +209,8 @@ class StageHere:
     scratch: Path
     recipe: Recipe
     run_id: str = "r"
+    epoch: int = 1
+    attempt: int = 1
     bus: MemoryBus = field(default_factory=MemoryBus)
     emitted: list[Message] = field(default_factory=list)
     num_children: int = 0

@@ -86,7 +86,7 @@ async def _tell(ctx: StageContext, checkpoint_id: str, answers: tuple[int, int])
     said = EvaluationProgressed(
         run_id=ctx.run_id, checkpoint_id=checkpoint_id, num_answers=num_answers, num_asked=num_asked
     )
-    await ctx.emit(said, key=f"{checkpoint_id}/{num_answers}")
+    await ctx.emit(said, key=f"{checkpoint_id}/{ctx.epoch}.{ctx.attempt}/{num_answers}")  # an attempt begins anew
 
 
 async def _opponent(ctx: StageContext, production: Version | None) -> Opponent | None:
