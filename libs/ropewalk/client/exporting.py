@@ -1,6 +1,7 @@
 """Copies of a model to give away: its Hugging Face folder with a model card, or one GGUF file that was read back."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from ropewalk.events.base import Message
 from ropewalk.events.run import RunAccepted
 from ropewalk.projections.model_card import licences_of, model_card
 from ropewalk.recipes.bases import Base
-from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, seal
+from ropewalk.storage.manifest import MANIFEST, Manifest, ManifestError, seal, sync
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
 
 CARD = "README.md"
@@ -64,10 +65,19 @@ def export_to(folder: Path, what: Exportable, objects: ObjectStore) -> str:
     Raises ClientError if the folder exists or the export is damaged or gone; OSError.
     """
     sealed = _inspected(folder, what, objects)
-    shutil.copytree(objects.fetch(what.uri), folder, ignore=shutil.ignore_patterns(MANIFEST))
-    if what.card:
-        (folder / CARD).write_text(what.card)
-    seal(folder, {**sealed.meta, "copy_of_manifest_sha256": sealed.sha256})
+    place = folder.absolute().parent
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=place) as scratch:
+        copy = Path(scratch, "model")
+        try:
+            shutil.copytree(objects.fetch(what.uri), copy, ignore=shutil.ignore_patterns(MANIFEST))
+        except shutil.Error as error:  # of all files; the first says why
+            raise ClientError(f"{what.name} is not exported: {error.args[0][0][2]}") from None
+        if what.card:
+            (copy / CARD).unlink(missing_ok=True)  # it may be read-only
+            (copy / CARD).write_text(what.card)
+        seal(copy, {**sealed.meta, "copy_of_manifest_sha256": sealed.sha256})
+        copy.rename(folder)
     return sealed.sha256
 
 
@@ -91,7 +101,8 @@ def export_gguf(
         )
         failed = f"{what.name} is not exported as GGUF"
         found = asyncio.run(in_own_process(write_and_read_back, work, say, failed))
-        (work.scratch / "model.gguf").rename(file)
+        sync(work.scratch / "model.gguf")
+        os.link(work.scratch / "model.gguf", file)  # unlike a rename, not over what was written meanwhile
     return found
 
 
@@ -112,7 +123,10 @@ def write_and_read_back(work: GgufWork, say: Callable[[str], None]) -> dict[str,
 
 
 def _inspected(target: Path, what: Exportable, objects: ObjectStore) -> Manifest:
-    if target.exists():
+    inside = target.absolute().resolve().parents
+    if any((parent / MANIFEST).is_file() for parent in inside):
+        raise ClientError(f"{target} lies in a sealed folder: name a place outside, nothing sealed is changed")
+    if os.path.lexists(target):
         raise ClientError(f"{target} exists: name one that does not, nothing is written over")
     try:
         return objects.inspect(what.uri)

@@ -173,6 +173,8 @@ class Engine:
             return self._grammars.constraint(schema)
         except GrammarError as error:
             raise EngineRequestError(str(error)) from None
+        except RuntimeError:  # its threads are gone
+            raise EngineStoppedError("the engine has stopped") from None
 
     def submit(
         self,
@@ -327,6 +329,8 @@ class Engine:
 
     def _end(self, run: _Run) -> None:
         """Forget a run and keep the used slots dense: the last one moves into the hole."""
+        if run.constraint is not None:
+            run.constraint.abandon()
         with self._changed:
             self._requests = {number: other for number, other in self._requests.items() if other is not run}
             if run in self._waiting:

@@ -123,8 +123,17 @@ class Constraint:
         self.allowed = self._workers.submit(self._allowed)
         return False
 
+    def abandon(self) -> None:
+        """Nobody asks any more: a mask that no thread has begun is not worked out."""
+        self.allowed.cancel()
+
     def _allowed(self) -> Tensor:
-        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        try:
+            bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                raise
+            raise GrammarError(_sentence(error)) from None  # a panic of the library, which would end the engine
         self._check()
         return torch.from_numpy(np.unpackbits(bits, count=self._vocab_size, bitorder="little")).bool()
 

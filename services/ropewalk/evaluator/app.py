@@ -21,5 +21,6 @@ def build(settings: Settings) -> Service:
         tries=RunningFold(tries, lambda state, item: state.add(item.message), *budget.FACTS),
         task_minutes=settings.evaluator_task_minutes,
     )
-    service.stage(contract.EVALUATE, evaluate)
+    # one opponent may take all the minutes before it is heard of
+    service.stage(contract.EVALUATE, evaluate, stall_s=1800.0 + 60 * settings.evaluator_task_minutes)
     return service

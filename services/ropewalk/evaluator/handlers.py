@@ -76,7 +76,7 @@ async def _begin(
     """Say that it begins: from then on it counts as a try, also beside others."""
     asked = gate_set(ctx.recipe.model, production.model_version if production else 0)
     started = EvaluationStarted(run_id=ctx.run_id, checkpoint_id=event.checkpoint_id, gate_set=asked)
-    await ctx.emit(started, key=event.checkpoint_id)
+    await ctx.emit(started, key=f"{event.checkpoint_id}/{asked}")  # a redo may meet another opponent
     return (await tries.now(ctx.bus)).of(asked, event.checkpoint_id)
 
 

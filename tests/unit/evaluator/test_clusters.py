@@ -14,6 +14,11 @@ def test_the_files_of_a_package_are_one_cluster() -> None:
     assert sorted(set(keys(*paths))) == sorted(f"s/p{package}" for package in range(20))
 
 
+def test_a_folder_may_be_called_as_a_language_is() -> None:
+    paths = [f"C#/p{package}/f{file}.cs" for package in range(12) for file in range(20)]
+    assert set(keys(*paths)) == {f"s/C#/p{package}" for package in range(12)}
+
+
 def test_sources_are_clusters_where_there_are_enough_of_them() -> None:
     items = [Item(f"{n}/{s}", f"lib/f{n}.py", source_id=f"s{s}") for n in range(4) for s in range(12)]
     assert {item.cluster for item in clustered(items)} == {f"s{s}" for s in range(12)}

@@ -59,7 +59,7 @@ def _between(written: Callable[[float | None], str], numbers: Sequence[float | N
 
 
 def _requests(number: float | None) -> str:
-    return "never" if number is None else f"{math.ceil(number):,}"
+    return "never" if number is None or math.isinf(number) else f"{math.ceil(number):,}"
 
 
 def _days(number: float | None) -> str:

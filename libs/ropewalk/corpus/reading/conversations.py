@@ -25,7 +25,7 @@ _DESCRIBING = (
 )
 _KNOWN = frozenset(("role", "content", "name", *_CALLS, *_LEARNT, *_DESCRIBING.split()))
 _FALSE_IS_NOTHING = ("prefix", "partial")  # asks that the answer be continued
-_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols without ink
+_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffe\uffff")  # letters and symbols without ink
 
 
 def read_turns(record: dict[str, Any]) -> tuple[ChatMessage, ...] | str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ropewalk.corpus.document import ChatMessage
 from ropewalk.corpus.reading.conversations import is_blank
+from ropewalk.events.foreign import one_line
 
 INPUT, OUTPUT = "input", "output"
 
@@ -35,8 +36,8 @@ def example_turns(record: dict[str, Any], system: str = "") -> tuple[ChatMessage
         return asked
     try:
         answer = answer_text(record.get(OUTPUT))
-    except RecursionError:  # a little less deep than what cannot be read at all
-        return "the output is nested too deeply"
+    except ValueError as fault:
+        return f"the output {fault}"
     if is_blank(answer):
         return f"no answer in the field {OUTPUT!r}, so there is nothing to learn: give an object, a list or a text"
     if "\0" in answer:
@@ -45,9 +46,17 @@ def example_turns(record: dict[str, Any], system: str = "") -> tuple[ChatMessage
 
 
 def answer_text(output: object) -> str:
-    """What the model learns to say: a text as it is, JSON compactly and in the order of its keys; empty: no answer."""
+    """What the model learns to say: a text as it is, JSON compactly and in the order of its keys; empty: no answer.
+
+    Raises ValueError for what no JSON can say.
+    """
     if isinstance(output, str):
         return output
     if isinstance(output, dict | list):
-        return json.dumps(output, ensure_ascii=False, separators=(",", ":"))
+        try:
+            return json.dumps(output, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        except RecursionError:  # a little less deep than what cannot be read at all
+            raise ValueError("is nested too deeply") from None
+        except (TypeError, ValueError) as error:  # a date or bytes out of a table, NaN
+            raise ValueError(f"holds what JSON cannot say ({one_line(str(error))})") from None
     return ""

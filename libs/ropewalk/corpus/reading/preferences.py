@@ -52,7 +52,12 @@ def _conversation(record: dict[str, Any], field: str) -> tuple[ChatMessage, ...]
     if not isinstance(asked, str | list):
         return f"what was asked is neither a text nor turns but {quoted(asked)}"
     before = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
-    turns: Any = answer if _are_turns(answer) else [{"role": "assistant", "content": answer_text(answer)}]
+    try:
+        turns: Any = answer if _are_turns(answer) else [{"role": "assistant", "content": answer_text(answer)}]
+    except ValueError as fault:
+        return f"the answer {field!r} {fault}"
+    if turns[0]["role"] != "assistant" == turns[-1]["role"]:
+        before = []  # a whole conversation, which `prompt` or `messages` beside it only repeats
     found = read_turns({**record, "messages": [*before, *turns]})
     return f"with the answer {field!r}: {found}" if isinstance(found, str) else found
 

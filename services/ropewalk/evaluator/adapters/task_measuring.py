@@ -90,7 +90,11 @@ def ask_task(
         is_structured=task.json_schema is not None or are_structured(asked[0].items),
     )
     estimates = estimate_all(asked, contest, rules, recipe.seed)
-    counts = (len(held_out), torch.get_num_threads(), {name: voice.num_unfit for name, voice in voices.items()})
+    counts = (
+        len(held_out),
+        torch.get_num_threads(),
+        {name: voice.num_unfit(answered.items) for name, voice in voices.items()},
+    )
     minutes = patience.minutes if len(answered.items) < len(taken) else 0.0
     return AskedTask(
         asked=asked,
@@ -128,8 +132,8 @@ def _answer_in_time(voices: Mapping[str, Voice], items: Sequence[Item], patience
     try:
         while num_done < len(items):
             left_s = began + 60 * patience.minutes - time.monotonic()
-            paced = int(left_s / (time.monotonic() - began) * num_done) if num_done else _FIRST_ROUND
-            asked = items[num_done : num_done + min(paced, MOST_ROWS)]
+            paced = left_s / (time.monotonic() - began) * num_done if num_done else _FIRST_ROUND
+            asked = items[num_done : num_done + int(min(paced, MOST_ROWS))]
             if not asked:
                 break
             for place, voice in enumerate(voices.values(), start=1):

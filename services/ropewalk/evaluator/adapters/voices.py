@@ -43,10 +43,9 @@ class Voice:
         self._prompts: dict[Item, list[int]] = {}
         self._answers: dict[Item, ExampleAnswer] = {}
 
-    @property
-    def num_unfit(self) -> int:
+    def num_unfit(self, items: Sequence[Item]) -> int:
         """Prompts that were not asked, because the context has no room for them and an answer."""
-        return sum(not answer.fits for answer in self._answers.values())
+        return sum(not self._answers[item].fits for item in items)
 
     def takes(self, item: Item) -> bool:
         """Whether the chat template takes the question."""

@@ -38,5 +38,5 @@ def _evenness(keys: Sequence[str]) -> float:
 def _levels(item: Item) -> tuple[str, ...]:
     """`src`, `json`, `decoder.py` for a file, and another level for a record `#7` of one."""
     file, mark, record = item.path.rpartition("#")
-    places = (file, mark + record) if mark else (item.path,)
+    places = (file, mark + record) if mark and "/" not in record else (item.path,)
     return (item.source_id, *places[0].split("/"), *places[1:])

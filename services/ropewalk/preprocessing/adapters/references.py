@@ -104,7 +104,8 @@ class _Teaching:
         places = [place for place, counts in enumerate(mask) if counts][: len(wanted)]  # the student's may be cut
         if [ids[place] for place in places] != wanted or places[-1] >= room:
             return None
-        return Lesson(ids[: places[-1] + 1], [int(place in set(places)) for place in range(places[-1] + 1)])
+        told_at = set(places)
+        return Lesson(ids[: places[-1] + 1], [int(place in told_at) for place in range(places[-1] + 1)])
 
 
 def _taught(

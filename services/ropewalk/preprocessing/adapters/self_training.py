@@ -81,6 +81,8 @@ def _answers(documents: Sequence[Document], order: AnswerOrder, objects: ObjectS
             prompts = [_prompt(document, task, encoder, renderer) for document in documents]
         finally:
             renderer.close()
+    room = model.config.get_text_config().max_position_embeddings - task.max_answer_tokens
+    prompts = [prompt if len(prompt) <= room else [] for prompt in prompts]  # nor is such a one read
     _, cache = read_shared(model, [prompt[:-1] for prompt in prompts if prompt])
     checker, chosen = AnswerChecker(task.json_schema), []
     for document, prompt in zip(documents, prompts, strict=True):

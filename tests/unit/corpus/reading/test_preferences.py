@@ -26,6 +26,8 @@ def read(record: dict[str, Any], **fields: Any) -> Content | Flaw:
         {"prompt": "How many?", "chosen": '{"n":1}', "rejected": "one", "score_chosen": 0.9},
         {"prompt": ASKED, "chosen": said('{"n":1}'), "rejected": said("one")},
         {"chosen": ASKED + said('{"n":1}'), "rejected": ASKED + said("one")},
+        {"prompt": "How many?", "chosen": ASKED + said('{"n":1}'), "rejected": ASKED + said("one")},
+        {"messages": ASKED + said("n"), "chosen": ASKED + said('{"n":1}'), "rejected": ASKED + said("one")},
     ],
 )
 def test_our_shapes_and_those_of_trl_are_the_same_pair(record: dict[str, Any]) -> None:
@@ -47,6 +49,15 @@ def test_of_a_longer_conversation_the_last_answer_alone_is_learnt_and_its_own_sy
     assert isinstance(found, Content)
     assert [turn.weight for turn in found.messages if turn.role == "assistant"] == [0, 1]
     assert found.messages[0].content == "Be short."
+
+
+@pytest.mark.parametrize(
+    ("chosen", "why"), [({"n": float("nan")}, "JSON cannot say"), ({"n": b"1"}, "JSON cannot say")]
+)
+def test_an_answer_that_is_no_json_is_set_aside(chosen: object, why: str) -> None:
+    found = read({"input": "a", "chosen": chosen, "rejected": "b"})
+    assert isinstance(found, Flaw)
+    assert why in str(found)
 
 
 def test_pairs_about_one_input_are_held_out_together_and_differ_by_either_answer() -> None:

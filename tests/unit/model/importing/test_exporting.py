@@ -85,6 +85,10 @@ def test_an_imported_model_is_copied_as_a_folder_and_over_nothing(export, tmp_pa
     assert (tmp_path / "out" / "tiny" / "model.safetensors").is_file()
     assert "nothing is written over" in export("tiny")[1]
     assert "nothing is written over" in export("tiny", "--format", "gguf")[1]
+    code, said = export("tiny/inside")  # a copy is sealed, so one more file in it would make it a damaged one
+    assert code
+    assert "lies in a sealed folder" in said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tiny"]
 
 
 @pytest.mark.slow
