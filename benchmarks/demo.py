@@ -39,24 +39,25 @@ def main() -> None:
 
 
 def _run(state_dir: Path, minutes: float | None) -> dict[str, Any]:
-    command = [str(Path(sys.executable).parent / "ropewalk"), "demo", "--json", "--state-dir", str(state_dir)]
-    command += ["--minutes", str(minutes)] if minutes else []
+    options = ["--minutes", str(minutes)] if minutes else []
+    measured, result, card = measure(options, state_dir, state_dir)
+    return {**measured, **_facts(card), "problems": result.get("problems", result)}
+
+
+def measure(options: list[str], folder: Path, state_dir: Path) -> tuple[dict[str, Any], dict[str, Any], Path]:
+    """Run `ropewalk demo` in a folder: exit code, seconds and memory; what it printed; where its report card is."""
+    command = [str(Path(sys.executable).parent / "ropewalk"), "demo", *options, "--json", "--state-dir", str(state_dir)]
     peak, over = [0.0], threading.Event()
     sampler = threading.Thread(target=sample_memory, args=(state_dir, peak, over))
     sampler.start()
     began = time.monotonic()
-    done = subprocess.run(command, cwd=state_dir, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - began
     over.set()
     sampler.join()
     result = json.loads(done.stdout) if done.stdout.strip() else {"error": done.stderr[-500:]}
-    return {
-        "exit_code": done.returncode,
-        "seconds": round(seconds, 1),
-        "peak_memory_mb": round(peak[0]),
-        **_facts(state_dir / "reports" / result.get("run_id", "") / "report.json"),
-        "problems": result.get("problems", result),
-    }
+    measured = {"exit_code": done.returncode, "seconds": round(seconds, 1), "peak_memory_mb": round(peak[0])}
+    return measured, result, state_dir / "reports" / result.get("run_id", "") / "report.json"
 
 
 def sample_memory(state_dir: Path, peak: list[float], over: threading.Event) -> None:

@@ -8,15 +8,11 @@ figure of quality is the evaluator's own, with its interval. Prints JSON.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
-from demo import sample_memory
+from demo import measure
 from machine import describe
 
 
@@ -32,24 +28,8 @@ def main() -> None:
 
 
 def _run(state_dir: Path, folder: Path) -> dict[str, Any]:
-    command = [str(Path(sys.executable).parent / "ropewalk"), "demo", "specialist", "--json"]
-    peak, over = [0.0], threading.Event()
-    sampler = threading.Thread(target=sample_memory, args=(state_dir, peak, over))
-    sampler.start()
-    began = time.monotonic()
-    command += ["--state-dir", str(state_dir)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    seconds = time.monotonic() - began
-    over.set()
-    sampler.join()
-    result = json.loads(done.stdout) if done.stdout.strip() else {"error": done.stderr[-500:]}
-    return {
-        "exit_code": done.returncode,
-        "seconds": round(seconds, 1),
-        "peak_memory_mb": round(peak[0]),
-        **result,
-        **facts(state_dir / "reports" / result.get("run_id", "") / "report.json"),
-    }
+    measured, result, card = measure(["specialist"], folder, state_dir)
+    return {**measured, **result, **facts(card)}
 
 
 def facts(path: Path) -> dict[str, Any]:

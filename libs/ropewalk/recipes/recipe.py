@@ -247,7 +247,7 @@ class Recipe(Frozen):
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
         if self.mode == "finetune" and not self.base_model:
-            raise ValueError("mode is 'finetune' but base_model is empty: name a Hugging Face folder or hub id")
+            raise ValueError("mode is 'finetune' but base_model is empty: name an import, a folder or a hub id")
         if self.adapter != "full" and not self.base_model:
             raise ValueError(f"adapter is {self.adapter!r} but base_model is empty: name the model that gets adapters")
         if self.task is not None and self.mode != "finetune":

@@ -17,6 +17,7 @@ from ropewalk.usecases.comparison import CANDIDATE, TaskSection
 from ropewalk.usecases.prices import Switch, Tariff
 from ropewalk.usecases.switching import Taken, switches
 
+SPENT = ("prompt_tokens", "answer_tokens", "answer_seconds")
 _PRICED_S = 5.0  # the monitor prices a stage within moments of its end
 
 
@@ -60,6 +61,9 @@ def compared(
             f"run {run_id} has no evaluation of a task to read: only a run that bakes one and was judged is compared "
             f"(`ropewalk show {run_id}` says how far it is)"
         )
+    told = [section.levels.get(name, {}) for name in (section.before, CANDIDATE)]
+    if any(metric not in levels for levels in told for metric in SPENT):
+        raise NotMeasurableError(f"the evaluation of run {run_id} does not say what a request took: evaluate it anew")
     if waiting := unpriced(timeline):
         raise NotMeasurableError(
             f"run {run_id} is not priced yet ({', '.join(sorted(waiting))}): ask again when the monitor runs"
@@ -99,8 +103,5 @@ def ways_of(section: TaskSection, tariff: Tariff, training: float) -> dict[str, 
 
 def taken(section: TaskSection, name: str, bound: str = "value") -> Taken:
     """What a request took of whom the evaluation asked, at the `value`, `lower` or `upper` of each interval."""
-    tokens, answer, seconds = (
-        float(getattr(section.levels[name][metric], bound))
-        for metric in ("prompt_tokens", "answer_tokens", "answer_seconds")
-    )
+    tokens, answer, seconds = (float(getattr(section.levels[name][metric], bound)) for metric in SPENT)
     return Taken(prompt_tokens=tokens, answer_tokens=answer, core_seconds=seconds * section.num_threads)

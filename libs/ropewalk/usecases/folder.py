@@ -23,7 +23,7 @@ _TASK_YAML = """\
 # The task, in the words of a recipe. Beside it: instruction.md (today's long prompt), schema.json (which every answer
 # must fit; delete it if answers are texts) and examples.jsonl (records with `input` and `output`).
 name: {name}
-base_model: ""  # to begin with: the folder of an instruct model, or a hub id
+base_model: ""  # to begin with: an import (`ropewalk models import`), the folder of an instruct model, or a hub id
 examples:
   licence: LicenseRef-private  # of examples.jsonl
 task:
@@ -32,7 +32,7 @@ task:
   max_answer_tokens: 256
 adapter: lora
 minutes: 5
-evaluation: {{held_out_fraction: 0.1}}  # of the examples
+evaluation: {{held_out_fraction: 0.1}}  # of the examples, but 20 at least where there are 100
 training: {{context_length: 512, document_masks: true, batch_size: 2, total_steps: 120, adam_lr: 0.002, lora_rank: 16}}
 """
 _INSTRUCTION = """\

@@ -324,6 +324,9 @@ def test_init_makes_a_folder_for_a_task_once(ropewalk, tmp_path):
     code, _, error = ropewalk("init", "usecase", str(place))
     assert code == 2
     assert "exists already" in error
+    code, _, error = ropewalk("init", str(place))  # for texts it would write a recipe that drops the answers
+    assert code != 0
+    assert "is the folder of a task" in error
     code, _, error = ropewalk("init", "elsewhere", "my-task")
     assert code == 2
     assert "usecase" in error

@@ -124,3 +124,11 @@ def test_a_comparison_counts_what_the_card_counts_and_waits_for_every_price(card
     priced = [each for each in demo_timeline if isinstance(each.message, CostRecorded)]
     with pytest.raises(NotMeasurableError, match="not priced yet"):
         compared("r", [each for each in demo_timeline if each != priced[0]], a_section(), load_tariff())
+
+
+def test_an_evaluation_that_does_not_say_what_a_request_took_is_not_compared(demo_timeline) -> None:
+    section = a_section()
+    levels = {name: {**of} for name, of in section.levels.items()}
+    del levels[section.before]["answer_seconds"]
+    with pytest.raises(NotMeasurableError, match="does not say what a request took"):
+        compared("r", demo_timeline, section.model_copy(update={"levels": levels}), load_tariff())

@@ -17,7 +17,7 @@ from ropewalk.events.foreign import one_line, quoted
 from ropewalk.recipes.paths import scheme_of
 from ropewalk.recipes.recipe import RecipeError, SourceRecipe
 from ropewalk.stages.child import OnReport, run_child
-from ropewalk.usecases.folder import write_task_folder
+from ropewalk.usecases.folder import TASK, write_task_folder
 
 app = typer.Typer()
 
@@ -39,6 +39,8 @@ def init(
         _init_use_case(folder, name, out, as_json=as_json)
         return
     place = _place_of(folder)
+    if (place / TASK).is_file():
+        raise ClientError(f"{quoted(folder)} is the folder of a task: `ropewalk bake {shlex.quote(folder)} --dry-run`")
     draft = asyncio.run(run_child(look_at_data, place))  # a file may end the process of its reader
     show = (lambda _: None) if as_json else show_data
     if not draft.found.num_documents:

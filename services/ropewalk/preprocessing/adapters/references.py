@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # torch comes with both: only a process that asks a model loa
 
     from ropewalk.model.objectives.reference_pass import Lesson, Said
 
-DOCUMENTS_A_TASK = 128
+DOCUMENTS_A_TASK = 32  # minutes with a base of a billion weights on one core: a task says nothing before its end
 _LIKELIEST = 32  # tokens of a teacher: 260 bytes for each token of an answer
 
 
@@ -67,7 +67,8 @@ def ask_reference(store: StoreAddress, order: ReferenceOrder) -> str:
                 writer.append(ReferenceRows(*(said or _unsaid(sum(lesson.answers), model.config.vocab_size))))
         return {"num_asked": sum(said is not None for said in rows)}
 
-    return made_once(objects, f"{order.prefix}/references-{hash_of(order.part_uri, order.first)}", write)
+    key = f"{order.prefix}/references-{hash_of(order.part_uri, order.first, DOCUMENTS_A_TASK)}"
+    return made_once(objects, key, write)
 
 
 def check_asked(objects: ObjectStore, uris: Sequence[str], recipe: Recipe) -> None:

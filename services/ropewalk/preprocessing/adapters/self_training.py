@@ -30,7 +30,7 @@ from ropewalk.usecases.schema import AnswerChecker
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-INPUTS_A_TASK = 16
+INPUTS_A_TASK = 4  # as for references
 SYNTHETIC = "synthetic"
 _TEMPERATURE = 0.7
 
@@ -57,7 +57,7 @@ def answer_inputs(store: StoreAddress, order: AnswerOrder) -> str:
         write_documents(folder / DOCUMENTS, (_answered(each, answers.get(each, "")) for each in documents))
         return {}
 
-    return made_once(objects, f"{order.prefix}/answers-{hash_of(order.segment_uri, order.first)}", write)
+    return made_once(objects, f"{order.prefix}/answers-{hash_of(order.segment_uri, order.first, INPUTS_A_TASK)}", write)
 
 
 def _answered(document: Document, answer: str) -> Document:
@@ -82,7 +82,7 @@ def _answers(documents: Sequence[Document], order: AnswerOrder, objects: ObjectS
         finally:
             renderer.close()
     room = model.config.get_text_config().max_position_embeddings - task.max_answer_tokens
-    prompts = [prompt if len(prompt) <= room else [] for prompt in prompts]  # nor is such a one read
+    prompts = [prompt if len(prompt) <= room else [] for prompt in prompts]
     _, cache = read_shared(model, [prompt[:-1] for prompt in prompts if prompt])
     checker, chosen = AnswerChecker(task.json_schema), []
     for document, prompt in zip(documents, prompts, strict=True):
@@ -106,13 +106,12 @@ def _prompt(document: Document, task: TaskRecipe, encoder: Encoder, renderer: Ch
 def _sample(
     model: "PreTrainedModel", prompt: Sequence[int], cache: Any, how: tuple[TaskRecipe, int, int]
 ) -> list[list[int]]:
-    """Answers that ended themselves, without their end; none where the model reads too few tokens for the prompt."""
+    """Answers that ended themselves, without their end; none without a prompt."""
     import torch
     from transformers import GenerationConfig
 
     task, end, seed = how
-    room = model.config.get_text_config().max_position_embeddings
-    if not prompt or len(prompt) + task.max_answer_tokens > room:
+    if not prompt:
         return []
     own = model.generation_config.eos_token_id if model.generation_config is not None else None
     ends = {end, *(own if isinstance(own, list) else [] if own is None else [own])}

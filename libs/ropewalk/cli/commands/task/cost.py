@@ -12,7 +12,7 @@ from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.prices import SHARING_DAYS, prices_as_json, show_prices
 from ropewalk.cli.screens.terminal import Listing, console, print_json, say, titled
 from ropewalk.client.goodput import productive
-from ropewalk.report.costs import CostComparison, RunCost, compare_costs
+from ropewalk.report.costs import SPENT, CostComparison, RunCost, compare_costs
 from ropewalk.report.facts import duration, money
 from ropewalk.report.specialist import measured
 from ropewalk.usecases.comparison import CANDIDATE
@@ -20,7 +20,6 @@ from ropewalk.usecases.prices import Tariff
 from ropewalk.usecases.tariff import load_tariff
 
 app = typer.Typer(name="cost", no_args_is_help=True, help="What requests cost, before and after a task is baked.")
-_METRICS = ("prompt_tokens", "answer_tokens", "answer_seconds")
 
 
 @app.command()
@@ -51,11 +50,13 @@ def compare(
     section = found.section
     rows = [
         (own.quantity, *(measured(section.levels[name][metric], metric) for name in (section.before, CANDIDATE)))
-        for metric, own in ((metric, section.levels[CANDIDATE][metric]) for metric in _METRICS)
+        for metric, own in ((metric, section.levels[CANDIDATE][metric]) for metric in SPENT)
     ]
     heads = ("of a request", f"the base, {section.before}", "baked")
     console.print(titled(f"measured over {section.num_examples} held-out examples", Listing(heads, rows)))
     show_prices(found.ways, tariff)
+    for sentence in section.sentences():
+        say(f"  {sentence}")
     say("  in brackets from the least to the most saving that the intervals of tokens and seconds allow")
     for sentence in _bill(found.run):
         say(f"  {sentence}")
@@ -77,7 +78,7 @@ def _as_json(found: CostComparison, tariff: Tariff) -> dict[str, Any]:
     taken = {
         name: {
             metric: section.levels[column][metric].model_dump(include={"value", "lower", "upper", "level"})
-            for metric in _METRICS
+            for metric in SPENT
         }
         for name, column in (("now", section.before), ("after", CANDIDATE))
     }
