@@ -123,7 +123,7 @@ def page_of(card: ReportCard) -> _Column:
     if card.specialist:
         page.tabulate("Specialist", specialist_table(card.specialist))
     page.show("Training loss over steps", loss_chart(card) if card.losses else None)
-    page.say(training_sentence(card), "note")
+    page.say(training_sentence(card), "note", wrap=164)
     left, right = page.split()
     for each in comparisons(card):
         left.show(each.title, interval_chart(each.rows))
