@@ -122,6 +122,18 @@ def test_the_seven_services_run_what_compose_runs(
         assert " ".join(container["command"]) == " ".join(theirs["command"]).replace("$$", "$")
 
 
+def test_whoever_has_an_init_in_compose_has_one_here(
+    base: list[Manifest], compose: dict[str, Any], services: tuple[str, ...]
+) -> None:
+    """With one process namespace for the pod, its pause reaps. Triton must not see the endpoint's environment."""
+    pods = {name: pod for name in services for pod in pod_specs(workload(base, name))}
+    pods |= dict(zip(("ray-head", "ray-worker"), pod_specs(one(base, "RayCluster", "ray")), strict=True))
+    shared = {name for name, pod in pods.items() if pod.get("shareProcessNamespace")}
+    alone = {name for name, pod in pods.items() if len(containers_of(pod)) == 1}
+    assert alone == {*services, "ray-head", "ray-worker"} - {"serving"}
+    assert shared == {name for name in alone if compose["services"][name]["init"]}
+
+
 def test_other_images_are_those_of_compose(
     everything: list[Manifest], containers: list[dict[str, Any]], compose: dict[str, Any], project: dict[str, Any]
 ) -> None:

@@ -2,11 +2,13 @@
 
 A schema becomes a parser over the bytes of tokens (Earley over a lazy lexer); its limits bound what a schema may cost
 when it is compiled and at every token. Which tokens may come is worked out by threads of its own while the model
-computes, so a costly schema keeps its own answer waiting, and no other. White space is at most one blank where JSON
-allows any: a model could write it for ever.
+computes, and an answer whose schema was slow once is worked on by another one from then on: a costly schema keeps its
+own answer waiting, and only others like it. White space is at most one blank where JSON allows any: a model could
+write it for ever.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -20,7 +22,8 @@ from torch import Tensor
 from ropewalk.model.errors import ModelError
 
 _MAX_CACHED = 64  # schemas
-_WORKERS = 2  # at most so many cores work out what may come next
+_WORKERS = 2  # at most so many cores work out what may come next, beside the one for what is slow
+_SLOW_S = 0.005  # for one token; most take a tenth of a millisecond, and the limits below allow about 10 ms
 _LIMITS = {  # its own rates: 50,000 units of first fuel, 14,000 of later ones and 20,000 items a millisecond
     "max_items_in_row": 2_000,
     "initial_lexer_fuel": 1_000_000,
@@ -50,8 +53,9 @@ class Grammars:
     def __init__(self, tokenizer: Tokenizer, vocab_size: int, eos_ids: Set[int]) -> None:
         self._vocab_size = vocab_size
         self._compiled: OrderedDict[str, Any] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._compiling = threading.Lock(), threading.Lock()
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="grammar")
+        self._slow_worker = ThreadPoolExecutor(1, thread_name_prefix="slow-grammar")
         self._why_none = "" if eos_ids else "this model has no token that ends an answer"
         try:  # holds Python's lock for a quarter of a second, so not when the first request wants it
             import llguidance
@@ -69,18 +73,31 @@ class Grammars:
         """A new answer's. May take 0.2 s, in which other threads go on. Raises GrammarError."""
         if self._why_none:
             raise GrammarError(self._why_none)
-        with self._lock:
-            matcher = self._compiled.pop(schema, None) or self._compile(schema)
-            self._compiled[schema] = matcher
-            if len(self._compiled) > _MAX_CACHED:
-                self._compiled.popitem(last=False)
-        constraint = Constraint(matcher.deep_copy(), self._vocab_size, self._workers)
+        matcher = self._known(schema)
+        if matcher is None:
+            with self._compiling:  # one at a time, and who asks for one that is known does not wait for it
+                matcher = self._known(schema) or self._compile(schema)
+                self._keep(schema, matcher)
+        constraint = Constraint(matcher.deep_copy(), self._vocab_size, (self._workers, self._slow_worker))
         wait_for_any([constraint])
         return constraint
 
     def close(self) -> None:
         """End the threads; nobody asks for anything any more."""
         self._workers.shutdown()
+        self._slow_worker.shutdown()
+
+    def _known(self, schema: str) -> Any:
+        with self._lock:
+            if schema in self._compiled:
+                self._compiled.move_to_end(schema)
+            return self._compiled.get(schema)
+
+    def _keep(self, schema: str, matcher: Any) -> None:
+        with self._lock:
+            self._compiled[schema] = matcher
+            if len(self._compiled) > _MAX_CACHED:
+                self._compiled.popitem(last=False)
 
     def _compile(self, schema: str) -> Any:
         matchers = self._library.LLMatcher
@@ -96,13 +113,16 @@ class Grammars:
 
 
 class Constraint:
-    """What may come next in one answer. It is worked out anew after every token: see `is_ready`."""
+    """What may come next in one answer. It is worked out anew after every token: see `is_ready`.
 
-    def __init__(self, matcher: Any, vocab_size: int, workers: ThreadPoolExecutor) -> None:
+    `workers`: for all, and for what was slow.
+    """
+
+    def __init__(self, matcher: Any, vocab_size: int, workers: tuple[ThreadPoolExecutor, ThreadPoolExecutor]) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
-        self._workers = workers
-        self.allowed: Future[Tensor] = workers.submit(self._allowed)  # (V,) booleans
+        self._worker, self._slow_worker = workers
+        self.allowed: Future[Tensor] = self._worker.submit(self._allowed)  # (V,) booleans
 
     @property
     def is_ready(self) -> bool:
@@ -120,7 +140,7 @@ class Constraint:
         self._check()
         if self._matcher.is_stopped():
             return True
-        self.allowed = self._workers.submit(self._allowed)
+        self.allowed = self._worker.submit(self._allowed)
         return False
 
     def abandon(self) -> None:
@@ -128,12 +148,15 @@ class Constraint:
         self.allowed.cancel()
 
     def _allowed(self) -> Tensor:
+        began = time.thread_time()  # CPU seconds: a busy machine makes no schema slow
         try:
             bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         except BaseException as error:
             if isinstance(error, Exception):
                 raise
             raise GrammarError(_sentence(error)) from None  # a panic of the library, which would end the engine
+        if time.thread_time() - began > _SLOW_S:
+            self._worker = self._slow_worker
         self._check()
         return torch.from_numpy(np.unpackbits(bits, count=self._vocab_size, bitorder="little")).bool()
 

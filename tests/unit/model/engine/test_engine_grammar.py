@@ -183,3 +183,52 @@ def test_an_answer_waits_for_its_schema_and_no_other_does(engine: Engine) -> Non
     assert len(waiting.tokens) == 1
     matcher.let.set()
     assert waiting.wait().tokens == free[0].tokens
+
+
+class Burning(Held):
+    """A matcher that takes its time, and from the second token on does not come to an end until it is let."""
+
+    def compute_bitmask(self) -> bytes:
+        began, is_first = time.thread_time(), not hasattr(self, "asked")
+        self.asked = True
+        while is_first and time.thread_time() - began < 2 * engine_grammar._SLOW_S:
+            pass
+        return self._matcher.compute_bitmask() if is_first else super().compute_bitmask()
+
+
+def test_schemas_that_were_slow_once_keep_no_other_schema_waiting(engine: Engine) -> None:
+    free = held(engine, RECORD, prompts()[1], max_tokens=60).wait()
+    burning = []
+    for prompt in prompts()[:3]:  # more than there are threads
+        constraint = engine.constraint(json.dumps(RECORD))
+        constraint._matcher = Burning(constraint._matcher)
+        burning.append((Completion(), constraint._matcher))
+        engine.submit(prompt, Sampling(temperature=0.0, max_tokens=60), burning[-1][0], constraint)
+    assert held(engine, RECORD, prompts()[1], max_tokens=60).wait().tokens == free.tokens
+    assert all(len(answer.tokens) < 4 for answer, _ in burning)
+    for _, matcher in burning:
+        matcher.let.set()
+    assert all(answer.wait().reason in ("stop", "length") for answer, _ in burning)
+
+
+def test_who_asks_for_a_known_schema_does_not_wait_for_one_that_is_compiled(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.constraint(json.dumps(RECORD))
+    begun, let, compile_it = threading.Event(), threading.Event(), engine._grammars._compile
+
+    def compile_slowly(schema: str) -> Any:
+        begun.set()
+        assert let.wait(20)
+        return compile_it(schema)
+
+    monkeypatch.setattr(engine._grammars, "_compile", compile_slowly)
+    thread = threading.Thread(target=engine.constraint, args=('{"type": "null"}',))
+    thread.start()
+    assert begun.wait(20)
+    known = threading.Thread(target=engine.constraint, args=(json.dumps(RECORD),))
+    known.start()
+    known.join(20)
+    assert not known.is_alive()
+    let.set()
+    thread.join(20)
