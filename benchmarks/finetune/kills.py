@@ -3,9 +3,10 @@
     for adapter in lora full dora; do
         python benchmarks/finetune/kills.py --adapter $adapter --out benchmarks/results/finetune_kills.json; done
 
-A base of the size tiny that reads random answers behind random questions (a mask says which), with LoRA, with
-all weights and with DoRA, on two ranks. The kills are aimed, and the runs compared, as benchmarks/training/kills.py
-says; the files of the last checkpoint are the merged weights, the adapter, the optimizer and the state, and
+An imported base of the size tiny that reads random answers behind random questions (a mask says which), with LoRA,
+with all weights and with DoRA, on two ranks. The kills are aimed, and the runs compared, as
+benchmarks/training/kills.py says; the files of the last checkpoint are the weights or the adapter, the optimizer and
+the state, and
 `undisturbed_sha256` is the digest of their hashes in the undisturbed run. What the record says of other adapters is
 kept, so that each has a command of its own.
 """
@@ -29,11 +30,13 @@ from parts.killed_runs import kill_and_compare, sum_of
 from parts.training_data import random_answers
 from parts.under_fire import hosts_of, job_in, quiet
 
+from ropewalk.recipes.bases import base_key
 from ropewalk.recipes.recipe import Plan
 from ropewalk.trainer.adapters.reports import TrainingJob
 
 _STEPS, _EVERY = 60, 5
 _RANKS = 2
+_CONTENT = "c" * 64  # that the base is published as
 
 
 def main() -> None:
@@ -71,7 +74,8 @@ def _tuning(root: Path, adapter: str) -> TrainingJob:
     job = job_in(root, _EVERY, strategy="ddp", num_workers=_RANKS, steps=_STEPS)
     plan = job.recipe.derived.model_copy(update={"lora_rank": 4, "lora_alpha": 8})
     random_answers(root, plan)
-    changes = {"mode": "finetune", "base_model": str(_base(root / "base", plan)), "adapter": adapter, "plan": plan}
+    job.store.connect().publish(_base(root / "base", plan), base_key(_CONTENT), {})
+    changes = {"mode": "finetune", "base_model": f"base@{_CONTENT}", "adapter": adapter, "plan": plan}
     recipe = type(job.recipe).model_validate({**job.recipe.model_dump(), **changes})
     return replace(job, run_id="undisturbed", recipe=recipe, dataset_uri="datasets/answers")
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from ropewalk.model.adapted import Matrix, row_lengths
 from ropewalk.model.architecture import generator_of
-from ropewalk.model.weights import save_tensors
+from ropewalk.model.weights import load_model, load_tensors, save_tensors
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _CONFIG = "adapter_config.json"
@@ -79,6 +79,18 @@ def merged(weights: Mapping[str, torch.Tensor], config: LoraConfig) -> dict[str,
                 sums = sums * (weights[module + _MAGNITUDE] / lengths)[:, None]
             plain[f"{module}.weight"] = sums
     return plain
+
+
+def merged_from(base: Path, checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Plain weights of a base model with the adapter that a checkpoint holds. Raises ValueError, OSError."""
+    config = LoraConfig.from_pretrained(str(checkpoint / ADAPTER_FOLDER))
+    model = add_adapters(load_model(base), config, seed=0)
+    adapter = adapter_weights(load_tensors(adapter_file(checkpoint)))
+    wanted = {name for name, each in model.named_parameters() if each.requires_grad}
+    if different := sorted(adapter.keys() ^ wanted):
+        raise ValueError(f"the adapter belongs to another base model ({different[0]} differs)")
+    model.load_state_dict(adapter, strict=False)
+    return merged(dict(model.named_parameters()), config)
 
 
 def save_adapter(weights: Mapping[str, torch.Tensor], config: LoraConfig, folder: Path) -> None:

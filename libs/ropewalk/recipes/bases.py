@@ -71,6 +71,12 @@ def is_base_name(text: str) -> bool:
     return _NAMED.fullmatch(text) is not None
 
 
+def content_of(base_model: str) -> str:
+    """The content that a frozen recipe's `base_model` names; empty for a folder, a hub id and a bare name."""
+    found = _NAMED.fullmatch(base_model)
+    return found[2] or "" if found else ""
+
+
 def with_base(recipe: Recipe, base: Base | None) -> Recipe:
     """The recipe that names the content of an import, not its name alone."""
     return recipe if base is None else recipe.model_copy(update={"base_model": base.full_name})
@@ -127,10 +133,8 @@ def base_location(recipe: Recipe, objects: ObjectStore) -> str:
 
     Raises ObjectNotFoundError for an import that was removed, ManifestError for one that is damaged.
     """
-    found = _NAMED.fullmatch(recipe.base_model)
-    if found is None or not found[2]:
-        return recipe.base_location
-    return str(objects.fetch(base_key(found[2])))
+    content = content_of(recipe.base_model)
+    return str(objects.fetch(base_key(content))) if content else recipe.base_location
 
 
 def _readable(objects: ObjectStore) -> Iterator[Base]:

@@ -53,6 +53,7 @@ from ropewalk.events.serving import ModelDeployed, ModelRetired, TrafficShifted
 from ropewalk.events.training import TrainingCompleted
 from ropewalk.projections.model_card import BEFORE_EXPORT, model_card
 from ropewalk.projections.retention import FACTS, Holdings, Policy, to_prune
+from ropewalk.recipes.bases import base_key, content_of
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
@@ -174,6 +175,7 @@ async def _build_export(ctx: StageContext, event: TrainingCompleted, key: str, c
     out = ctx.scratch / "export"
     job = ExportJob(
         checkpoint=await asyncio.to_thread(ctx.objects.fetch, event.uri),
+        base=await _base(ctx),
         tokenizer=await asyncio.to_thread(ctx.objects.fetch, dataset.tokenizer_uri),
         out=out,
         card=model_card(ctx.run_id, [fact async for fact in _known_before(ctx)]),
@@ -185,6 +187,12 @@ async def _build_export(ctx: StageContext, event: TrainingCompleted, key: str, c
         "num_parameters": num_parameters,
     }
     await asyncio.to_thread(ctx.objects.publish, out, key, meta)
+
+
+async def _base(ctx: StageContext) -> Path | None:
+    """The import on which an adapter was trained: its checkpoints leave the weights of it out."""
+    content = content_of(ctx.recipe.base_model) if ctx.recipe.adapter != "full" else ""
+    return await asyncio.to_thread(ctx.objects.fetch, base_key(content)) if content else None
 
 
 async def _known_before(ctx: StageContext) -> AsyncIterator[Message]:
@@ -317,6 +325,7 @@ async def _certify(ctx: StageContext, event: ModelDeployed, endpoint: EndpointSe
     evalset: Path = await asyncio.to_thread(ctx.objects.fetch, dataset.evalset_uri)
     job = GreedyJob(
         checkpoint=await asyncio.to_thread(ctx.objects.fetch, event.checkpoint_uri),
+        base=await _base(ctx),
         tokenizer=await asyncio.to_thread(ctx.objects.fetch, dataset.tokenizer_uri),
         export=await asyncio.to_thread(ctx.objects.fetch, event.export_uri),
         prompts=pick_prompts(await asyncio.to_thread(read_heads, evalset)),

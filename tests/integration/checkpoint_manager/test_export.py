@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from ropewalk.checkpoint_manager.adapters.export import load_strictly
 from ropewalk.checkpoint_manager.handlers import export_checkpoint
 from ropewalk.events.checkpoint import CheckpointExported, CheckpointQuarantined
 from ropewalk.events.training import TrainingCompleted
-from ropewalk.model.weights import load_tensors, save_tensors
+from ropewalk.model.lora import add_adapters, is_adapter, lora_config, merged, save_adapter
+from ropewalk.model.weights import load_model, load_tensors, save_tensors
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import seal, verify
 
@@ -36,6 +38,28 @@ async def test_an_export_is_a_folder_that_transformers_loads_as_it_is(stage) -> 
     generation = json.loads((folder / "generation_config.json").read_text())
     assert (generation["eos_token_id"], generation["pad_token_id"]) == (0, 0)
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["Qwen3ForCausalLM"]
+
+
+async def test_an_adapter_on_an_import_is_exported_merged_though_its_checkpoint_leaves_the_weights_out(
+    stage, tmp_path
+) -> None:
+    content, config = "c" * 64, lora_config(rank=2)
+    whole = stage.objects.fetch(FINAL.uri)
+    base = shutil.copytree(whole, tmp_path / "base", ignore=shutil.ignore_patterns("manifest.json"))
+    stage.objects.publish(base, f"bases/{content}", {})
+    adapted = dict(add_adapters(load_model(stage.objects.fetch(f"bases/{content}")), config, seed=1).named_parameters())
+    for name, tensor in adapted.items():
+        tensor.data += 0.1 * is_adapter(name)
+    config.base_model_name_or_path = f"mine@{content}"
+    save_adapter(adapted, config, tmp_path / "small")
+    shutil.copyfile(stage.objects.fetch(f"bases/{content}") / "config.json", tmp_path / "small" / "config.json")
+    stage.objects.delete(FINAL.uri)
+    stage.objects.publish(tmp_path / "small", FINAL.uri, {"checkpoint_id": FINAL.checkpoint_id})
+    changes = {"mode": "finetune", "adapter": "lora", "base_model": f"mine@{content}"}
+    stage.recipe = stage.recipe.model_copy(update=changes)
+    (exported,) = await export_checkpoint(stage, FINAL)
+    state = load_model(stage.objects.fetch(exported.uri)).state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in merged(adapted, config).items())
 
 
 async def test_exporting_again_gives_the_same_folder(stage) -> None:

@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from ropewalk.corpus.order import SampleOrder
+from ropewalk.model.lora import merged_from
 from ropewalk.storage.manifest import verify
 from ropewalk.trainer.adapters.worker.job import Started, StepsDone
 
+CONTENT = "c" * 64
 ADAPTERS = ("lora", "dora")
 STRATEGIES = ("ddp", "fsdp", "zero1", "zero2", "zero3")
 CROSSINGS = (("fsdp", "ddp"), ("ddp", "zero2"), ("zero1", "zero3"), ("zero3", "fsdp"))
@@ -43,6 +46,10 @@ def runs(shared_workshop, tools):
 
 def _finetune(workshop, tools, adapter):
     base = str(workshop.checkpoint("alone", 12))
+    if adapter == "lora":  # of an import, which no checkpoint repeats; the other of a folder, which may change
+        imported = shutil.copytree(base, workshop.root / "imported", ignore=shutil.ignore_patterns("manifest.json"))
+        workshop.objects.publish(imported, f"bases/{CONTENT}", {})
+        base = f"mine@{CONTENT}"
     return tools.a_recipe(strategy="fsdp", mode="finetune", base_model=base, adapter=adapter)
 
 
@@ -109,10 +116,11 @@ def test_the_group_reports_the_processes_of_its_ranks(runs):
     assert len(set(started.worker_pids)) == 2
 
 
-def test_adapters_alone_move_and_the_checkpoint_holds_merged_weights(runs, shared_workshop):
+def test_adapters_on_an_import_are_all_that_a_checkpoint_holds_and_give_merged_weights_with_it(runs, shared_workshop):
     base = load_file(shared_workshop.checkpoint("alone", 12) / "model.safetensors")
     folder = shared_workshop.checkpoint("lora", 12)
-    tuned = load_file(folder / "model.safetensors")
+    assert not (folder / "model.safetensors").exists()
+    tuned = merged_from(shared_workshop.objects.fetch(f"bases/{CONTENT}"), folder)
     adapter = load_file(folder / "adapter" / "adapter_model.safetensors")
     assert tuned.keys() == base.keys()
     assert tuned["model.embed_tokens.weight"].equal(base["model.embed_tokens.weight"])

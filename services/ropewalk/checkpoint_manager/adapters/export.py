@@ -19,9 +19,10 @@ ADAPTER = "adapter"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportJob:
-    """Fetched folders and the text of the model card in, a new folder out."""
+    """Fetched folders and the text of the model card in, a new folder out. `base`: of an adapter on an import."""
 
     checkpoint: Path
+    base: Path | None = None
     tokenizer: Path
     out: Path
     card: str = ""
@@ -40,7 +41,7 @@ def build_export(job: ExportJob, report: Callable[[object], None]) -> int:
     from ropewalk.model.weights import not_finite
 
     disable_progress_bar()  # this process writes into a log
-    model = load_strictly(job.checkpoint)
+    model = load_strictly(job.checkpoint, job.base)
     if name := not_finite(model.state_dict()):
         raise StageError(f"the checkpoint was not exported: its weights {name} are not finite; submit the run again")
     eos_id = load_tokenizer(job.tokenizer).eos_token_id
@@ -61,17 +62,25 @@ def build_export(job: ExportJob, report: Callable[[object], None]) -> int:
     return num_parameters(model)
 
 
-def load_strictly(checkpoint: Path) -> "PreTrainedModel":
-    """The model of a checkpoint, every weight present and none left over. Raises StageError."""
+def load_strictly(checkpoint: Path, base: Path | None = None) -> "PreTrainedModel":
+    """The model of a checkpoint, every weight present and none left over. Raises StageError.
+
+    `base` is that of an adapter whose checkpoint has no weights of the whole.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from ropewalk.model.lora import merged_from
     from ropewalk.model.weights import WEIGHTS, load_tensors
 
     config = AutoConfig.from_pretrained(checkpoint)
     model = AutoModelForCausalLM.from_config(config)
     try:
-        missing, unexpected = model.load_state_dict(load_tensors(checkpoint / WEIGHTS), strict=False)
-    except RuntimeError as error:  # torch's only error for weights of another shape
+        if base is None or (checkpoint / WEIGHTS).exists():  # those of the release before have it always
+            weights = load_tensors(checkpoint / WEIGHTS)
+        else:
+            weights = merged_from(base, checkpoint)
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except (RuntimeError, ValueError) as error:  # RuntimeError: torch's only one for weights of another shape
         raise StageError(f"the checkpoint's weights do not fit its {CONFIG}: {' '.join(str(error).split())}") from None
     tied = set(model.all_tied_weights_keys)
     absent = sorted(set(missing) - tied)

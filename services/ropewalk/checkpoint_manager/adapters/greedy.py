@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class GreedyJob:
-    """Fetched folders, and prompts that may be too long. `tokenizer` is the one that the data were read with."""
+    """Fetched folders, and prompts that may be too long. `tokenizer` is the one that the data were read with.
+
+    `base`: of an adapter on an import.
+    """
 
     checkpoint: Path
+    base: Path | None = None
     tokenizer: Path
     export: Path
     prompts: tuple[str, ...]
@@ -63,7 +67,7 @@ def complete_locally(job: GreedyJob, report: Callable[[object], None]) -> Greedy
 
     disable_progress_bar()
     tokenizer = load_tokenizer(job.tokenizer)
-    trained, exported = load_strictly(job.checkpoint), load_model(job.export)
+    trained, exported = load_strictly(job.checkpoint, job.base), load_model(job.export)
     eos_id = tokenizer.eos_token_id
     room = trained.config.max_position_embeddings - NUM_TOKENS - 1
 

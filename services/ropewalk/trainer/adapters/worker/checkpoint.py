@@ -1,6 +1,7 @@
 """The files of a checkpoint: canonical whole tensors, so that any strategy and world size loads any other's.
 
-    model.safetensors       fp32 weights under Hugging Face names, adapters merged    config.json
+    config.json, model.safetensors   fp32 weights under Hugging Face names, adapters merged; no weights where they are
+                            an adapter on an imported base, which the recipe names by its content
     optimizer.safetensors   optimizer state, one tensor per parameter and moment
     state.json              everything else that the next step depends on, and what it was made with
     ledger.jsonl            {"step", "samples"} for the steps since the previous checkpoint
@@ -25,6 +26,7 @@ from ropewalk.corpus.ledger import LEDGER, LedgerRow, encode_ledger
 from ropewalk.events.training import StepMetrics
 from ropewalk.model.lora import merged, save_adapter
 from ropewalk.model.weights import largest, save_tensors, save_weights
+from ropewalk.recipes.bases import content_of
 from ropewalk.storage.manifest import read_manifest
 from ropewalk.trainer.adapters.worker.job import WorkerError
 from ropewalk.trainer.adapters.worker.progress import METRICS, encode_rows
@@ -83,11 +85,13 @@ def check_whole(content: CheckpointContent) -> None:
 
 def write_checkpoint(content: CheckpointContent, folder: Path) -> None:
     """Write all files into an empty folder. Raises OSError (a full disk, say)."""
-    weights = content.snapshot.weights
-    if content.adapters is not None:
-        save_adapter(weights, content.adapters, folder)
-        weights = merged(weights, content.adapters)
-    save_weights(weights, content.config, folder)
+    weights, adapters = content.snapshot.weights, content.adapters
+    if adapters is not None:
+        save_adapter(weights, adapters, folder)
+    if adapters is not None and content_of(str(adapters.base_model_name_or_path)):
+        content.config.save_pretrained(folder)  # the base stays as it is, and a resumed training reads it anyway
+    else:
+        save_weights(merged(weights, adapters) if adapters is not None else weights, content.config, folder)
     save_tensors(content.snapshot.optimizer, folder / OPTIMIZER)
     state = {"format": _FORMAT, **asdict(content.state)}
     (folder / STATE).write_text(json.dumps(state, sort_keys=True, indent=1), encoding="utf-8")
