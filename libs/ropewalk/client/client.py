@@ -130,7 +130,7 @@ class Client:
     async def ask_for(
         self, request: Message, fact: type[M], is_it: Callable[[M], bool], *, within_s: float, asked: str
     ) -> None:
-        """Publish a request and wait until the log has the fact that it asks for, of the same run.
+        """Publish a request and wait until the log has the fact it asks for, about the same run or other thing.
 
         Raises ClientError, which begins with what was `asked` of whom, if it has not in time.
         """
@@ -138,7 +138,7 @@ class Client:
         await self.bus.publish(request)
         try:
             async with asyncio.timeout(within_s):
-                async for stored in self.bus.follow(f"{fact.subject_prefix()}.{request.run_id}", after=end):
+                async for stored in self.bus.follow(f"{fact.subject_prefix()}.{request.entity}", after=end):
                     if isinstance(stored.message, fact) and is_it(stored.message):
                         return
         except TimeoutError:

@@ -23,8 +23,9 @@ from ropewalk.projections.ledger import LEDGER
 from ropewalk.projections.lineage import LINEAGE
 from ropewalk.projections.registry import REGISTRY
 from ropewalk.projections.runs import RUNS
+from ropewalk.projections.task_sets import TASK_SETS
 
-FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER, ALARMS)}
+FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER, ALARMS, TASK_SETS)}
 _FORMAT = 1  # of a snapshot, beside the versions of its folds
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a recipe, in sentences that name the field, the value and the remedy."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -18,11 +18,13 @@ _REMEDIES = {
 }
 
 
-def sentences_of(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
-    """One sentence per violation."""
+def sentences_of(
+    error: ValidationError, model: type[BaseModel], where: Callable[[tuple[str | int, ...]], str] = lambda _: ""
+) -> tuple[str, ...]:
+    """One sentence per violation, behind what `where` says of its place: the line of a file."""
     items: list[dict[str, Any]] = [dict(item) for item in error.errors(include_url=False, include_context=False)]
     places = [tuple(item["loc"]) for item in items]
-    return bounded(_sentence(item, model) for item in items if not _follows(item, places))
+    return bounded(where(tuple(item["loc"])) + _sentence(item, model) for item in items if not _follows(item, places))
 
 
 def bounded(violations: Iterable[str]) -> tuple[str, ...]:
@@ -42,13 +44,13 @@ def _follows(item: dict[str, Any], places: list[tuple[str | int, ...]]) -> bool:
 
 def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
     location = tuple(item["loc"])
-    field = cut(".".join(str(part) for part in location)) or "recipe"
+    field = cut(".".join(str(part) for part in location)) or _called(model)
     message = str(item["msg"]).removeprefix("Value error, ")
     match item["type"]:
         case "extra_forbidden":
             return _unknown(location, item["input"], model)
         case "missing":
-            return f"field {field!r} is missing: {_REMEDIES.get(str(location[-1]), 'add it to the recipe')}"
+            return f"field {field!r} is missing: {_REMEDIES.get(str(location[-1]), 'add it')}"
         case "string_pattern_mismatch" if field == "extends":
             return f"field 'extends' has the value {quoted(item['input'])}: name a checkpoint, `RUN-EPOCH-STEP`"
         case "string_pattern_mismatch":
@@ -66,11 +68,15 @@ def _unknown(location: tuple[str | int, ...], value: object, model: type[BaseMod
     *parents, name = (str(part) for part in location)
     owner = _owner(parents, model)
     known = sorted(owner.model_fields)
-    where = ".".join(parents) if parents else f"a {model.__name__.lower()}"
+    where = ".".join(parents) if parents else f"a {_called(model)}"
     return (
         f"unknown field {quoted('.'.join((*parents, name)))} (value {quoted(value)}): {_remedy(name, owner)} {where} "
         f"has the fields {', '.join(known)}"
     )
+
+
+def _called(model: type[BaseModel]) -> str:
+    return model.__name__.removesuffix("File").lower()
 
 
 def _remedy(name: str, owner: type[BaseModel]) -> str:

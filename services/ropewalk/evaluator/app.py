@@ -5,7 +5,7 @@ from functools import partial
 from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator import contract
 from ropewalk.evaluator.domain import budget, promotions
-from ropewalk.evaluator.handlers import evaluate_checkpoint
+from ropewalk.evaluator.handlers import evaluate_checkpoint, freeze_task_set, register_task_set
 from ropewalk.evaluator.settings import Settings
 from ropewalk.runtime.service import Service
 
@@ -13,6 +13,8 @@ from ropewalk.runtime.service import Service
 def build(settings: Settings) -> Service:
     """The service, wired and not yet running."""
     service = Service(contract.CONTRACT.service, settings)
+    service.on(contract.REGISTER, lambda request: register_task_set(request, service.bus, service.objects))
+    service.on(contract.FREEZE, lambda request: freeze_task_set(request, service.bus))
     known, tries = promotions.Promotions(), budget.Tries()
     evaluate = partial(
         evaluate_checkpoint,

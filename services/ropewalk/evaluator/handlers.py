@@ -5,7 +5,8 @@ import math
 from functools import partial
 from pathlib import Path
 
-from ropewalk.bus.once import RunningFold
+from ropewalk.bus.once import RunningFold, Timeline, once
+from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.budget import Tries, Try, gate_seed, gate_set
@@ -17,9 +18,15 @@ from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.evaluation import EvaluationProgressed, EvaluationStarted
+from ropewalk.events.task_set import FreezeTaskSet, RegisterTaskSet, TaskSetFrozen, TaskSetRegistered
+from ropewalk.projections.task_sets import TaskSetStanding, standings
 from ropewalk.recipes.bases import base_location
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import StageError
+from ropewalk.storage.errors import StorageError
+from ropewalk.storage.objects import ObjectStore
+from ropewalk.tasksets.errors import TaskSetError
+from ropewalk.tasksets.shelf import key_of, stored_task_set
 
 BASE_MODEL = "the base model"
 
@@ -68,6 +75,37 @@ async def evaluate_checkpoint(
     folder = ctx.scratch / "report"
     await asyncio.to_thread(publish_report, ctx.objects, folder, report, measured)
     return report.events(key)
+
+
+async def register_task_set(request: RegisterTaskSet, log: Timeline, objects: ObjectStore) -> Outcome:
+    """Say that a version is known, once what lies in the store is sound and is what was asked."""
+    name, standing = f"{request.task_set_id}@{request.version}", await _standing(request, log)
+    if standing.frozen not in ("", request.content):
+        return Reject(f"{name} is frozen with another content: give it another version")
+    if standing.registered == request.content:
+        return Done()
+    try:
+        found = stored_task_set(await asyncio.to_thread(objects.fetch, key_of(request.content)))
+    except (StorageError, TaskSetError) as error:
+        return Reject(f"{name} cannot be registered: {error}")
+    if (found.definition.full_name, found.content) != (name, request.content):
+        return Reject(f"{name} cannot be registered: {found.definition.full_name} lies under its content")
+    return Done((TaskSetRegistered(**found.facts()),))
+
+
+async def freeze_task_set(request: FreezeTaskSet, log: Timeline) -> Outcome:
+    """Say that a version stays as it is, if that is what it is."""
+    standing = await _standing(request, log)
+    if standing.frozen == request.content:
+        return Done()
+    if standing.frozen or standing.registered != request.content:
+        return Reject(f"{request.task_set_id}@{request.version} has another content than the one to freeze")
+    return Done((TaskSetFrozen(task_set_id=request.task_set_id, version=request.version, content=request.content),))
+
+
+async def _standing(request: RegisterTaskSet | FreezeTaskSet, log: Timeline) -> TaskSetStanding:
+    facts = [item.message async for item in once(log.read(f"evt.task_set.*.*.{request.task_set_id}"))]
+    return standings(facts).get((request.task_set_id, request.version), TaskSetStanding())
 
 
 async def _begin(

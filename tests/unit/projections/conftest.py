@@ -1,7 +1,7 @@
 """Logs for folds: stored messages made up in memory."""
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.task_set import TaskSetFrozen, TaskSetRegistered
 
 BEGAN = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
 Log = list[Stored[Message]]
@@ -43,7 +44,10 @@ def log() -> Callable[..., Log]:
 
 @pytest.fixture(scope="session")
 def sample_log() -> Log:
-    """Four runs that went into production, two of them of the same model, interleaved as concurrent runs are."""
+    """Four runs that went into production, two of them of the same model, interleaved as concurrent runs are.
+
+    Beside them there is a task set.
+    """
     path = Path(__file__).parents[3] / "benchmarks" / "parts" / "sample_log.py"
     spec = importlib.util.spec_from_file_location("sample_log", path)
     assert spec is not None
@@ -52,4 +56,24 @@ def sample_log() -> Log:
     spec.loader.exec_module(module)
     runs = [list(module.run_messages(number)) for number in (0, 1, 7, 12)]
     longest = max(len(run) for run in runs)
-    return stored_log(run[place] for place in range(longest) for run in runs if place < len(run))
+    messages = [run[place] for place in range(longest) for run in runs if place < len(run)]
+    return stored_log([messages[0], *_task_set(), *messages[1:]])
+
+
+def _task_set() -> Iterator[Message]:
+    place = {"task_set_id": "copying", "version": 1}
+    for content in ("a", "b"):
+        yield TaskSetRegistered(
+            **place,
+            content=content,
+            kind="mc",
+            use_case="to copy",
+            licence="CC0-1.0",
+            metrics=("acc",),
+            primary="",
+            guardrails=(),
+            num_items=20,
+            num_clusters=20,
+            splits={"dev": 20},
+        )
+    yield TaskSetFrozen(**place, content="b")

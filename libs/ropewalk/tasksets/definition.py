@@ -1,0 +1,160 @@
+"""What a task set says of itself: one YAML. Its items are in a file of JSON lines beside it (`items`)."""
+
+import re
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from ropewalk.events.foreign import quoted
+from ropewalk.events.task_set import TASK_SET_PATTERN
+from ropewalk.recipes.frozen import Frozen
+from ropewalk.usecases.schema import check_schema
+
+Kind = Literal["mc", "generate", "rolling", "schema"]
+Split = Literal["dev", "calibration", "gate"]
+RESERVED = ("judge", "pairwise")
+METRICS: Mapping[Kind, tuple[str, ...]] = {
+    "mc": ("acc", "acc_norm"),
+    "generate": ("exact_match",),
+    "rolling": ("bits_per_byte", "byte_perplexity", "word_perplexity"),
+    "schema": ("schema_validity", "field_accuracy", "exact_match"),
+}
+SHOWN_ONLY = ("byte_perplexity", "word_perplexity")  # bits per byte on another scale
+FEWEST_ITEMS = 20
+FIELD = re.compile(r"\{([a-z_][a-z0-9_]{0,39})\}")  # of an item, in a template
+_Template = str
+
+
+class DataFile(Frozen):
+    """The items."""
+
+    file: str = Field(min_length=1, max_length=1024, description="JSON lines, beside the YAML")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of that file as it lies there")
+
+
+class SplitShares(Frozen):
+    """Which share of the clusters is for what. A split is drawn by a hash of the cluster, by nobody's seed."""
+
+    dev: float = Field(default=0.25, ge=0, le=1, description="to look at: what is only shown is measured here")
+    calibration: float = Field(default=0.25, ge=0, le=1, description="for people's labels and for judges")
+    gate: float = Field(default=0.5, ge=0, le=1, description="sealed: what decides is measured here, and only here")
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> Self:
+        if abs((total := self.dev + self.calibration + self.gate) - 1) > 1e-9:
+            raise ValueError(f"dev, calibration and gate are {total:g} together: they must be 1")
+        return self
+
+
+class GateRole(Frozen):
+    """The part that a metric plays in the gate of a recipe that names the task set."""
+
+    role: Literal["primary", "guardrail", "shown"] = "shown"
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="primary: the candidate must win by more; guardrail: it must not lose by so much",
+    )
+
+
+class TaskSetFile(Frozen):
+    """One version of a task set."""
+
+    id: str = Field(pattern=TASK_SET_PATTERN, description="what recipes call it, with the version: `copying@1`")
+    version: int = Field(ge=1, le=1_000_000, description="another content is another version")
+    use_case: str = Field(min_length=1, max_length=2_000, description="what a model that is good at it is good for")
+    data: DataFile
+    licence: str = Field(min_length=1, max_length=200, description="SPDX identifier")
+    cluster_key: str = Field(
+        pattern=r"^[a-z_][a-z0-9_]{0,39}$", description="field of an item that says what varies together"
+    )
+    type: Kind = Field(description="mc: choices by likelihood; generate: a text; schema: JSON; rolling: text to read")
+    metrics: tuple[str, ...] = Field(default=(), max_length=8, description="left out: all of the type")
+    templates: tuple[_Template, ...] = Field(
+        default=("{question}",), min_length=1, max_length=8, description="prompts; the first counts, others are spread"
+    )
+    delimiter: str = Field(default=" ", max_length=40, description="mc: between prompt and choice")
+    ask: Literal["text", "chat"] = Field(default="text", description="generate, schema: chat: a turn of the user")
+    until: tuple[str, ...] = Field(default=("\n",), max_length=8, description="generate: the answer ends before these")
+    max_tokens: int = Field(default=64, ge=1, le=1024, description="generate, schema: of an answer")
+    json_schema: dict[str, JsonValue] | None = Field(default=None, description="schema: that every answer must fit")
+    splits: SplitShares = SplitShares()
+    min_items: int = Field(default=FEWEST_ITEMS, ge=FEWEST_ITEMS, le=100_000, description="in the split that is used")
+    gate: dict[str, GateRole] = Field(default_factory=dict, max_length=8, description="role by metric")
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _check_type(cls, given: object) -> object:
+        if given in RESERVED:
+            raise ValueError(
+                f"{given!r} is for judges, which there are none of yet: choose one of {', '.join(METRICS)}"
+            )
+        return given
+
+    @field_validator("until")
+    @classmethod
+    def _check_ends(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not 1 <= len(end) <= 40 for end in given):
+            raise ValueError("each end of an answer has 1 to 40 characters")
+        return given
+
+    @field_validator("templates")
+    @classmethod
+    def _check_templates(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for each in given:
+            if len(each) > 4_096 or not FIELD.search(each):
+                raise ValueError(f"template {quoted(each)} needs a {{field}} of an item and at most 4,096 characters")
+        if len(set(given)) < len(given):
+            raise ValueError("a template stands there twice: leave one out")
+        return given
+
+    @model_validator(mode="after")
+    def _check_metrics(self) -> Self:
+        known = METRICS[self.type]
+        for name in (*self.metrics, *self.gate):
+            if name not in known:
+                raise ValueError(f"metric {quoted(name)} is none of type {self.type}: it has {', '.join(known)}")
+        if unmeasured := [name for name in self.gate if name not in self.measured]:
+            raise ValueError(f"gate names {unmeasured[0]}, which is not among metrics: add it there, or leave it out")
+        deciding = [name for name, each in self.gate.items() if each.role != "shown"]
+        if scaled := [name for name in deciding if name in SHOWN_ONLY]:
+            raise ValueError(f"{scaled[0]} is bits_per_byte on another scale: give bits_per_byte the role")
+        if sum(each.role == "primary" for each in self.gate.values()) > 1:
+            raise ValueError("gate has two primary metrics: one decides, make the other a guardrail")
+        return self
+
+    @model_validator(mode="after")
+    def _check_schema(self) -> Self:
+        if (self.json_schema is not None) != (self.type == "schema"):
+            raise ValueError(f"type is {self.type!r}: json_schema belongs to 'schema', and must be there")
+        if self.json_schema is not None and (fault := check_schema(self.json_schema)):
+            raise ValueError(f"json_schema: {fault}")
+        return self
+
+    @property
+    def full_name(self) -> str:
+        """The version, as recipes name it."""
+        return f"{self.id}@{self.version}"
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The metrics that are wanted, in the order of the type's."""
+        return tuple(name for name in METRICS[self.type] if not self.metrics or name in self.metrics)
+
+    @property
+    def primary(self) -> str:
+        """The metric whose gain decides; empty: none."""
+        return next((name for name, each in self.gate.items() if each.role == "primary"), "")
+
+    @property
+    def guardrails(self) -> tuple[str, ...]:
+        """The metrics in which a candidate must not lose."""
+        return tuple(name for name, each in self.gate.items() if each.role == "guardrail")
+
+    @property
+    def used_split(self) -> Split:
+        """The sealed one if it decides."""
+        return "gate" if self.primary or self.guardrails else "dev"

@@ -1,0 +1,162 @@
+"""A task set that somebody wrote is read whole or refused with a sentence for each fault."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts.task_set_files import questions, write_task_set
+
+from ropewalk.events.task_set import TaskSetRegistered
+from ropewalk.storage.local import LocalObjects
+from ropewalk.tasksets.errors import TaskSetError
+from ropewalk.tasksets.items import MAX_ITEMS, in_split, split_of
+from ropewalk.tasksets.shelf import key_of, read_task_set, store_task_set, stored_task_set
+
+
+def the_faults(path: Path) -> tuple[str, ...]:
+    with pytest.raises(TaskSetError) as caught:
+        read_task_set(path)
+    return caught.value.faults
+
+
+def test_a_sound_file_says_what_it_is(tmp_path: Path) -> None:
+    found = read_task_set(write_task_set(tmp_path))
+    said = TaskSetRegistered(**found.facts())
+    assert (said.task_set_id, said.version, said.kind, said.metrics) == ("counting", 1, "mc", ("acc", "acc_norm"))
+    assert (said.num_items, said.num_clusters, said.splits["dev"]) == (60, 30, 60)
+    assert found.items[3].told("Q: {question}") == "Q: What comes after 3?"
+    assert found.items[3].right == ("4",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"version": 0}, r"task-set.yaml line \d+: field 'version' has the value 0: .*greater than or equal to 1"),
+        ({"type": "judge"}, r"task-set.yaml line \d+: type: 'judge' is for judges, which there are none of yet"),
+        ({"licence": None}, "task-set.yaml line 1: field 'licence' is missing: say under which licence"),
+        ({"metrics": ["bleu"]}, "metric 'bleu' is none of type mc: it has acc, acc_norm"),
+        ({"gate": {"acc": {"role": "primary"}, "acc_norm": {"role": "primary"}}}, "two primary metrics"),
+        ({"metrics": ["acc"], "gate": {"acc_norm": {"role": "guardrail"}}}, "acc_norm, which is not among metrics"),
+        ({"splits": {"dev": 0.5, "gate": 0.6}}, r"line \d+: splits: dev, calibration and gate are 1.35 together"),
+        ({"templates": ["no field"]}, r"template 'no field' needs a \{field\} of an item"),
+        ({"json_schema": {"type": "object"}}, "json_schema belongs to 'schema'"),
+        ({"nonsense": 1}, r"line \d+: unknown field 'nonsense' \(value 1\)"),
+        ({"id": "Not a Name"}, r"line \d+: field 'id' has the value 'Not a Name'"),
+        ({"data": {"file": "items.jsonl", "sha256": "0" * 64}}, "data.sha256 is 000.* and items.jsonl has .*version"),
+        ({"data": {"file": "none.jsonl", "sha256": "0" * 64}}, "data.file none.jsonl cannot be read: No such file"),
+        ({"splits": {"dev": 0.0, "calibration": 0.0, "gate": 1.0}}, "0 items in the split dev, of 60 in all"),
+    ],
+)
+def test_a_fault_of_the_definition_is_one_sentence_with_its_line(
+    tmp_path: Path, fields: dict[str, Any], sentence: str
+) -> None:
+    (fault,) = the_faults(write_task_set(tmp_path, **fields))
+    assert re.search(sentence, fault), fault
+
+
+@pytest.mark.parametrize(
+    ("item", "sentence"),
+    [
+        ("{not json", "line 7: it is no JSON"),
+        ("[1]", "line 7: it is no object"),
+        ("[" * 100_000, "line 7: values are nested more than 16 deep"),
+        ('{"a": NaN}', "line 7: it is no JSON (NaN is no JSON)"),
+        ({"question": "q", "choices": ["a"], "answer": 0, "group": "x"}, "field 'choices' has the value ['a']"),
+        ({"question": "q", "choices": ["a", "a"], "answer": 0, "group": "x"}, "'choices' has a choice twice"),
+        ({"question": "q", "choices": ["a", "b"], "answer": 2, "group": "x"}, "field 'answer' has the value 2"),
+        ({"question": "q", "choices": ["a", "b"], "answer": True, "group": "x"}, "field 'answer' has the value True"),
+        ({"question": "q", "choices": ["a", "b"], "answer": 0}, "field 'group' (cluster_key) has the value None"),
+        ({"question": 7, "choices": ["a", "b"], "answer": 0, "group": "x"}, "field 'question' has the value 7"),
+        ({"question": "q" * 65_537, "choices": ["a", "b"], "answer": 0, "group": "x"}, "more than 65,536 characters"),
+        ('{"question": "\\ud800", "choices": ["a", "b"], "answer": 0, "group": "x"}', "half of a character"),
+        (questions()[0], "line 7: it repeats line 1"),
+    ],
+)
+def test_a_fault_of_an_item_names_its_line(tmp_path: Path, item: Any, sentence: str) -> None:
+    (fault,) = the_faults(write_task_set(tmp_path, [*questions()[:6], item, *questions()[6:]]))
+    assert sentence in fault
+    assert len(fault) < 900
+
+
+def test_every_fault_is_said_up_to_a_bound(tmp_path: Path) -> None:
+    faults = the_faults(write_task_set(tmp_path, ["nonsense"] * 50))
+    assert len(faults) == 21
+    assert faults[-1] == "and 30 more of this kind"
+
+
+def test_more_items_than_a_task_set_may_have_are_refused(tmp_path: Path) -> None:
+    (fault,) = the_faults(write_task_set(tmp_path, questions(MAX_ITEMS + 1)))
+    assert f"more than {MAX_ITEMS:,} items" in fault
+
+
+def test_a_template_is_filled_once_and_never_read_from_an_item(tmp_path: Path) -> None:
+    items = [row | {"question": "{choices} {group}"[:10] + row["group"] + str(n)} for n, row in enumerate(questions())]
+    first = read_task_set(write_task_set(tmp_path, items)).items[0]
+    assert first.told("{question}|{question}") == "{choices} g00|{choices} g00"
+
+
+def test_a_cluster_is_in_one_split_whatever_else_there_is_and_whatever_the_version(tmp_path: Path) -> None:
+    shares = {"dev": 0.3, "calibration": 0.2, "gate": 0.5}
+    small = read_task_set(write_task_set(tmp_path / "a", questions(200), splits=shares))
+    large = read_task_set(write_task_set(tmp_path / "b", questions(400), splits=shares, version=2))
+    places = [{each.cluster: split_of("counting", each.cluster, found.definition) for each in found.items}
+              for found in (small, large)]  # fmt: skip
+    assert places[0].items() <= places[1].items()
+    counts = [len(in_split(large.items, large.definition, split)) for split in ("dev", "calibration", "gate")]
+    assert sum(counts) == 400
+    assert 60 <= counts[0] <= 180
+    assert 140 <= counts[2] <= 260
+
+
+def test_what_decides_is_measured_on_the_sealed_split_and_what_is_shown_on_the_other(tmp_path: Path) -> None:
+    shares = {"dev": 0.5, "calibration": 0.0, "gate": 0.5}
+    shown = read_task_set(write_task_set(tmp_path / "a", questions(200), splits=shares))
+    decides = read_task_set(
+        write_task_set(tmp_path / "b", questions(200), splits=shares, gate={"acc": {"role": "guardrail"}})
+    )
+    assert {each.item_id for each in shown.used()}.isdisjoint(each.item_id for each in decides.used())
+    assert len(shown.used()) + len(decides.used()) == 200
+
+
+def test_the_store_gives_back_what_was_put_there_and_refuses_what_was_not_checked(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "store")
+    found = read_task_set(write_task_set(tmp_path / "made"))
+    for name in ("one", "two"):
+        assert store_task_set(objects, found, tmp_path / name) == key_of(found.content)
+    again = stored_task_set(objects.fetch(key_of(found.content)))
+    assert (again.content, again.items) == (found.content, found.items)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "task_set.json").write_bytes(found.definition_bytes)
+    (other / "items.jsonl").write_text(json.dumps({"question": "?"}))
+    with pytest.raises(TaskSetError, match=r"items\.jsonl line 1"):
+        stored_task_set(other)
+    with pytest.raises(TaskSetError, match="holds no task set"):
+        stored_task_set(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "item", "fields", "right"),
+    [
+        ("generate", {"question": "a {n}", "answer": "b"}, {}, ("b",)),
+        ("generate", {"question": "a {n}", "answer": ["b", "B"]}, {}, ("b", "B")),
+        ("rolling", {"text": "words {n}"}, {}, ()),
+        ("schema", {"question": "a {n}", "answer": {"x": 1}}, {"json_schema": {"type": "object"}}, ('{"x": 1}',)),
+    ],
+)
+def test_each_type_has_its_own_items(
+    tmp_path: Path, kind: str, item: dict[str, Any], fields: dict[str, Any], right: tuple[str, ...]
+) -> None:
+    rows = [{k: v.replace("{n}", str(n)) if isinstance(v, str) else v for k, v in item.items()} | {"group": f"g{n}"}
+            for n in range(20)]  # fmt: skip
+    found = read_task_set(write_task_set(tmp_path, rows, type=kind, **fields))
+    assert found.items[0].right == right
+
+
+def test_an_answer_must_fit_the_schema(tmp_path: Path) -> None:
+    rows = [{"question": f"q{n}", "answer": {"x": n}, "group": "g"} for n in range(20)]
+    schema = {"type": "object", "properties": {"x": {"maximum": 18}}}
+    (fault,) = the_faults(write_task_set(tmp_path, rows, type="schema", json_schema=schema))
+    assert "line 20: field 'answer' has the value {'x': 19}: it must fit json_schema" in fault
