@@ -49,7 +49,7 @@ _HEAD = "<!-- Written by `make docs`; edit the docstrings instead. -->\n\n"
 def pages() -> dict[str, str]:
     """File name, seen from here, -> text of everything that is written."""
     services = {SERVICES / name.replace("-", "_") / "__init__.py": contract for name, contract in CONTRACTS.items()}
-    measured, training = _script(DOCS / "measured.py"), _script(DOCS / "measured_training.py")
+    measured, training, finetune = (_script(DOCS / f"measured{part}.py") for part in ("", "_training", "_finetune"))
     readme = (DOCS.parent / "README.md").read_text()
     telemetry = (DOCS / "telemetry.md").read_text()
     return {
@@ -60,7 +60,10 @@ def pages() -> dict[str, str]:
         "settings.md": _HEAD + "\n".join(_settings()),
         "asyncapi.json": json.dumps(_with_questions(document()), indent=1) + "\n",
         **{f"../{path.relative_to(DOCS.parent)}": _with_lists(path, each) for path, each in services.items()},
-        "measured.md": _HEAD.replace("docstrings", "benchmarks") + measured.page() + training.section(),
+        "measured.md": _HEAD.replace("docstrings", "benchmarks")
+        + measured.page()
+        + training.section()
+        + finetune.section(),
         "images/house.svg": _script(DOCS / "house.py").picture(),
     }
 

@@ -1,0 +1,114 @@
+"""The part of docs/measured.md about a foundation model that becomes a specialist."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+_PEERS = {"huggingface": "transformers", "trl": "TRL", "trl_packed": "TRL packed"}  # Muon is no peer
+_LONG_PROMPT = "the base model here, long prompt"
+
+
+def _run(found: dict[str, Any]) -> str:
+    return f"{found['seconds'] / 60:.1f} min, {found['peak_memory_mb'] / 1000:.1f} GB, {found['outcome']}"
+
+
+def _share(found: dict[str, Any], name: str) -> str:
+    one = found["estimates"][name]
+    return f"{100 * one['value']:.1f} % [{100 * one['lower']:.1f}, {100 * one['upper']:.1f}]"
+
+
+def _gain(found: dict[str, Any]) -> str:
+    one = found["gate"]["comparison"]
+    return f"{100 * one['value']:.1f} points [{100 * one['lower']:.1f}, {100 * one['upper']:.1f}]"
+
+
+def _prompts(found: dict[str, Any]) -> str:
+    now, after = (found["estimates"][name]["value"] for name in ("instruction_prompt_tokens", "prompt_tokens"))
+    return f"{now:.0f} → {after:.0f}: {now / after:.1f} times fewer"
+
+
+def _price(found: dict[str, Any]) -> str:
+    price = found["usd_per_1000"][_LONG_PROMPT]
+    return f"${price['now']:.3f} → ${price['after']:.3f}: {price['now'] / price['after']:.2f} times lower"
+
+
+def _kills(found: dict[str, Any]) -> str:
+    return f"{found['kills']} kills, {found['faults']} differences"
+
+
+def _certificates(found: dict[str, Any]) -> str:
+    adapter = found["adapter, beside transformers on the merged folder"]
+    imported = found["import, beside transformers on the folder"]["our decoder"]
+    merged, gguf = adapter["our decoder, merged"], found["written as GGUF, read by transformers"]["float32"]
+    return ", ".join(f"{one['num_equal']} of {one['num_prompts']}" for one in (imported, merged, gguf))
+
+
+def _peers(found: dict[str, Any], adapter: str) -> str:
+    cases = sorted((each for each in found["cases"] if each["adapter"] == adapter), key=lambda each: each["precision"])
+    return "; ".join(
+        f"{case['precision']}: "
+        + ", ".join(
+            f"{_PEERS[peer]} {one['by_cpu_s']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
+            for peer, one in case["ours_over_its"].items()
+            if peer in _PEERS
+        )
+        for case in reversed(cases)
+    )
+
+
+# What, figure, record, script, goal.
+ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str, str, str], ...] = (
+    ("`ropewalk demo specialist`", _run, "specialist", "specialist", "below 20 min, 8 GB"),
+    (
+        "answers that fit the schema, no prompt, unconstrained; the base with the instruction",
+        lambda r: f"{_share(r, 'schema_validity')}; {_share(r, 'instruction_schema_validity')}",
+        "specialist",
+        "specialist",
+        "at least 95 %",
+    ),
+    ("right fields, more than the base with the instruction", _gain, "specialist", "specialist", "above 0"),
+    ("tokens of a prompt, base with the instruction → specialist", _prompts, "specialist", "specialist", "5"),
+    ("dollars for 1,000 requests, the same two", _price, "specialist", "specialist", "3"),
+    (
+        "greedy answers equal to transformers': imported, adapter merged, GGUF (fp32)",
+        _certificates,
+        "finetune_certificates",
+        "finetune/certificates",
+        "all",
+    ),
+    ("`kill -9` in LoRA, DoRA and full runs: bits", _kills, "finetune_kills", "finetune/kills", "0"),
+    (
+        "useful tokens per CPU second, LoRA, ours over theirs",
+        lambda r: _peers(r, "lora"),
+        "finetune_peers",
+        "finetune/peers",
+        "1.2",
+    ),
+    (
+        "the same, all weights, AdamW",
+        lambda r: _peers(r, "full"),
+        "finetune_peers",
+        "finetune/peers",
+        "1.2",
+    ),
+)
+
+
+def section() -> str:
+    """The text of it."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield ""
+    yield "## From a foundation model to a specialist"
+    yield ""
+    yield "SmolLM2-135M-Instruct on two CPU cores; [specialist.md](specialist.md) says what the task is."
+    yield ""
+    yield "| what | figure | goal | script |"
+    yield "|---|---|---|---|"
+    for what, figure, record, script, goal in ROWS:
+        found = json.loads((RESULTS / f"{record}.json").read_text())
+        yield f"| {what} | {figure(found)} | {goal} | `benchmarks/{script}.py` |"
