@@ -14,6 +14,7 @@ from ropewalk.cli.settings import named_bus
 from ropewalk.client.settings import ClientSettings, find_settings
 from ropewalk.local.stack import running_state
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.storage.probing import free_bytes
 
 if TYPE_CHECKING:
     from ropewalk.client import Client
@@ -33,6 +34,11 @@ def settings_of(state_dir: Path | None, user: str = OPERATOR) -> ClientSettings:
 def store_of(state_dir: Path | None) -> ObjectStore:
     """The object store, for which no service of the stack needs to run."""
     return find_settings(layout(state_dir).state_dir).store.connect()
+
+
+def room_of(state_dir: Path | None) -> int | None:
+    """Bytes that are left on the disk of the object store; None where that is a bucket."""
+    return free_bytes(find_settings(layout(state_dir).state_dir).store)
 
 
 def bus_of(state_dir: Path | None, user: str = OPERATOR) -> NatsSettings:

@@ -82,6 +82,17 @@ def share_windows(lengths: Sequence[int], context_length: int) -> list[list[int]
     return windows
 
 
+def cut_sentence(num_cut: int, num_examples: int, context_length: int, window: int) -> str:
+    """How many examples lose a part, and the remedy; empty: none does. One of `window` tokens holds 99 % of them."""
+    if not num_cut:
+        return ""
+    return (
+        f"field 'training.context_length' has the value {context_length}: {num_cut:,} of {num_examples:,} examples are "
+        f"longer, and what is beyond the window is not learnt; {window} hold 99 % of them: raise it, shorten the "
+        "examples, or choose a base model that reads more"
+    )
+
+
 def count_windows(num_tokens: int, context_length: int) -> int:
     """Whole windows in a flat run of tokens; each needs one token more than its length, for the last target."""
     return max(0, (num_tokens - 1) // context_length)

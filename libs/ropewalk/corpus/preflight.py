@@ -16,6 +16,7 @@ from ropewalk.events.resources import Resources
 from ropewalk.model.base_model import base_model_fault
 from ropewalk.model.chat.folder import read_chat_folder
 from ropewalk.recipes.bases import Base, is_base_name
+from ropewalk.recipes.disk import disk_needs
 from ropewalk.recipes.formats import CONVERSATIONS
 from ropewalk.recipes.recipe import Recipe
 
@@ -81,6 +82,23 @@ def _out_of_reach(folder: Path, reach: Reach) -> str | None:
     except (ClosedError, ValueError) as error:
         return str(error)
     return None
+
+
+def disk_violations(recipe: Recipe, free: int | None) -> tuple[str, ...]:
+    """One sentence if the disk of the objects cannot hold what the run leaves; `free` in bytes, None: not known."""
+    needs = disk_needs(recipe)
+    if free is None or needs.total_bytes <= free:
+        return ()
+    fewer = "lower training.keep_checkpoints, keep_history and keep_best"
+    smaller = f"{fewer}, or train an adapter (adapter: lora) on an imported base" if recipe.has_base else fewer
+    return (
+        f"the run leaves {needs.num_checkpoints} checkpoints of {_gb(needs.checkpoint_bytes)} and a model of "
+        f"{_gb(needs.export_bytes)}, and the disk of the objects has {_gb(free)} left: make room there; or {smaller}",
+    )
+
+
+def _gb(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:,.2f} GB"
 
 
 def worker_violations(recipe: Recipe, pools: Mapping[str, Resources]) -> tuple[str, ...]:

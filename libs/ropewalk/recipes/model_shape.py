@@ -64,12 +64,16 @@ class ModelShape:
         """
         if not lora_rank:
             return Work(flops_per_token=self.flops_per_token, flops_per_update=uses_muon * self.flops_per_update)
-        small = self.num_layers * sum(lora_rank * (rows + columns) for rows, columns in self._matrices)
+        small = self.num_adapter_weights(lora_rank)
         sums = self.num_layers * sum((2 * lora_rank + 3) * rows * columns for rows, columns in self._matrices)
         return Work(
             flops_per_token=4 * self._num_multiplied + 6 * small + self._attention_flops,
             flops_per_update=has_lengths * sums,
         )
+
+    def num_adapter_weights(self, rank: int) -> int:
+        """Of adapters on every matrix of the blocks."""
+        return self.num_layers * sum(rank * (rows + columns) for rows, columns in self._matrices)
 
     @property
     def _num_multiplied(self) -> int:

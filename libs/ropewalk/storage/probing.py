@@ -19,6 +19,17 @@ def has_room(folder: Path) -> bool:
     return stats.f_bavail * stats.f_frsize > ROOM_BYTES and files_left > _ROOM_FILES
 
 
+def free_bytes(address: StoreAddress) -> int | None:
+    """What a store has left on its disk, whose folder need not be there yet; None where it is a bucket."""
+    parts = urlsplit(address.url)
+    folder = Path(unquote(parts.path))
+    there = next((each for each in (folder, *folder.parents) if each.is_dir()), None)
+    if parts.scheme != "file" or there is None:
+        return None
+    stats = os.statvfs(there)
+    return stats.f_bavail * stats.f_frsize
+
+
 def why_unwell(address: StoreAddress, *, write: bool = True) -> str:
     """What ails a store, in its own words too; empty if it is well. `write`: also store and remove a small object."""
     parts = urlsplit(address.url)

@@ -33,7 +33,8 @@ task:
 adapter: lora
 minutes: 5
 evaluation: {{held_out_fraction: 0.1}}  # of the examples, but 20 at least where there are 100
-training: {{context_length: 512, document_masks: true, batch_size: 2, total_steps: 120, adam_lr: 0.002, lora_rank: 16}}
+training: {{document_masks: true, batch_size: 2, total_steps: 120, adam_lr: 0.002, lora_rank: 16}}
+# context_length: windows hold the examples, 512 tokens at least, unless you say it here
 """
 _INSTRUCTION = """\
 You read a message of a customer and answer with one JSON object, on one line, without any text around it. It has two

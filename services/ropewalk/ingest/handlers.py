@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ropewalk.bus.once import Timeline, once
 from ropewalk.corpus.pair_checks import look_at_pairs
-from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
+from ropewalk.corpus.preflight import data_violations, disk_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.task_checks import look_at_examples, task_violations
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
@@ -41,6 +41,7 @@ from ropewalk.stages.child import run_child
 from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import WorkRaisedError
 from ropewalk.stages.faults import OF_THE_WORK, in_one_line
+from ropewalk.storage.probing import free_bytes
 
 _CANNOT_LOOK = "the recipe or its data cannot be looked at: "
 
@@ -56,6 +57,8 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     recipe, violations, licence = await asyncio.to_thread(_checked, request, settings, accepted)
     if recipe is not None and not violations:
         violations = await _violations_of_data(recipe, settings)
+    if recipe is not None and accepted is None:  # of one that was accepted, its own checkpoints fill the disk
+        violations += disk_violations(recipe, await asyncio.to_thread(free_bytes, settings.store))
     if recipe is not None:
         violations = bounded(violations + worker_violations(recipe, await _pools(timeline)))
     rejected = await timeline.last(RunRejected, request.run_id)

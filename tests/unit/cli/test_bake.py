@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from parts.small_engines import a_llama, an_export
 
+from ropewalk.corpus.preflight import disk_violations
 from ropewalk.recipes.bases import Base
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
+from ropewalk.recipes.disk import disk_needs
 from ropewalk.storage.local import LocalObjects
 from ropewalk.usecases.folder import RECORDS, TASK, write_task_folder
 
@@ -26,18 +28,23 @@ def task(tmp_path: Path) -> Path:
 
 
 def _set_base(folder: Path, base: str) -> None:
-    text = (folder / TASK).read_text()
-    (folder / TASK).write_text(text.replace('base_model: ""', f"base_model: {base}"))
+    _set(folder, 'base_model: ""', f"base_model: {base}")
+
+
+def _set(folder: Path, before: str, after: str) -> None:
+    (folder / TASK).write_text((folder / TASK).read_text().replace(before, after))
 
 
 def test_the_dry_run_counts_tokens_and_prices_with_the_base_models_own_template(ropewalk, tmp_path, task):
     base = an_export(tmp_path / "base", a_llama())
     (base / "chat_template.jinja").write_text(TEMPLATE)
-    (task / TASK).write_text((task / TASK).read_text().replace("org/model", str(base)).replace("512", "16"))
+    (task / TASK).write_text((task / TASK).read_text().replace("org/model", str(base)))
     code, out, error = ropewalk("bake", str(task), "--dry-run", "--json")
     assert code == 0, out + error
     told = json.loads(out)
     assert told["num_held_out"] == 20
+    assert told["judging_s"] > 20
+    assert (told["requests"]["num_cut"], told["requests"]["window"]) == (0, 128)
     assert told["requests"]["now"] > 5 * told["requests"]["after"] > 0
     ways = {way["from"]: way for way in told["usd_per_1000_requests"]}
     assert ways["the base model here, long prompt"]["now"] > ways["the base model here, long prompt"]["after"]
@@ -47,7 +54,7 @@ def test_the_dry_run_counts_tokens_and_prices_with_the_base_models_own_template(
 def test_the_dry_run_counts_for_an_imported_model_as_for_a_folder_and_refuses_a_name_of_none(ropewalk, tmp_path, task):
     base = an_export(tmp_path / "base", a_llama())
     (base / "chat_template.jinja").write_text(TEMPLATE)
-    (task / TASK).write_text((task / TASK).read_text().replace("org/model", "mini").replace("512", "16"))
+    (task / TASK).write_text((task / TASK).read_text().replace("org/model", "mini"))
     assert "no imported model of that name" in ropewalk("bake", str(task), "--dry-run")[2]
     told = {"source": "hf:base", "licence": "mit", "family": "llama", "imported_at": "2026-11-27T01:00:00+00:00"}
     size = {"num_parameters": 1, "context_length": 128, "has_template": True}
@@ -56,7 +63,37 @@ def test_the_dry_run_counts_for_an_imported_model_as_for_a_folder_and_refuses_a_
     code, out, error = ropewalk("bake", str(task), "--dry-run", "--json")
     assert code == 0, out + error
     assert json.loads(out)["requests"]["now"] > 100
-    assert "'training.context_length' has the value 16: an example takes" in ropewalk("bake", str(task), "--dry-run")[2]
+    out = ropewalk("bake", str(task), "--dry-run")[1]
+    assert "judging it" in out
+    assert "checkpoints of" in out
+
+
+def test_windows_hold_the_examples_unless_the_task_says_their_length_and_too_short_ones_are_refused(
+    ropewalk, tmp_path, task
+):
+    base = an_export(tmp_path / "base", a_llama())
+    (base / "chat_template.jinja").write_text(TEMPLATE)
+    _set(task, "org/model", str(base))
+    assert ropewalk("bake", str(task), "--out", str(tmp_path / "derived.yaml"))[0] == 0
+    assert load_recipe(str(tmp_path / "derived.yaml"))["training"]["context_length"] == 128  # all that the base reads
+    _set(task, "training: {", "training: {context_length: 16, ")
+    code, _, error = ropewalk("bake", str(task), "--dry-run")
+    assert code == 2
+    assert "'training.context_length' has the value 16: 100 of 100 examples are longer" in error
+    assert "128 hold 99 % of them" in error
+
+
+def test_a_run_whose_checkpoints_find_no_room_is_refused_with_the_bytes(tmp_path):
+    recipe = resolve_recipe({"base": "python-stdlib-tiny"})
+    needs = disk_needs(recipe)
+    assert disk_violations(recipe, None) == disk_violations(recipe, needs.total_bytes) == ()
+    (sentence,) = disk_violations(recipe, needs.total_bytes - 1)
+    assert "the disk of the objects has" in sentence
+    assert "training.keep_checkpoints" in sentence
+    tuned = {"mode": "finetune", "adapter": "lora", "base_model": "/folder"}
+    whole = disk_needs(resolve_recipe({"base": "python-stdlib-tiny", **tuned}))
+    small = disk_needs(resolve_recipe({"base": "python-stdlib-tiny", **tuned, "base_model": "imported"}))
+    assert whole.checkpoint_bytes - small.checkpoint_bytes == whole.export_bytes == small.export_bytes
 
 
 def test_the_dry_run_refuses_what_would_teach_nothing(ropewalk, task):

@@ -60,6 +60,18 @@ async def test_more_workers_than_any_pool_has_cpus_are_refused(tmp_path: Path) -
     the_accepted(await submit_run(request, Past(), SETTINGS))  # no trainer has declared anything yet
 
 
+async def test_a_run_whose_checkpoints_find_no_room_on_the_disk_is_refused_unless_it_was_accepted_before(
+    tmp_path: Path,
+) -> None:
+    training = {"keep_checkpoints": 1000, "checkpoint_every": 1, "total_steps": 100_000}
+    request = a_submission(tmp_path, size="base", training=training)
+    *_, violation = the_violations(await submit_run(request, Past(), SETTINGS))
+    assert "the run leaves 1004 checkpoints of" in violation
+    assert "the disk of the objects has" in violation
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
+    assert "the disk" not in (await submit_run(request, Past(accepted), SETTINGS)).reason  # its own fill it
+
+
 async def test_gpus_that_no_pool_has_are_refused_in_one_sentence(tmp_path: Path) -> None:
     rooms = {"small": Resources(cpus=8), "large": Resources(cpus=8, gpus=2, gpu_kind="h100")}
     capacity = StageCapacity(

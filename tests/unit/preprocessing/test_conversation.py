@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ropewalk.corpus.shards import MASK, TOKENS
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.conversation import ConversationEncoder
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
-from ropewalk.preprocessing.adapters.tasks import EncodedSegment, left_out, told_lengths
+from ropewalk.preprocessing.adapters.tasks import EncodedSegment, check_examples_fit, left_out, told_lengths
 from ropewalk.preprocessing.adapters.tokenizer import CHAT_TEMPLATE, TokenizerFacts, adopt_tokenizer, train_tokenizer
 from ropewalk.stages.errors import StageError
 
@@ -222,3 +223,11 @@ def test_conversations_beyond_the_window_are_counted_with_the_window_that_would_
     assert told["num_cut"] == 4
     assert 100 < told["window_for_most"] < 500
     assert told_lengths([]) == {"num_cut": 0, "window_for_most": 0}
+
+
+def test_a_run_whose_windows_cut_most_examples_ends_with_the_length_that_would_hold_them():
+    part = EncodedSegment(uri="", num_documents=9, refused=(), num_cut=4, lengths=Counter({64: 4, 192: 4}))
+    check_examples_fit([part], 128)
+    check_examples_fit([], 128)
+    with pytest.raises(StageError, match=r"has the value 128: 5 of 8 examples are longer.*; 192 hold 99 % of them"):
+        check_examples_fit([replace(part, num_cut=5)], 128)

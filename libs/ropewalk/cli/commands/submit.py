@@ -8,7 +8,7 @@ import typer
 from pydantic import JsonValue
 
 from ropewalk.cli.commands.watch import watching
-from ropewalk.cli.connecting import call, settings_of, store_of
+from ropewalk.cli.connecting import call, room_of, settings_of, store_of
 from ropewalk.cli.durations import seconds_of
 from ropewalk.cli.exit_codes import USAGE
 from ropewalk.cli.options import AsJson, RunId, StateDir
@@ -150,7 +150,8 @@ def _written(recipe: str, minutes: float | None) -> dict[str, JsonValue]:
 def _show(recipe: Recipe, state_dir: Path | None, *, has_plan: bool, as_json: bool) -> bool:
     """As the run would be planned. Returns whether it could be accepted."""
     base = _imported(recipe.base_model, state_dir)
-    return show_dry_run(recipe if has_plan else sized(recipe, base), base=base, as_json=as_json)
+    planned = recipe if has_plan else sized(recipe, base)
+    return show_dry_run(planned, base=base, free=room_of(state_dir), as_json=as_json)
 
 
 def _imported(base_model: str, state_dir: Path | None) -> Base | None:

@@ -13,7 +13,7 @@ from ropewalk.cli.settings import named_bus
 from ropewalk.corpus.forecast import Forecast, forecast
 from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.pair_checks import look_at_pairs
-from ropewalk.corpus.preflight import data_violations, recipe_violations, worker_violations
+from ropewalk.corpus.preflight import data_violations, disk_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.places import ANYWHERE
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.reading.survey import Survey, SurveyLimits, survey
@@ -21,6 +21,7 @@ from ropewalk.corpus.task_checks import ExamplesSeen, look_at_examples, task_vio
 from ropewalk.events.foreign import quoted
 from ropewalk.events.resources import Resources
 from ropewalk.recipes.bases import Base
+from ropewalk.recipes.disk import disk_needs
 from ropewalk.recipes.paths import scheme_of
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
 from ropewalk.recipes.sentences import bounded
@@ -31,10 +32,10 @@ _LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)  # a person waits: bey
 _MOST_KINDS = 12
 
 
-def show_dry_run(recipe: Recipe, *, base: Base | None = None, as_json: bool) -> bool:
+def show_dry_run(recipe: Recipe, *, base: Base | None = None, free: int | None = None, as_json: bool) -> bool:
     """Print everything that can be known before the run. Returns whether it could be accepted.
 
-    `base` is the import that the recipe names.
+    `base` is the import that the recipe names, `free` the bytes left on the disk of the objects.
     """
     violations = recipe_violations(recipe, base=base)
     found = asyncio.run(run_child(look_at_data, recipe.sources))  # a file may end the process of its reader
@@ -43,14 +44,14 @@ def show_dry_run(recipe: Recipe, *, base: Base | None = None, as_json: bool) -> 
     # A recipe that is wrong in itself makes questions about its data meaningless, so those come second.
     violations = violations or data_violations(recipe, found) or _pair_violations(recipe)
     violations = violations or (task_violations(recipe, seen) if recipe.task else ())
-    violations = bounded((*violations, *worker_violations(recipe, _pools())))
+    violations = bounded((*violations, *disk_violations(recipe, free), *worker_violations(recipe, _pools())))
     if as_json:
         print_json(_as_json(recipe, found, expected, violations) | {"warnings": list(_warnings(recipe, found, seen))})
         return not violations
     console.print(recipe_view(recipe), plan_view(recipe))
     show_data(found)
     if expected.num_tokens:  # without data there is neither time nor price to tell
-        console.print(titled("this run, about", Listing(("what", "how much"), _forecast_rows(expected))))
+        console.print(titled("this run, about", Listing(("what", "how much"), _forecast_rows(recipe, expected))))
     for violation in violations:
         complain(violation)
     for warning in _warnings(recipe, found, seen):
@@ -161,7 +162,16 @@ def set_aside_view(found: Survey) -> Listing:
     return Listing(("reason", "records", "for example"), rows, numbers=("records",))
 
 
-def _forecast_rows(expected: Forecast) -> Iterator[tuple[str, str]]:
+def disk_in_words(recipe: Recipe) -> str:
+    """What the run leaves in the object store."""
+    needs = disk_needs(recipe)
+    return (
+        f"{_mb(needs.total_bytes)} at most: {needs.num_checkpoints} checkpoints of {_mb(needs.checkpoint_bytes)}, "
+        f"and the model of {_mb(needs.export_bytes)}"
+    )
+
+
+def _forecast_rows(recipe: Recipe, expected: Forecast) -> Iterator[tuple[str, str]]:
     yield "tokens in the data", f"{expected.num_tokens:,} (estimated)"
     yield "tokens read by training", f"{expected.tokens_read:,}: the data is read {expected.epochs:.2g} times (epochs)"
     yield (
@@ -178,6 +188,7 @@ def _forecast_rows(expected: Forecast) -> Iterator[tuple[str, str]]:
     )
     gpu_hours = f" and {expected.gpu_hours:.2f} GPU-hours" if expected.gpu_hours else ""
     yield "price", f"${expected.usd:.4f} for {expected.cpu_hours:.2f} CPU-hours{gpu_hours}"
+    yield "disk", disk_in_words(recipe)
 
 
 def _as_json(recipe: Recipe, found: Survey, expected: Forecast, violations: tuple[str, ...]) -> dict[str, object]:
@@ -186,6 +197,7 @@ def _as_json(recipe: Recipe, found: Survey, expected: Forecast, violations: tupl
         "recipe_sha256": recipe.sha256(),
         "data": {**asdict(found), "num_files": found.num_files, "num_bytes": found.num_bytes},
         "forecast": {**asdict(expected), "minutes": expected.minutes},
+        "disk": asdict(disk_needs(recipe)),
         "violations": list(violations),
     }
 

@@ -28,6 +28,7 @@ from ropewalk.preprocessing.adapters.sketching import plain_text, told_turns
 from ropewalk.preprocessing.adapters.tasks import (
     PASSAGES,
     EncodedSegment,
+    check_examples_fit,
     clean_segment,
     encode_segment,
     hash_of,
@@ -268,6 +269,8 @@ class _Driver:
         self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, parts: Parts, registry: Registry
     ) -> DatasetPublished:
         plan = self._job.recipe.derived
+        if self._job.recipe.task is not None:
+            check_examples_fit(parts.encoded, plan.context_length)
         evalset_uri = publish_evalset(self._objects, self._job.scratch / "evalset", corpus)
         held_out_uri, held_out_sha256, num_added = self._publish_held_out(corpus, registry)
         assembly = Assembly(

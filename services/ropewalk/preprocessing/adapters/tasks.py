@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_documents, write_records
+from ropewalk.corpus.packing import cut_sentence
 from ropewalk.preprocessing.adapters.culprits import naming_the_culprit
 from ropewalk.preprocessing.adapters.encoding import RESULT, EncodeOrder, write_encoded
 from ropewalk.preprocessing.adapters.sketching import content_of, plain_text, sketch
@@ -24,6 +25,7 @@ from ropewalk.preprocessing.domain.contamination import Pairs
 from ropewalk.preprocessing.domain.held_items import find_items
 from ropewalk.preprocessing.domain.normalise import Profile, normalise
 from ropewalk.preprocessing.domain.quality import score
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
 
@@ -111,6 +113,13 @@ def encode_segment(store: StoreAddress, order: EncodeOrder) -> EncodedSegment:
 def told_lengths(parts: Sequence[EncodedSegment]) -> dict[str, int]:
     """How many conversations are longer than a window, and how many tokens hold 99 % of them whole; 0: none."""
     return {"num_cut": sum(part.num_cut for part in parts), "window_for_most": _window_for_most(parts)}
+
+
+def check_examples_fit(parts: Sequence[EncodedSegment], context_length: int) -> None:
+    """Raises StageError if the windows cut most examples of a task."""
+    told, num = told_lengths(parts), sum(sum(part.lengths.values()) for part in parts)
+    if 2 * told["num_cut"] > num:
+        raise StageError(cut_sentence(told["num_cut"], num, context_length, told["window_for_most"]))
 
 
 def _window_for_most(parts: Sequence[EncodedSegment]) -> int:

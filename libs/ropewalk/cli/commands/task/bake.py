@@ -12,16 +12,17 @@ from pydantic import JsonValue
 
 from ropewalk.cli.commands.submit import answered
 from ropewalk.cli.commands.watch import watching
-from ropewalk.cli.connecting import call, settings_of, store_of
+from ropewalk.cli.connecting import call, room_of, settings_of, store_of
 from ropewalk.cli.exit_codes import USAGE
 from ropewalk.cli.options import AsJson, StateDir
+from ropewalk.cli.screens.dry_run import disk_in_words
 from ropewalk.cli.screens.prices import Ways, prices_as_json, show_prices
 from ropewalk.cli.screens.terminal import Listing, complain, console, done, print_json, say, titled
 from ropewalk.cli.settings import user_name
 from ropewalk.client.errors import ClientError
-from ropewalk.corpus.baking import Baking, look_at_baking
+from ropewalk.corpus.baking import Baking, look_at_baking, num_ways, window_for_most
 from ropewalk.corpus.judging import too_few_to_judge
-from ropewalk.corpus.preflight import recipe_violations
+from ropewalk.corpus.preflight import disk_violations, recipe_violations
 from ropewalk.corpus.task_checks import task_warning
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.bases import Base, find_base, is_base_name, sized
@@ -56,9 +57,10 @@ def bake(
     """
     place = Path(folder).expanduser().absolute()
     fields = with_absolute_paths(read_task_folder(place), place)
-    recipe = resolve_recipe(fields)
+    fields = _with_window(fields, state_dir)
     if dry_run:
-        raise typer.Exit(0 if _show_dry_run(recipe, load_tariff(prices), state_dir, as_json=as_json) else USAGE)
+        recipe, tariff = resolve_recipe(fields), load_tariff(prices)
+        raise typer.Exit(0 if _show_dry_run(recipe, tariff, state_dir, as_json=as_json) else USAGE)
     if out is not None:
         _write(fields, out)
         return
@@ -79,6 +81,17 @@ def _write(fields: dict[str, JsonValue], out: Path) -> None:
     say(f"  next: `ropewalk submit {out} -f` starts it")
 
 
+def _with_window(fields: dict[str, JsonValue], state_dir: Path | None) -> dict[str, JsonValue]:
+    """The fields of a recipe, with windows that hold the examples where they say no length and the base lies here."""
+    recipe = resolve_recipe(fields)
+    if recipe.training.context_length is not None or room_of(state_dir) is None:  # a bucket would send all of the base
+        return fields
+    _, folder = _base_of(recipe, state_dir)
+    window = asyncio.run(run_child(window_for_most, (recipe, folder))) if folder is not None else 0
+    training = recipe.training.model_dump(mode="json", exclude_unset=True) | {"context_length": window}
+    return {**fields, "training": training} if window else fields
+
+
 def _base_of(recipe: Recipe, state_dir: Path | None) -> tuple[Base | None, Path | None]:
     """The import that a recipe names, and the folder of its base model; of a hub id only the stack knows one."""
     if not is_base_name(recipe.base_model):
@@ -95,7 +108,8 @@ def _show_dry_run(recipe: Recipe, tariff: Tariff, state_dir: Path | None, *, as_
     recipe = recipe if faults else sized(recipe, base)
     # a file may end the process of its reader
     baking = asyncio.run(run_child(look_at_baking, (recipe, None if faults else folder)))
-    violations = bounded(faults or baking.violations)
+    full = disk_violations(recipe, room_of(state_dir)) if baking.training is not None else ()
+    violations = bounded(faults or (*baking.violations, *full))
     ways = _ways(baking, tariff)
     if as_json:
         told = {"violations": list(violations), "usd_per_1000_requests": prices_as_json(ways, tariff)}
@@ -108,22 +122,11 @@ def _show_dry_run(recipe: Recipe, tariff: Tariff, state_dir: Path | None, *, as_
     for violation in violations:
         complain(violation)
     few = too_few_to_judge(baking.seen.num_examples, recipe.evaluation.held_out_fraction)
-    found = (task_warning(baking.seen), few if baking.seen.num_examples else "", _too_long(recipe, baking))
+    cut = baking.requests.too_long(recipe) if baking.requests is not None and not violations else ""
+    found = (task_warning(baking.seen), few if baking.seen.num_examples else "", cut)
     for warning in filter(None, found):
         complain(warning, style="yellow")
     return not violations
-
-
-def _too_long(recipe: Recipe, baking: Baking) -> str:
-    """Why most examples would be learnt in part only; empty: they fit."""
-    window = recipe.derived.context_length
-    tokens = baking.requests.after + baking.requests.answer if baking.requests is not None else 0.0
-    if tokens <= window:
-        return ""
-    return (
-        f"field 'training.context_length' has the value {window}: an example takes {tokens:,.0f} tokens in the mean; "
-        "what is beyond the window is not learnt; raise it, or shorten the examples"
-    )
 
 
 def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
@@ -146,7 +149,14 @@ def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
     if (quote := baking.training) is not None:
         minutes, kind = quote.seconds.value / 60, quote.device
         yield "training", f"about {minutes:.0f} minutes on {kind}, from the size of the model"
-        yield "price of it", f"about ${quote.usd.value:.4f}"
+        ways = num_ways(recipe.task) if recipe.task is not None else 0
+        yield (
+            "judging it",
+            f"about {baking.judging_s / 60:.0f} minutes more, {ways} ways of asking; less if answers end",
+        )
+        usd = quote.usd.value + 2 * baking.judging_s / 3600 * recipe.derived.usd_per_cpu_hour
+        yield "price of both", f"about ${usd:.4f}"
+        yield "disk", disk_in_words(recipe)
 
 
 def _ways(baking: Baking, tariff: Tariff) -> Ways:
