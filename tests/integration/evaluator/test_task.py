@@ -12,7 +12,7 @@ from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, Document, write_documents, write_records
 from ropewalk.corpus.trained import STATES
-from ropewalk.evaluator.adapters.task_measuring import Patience, _answer_in_time
+from ropewalk.evaluator.adapters.task_measuring import Patience, _answer_in_time, _Progress
 from ropewalk.evaluator.domain.budget import Tries
 from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.tasks import Item
@@ -178,10 +178,11 @@ class Slow:
     def expect(self, items) -> None:
         self.expected = len(items)
 
-    def answers(self, items) -> None:
+    def answers(self, items, on_ended) -> None:
         if len(self.asked) == self.rounds:
             raise TimeoutError("late")
         self.asked.append(len(items))
+        on_ended(1)
 
 
 def test_only_examples_that_everybody_answered_in_time_are_scored() -> None:
@@ -189,6 +190,12 @@ def test_only_examples_that_everybody_answered_in_time_are_scored() -> None:
     quick, slow = Slow(9), Slow(2)
     assert _answer_in_time({"quick": quick, "slow": slow}, items, Patience(10, told.append)) == 16 + 64
     assert (quick.asked, slow.asked, quick.expected) == ([16, 64, 20], [16, 64], 100)
-    assert told == [(16, 200), (32, 200), (96, 200), (160, 200), (180, 200)]
+    assert told == [(0, 200), (16, 200), (32, 200), (96, 200), (160, 200), (180, 200)]
+    told.clear()
+    progress = _Progress(told.append, 9)
+    progress.more(1)  # long after the last word, which never was: at once
+    progress.more(1)
+    progress.tell(5)
+    assert told == [(1, 9), (5, 9)]
     with pytest.raises(StageError, match="not even 16 held-out examples were answered by slow within 10 minutes"):
         _answer_in_time({"slow": Slow(0)}, items, Patience(10))

@@ -1,7 +1,7 @@
-"""`watch`, and what `submit --follow` shows: a run until it is over, every two seconds a sign of life while it works.
+"""`watch`, and what `submit --follow` shows: a run until it is over.
 
-On a terminal that is the board, elsewhere a line per event and, when there was none for a while, where the run stands.
-While a run only waits, a pipe is told so once and then every half minute.
+On a terminal that is the board, elsewhere a line per event. How far a stage is a pipe is told at once the first time,
+then every ten seconds while that changes, and once a minute where the run stands while nothing does.
 For programs there is one JSON object per event and nothing else.
 """
 
@@ -26,15 +26,17 @@ from ropewalk.client import Client
 from ropewalk.client.client import ENDINGS
 from ropewalk.errors import RopewalkError
 from ropewalk.events.base import Message
+from ropewalk.events.evaluation import EvaluationProgressed
 from ropewalk.events.run import RunCompleted, RunRejected
-from ropewalk.events.training import StepMetricsBatch
+from ropewalk.events.training import StepMetricsBatch, TrainingProgressed
 from ropewalk.local.errors import StackNotRunningError
 from ropewalk.report.board import Board, after, where
 
 app = typer.Typer()
 
-SIGN_S = 2.0
-WAITING_S = 30.0  # between two signs of life of a run that only waits
+SIGN_S = 10.0  # between two lines of a pipe on how far a stage is
+WAITING_S = 60.0  # where nothing changes
+_PROGRESS = (StepMetricsBatch, TrainingProgressed, EvaluationProgressed)
 _TICK_S = 0.25
 
 
@@ -179,7 +181,7 @@ class BoardView(View):
 
 
 class LineView(View):
-    """A line per fact; a line on where the run stands when nothing was printed for nearly two seconds.
+    """A line per fact, and now and then one on where the run stands.
 
     Whether it was refused, and why, is said when all is over.
     """
@@ -188,23 +190,25 @@ class LineView(View):
         self._first: Stored[Message] | None = None
         self._clock = clock
         self._printed = clock()
-        self._waits_at: Board | None = None
+        self._told_of: Board | None = None
+        self._told_kinds: set[type[Message]] = {StepMetricsBatch}
 
     def event(self, stored: Stored[Message], board: Board) -> None:
         """See View."""
-        if isinstance(stored.message, StepMetricsBatch):
+        kind = type(stored.message)
+        if kind in _PROGRESS and kind in self._told_kinds:
             self.tick(board)
             return
+        self._told_kinds.add(kind)
         self._first = self._first or stored
         if not isinstance(stored.message, RunRejected):
             self._print(event_line(stored, since=self._first))
 
     def tick(self, board: Board) -> None:
         """See View."""
-        works = any(row.status == "running" for row in board.rows.values())
-        said_s = SIGN_S if works or board != self._waits_at else WAITING_S
+        said_s = SIGN_S if board != self._told_of else WAITING_S
         if self._clock() - self._printed >= said_s - 2 * _TICK_S:
-            self._waits_at = board
+            self._told_of = board
             self._print(f"{'':13}{where(board, time.time())}")
 
     def _print(self, line: str) -> None:

@@ -7,7 +7,7 @@ within rounding.
 
 import math
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from itertools import takewhile
 
 import torch
@@ -68,8 +68,13 @@ class GreedyAnswers:
         self._beginning = _read(model, prompts[0][:shared]) if shared else None
 
     @torch.inference_mode()
-    def to(self, prompts: Sequence[Sequence[int]], until: float = math.inf) -> list[list[int]]:
-        """The most probable continuation of some of the prompts.
+    def to(
+        self,
+        prompts: Sequence[Sequence[int]],
+        until: float = math.inf,
+        on_ended: Callable[[int], None] = lambda _: None,
+    ) -> list[list[int]]:
+        """The most probable continuation of some of the prompts; `on_ended` is told how many more have ended.
 
         Raises TimeoutError at the first token after `until`, in seconds of the monotonic clock.
         """
@@ -79,12 +84,14 @@ class GreedyAnswers:
         while order:
             rows = max(1, min(MOST_ROWS, _SLOTS // (len(prompts[order[0]]) - shared + self._max_new)))
             batch, order = order[:rows], order[rows:]
-            said = self._generate([prompts[place][shared:] for place in batch], until)
+            said = self._generate([prompts[place][shared:] for place in batch], until, on_ended)
             for place, ids in zip(batch, said, strict=True):
                 answers[place] = ids
         return answers
 
-    def _generate(self, rests: Sequence[Sequence[int]], until: float) -> list[list[int]]:
+    def _generate(
+        self, rests: Sequence[Sequence[int]], until: float, on_ended: Callable[[int], None]
+    ) -> list[list[int]]:
         """`rests` follow the beginning. Padding stands before each, so that all answers begin in one column."""
         cache, shared = _empty(), self._beginning.length if self._beginning else 0
         width = max(len(rest) for rest in rests)
@@ -99,6 +106,8 @@ class GreedyAnswers:
             for row, token in zip(living, tokens[:, 0].tolist(), strict=True):
                 said[row].append(token)
             going = [at for at, row in enumerate(living) if self._goes_on(said[row])]
+            if len(going) < len(living):
+                on_ended(len(living) - len(going))
             if not going:
                 return said
             if time.monotonic() > until:

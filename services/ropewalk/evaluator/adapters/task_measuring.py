@@ -37,7 +37,7 @@ _NOTHING_TO_ASK = (
     "every opponent takes: add examples, or raise evaluation.held_out_fraction"
 )
 
-
+_TELL_S = 5.0
 _FIRST_ROUND = 16  # examples: enough to see how long the others take
 
 
@@ -47,6 +47,25 @@ class Patience:
 
     minutes: float
     report: Callable[[object], None] = lambda _: None
+
+
+class _Progress:
+    """Tells how many answers there are, every few seconds while they come."""
+
+    def __init__(self, report: Callable[[object], None], total: int) -> None:
+        self._report, self._total = report, total
+        self._done, self._told_at = 0, 0.0
+
+    def more(self, num: int) -> None:
+        """So many more."""
+        self._done += num
+        if time.monotonic() - self._told_at >= _TELL_S:
+            self.tell(self._done)
+
+    def tell(self, done: int) -> None:
+        """Now."""
+        self._done, self._told_at = done, time.monotonic()
+        self._report((done, self._total))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +146,8 @@ def _answer_in_time(voices: Mapping[str, Voice], items: Sequence[Item], patience
     The items come in hash order, so that the first of them are a fair sample. Raises StageError where it is none.
     """
     began, num_done = time.monotonic(), 0
+    progress = _Progress(patience.report, len(items) * len(voices))
+    progress.tell(0)
     for voice in voices.values():
         voice.expect(items)
     try:
@@ -137,8 +158,8 @@ def _answer_in_time(voices: Mapping[str, Voice], items: Sequence[Item], patience
             if not asked:
                 break
             for place, voice in enumerate(voices.values(), start=1):
-                voice.answers(asked)
-                patience.report((num_done * len(voices) + place * len(asked), len(items) * len(voices)))
+                voice.answers(asked, progress.more)
+                progress.tell(num_done * len(voices) + place * len(asked))
             num_done += len(asked)
     except TimeoutError:
         pass  # the last round was begun in vain

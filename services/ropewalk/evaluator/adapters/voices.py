@@ -60,7 +60,7 @@ class Voice:
     def complete(self, items: Sequence[Item]) -> list[Continuation] | None:
         """Nothing."""
 
-    def answers(self, items: Sequence[Item]) -> list[ExampleAnswer]:
+    def answers(self, items: Sequence[Item], on_ended: Callable[[int], None] = lambda _: None) -> list[ExampleAnswer]:
         """Greedy and unconstrained; asked once, however many metrics look at them."""
         new = [item for item in items if item not in self._answers]
         fitting = self._fitting(new)
@@ -68,7 +68,7 @@ class Voice:
         if prompts and self._pace is None:
             self._pace = self._measure(prompts)
         pace = self._pace or _Pace(0.0, 0.0)
-        said = (self._greedy or self.expect(new)).to(prompts, self._until)
+        said = (self._greedy or self.expect(new)).to(prompts, self._until, on_ended)
         self._answers |= {item: self._answer(self._prompt(item), None, pace) for item in new}
         for item, ids in zip(fitting, said, strict=True):
             self._answers[item] = self._answer(self._prompt(item), ids, pace)
