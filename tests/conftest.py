@@ -189,6 +189,14 @@ class MemoryBus:
         self.num_read += len(found[-1:])
         return found[-1] if found else None
 
+    async def read_snapshot(self, kind: type[Message], subject: str) -> tuple[Message | None, int]:
+        found = await self.last(kind, subject.rpartition(".")[2])
+        return found, len(self.messages) if found else 0
+
+    async def publish(self, message: Message, *, cause_id: str = "", key: str = "") -> None:
+        assert cause_id, "a repetition could not be told from another one"
+        self.messages.append(message)
+
     async def end(self) -> int:
         return len(self.messages)
 

@@ -35,6 +35,7 @@ SENTENCES: dict[type[Message], str] = {
     training.StragglerFound: "rank {m.rank} at {m.speed:.0%} of the speed of the others since step {m.since_step}",
     checkpoint.CheckpointSaveFailed: "step {m.step} not saved: {m.reason}",
     checkpoint.CheckpointCommitted: "step {m.step} verified",
+    checkpoint.CheckpointValidated: "step {m.step}: validation loss {m.loss:.3f}, {m.bits_per_byte:.3f} bits per byte",
     checkpoint.CheckpointPruned: "step {m.step}",
     checkpoint.PinCheckpoint: "{m.checkpoint_id}",
     checkpoint.PruneCheckpoints: "what the policy of {m.run_id} lets go",
@@ -129,7 +130,8 @@ def _(message: data.SegmentCleaned) -> str:
 def _(message: data.DatasetPublished) -> str:
     kept = f"{message.num_kept:,} of {message.num_inputs:,} documents"
     cut = f"; {message.loss_by_cutting}" if message.num_cut else ""
-    return f"{message.num_tokens:,} tokens from {kept}{_dropped(message.dropped)}{cut}"
+    dev = f", {message.num_dev:,} to watch training by" if message.num_dev else ""
+    return f"{message.num_tokens:,} tokens from {kept}{dev}{_dropped(message.dropped)}{cut}"
 
 
 def _dropped(dropped: dict[str, int]) -> str:

@@ -95,6 +95,23 @@ class CheckpointCommitted(_Family, Event):
     manifest_sha256: str
 
 
+class CheckpointValidated(_Family, Event):
+    """The loss of a checkpoint on documents that are kept apart to watch training by: never those of the gate.
+
+    It is measured beside the training, always on the same tokens of a run; of conversations the answers count. Of a
+    checkpoint that is written again (after weights went bad) the last word counts.
+    """
+
+    name: ClassVar[str] = "validated"
+    checkpoint_id: str
+    step: int
+    loss: float = Field(description="nats per token")
+    bits_per_byte: float
+    num_tokens: int
+    num_items: int = Field(description="documents or conversations")
+    seconds: float = Field(description="from the question to the answer, at the lowest priority of the machine")
+
+
 class CheckpointQuarantined(_Family, Event):
     """A checkpoint did not verify and was moved to `uri`. `file` is the first one that differs."""
 

@@ -105,6 +105,7 @@ class DatasetPublished(_Family, Event):
     held_out_sha256: str = Field(default="", description="of the documents at held_out_uri")
     num_newly_held_out: int = Field(default=0, description="documents at held_out_uri")
     num_registered: int = Field(default=0, description="documents that runs of the model held out up to now")
+    num_dev: int = Field(default=0, description="of the held-out ones, those to watch training by, which judge nothing")
     num_cut: int = Field(default=0, description="conversations that are longer than a window; what is beyond was cut")
     window_for_most: int = Field(default=0, description="tokens of a window that would hold 99 % of the conversations")
 

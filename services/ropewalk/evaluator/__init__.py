@@ -5,6 +5,10 @@ It measures bits per byte on held-out documents (bootstrap over files), the shar
 production, on documents that it has not seen; when there is none, from the base model of a fine-tuning run, else from
 the best n-gram. The metrics are in `domain/metrics`; which of them the gate decides on is in `domain/roles.py`.
 
-Listens: RegisterTaskSet, FreezeTaskSet, CheckpointExported (stage `evaluate`).
-Emits: EvaluationStarted, EvaluationProgressed, EvaluationCompleted, GateDecided, TaskSetRegistered, TaskSetFrozen.
+Beside a training it says the loss of each checkpoint on documents that the gate never sees: `adapters/validating.py`.
+
+Listens: RegisterTaskSet, FreezeTaskSet, CheckpointExported (stage `evaluate`), `evt.checkpoint.committed.v1.*` (table),
+`evt.data.dataset_published.v1.*` (table).
+Emits: EvaluationStarted, EvaluationProgressed, EvaluationCompleted, GateDecided, CheckpointValidated,
+TaskSetRegistered, TaskSetFrozen.
 """

@@ -4,6 +4,7 @@ from functools import partial
 
 from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator import contract
+from ropewalk.evaluator.adapters.validating import Validator
 from ropewalk.evaluator.domain import budget, promotions
 from ropewalk.evaluator.handlers import evaluate_checkpoint, freeze_task_set, register_task_set
 from ropewalk.evaluator.settings import Settings
@@ -25,4 +26,7 @@ def build(settings: Settings) -> Service:
     )
     # one opponent may take all the minutes before it is heard of
     service.stage(contract.EVALUATE, evaluate, stall_s=1800.0 + 60 * settings.evaluator_task_minutes)
+    service.reads(contract.VALIDATE)
+    validator = Validator(service.objects, contract.VALIDATE, settings.evaluator_niceness)
+    service.background(lambda: validator.run(service.bus))
     return service

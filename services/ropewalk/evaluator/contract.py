@@ -1,20 +1,33 @@
 """What evaluator hears, does and says: see `ropewalk.events.contract`."""
 
-from ropewalk.events import checkpoint, evaluation, task_set
+from ropewalk.events import checkpoint, data, evaluation, task_set
+from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.contract import Contract, Reaction, Stage
+from ropewalk.events.streams import stream_of
 
 REGISTER = Reaction("register", task_set.RegisterTaskSet)
 FREEZE = Reaction("freeze", task_set.FreezeTaskSet)
 EVALUATE = Stage("evaluate", checkpoint.CheckpointExported)
+VALIDATE = ConsumerSpec(
+    service="evaluator",
+    purpose="validate",
+    stream=stream_of(checkpoint.CheckpointCommitted.subject_prefix()),
+    subjects=tuple(f"{kind.subject_prefix()}.*" for kind in (checkpoint.CheckpointCommitted, data.DatasetPublished)),
+    ack_wait_s=60.0,
+    max_ack_pending=256,
+    deliver="new",  # of runs that ended before there was one nobody wants to know it
+)
 
 CONTRACT = Contract(
     service="evaluator",
     listens=(REGISTER, FREEZE, EVALUATE),
+    tables=(VALIDATE,),
     emits=(
         evaluation.EvaluationStarted,
         evaluation.EvaluationProgressed,
         evaluation.EvaluationCompleted,
         evaluation.GateDecided,
+        checkpoint.CheckpointValidated,
         task_set.TaskSetRegistered,
         task_set.TaskSetFrozen,
     ),

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from ropewalk.corpus.document import write_records
+from ropewalk.corpus.document import DEV_ITEMS, write_records
 from ropewalk.events.data import DatasetPublished
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.model.chat.encoder import Encoder
@@ -143,6 +143,8 @@ def fixed_parts(tmp_path_factory: pytest.TempPathFactory, stage_here: Callable[.
     for name, items in (("code", code), ("few", code[:7]), ("talk", talk), ("none", [])):
         (root / name).mkdir()
         write_records(root / name / "items.jsonl.zst", items)
+        if name == "few":
+            write_records(root / name / DEV_ITEMS, code[7:17])
         objects.publish(root / name, f"evalsets/{name}", {})
     return World(objects, root, stage_here)
 

@@ -13,8 +13,8 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
 from ropewalk.preprocessing.adapters.sketching import content_of, sketch
-from ropewalk.preprocessing.domain.held_out import Registry, choose_held_out
-from ropewalk.preprocessing.domain.states import HELD_OUT, DocumentFacts, first_states
+from ropewalk.preprocessing.domain.held_out import Registry, choose_dev, choose_held_out
+from ropewalk.preprocessing.domain.states import DEV, HELD_OUT, DocumentFacts, first_states
 from ropewalk.preprocessing.handlers import HeldOut
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.local import LocalObjects
@@ -45,7 +45,7 @@ def held_out(entries: list[DocumentFacts], fraction: float = 0.05, registry: Reg
     """The contents that are held out; every entry has a text of its own."""
     _, signatures = sketch(a_text(int(entry.content.split()[1])) for entry in entries)
     states = first_states(entries, signatures, "code", fraction, registry or Registry())
-    assert set(states) <= {HELD_OUT, KEPT}
+    assert set(states) <= {HELD_OUT, DEV, KEPT}
     return {entry.content for entry, state in zip(entries, states, strict=True) if state == HELD_OUT}
 
 
@@ -70,6 +70,26 @@ def test_a_record_in_front_another_order_and_other_names_change_nothing() -> Non
     assert held_out(moved) == first
     renumbered = [replace(entry, doc_id=f"{9999 - entry.place}", segment=entry.place % 3) for entry in entries]
     assert held_out(renumbered) == first
+
+
+@pytest.mark.parametrize(("num_documents", "expected"), [(79, 0), (80, 4), (400, 20), (9000, 64)])
+def test_a_training_is_watched_by_a_twentieth_that_judges_nothing(num_documents: int, expected: int) -> None:
+    keys = [f"text {number}" for number in range(num_documents)]
+    judging = choose_held_out(keys, 0.05)
+    watching = choose_dev(keys, judging)
+    assert len(watching) == expected
+    assert not watching & judging
+
+
+def test_the_same_author_is_never_both_learnt_from_and_watched_by() -> None:
+    entries = [an_entry(number, split_key=f"author {number // 3}") for number in range(600)]
+    _, signatures = sketch(a_text(number) for number in range(600))
+    states = first_states(entries, signatures, "code", 0.05, Registry())
+    states_of = {entry.split_key: set() for entry in entries}
+    for entry, state in zip(entries, states, strict=True):
+        states_of[entry.split_key].add(state)
+    assert all(len(found) == 1 for found in states_of.values())
+    assert sum(found == {DEV} for found in states_of.values()) == 10
 
 
 def a_registry(contents: set[str], near: tuple[str, ...] = ()) -> Registry:

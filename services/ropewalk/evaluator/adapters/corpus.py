@@ -15,8 +15,8 @@ from ropewalk.evaluator.domain.tasks import Item
 MAX_BASELINE_TOKENS = 20_000_000  # beyond this an n-gram model gains little and costs memory
 
 
-def read_items(evalset: Path) -> list[Item]:
-    """Every held-out document."""
+def read_items(evalset: Path, name: str = EVAL_ITEMS) -> list[Item]:
+    """Every held-out document; DEV_ITEMS are those to watch a training by."""
     return clustered(
         Item(
             item_id=record["item_id"],
@@ -28,7 +28,7 @@ def read_items(evalset: Path) -> list[Item]:
             split_key=record.get("split_key", ""),
             source_id=record.get("source_id", ""),
         )
-        for record in read_records(evalset / EVAL_ITEMS)
+        for record in read_records(evalset / name)
     )
 
 

@@ -50,7 +50,7 @@ from ropewalk.preprocessing.domain.contamination import Pairs, contaminated, fin
 from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
-from ropewalk.preprocessing.domain.states import HELD_OUT, count_states, first_states
+from ropewalk.preprocessing.domain.states import DEV, HELD_OUT, count_states, first_states
 from ropewalk.recipes.bases import base_location
 from ropewalk.recipes.formats import INPUTS
 from ropewalk.recipes.recipe import Plan
@@ -148,7 +148,8 @@ class _Driver:
         """Nothing that is kept gives away what is held out now or was before."""
         present = {corpus.entries[at].content for at in corpus.in_state(HELD_OUT)}
         absent = (document for content, document in before.documents() if content not in present)
-        held_out = chain((document for _, document in corpus.documents(HELD_OUT)), absent)
+        found = chain(corpus.documents(HELD_OUT), corpus.documents(DEV))
+        held_out = chain((document for _, document in found), absent)
         items = held_items((plain_text(document), told_turns(document)) for document in held_out)
         wanted = np.unique(items.passages.hashes)
         if not len(wanted):
@@ -299,6 +300,7 @@ class _Driver:
             num_inputs=len(corpus.states),
             num_kept=kept,
             num_held_out=held_out,
+            num_dev=len(corpus.in_state(DEV)),
             dropped=dropped,
             num_tokens=meta.num_tokens,
             num_windows=meta.num_windows,

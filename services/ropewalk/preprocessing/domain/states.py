@@ -1,4 +1,4 @@
-"""The final state of every document: kept, held out, or dropped for one named reason."""
+"""The final state of every document: kept, held out (DEV: to watch a training by), or dropped for one named reason."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from ropewalk.corpus.sketch import lowest_bytes, near_any
 from ropewalk.corpus.trained import KEPT
 from ropewalk.preprocessing.domain.dedup import exact_repeats, near_repeats
-from ropewalk.preprocessing.domain.held_out import Registry, choose_held_out
+from ropewalk.preprocessing.domain.held_out import Registry, choose_dev, choose_held_out
 from ropewalk.preprocessing.domain.normalise import Profile
 from ropewalk.preprocessing.domain.quality import fault
 
 HELD_OUT = "held_out"
+DEV = "dev"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +67,11 @@ def first_states(
     # A single key would be held out whole and leave nothing to learn from.
     if len(set(keys)) > 1 or registered:
         chosen = choose_held_out(keys, held_out_fraction, registered) | registered
+        watched = choose_dev(keys, chosen)
         for at in left:
-            if entries[at].key in chosen:
-                states[at] = "contaminated" if entries[at].is_synthetic else HELD_OUT
+            if entries[at].key in chosen | watched:
+                apart = HELD_OUT if entries[at].key in chosen else DEV
+                states[at] = "contaminated" if entries[at].is_synthetic else apart
     return states
 
 
@@ -93,9 +96,9 @@ def _registered(entries: Sequence[DocumentFacts], signatures: NDArray[np.uint32]
 
 
 def count_states(states: Sequence[str]) -> tuple[int, int, dict[str, int]]:
-    """How many documents are kept, held out, and dropped by reason; together they are all of them."""
+    """How many documents are kept, held out (`dev` among them), and dropped by reason; together they are all."""
     counts = Counter(states)
-    kept, held_out = counts.pop(KEPT, 0), counts.pop(HELD_OUT, 0)
+    kept, held_out = counts.pop(KEPT, 0), counts.pop(HELD_OUT, 0) + counts.pop(DEV, 0)
     assert kept + held_out + counts.total() == len(states)
     return kept, held_out, dict(sorted(counts.items()))
 

@@ -1,0 +1,126 @@
+"""The process that reads checkpoints beside a training. It takes what the machine has left over, and one thread."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ropewalk.corpus.document import DEV_ITEMS
+from ropewalk.evaluator.adapters.corpus import read_items
+from ropewalk.evaluator.domain.dev import DevLoss
+from ropewalk.stages.child import die_with
+
+if TYPE_CHECKING:
+    from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the process
+    from ropewalk.model.nll import ScoredTokens
+
+IDLE_S = 120.0  # without an order, then it ends
+_CHARS_A_TOKEN = 4  # of a text as many are read as fill about one window
+_MOST_WINDOWS = 4  # of a conversation; a longer one is left out
+_TOKENS_AT_ONCE = 1024  # logits are (tokens, vocabulary)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevOrder:
+    """Fetched folders, and how many tokens to read, about."""
+
+    checkpoint: Path
+    tokenizer: Path
+    evalset: Path
+    num_tokens: int
+
+    @property
+    def of_run(self) -> tuple[Path, Path, int]:
+        """What all orders of a run have in common."""
+        return self.tokenizer, self.evalset, self.num_tokens
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where orders come from, and how nice (0 to 19) the process is to others."""
+
+    orders: Connection
+    niceness: int
+
+
+def serve(bench: Bench, report: Callable[[object], None]) -> None:
+    """Answer each DevOrder with a DevLoss, until nobody asks any more."""
+    if bench.niceness:
+        _stand_back(bench.niceness)
+    import torch
+
+    import ropewalk.evaluator.adapters.scoring  # noqa: F401 - takes seconds, and is needed as soon as there is an order
+
+    torch.set_num_threads(1)
+    reader: _Reader | None = None
+    with suppress(EOFError):
+        while bench.orders.poll(IDLE_S):
+            order: DevOrder = bench.orders.recv()
+            if reader is None or reader.of_run != order.of_run:
+                reader = _Reader(order)
+            report(reader.read(order.checkpoint))
+
+
+class _Reader:
+    """Of one run: its documents are encoded once."""
+
+    def __init__(self, order: DevOrder) -> None:
+        from ropewalk.evaluator.adapters.scoring import ScoredModel
+
+        self.of_run, self._loaded = order.of_run, order.checkpoint
+        self._model = ScoredModel(order.checkpoint, tokenizer=order.tokenizer)
+        self._items = list(_enough(self._model, order))
+
+    def read(self, checkpoint: Path) -> DevLoss:
+        from ropewalk.model.nll import score_documents
+        from ropewalk.model.weights import load_model
+
+        if checkpoint != self._loaded:
+            self._model.model, self._loaded = load_model(checkpoint), checkpoint
+        context = self._model.context_length
+        scores = score_documents(
+            self._model.model,
+            [document for documents in self._items for document in documents],
+            context_length=context,
+            start_id=self._model.eos_id,
+            batch_size=max(1, _TOKENS_AT_ONCE // context),
+        )
+        return DevLoss(
+            nats=sum(score.nats for score in scores),
+            num_tokens=sum(score.num_tokens for score in scores),
+            num_bytes=sum(score.num_bytes for score in scores),
+            num_items=len(self._items),
+        )
+
+
+def _enough(model: "ScoredModel", order: DevOrder) -> Iterator[list["ScoredTokens"]]:
+    """The items in the order of their names, which are hashes of what they say, until there are enough tokens."""
+    room, context = order.num_tokens, model.context_length
+    for item in sorted(read_items(order.evalset, DEV_ITEMS), key=lambda item: item.item_id):
+        if room <= 0:
+            return
+        shown = replace(item, text=item.text[: _CHARS_A_TOKEN * context])
+        documents = model.documents(shown) if model.takes(shown) else []
+        kept = [each for each in documents if 0 < len(each.tokens) <= _MOST_WINDOWS * context]
+        if kept:
+            room -= sum(len(each.tokens) for each in kept)
+            yield kept
+
+
+def _stand_back(niceness: int) -> None:
+    """Go on in a session of its own and with a lower priority.
+
+    Where Linux shares the CPU by sessions first (autogroup), a nice value counts within the session only, so that the
+    session gets one, too. Who leads a process group cannot begin a session: a fork goes on, and dies with its parent.
+    """
+    parent = os.getpid()
+    if pid := os.fork():
+        os._exit(abs(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))  # no word of its own on the pipe
+    die_with(parent)
+    os.setsid()
+    os.nice(niceness)
+    with suppress(OSError):  # another kernel, or none of it in a container
+        Path("/proc/self/autogroup").write_text(str(niceness))

@@ -1,0 +1,98 @@
+"""Follows the checkpoints of runs in training and says the loss of each on the documents that are there to watch it.
+
+It has a consumer and a process of its own and no place in a pool, so that nothing waits for it; what it cannot read in
+time, or at all, is left out, and the training knows nothing of it.
+"""
+
+import asyncio
+import logging
+import time
+
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
+from ropewalk.corpus.document import DEV_ITEMS
+from ropewalk.delivery.outcome import outcome_or_error
+from ropewalk.evaluator.adapters.dev_loss import DevOrder
+from ropewalk.evaluator.adapters.side_process import SideProcess
+from ropewalk.evaluator.domain.dev import tokens_to_read
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointValidated
+from ropewalk.events.consumers import ConsumerSpec
+from ropewalk.events.data import DatasetPublished
+from ropewalk.events.run import RunAccepted, RunEnding
+from ropewalk.recipes.recipe import parse_recipe
+from ropewalk.stages.faults import in_one_line
+from ropewalk.storage.objects import ObjectStore
+
+logger = logging.getLogger(__name__)
+_WITHIN_S = 300.0  # for one checkpoint; the machine may have little left over
+_MAX_WAIT_S = 0.2  # for others that were committed meanwhile
+
+
+class Validator:
+    """Reads one checkpoint after the other."""
+
+    def __init__(self, objects: ObjectStore, consumer: ConsumerSpec, niceness: int) -> None:
+        self._objects, self._consumer = objects, consumer
+        self._process = SideProcess(niceness)
+
+    async def run(self, bus: Bus) -> None:
+        """For ever."""
+        spec = self._consumer
+        try:
+            async for batch in bus.batches(spec, max_messages=spec.max_ack_pending // 2, max_wait_s=_MAX_WAIT_S):
+                for raw, reason in batch.malformed:
+                    await bus.dead_letter(spec.stream, spec.durable, raw, reason)
+                await self.take(batch.items, bus)
+                await batch.ack()
+        finally:
+            await self._process.close()
+
+    async def take(self, items: list[Stored[Message]], bus: Bus) -> None:
+        """Read the newest checkpoint of each run, for who lags has no use for the others; what goes wrong is logged.
+
+        That there is a dataset tells that there soon will be checkpoints.
+        """
+        if any(isinstance(item.message, DatasetPublished) and item.message.num_dev for item in items):
+            await self._process.begun()
+        committed = [item for item in items if isinstance(item.message, CheckpointCommitted)]
+        for item in {item.message.run_id: item for item in committed}.values():
+            error = await outcome_or_error(self._validate(item, bus))
+            if error is not None:
+                logger.warning("a checkpoint of %s was not read: %s", item.message.run_id, in_one_line(error))
+
+    async def _validate(self, item: Stored[Message], bus: Bus) -> None:
+        event, began = item.message, time.monotonic()
+        assert isinstance(event, CheckpointCommitted), "nothing else is read"
+        order = await self._order(event, bus)
+        if order is None:
+            return
+        found = await self._process.read(order, _WITHIN_S)
+        if not found.num_tokens:
+            return
+        said = CheckpointValidated(
+            run_id=event.run_id,
+            checkpoint_id=event.checkpoint_id,
+            step=event.step,
+            loss=found.per_token,
+            bits_per_byte=found.bits_per_byte,
+            num_tokens=found.num_tokens,
+            num_items=found.num_items,
+            seconds=time.monotonic() - began,
+        )
+        await bus.publish(said, cause_id=item.envelope.id, key="validated")
+
+    async def _order(self, event: CheckpointCommitted, bus: Bus) -> DevOrder | None:
+        """None for a run that has ended, and for a dataset that has nothing to watch by."""
+        ending, _ = await bus.read_snapshot(RunEnding, f"{RunEnding.subject_prefix()}.{event.run_id}")
+        accepted, dataset = await bus.last(RunAccepted, event.run_id), await bus.last(DatasetPublished, event.run_id)
+        if ending is not None or accepted is None or dataset is None or not dataset.num_dev:
+            return None
+        evalset, tokenizer, checkpoint = [
+            await asyncio.to_thread(self._objects.fetch, uri)
+            for uri in (dataset.evalset_uri, dataset.tokenizer_uri, event.uri)
+        ]
+        if not (evalset / DEV_ITEMS).is_file():
+            return None
+        wanted = tokens_to_read(parse_recipe(accepted.recipe).derived)
+        return DevOrder(checkpoint=checkpoint, tokenizer=tokenizer, evalset=evalset, num_tokens=wanted)

@@ -1,0 +1,101 @@
+"""Checkpoints are read beside a training, and what cannot be read hurts nobody."""
+
+import math
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from ropewalk.bus.codec import Stored
+from ropewalk.corpus.document import DEV_ITEMS
+from ropewalk.evaluator import contract
+from ropewalk.evaluator.adapters.corpus import read_items
+from ropewalk.evaluator.adapters.dev_loss import DevOrder, _Reader
+from ropewalk.evaluator.adapters.scoring import ScoredModel
+from ropewalk.evaluator.adapters.validating import Validator
+from ropewalk.evaluator.domain.dev import tokens_to_read
+from ropewalk.events.base import Message
+from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointValidated
+from ropewalk.events.data import DatasetPublished
+from ropewalk.events.envelope import Envelope
+from ropewalk.events.run import RunAccepted, RunEnding
+from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.recipes.dial import complete
+
+
+def committed(name: str, step: int, run_id: str = "r") -> Stored[Message]:
+    event = CheckpointCommitted(
+        run_id=run_id, checkpoint_id=f"{run_id}-1-{step}", step=step, uri=f"exports/{name}", manifest_sha256="0"
+    )
+    envelope = Envelope(id=f"{run_id}/{step}", type="t", source="s", time="", run_id=run_id)
+    return Stored(step, datetime.now(UTC), envelope, event)
+
+
+def a_training(world, evalset: str, run_id: str = "r", num_dev: int = 10) -> list[Message]:
+    recipe = complete(resolve_recipe({"base": "python-stdlib-tiny"}))
+    dataset = next(
+        each for each in world.stage(f"evalsets/{evalset}").bus.messages if isinstance(each, DatasetPublished)
+    )
+    accepted = RunAccepted(
+        run_id=run_id, recipe=recipe.model_dump(mode="json"), recipe_sha256="0", deadline_unix=0.0, owner="me"
+    )
+    return [accepted, dataset.model_copy(update={"run_id": run_id, "num_dev": num_dev})]
+
+
+@pytest.fixture
+async def validator(world) -> AsyncIterator[Validator]:
+    made = Validator(world.objects, contract.VALIDATE, niceness=0)
+    yield made
+    await made._process.close()
+
+
+async def test_every_checkpoint_is_read_and_one_that_is_broken_or_of_an_ended_run_is_left_out(
+    world, validator, timeline
+) -> None:
+    timeline.messages += [
+        *a_training(world, "few"),
+        *a_training(world, "few", "old"),
+        *a_training(world, "code", "bare"),
+    ]
+    timeline.messages.append(RunEnding(run_id="old", kind="completed", event_id="1"))
+
+    await validator.take([committed("hardly", 5)], timeline)
+    await validator.take([committed("nowhere", 7)], timeline)  # it was pruned
+    await validator.take([committed("untrained", 8), committed("longer", 9)], timeline)  # it lags: the newest only
+    await validator.take([committed("longer", 1, "old"), committed("longer", 1, "bare")], timeline)
+
+    said = [each for each in timeline.messages if isinstance(each, CheckpointValidated)]
+    assert [each.checkpoint_id for each in said] == ["r-1-5", "r-1-9"]
+    assert said[1].loss < said[0].loss - 0.5
+    assert said[0].num_tokens == said[1].num_tokens > 0
+    assert all(each.num_items == 10 and each.bits_per_byte > 0 for each in said)
+
+
+def test_of_a_conversation_the_answers_count_and_another_checkpoint_is_read_on_the_same_tokens(world, tmp_path) -> None:
+    evalset = world.objects.fetch("evalsets/talk")
+    (tmp_path / DEV_ITEMS).write_bytes((evalset / "items.jsonl.zst").read_bytes())
+    order = DevOrder(
+        checkpoint=world.objects.fetch("exports/hardly"),
+        tokenizer=world.objects.fetch("tokenizers/t"),
+        evalset=tmp_path,
+        num_tokens=10_000,
+    )
+    reader = _Reader(order)
+    first, second = reader.read(order.checkpoint), reader.read(world.objects.fetch("exports/longer"))
+    answers = [
+        turn.content for item in read_items(tmp_path, DEV_ITEMS) for turn in item.turns if turn.role == "assistant"
+    ]
+    assert first.num_bytes == sum(map(len, answers))
+    assert first.num_tokens == second.num_tokens < sum(map(len, answers))
+    judged = ScoredModel(order.checkpoint, tokenizer=order.tokenizer)  # as the evaluation itself measures
+    assert first.nats / math.log(2) == pytest.approx(sum(judged.bits(read_items(tmp_path, DEV_ITEMS))), rel=1e-6)
+    assert second.nats != first.nats
+    few = _Reader(replace(order, num_tokens=60)).read(order.checkpoint)
+    assert 0 < few.num_items < first.num_items
+
+
+def test_what_is_read_of_a_checkpoint_is_a_hundredth_of_the_work_between_two() -> None:
+    plan = complete(resolve_recipe({"base": "python-stdlib-tiny", "minutes": 60})).derived
+    learnt = plan.checkpoint_every * plan.batch_size * plan.context_length
+    assert tokens_to_read(plan) / 3 == pytest.approx(0.01 * learnt, rel=0.01)
