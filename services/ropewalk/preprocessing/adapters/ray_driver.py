@@ -273,7 +273,7 @@ class _Driver:
         if self._job.recipe.task is not None:
             check_examples_fit(parts.encoded, plan.context_length)
         evalset_uri = publish_evalset(self._objects, self._job.scratch / "evalset", corpus)
-        held_out_uri, held_out_sha256, num_added = self._publish_held_out(corpus, registry)
+        registered = self._publish_held_out(corpus, registry)
         assembly = Assembly(
             folder=self._job.scratch / "dataset",
             parts=[self._objects.fetch(part.uri) for part in parts.encoded],
@@ -306,22 +306,20 @@ class _Driver:
             num_windows=meta.num_windows,
             context_length=meta.context_length,
             model=self._job.recipe.model,
-            held_out_uri=held_out_uri,
-            held_out_sha256=held_out_sha256,
-            num_newly_held_out=num_added,
-            num_registered=registry.num_documents + num_added,
+            **registered,
             **told_lengths(parts.encoded),
         )
 
-    def _publish_held_out(self, corpus: CleanedCorpus, registry: Registry) -> tuple[str, str, int]:
-        """Where the documents are that are held out for the first time, their hash, and how many they are."""
+    def _publish_held_out(self, corpus: CleanedCorpus, registry: Registry) -> dict[str, Any]:
+        """Where the documents are that are held out for the first time, their hash, and how many they are: as told."""
         added = [
             (corpus.entries[at].content, document)
             for at, document in corpus.documents(HELD_OUT)
             if corpus.entries[at].content not in registry.names
         ]
-        where = publish_held_out(self._objects, self._job.scratch / "held-out", added) if added else ("", "")
-        return *where, len(added)
+        uri, sha256 = publish_held_out(self._objects, self._job.scratch / "held-out", added) if added else ("", "")
+        counts = {"num_newly_held_out": len(added), "num_registered": registry.num_documents + len(added)}
+        return {"held_out_uri": uri, "held_out_sha256": sha256, **counts}
 
 
 def _is_enough_to_share(sizes: list[int], plan: Plan) -> bool:
