@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -22,6 +23,21 @@ _SHAPE = {
     "head_dim": 16,
     "max_position_embeddings": 128,
     "eos_token_id": 0,
+}
+
+# After the first element 2,400 alternatives are open at once, which no schema may ask for.
+OVERRUN: dict[str, Any] = {
+    "type": "array",
+    "prefixItems": [
+        {"const": "abc"},
+        {
+            "type": "array",
+            "items": {"anyOf": [{"type": "array", "items": {"enum": [n, None]}} for n in range(400)]},
+            "minItems": 1,
+        },
+    ],
+    "items": False,
+    "minItems": 2,
 }
 
 

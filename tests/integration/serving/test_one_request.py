@@ -7,10 +7,12 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from parts.small_engines import OVERRUN
 from parts.triton_process import TritonServer
 
 from ropewalk.serving.adapters import triton_wire
@@ -140,6 +142,15 @@ async def test_an_answer_follows_a_schema_through_triton_and_a_bad_schema_is_nam
     assert answer[-1].finish_reason == "stop"
     with pytest.raises(RequestRefusedError, match=r'^structured_outputs\.json: Unimplemented keys: \["not"\]'):
         await completed(inference, asked(schema='{"not":{}}', ignore_eos=False))
+
+
+async def test_a_schema_that_wants_too_much_amid_its_answer_ends_that_answer_alone(inference: TritonInference) -> None:
+    beside = asyncio.create_task(completed(inference, asked(max_tokens=60)))
+    wanted = asked(schema=json.dumps(OVERRUN), ignore_eos=False, max_tokens=60)
+    with pytest.raises(RequestRefusedError, match=r"^structured_outputs\.json: it wants more work for one token"):
+        await completed(inference, wanted)
+    assert await completed(inference, replace(wanted, max_tokens=3)) == 3  # so it was amid the answer
+    assert await beside == 60
 
 
 async def test_nothing_of_all_that_disturbs_a_stream_beside_it(

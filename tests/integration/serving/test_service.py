@@ -15,6 +15,7 @@ import openai
 import psutil
 import pytest
 import torch
+from parts.small_engines import OVERRUN
 from parts.small_engines import complete as complete_in
 from parts.triton_process import TritonServer
 from pydantic import BaseModel, Field
@@ -260,6 +261,12 @@ async def test_adapters_of_one_base_answer_by_their_names_and_share_its_memory(
         )
         assert answer.choices[0].message.parsed is not None
     assert {"painter", "poet", "painter@1", "poet@1"} <= {model.id async for model in client.models.list()}
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "open", "schema": OVERRUN}}
+    with pytest.raises(openai.BadRequestError, match="it wants more work for one token than is done here") as refused:
+        await client.chat.completions.create(
+            model="poet", messages=[{"role": "user", "content": "sky"}], response_format=wanted, max_tokens=60
+        )
+    assert refused.value.status_code == 400
 
 
 async def test_an_export_that_cannot_be_loaded_fails_its_run_with_the_reason(
