@@ -10,10 +10,11 @@ from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.budget import Tries, Try, gate_seed, gate_set
-from ropewalk.evaluator.domain.estimates import BASE, PRODUCTION, SHOTS
+from ropewalk.evaluator.domain.estimates import PRODUCTION, SHOTS
 from ropewalk.evaluator.domain.gate import decide
 from ropewalk.evaluator.domain.promotions import Promotions, Version
 from ropewalk.evaluator.domain.report import EvaluationReport
+from ropewalk.evaluator.domain.roles import BASE
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported
 from ropewalk.events.data import CorpusIngested, DatasetPublished
@@ -52,8 +53,8 @@ async def evaluate_checkpoint(
     production = known.opponent(ctx.recipe.model, alias, event.checkpoint_id)
     if production is not None and not await asyncio.to_thread(ctx.objects.exists, production.export_uri):
         production = None  # its export was removed: as if there were none
-    tried = await _begin(ctx, event, production, tries)
-    opponent = await _opponent(ctx, production)
+    tried, base = await _begin(ctx, event, production, tries), await _base(ctx, production)
+    opponent = await _opponent(ctx, production, base)
     # Torch and the models live in a child: its memory goes with it, and a crash there is a failed stage only.
     export, trained_on, evalset = [
         await asyncio.to_thread(ctx.objects.fetch, uri) for uri in (event.uri, dataset.uri, dataset.evalset_uri)
@@ -67,13 +68,13 @@ async def evaluate_checkpoint(
         opponent=opponent,
         threads=threads,
         tried=tried,
+        base=base,
         segments=await _segments(ctx),
         task_minutes=task_minutes,
     )
     measured = await ctx.in_child(measure, job, partial(_tell, ctx, event.checkpoint_id))
     report = _report(ctx, event, dataset, opponent, measured)
-    folder = ctx.scratch / "report"
-    await asyncio.to_thread(publish_report, ctx.objects, folder, report, measured)
+    await asyncio.to_thread(publish_report, ctx.objects, ctx.scratch / "report", report, measured)
     return report.events(key)
 
 
@@ -127,16 +128,22 @@ async def _tell(ctx: StageContext, checkpoint_id: str, answers: tuple[int, int])
     await ctx.emit(said, key=f"{checkpoint_id}/{ctx.epoch}.{ctx.attempt}/{num_answers}")  # an attempt begins anew
 
 
-async def _opponent(ctx: StageContext, production: Version | None) -> Opponent | None:
+async def _base(ctx: StageContext, production: Version | None) -> str:
+    """Where the base model lies; empty where nobody asks it anything."""
+    recipe = ctx.recipe
+    is_asked = production is None or recipe.task is not None or recipe.derived.objective == "dpo"
+    return await asyncio.to_thread(base_location, recipe, ctx.objects) if recipe.has_base and is_asked else ""
+
+
+async def _opponent(ctx: StageContext, production: Version | None, base: str) -> Opponent | None:
     """What the candidate must beat: production, else the base it was made from, else nothing but n-grams."""
     if production is not None:
         folder = await asyncio.to_thread(ctx.objects.fetch, production.export_uri)
         name = f"{production.model}@{production.model_version}"
         dataset = await _dataset_of(ctx, production.run_id)
         return Opponent(column=PRODUCTION, name=name, uri=production.export_uri, model=str(folder), dataset=dataset)
-    if ctx.recipe.has_base:
-        model = await asyncio.to_thread(base_location, ctx.recipe, ctx.objects)
-        return Opponent(column=BASE, name=BASE_MODEL, uri=ctx.recipe.base_model, model=model)
+    if base:
+        return Opponent(column=BASE, name=BASE_MODEL, uri=ctx.recipe.base_model, model=base)
     return None
 
 

@@ -43,6 +43,10 @@ class Scorer(Protocol):
         """The negative log2-likelihood of each item."""
         ...
 
+    def margins(self, items: Sequence[Item]) -> Sequence[float] | None:
+        """By how many nats the chosen answer of each pair is likelier than the rejected one."""
+        ...
+
     def complete(self, items: Sequence[Item]) -> Sequence[Continuation] | None:
         """The likeliest continuation of each item."""
         ...

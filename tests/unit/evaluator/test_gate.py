@@ -9,7 +9,7 @@ from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
 from ropewalk.evaluator.domain.estimates import ONE_SIDED
 from ropewalk.evaluator.domain.gate import Decision, Evidence, decide
 from ropewalk.evaluator.domain.metric import ItemScore
-from ropewalk.evaluator.domain.roles import GATES, Rule, Rules
+from ropewalk.evaluator.domain.roles import GATES, Rule, Rules, task_rules, with_preference
 from ropewalk.evaluator.domain.statistics import paired_example_share, per_byte
 from ropewalk.events.evaluation import Estimate
 
@@ -185,6 +185,35 @@ def test_a_guardrail_has_the_floor_of_its_rule() -> None:
     rules = Rules({"bits_per_byte_gain": Rule("primary"), "parse_rate": Rule("guardrail", floor=0.25)})
     assert judge(BETTER, 0.0, a_parse_rate(16), rules=rules).decision == "reject"
     assert judge(BETTER, 0.0, a_parse_rate(17), rules=rules).decision == "promote"
+
+
+@pytest.mark.parametrize(
+    ("interval", "decision"),
+    [
+        ((-0.05, -0.09, -0.01), "promote"),  # worse, and not by as much
+        ((-0.05, -0.10, 0.0), "promote"),
+        ((-0.05, -0.11, 0.0), "need_more"),
+        ((0.05, -0.11, 0.2), "need_more"),
+        ((-0.2, -0.3, -0.11), "reject"),
+        ((math.nan, math.nan, math.nan), "need_more"),
+    ],
+)
+def test_a_guardrail_with_a_tolerance_must_exclude_what_is_beyond_it(
+    interval: tuple[float, float, float], decision: str
+) -> None:
+    rules = with_preference(GATES["full"])
+    primary = an_estimate("rewarded_answer_gain", (0.4, 0.3, 0.5), 40, role="primary", **PARSING, paired=True)
+    language = an_estimate("bits_per_byte_gain", interval, 40, role="guardrail", **BITS)
+    found = judge(primary, 0.0, language, rules=rules)
+    assert found.decision == decision
+    assert any("; 0.100 would be tolerated" in reason for reason in found.reasons) == (decision != "promote")
+
+
+def test_where_a_preference_is_learnt_what_else_would_decide_guards() -> None:
+    rules = with_preference(task_rules("full", has_schema=True, is_structured=True))
+    assert (rules.primary, rules.role("field_accuracy_gain")) == ("rewarded_answer", "guardrail")
+    assert (rules.role("schema_validity"), rules.role("bits_per_byte_gain")) == ("guardrail", "guardrail")
+    assert [name for name, rule in rules.of.items() if rule.role == "primary"] == ["rewarded_answer_gain"]
 
 
 def test_any_metric_can_be_the_primary_one() -> None:

@@ -27,6 +27,7 @@ def read_items(evalset: Path, name: str = EVAL_ITEMS) -> list[Item]:
             doc_id=record.get("doc_id", ""),
             split_key=record.get("split_key", ""),
             source_id=record.get("source_id", ""),
+            rejected=record.get("rejected", ""),
         )
         for record in read_records(evalset / name)
     )

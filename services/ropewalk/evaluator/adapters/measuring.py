@@ -12,7 +12,6 @@ from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_it
 from ropewalk.evaluator.adapters.worked_examples import worked_examples
 from ropewalk.evaluator.domain.budget import FIRST, Try
 from ropewalk.evaluator.domain.estimates import (
-    BASE,
     PRODUCTION,
     SHORT,
     SUBJECTS,
@@ -24,9 +23,9 @@ from ropewalk.evaluator.domain.estimates import (
 from ropewalk.evaluator.domain.examples import from_sources
 from ropewalk.evaluator.domain.gate import Evidence
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
-from ropewalk.evaluator.domain.metrics import METRICS
+from ropewalk.evaluator.domain.metrics import METRICS, preference
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
-from ropewalk.evaluator.domain.roles import GATES, NGRAMS, Rules
+from ropewalk.evaluator.domain.roles import BASE, GATES, NGRAMS, Rules, with_preference
 from ropewalk.evaluator.domain.samples import NUM_SAMPLES, Sample, openings
 from ropewalk.evaluator.domain.specialist import ShownAnswer
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
@@ -41,6 +40,10 @@ if TYPE_CHECKING:
     from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child
     from ropewalk.evaluator.adapters.task_measuring import AskedTask
 
+_NO_PAIR = (
+    "no held-out record is a pair of answers that the chat template takes, so the preference cannot be judged: submit "
+    "the run again if an earlier version of Ropewalk made its dataset, else change records or base_model"
+)
 _UNREAD = (
     "the chat template refuses every held-out conversation, so the model cannot be judged: hold out conversations as "
     "the template wants them, for example beginning with the user"
@@ -76,13 +79,20 @@ class MeasuringJob:
     opponent: Opponent | None
     threads: int
     tried: Try = FIRST
+    base: str = ""  # where the base model lies, if it is asked something whatever the opponent is
     segments: tuple[Path, ...] = ()  # of the corpus, where worked examples of it are shown
     task_minutes: float = math.inf  # in which the examples of a task are asked
 
     @property
     def rules(self) -> Rules:
         """What the recipe's gate decides by."""
-        return GATES[self.recipe.evaluation.gate]
+        rules = GATES[self.recipe.evaluation.gate]
+        return with_preference(rules) if self.learns_preference else rules
+
+    @property
+    def learns_preference(self) -> bool:
+        """Whether the one of two answers was to be preferred."""
+        return self.recipe.derived.objective == "dpo"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +125,9 @@ class NgramScorer:
     def bits(self, items: Sequence[Item]) -> list[float]:
         """The negative log2-likelihood of each item."""
         return [self._bits(item) for item in items]
+
+    def margins(self, items: Sequence[Item]) -> None:
+        """Nothing."""
 
     def complete(self, items: Sequence[Item]) -> None:
         """Nothing."""
@@ -149,20 +162,15 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     # Where the opponent has seen everything, all of it is scored and the gate says that it decides nothing.
     unseen = [item for item in held_out if item.item_id not in (seen or ())] or held_out
     candidate = ScoredModel(job.export)
-    scorers: dict[str, Scorer] = {CANDIDATE: candidate}
-    if job.opponent:
-        scorers[job.opponent.column] = _load_opponent(job.opponent, job.export)
+    scorers: dict[str, Scorer] = {CANDIDATE: candidate, **_load_others(job)}
     baselines, num_tokens = fit_baselines(job.dataset, candidate.vocab_size)
     scorers |= {name: NgramScorer(baselines, order, candidate) for order, name in enumerate(NGRAMS, start=1)}
-    seed, wanted = job.recipe.seed, job.recipe.evaluation
-    effort = Effort(seed, wanted.num_completions if job.recipe.profile == "code" else 0)
-    documents = TaskSet("held-out documents", tuple(unseen))
-    asked = ask(METRICS, scorers, documents, effort)
+    seed, asked = job.recipe.seed, _ask_documents(job, unseen, scorers)
     task = _ask_task(job, unseen, scorers, report) if job.recipe.task else None
     rules, asked = (task.rules, (*asked, *task.asked)) if task else (job.rules, asked)
     judged = next((each for each in asked if each.metric.name == rules.primary), None)
     if judged is None:
-        raise StageError(_UNREAD)
+        raise StageError(_NO_PAIR if job.learns_preference else _UNREAD)
     contest = _contest(job, judged)
     own = asked[: len(asked) - len(task.asked)] if task else asked
     estimates = (*estimate_all(own, contest, rules, seed), *(task.estimates if task else ()))
@@ -177,6 +185,16 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     )
 
 
+def _ask_documents(
+    job: MeasuringJob, held_out: Sequence[Item], scorers: Mapping[str, Scorer]
+) -> tuple[Measurement, ...]:
+    recipe = job.recipe
+    effort = Effort(recipe.seed, recipe.evaluation.num_completions if recipe.profile == "code" else 0)
+    documents = TaskSet("held-out documents", tuple(held_out))
+    metrics = (*METRICS, *preference.metrics(scorers[BASE])) if job.learns_preference else METRICS
+    return ask(metrics, scorers, documents, effort)
+
+
 def _ask_task(
     job: MeasuringJob, held_out: Sequence[Item], scorers: Mapping[str, Scorer], report: Callable[[object], None]
 ) -> "AskedTask":
@@ -186,9 +204,7 @@ def _ask_task(
 
     recipe, names = job.recipe, (job.checkpoint_id, job.opponent.name if job.opponent else "")
     assert recipe.task is not None
-    base = scorers.get(BASE) or _load_opponent(
-        Opponent(column=BASE, name="", uri=recipe.base_model, model=recipe.base_location), job.export
-    )
+    base = scorers.get(BASE) or _load_base(job)
     found = {CANDIDATE: scorers[CANDIDATE], SHORT: base} | {
         name: scorer for name, scorer in scorers.items() if name == PRODUCTION
     }
@@ -225,7 +241,8 @@ def _evidence(
 def _contest(job: MeasuringJob, judged: Measurement) -> Contest:
     """Against the model to beat and, for one that was trained from nothing, the best n-gram model."""
     if job.opponent is not None and job.recipe.has_base:
-        return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name)  # a task is not asked of the others
+        others = {BASE: f"the {SUBJECTS[BASE]}"} if job.learns_preference and job.opponent.column != BASE else {}
+        return Contest(job.checkpoint_id, job.opponent.column, job.opponent.name, others)  # a task is asked elsewhere
     baseline = NGRAMS[0] if job.rules.is_easy else best_baseline(judged, NGRAMS)
     name = f"the {SUBJECTS[baseline]}"
     if job.opponent is None:
@@ -238,6 +255,20 @@ def _seen_by_opponent(held_out: Sequence[Item], job: MeasuringJob) -> set[str] |
     if job.opponent is None:
         return set()
     return find_seen(held_out, job.evalset, job.opponent.dataset) if job.opponent.dataset else None
+
+
+def _load_others(job: MeasuringJob) -> dict[str, Scorer]:
+    """The opponent, and the base where a preference is judged."""
+    found: dict[str, Scorer] = {}
+    if job.opponent:
+        found[job.opponent.column] = _load_opponent(job.opponent, job.export)
+    if job.learns_preference and BASE not in found:
+        found[BASE] = _load_base(job)
+    return found
+
+
+def _load_base(job: MeasuringJob) -> "ScoredModel":
+    return _load_opponent(Opponent(column=BASE, name="", uri=job.recipe.base_model, model=job.base), job.export)
 
 
 def _load_opponent(opponent: Opponent, export: Path) -> "ScoredModel":

@@ -34,6 +34,7 @@ class ScoredModel:
         self._encoder = Encoder(Path(tokenizer or folder))
         self._chats = ChatRenderer(Path(tokenizer or folder))
         self._documents: dict[Item, list[ScoredTokens]] = {}
+        self._pairs: dict[Item, list[ScoredTokens]] = {}
         self.model = load_model(folder)
         self.eos_id = int(self.tokenizer.eos_token_id)
         self.end_ids = frozenset([self.eos_id, *_end_ids(self.model.generation_config)])
@@ -43,7 +44,7 @@ class ScoredModel:
     def takes(self, item: Item) -> bool:
         """Whether the chat template takes this conversation; every text is read."""
         try:
-            return not item.turns or bool(self.documents(item))
+            return not item.turns or bool(self.documents(item) and (not item.rejected or self._pair(item)))
         except ChatTemplateError:
             return False
 
@@ -74,20 +75,39 @@ class ScoredModel:
             counted=[bool(counts) for counts in mask[:length]],
         )
 
+    def _pair(self, item: Item) -> list[ScoredTokens]:
+        """Both answers with the token that ends them, as training on preferences counts them."""
+        if item not in self._pairs:
+            prompts = [self._chats.conversation(message_records(turns)) for turns in item.pair]
+            read = [(self._encoder.prompt(prompt), prompt.answers) for prompt in prompts]
+            self._pairs[item] = [
+                ScoredTokens(tokens=each.ids, num_bytes=0, counted=[bool(counts) for counts in each.mask(answers)])
+                for each, answers in read
+            ]
+        return self._pairs[item]
+
     def bits(self, items: Sequence[Item]) -> list[float]:
         """The negative log2-likelihood of each item."""
         owned = [(index, document) for index, item in enumerate(items) for document in self.documents(item)]
+        bits = [0.0] * len(items)
+        for (index, _), nats in zip(owned, self._nats([document for _, document in owned]), strict=True):
+            bits[index] += nats / math.log(2)
+        return bits
+
+    def margins(self, items: Sequence[Item]) -> list[float]:
+        """By how many nats the chosen answer of each pair is likelier than the rejected one."""
+        nats = self._nats([answer for item in items for answer in self._pair(item)])
+        return [rejected - chosen for chosen, rejected in zip(nats[::2], nats[1::2], strict=True)]
+
+    def _nats(self, documents: Sequence[ScoredTokens]) -> list[float]:
         scores = score_documents(
             self.model,
-            [document for _, document in owned],
+            documents,
             context_length=self.context_length,
             start_id=self.eos_id,
             batch_size=max(1, _TOKENS_AT_ONCE // self.context_length),
         )
-        bits = [0.0] * len(items)
-        for (index, _), score in zip(owned, scores, strict=True):
-            bits[index] += score.nats / math.log(2)
-        return bits
+        return [score.nats for score in scores]
 
     def complete(self, items: Sequence[Item]) -> list[Continuation] | None:
         """Greedy continuations of texts and answers to conversations; None where the context has no room for one.

@@ -23,7 +23,7 @@ from ropewalk.evaluator.domain.estimates import (
 from ropewalk.evaluator.domain.examples import are_structured, choose_examples
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, Measurement, ask
 from ropewalk.evaluator.domain.metrics.answers import task_metrics
-from ropewalk.evaluator.domain.roles import Rules, task_rules
+from ropewalk.evaluator.domain.roles import Rules, task_rules, with_preference
 from ropewalk.evaluator.domain.specialist import ShownAnswer, section, side_by_side
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.events.evaluation import Estimate
@@ -108,6 +108,8 @@ def ask_task(
         has_schema=task.json_schema is not None,
         is_structured=task.json_schema is not None or are_structured(asked[0].items),
     )
+    if recipe.derived.objective == "dpo":
+        rules = with_preference(rules)
     estimates = estimate_all(asked, contest, rules, recipe.seed)
     counts = (
         len(held_out),

@@ -57,6 +57,9 @@ class Voice:
     def bits(self, items: Sequence[Item]) -> None:
         """Nothing."""
 
+    def margins(self, items: Sequence[Item]) -> None:
+        """Nothing."""
+
     def complete(self, items: Sequence[Item]) -> list[Continuation] | None:
         """Nothing."""
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from ropewalk.evaluator.domain.intervals import LEVEL, Spread
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
-from ropewalk.evaluator.domain.roles import GAIN, NGRAMS, Rules, gain_over
+from ropewalk.evaluator.domain.roles import BASE, GAIN, NGRAMS, Rules, gain_over
 from ropewalk.events.evaluation import Estimate
 
 ONE_SIDED = round(2 * LEVEL - 1, 9)  # of a guardrail: each bound is wrong in 1 - LEVEL of all cases
-PRODUCTION, BASE = "production", "base_model"
+PRODUCTION = "production"
 SHORT, INSTRUCTION, SHOTS = "base", "instruction", "shots"  # how the base model is asked the examples of a task
 SUBJECTS = {
     PRODUCTION: "in production before",

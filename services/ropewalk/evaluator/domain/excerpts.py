@@ -8,7 +8,7 @@ the budget, and no cluster more than a tenth.
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import accumulate
 
@@ -24,18 +24,33 @@ CLUSTER_BYTES = MAX_BYTES // MIN_CLUSTERS
 
 def choose(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
     """Excerpts of about MAX_BYTES in all, in hash order; documents with nothing to score are left out."""
+    cuts = (
+        beginning(item) if item.turns else replace(item, text=excerpt(item.text, item.item_id, seed))
+        for item in _in_order(items, seed)
+    )
+    return _within_budget((cut for cut in cuts if cut.num_bytes), lambda cut: cut.num_bytes)
+
+
+def choose_pairs(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
+    """Those with a rejected answer, whole, as many as are read in about MAX_BYTES."""
+    pairs = (item for item in _in_order(items, seed) if item.rejected)
+    return _within_budget(pairs, lambda item: sum(len(turn.content.encode()) for turns in item.pair for turn in turns))
+
+
+def _in_order(items: Iterable[Item], seed: int) -> list[Item]:
+    return sorted(items, key=lambda item: place(item.item_id, seed))
+
+
+def _within_budget(cuts: Iterable[Item], size: Callable[[Item], int]) -> tuple[Item, ...]:
     chosen: list[Item] = []
     spare: list[Item] = []
     spent: Counter[str] = Counter()  # bytes by cluster
-    for item in sorted(items, key=lambda item: place(item.item_id, seed)):
-        cut = beginning(item) if item.turns else replace(item, text=excerpt(item.text, item.item_id, seed))
-        if cut.num_bytes == 0:
-            continue
-        if spent[item.cluster] + cut.num_bytes > CLUSTER_BYTES:
+    for cut in cuts:
+        if spent[cut.cluster] + size(cut) > CLUSTER_BYTES:
             spare.append(cut)
             continue
         chosen.append(cut)
-        spent[item.cluster] += cut.num_bytes
+        spent[cut.cluster] += size(cut)
         # A few long files would fill the budget and leave too few for an interval.
         if spent.total() >= MAX_BYTES and len(chosen) >= MIN_FILES and len(spent) >= MIN_CLUSTERS:
             break
@@ -56,7 +71,7 @@ def beginning(item: Item) -> Item:
             turns.append(turn)
         if room <= 0:
             break
-    return replace(item, turns=tuple(turns))
+    return replace(item, turns=tuple(turns), rejected="")
 
 
 def place(name: str, seed: int) -> int:

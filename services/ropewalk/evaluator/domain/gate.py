@@ -94,10 +94,11 @@ def _judge_guardrail(estimate: Estimate, evidence: Evidence) -> Decision | None:
         where = f"{estimate.written(estimate.value)} of {estimate.num_items} {estimate.items}"
         asks = f"the gate asks for {more} {estimate.written(bound)}"
         return Decision("reject", (f"{estimate.quantity}: {where}; {asks}",))
-    if estimate.value >= 0:
+    if estimate.lower >= -rule.tolerance if rule.tolerance else estimate.value >= 0:
         return None
-    measured = _measured(estimate, evidence)
-    if estimate.upper < 0:
+    tolerated = f"; {estimate.written(rule.tolerance)} would be tolerated" if rule.tolerance else ""
+    measured = _measured(estimate, evidence) + tolerated
+    if estimate.upper < -rule.tolerance:
         return Decision("reject", (measured,))
     more = f"more than {estimate.sample} would settle it"
     remedy = f": {rule.remedy}" if rule.remedy else ""

@@ -7,7 +7,8 @@ from ropewalk.evaluator.domain.clusters import MIN_CLUSTERS
 from ropewalk.evaluator.domain.excerpts import CLUSTER_BYTES, EXCERPT_BYTES, MAX_BYTES, MIN_FILES
 from ropewalk.evaluator.domain.gate import MIN_ITEMS
 from ropewalk.evaluator.domain.intervals import MOST_WEIGHT
-from ropewalk.evaluator.domain.metrics import METRICS
+from ropewalk.evaluator.domain.metrics import METRICS, preference
+from ropewalk.evaluator.domain.roles import TOLERATED_BITS
 from ropewalk.events.base import Value
 from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
 from ropewalk.usecases.comparison import TaskSection
@@ -46,8 +47,9 @@ DEFINITIONS: dict[str, str] = {
         "promote: the interval of the primary gain is above the margin; reject: below; need_more: it holds the margin, "
         f"or fewer than {MIN_ITEMS} items in {MIN_CLUSTERS} clusters were scored. A guardrail at its floor rejects; "
         "one that is worse than the opponent's rejects, too, or needs more where that can be chance (its interval "
-        "holds 0)."
+        f"holds 0). Where a preference was learnt, the chosen answers may need {TOLERATED_BITS:g} bits per byte more."
     ),
+    **preference.DEFINITIONS,
 } | {metric.name: metric.definition for metric in METRICS}
 
 

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+BASE = "base_model"  # the scorer that a fine-tuning began with
 NGRAMS = ("baseline_unigram", "baseline_bigram", "baseline_trigram")
 GAIN = "_gain"  # ends the name of a metric's difference between the candidate and the opponent
 Role = Literal["primary", "guardrail", "shown"]
@@ -20,8 +21,9 @@ class Rule:
     """The role of an estimate. `remedy` is how a person gets more of its items.
 
     A guardrail of the candidate alone rejects where it is not above `floor`, or below `least`. A gain as a guardrail
-    rejects where the candidate is worse, and asks for more where that can be chance. `sentence` says the levels of
-    both, with the places {ours}, {theirs} and {opponent}.
+    rejects where the candidate is worse, and asks for more where that can be chance. With a `tolerance` it rejects
+    where the candidate is worse by more, and asks for more while that can be: the interval must exclude it.
+    `sentence` says the levels of both, with the places {ours}, {theirs} and {opponent}.
     """
 
     role: Role
@@ -29,6 +31,7 @@ class Rule:
     least: float = -math.inf
     remedy: str = ""
     sentence: str = ""
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,3 +105,22 @@ def task_rules(gate: str, *, has_schema: bool, is_structured: bool) -> Rules:
         "schema_validity_gain": Rule("guardrail", remedy=_MORE_EXAMPLES, sentence=_VALID),
     }
     return Rules(fields | validity)
+
+
+TOLERATED_BITS = 0.1  # a byte of the chosen answers
+_REWARDED = "the chosen answer gained more in {ours} of the pairs against {theirs} of {opponent}"
+_KEEPS_ITS_LANGUAGE = Rule(
+    "guardrail", remedy="add records, or raise training.beta, which holds a model to its base", tolerance=TOLERATED_BITS
+)
+_PREFERENCE: Mapping[str, Rule] = {
+    "rewarded_answer_gain": Rule("primary", remedy="add records", sentence=_REWARDED),
+    # Whoever is for the chosen answer need not make it likelier, but a model that can say neither is good for nothing.
+    "bits_per_byte_gain": _KEEPS_ITS_LANGUAGE,
+    gain_over("bits_per_byte", BASE): _KEEPS_ITS_LANGUAGE,  # or a little would be lost with every version
+}
+
+
+def with_preference(rules: Rules) -> Rules:
+    """What decides where a preference was learnt: what else would decide may not get worse."""
+    guarded = {name: replace(rule, role="guardrail") for name, rule in rules.of.items()}
+    return Rules({**guarded, **_PREFERENCE})

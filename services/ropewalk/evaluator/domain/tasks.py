@@ -1,6 +1,6 @@
 """What a model is asked: items, and sets of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ropewalk.corpus.document import ChatMessage
 
@@ -10,7 +10,7 @@ class Item:
     """A text or a conversation, to be read or to be continued.
 
     Items with the same `cluster_key` vary together: see `clusters`. `reference` is what a metric holds the model's
-    answer against, in that metric's own form.
+    answer against, in that metric's own form. `rejected` is an answer that is worse than the last turn.
     """
 
     item_id: str
@@ -22,6 +22,7 @@ class Item:
     reference: str = ""
     source_id: str = ""
     cluster_key: str = ""
+    rejected: str = ""
 
     @property
     def cluster(self) -> str:
@@ -34,6 +35,14 @@ class Item:
         if not self.turns:
             return len(self.text.encode())
         return sum(len(turn.content.encode()) for turn in self.turns if turn.role == "assistant")
+
+    @property
+    def pair(self) -> tuple[tuple[ChatMessage, ...], tuple[ChatMessage, ...]]:
+        """The turns with the chosen and with the rejected answer, which alone counts of all answers."""
+        *before, chosen = (replace(turn, weight=0) for turn in self.turns)
+        answers = (replace(chosen, weight=1, content=content) for content in (chosen.content, self.rejected))
+        first, second = ((*before, answer) for answer in answers)
+        return first, second
 
     @property
     def shown(self) -> str:

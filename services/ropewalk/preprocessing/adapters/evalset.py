@@ -42,4 +42,5 @@ def _item(entry: DocumentFacts, document: Document) -> dict[str, object]:
     )
     together = {"split_key": document.split_key} if document.split_key else {}
     place = {"source_id": document.source_id, "path": document.path}
-    return {"item_id": entry.content, **place, "doc_id": document.doc_id, **together, **body}
+    rejected = {"rejected": document.rejected} if document.rejected else {}
+    return {"item_id": entry.content, **place, "doc_id": document.doc_id, **together, **body, **rejected}
