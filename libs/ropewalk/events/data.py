@@ -81,6 +81,15 @@ class TokenizerTrained(_Family, Event):
     bytes_per_token: float
 
 
+class BlockedTaskSet(Value):
+    """A frozen task set that a corpus was searched for; what gave one of its items away is not trained on."""
+
+    task_set: str = Field(description="with its version: copying@1")
+    content: str = Field(description="as in TaskSetFrozen")
+    num_items: int
+    num_dropped: int = Field(description="documents of the corpus that were dropped for it, as `contaminated`")
+
+
 class DatasetPublished(_Family, Event):
     """A dataset version is sealed. Its name is the hash of its manifest.
 
@@ -107,6 +116,7 @@ class DatasetPublished(_Family, Event):
     num_registered: int = Field(default=0, description="documents that runs of the model held out up to now")
     num_dev: int = Field(default=0, description="of the held-out ones, those to watch training by, which judge nothing")
     num_cut: int = Field(default=0, description="conversations that are longer than a window; what is beyond was cut")
+    task_sets: tuple[BlockedTaskSet, ...] = Field(default=(), description="all that were frozen when the run began")
     window_for_most: int = Field(default=0, description="tokens of a window that would hold 99 % of the conversations")
 
     @property

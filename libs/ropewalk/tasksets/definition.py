@@ -23,7 +23,6 @@ METRICS: Mapping[Kind, tuple[str, ...]] = {
 SHOWN_ONLY = ("byte_perplexity", "word_perplexity")  # bits per byte on another scale
 FEWEST_ITEMS = 20
 FIELD = re.compile(r"\{([a-z_][a-z0-9_]{0,39})\}")  # of an item, in a template
-_Template = str
 
 
 class DataFile(Frozen):
@@ -73,7 +72,7 @@ class TaskSetFile(Frozen):
     )
     type: Kind = Field(description="mc: choices by likelihood; generate: a text; schema: JSON; rolling: text to read")
     metrics: tuple[str, ...] = Field(default=(), max_length=8, description="left out: all of the type")
-    templates: tuple[_Template, ...] = Field(
+    templates: tuple[str, ...] = Field(
         default=("{question}",), min_length=1, max_length=8, description="prompts; the first counts, others are spread"
     )
     delimiter: str = Field(default=" ", max_length=40, description="mc: between prompt and choice")
@@ -138,6 +137,12 @@ class TaskSetFile(Frozen):
     def full_name(self) -> str:
         """The version, as recipes name it."""
         return f"{self.id}@{self.version}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Of an item, those that a model reads."""
+        told = (name for each in self.templates for name in FIELD.findall(each))
+        return ("text",) if self.type == "rolling" else tuple(dict.fromkeys(told))
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ class TaskItem:
         """The template with the item's fields; what is in them is never read as a template."""
         return FIELD.sub(lambda found: self.fields[found[1]], template)
 
+    def asked(self, of: TaskSetFile) -> str:
+        """What a model reads of the item, without the words of a template."""
+        return "\n".join(self.fields[name] for name in of.fields)
+
     @property
     def right(self) -> tuple[str, ...]:
         """Every answer that is right, as a text."""

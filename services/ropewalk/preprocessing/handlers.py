@@ -5,8 +5,10 @@ from ropewalk.bus.once import RunningFold, Timeline
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested, DatasetPublished
 from ropewalk.events.run import RunAccepted
+from ropewalk.events.task_set import TaskSetFrozen
 from ropewalk.preprocessing.adapters.job import PreprocessJob, preprocess
 from ropewalk.preprocessing.settings import Settings
+from ropewalk.projections.task_sets import standings
 from ropewalk.stages.context import StageContext
 
 
@@ -36,8 +38,22 @@ class HeldOut:
         return dataset.evalset_uri if self._models[dataset.run_id] == model else ""
 
 
+class FrozenSets:
+    """Which task sets are frozen, each version as it was frozen first."""
+
+    def __init__(self) -> None:
+        self._facts = RunningFold[list[Message]](
+            [], lambda facts, item: facts.append(item.message), f"{TaskSetFrozen.subject_prefix()}.*"
+        )
+
+    async def now(self, log: Timeline) -> tuple[tuple[str, str], ...]:
+        """Names and contents, sorted."""
+        known = standings(await self._facts.now(log)).items()
+        return tuple(sorted((f"{name}@{version}", each.frozen) for (name, version), each in known))
+
+
 async def preprocess_corpus(
-    ctx: StageContext, corpus: CorpusIngested, *, settings: Settings, held_out: HeldOut
+    ctx: StageContext, corpus: CorpusIngested, *, settings: Settings, held_out: HeldOut, frozen: FrozenSets
 ) -> tuple[Message, ...]:
     """Run the Ray driver in a child process and pass its facts on as they come."""
 
@@ -55,6 +71,7 @@ async def preprocess_corpus(
         ray_address=settings.ray_address,
         num_workers=settings.preprocessing_workers,
         held_out_before=await held_out.before(ctx.bus, ctx.recipe.model, corpus.run_id),
+        task_sets=await frozen.now(ctx.bus),
     )
     dataset, worker_cpu_seconds = await ctx.in_child(preprocess, job, on_message=emit)
     ctx.add_cpu_seconds(worker_cpu_seconds)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parts.task_set_files import write_task_set
 from pydantic import JsonValue
 from transformers import AutoTokenizer
 
@@ -25,7 +26,7 @@ from ropewalk.corpus.document import (
 from ropewalk.corpus.shards import TokenShard
 from ropewalk.corpus.trained import SKETCHES, STATES, Identity, trained_on
 from ropewalk.events.base import Message
-from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
+from ropewalk.events.data import BlockedTaskSet, DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.ray_driver import preprocess
@@ -38,6 +39,7 @@ from ropewalk.stages.errors import StageError
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import file_sha256, verify
+from ropewalk.tasksets.shelf import read_task_set, store_task_set
 
 VOCABULARY = [f"{a}{b}{c}" for a in "bdklmst" for b in "aeiou" for c in ("n", "r", "st", "lly", "m")]
 
@@ -86,6 +88,7 @@ class Store:
         segments: tuple[SegmentRef, ...],
         num_workers: int = 1,
         held_out_before: tuple[str, ...] = (),
+        task_sets: tuple[tuple[str, str], ...] = (),
         **fields: JsonValue,
     ) -> tuple[DatasetPublished, list[Message]]:
         scratch = self.root / f"scratch-{len(list(self.root.iterdir()))}"
@@ -100,6 +103,7 @@ class Store:
             num_workers=num_workers,
             ray_address=self.ray_address,
             held_out_before=held_out_before,
+            task_sets=task_sets,
         )
         facts: list[tuple[Message, str]] = []
 
@@ -301,3 +305,15 @@ def test_a_corpus_without_two_good_documents_says_what_was_dropped(store: Store)
     with pytest.raises(StageError, match=r"of 2, 1 are left after cleaning \(1 too_short\)"):
         store.preprocess((segment,))
     assert json.dumps(store.objects.list("datasets")) == "[]"
+
+
+def test_documents_that_give_away_a_frozen_task_set_are_dropped_and_counted_for_it(store: Store) -> None:
+    rows = [{"text": a_text(500 + number), "group": f"g{number}"} for number in range(20)]
+    found = read_task_set(write_task_set(store.root / "made", rows, type="rolling"))
+    store_task_set(store.objects, found, store.root / "stored")
+    quotes = [a_document(f"q/{n}.txt", f"{a_text(600 + n)}{a_text(500 + n)}") for n in range(3)]
+    segment = store.a_segment("one", [a_document(f"t/{n:02}.txt", a_text(n)) for n in range(40)] + quotes)
+    dataset, _ = store.preprocess((segment,), task_sets=(("counting@1", found.content),))
+    (blocked,) = dataset.task_sets
+    assert blocked == BlockedTaskSet(task_set="counting@1", content=found.content, num_items=20, num_dropped=3)
+    assert dataset.dropped == {"contaminated": 3}

@@ -161,7 +161,7 @@ def test_every_message_type_has_a_channel_and_an_operation(api: dict[str, Any]) 
 def test_addresses_are_the_subjects_messages_are_published_on(api: dict[str, Any]) -> None:
     for kind in MESSAGE_TYPES:
         message = kind.model_validate_json((GOLDEN / f"{kind.type_name().removeprefix('ropewalk.')}.json").read_bytes())
-        values = {"run_id": message.run_id, "stage": getattr(message, "stage", "")}
+        values = {"run_id": message.run_id, "stage": getattr(message, "stage", ""), kind.about: message.entity}
         assert address(kind).format(**values) == message.subject
 
 

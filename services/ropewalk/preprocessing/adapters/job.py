@@ -14,7 +14,10 @@ from ropewalk.storage.connect import StoreAddress
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessJob:
-    """What the driver is told. `held_out_before` are keys: what earlier runs of the model held out."""
+    """What the driver is told. `held_out_before` are keys: what earlier runs of the model held out.
+
+    `task_sets` are the names and contents of all that are frozen.
+    """
 
     run_id: str
     segments: tuple[SegmentRef, ...]
@@ -24,6 +27,7 @@ class PreprocessJob:
     ray_address: str = ""
     num_workers: int = 2
     held_out_before: tuple[str, ...] = ()
+    task_sets: tuple[tuple[str, str], ...] = ()
 
 
 def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> tuple[DatasetPublished, float]:

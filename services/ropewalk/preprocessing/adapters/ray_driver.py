@@ -5,21 +5,22 @@ answer inputs, if there are any (tasks) -> clean (tasks) -> deduplicate and spli
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_documents
 from ropewalk.corpus.trained import KEPT
-from ropewalk.events.data import DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
+from ropewalk.events.data import BlockedTaskSet, DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
 from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.evalset import publish_evalset
+from ropewalk.preprocessing.adapters.guarded import Guarded, task_set_items
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.references import DOCUMENTS_A_TASK, ReferenceOrder, ask_reference, check_asked
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
@@ -46,7 +47,7 @@ from ropewalk.preprocessing.adapters.tokenizer import (
     train_tokenizer,
 )
 from ropewalk.preprocessing.adapters.workers import Workers
-from ropewalk.preprocessing.domain.contamination import Pairs, contaminated, find_pairs, in_corpus
+from ropewalk.preprocessing.domain.contamination import Pairs, in_corpus, no_pairs
 from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
@@ -58,6 +59,7 @@ from ropewalk.stages.errors import StageError
 from ropewalk.storage.manifest import file_sha256
 from ropewalk.storage.objects import ObjectStore
 
+T = TypeVar("T")
 _RATE_SAMPLE_BYTES = 300_000
 _BYTES_PER_TOKEN = 4  # or less
 
@@ -96,16 +98,18 @@ class _Driver:
         corpus = CleanedCorpus(self._objects, self._workers.all(clean_segment, arguments))
         recipe = self._job.recipe
         signatures = corpus.load_entries()  # (n, 112) of uint32: 448 bytes per document
-        before = HeldOutBefore(self._objects, self._registry_uris(), recipe.model)
+        before = HeldOutBefore(self._objects, self._first_seen("registry", self._job.held_out_before), recipe.model)
         fraction, registry = recipe.evaluation.held_out_fraction, before.load()
         corpus.states = first_states(corpus.entries, signatures, recipe.profile, fraction, registry)
-        self._decontaminate(corpus, before)
+        blocked = self._decontaminate(corpus, before)
         if not corpus.in_state(KEPT) or not corpus.in_state(HELD_OUT):
             raise StageError(_too_few(corpus.states, recipe.model))
         tokenizer = self._make_tokenizer(corpus)
         encoded = self._encode(corpus, tokenizer)
         references = [] if recipe.derived.objective == "sft" else self._ask_reference(corpus, tokenizer, encoded)
-        return self._assemble(corpus, tokenizer, Parts(encoded, references), registry)
+        return self._assemble(corpus, tokenizer, Parts(encoded, references), registry).model_copy(
+            update={"task_sets": blocked}
+        )
 
     def _answer_inputs(self) -> list[str]:
         """The keys of the segments, with what the base model answers to records that have no answer."""
@@ -133,32 +137,38 @@ class _Driver:
 
         return [joined(uri) for uri in uris]
 
-    def _registry_uris(self) -> list[str]:
-        """As the first attempt saw the registry: a later one must come to the same split."""
+    def _first_seen(self, name: str, found: Sequence[T]) -> list[T]:
+        """What the first attempt saw of the log: a later one must come to the same split."""
 
         def write(folder: Path) -> dict[str, Any]:
-            (folder / "uris.json").write_text(json.dumps(self._job.held_out_before))
+            (folder / "uris.json").write_text(json.dumps(found))
             return {}
 
-        folder = self._objects.fetch(made_once(self._objects, f"{self._work}/registry", write))
-        uris: list[str] = json.loads((folder / "uris.json").read_text())
-        return uris
+        folder = self._objects.fetch(made_once(self._objects, f"{self._work}/{name}", write))
+        seen: list[T] = json.loads((folder / "uris.json").read_text())
+        return seen
 
-    def _decontaminate(self, corpus: CleanedCorpus, before: HeldOutBefore) -> None:
-        """Nothing that is kept gives away what is held out now or was before."""
+    def _decontaminate(self, corpus: CleanedCorpus, before: HeldOutBefore) -> tuple[BlockedTaskSet, ...]:
+        """Nothing that is kept gives away what is held out now or was before, or is an item of a frozen task set."""
         present = {corpus.entries[at].content for at in corpus.in_state(HELD_OUT)}
         absent = (document for content, document in before.documents() if content not in present)
         found = chain(corpus.documents(HELD_OUT), corpus.documents(DEV))
         held_out = chain((document for _, document in found), absent)
-        items = held_items((plain_text(document), told_turns(document)) for document in held_out)
-        wanted = np.unique(items.passages.hashes)
-        if not len(wanted):
-            return
-        training = self._find(corpus, wanted, items.halves)
-        own = find_pairs(items.passages, wanted)
-        num_documents = len(corpus.in_state(KEPT)) + items.num_documents
-        for at in contaminated(training, own, num_documents, items.phrases):
+        sets = self._first_seen("task_sets", self._job.task_sets)
+        guarded = Guarded(
+            (
+                held_items((plain_text(document), told_turns(document)) for document in held_out),
+                *(task_set_items(self._objects, name, content) for name, content in sets),
+            )
+        )
+        training = self._find(corpus, guarded.wanted, guarded.halves) if len(guarded.wanted) else no_pairs()
+        _, *leaks = given_away = guarded.leaks(training, len(corpus.in_state(KEPT)))
+        for at in set[int]().union(*given_away):
             corpus.states[at] = "contaminated"
+        return tuple(
+            BlockedTaskSet(task_set=name, content=content, num_items=items.num_documents, num_dropped=len(dropped))
+            for (name, content), items, dropped in zip(sets, guarded.groups[1:], leaks, strict=True)
+        )
 
     def _find(self, corpus: CleanedCorpus, wanted: NDArray[np.uint64], halves: tuple[int, ...]) -> Pairs:
         """The documents to learn from that hold one of the passages."""
