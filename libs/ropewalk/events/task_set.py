@@ -4,16 +4,15 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ropewalk.events.base import AboutOther, Event, Request, Value, VersionNumber
+from ropewalk.events.base import RUN_ID_PATTERN, AboutOther, Event, Request, Value, VersionNumber
 
-TASK_SET_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 _CONTENT_PATTERN = r"^[a-z0-9]{1,64}$"
 
 
 class _Family(Value):
     family: ClassVar[str] = "task_set"
     about: ClassVar[str] = "task_set_id"
-    task_set_id: str = Field(pattern=TASK_SET_PATTERN)
+    task_set_id: str = Field(pattern=RUN_ID_PATTERN)
     version: VersionNumber
     content: str = Field(pattern=_CONTENT_PATTERN, description="hash of definition and items: where the store has them")
 

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from ropewalk.events.base import RUN_ID_PATTERN
 from ropewalk.events.foreign import quoted
-from ropewalk.events.task_set import TASK_SET_PATTERN
 from ropewalk.recipes.frozen import Frozen
 from ropewalk.usecases.schema import check_schema
 
@@ -62,7 +62,7 @@ class GateRole(Frozen):
 class TaskSetFile(Frozen):
     """One version of a task set."""
 
-    id: str = Field(pattern=TASK_SET_PATTERN, description="what recipes call it, with the version: `copying@1`")
+    id: str = Field(pattern=RUN_ID_PATTERN, description="what recipes call it, with the version: `copying@1`")
     version: int = Field(ge=1, le=1_000_000, description="another content is another version")
     use_case: str = Field(min_length=1, max_length=2_000, description="what a model that is good at it is good for")
     data: DataFile
