@@ -49,7 +49,7 @@ def add_adapters(model: PreTrainedModel, config: LoraConfig, seed: int) -> PreTr
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(is_adapter(name))
             if name.endswith(_DOWN):
-                parameter.normal_(0.0, parameter.shape[1] ** -0.5, generator=generator_of(name, seed))
+                parameter.normal_(0.0, parameter.shape[1] ** -0.5, generator=generator_of(name, seed, parameter.device))
     return model
 
 

@@ -17,6 +17,9 @@ def interval_s(cost_s: float) -> float:
     return max(cost_s / _SHARE, min(_LONGEST_S, max(_SHORTEST_S, young)))
 
 
-def is_due(step: int, every: int, since_s: float, cost_s: float) -> bool:
-    """Whether to save after `step` steps: at every multiple of `every`, and before if the last save is long ago."""
-    return step % every == 0 or since_s >= interval_s(cost_s)
+def is_due(step: int, every: int, since_s: float, cost_s: float, *, would_wait: bool = False) -> bool:
+    """Whether to save after `step` steps: at every multiple of `every`, and before if the last save is long ago.
+
+    `would_wait`: the save before is still being written, and the steps are too fast to wait for it.
+    """
+    return not would_wait and (step % every == 0 or since_s >= interval_s(cost_s))

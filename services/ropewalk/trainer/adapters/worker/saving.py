@@ -84,8 +84,11 @@ class Saving:
         """Whether rank 0 wants to save after that many steps."""
         if self._publisher is None or self._job.is_trial or step >= self._job.total_steps:
             return False
-        cost_s = self._blocked_s + (0.0 if self._prepared.device.is_accelerator else self._publisher.cpu_s)
-        return is_due(step, self._job.recipe.derived.checkpoint_every, time.monotonic() - self._saved_at, cost_s)
+        on_card, every = self._prepared.device.is_accelerator, self._job.recipe.derived.checkpoint_every
+        cost_s = self._blocked_s + (0.0 if on_card else self._publisher.cpu_s)
+        # A card takes five steps of a small model in the time that a disk needs for one checkpoint.
+        would_wait = on_card and self.is_flying
+        return is_due(step, every, time.monotonic() - self._saved_at, cost_s, would_wait=would_wait)
 
     @property
     def newest_key(self) -> str:
