@@ -38,6 +38,22 @@ def _idle(found: dict[str, Any]) -> str:
     return f"{share:.1f} % of one core, {memory_gb:.1f} GB, up in {found['up_s']:.0f} s"
 
 
+def _judges(found: dict[str, Any]) -> str:
+    corrected, raw = (found[f"win_rate_error_{name}_mean_and_mean_absolute"] for name in ("corrected", "raw"))
+    return (
+        f"{found['residual_interval_holds_0']:.3f}; off by {corrected[0]:+.4f} on average, uncorrected {raw[0]:+.4f} "
+        f"({found['simulations']} panels)"
+    )
+
+
+def _drift(found: dict[str, Any]) -> str:
+    return "; ".join(
+        f"spread {spread}: {100 * one['share_found_within_200']:.0f} %, median {one['drift_found_after_median']}, "
+        f"false alarms {100 * one['false_alarms_in_2000']:.1f} %"
+        for spread, one in found["drift_of_0.3_by_spread"].items()
+    )
+
+
 def _false_promotions(found: dict[str, Any]) -> str:
     with_budget, without = (
         sum(row[way] for row in found["promoted"].values()) / len(found["promoted"])
@@ -127,6 +143,16 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str], ...] = (
         "the best of 8 candidates that are no better is promoted, 8 kinds of data: mean, highest; without a budget",
         _false_promotions,
         "evaluation/false_promotions",
+    ),
+    (
+        "judges with a taste for the first, the longer, the own family: 95 % intervals of corrected win rates hold 0",
+        _judges,
+        "evaluation/judges",
+    ),
+    (
+        "a judge that moves by .3 grade: found within 200 answers a person grades too; in 2,000 where none moves",
+        _drift,
+        "evaluation/judges",
     ),
 )
 
