@@ -44,11 +44,20 @@ def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
 
     Raises ValueError without trials.
     """
+    return _share(successes, trials, level, "wilson")
+
+
+def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """The same with the exact interval of Clopper and Pearson (1934), which is never too narrow."""
+    return _share(successes, trials, level, "exact")
+
+
+def _share(successes: int, trials: int, level: float, method: str) -> Interval:
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"{successes} successes in {trials} trials have no interval")
     from scipy.stats import binomtest  # half a second of imports, only where something was counted
 
-    bounds = binomtest(successes, trials).proportion_ci(level, method="wilson")
+    bounds = binomtest(successes, trials).proportion_ci(level, method=method)
     return Interval(successes / trials, float(bounds.low), float(bounds.high))
 
 
@@ -75,7 +84,11 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: i
     """
     x, y = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)  # (n,) each
     weights = np.minimum(1.0, MOST_WEIGHT * np.median(y) / y)
-    x, y = weights * x, weights * y
+    return ratio_of_sums(weights * x, weights * y, seed=seed, level=level)
+
+
+def ratio_of_sums(x: _Floats, y: _Floats, *, seed: int, level: float = LEVEL) -> Interval:
+    """The same with all their weight, for what was drawn with known chances. Both arrays are (n,), one per cluster."""
     n = len(x)
     value = float(x.sum() / y.sum())
     if n < 2:  # one cluster has no spread to learn from
