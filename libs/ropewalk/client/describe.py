@@ -241,12 +241,12 @@ def _(message: evaluation.EvaluationCompleted) -> str:
 
 @describe.register
 def _(message: evaluation.GateDecided) -> str:
-    return f"{message.decision}: {why_decided(message)}"
+    return f"{message.word}: {why_decided(message)}"
 
 
 def why_decided(message: evaluation.GateDecided) -> str:
     """The gate's reasons, and after a rejection what to try; where it needs more, its reasons say of what."""
-    remedy = (_AFTER_REJECTION,) if message.decision == "reject" else ()
+    remedy = (_AFTER_REJECTION,) if message.word == "reject" else ()
     return "; ".join((*message.reasons, *remedy))
 
 

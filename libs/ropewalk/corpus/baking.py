@@ -21,6 +21,7 @@ from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.renderer import ChatRenderer
 from ropewalk.recipes.bases import shape_of_folder
+from ropewalk.recipes.curve import FRACTIONS, has_curve, smaller
 from ropewalk.recipes.device_table import DEVICES
 from ropewalk.recipes.model_shape import ModelShape, shape_of
 from ropewalk.recipes.quotation import Quote, quote
@@ -66,6 +67,8 @@ class Baking:
     requests: Requests | None = None
     training: Quote | None = None
     judging_s: float = 0.0  # of asking all held-out examples, without what is in production
+    curve: tuple[Quote, ...] = ()  # trainings of the smaller runs, where a learning curve is asked for
+    curve_judging_s: float = 0.0
 
 
 def look_at_baking(asked: tuple[Recipe, Path | None], _: Callable[[object], None]) -> Baking:
@@ -79,8 +82,16 @@ def look_at_baking(asked: tuple[Recipe, Path | None], _: Callable[[object], None
     if 2 * requests.num_cut > requests.num_counted:  # for which preprocessing would end the run
         return Baking(seen=seen, violations=(requests.too_long(recipe),), num_held_out=held_out, requests=requests)
     judging_s = _judging_s(recipe, recipe.task, requests, held_out)
+    smalls = [smaller(recipe, fraction) for fraction in FRACTIONS] if has_curve(recipe) else []
     return Baking(
-        seen=seen, violations=(), num_held_out=held_out, requests=requests, training=quote(recipe), judging_s=judging_s
+        seen=seen,
+        violations=(),
+        num_held_out=held_out,
+        requests=requests,
+        training=quote(recipe),
+        judging_s=judging_s,
+        curve=tuple(map(quote, smalls)),
+        curve_judging_s=sum(_judging_s(each, each.task, requests, held_out) for each in smalls if each.task),
     )
 
 

@@ -104,3 +104,11 @@ class GateDecided(_Family, Event):
     try_number: int = Field(
         default=0, description="which checkpoint this is of those that the gate set judges; 0: not counted"
     )
+    judged_only: bool = Field(
+        default=False, description="the recipe lets nobody promote it (`promotion.promote`); then decision is `reject`"
+    )
+
+    @property
+    def word(self) -> str:
+        """The decision as a reader sees it."""
+        return "judged only" if self.judged_only else self.decision

@@ -77,10 +77,10 @@ class RunRejected(_Family, Event):
 
 
 class RunCompleted(_Family, Event):
-    """The run reached its end. `outcome` says whether its model went into production."""
+    """The run reached its end. `outcome` says whether its model went into production; `judged`: it was not to."""
 
     name: ClassVar[str] = "completed"
-    outcome: Annotated[Literal["promoted", "rejected", "need_more", "unknown"], Growing]
+    outcome: Annotated[Literal["promoted", "rejected", "need_more", "judged", "unknown"], Growing]
     model: str = ""
     model_version: int = 0
 

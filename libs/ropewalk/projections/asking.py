@@ -12,7 +12,17 @@ from ropewalk.bus.wire import Wire, WireError
 
 SUBJECT = "ctl.projection.v1"
 RunStatus = Literal[
-    "submitted", "queued", "running", "paused", "promoted", "rejected", "need_more", "refused", "failed", "cancelled"
+    "submitted",
+    "queued",
+    "running",
+    "paused",
+    "promoted",
+    "rejected",
+    "need_more",
+    "judged",
+    "refused",
+    "failed",
+    "cancelled",
 ]
 STATUSES: tuple[str, ...] = get_args(RunStatus)
 MAX_RUNS = 1000  # in one answer

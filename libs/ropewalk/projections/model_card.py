@@ -135,7 +135,7 @@ def _evaluation(completed: EvaluationCompleted | None, gate: GateDecided | None)
     ]
     if gate is not None:
         why = "; ".join(_cell(reason) for reason in gate.reasons)
-        lines += ["", f"The gate said **{gate.decision}**, against {_cell(gate.baseline)}{f': {why}' if why else ''}."]
+        lines += ["", f"The gate said **{gate.word}**, against {_cell(gate.baseline)}{f': {why}' if why else ''}."]
     return "\n".join(lines)
 
 

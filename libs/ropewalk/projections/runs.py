@@ -30,7 +30,7 @@ from ropewalk.projections.asking import RunStatus
 from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep_latest, log_time, run_of
 
 _MAX_NAME, _MAX_DETAIL = 100, 2000  # characters of what somebody else wrote
-NOT_PROMOTED = frozenset({"rejected", "need_more"})  # the gate knows why
+NOT_PROMOTED = frozenset({"rejected", "need_more", "judged"})  # the gate knows why
 LIVE: frozenset[str] = frozenset({"submitted", "queued", "running", "paused"})
 
 

@@ -1,16 +1,38 @@
 """How the model of a run is judged, and under which name it may serve."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ropewalk.recipes.frozen import Frozen
 
 
-class EvaluationRecipe(Frozen):
+class _Judgement(Frozen):
+    newer: ClassVar[tuple[str, ...]] = ()  # fields that came later
+
+    @property
+    def unsaid(self) -> set[str]:
+        """Those that do not travel, for they have their default: recipes of before there were any keep their hash."""
+        return set(self.newer) - self.model_dump(exclude_defaults=True).keys()
+
+
+class EvaluationRecipe(_Judgement):
     """How the model is judged before it may serve."""
 
+    newer = ("learnt_fraction", "curve")
+
     held_out_fraction: float = Field(default=0.03, gt=0, lt=0.5, description="share of the files kept from training")
+    learnt_fraction: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of what is not held out that is learnt from; of two shares the smaller is in the larger one",
+    )
+    curve: bool = Field(
+        default=False,
+        description="task: 25 and 50 % of the same examples train two more models when the gate has decided, which are "
+        "judged and never promoted; the report says what more examples would bring",
+    )
     num_completions: int = Field(default=64, ge=8, le=2000, description="completions sampled for the parse rate")
     margin: float = Field(default=0.0, ge=0, description="bits per byte by which the candidate must win")
     gate: Literal["full", "toy"] = Field(
@@ -20,11 +42,14 @@ class EvaluationRecipe(Frozen):
     )
 
 
-class PromotionRecipe(Frozen):
+class PromotionRecipe(_Judgement):
     """Under which name the model serves, and who lets it."""
+
+    newer = ("promote",)
 
     model: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$", description="model name; empty: the recipe's name")
     alias: str = Field(default="production", pattern=r"^[a-z0-9_-]{1,40}$", description="the name that is moved to it")
+    promote: bool = Field(default=True, description="false: the model is judged, and never serves")
     approval: Literal["none", "second_person"] = Field(
         default="none", description="second_person: waits until somebody else than the owner of the run approves it"
     )

@@ -252,6 +252,8 @@ class Recipe(Frozen):
             raise ValueError(f"adapter is {self.adapter!r} but base_model is empty: name the model that gets adapters")
         if self.task is not None and self.mode != "finetune":
             raise ValueError(f"task is given but mode is {self.mode!r}: set mode to 'finetune'")
+        if self.evaluation.curve and self.task is None:
+            raise ValueError("evaluation.curve is true but there is no task, whose examples it is about: leave it out")
         if self.task and (other := [each.system for each in self.sources if each.system not in ("", self.task.prompt)]):
             raise ValueError(f"a source has the system {quoted(other[0])}, and task.prompt is another: leave it out")
         return self
@@ -380,8 +382,9 @@ class Recipe(Frozen):
 
     def as_json(self) -> dict[str, JsonValue]:
         """The recipe as it travels in events. What `training`, or the share of a source, leaves out is not in it."""
-        unsaid = {number: source.unsaid for number, source in enumerate(self.sources)}
-        dumped: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"sources": unsaid})
+        unsaid: dict[str, Any] = {name: getattr(self, name).unsaid for name in ("evaluation", "promotion")}
+        unsaid["sources"] = {number: source.unsaid for number, source in enumerate(self.sources)}
+        dumped: dict[str, JsonValue] = self.model_dump(mode="json", exclude=unsaid)
         if self.task is None:
             del dumped["task"]
         dumped["training"] = self.training.model_dump(mode="json", exclude_none=True)

@@ -1,7 +1,7 @@
 """What a report card says. Values only; None or an empty tuple means that the log does not say."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -100,6 +100,25 @@ class Specialist:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """A run of a learning curve: what it learnt from, and its levels by metric. `missing`: why it is no point yet."""
+
+    run_id: str
+    fraction: float
+    num_learnt: int = 0
+    levels: Mapping[str, Estimate] = field(default_factory=dict)
+    missing: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurve:
+    """By size, the run itself last, and what they say of more examples."""
+
+    points: tuple[CurvePoint, ...]
+    advice: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportCard:
     """One page about one run. `reason` says why it ended badly; `recipe_text` is what was asked for, as YAML.
 
@@ -134,6 +153,7 @@ class ReportCard:
     checkpoint_id: str = ""  # that was judged
     estimates: tuple[Estimate, ...] = ()
     specialist: Specialist | None = None
+    learning: LearningCurve | None = None
     gate: GateDecided | None = None
     parity: ParityCertified | None = None
     traffic: TrafficLine | None = None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.axes import Axis, tick_label, ticks
-from ropewalk.report.card import Interruption, ReportCard, StageLine
+from ropewalk.report.card import Interruption, LearningCurve, ReportCard, StageLine
 from ropewalk.report.curve import curve_of
 from ropewalk.report.drawing import Bar, Dot, Drawing, Label, Line, Mark
 from ropewalk.report.facts import duration, interval
@@ -90,6 +90,32 @@ def interval_chart(rows: Sequence[tuple[str, Estimate]], width: int = HALF) -> D
         marks.append(Dot(x(estimate.value), middle, kind))
         marks.append(Label(width - 134, middle + 4, interval(estimate), "axis"))
     return Drawing(width, height, "Estimates with intervals", marks)
+
+
+def learning_chart(curve: LearningCurve, width: int = WIDE) -> Drawing:
+    """Shares with their intervals over the number of examples; there must be a point. The first metric is in colour."""
+    points = [point for point in curve.points if point.levels]
+    names = list(points[-1].levels)[:2]
+    drawn = [point.levels[name] for point in points for name in names if name in point.levels]
+    low, high, most = min(each.lower for each in drawn), max(each.upper for each in drawn), points[-1].num_learnt
+    right = width - 14
+    x, y = Axis(0, most, 52, right), Axis(low, high, 196, 30)
+    marks: list[Mark] = []
+    for value in ticks(low, high, 4):
+        marks += [
+            Line(((52, y(value)), (right, y(value))), "grid"),
+            Label(46, y(value) + 4, f"{value:.0%}", "axis", "end"),
+        ]
+    marks += [Label(x(each.num_learnt), 218, f"{each.num_learnt:,}", "axis", "middle") for each in points]
+    marks.append(Label(right, 236, "examples that were learnt from", "axis", "end"))
+    for place, name in reversed(list(enumerate(names))):
+        kind, aside = ("other", -6.0) if place else ("own", 0.0)  # beside each other where both lie at one place
+        found = [(x(point.num_learnt) + aside, point.levels[name]) for point in points if name in point.levels]
+        marks.append(Line(tuple((at, y(each.value)) for at, each in found), "kept" if kind == "own" else kind))
+        for at, each in found:
+            marks += [Line(((at, y(each.lower)), (at, y(each.upper))), kind), Dot(at, y(each.value), kind)]
+        marks += [Dot(58 + 130 * place, 10, kind), Label(66 + 130 * place, 14, found[0][1].quantity, "axis")]
+    return Drawing(width, 240, "Learning curve", marks)
 
 
 def _kill(each: Interruption, x: Axis, *, is_wide: bool) -> Iterator[Mark]:

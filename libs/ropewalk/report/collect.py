@@ -47,6 +47,7 @@ from ropewalk.report.card import (
     STAGES,
     CardSample,
     Interruption,
+    LearningCurve,
     LossPoint,
     ReportCard,
     Specialist,
@@ -69,6 +70,7 @@ class CardEvidence:
     ledger: LedgerVerdict | None = None
     samples: Sequence[CardSample] = ()
     specialist: Specialist | None = None
+    learning: LearningCurve | None = None
     openai_url: str = ""
 
 
@@ -120,8 +122,12 @@ def collect(evidence: CardEvidence) -> ReportCard:
 
 
 def _shown(evidence: CardEvidence) -> dict[str, Any]:
-    """The fields of the card that come from the report of the evaluation."""
-    return {"samples": tuple(evidence.samples), "specialist": evidence.specialist}
+    """The fields of the card that come from reports of evaluations."""
+    return {
+        "samples": tuple(evidence.samples),
+        "specialist": evidence.specialist,
+        "learning": evidence.learning,
+    }
 
 
 def _bad_steps(timeline: Sequence[Stored[Message]]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def key_facts(card: ReportCard) -> list[tuple[str, str, str]]:
         *_recovery(card),
         *_time(card),
         _ledger(card),
-        ("gate", card.gate.decision if card.gate else NOT_IN_LOG, why_decided(card.gate) if card.gate else ""),
+        ("gate", card.gate.word if card.gate else NOT_IN_LOG, why_decided(card.gate) if card.gate else ""),
         _parity(card),
         *(_traffic(card) if card.traffic or not card.reason else []),
         *([_alarm(card)] if card.alarms or not card.reason else []),

@@ -15,6 +15,7 @@ from ropewalk.events.run import StageCompleted
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.events.training import StepMetrics, StepMetricsBatch
 from ropewalk.report.collect import CardEvidence
+from ropewalk.report.learning import learning_of
 from ropewalk.report.samples import samples_of, specialist_of
 from ropewalk.report.traffic import MOST_REQUESTS
 from ropewalk.storage.objects import ObjectNotFoundError, ObjectStore
@@ -32,6 +33,7 @@ async def gather(client: Client, run_id: str, objects: ObjectStore) -> CardEvide
         ledger=await asyncio.to_thread(_verdict, timeline, objects),
         samples=await asyncio.to_thread(samples_of, timeline, objects),
         specialist=await asyncio.to_thread(specialist_of, timeline, objects),
+        learning=await learning_of(client, timeline, objects),
         openai_url=client.settings.openai_url,
     )
 

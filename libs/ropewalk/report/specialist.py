@@ -1,9 +1,9 @@
-"""What the card says of a model that was made for one task: each metric and price, before and after."""
+"""What the card says of a model that was made for one task: metrics and prices before and after, its learning curve."""
 
 from collections.abc import Iterator
 
 from ropewalk.events.evaluation import Estimate
-from ropewalk.report.card import ReportCard, Specialist
+from ropewalk.report.card import LearningCurve, ReportCard, Specialist
 from ropewalk.report.costs import taken, ways_of
 from ropewalk.report.facts import money
 from ropewalk.report.tables import CardRow, CardTable
@@ -20,6 +20,11 @@ _HEADS = {
     "production": "in production",
 }
 _SECONDS = "answer_seconds"
+_HOW = (
+    "The error is taken to fall as an inverse power of the number of examples (Cortes et al. 1993; Hestness et al. "
+    "2017) and each doubling to bring no more than the last one; 95% intervals from resampled clusters of held-out "
+    "examples, the same for all points. Each point is one training: what another draw or seed would change is in none."
+)
 
 
 def specialist_table(specialist: Specialist) -> CardTable:
@@ -70,6 +75,23 @@ def _pays(card: ReportCard, before: str, switch: Switch) -> str:
     return (
         f"{cost}: the run of {money(card.usd)} has paid for itself after {requests:,.0f} requests, {when} at {often}."
     )
+
+
+def learning_table(curve: LearningCurve) -> CardTable:
+    """A row for each point, a column for each metric."""
+    names = {metric: level.quantity for point in curve.points for metric, level in point.levels.items()}
+    rows = []
+    for point in curve.points:
+        size = f"{point.fraction:.0%}" + (f": {point.num_learnt:,}" if point.num_learnt else "")
+        cells = (measured(point.levels[metric], metric) if metric in point.levels else "–" for metric in names)
+        rows.append(CardRow((size, *cells), "dim" if point.missing else ""))
+    return CardTable(("examples", *names.values()), tuple(rows))
+
+
+def learning_sentences(curve: LearningCurve) -> tuple[str, ...]:
+    """The advice, then on what it rests."""
+    said = f"{curve.advice[:1].upper()}{curve.advice[1:]}."
+    return (said,) if any(point.missing for point in curve.points) else (said, _HOW)
 
 
 def measured(estimate: Estimate, metric: str) -> str:

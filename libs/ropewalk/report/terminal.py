@@ -10,7 +10,12 @@ from rich.text import Text
 from ropewalk.events.foreign import one_line
 from ropewalk.report.card import ReportCard
 from ropewalk.report.facts import Compared, comparisons, headline, interval, key_facts
-from ropewalk.report.specialist import specialist_sentences, specialist_table
+from ropewalk.report.specialist import (
+    learning_sentences,
+    learning_table,
+    specialist_sentences,
+    specialist_table,
+)
 from ropewalk.report.tables import CardTable, cost_table
 
 _MOST_REMARK = 1000  # characters
@@ -25,6 +30,8 @@ def terminal_card(card: ReportCard) -> Group:
     parts += [_stages(card), Text()]
     if card.specialist:
         parts += [_plain(specialist_table(card.specialist)), *map(Text, specialist_sentences(card)), Text()]
+    if card.learning:
+        parts += [_plain(learning_table(card.learning)), *map(Text, learning_sentences(card.learning)), Text()]
     for each in comparisons(card):
         parts += [_comparison(each), Text()]
     return Group(*parts, _facts(card))

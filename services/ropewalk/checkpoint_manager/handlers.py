@@ -64,7 +64,7 @@ from ropewalk.telemetry.spans import current_traceparent
 # Clients may speak to these kinds of backends directly, so that way is certified too; any other only has the endpoint.
 _PROTOCOLS = {"triton": complete_on_triton}
 _MOST_RUNS = 64  # that are trained at the same time; of one more everything is read again
-_OUTCOME_OF = {"reject": "rejected", "need_more": "need_more"}
+_OUTCOME_OF = {"reject": "rejected", "need_more": "need_more", "judged only": "judged"}
 
 
 class RunHoldings:
@@ -224,7 +224,7 @@ async def conclude(event: GateDecided, bus: Timeline) -> Outcome:
     accepted = await bus.last(RunAccepted, event.run_id)
     model = parse_recipe(accepted.recipe).model if accepted else ""
     completed = RunCompleted.model_validate(
-        {"run_id": event.run_id, "outcome": _OUTCOME_OF[event.decision], "model": model}
+        {"run_id": event.run_id, "outcome": _OUTCOME_OF[event.word], "model": model}
     )
     return Done((completed,))
 

@@ -9,9 +9,9 @@ from ropewalk.bus.once import RunningFold, Timeline, once
 from ropewalk.delivery.outcome import Done, Outcome, Reject
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
-from ropewalk.evaluator.domain.budget import Tries, Try, gate_seed, gate_set
+from ropewalk.evaluator.domain.budget import NOT_COUNTED, Tries, Try, gate_seed, gate_set
 from ropewalk.evaluator.domain.estimates import PRODUCTION, SHOTS
-from ropewalk.evaluator.domain.gate import decide
+from ropewalk.evaluator.domain.gate import decide, only_judged
 from ropewalk.evaluator.domain.promotions import Promotions, Version
 from ropewalk.evaluator.domain.report import EvaluationReport
 from ropewalk.evaluator.domain.roles import BASE
@@ -49,8 +49,9 @@ async def evaluate_checkpoint(
     dataset = await ctx.bus.last(DatasetPublished, ctx.run_id)
     if dataset is None:
         raise StageError(f"run {ctx.run_id} has no published dataset, so there is nothing held out to judge by")
-    known, alias = await promotions.now(ctx.bus), ctx.recipe.promotion.alias
-    production = known.opponent(ctx.recipe.model, alias, event.checkpoint_id)
+    known, wanted = await promotions.now(ctx.bus), ctx.recipe.promotion
+    # What is only judged is not compared with what serves: its gain would be a try that nobody counts.
+    production = known.opponent(ctx.recipe.model, wanted.alias, event.checkpoint_id) if wanted.promote else None
     if production is not None and not await asyncio.to_thread(ctx.objects.exists, production.export_uri):
         production = None  # its export was removed: as if there were none
     tried, base = await _begin(ctx, event, production, tries), await _base(ctx, production)
@@ -112,11 +113,12 @@ async def _standing(request: RegisterTaskSet | FreezeTaskSet, log: Timeline) -> 
 async def _begin(
     ctx: StageContext, event: CheckpointExported, production: Version | None, tries: RunningFold[Tries]
 ) -> Try:
-    """Say that it begins: from then on it counts as a try, also beside others."""
-    asked = gate_set(ctx.recipe.model, production.model_version if production else 0)
+    """Say that it begins: from then on it counts as a try, also beside others, unless it cannot be promoted."""
+    can_win = ctx.recipe.promotion.promote
+    asked = gate_set(ctx.recipe.model, production.model_version if production else 0) if can_win else ""
     started = EvaluationStarted(run_id=ctx.run_id, checkpoint_id=event.checkpoint_id, gate_set=asked)
     await ctx.emit(started, key=f"{event.checkpoint_id}/{asked}")  # a redo may meet another opponent
-    return (await tries.now(ctx.bus)).of(asked, event.checkpoint_id)
+    return (await tries.now(ctx.bus)).of(asked, event.checkpoint_id) if can_win else NOT_COUNTED
 
 
 async def _tell(ctx: StageContext, checkpoint_id: str, answers: tuple[int, int]) -> None:
@@ -169,7 +171,7 @@ def _report(
     ctx: StageContext, event: CheckpointExported, dataset: DatasetPublished, opponent: Opponent | None, found: Measured
 ) -> EvaluationReport:
     evidence, recipe = found.evidence, ctx.recipe
-    decision = decide(evidence)
+    decision = decide(evidence) if recipe.promotion.promote else only_judged(evidence)
     return EvaluationReport(
         run_id=ctx.run_id,
         checkpoint_id=event.checkpoint_id,
@@ -179,7 +181,8 @@ def _report(
         recipe_sha256=recipe.sha256(),
         seed=gate_seed(recipe.model),
         gate_set=evidence.tried.gate_set,
-        try_number=evidence.tried.number,
+        try_number=evidence.tried.number if evidence.tried.gate_set else 0,
+        judged_only=not recipe.promotion.promote,
         num_bytes=sum(row.num_bytes for row in found.judged),
         num_files=len({row.path for row in found.judged}),
         num_documents=len(found.judged),

@@ -14,5 +14,6 @@ def build(settings: Settings) -> Service:
     service.on(contract.CANCEL, lambda request: handlers.cancel_run(request, service.bus))
     service.on(contract.PAUSE, lambda request: handlers.pause_run(request, service.bus))
     service.on(contract.RESUME, lambda request: handlers.resume_run(request, service.bus))
+    service.on(contract.CURVE, lambda gate: handlers.submit_smaller(gate, service.bus))
     service.stage(contract.INGEST, partial(handlers.ingest_sources, settings=settings))
     return service

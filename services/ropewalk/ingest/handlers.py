@@ -13,6 +13,7 @@ from ropewalk.corpus.task_checks import look_at_examples, task_violations
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.events.base import Message
 from ropewalk.events.data import CorpusIngested
+from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.foreign import one_line
 from ropewalk.events.pauses import PAUSABLE, Standing, standing_of
 from ropewalk.events.resources import Resources
@@ -35,7 +36,8 @@ from ropewalk.ingest.settings import Settings
 from ropewalk.model.importing.folders import declared_licence
 from ropewalk.recipes.bases import find_base, is_base_name, sized, with_base
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.recipes.recipe import Recipe, RecipeError
+from ropewalk.recipes.curve import FRACTIONS, MOST_NAME, has_curve, smaller, smaller_id
+from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.stages.child import run_child
 from ropewalk.stages.context import StageContext
@@ -60,7 +62,8 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     if recipe is not None and accepted is None:  # of one that was accepted, its own checkpoints fill the disk
         violations += disk_violations(recipe, await asyncio.to_thread(free_bytes, settings.store))
     if recipe is not None:
-        violations = bounded(violations + worker_violations(recipe, await _pools(timeline)))
+        found = (*worker_violations(recipe, await _pools(timeline)), *_too_long(recipe, request.run_id))
+        violations = bounded(violations + found)
     rejected = await timeline.last(RunRejected, request.run_id)
     if rejected is not None and violations != rejected.violations:
         return Reject(f"run {request.run_id} was rejected ({rejected.violations[0]}): submit under a new run id")
@@ -87,6 +90,12 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
             ),
         )
     )
+
+
+def _too_long(recipe: Recipe, run_id: str) -> tuple[str, ...]:
+    if not has_curve(recipe) or len(run_id) <= MOST_NAME:
+        return ()
+    return (f"field 'evaluation.curve' is true and the run's id has {len(run_id)} letters: at most {MOST_NAME} fit",)
 
 
 async def _pools(timeline: Timeline) -> dict[str, Resources]:
@@ -168,6 +177,24 @@ async def resume_run(request: ResumeRun, timeline: Timeline) -> Outcome:
         return Done()
     deadline = standing.deadline_after(time.time())
     return Done((RunResumed(run_id=request.run_id, stage=PAUSABLE, deadline_unix=deadline),))
+
+
+async def submit_smaller(event: GateDecided, timeline: Timeline) -> Outcome:
+    """Ask for the smaller runs of a learning curve, once the run that may be promoted is out of their way."""
+    accepted = await timeline.last(RunAccepted, event.run_id)
+    if accepted is None or not has_curve(recipe := parse_recipe(accepted.recipe)):
+        return Done()
+    return Done(
+        tuple(
+            SubmitRun(
+                run_id=smaller_id(event.run_id, fraction),
+                recipe=smaller(recipe, fraction).as_json(),
+                priority=accepted.priority,
+                owner=accepted.owner,
+            )
+            for fraction in FRACTIONS
+        )
+    )
 
 
 async def _standing(timeline: Timeline, run_id: str) -> Standing:

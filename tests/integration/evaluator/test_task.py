@@ -17,10 +17,10 @@ from ropewalk.evaluator.domain.budget import Tries
 from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.handlers import evaluate_checkpoint
-from ropewalk.events.checkpoint import CheckpointExported
+from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import CorpusIngested, SegmentRef
 from ropewalk.events.envelope import Envelope
-from ropewalk.events.evaluation import EvaluationProgressed
+from ropewalk.events.evaluation import EvaluationProgressed, EvaluationStarted
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.renderer import ChatRenderer
 from ropewalk.recipes.recipe import SourceRecipe
@@ -86,18 +86,25 @@ def task_world(fixed_parts):
     return fixed_parts
 
 
-async def judge(world, name: str, minutes: float = 10.0, **task: object):
+async def judge(world, name: str, minutes: float = 10.0, more: dict[str, object] | None = None, **task: object):
     for key in world.objects.list("evaluations"):
         world.objects.delete(key)
     given = {"instruction": "Say n.", "json_schema": SCHEMA, "shots": 1, "max_answer_tokens": 12} | task
     base = str(world.objects.fetch("exports/untrained"))
+    log = (more or {}).pop("log", [])
     stage = world.stage(
-        "evalsets/examples", mode="finetune", base_model=base, profile="prose", sources=SOURCES, task=given, **OWN
+        "evalsets/examples",
+        mode="finetune",
+        base_model=base,
+        profile="prose",
+        sources=SOURCES,
+        task=given,
+        **OWN | (more or {}),
     )
     stage.bus.messages[0] = stage.bus.messages[0].model_copy(update={"uri": "datasets/task"})
     segment = SegmentRef(segment_id="s", uri="segments/s", num_documents=3, num_bytes=3)
     ingested = CorpusIngested(run_id="r", segments=(segment,), num_documents=3, num_bytes=3, num_quarantined=0)
-    stage.bus.messages.append(ingested)
+    stage.bus.messages.extend([ingested, *log])
     export = CheckpointExported(
         run_id="r",
         checkpoint_id="r-7-40",
@@ -111,6 +118,8 @@ async def judge(world, name: str, minutes: float = 10.0, **task: object):
     promotions = RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
     tries = RunningFold(Tries(), lambda known, item: known.add(item.message))
     completed, decided = await evaluate_checkpoint(stage, export, 1, promotions, tries, minutes)
+    (begun,) = [each for each in stage.emitted if isinstance(each, EvaluationStarted)]
+    assert begun.gate_set == decided.gate_set
     told = [each for each in stage.emitted if isinstance(each, EvaluationProgressed)]
     assert told[-1].num_answers == told[-1].num_asked > 0
     return completed, decided, world.objects.fetch(completed.uri)
@@ -150,6 +159,30 @@ async def test_a_specialist_is_compared_with_the_base_in_every_way_and_promoted(
     assert specialist.answers[0].after == specialist.answers[0].wanted == WANTED
     shown = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
     assert [each["said"]["candidate"] for each in shown] == [WANTED] * len(shown) != []
+
+
+async def test_a_run_that_is_only_judged_is_no_try_meets_nobody_that_serves_and_is_refused_in_a_sentence(task_world):
+    served = ModelPromoted(
+        run_id="earlier",
+        model="pycode",
+        model_version=1,
+        alias="production",
+        checkpoint_id="earlier-1-1",
+        export_uri="exports/specialist",
+        manifest_sha256="0",
+        evaluation_uri="e",
+    )
+    _, counted, _ = await judge(task_world, "untrained", 10.0, {"log": [served]}, compare=[])
+    assert (counted.gate_set, counted.try_number, counted.judged_only) == ("pycode/1", 1, False)
+    only = {"log": [served], "promotion": {"model": "pycode", "promote": False}}
+    completed, decided, folder = await judge(task_world, "specialist", 10.0, only, compare=[])
+    assert (decided.gate_set, decided.try_number, decided.judged_only) == ("", 0, True)
+    assert (decided.decision, decided.word) == ("reject", "judged only")
+    assert decided.reasons[0] == "the recipe has promotion.promote false, so this run is judged and never promoted"
+    assert "right in 100% of the fields against 0% of the base model with the short prompt" in decided.reasons[1]
+    assert {each.metric: each.value for each in completed.estimates}["field_accuracy"] == 1.0
+    levels = json.loads((folder / "report.json").read_text())["task"]["levels"]
+    assert set(levels) == {"candidate", "base"}  # nobody else was asked
 
 
 async def test_a_prompt_beyond_the_context_is_a_miss_and_said(task_world) -> None:

@@ -177,6 +177,12 @@ async def test_a_gate_that_does_not_promote_ends_the_run(timeline, decision, out
     assert ended == Done((RunCompleted(run_id="r", outcome=outcome, model="pycode"),))
 
 
+async def test_a_run_that_is_only_judged_ends_as_judged(timeline) -> None:
+    timeline.messages.append(an_acceptance())
+    ended = await conclude(a_decision("reject").model_copy(update={"judged_only": True}), timeline)
+    assert ended == Done((RunCompleted(run_id="r", outcome="judged", model="pycode"),))
+
+
 async def test_a_gate_that_promotes_leaves_the_run_to_serving(timeline) -> None:
     assert await conclude(a_decision("promote"), timeline) == Done()
 

@@ -49,6 +49,10 @@ def test_the_dry_run_counts_tokens_and_prices_with_the_base_models_own_template(
     ways = {way["from"]: way for way in told["usd_per_1000_requests"]}
     assert ways["the base model here, long prompt"]["now"] > ways["the base model here, long prompt"]["after"]
     assert ways["a large model, paid by the token"]["training"] == told["training"]["usd"]["value"]
+    assert told["curve"] == []
+    smaller = json.loads(ropewalk("bake", str(task), "--dry-run", "--json", "--curve")[1])["curve"]
+    assert [round(told["training"]["tokens"] / each["tokens"]) for each in smaller] == [4, 2]
+    assert "more: two smaller runs after it" in ropewalk("bake", str(task), "--dry-run", "--curve")[1]
 
 
 def test_the_dry_run_counts_for_an_imported_model_as_for_a_folder_and_refuses_a_name_of_none(ropewalk, tmp_path, task):
@@ -121,6 +125,9 @@ def test_the_recipe_is_written_once_and_can_be_submitted_as_it_is(ropewalk, tmp_
     file = tmp_path / "recipe.yaml"
     assert ropewalk("bake", str(task), "--out", str(file))[0] == 0
     recipe = resolve_recipe(load_recipe(str(file)))
+    assert not recipe.evaluation.curve
+    assert ropewalk("bake", str(task), "--curve", "--out", str(tmp_path / "curve.yaml"))[0] == 0
+    assert resolve_recipe(load_recipe(str(tmp_path / "curve.yaml"))).evaluation.curve
     assert (recipe.name, recipe.mode, recipe.sources[0].path) == ("my-task", "finetune", str(task / RECORDS))
     assert "exists already" in ropewalk("bake", str(task), "--out", str(file))[2]
 

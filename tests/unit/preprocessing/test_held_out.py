@@ -13,8 +13,8 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
 from ropewalk.preprocessing.adapters.sketching import content_of, sketch
-from ropewalk.preprocessing.domain.held_out import Registry, choose_dev, choose_held_out
-from ropewalk.preprocessing.domain.states import DEV, HELD_OUT, DocumentFacts, first_states
+from ropewalk.preprocessing.domain.held_out import Registry, choose_dev, choose_held_out, choose_learnt
+from ropewalk.preprocessing.domain.states import DEV, HELD_OUT, DocumentFacts, first_states, thinned
 from ropewalk.preprocessing.handlers import HeldOut
 from ropewalk.stages.errors import StageError
 from ropewalk.storage.local import LocalObjects
@@ -223,3 +223,22 @@ def test_the_registry_reads_what_runs_published_each_document_once(tmp_path) -> 
 def test_a_registry_that_is_gone_stops_the_run_with_a_remedy(tmp_path) -> None:
     with pytest.raises(StageError, match=r"earlier runs of model m held out .* restore held_out/x from a backup"):
         HeldOutBefore(LocalObjects(tmp_path), ["held_out/x"], "m")
+
+
+@pytest.mark.parametrize("seed", [17, -5, 2**63 - 1])
+def test_of_two_fractions_the_smaller_is_within_the_larger_by_whole_keys_and_the_held_out_stay(seed: int) -> None:
+    entries = [an_entry(number, split_key=f"module {number // 3}") for number in range(300)]
+    states = [HELD_OUT if number < 60 else "near_duplicate" if number < 66 else KEPT for number in range(300)]
+    found = {fraction: thinned(states, entries, fraction, seed) for fraction in (0.25, 0.5, 1.0)}
+    assert found[1.0] == states
+    learnt = {fraction: {at for at, state in enumerate(each) if state == KEPT} for fraction, each in found.items()}
+    assert learnt[0.25] < learnt[0.5] < learnt[1.0]
+    assert [len(learnt[fraction]) for fraction in (0.25, 0.5)] == [60, 117]  # of 234, whole keys of three
+    assert all({at // 3 * 3, at // 3 * 3 + 1, at // 3 * 3 + 2} <= learnt[0.25] for at in learnt[0.25])
+    assert all(each[:66] == states[:66] for each in found.values())
+
+
+def test_another_seed_learns_from_others_and_one_key_is_always_left() -> None:
+    keys = [f"{number}" for number in range(200)]
+    assert choose_learnt(keys, 0.25, 1) != choose_learnt(keys, 0.25, 2)
+    assert len(choose_learnt(keys, 1e-9, 1)) == 1

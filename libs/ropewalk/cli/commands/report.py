@@ -41,7 +41,8 @@ def report(
     into.mkdir(parents=True, exist_ok=True)
     written = write_card(card, layout(state_dir).reports / run, into, f"report-{run}")
     if as_json:
-        print_json({"run_id": run, "outcome": card.outcome, "html": str(written.html), "png": str(written.png)})
+        told = {"run_id": run, "outcome": card.outcome, "html": str(written.html), "png": str(written.png)}
+        print_json(told | ({"more_examples": card.learning.advice} if card.learning else {}))
         return
     console.print(terminal_card(card))
     say(f"report card: {written.html} and {written.png}")

@@ -87,14 +87,19 @@ def watching(run_id: str, state_dir: Path | None, *, is_new: bool, as_json: bool
 
 
 async def _until_over(client: Client, run_id: str, state_dir: Path | None, *, as_json: bool) -> int:
-    """0 promoted, 1 ended otherwise, 2 refused. Raises StackGoneError."""
+    """0 promoted, or judged where no more was asked for; 1 ended otherwise, 2 refused. Raises StackGoneError."""
     with _view(as_json=as_json) as view:
         ending, what = await _shown(_signs(client, run_id, state_dir), view)
     if not as_json:
         _print_ending(run_id, ending, what)
     if isinstance(ending, RunRejected):
         return 2
-    return 0 if isinstance(ending, RunCompleted) and ending.outcome == "promoted" else 1
+    return 0 if _is_good(ending) else 1
+
+
+def _is_good(ending: Message) -> bool:
+    """Whether the run came to what was asked of it."""
+    return isinstance(ending, RunCompleted) and ending.outcome in ("promoted", "judged")
 
 
 async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View) -> tuple[Message, str]:
@@ -233,7 +238,7 @@ def _print_ending(run_id: str, ending: Message, what: str) -> None:
             complain(violation)
         return
     good = isinstance(ending, RunCompleted) and ending.outcome == "promoted"
-    done(what, good=good)
+    done(what, good=_is_good(ending))
     if good:
         say('  talk to it: `ropewalk complete "Once upon"`, or `ropewalk chat` if it learned conversations')
     say(f"  `ropewalk report {run_id}` writes its report card, `ropewalk show {run_id}` has every event")

@@ -41,7 +41,7 @@ class Try:
         )
 
 
-FIRST = Try()
+FIRST = NOT_COUNTED = Try()
 
 
 @dataclass

@@ -71,6 +71,12 @@ def decide(evidence: Evidence) -> Decision:
     return Decision(word, (*reasons, _what_was_seen(evidence), *filter(None, more)))
 
 
+def only_judged(evidence: Evidence) -> Decision:
+    """Of a run that its recipe lets nobody promote: what was measured, and no verdict."""
+    why = "the recipe has promotion.promote false, so this run is judged and never promoted"
+    return Decision("reject", (why, _measured(evidence.gain, evidence), _what_was_seen(evidence)))
+
+
 def _judge_gain(evidence: Evidence) -> tuple[Word, tuple[str, ...]]:
     gain, margin = evidence.gain, evidence.margin
     num_clusters = gain.num_clusters or gain.num_items  # 0 in reports of before they were counted

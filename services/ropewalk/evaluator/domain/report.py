@@ -81,6 +81,7 @@ class EvaluationReport(Value):
     task: TaskSection | None = None
     gate_set: str = ""
     try_number: int = 0
+    judged_only: bool = False
 
     def events(self, uri: str) -> tuple[EvaluationCompleted, GateDecided]:
         """The facts that follow from the report at `uri`."""
@@ -103,5 +104,6 @@ class EvaluationReport(Value):
             comparison=self.comparison,
             gate_set=self.gate_set,
             try_number=self.try_number,
+            judged_only=self.judged_only,
         )
         return completed, decided

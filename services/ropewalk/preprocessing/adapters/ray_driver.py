@@ -51,7 +51,7 @@ from ropewalk.preprocessing.domain.contamination import Pairs, in_corpus, no_pai
 from ropewalk.preprocessing.domain.held_items import held_items
 from ropewalk.preprocessing.domain.held_out import Registry
 from ropewalk.preprocessing.domain.sampling import TokenizerSample
-from ropewalk.preprocessing.domain.states import DEV, HELD_OUT, count_states, first_states
+from ropewalk.preprocessing.domain.states import DEV, HELD_OUT, count_states, first_states, thinned
 from ropewalk.recipes.bases import base_location
 from ropewalk.recipes.formats import INPUTS
 from ropewalk.recipes.recipe import Plan
@@ -102,6 +102,8 @@ class _Driver:
         fraction, registry = recipe.evaluation.held_out_fraction, before.load()
         corpus.states = first_states(corpus.entries, signatures, recipe.profile, fraction, registry)
         blocked = self._decontaminate(corpus, before)
+        if recipe.evaluation.learnt_fraction < 1:  # last: nothing else depends on how much is learnt
+            corpus.states = thinned(corpus.states, corpus.entries, recipe.evaluation.learnt_fraction, recipe.seed)
         if not corpus.in_state(KEPT) or not corpus.in_state(HELD_OUT):
             raise StageError(_too_few(corpus.states, recipe.model))
         tokenizer = self._make_tokenizer(corpus)

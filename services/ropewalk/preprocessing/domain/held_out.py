@@ -61,5 +61,20 @@ def choose_dev(keys: Sequence[str], taken: Set[str]) -> set[str]:
     return set(free[:count]) if count >= _FEWEST_DEV else set()
 
 
-def _draw(key: str) -> float:
-    return int.from_bytes(hashlib.blake2b(key.encode(), key=_KEY, digest_size=8).digest(), "big") / 2**64
+def choose_learnt(keys: Sequence[str], fraction: float, seed: int) -> set[str]:
+    """The keys whose documents are learnt from: at least so large a fraction of them; `keys` has that of every one.
+
+    They are the first of one order that the seed draws, so what a smaller fraction gives is within what a larger does.
+    """
+    sizes, found, num_documents = Counter(keys), set[str](), 0
+    for key in sorted(sizes, key=lambda key: (_draw(key, seed.to_bytes(8, "big", signed=True)), key)):
+        if num_documents >= fraction * len(keys):
+            break
+        found.add(key)
+        num_documents += sizes[key]
+    return found
+
+
+def _draw(key: str, salt: bytes = b"") -> float:
+    drawn = hashlib.blake2b(key.encode(), key=_KEY, salt=salt, digest_size=8).digest()
+    return int.from_bytes(drawn, "big") / 2**64

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from ropewalk.corpus.sketch import lowest_bytes, near_any
 from ropewalk.corpus.trained import KEPT
 from ropewalk.preprocessing.domain.dedup import exact_repeats, near_repeats
-from ropewalk.preprocessing.domain.held_out import Registry, choose_dev, choose_held_out
+from ropewalk.preprocessing.domain.held_out import Registry, choose_dev, choose_held_out, choose_learnt
 from ropewalk.preprocessing.domain.normalise import Profile
 from ropewalk.preprocessing.domain.quality import fault
 
 HELD_OUT = "held_out"
 DEV = "dev"
+_BEYOND = "beyond_learnt_fraction"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,16 @@ def first_states(
                 apart = HELD_OUT if entries[at].key in chosen else DEV
                 states[at] = "contaminated" if entries[at].is_synthetic else apart
     return states
+
+
+def thinned(states: Sequence[str], entries: Sequence[DocumentFacts], fraction: float, seed: int) -> list[str]:
+    """The states where only a fraction of what is kept is learnt from, by whole keys, as the split goes."""
+    kept = [entry.key for entry, state in zip(entries, states, strict=True) if state == KEPT]
+    learnt = choose_learnt(kept, fraction, seed)
+    return [
+        _BEYOND if state == KEPT and entry.key not in learnt else state
+        for entry, state in zip(entries, states, strict=True)
+    ]
 
 
 def _fault(entry: DocumentFacts, profile: Profile) -> str | None:

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from ropewalk.cli.commands.submit import answered
 from ropewalk.cli.commands.watch import watching
 from ropewalk.cli.connecting import call, room_of, settings_of, store_of
-from ropewalk.cli.exit_codes import USAGE
+from ropewalk.cli.exit_codes import INTERRUPTED, USAGE
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.dry_run import disk_in_words
 from ropewalk.cli.screens.prices import Ways, prices_as_json, show_prices
@@ -24,9 +24,11 @@ from ropewalk.corpus.baking import Baking, look_at_baking, num_ways, window_for_
 from ropewalk.corpus.judging import too_few_to_judge
 from ropewalk.corpus.preflight import disk_violations, recipe_violations
 from ropewalk.corpus.task_checks import task_warning
+from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.bases import Base, find_base, is_base_name, sized
 from ropewalk.recipes.builtin import resolve_recipe
+from ropewalk.recipes.curve import FRACTIONS, has_curve, smaller_id
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
@@ -47,6 +49,9 @@ def bake(
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Only write the recipe there.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the run until it is over.")] = False,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Two smaller runs beside it: what would more examples bring?")
+    ] = False,
     prices: Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="Your own price table.")] = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,
@@ -57,6 +62,8 @@ def bake(
     """
     place = Path(folder).expanduser().absolute()
     fields = with_absolute_paths(read_task_folder(place), place)
+    if curve:
+        fields["evaluation"] = _with_curve(fields.get("evaluation"))
     fields = _with_window(fields, state_dir)
     if dry_run:
         recipe, tariff = resolve_recipe(fields), load_tariff(prices)
@@ -70,7 +77,30 @@ def bake(
         print_json({"run_id": asked})
     else:
         say(asked)  # alone on standard output, for scripts
-    raise typer.Exit(watching(asked, state_dir, is_new=True, as_json=as_json) if follow else answered(asked, state_dir))
+    if not follow:
+        raise typer.Exit(answered(asked, state_dir))
+    code = watching(asked, state_dir, is_new=True, as_json=as_json)
+    if code not in (USAGE, INTERRUPTED) and has_curve(resolve_recipe(fields)):
+        _follow_curve(asked, state_dir, as_json=as_json)
+    raise typer.Exit(code)
+
+
+def _with_curve(evaluation: JsonValue) -> JsonValue:
+    return (evaluation if isinstance(evaluation, dict) else {}) | {"curve": True}
+
+
+def _follow_curve(run_id: str, state_dir: Path | None, *, as_json: bool) -> None:
+    """The smaller runs, which begin once the gate has decided; a run that came to no gate has none."""
+    facts = call(lambda client: client.timeline(run_id), settings_of(state_dir))
+    if not any(isinstance(stored.message, GateDecided) for stored in facts):
+        return
+    for smaller in (smaller_id(run_id, fraction) for fraction in FRACTIONS):
+        if not as_json:
+            say(f"for the learning curve: {smaller}")
+        if watching(smaller, state_dir, is_new=True, as_json=as_json) == INTERRUPTED:
+            return
+    if not as_json:
+        say(f"  `ropewalk report {run_id}` shows the curve, and what more examples would bring")
 
 
 def _write(fields: dict[str, JsonValue], out: Path) -> None:
@@ -157,6 +187,11 @@ def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
         usd = quote.usd.value + 2 * baking.judging_s / 3600 * recipe.derived.usd_per_cpu_hour
         yield "price of both", f"about ${usd:.4f}"
         yield "disk", disk_in_words(recipe)
+    if baking.curve:
+        minutes = (sum(each.seconds.value for each in baking.curve) + baking.curve_judging_s) / 60
+        usd = sum(each.usd.value for each in baking.curve)
+        usd += 2 * baking.curve_judging_s / 3600 * recipe.derived.usd_per_cpu_hour
+        yield "learning curve", f"about {minutes:.0f} minutes and ${usd:.4f} more: two smaller runs after it"
 
 
 def _ways(baking: Baking, tariff: Tariff) -> Ways:
