@@ -23,7 +23,7 @@ LEVEL = 0.95
 MOST_POWER = 3.0
 LEAST_DIFFERING = 6  # clusters: the sign test of fewer says nothing at 5 %, whatever they say
 _RESAMPLES, _SEED, _MOST_WEIGHT = 1000, 17, 2.0  # of a cluster, in medians, as the evaluator weighs them
-_POWERS = np.linspace(0.02, MOST_POWER, 30)
+_POWERS = np.linspace(0.02, MOST_POWER, 60)
 _Floats = NDArray[np.float64]
 
 
@@ -37,7 +37,7 @@ class Bounded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
+class Outlook:
     """Shares, not points. `rise` is what the last step of the curve brought, `gain` what `num_more` examples would.
 
     `num_differing` of `num_clusters` were answered otherwise at the last two sizes.
@@ -51,7 +51,7 @@ class Forecast:
     num_differing: int
 
 
-def forecast(sizes: tuple[int, int, int], clusters: Sequence[str], scores: _Floats, room: float) -> Forecast:
+def forecast(sizes: tuple[int, int, int], clusters: Sequence[str], scores: _Floats, room: float) -> Outlook:
     """`scores` is (n, 3), between 0 and 1, higher is better: of held-out examples in `clusters`, by rising size.
 
     `room` is the most that can be missing at the last size. Raises ValueError for sizes that do not rise.
@@ -72,7 +72,7 @@ def forecast(sizes: tuple[int, int, int], clusters: Sequence[str], scores: _Floa
     bounds = np.quantile(rise[1:], [tail, 1 - tail])
     most = float(bounds[1]) * math.log1p(more / sizes[2]) / math.log(sizes[2] / sizes[1])
     high = min(room, max(0.0, most)) if num_differing >= LEAST_DIFFERING else room
-    return Forecast(
+    return Outlook(
         sizes=sizes,
         rise=Bounded(value=float(rise[0]), low=float(bounds[0]), high=float(bounds[1])),
         num_more=more,
@@ -82,7 +82,7 @@ def forecast(sizes: tuple[int, int, int], clusters: Sequence[str], scores: _Floa
     )
 
 
-def advice(found: Forecast, quantity: str) -> str:
+def advice(found: Outlook, quantity: str) -> str:
     """What was seen and what follows; `quantity` is what a share is of: right fields."""
     rise, gain, more = found.rise, found.gain, f"about {found.num_more:,} more"
     seen = f"from {found.sizes[1]:,} to {found.sizes[2]:,} examples the {quantity} changed by {_points(rise, '+')}"

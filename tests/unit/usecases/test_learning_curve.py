@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from ropewalk.usecases.learning_curve import LEAST_DIFFERING, Bounded, Forecast, advice, forecast
+from ropewalk.usecases.learning_curve import LEAST_DIFFERING, Bounded, Outlook, advice, forecast
 
 SIZES = (100, 200, 400)
 _EXAMPLES, _CLUSTERS, _TRIES = 120, 30, 100
@@ -15,7 +15,7 @@ def errors(floor: float, scale: float, power: float) -> list[float]:
     return [floor + scale * (size / 100) ** -power for size in (*SIZES, 800)]
 
 
-def sampled(curve: list[float], seed: int) -> Forecast:
+def sampled(curve: list[float], seed: int) -> Outlook:
     """One evaluation: clusters of unequal size are hard or easy, and most examples are answered alike at all sizes."""
     chance = np.random.default_rng(seed)
     place = chance.integers(_CLUSTERS, size=_EXAMPLES)
@@ -55,7 +55,7 @@ def test_a_plateau_is_said_to_bring_nothing_or_not_to_be_told_and_hardly_ever_to
 def test_a_steep_curve_is_told_in_points_and_a_flat_one_by_what_it_could_be_at_most() -> None:
     def told(rise: Bounded, gain: Bounded, num_differing: int = 20) -> str:
         known = {"sizes": (100, 203, 405), "num_more": 400, "num_clusters": 30}
-        return advice(Forecast(rise=rise, gain=gain, num_differing=num_differing, **known), "right fields")
+        return advice(Outlook(rise=rise, gain=gain, num_differing=num_differing, **known), "right fields")
 
     steep, gain = Bounded(value=0.061, low=0.02, high=0.1031), Bounded(value=0.02, low=0.004, high=0.039)
     assert told(steep, gain) == (
