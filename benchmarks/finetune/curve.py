@@ -25,8 +25,8 @@ from ropewalk.demo.specialist.base import NAME as BASE
 from ropewalk.demo.specialist.base import packaged_gguf
 from ropewalk.demo.specialist.functions import chosen_examples
 from ropewalk.demo.specialist.task import recipe_fields, write_folder
-from ropewalk.recipes.curve import FRACTIONS, smaller_id
 from ropewalk.usecases.folder import RECORDS, TASK
+from ropewalk.usecases.smaller_runs import FRACTIONS, smaller_id
 
 _NUM_EXAMPLES, _MOST_OF_A_MODULE, _STEPS = 240, 4, 30
 _LEVEL = ("value", "lower", "upper", "level", "num_items", "num_clusters", "method")

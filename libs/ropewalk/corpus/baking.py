@@ -21,12 +21,12 @@ from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.chat.renderer import ChatRenderer
 from ropewalk.recipes.bases import shape_of_folder
-from ropewalk.recipes.curve import FRACTIONS, has_curve, smaller
 from ropewalk.recipes.device_table import DEVICES
 from ropewalk.recipes.model_shape import ModelShape, shape_of
 from ropewalk.recipes.quotation import Quote, quote
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.task import TaskRecipe
+from ropewalk.usecases.smaller_runs import FRACTIONS, has_curve, smaller
 
 _SAMPLE = 200  # examples whose tokens are counted
 _MOST, _STEP, _LEAST_WINDOW = 0.99, 128, 512  # of the examples a window holds; tokens it grows by, and begins with

@@ -16,12 +16,12 @@ from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import EvaluationCompleted
 from ropewalk.events.foreign import one_line
 from ropewalk.events.run import RunAccepted, RunCancelled, RunFailed, RunRejected
-from ropewalk.recipes.curve import FRACTIONS, has_curve, smaller_id
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.report.card import CurvePoint, LearningCurve
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.usecases.comparison import CANDIDATE
+from ropewalk.usecases.smaller_runs import FRACTIONS, has_curve, smaller_id
 
 PRIMARY = "field_accuracy"
 _METRICS = (PRIMARY, "schema_validity", "exact_match")

@@ -36,7 +36,6 @@ from ropewalk.ingest.settings import Settings
 from ropewalk.model.importing.folders import declared_licence
 from ropewalk.recipes.bases import find_base, is_base_name, sized, with_base
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.recipes.curve import FRACTIONS, MOST_NAME, has_curve, smaller, smaller_id
 from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.stages.child import run_child
@@ -44,6 +43,7 @@ from ropewalk.stages.context import StageContext
 from ropewalk.stages.errors import WorkRaisedError
 from ropewalk.stages.faults import OF_THE_WORK, in_one_line
 from ropewalk.storage.probing import free_bytes
+from ropewalk.usecases.smaller_runs import FRACTIONS, MOST_NAME, has_curve, smaller, smaller_id
 
 _CANNOT_LOOK = "the recipe or its data cannot be looked at: "
 

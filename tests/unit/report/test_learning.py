@@ -13,7 +13,6 @@ from ropewalk.events.base import Message
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.evaluation import Estimate, EvaluationCompleted
 from ropewalk.events.run import RunFailed, SubmitRun
-from ropewalk.recipes.curve import FRACTIONS
 from ropewalk.report.card import LearningCurve
 from ropewalk.report.charts import learning_chart
 from ropewalk.report.collect import collect
@@ -22,6 +21,7 @@ from ropewalk.report.learning import curve_of
 from ropewalk.report.specialist import learning_sentences, learning_table
 from ropewalk.report.terminal import terminal_card
 from ropewalk.storage.local import LocalObjects
+from ropewalk.usecases.smaller_runs import FRACTIONS
 
 ITEMS = [(f"item {number}", f"module {number // 2}") for number in range(400)]
 

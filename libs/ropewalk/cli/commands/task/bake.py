@@ -28,13 +28,13 @@ from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.bases import Base, find_base, is_base_name, sized
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.recipes.curve import FRACTIONS, has_curve, smaller_id
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.stages.child import run_child
 from ropewalk.usecases.folder import read_task_folder
 from ropewalk.usecases.prices import Tariff
+from ropewalk.usecases.smaller_runs import FRACTIONS, has_curve, smaller_id
 from ropewalk.usecases.switching import Taken, switches
 from ropewalk.usecases.tariff import load_tariff
 

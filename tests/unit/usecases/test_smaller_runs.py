@@ -3,8 +3,8 @@
 import pytest
 
 from ropewalk.recipes.builtin import resolve_recipe
-from ropewalk.recipes.curve import FRACTIONS, MOST_NAME, has_curve, smaller, smaller_id
 from ropewalk.recipes.recipe import Recipe, RecipeError
+from ropewalk.usecases.smaller_runs import FRACTIONS, MOST_NAME, has_curve, smaller, smaller_id
 
 
 def a_task(**more: object) -> Recipe:
