@@ -26,6 +26,7 @@ SENTENCES: dict[type[Message], str] = {
     run.PauseRun: "{m.reason}",
     run.RunPaused: "{m.reason}",
     data.SourceRegistered: "{m.num_files:,} files under {m.path} ({m.licence})",
+    data.BaseModelAsked: "the base model was asked about {m.num_asked:,} of {m.num_documents:,} ({m.purpose})",
     data.TokenizerTrained: "{m.vocab_size:,} tokens, {m.bytes_per_token:.2f} bytes each",
     training.StepsCommitted: "steps {m.first_step} to {m.last_step}, {m.num_samples} samples",
     training.StepSkipped: "step {m.step}: {m.reason}",

@@ -1,6 +1,6 @@
 """The data family: sources become segments, segments become a dataset version."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -69,6 +69,17 @@ class SegmentCleaned(_Family, Event):
     num_kept: int
     num_held_out: int
     dropped: dict[str, int]
+
+
+class BaseModelAsked(_Family, Event):
+    """A sign of life while the base model reads or answers documents before a training."""
+
+    name: ClassVar[str] = "base_model_asked"
+    purpose: Literal["answers", "references"] = Field(
+        description="answers: what it says to inputs without one; references: what it thinks of answers"
+    )
+    num_asked: int = Field(description="documents so far")
+    num_documents: int = Field(description="documents at the end")
 
 
 class TokenizerTrained(_Family, Event):

@@ -8,7 +8,14 @@ from ropewalk.client.describe import describe, why_decided
 from ropewalk.client.goodput import productive
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ParityCertified
-from ropewalk.events.data import CorpusIngested, DatasetPublished, SegmentCleaned, SegmentIngested, TokenizerTrained
+from ropewalk.events.data import (
+    BaseModelAsked,
+    CorpusIngested,
+    DatasetPublished,
+    SegmentCleaned,
+    SegmentIngested,
+    TokenizerTrained,
+)
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationProgressed, EvaluationStarted, GateDecided
 from ropewalk.events.monitoring import AlarmRaised, BaselineSealed
 from ropewalk.events.pauses import PAUSED
@@ -46,7 +53,7 @@ RowStatus = Literal["waiting", "queued", "paused", "running", "done", "failed"]
 _UNDER_WAY = ("queued", "paused", "running")
 _TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage gets on
     "ingest": (SegmentIngested, CorpusIngested),
-    "preprocess": (SegmentCleaned, TokenizerTrained, DatasetPublished),
+    "preprocess": (BaseModelAsked, SegmentCleaned, TokenizerTrained, DatasetPublished),
     "search": (RungReached, TrialCompleted, SearchCompleted),
     "train": (
         TrainingStarted,
@@ -237,6 +244,8 @@ def _share(board: Board, stage: str, message: Message) -> float | None:
         case TrainingProgressed(step=step, total_steps=total) if total:
             return step / total
         case EvaluationProgressed(num_answers=done, num_asked=total) if total:
+            return done / total
+        case BaseModelAsked(num_asked=done, num_documents=total) if total:
             return done / total
         case SegmentCleaned() if board.num_segments:
             return min(1.0, board.num_cleaned / board.num_segments)

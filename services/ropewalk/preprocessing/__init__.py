@@ -7,5 +7,5 @@ What one run of a model held out, no later run of that model trains on: see `dom
 No run trains on what gives items of a frozen task set away: see `adapters.guarded`.
 
 Listens: CorpusIngested (stage `preprocess`).
-Emits: TokenizerTrained, SegmentCleaned, DatasetPublished.
+Emits: BaseModelAsked, TokenizerTrained, SegmentCleaned, DatasetPublished.
 """

@@ -8,5 +8,5 @@ PREPROCESS = Stage("preprocess", data.CorpusIngested)
 CONTRACT = Contract(
     service="preprocessing",
     listens=(PREPROCESS,),
-    emits=(data.TokenizerTrained, data.SegmentCleaned, data.DatasetPublished),
+    emits=(data.BaseModelAsked, data.TokenizerTrained, data.SegmentCleaned, data.DatasetPublished),
 )

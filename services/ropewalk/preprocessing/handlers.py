@@ -3,7 +3,7 @@
 from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import RunningFold, Timeline
 from ropewalk.events.base import Message
-from ropewalk.events.data import CorpusIngested, DatasetPublished
+from ropewalk.events.data import BaseModelAsked, CorpusIngested, DatasetPublished
 from ropewalk.events.run import RunAccepted
 from ropewalk.events.task_set import TaskSetFrozen
 from ropewalk.preprocessing.adapters.job import PreprocessJob, preprocess
@@ -60,7 +60,8 @@ async def preprocess_corpus(
     async def emit(fact: tuple[Message, str] | None) -> None:
         if fact is not None:
             message, key = fact
-            await ctx.emit(message, key=key)
+            again = f"/{ctx.epoch}.{ctx.attempt}" if isinstance(message, BaseModelAsked) else ""  # each attempt anew
+            await ctx.emit(message, key=key + again)
 
     job = PreprocessJob(
         run_id=corpus.run_id,
@@ -70,6 +71,7 @@ async def preprocess_corpus(
         scratch=ctx.scratch,
         ray_address=settings.ray_address,
         num_workers=settings.preprocessing_workers,
+        base_minutes=settings.preprocessing_base_minutes,
         held_out_before=await held_out.before(ctx.bus, ctx.recipe.model, corpus.run_id),
         task_sets=await frozen.now(ctx.bus),
     )

@@ -16,4 +16,11 @@ class Settings(RuntimeSettings):
         validation_alias="ROPEWALK_PREPROCESSING_RAY_ADDRESS",
         description="a running Ray cluster; empty: a private one for each stage",
     )
+    preprocessing_base_minutes: float = Field(
+        default=240.0,
+        gt=0,
+        le=10080,
+        description="minutes in which the base model may be asked for references, and again for answers to inputs; a "
+        "run that takes longer ends with that sentence",
+    )
     preprocessing_workers: int = Field(default=2, ge=1, description="CPUs of the private Ray")

@@ -1,5 +1,7 @@
 """Tasks that fail, under a Ray of their own; prints what arrives of each. Run as a script: Ray takes its token once."""
 
+import time
+
 from ropewalk.preprocessing.adapters.workers import Workers
 from ropewalk.stages.errors import StageError
 
@@ -16,6 +18,10 @@ def fill() -> None:
     raise OSError(28, "No space left on device")
 
 
+def dawdle() -> None:
+    time.sleep(60)
+
+
 def main() -> None:
     with Workers("", 1) as workers:
         for task in (refuse, stumble, fill):
@@ -23,6 +29,11 @@ def main() -> None:
                 workers.all(task, [()])
             except (StageError, KeyError, OSError) as error:
                 print(f"{type(error).__name__}: {error}")
+        began = time.monotonic()
+        try:
+            print(*workers.each(dawdle, [()], until=began + 0.2))
+        except TimeoutError:
+            print(f"late, and soon said so: {time.monotonic() - began < 5}")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,10 +28,12 @@ from ropewalk.corpus.reading.places import ANYWHERE
 from ropewalk.corpus.reading.records import Limits
 from ropewalk.corpus.references import LOGPROBS
 from ropewalk.corpus.shards import TokenShard
-from ropewalk.events.data import DatasetPublished, SegmentRef
+from ropewalk.events.base import Message
+from ropewalk.events.data import BaseModelAsked, DatasetPublished, SegmentRef
 from ropewalk.model.architecture import Shape, build_model
 from ropewalk.model.objectives.reference_pass import Asking, Lesson, ask
 from ropewalk.model.weights import load_model
+from ropewalk.preprocessing.adapters.asking import asked_in_time
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.ray_driver import preprocess
@@ -161,10 +164,18 @@ async def unheard(_: object) -> None:
 
 def test_a_preference_run_raises_the_margin_of_the_chosen_answers(tmp_path: Path, ray_address: str) -> None:
     base = a_base(tmp_path / "base")
-    long = a_document(40, " ".join(WORDS[:60]))
-    job = a_job(tmp_path, a_recipe(base), [*map(a_pair, range(40)), long], ray_address)
-    dataset, _ = asyncio.run(run_child(preprocess, job, unheard))  # Ray keeps what it read at import
-    assert dataset.dropped == {"pair_beyond_context": 1}
+    long, single = a_document(40, " ".join(WORDS[:60])), a_document(41, "\x01")  # which cleaning takes away
+    job = a_job(tmp_path, a_recipe(base), [*map(a_pair, range(40)), long, single], ray_address)
+    facts: list[tuple[Message, str]] = []
+
+    async def hear(fact: tuple[Message, str] | None) -> None:
+        facts.extend([fact] if fact else [])
+
+    dataset, _ = asyncio.run(run_child(preprocess, job, hear))  # Ray keeps what it read at import
+    assert dataset.dropped == {"pair_beyond_context": 1, "no_rejected_answer": 1}
+    told = [fact for fact, _ in facts if isinstance(fact, BaseModelAsked)]
+    assert (told[-1].purpose, told[-1].num_asked) == ("references", told[-1].num_documents)
+    assert told[-1].num_documents == 2 * dataset.num_kept  # both answers of each
     shard = TokenShard(LocalObjects(tmp_path / "objects").fetch(dataset.uri))
 
     lessons, paths = lessons_of(shard), [each.path for each in shard.documents()]
@@ -186,6 +197,40 @@ def test_a_preference_run_raises_the_margin_of_the_chosen_answers(tmp_path: Path
     margins = (after - before)[::2] - (after - before)[1::2]
     assert losses[-1] < losses[0] - 0.05
     assert np.mean(margins > 0) > 0.9
+
+
+class Paced:
+    """Workers that end a task of two documents a second."""
+
+    def __init__(self, clock: list[float]) -> None:
+        self._clock = clock
+
+    def each(self, _: object, orders: list[object], until: float) -> Iterator[tuple[int, str]]:
+        for place in range(len(orders)):
+            self._clock[0] += 1.0
+            if self._clock[0] > until:
+                raise TimeoutError
+            yield place, f"result {place}"
+
+
+def test_a_base_that_would_take_far_too_long_is_given_up_early_and_signs_of_life_are_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, told, clock = a_job(tmp_path, a_recipe(tmp_path), [a_pair(0)], ""), [], [0.0]
+    monkeypatch.setattr("ropewalk.preprocessing.adapters.asking.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def ask(num_orders: int, minutes: float) -> list[tuple[int, str]]:
+        told.clear()
+        orders = [(number, 2) for number in range(num_orders)]
+        timed = replace(job, base_minutes=minutes)
+        return [*asked_in_time(timed, Paced(clock), told.append, "answers", (print, orders))]  # type: ignore[arg-type]
+
+    assert len(ask(10, 1.0)) == 10
+    assert [fact[0].num_asked for fact in told if fact] == [6, 12, 18, 20]
+    with pytest.raises(StageError, match=r"asked about 14 of 400 documents in 0\.12 minutes, 3 in all, and 1 are"):
+        ask(200, 1.0)
+    with pytest.raises(StageError, match=r"asked about 120 of 180 documents in 1 minutes, and 1 are allowed"):
+        ask(90, 1.0)
 
 
 def taught(base: Path, text: str, num_answer: int, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:

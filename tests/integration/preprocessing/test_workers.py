@@ -13,4 +13,5 @@ def test_errors_of_tasks_arrive_as_they_are() -> None:
         "StageError: the document a.txt cannot be read",
         "KeyError: 'which'",
         "OSError: [Errno 28] No space left on device",
+        "late, and soon said so: True",
     ], ended.stderr

@@ -30,6 +30,7 @@ class EncodeOrder:
     context_length: int
     has_mask: bool
     prefix: str
+    learns_preference: bool = False  # then every document has two answers
     shares_windows: bool = False  # conversations do, as attention will not leave them
 
 
@@ -123,6 +124,8 @@ class _Encoder:
         ]
 
     def _pack_messages(self, document: Document) -> Packed | str:
+        if self._order.learns_preference and not document.rejected:
+            return "no_rejected_answer"  # or its neighbours' answers would be compared
         chosen = self._pack_conversation(document.messages)
         if not document.rejected or isinstance(chosen, str):
             return chosen

@@ -3,6 +3,7 @@
 Importing it is cheap: Ray and the tokenizers are loaded in the child only.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class PreprocessJob:
     num_workers: int = 2
     held_out_before: tuple[str, ...] = ()
     task_sets: tuple[tuple[str, str], ...] = ()
+    base_minutes: float = math.inf  # in which the base model is asked for one purpose
 
 
 def preprocess(job: PreprocessJob, report: Callable[[object], None]) -> tuple[DatasetPublished, float]:

@@ -5,10 +5,10 @@ answer inputs, if there are any (tasks) -> clean (tasks) -> deduplicate and spli
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ropewalk.corpus.document import DOCUMENTS, Document, read_documents, write_documents
 from ropewalk.corpus.trained import KEPT
 from ropewalk.events.data import BlockedTaskSet, DatasetPublished, SegmentCleaned, SegmentRef, TokenizerTrained
+from ropewalk.preprocessing.adapters.asking import asked_in_time
 from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
@@ -119,14 +120,13 @@ class _Driver:
         if all(source.format != INPUTS for source in self._job.recipe.sources):
             return uris
         orders = [
-            AnswerOrder(segment_uri=segment.uri, first=first, recipe=self._job.recipe, prefix=self._work)
+            (AnswerOrder(segment_uri=segment.uri, first=first, recipe=self._job.recipe, prefix=self._work), size)
             for segment in self._segments
-            for first in range(0, segment.num_documents, INPUTS_A_TASK)
+            for first, size in _tasks(segment.num_documents, INPUTS_A_TASK)
         ]
         parts: dict[str, dict[int, str]] = {uri: {} for uri in uris}
-        for place, part in self._workers.each(answer_inputs, [(self._job.store, order) for order in orders]):
-            parts[orders[place].segment_uri][place] = part
-            self._report(None)  # a model that writes takes its time
+        for place, part in self._ask("answers", answer_inputs, orders):
+            parts[orders[place][0].segment_uri][place] = part
 
         def joined(uri: str) -> str:
             def write(folder: Path) -> dict[str, Any]:
@@ -138,6 +138,11 @@ class _Driver:
             return made_once(self._objects, f"{self._work}/answered-{hash_of(uri)}", write)
 
         return [joined(uri) for uri in uris]
+
+    def _ask(
+        self, purpose: Literal["answers", "references"], task: Callable[..., Any], orders: Sequence[tuple[Any, int]]
+    ) -> Iterator[tuple[int, Any]]:
+        return asked_in_time(self._job, self._workers, self._report, purpose, (task, orders))
 
     def _first_seen(self, name: str, found: Sequence[T]) -> list[T]:
         """What the first attempt saw of the log: a later one must come to the same split."""
@@ -229,6 +234,7 @@ class _Driver:
                 context_length=plan.context_length,
                 has_mask=has_mask,
                 prefix=self._work,
+                learns_preference=plan.objective == "dpo",
                 shares_windows=has_mask and plan.document_masks and _is_enough_to_share(sizes, plan),
             )
             for segment, uri in enumerate(corpus.uris)
@@ -259,22 +265,23 @@ class _Driver:
         self, corpus: CleanedCorpus, tokenizer: TokenizerFacts, encoded: list[EncodedSegment]
     ) -> list[str]:
         """Where the rows of the base model lie, in the order of the encoded tokens."""
+        recipe, prefix = self._job.recipe, self._work
         orders = [
-            ReferenceOrder(
-                part_uri=part.uri,
-                cleaned_uri=cleaned,
-                tokenizer=tokenizer,
-                first=first,
-                recipe=self._job.recipe,
-                prefix=self._work,
+            (
+                ReferenceOrder(
+                    part_uri=part.uri,
+                    cleaned_uri=cleaned,
+                    tokenizer=tokenizer,
+                    first=first,
+                    recipe=recipe,
+                    prefix=prefix,
+                ),
+                size,
             )
             for part, cleaned in zip(encoded, corpus.uris, strict=True)
-            for first in range(0, part.num_documents, DOCUMENTS_A_TASK)
+            for first, size in _tasks(part.num_documents, DOCUMENTS_A_TASK)
         ]
-        uris: dict[int, str] = {}
-        for place, uri in self._workers.each(ask_reference, [(self._job.store, order) for order in orders]):
-            uris[place] = uri
-            self._report(None)  # a large model takes its time
+        uris: dict[int, str] = dict(self._ask("references", ask_reference, orders))
         check_asked(self._objects, list(uris.values()), self._job.recipe)
         return [uris[place] for place in range(len(orders))]
 
@@ -332,6 +339,11 @@ class _Driver:
         uri, sha256 = publish_held_out(self._objects, self._job.scratch / "held-out", added) if added else ("", "")
         counts = {"num_newly_held_out": len(added), "num_registered": registry.num_documents + len(added)}
         return {"held_out_uri": uri, "held_out_sha256": sha256, **counts}
+
+
+def _tasks(num_documents: int, size: int) -> list[tuple[int, int]]:
+    """Of each task where it begins and how many documents it has."""
+    return [(first, min(size, num_documents - first)) for first in range(0, num_documents, size)]
 
 
 def _is_enough_to_share(sizes: list[int], plan: Plan) -> bool:

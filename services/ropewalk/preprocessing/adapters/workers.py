@@ -1,6 +1,7 @@
 """Plain Ray tasks: one per segment and pass. Documents never enter Ray's own object store."""
 
 import logging
+import math
 import os
 import secrets
 import time
@@ -60,15 +61,21 @@ class Workers:
         self._ray.shutdown()
         self._folder.cleanup()
 
-    def each(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+    def each(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], until: float = math.inf
+    ) -> Iterator[tuple[int, Any]]:
         """Run function(*arguments[i]) for every i; yield (i, result) as they end, in any order.
 
-        Raises what a task raised itself, without Ray's traceback around it.
+        Raises what a task raised itself, without Ray's traceback around it; TimeoutError when the monotonic clock is at
+        `until`, whatever still runs then.
         """
         in_flight: InFlight[Any] = InFlight(self._machines())
         self._hand_out(in_flight, function, arguments, range(len(arguments)))
         while in_flight.tasks:
-            ended, _ = self._ray.wait(in_flight.tasks, num_returns=1, timeout=_LOOK_S)
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            ended, _ = self._ray.wait(in_flight.tasks, num_returns=1, timeout=min(_LOOK_S, left_s))
             for reference in ended:
                 result, cpu_seconds = self._result(reference)
                 self.cpu_seconds += cpu_seconds
