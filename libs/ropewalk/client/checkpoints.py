@@ -66,7 +66,7 @@ def _row(holdings: Holdings, checkpoint_id: str, reasons: dict[str, str], now: f
         step=saved.step,
         state=state,
         num_bytes=saved.num_bytes,
-        held_out_loss=holdings.losses.get(saved.step),
+        held_out_loss=holdings.loss_of(checkpoint_id, saved.step),
         pinned=holdings.is_pinned(checkpoint_id, now),
         kept_as=reasons.get(checkpoint_id, ""),
         uri=broken.uri if broken is not None else saved.uri,

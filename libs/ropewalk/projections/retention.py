@@ -2,10 +2,11 @@
 
 These stay: the newest `last` verified ones, never fewer than two (one may turn out broken when it is read); of the
 history the first of each doubling of steps, the newest `history` of those, so that what lies further back lies wider
-apart; the `best` by held-out loss; and every one that somebody holds: that training resumed from, until a newer one is
-verified, that was final, exported, judged, deployed or promoted, and that is pinned, for a time or for good.
+apart; the `best` by validation loss; and every one that somebody holds: that training resumed from, until a newer one
+is verified, that was final, exported, judged, deployed or promoted, and that is pinned, for a time or for good.
 """
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from ropewalk.events.checkpoint import (
     CheckpointPruned,
     CheckpointQuarantined,
     CheckpointSaved,
+    CheckpointValidated,
     ModelPromoted,
 )
 from ropewalk.events.evaluation import GateDecided
@@ -65,7 +67,11 @@ class Holdings:
     quarantined: dict[str, CheckpointQuarantined] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     pins: dict[str, float] = field(default_factory=dict)  # until when, in Unix seconds; 0: for good
-    losses: dict[int, float] = field(default_factory=dict)  # held-out, by the number of steps done
+    losses: dict[int, float] = field(default_factory=dict)  # of looks in the training, by the number of steps done
+    validated: dict[str, float] = field(default_factory=dict)  # beside the training, by checkpoint
+    lowest: float = math.inf  # of the validations, those of checkpoints that are gone among them
+    waited: int = 0  # validations in a row that were no lower
+    most_waited: int = 0  # at any time: what was once decided by it stays decided
     resumed_from: str = ""
 
     def add(self, message: Message) -> None:
@@ -87,8 +93,8 @@ class Holdings:
                     self.pins[message.checkpoint_id] = message.until_unix
             case TrainingResumed():
                 self.resumed_from = message.checkpoint_id
-            case TrainingValidated():
-                self.losses[message.step] = message.loss
+            case CheckpointValidated() | TrainingValidated():
+                self._look(message)
             case _ if isinstance(message, _HOLDING):
                 self.held.add(message.checkpoint_id)
 
@@ -105,6 +111,18 @@ class Holdings:
         gone = self.pruned | self.quarantined.keys()
         return {name: saved for name, saved in self.saved.items() if name not in gone}
 
+    def loss_of(self, checkpoint_id: str, step: int) -> float | None:
+        """On held-out data, in nats per token; None where nobody looked.
+
+        What was measured beside the training goes before what it saw itself: the two are not compared.
+        """
+        return self.validated.get(checkpoint_id) if self.validated else self.losses.get(step)
+
+    @property
+    def best(self) -> Checkpoint | None:
+        """The verified checkpoint with the lowest validation loss."""
+        return next(iter(_best(self, len(self.verified))), None)
+
     def is_pinned(self, checkpoint_id: str, now: float) -> bool:
         """Whether somebody asked for it to stay, at a time in Unix seconds."""
         until = self.pins.get(checkpoint_id)
@@ -114,8 +132,18 @@ class Holdings:
         self.saved[message.checkpoint_id] = message
         self.pruned.discard(message.checkpoint_id)
         self.quarantined.pop(message.checkpoint_id, None)
+        self.validated.pop(message.checkpoint_id, None)
         if message.held_out_loss:  # also where a kill took the word of who looked
             self.losses[message.step] = message.held_out_loss
+
+    def _look(self, message: CheckpointValidated | TrainingValidated) -> None:
+        if isinstance(message, TrainingValidated):
+            self.losses[message.step] = message.loss
+            return
+        self.validated[message.checkpoint_id] = message.loss
+        self.waited = 0 if message.loss < self.lowest else self.waited + 1
+        self.most_waited = max(self.most_waited, self.waited)
+        self.lowest = min(self.lowest, message.loss) if message.loss == message.loss else self.lowest
 
     def _verify(self, message: CheckpointCommitted) -> None:
         known = self.saved.get(message.checkpoint_id)
@@ -133,7 +161,7 @@ def reasons_to_keep(holdings: Holdings, policy: Policy, now: float) -> dict[str,
     reasons = {
         "last": by_age[-max(policy.last, FEWEST_KEPT) :],
         "history": _history(by_age, policy.history),
-        "best": _best(by_age, holdings.losses, policy.best),
+        "best": _best(holdings, policy.best),
         "used": [each for each in by_age if each.checkpoint_id in holdings.held | {holdings.resumed_from}],
         "pinned": [each for each in by_age if holdings.is_pinned(each.checkpoint_id, now)],
     }
@@ -154,6 +182,7 @@ def _history(by_age: list[Checkpoint], count: int) -> list[Checkpoint]:
     return [first[doubling] for doubling in sorted(first)[-count:]] if count else []
 
 
-def _best(by_age: list[Checkpoint], losses: dict[int, float], count: int) -> list[Checkpoint]:
-    judged = [each for each in by_age if losses.get(each.step, float("nan")) == losses.get(each.step)]
-    return sorted(judged, key=lambda each: losses[each.step])[:count]
+def _best(holdings: Holdings, count: int) -> list[Checkpoint]:
+    found = ((holdings.loss_of(each.checkpoint_id, each.step), each) for each in sorted(holdings.verified.values()))
+    judged = [(loss, each) for loss, each in found if loss is not None and not math.isnan(loss)]
+    return [each for _, each in sorted(judged, key=lambda pair: pair[0])[:count]]

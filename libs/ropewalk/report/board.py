@@ -7,7 +7,7 @@ from typing import Literal
 from ropewalk.client.describe import describe, why_decided
 from ropewalk.client.goodput import productive
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted, ParityCertified
+from ropewalk.events.checkpoint import CheckpointExported, CheckpointValidated, ModelPromoted, ParityCertified
 from ropewalk.events.data import (
     BaseModelAsked,
     CorpusIngested,
@@ -59,6 +59,7 @@ _TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage g
         TrainingStarted,
         TrainingProgressed,
         TrainingValidated,
+        CheckpointValidated,
         StragglerFound,
         TrainingInterrupted,
         TrainingResumed,
@@ -123,7 +124,7 @@ class Board:
     num_cleaned: int = 0
     total_steps: int = 0
     account: TimeAccount = field(default_factory=TimeAccount)
-    held_out: str = ""  # the newest loss on held-out windows
+    held_out: str = ""  # the newest validation loss
 
     @classmethod
     def of_a_run(cls) -> "Board":
@@ -226,8 +227,8 @@ def _noted(board: Board, message: Message) -> Board:
         board = replace(board, total_steps=message.total_steps)
     if isinstance(message, TrainingProgressed):
         board = replace(board, account=message.account)
-    if isinstance(message, TrainingValidated):
-        return replace(board, held_out=f" (held out {message.loss:.3f})")
+    if isinstance(message, TrainingValidated | CheckpointValidated):
+        return replace(board, held_out=f" (validation {message.loss:.3f})")
     if isinstance(message, GateDecided):
         board = replace(board, verdict=why_decided(message))
     if isinstance(message, CorpusIngested):

@@ -144,7 +144,7 @@ class ReportCard:
     forecast: str = ""  # how far what was said before the training was from its outcome
     tokens_per_s: float = 0.0  # while training stepped
     losses: tuple[LossPoint, ...] = ()
-    looks: tuple[LossPoint, ...] = ()  # the loss on held-out windows
+    looks: tuple[LossPoint, ...] = ()  # the validation loss
     said: tuple[TrainingSample, ...] = ()  # what the model went on with at the last of them
     interruptions: tuple[Interruption, ...] = ()
     skipped_steps: tuple[int, ...] = ()  # whose updates were not applied

@@ -40,7 +40,8 @@ def loss_chart(card: ReportCard, width: int = WIDE) -> Drawing:
     marks += [Label(right, 262, "step", "axis", "end"), Label(4, 12, "loss: nats per token", "axis")]
     if looks:
         marks.append(Line(tuple((x(step), y(loss)) for step, loss in looks), "looks"))
-        marks.append(Label(44, 262, "dashed: on held-out windows", "axis"))
+        marks += [Dot(x(step), y(loss), "looks", 2.5) for step, loss in looks]
+        marks.append(Label(44, 262, "line: training, dots: validation", "axis"))
     return Drawing(width, 266, "Training loss over steps", marks)
 
 

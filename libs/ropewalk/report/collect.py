@@ -15,7 +15,7 @@ from ropewalk.client.describe import describe
 from ropewalk.client.outcomes import forecast_errors
 from ropewalk.corpus.ledger import LedgerVerdict
 from ropewalk.events.base import Message, last_of
-from ropewalk.events.checkpoint import ParityCertified
+from ropewalk.events.checkpoint import CheckpointValidated, ParityCertified
 from ropewalk.events.data import CorpusIngested, DatasetPublished, TokenizerTrained
 from ropewalk.events.evaluation import Estimate, EvaluationCompleted, GateDecided
 from ropewalk.events.foreign import cut, one_line
@@ -150,9 +150,10 @@ def recipe_text(recipe: dict[str, JsonValue]) -> str:
 
 
 def _looks(timeline: Sequence[Stored[Message]]) -> tuple[LossPoint, ...]:
-    """By step; what was looked at again counts once."""
-    found = {look.step: look for look in _all(timeline, TrainingValidated)}
-    return tuple(LossPoint(attempt=look.epoch, step=look.step, loss=look.loss) for _, look in sorted(found.items()))
+    """By step, what was looked at again once: of the checkpoints, else of the looks that the training itself took."""
+    looks: Sequence[CheckpointValidated | TrainingValidated] = _all(timeline, CheckpointValidated)
+    found = {look.step: look.loss for look in looks or _all(timeline, TrainingValidated)}
+    return tuple(LossPoint(attempt=0, step=step, loss=loss) for step, loss in sorted(found.items()) if loss == loss)
 
 
 def stage_lines(timeline: Sequence[Stored[Message]]) -> tuple[StageLine, ...]:

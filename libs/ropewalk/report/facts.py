@@ -150,10 +150,10 @@ def _loss(card: ReportCard) -> tuple[str, str, str]:
 
 
 def _looks(card: ReportCard) -> Iterator[tuple[str, str, str]]:
-    """Nothing for a run whose held-out loss nobody looked at while it trained."""
+    """Nothing for a run that nobody watched while it trained."""
     if card.looks:
         best = min(card.looks, key=lambda look: look.loss)
-        yield "held-out loss", f"{card.looks[-1].loss:.3f} nats/token", f"best {best.loss:.3f} at step {best.step}"
+        yield "validation loss", f"{card.looks[-1].loss:.3f} nats/token", f"best {best.loss:.3f} at step {best.step}"
     for sample in card.said:
         yield "said in training", one_line(sample.text, 60) or "nothing", f"after {one_line(sample.prompt, 60)}"
 

@@ -11,6 +11,7 @@ from ropewalk.events.checkpoint import (
     CheckpointPruned,
     CheckpointQuarantined,
     CheckpointSaved,
+    CheckpointValidated,
 )
 from ropewalk.events.training import TrainingCompleted, TrainingResumed, TrainingValidated
 from ropewalk.projections.retention import FEWEST_KEPT, Holdings, Policy, to_prune
@@ -157,3 +158,24 @@ def test_a_pinned_checkpoint_stays_until_its_time_is_over_or_it_is_unpinned() ->
     assert pruned_steps(timeline, last=2) == []
     assert pruned_steps([*timeline, a_pin("r-1-20", until_unix=NOW)], last=2) == [20]
     assert pruned_steps([*timeline, a_pin("r-1-10", pinned=False)], last=2) == [10]
+
+
+def a_validation(step: int, loss: float) -> CheckpointValidated:
+    numbers = {"bits_per_byte": 1.0, "num_tokens": 9, "num_items": 4, "seconds": 1.0}
+    return CheckpointValidated(run_id="r", checkpoint_id=f"r-1-{step}", step=step, loss=loss, **numbers)
+
+
+def test_the_best_by_validation_beside_the_training_stay_whatever_looks_in_it_say() -> None:
+    looks = [a_look(10, 1.0), a_look(20, 2.0), a_look(30, 3.0), a_look(40, 4.0)]
+    said = [a_validation(10, 3.0), a_validation(20, 2.5), a_validation(30, float("nan"))]
+    assert pruned_steps([*verified(10, 20, 30, 40, 50, 60), *looks, *said], last=2, best=1) == [10, 30, 40]
+    held = Holdings().after(*verified(10, 20), *said)
+    assert held.best == held.verified["r-1-20"]
+    again = held.after(*verified(20))  # written again, and not read again
+    assert again.best == held.verified["r-1-10"]
+
+
+def test_validations_without_a_lower_loss_are_counted_and_what_followed_from_the_count_stays() -> None:
+    said = [a_validation(step, loss) for step, loss in ((10, 3.0), (20, 3.0), (30, float("nan")), (40, 2.9), (50, 3.0))]
+    held = Holdings().after(*said)
+    assert (held.waited, held.most_waited, held.lowest) == (1, 2, 2.9)

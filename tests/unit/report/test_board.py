@@ -98,7 +98,7 @@ def test_step_metrics_move_the_board_between_two_facts() -> None:
     assert board.news == 3.0
     look = TrainingValidated(run_id=RUN, epoch=1, step=40, loss=2.5, best_step=40, best_loss=2.5, num_tokens=9)
     seen = board_after(began("train"), started, look, StepMetricsBatch(run_id=RUN, rows=steps))
-    assert "loss 3.000 (held out 2.500)," in seen.rows["train"].note
+    assert "loss 3.000 (validation 2.500)," in seen.rows["train"].note
     assert board_after(StepMetricsBatch(run_id=RUN, rows=steps)).rows["train"].status == "waiting"
 
 

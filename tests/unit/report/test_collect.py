@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from ropewalk.events.checkpoint import CheckpointValidated
 from ropewalk.events.monitoring import AlarmCleared
 from ropewalk.events.run import CancelRun, RunCompleted, RunFailed, StageCompleted, StageStarted, SubmitRun
-from ropewalk.events.training import TrainingInterrupted, TrainingResumed, TrialCompleted
+from ropewalk.events.training import TrainingInterrupted, TrainingResumed, TrainingValidated, TrialCompleted
 from ropewalk.report.card import STAGES, LossPoint
 from ropewalk.report.collect import CardEvidence, collect
 from ropewalk.report.curve import curve_of
@@ -216,3 +217,16 @@ def test_prompt_of_the_curl_line_is_of_the_kind_that_the_model_learned(demo_evid
 
     assert '"prompt": "def add("' in collect(demo_evidence).curl
     assert '"prompt": "Once upon a time"' in collect(replace(demo_evidence, timeline=prose)).curl
+
+
+def test_validations_of_checkpoints_are_drawn_rather_than_looks_in_the_training(demo_evidence, at):
+    look = {"run_id": "r", "epoch": 1, "best_step": 90, "best_loss": 2.5, "num_tokens": 9}
+    said = {"run_id": "r", "bits_per_byte": 1.0, "num_tokens": 9, "num_items": 4, "seconds": 1.0}
+    told = [
+        at(101, TrainingValidated(step=90, loss=2.5, **look)),
+        at(103, CheckpointValidated(checkpoint_id="r-1-120", step=120, loss=2.4, **said)),
+        at(102, CheckpointValidated(checkpoint_id="r-1-60", step=60, loss=2.9, **said)),
+        at(104, CheckpointValidated(checkpoint_id="r-1-60", step=60, loss=2.8, **said)),  # written again
+    ]
+    card = collect(replace(demo_evidence, timeline=[*demo_evidence.timeline, *told]))
+    assert [(each.step, each.loss) for each in card.looks] == [(60, 2.8), (120, 2.4)]

@@ -86,7 +86,7 @@ def test_a_rollback_is_a_stroke_below_the_curve(demo_evidence, at):
     assert html.count('polyline class="back"') == 2  # for a wide screen and a narrow one
 
 
-def test_the_held_out_loss_is_on_the_curve_and_so_is_what_the_model_said(demo_evidence, at):
+def test_the_validation_loss_is_on_the_curve_and_so_is_what_the_model_said(demo_evidence, at):
     looks = [
         at(
             100 + step,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ropewalk.corpus.document import EVAL_ITEMS, read_records
+from ropewalk.corpus.document import DEV_ITEMS, EVAL_ITEMS, read_records
 from ropewalk.corpus.packing import Packed, pack_conversation, pack_text, padded
 from ropewalk.corpus.shards import ShardMeta
 from ropewalk.model.chat.encoder import Encoder
@@ -22,7 +22,8 @@ _MOST_CHARS_PER_TOKEN = 16
 def held_out_windows(evalset: Path, tokenizer: Path, meta: ShardMeta, wanted: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets, (n, C) int64 each, n at most `wanted`. Packed as the windows to learn from are.
 
-    Which documents come first is decided by their names, which are hashes of what they say.
+    Of those that judge nothing, where there are any. Which come first is decided by their names, which are hashes of
+    what they say.
     """
     length = meta.context_length
     tokens, mask = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8)
@@ -42,7 +43,8 @@ def held_out_windows(evalset: Path, tokenizer: Path, meta: ShardMeta, wanted: in
 def _packed(evalset: Path, tokenizer: Path, meta: ShardMeta, wanted: int) -> Iterator[Packed]:
     encoder, length = Encoder(tokenizer), meta.context_length
     renderer: ChatRenderer | None = None
-    items = read_records(evalset / EVAL_ITEMS)
+    name = DEV_ITEMS if (evalset / DEV_ITEMS).is_file() else EVAL_ITEMS
+    items = read_records(evalset / name)
     for item in heapq.nsmallest(4 * wanted, items, key=lambda item: item["item_id"]):
         if messages := item.get("messages"):
             renderer = renderer or ChatRenderer(tokenizer)
