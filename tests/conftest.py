@@ -200,6 +200,14 @@ class MemoryBus:
     async def end(self) -> int:
         return len(self.messages)
 
+    async def follow(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
+        after = 0
+        while True:
+            async for item in self.read(subject_filter, after=after):
+                after = item.sequence
+                yield item
+            await asyncio.sleep(0.01)
+
     async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Stored[Message]]:
         for sequence, message in enumerate(self.messages[after:], start=after + 1):
             if fnmatch(message.subject, subject_filter):

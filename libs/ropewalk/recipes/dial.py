@@ -164,5 +164,6 @@ def _lengths(recipe: Recipe, fields: dict[str, Any], given: dict[str, Any], *, i
         "keep_best": 1,
         "trial_steps": steps,
         "validate_every": every,
+        "export": "best" if given.get("early_stop") else "last",
         "validation_windows": min(_MOST_WINDOWS, max(4, round(3 * _LOOK_SHARE * every * fields["batch_size"]))),
     }

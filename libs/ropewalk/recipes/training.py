@@ -112,13 +112,21 @@ class TrainingRecipe(Frozen):
         "of so many doublings of steps (the newest), the first checkpoint stays; derived: 3"
     )
     keep_best: Annotated[int, Field(ge=0, le=1000)] | None = _derived(
-        "so many of the lowest held-out loss stay; derived: 1"
+        "so many of the lowest validation loss stay; derived: 1"
     )
     validate_every: _Steps | None = _derived(
         "steps between two looks at the loss on held-out windows, 0: never; derived: a twentieth of all, 10 at least"
     )
     patience: _Steps | None = _derived(
         "stop after so many looks at the held-out windows in a row without a lower loss, 0: never; derived: 0"
+    )
+    early_stop: _Steps | None = _derived(
+        "stop after so many validations of checkpoints in a row without a lower loss, 0: never; they are measured "
+        "beside the training and cost no step, so that it stops some steps later; derived: 0"
+    )
+    export: Literal["last", "best"] | None = _derived(
+        "which checkpoint becomes the model. best: that of the lowest validation loss; derived: last, with early_stop "
+        "best"
     )
     sample_prompts: Annotated[tuple[_Prompt, ...], Field(max_length=8)] | None = _derived(
         "beginnings that the model goes on with whenever the loss on held-out windows is looked at; derived: none"
@@ -151,6 +159,16 @@ class TrainingRecipe(Frozen):
             return f"training.{name} is {given[name]!r} but adapter is {adapter!r}: set adapter to 'lora' or 'dora'"
         if self.patience and self.validate_every == 0:
             return f"training.patience is {self.patience} but training.validate_every is 0: give it a number of steps"
+        if self.patience and self.early_stop:
+            return (
+                f"training.patience is {self.patience} and training.early_stop is {self.early_stop}: patience counts "
+                "looks in the training, early_stop validations beside it, so give one of them"
+            )
+        if self.objective == "dpo" and (self.early_stop or self.export == "best"):
+            return (
+                "training.objective is 'dpo' but early_stop or export asks for the lowest validation loss, which says "
+                "how likely answers are and not which of two is preferred: leave them out"
+            )
         if self.compile and device != "cuda":
             return f"training.compile is true but device is {device!r}: set device to 'cuda', or remove it"
         return ""

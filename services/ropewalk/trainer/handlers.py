@@ -42,6 +42,7 @@ from ropewalk.trainer.adapters.reports import (
     TrainingJob,
     TrainingReport,
 )
+from ropewalk.trainer.adapters.validations import Validations
 from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
 from ropewalk.trainer.domain.goodput import Goodput
 from ropewalk.trainer.domain.quoting import training_quoted
@@ -58,6 +59,10 @@ from ropewalk.trainer.settings import Settings
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
+_NOTHING_TO_VALIDATE = (
+    "training.early_stop or training.export asks for the validation loss, but the dataset keeps no documents to watch "
+    "training by, which takes 80 of them: leave the field out, or use training.patience"
+)
 _TOLD_OF_THE_PAST: tuple[type[Message], ...] = (
     StageStarted,
     TrainingStarted,
@@ -118,6 +123,8 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
     began = time.time()
     dataset = await context.bus.last(DatasetPublished, context.run_id)
     assert dataset is not None, "a search needs a dataset"
+    if not dataset.num_dev and (context.recipe.derived.early_stop or context.recipe.derived.export == "best"):
+        raise StageError(_NOTHING_TO_VALIDATE)
     past = await _past(context)
     goodput = Goodput(began=past.account_at or past.first_sign or began, before=past.account)
     story = Story(run_id=context.run_id, epoch=context.epoch, recipe=context.recipe, past=past, goodput=goodput)
@@ -133,15 +140,19 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
         else:
             await _tell(context, told_by(story, report))
 
-    job = _training_job(context, event, dataset, past, settings)
-    stop_asked = asyncio.create_task(_ask_to_stop(context, job.stop_file))
+    job, validations = _training_job(context, event, dataset, past, settings), Validations(context)
+    asking = (_ask_to_stop(context, job.stop_file), validations.stop_early(job.stop_file))
+    stops = [asyncio.create_task(each) for each in asking]
     try:
         finished = await context.in_child(entry.train, job, on_report)
     finally:
-        stop_asked.cancel()
+        for each in stops:
+            each.cancel()
     if context.cancelled.is_set():
         await _tell_if_paused(context, story, finished.step)
         raise asyncio.CancelledError
+    context.progressed()
+    finished = await validations.chosen(finished)
     return (
         TrainingCompleted(
             run_id=context.run_id,

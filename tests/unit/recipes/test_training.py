@@ -75,6 +75,7 @@ def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> No
         ({"total_tokens": 9}, {}, "training.total_tokens is 9: a single step learns from 1024 tokens"),
         ({}, {"caps": {"usd": 1e-9}}, "caps.usd is 1e-09: a second of training costs 2.*e-05, so allow more"),
         ({}, {"caps": {"minutes": 1e-9}}, "caps.minutes is 1e-09: .* allow more"),
+        ({"patience": 2, "early_stop": 3}, {}, "patience is 2 and training.early_stop is 3: .* so give one of them"),
         ({"patience": 2, "validate_every": 0}, {}, "training.validate_every is 0: give it a number of steps"),
         ({"matrix_lr": 99}, {}, "field 'training.matrix_lr' has the value 99"),
         ({"learning_rate": 0.1}, {}, "unknown field 'training.learning_rate'"),
