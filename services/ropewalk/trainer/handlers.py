@@ -20,6 +20,7 @@ from ropewalk.events.training import (
     SearchCompleted,
     StepsCommitted,
     StepSkipped,
+    TimeAccount,
     TrainingCompleted,
     TrainingInterrupted,
     TrainingProgressed,
@@ -43,7 +44,7 @@ from ropewalk.trainer.adapters.reports import (
     TrainingReport,
 )
 from ropewalk.trainer.adapters.validations import Validations
-from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Started, StepsDone
+from ropewalk.trainer.adapters.worker.job import CheckpointWritten, Finished, Started, StepsDone
 from ropewalk.trainer.domain.goodput import Goodput
 from ropewalk.trainer.domain.quoting import training_quoted
 from ropewalk.trainer.domain.recovery import Loss
@@ -153,19 +154,22 @@ async def train(context: StageContext, event: SearchCompleted, settings: Setting
         raise asyncio.CancelledError
     context.progressed()
     finished = await validations.chosen(finished)
-    return (
-        TrainingCompleted(
-            run_id=context.run_id,
-            checkpoint_id=finished.checkpoint_id,
-            uri=finished.uri,
-            step=finished.step,
-            loss=finished.loss,
-            tokens=finished.tokens,
-            seconds=time.time() - (past.first_sign or began),
-            stopped_by=finished.stopped_by,
-            account=goodput.ended(time.time(), finished.spent),
-            num_steps=finished.num_steps,
-        ),
+    seconds, account = time.time() - (past.first_sign or began), goodput.ended(time.time(), finished.spent)
+    return (_completed(context.run_id, finished, seconds, account),)
+
+
+def _completed(run_id: str, finished: Finished, seconds: float, account: TimeAccount) -> TrainingCompleted:
+    return TrainingCompleted(
+        run_id=run_id,
+        checkpoint_id=finished.checkpoint_id,
+        uri=finished.uri,
+        step=finished.step,
+        loss=finished.loss,
+        tokens=finished.tokens,
+        seconds=seconds,
+        stopped_by=finished.stopped_by,
+        account=account,
+        num_steps=finished.num_steps,
     )
 
 
