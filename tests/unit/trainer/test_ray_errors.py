@@ -2,7 +2,7 @@
 
 from ray.exceptions import RaySystemError, RayTaskError
 
-from ropewalk.trainer.adapters.ray_errors import in_one_line
+from ropewalk.trainer.adapters.ray_hosts import in_one_line
 
 
 def test_an_error_inside_a_task_is_told_by_its_cause_and_not_by_a_traceback() -> None:

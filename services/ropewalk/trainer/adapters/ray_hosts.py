@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from ropewalk.events.foreign import one_line
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.trainer.adapters.cpu_meter import Beat
 from ropewalk.trainer.adapters.host import Host
 from ropewalk.trainer.adapters.hosts import HostHandle, HostsLostError
 from ropewalk.trainer.adapters.rank_task import Ended, RankTask, Where
 from ropewalk.trainer.adapters.ray_cluster import Daemon, daemons, kill_daemons, num_gpus, ray_cluster
-from ropewalk.trainer.adapters.ray_errors import in_one_line
 from ropewalk.trainer.adapters.reports import ClusterSpec
 from ropewalk.trainer.adapters.worker.job import WorkerReport
 from ropewalk.trainer.domain.placement import place_group
@@ -38,6 +38,7 @@ _MISSED_EVERY_S = 0.5
 _NODE_MARKS = ("node died", "node has died", "node is dead", "node was terminated")  # in Ray's words for an actor's end
 _ASK_S = 3.0  # for an answer of an actor that is up
 _CALLS_AT_ONCE = 4  # `run` blocks one
+_MAX_CHARACTERS = 300  # of what Ray's errors say, whose own texts are tracebacks over many lines
 
 
 class RayHosts:
@@ -231,3 +232,9 @@ def _until_missed(handle: _RayHost) -> None:
         if not any(node["Alive"] and node["NodeID"] == handle.node["NodeID"] for node in ray.nodes()):
             return
         time.sleep(_MISSED_EVERY_S)
+
+
+def in_one_line(error: BaseException) -> str:
+    """Type and text; of an error raised inside a task or an actor, those of its cause."""
+    cause = error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException) else error
+    return one_line(" ".join(f"{type(cause).__name__}: {cause}".split()), _MAX_CHARACTERS)

@@ -20,7 +20,7 @@ from ropewalk.recipes.ladder import ladder_of
 from ropewalk.trainer.adapters.cpu_meter import Beat, CpuMeter
 from ropewalk.trainer.adapters.mailbox import MailboxSender, SentReport, open_mailbox
 from ropewalk.trainer.adapters.ray_cluster import num_gpus
-from ropewalk.trainer.adapters.ray_errors import in_one_line
+from ropewalk.trainer.adapters.ray_hosts import in_one_line
 from ropewalk.trainer.adapters.reports import CpuUsed, SearchJob
 from ropewalk.trainer.adapters.worker.job import Finished, StepLoss, WorkerError, WorkerJob
 from ropewalk.trainer.domain.placement import trial_share
