@@ -44,9 +44,7 @@ class RecipeError(RopewalkError, ValueError):
 class SourceRecipe(Frozen):
     """Where documents come from, and under which licence. Without a licence nothing is ingested."""
 
-    path: str = Field(
-        min_length=1, max_length=4096, description="a file or folder: text, code, JSONL, .gz or .zst of these, Parquet"
-    )
+    path: str = Field(min_length=1, max_length=4096, description="file, folder: text, code, JSONL, .gz, .zst, Parquet")
     licence: str = Field(
         min_length=1,
         max_length=200,
