@@ -131,8 +131,9 @@ def _(message: data.SegmentCleaned) -> str:
 def _(message: data.DatasetPublished) -> str:
     kept = f"{message.num_kept:,} of {message.num_inputs:,} documents"
     cut = f"; {message.loss_by_cutting}" if message.num_cut else ""
+    synthetic = f"; {message.made_by_models}" if message.num_synthetic else ""
     dev = f", {message.num_dev:,} to watch training by" if message.num_dev else ""
-    return f"{message.num_tokens:,} tokens from {kept}{dev}{_dropped(message.dropped)}{cut}"
+    return f"{message.num_tokens:,} tokens from {kept}{dev}{_dropped(message.dropped)}{synthetic}{cut}"
 
 
 def _dropped(dropped: dict[str, int]) -> str:

@@ -16,6 +16,7 @@ import zstandard
 DOCUMENTS = "documents.jsonl.zst"
 EVAL_ITEMS = "items.jsonl.zst"
 DEV_ITEMS = "dev.jsonl.zst"  # beside them, to watch a training by; the gate never sees these
+SYNTHETIC = "synthetic"  # `source` of what a model wrote
 _LEVEL = 3  # zstandard: 135 MB/s; higher levels gain little on text this size
 
 
@@ -42,7 +43,8 @@ class Document:
     `path` is relative to its source; a record of a JSONL file adds `#<line>`. `num_bytes` is the raw size.
     Documents with the same `split_key` are held out together or not at all: parts of one text, or records that agree
     in the source's `key_field`. Empty: the content decides. `rejected`: an answer that is worse than the last turn.
-    `source`: who wrote the answer, `synthetic` for a model; it stays with the document.
+    `source`: who wrote the answer, `synthetic` for a model; it stays with the document. `origin`: the `split_key` of
+    the example that it was made from, if it was.
     """
 
     doc_id: str
@@ -56,6 +58,7 @@ class Document:
     split_key: str = ""
     rejected: str = ""
     source: str = ""
+    origin: str = ""
 
     @property
     def is_unanswered(self) -> bool:
@@ -68,6 +71,7 @@ class Document:
         body |= {"split_key": self.split_key} if self.split_key else {}
         body |= {"rejected": self.rejected} if self.rejected else {}
         body |= {"source": self.source} if self.source else {}
+        body |= {"origin": self.origin} if self.origin else {}
         return {
             "doc_id": self.doc_id,
             "source_id": self.source_id,

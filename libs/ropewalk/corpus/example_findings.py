@@ -6,9 +6,10 @@ What looks like personal data is found by its form alone: there is more of it th
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from statistics import quantiles
 
 from pydantic import JsonValue
@@ -49,9 +50,13 @@ class ExampleFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedExamples:
-    """Lengths are characters: median, 95 % and longest of inputs and of answers. `commonest` is an answer's share."""
+    """Lengths are characters: median, 95 % and longest of inputs and of answers. `commonest` is an answer's share.
+
+    `num_synthetic` of the examples were written by a model.
+    """
 
     num_examples: int
+    num_synthetic: int
     is_all: bool
     findings: tuple[ExampleFinding, ...]
     input_chars: tuple[int, int, int]
@@ -61,18 +66,23 @@ class CheckedExamples:
 
 
 def check_examples(
-    asked: tuple[SourceRecipe, dict[str, JsonValue] | None], _: Callable[[object], None]
+    asked: tuple[Sequence[SourceRecipe], dict[str, JsonValue] | None], _: Callable[[object], None]
 ) -> CheckedExamples:
-    """Read a file of examples, with the schema of their answers if there is one. For a child process."""
-    source, schema = asked
+    """Read files of examples, with the schema of their answers if there is one. For a child process.
+
+    Lines of another file than the first are named with it.
+    """
+    (source, *_others), schema = asked
     looker = _Looker(AnswerChecker(schema) if schema is not None else None)
-    placed, unanswered = placed_examples([source], Limits(), ANYWHERE), set()
+    placed, unanswered = placed_examples(asked[0], Limits(), ANYWHERE), set()
     for place, content in islice(placed, MOST_RECORDS):
-        line = one_line(place.rpartition("#")[2])
+        file, _hash, line = place.rpartition("#")
+        line = one_line(line if Path(file).name == Path(source.path).name else f"{Path(file).name}#{line}")
         if isinstance(content, Flaw):
             unanswered.add(line)
             looker.finding(f"not read: {content.reason.replace('_', ' ')}").add(line, one_line(content.detail, 120))
         elif content.messages:
+            looker.num_synthetic += bool(content.source)
             looker.take(line, content.messages[-2].content, content.messages[-1].content)
     inputs = source.model_copy(update={"format": JSON_LINES, "text_field": INPUT})  # also where there is no answer
     for place, content in islice(placed_examples([inputs], Limits(), ANYWHERE), MOST_RECORDS if unanswered else 0):
@@ -88,6 +98,7 @@ class _Looker:
         self._first: dict[bytes, tuple[str, bytes]] = {}  # by input: its line and its answer
         self._answers: Counter[bytes] = Counter()
         self._lengths: tuple[list[int], list[int]] = ([], [])
+        self.num_synthetic = 0
 
     def finding(self, kind: str) -> ExampleFinding:
         return self._findings.setdefault(kind, ExampleFinding(kind))
@@ -115,6 +126,7 @@ class _Looker:
         num_examples = self._answers.total()
         return CheckedExamples(
             num_examples=num_examples,
+            num_synthetic=self.num_synthetic,
             is_all=is_all,
             findings=tuple(self._findings.values()),
             input_chars=_spread(self._lengths[0]),

@@ -20,11 +20,13 @@ _MOST, _SECONDS = 10_000, 5.0  # that are looked at: the rest is as they are
 class ExamplesSeen:
     """What the first records of a task's sources are. `flaw` and `unfit` are the first of their kind, with the place.
 
+    `num_examples` are people's: those that a model wrote judge nothing and are counted apart, in `num_synthetic`.
     `is_all`: they were no more than a look may take.
     """
 
     schema_fault: str = ""
     num_examples: int = 0
+    num_synthetic: int = 0
     num_set_aside: int = 0
     num_unfit: int = 0
     flaw: str = ""
@@ -46,20 +48,23 @@ def look_at_examples(asked: tuple[Recipe, Limits, Reach], _: Callable[[object], 
     if schema is not None and (fault := check_schema(schema)):
         return ExamplesSeen(schema_fault=fault)
     checker = AnswerChecker(schema) if schema is not None else None
-    flaws, unfit, num_examples, deadline = [], [], 0, time.monotonic() + _SECONDS
+    flaws: list[str] = []
+    unfit: list[str] = []
+    num_examples, num_synthetic, deadline = 0, 0, time.monotonic() + _SECONDS
     for place, content in placed_examples(recipe.sources, limits, reach):
         if isinstance(content, Flaw):
             flaws.append(f"{one_line(place)}: {one_line(content.detail)}")
         elif content.is_answered:
-            num_examples += 1
+            num_synthetic, num_examples = num_synthetic + bool(content.source), num_examples + (not content.source)
             if checker is not None and (misfit := checker.why_not(content.messages[-1].content)):
                 unfit.append(f"{one_line(place)}: {misfit}")
-        if num_examples + len(flaws) >= _MOST or time.monotonic() > deadline:
+        if num_examples + num_synthetic + len(flaws) >= _MOST or time.monotonic() > deadline:
             break
     else:
         deadline = 0.0
     return ExamplesSeen(
         num_examples=num_examples,
+        num_synthetic=num_synthetic,
         num_set_aside=len(flaws),
         num_unfit=len(unfit),
         flaw=next(iter(flaws), ""),
@@ -80,11 +85,12 @@ def task_violations(recipe: Recipe, seen: ExamplesSeen) -> tuple[str, ...]:
             f"field 'sources': they give {seen.num_examples:,} examples, and this task needs {fewest} at least (a "
             f"hundred are a beginning): add records with `input` and `output`, and say `format: examples`{aside}",
         )
-    if seen.num_set_aside > seen.num_examples:
-        return (f"field 'sources': mend them, as {seen.num_examples:,} are examples that can be learned from{aside}",)
-    if seen.num_unfit == seen.num_examples:
+    num_answered = seen.num_examples + seen.num_synthetic
+    if seen.num_set_aside > num_answered:
+        return (f"field 'sources': mend them, as {num_answered:,} are examples that can be learned from{aside}",)
+    if seen.num_unfit == num_answered:
         return (
-            f"field 'task.json_schema': none of {seen.num_examples:,} examples fits it; correct the schema or the "
+            f"field 'task.json_schema': none of {num_answered:,} examples fits it; correct the schema or the "
             f"outputs, the first is {seen.unfit}",
         )
     return ()
@@ -94,7 +100,8 @@ def task_warning(seen: ExamplesSeen) -> str:
     """What keeps no run from being accepted, and teaches wrong answers; empty: nothing does."""
     if not seen.num_unfit:
         return ""
+    num_answered = seen.num_examples + seen.num_synthetic
     return (
-        f"{seen.num_unfit:,} of {seen.num_examples:,} examples do not fit the task's schema and teach the model to "
+        f"{seen.num_unfit:,} of {num_answered:,} examples do not fit the task's schema and teach the model to "
         f"answer so: correct their outputs, the first is {seen.unfit}"
     )

@@ -129,6 +129,13 @@ class DatasetPublished(_Family, Event):
     num_cut: int = Field(default=0, description="conversations that are longer than a window; what is beyond was cut")
     task_sets: tuple[BlockedTaskSet, ...] = Field(default=(), description="all that were frozen when the run began")
     window_for_most: int = Field(default=0, description="tokens of a window that would hold 99 % of the conversations")
+    num_synthetic: int = Field(default=0, description="kept documents whose answer a model wrote")
+
+    @property
+    def made_by_models(self) -> str:
+        """A sentence; empty if people wrote all of it, as far as it is marked."""
+        n = self.num_synthetic
+        return f"{n:,} of the kept {'was' if n == 1 else 'were'} written by a model (synthetic)" if n else ""
 
     @property
     def loss_by_cutting(self) -> str:

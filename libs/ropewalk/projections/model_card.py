@@ -88,7 +88,7 @@ def _data(dataset: DatasetPublished | None, sources: list[SourceRegistered]) -> 
         "",
         f"Dataset version `{dataset.dataset_version}`: {dataset.num_kept:,} of {dataset.num_inputs:,} documents, "
         f"{dataset.num_tokens:,} tokens; {dataset.num_held_out:,} documents were held out.",
-        *([f"{dataset.loss_by_cutting}."] if dataset.num_cut else []),
+        *(f"{sentence}." for sentence in (dataset.loss_by_cutting, dataset.made_by_models) if sentence),
         "",
         *_table(("source", "licence", "files")),
         *(f"| {_cell(each.source_id)} | {_cell(each.licence)} | {each.num_files:,} |" for each in sources),

@@ -105,6 +105,7 @@ def data_sentence(card: ReportCard) -> str:
         f" {dataset.num_held_out:,} held out, {sum(dataset.dropped.values()):,} dropped"
         f"{f' ({dropped})' if dropped else ''}, {corpus.num_quarantined:,} quarantined."
         f" {dataset.num_tokens:,} tokens{size}.{f' {dataset.loss_by_cutting}.' if dataset.num_cut else ''}"
+        f"{f' {dataset.made_by_models}.' if dataset.num_synthetic else ''}"
     )
 
 

@@ -17,6 +17,7 @@ from ropewalk.recipes.recipe import RecipeError
 
 TASK, INSTRUCTION, SCHEMA, RECORDS = "task.yaml", "instruction.md", "schema.json", "examples.jsonl"
 UNANSWERED = "inputs.jsonl"  # need not be there
+MADE = "synthetic.jsonl"  # `data synthesise` writes it
 _MAX_BYTES = 256 * 1024  # of instruction and schema, whose own bounds are lower and say more
 _EXAMPLES_FIELD = "examples"  # of task.yaml: the source's licence, key_field and the like
 _TASK_YAML = """\
@@ -95,9 +96,15 @@ def read_task_folder(folder: Path) -> dict[str, JsonValue]:
             {"path": str((folder / name).absolute()), "format": form, **source}
             for name, form in ((RECORDS, EXAMPLES), (UNANSWERED, INPUTS))
             if name == RECORDS or (folder / name).exists()
-        ],
+        ]
+        + ([_made(folder / MADE, source)] if (folder / MADE).exists() else []),
         "task": task,
     }
+
+
+def _made(file: Path, source: dict[str, Any]) -> dict[str, Any]:
+    """What a model made: each record's mark says which example it belongs to, so no `key_field` does."""
+    return {"path": str(file.absolute()), "format": EXAMPLES, **source, "key_field": ""}
 
 
 def read_schema(file: Path) -> dict[str, JsonValue]:

@@ -15,7 +15,7 @@ def found_in(folder: Path, *records: dict[str, Any] | str) -> CheckedExamples:
     lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
     file.write_text("".join(f"{line}\n" for line in lines))
     source = SourceRecipe(path=str(file), licence="MIT", format="examples")
-    return check_examples((source, SCHEMA), lambda _: None)
+    return check_examples(([source], SCHEMA), lambda _: None)
 
 
 def places(found: CheckedExamples) -> dict[str, list[str]]:

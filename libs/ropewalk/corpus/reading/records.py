@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ropewalk.corpus.document import ChatMessage, content_id, message_records
+from ropewalk.corpus.document import SYNTHETIC, ChatMessage, content_id, message_records
 from ropewalk.corpus.reading.conversations import is_blank, read_turns
 from ropewalk.corpus.reading.examples import INPUT, example_turns, input_turns
 from ropewalk.corpus.reading.preferences import read_preference
@@ -46,6 +46,7 @@ Reason = Literal[
 ]
 PART_BYTES = 8_000
 _TAIL_CHARS = 64
+ORIGIN = "from"  # of the mark: which example a model was shown when it made another
 MOST_VALUES = 1_000_000  # each takes some 200 bytes when it is read
 
 
@@ -59,7 +60,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Content:
-    """What a sound record holds; one of `text` and `messages` is empty. `rejected`: see `Document`."""
+    """What a sound record holds; one of `text` and `messages` is empty. The last three: see `Document`."""
 
     doc_id: str
     num_bytes: int
@@ -67,6 +68,8 @@ class Content:
     messages: tuple[ChatMessage, ...] = ()
     split_key: str = ""
     rejected: str = ""
+    source: str = ""
+    origin: str = ""
 
     @property
     def is_answered(self) -> bool:
@@ -218,7 +221,11 @@ def _parse_example(record: dict[str, Any], source: SourceRecipe, num_bytes: int)
     messages = (input_turns if source.format == INPUTS else example_turns)(record, source.system)
     if isinstance(messages, str):
         return Flaw("bad_messages", messages, num_bytes)
-    return replace(_conversation(messages), split_key=split_key(INPUT, str(record[INPUT])))
+    content = replace(_conversation(messages), split_key=split_key(INPUT, str(record[INPUT])))
+    if (mark := record.get(SYNTHETIC)) is None:
+        return content
+    origin = mark.get(ORIGIN) if isinstance(mark, dict) else None  # a mark that somebody spoilt is one still
+    return replace(content, source=SYNTHETIC, origin=origin if isinstance(origin, str) and len(origin) == 64 else "")
 
 
 def _parse_preference(record: dict[str, Any], system: str, num_bytes: int) -> Content | Flaw:

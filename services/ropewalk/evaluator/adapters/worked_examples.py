@@ -13,7 +13,10 @@ from ropewalk.evaluator.domain.excerpts import place
 def worked_examples(
     dataset: Path, segments: Sequence[Path], sources: frozenset[str], count: int, seed: int
 ) -> list[Turns]:
-    """Up to `count` of the conversations of the given sources (none: of all) that were kept, in hash order."""
+    """Up to `count` of the conversations of the given sources (none: of all) that were kept, in hash order.
+
+    None that a model wrote: whoever is compared is shown what people wrote.
+    """
     kept = {record["doc_id"] for record in read_records(dataset / STATES) if record["state"] == KEPT}
     found = (each for each in _conversations(segments, kept) if not sources or each.source_id in sources)
     first = nsmallest(count, found, key=lambda document: place(f"shot/{document.doc_id}", seed))
@@ -24,6 +27,8 @@ def _conversations(segments: Sequence[Path], kept: set[str]) -> Iterator[Documen
     """Each of the kept ones that end with an answer, once."""
     for segment in segments:
         for document in read_documents(segment / DOCUMENTS):
-            if document.doc_id in kept and document.messages and document.messages[-1].role == "assistant":
+            if document.source or document.doc_id not in kept:
+                continue
+            if document.messages and document.messages[-1].role == "assistant":
                 kept.discard(document.doc_id)
                 yield document

@@ -49,6 +49,7 @@ class CleanedCorpus:
                     split_key=document.split_key,
                     is_unanswered=document.is_unanswered,
                     is_synthetic=bool(document.source),
+                    origin=document.origin,
                 )
                 for place, (document, scores, name) in enumerate(rows)
             ]

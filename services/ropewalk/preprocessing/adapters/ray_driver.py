@@ -326,6 +326,7 @@ class _Driver:
             context_length=meta.context_length,
             model=self._job.recipe.model,
             **registered,
+            num_synthetic=sum(corpus.entries[at].is_synthetic for at in corpus.in_state(KEPT)),
             **told_lengths(parts.encoded),
         )
 

@@ -11,7 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ropewalk.corpus.document import DOCUMENTS, ChatMessage, Document, message_records, read_documents, write_documents
+from ropewalk.corpus.document import (
+    DOCUMENTS,
+    SYNTHETIC,
+    ChatMessage,
+    Document,
+    message_records,
+    read_documents,
+    write_documents,
+)
 from ropewalk.corpus.instruction import folded, instructed
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError
@@ -19,19 +27,18 @@ from ropewalk.model.chat.renderer import ChatRenderer
 from ropewalk.preprocessing.adapters.references import base_model
 from ropewalk.preprocessing.adapters.tasks import hash_of, made_once
 from ropewalk.preprocessing.adapters.tokenizer import adopt_tokenizer, describe
-from ropewalk.preprocessing.domain.agreement import choose_answer
 from ropewalk.recipes.bases import base_location
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.task import TaskRecipe
 from ropewalk.storage.connect import StoreAddress
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.usecases.agreement import choose_answer
 from ropewalk.usecases.schema import AnswerChecker
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 INPUTS_A_TASK = 4  # as for references
-SYNTHETIC = "synthetic"
 _TEMPERATURE = 0.7
 
 

@@ -23,7 +23,8 @@ _BEYOND = "beyond_learnt_fraction"
 class DocumentFacts:
     """What is known of a document before any decision. `place` is its place in its segment.
 
-    `content` is the hash of its folded content; documents with the same `split_key` belong together.
+    `content` is the hash of its folded content; documents with the same `split_key` belong together. `origin` is that
+    of the document that a model made it from.
     """
 
     segment: int
@@ -37,6 +38,7 @@ class DocumentFacts:
     split_key: str = ""
     is_unanswered: bool = False
     is_synthetic: bool = False
+    origin: str = ""
 
     @property
     def key(self) -> str:
@@ -62,17 +64,18 @@ def first_states(
     sketches = signatures[left]
     _drop(states, left, near_repeats(sketches, sketches.any(axis=1)), "near_duplicate")
     left = [at for at in order if states[at] == KEPT]
-    # What a model wrote judges none, and is not learnt where its input judges.
+    # What a model wrote judges none, and is not learnt where its input judges, or what it was made from.
     keys = [entries[at].key for at in left if not entries[at].is_synthetic]
     registered = _registered([entries[at] for at in left], signatures[left], registry)
     # A single key would be held out whole and leave nothing to learn from.
     if len(set(keys)) > 1 or registered:
         chosen = choose_held_out(keys, held_out_fraction, registered) | registered
         watched = choose_dev(keys, chosen)
+        apart = chosen | watched
         for at in left:
-            if entries[at].key in chosen | watched:
-                apart = HELD_OUT if entries[at].key in chosen else DEV
-                states[at] = "contaminated" if entries[at].is_synthetic else apart
+            if entries[at].key in apart or entries[at].origin in apart:
+                judges = HELD_OUT if entries[at].key in chosen else DEV
+                states[at] = "contaminated" if entries[at].is_synthetic else judges
     return states
 
 

@@ -116,13 +116,13 @@ def _with_window(fields: dict[str, JsonValue], state_dir: Path | None) -> dict[s
     recipe = resolve_recipe(fields)
     if recipe.training.context_length is not None or room_of(state_dir) is None:  # a bucket would send all of the base
         return fields
-    _, folder = _base_of(recipe, state_dir)
+    _, folder = base_of(recipe, state_dir)
     window = asyncio.run(run_child(window_for_most, (recipe, folder))) if folder is not None else 0
     training = recipe.training.model_dump(mode="json", exclude_unset=True) | {"context_length": window}
     return {**fields, "training": training} if window else fields
 
 
-def _base_of(recipe: Recipe, state_dir: Path | None) -> tuple[Base | None, Path | None]:
+def base_of(recipe: Recipe, state_dir: Path | None) -> tuple[Base | None, Path | None]:
     """The import that a recipe names, and the folder of its base model; of a hub id only the stack knows one."""
     if not is_base_name(recipe.base_model):
         return None, Path(recipe.base_location) if recipe.base_model.startswith(("/", "~", ".")) else None
@@ -133,7 +133,7 @@ def _base_of(recipe: Recipe, state_dir: Path | None) -> tuple[Base | None, Path 
 
 def _show_dry_run(recipe: Recipe, tariff: Tariff, state_dir: Path | None, *, as_json: bool) -> bool:
     """Returns whether a run could be accepted."""
-    base, folder = _base_of(recipe, state_dir)
+    base, folder = base_of(recipe, state_dir)
     faults = recipe_violations(recipe, base=base)
     recipe = recipe if faults else sized(recipe, base)
     # a file may end the process of its reader
@@ -164,6 +164,8 @@ def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
     more = "" if seen.is_all else "at least "
     learnt = seen.num_examples - held_out
     yield "examples", f"{more}{seen.num_examples:,}: about {learnt:,} to learn from, {held_out:,} to judge by"
+    if seen.num_synthetic:
+        yield "synthetic", f"{seen.num_synthetic:,} beside them that a model wrote: learnt from, never judged by"
     if seen.num_set_aside:
         yield "set aside", f"{seen.num_set_aside:,} records, the first is {seen.flaw}"
     yield "base model", f"{recipe.base_model}, {recipe.adapter}"

@@ -1,4 +1,4 @@
-"""`data check`: what is wrong with examples, before a model learns it."""
+"""`data`: what is wrong with examples before a model learns it, and more of them if somebody wants them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,15 +8,22 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.options import AsJson
-from ropewalk.cli.screens.terminal import Listing, console, print_json, say, titled
+from ropewalk.cli.commands.task.bake import base_of
+from ropewalk.cli.options import AsJson, StateDir
+from ropewalk.cli.screens.terminal import Listing, complain, console, done, print_json, say, titled
 from ropewalk.client.errors import ClientError
+from ropewalk.client.model_process import in_own_process
+from ropewalk.client.synthesis.making import MOST, SynthesisOrder
+from ropewalk.client.synthesis.making import synthesise as synthesise_all
+from ropewalk.client.synthesis.writers import Endpoint, read_key
 from ropewalk.corpus.example_findings import CheckedExamples, check_examples
 from ropewalk.events.foreign import quoted
+from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.formats import EXAMPLES
-from ropewalk.recipes.recipe import RecipeError, SourceRecipe
+from ropewalk.recipes.paths import with_absolute_paths
+from ropewalk.recipes.recipe import Recipe, RecipeError, SourceRecipe
 from ropewalk.stages.child import run_child
-from ropewalk.usecases.folder import RECORDS, SCHEMA, read_schema
+from ropewalk.usecases.folder import MADE, RECORDS, SCHEMA, read_schema, read_task_folder
 from ropewalk.usecases.schema import check_schema
 
 app = typer.Typer(name="data", no_args_is_help=True, help="Examples of a task.")
@@ -33,8 +40,8 @@ def check(
 
     Example: ropewalk data check my-task/examples.jsonl
     """
-    file = Path(path).expanduser().absolute()
-    file = file / RECORDS if file.is_dir() else file
+    place = Path(path).expanduser().absolute()
+    file = place / RECORDS if place.is_dir() else place
     if not file.is_file():
         raise ClientError(f"{quoted(path)} is no file of examples and no folder of a task with {RECORDS}")
     beside = file.with_name(SCHEMA)
@@ -42,12 +49,68 @@ def check(
     if schema is not None and (fault := check_schema(schema)):
         raise RecipeError((fault,))
     source = SourceRecipe(path=str(file), licence="LicenseRef-checked", format=EXAMPLES)
-    found = asyncio.run(run_child(check_examples, (source, schema)))  # a file may end the process of its reader
+    made = place / MADE
+    others = [source.model_copy(update={"path": str(made), "key_field": ""})] if made.is_file() else []
+    found = asyncio.run(
+        run_child(check_examples, ([source, *others], schema))
+    )  # a file may end the process of its reader
     if as_json:
         print_json({**asdict(found), "schema": str(beside) if schema is not None else ""})
     else:
         _show(found, has_schema=schema is not None)
     raise typer.Exit(1 if found.findings else 0)
+
+
+@app.command()
+def synthesise(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Of the task, as `init usecase` makes it.")],
+    count: Annotated[int, typer.Option("--n", min=1, max=MOST, help="Variants that are to be in synthetic.jsonl.")],
+    url: Annotated[str, typer.Option("--from", metavar="URL", help="OpenAI-compatible endpoint (…/v1).")] = "",
+    model: Annotated[str, typer.Option(metavar="M", help="Which model of the endpoint writes.")] = "",
+    key_file: Annotated[Path | None, typer.Option(metavar="F", help="File with the endpoint's key.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="After which it ends with what there is.")] = 30,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a model write variants of the examples: an endpoint, to which examples are sent, or the task's base model.
+
+    They are marked as synthetic for ever and never judge. The same call again goes on; exit code 1 if some are missing.
+
+    Example: ropewalk data synthesise my-task --n 200 --from https://example.org/v1 --model big --key-file ~/key
+    """
+    place = Path(folder).expanduser().absolute()
+    recipe = resolve_recipe(with_absolute_paths(read_task_folder(place), place))
+    task = recipe.task
+    if task is None or task.json_schema is None:
+        raise RecipeError((f"without a {SCHEMA} nobody could tell which answers are good: write one",))
+    order = SynthesisOrder(
+        task=task,
+        examples=recipe.sources[0],
+        target=place / MADE,
+        count=count,
+        minutes=minutes,
+        writer=Endpoint(url=url, model=model, key=read_key(key_file)) if url else _base_writer(recipe, state_dir),
+    )
+    tell = (lambda _: None) if as_json else (lambda words: complain(f"… {words}", style="dim"))
+    found = asyncio.run(in_own_process(synthesise_all, order, tell, "no more were made"))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        done(f"{MADE} has {found.num_there:,}, {found.num_new:,} of them new", good=not found.ending)
+        for reason, number in found.dropped.items():
+            say(f"  {number:,} were left out: {reason}")
+        say(f"  {found.ending}; the same call again goes on" if found.ending else "  next: `ropewalk data check`")
+    raise typer.Exit(1 if found.ending else 0)
+
+
+def _base_writer(recipe: Recipe, state_dir: Path | None) -> tuple[str, Path]:
+    base, where = base_of(recipe, state_dir)
+    if where is None:
+        raise ClientError(
+            f"base_model {quoted(recipe.base_model)} is neither imported nor a folder here: import it, or name an "
+            "endpoint with --from"
+        )
+    return (base.name if base is not None else where.name), where
 
 
 def _show(found: CheckedExamples, *, has_schema: bool) -> None:
@@ -61,6 +124,8 @@ def _show(found: CheckedExamples, *, has_schema: bool) -> None:
 
 def _rows(found: CheckedExamples, has_schema: bool) -> Iterator[tuple[str, str]]:
     yield "examples", f"{found.num_examples:,}" + ("" if found.is_all else ", and more that were not looked at")
+    if found.num_synthetic:
+        yield "of them synthetic", f"{found.num_synthetic:,} that a model wrote ({MADE}); none of them judges"
     for name, chars in (("inputs", found.input_chars), ("answers", found.answer_chars)):
         yield name, f"{chars[0]:,} characters in the middle, 95 % up to {chars[1]:,}, the longest {chars[2]:,}"
     yield "different answers", f"{found.num_answers:,}; the commonest is {found.commonest:.0%} of all"

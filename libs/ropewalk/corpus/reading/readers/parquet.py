@@ -17,6 +17,7 @@ os.environ.update(ARROW_DEFAULT_MEMORY_POOL="system")  # the others take a gigab
 import pyarrow as pa  # it reads the variable above when it is loaded
 import pyarrow.parquet as pq
 
+from ropewalk.corpus.document import SYNTHETIC
 from ropewalk.corpus.reading.content import FAULTS, fault
 from ropewalk.corpus.reading.conversations import RECORD_FIELDS
 from ropewalk.corpus.reading.examples import INPUT, OUTPUT
@@ -91,7 +92,8 @@ def _rows(packed: IO[bytes], file_bytes: int, task: ReaderTask) -> Found:
 
 
 def _fields(task: ReaderTask) -> frozenset[str]:
-    return RECORD_FIELDS | PREFERENCE_FIELDS | {INPUT, OUTPUT, task.source.text_field, task.source.key_field}
+    own = {INPUT, OUTPUT, SYNTHETIC, task.source.text_field, task.source.key_field}
+    return RECORD_FIELDS | PREFERENCE_FIELDS | own
 
 
 def _unfit(schema: pa.Schema, columns: list[str], task: ReaderTask) -> Flaw | None:

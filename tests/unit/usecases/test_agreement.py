@@ -2,7 +2,7 @@
 
 import pytest
 
-from ropewalk.preprocessing.domain.agreement import choose_answer
+from ropewalk.usecases.agreement import choose_answer
 from ropewalk.usecases.schema import AnswerChecker
 
 SCHEMA = {
