@@ -58,6 +58,13 @@ def _peers(found: dict[str, Any], adapter: str) -> str:
     )
 
 
+def _on_a_card(found: dict[str, Any]) -> str:
+    candidate = found["judge"]["levels"]["candidate"]
+    valid, right = (100 * candidate[name][0] for name in ("schema_validity", "field_accuracy"))
+    times = f"{found['train']['section_s']:.0f} s, {found['bake_sum_s']:.0f} s"
+    return f"{times} ({found['machine']['card'].partition(',')[0]}); {valid:.1f} %, {right:.1f} %"
+
+
 # What, figure, record, script, goal.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str, str, str], ...] = (
     ("`ropewalk demo specialist`", _run, "specialist", "specialist", "below 20 min, 8 GB"),
@@ -71,6 +78,13 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str, str, str], ...] = (
     ("right fields, more than the base with the instruction", _gain, "specialist", "specialist", "above 0"),
     ("tokens of a prompt, base with the instruction → specialist", _prompts, "specialist", "specialist", "5"),
     ("dollars for 1,000 requests, the same two", _price, "specialist", "specialist", "3"),
+    (
+        "the same task on one GPU: training, from examples to the verdict; valid answers, right fields",
+        _on_a_card,
+        "finetune_gpu_bake",
+        "finetune/gpu_bake",
+        "below 120 s",
+    ),
     (
         "greedy answers equal to transformers': imported, adapter merged, GGUF (fp32)",
         _certificates,

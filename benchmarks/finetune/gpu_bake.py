@@ -96,6 +96,7 @@ def main() -> None:
             left_s = options.seconds - (time.monotonic() - began)
             results[section] = _in_process(section, bake, left_s)
             results["bake_s"] = {each: results[each]["section_s"] for each in _OF_A_BAKE if each in results}
+            results["bake_sum_s"] = round(sum(results["bake_s"].values()), 1)
             results["seconds"] = round(time.monotonic() - began, 1)
             (options.out / "finetune_gpu_bake.json").write_text(json.dumps(results, indent=1) + "\n")
             print(json.dumps({section: results[section]})[:1500], flush=True)

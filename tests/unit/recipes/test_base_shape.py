@@ -42,7 +42,7 @@ def a_recipe(base: Path | str, **changes: Any) -> Recipe:
         {"adapter": "lora"},
         {"adapter": "dora", "num_workers": 1},
         {"adapter": "full", "precision": "bf16"},
-        {"adapter": "full", "training": {"optimizer": "adamw"}},
+        {"adapter": "full", "training": {"optimizer": "muon"}},
         {"adapter": "lora", "device": "cuda", "gpu_kind": "h100", "num_workers": 1},
     ],
 )
@@ -55,8 +55,7 @@ def test_the_minutes_of_the_dial_are_those_of_the_quote(base: Path, changes: dic
 def test_a_frozen_weight_costs_two_thirds_and_muon_only_where_it_moves_something(base: Path) -> None:
     attention = 12 * 30 * 576 * 256
     full, lora, adamw = (
-        work_of(a_recipe(base, **changes))
-        for changes in ({}, {"adapter": "lora"}, {"training": {"optimizer": "adamw"}})
+        work_of(a_recipe(base, **changes)) for changes in ({"training": {"optimizer": "muon"}}, {"adapter": "lora"}, {})
     )
     assert full.flops_per_token == pytest.approx(6 * (BLOCKS + HEAD) + attention, rel=1e-3)
     assert lora.flops_per_token == pytest.approx(4 * (BLOCKS + HEAD) + attention, rel=0.03)  # and the adapters

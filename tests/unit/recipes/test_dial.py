@@ -58,9 +58,23 @@ def test_the_rates_are_those_that_were_measured_for_muon_and_adam() -> None:
 
 
 def test_a_model_that_was_trained_before_moves_by_a_twentieth_and_is_not_pulled_to_zero() -> None:
-    plan = a_finetuning()
+    plan = a_finetuning(adapter="lora")
     assert (plan.matrix_lr, plan.adam_lr) == pytest.approx((0.001, 0.0005))
     assert plan.weight_decay == 0.0
+
+
+def test_all_weights_of_a_base_model_are_moved_by_adamw_at_the_rate_that_was_measured_unless_muon_is_asked_for() -> (
+    None
+):
+    alone, beside = a_finetuning(), a_finetuning(training={"optimizer": "muon"})
+    assert (alone.optimizer, alone.adam_lr) == ("adamw", pytest.approx(0.0001))
+    assert (beside.optimizer, beside.adam_lr) == ("muon", pytest.approx(0.0005))
+    assert a_plan(base_model="org/model").optimizer == a_plan().optimizer == "muon"
+
+
+def test_a_card_compiles_the_blocks_of_a_whole_model_and_never_adapters() -> None:
+    assert a_finetuning(device="cuda").compile
+    assert not a_finetuning(device="cuda", adapter="lora").compile
 
 
 def test_a_training_is_saved_about_thirty_times_and_the_longest_trial_is_all_of_it() -> None:

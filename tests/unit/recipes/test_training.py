@@ -8,6 +8,7 @@ from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Plan, Recipe, RecipeError, parse_recipe
 
 SOURCE = {"path": "/data", "licence": "MIT"}
+TUNED = {"mode": "finetune", "base_model": "org/m"}
 
 
 def a_recipe(training: dict[str, object], **fields: object) -> Recipe:
@@ -64,6 +65,7 @@ def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> No
         ({"batch_size": 1}, {}, "each of 2 workers needs a window"),
         ({"num_heads": 4, "num_kv_heads": 3}, {}, "num_heads 4 is no multiple of num_kv_heads 3"),
         ({"compile": True}, {}, "device is 'auto': set device to 'cuda'"),
+        ({"compile": True}, {**TUNED, "adapter": "dora", "device": "cuda"}, "adapter is 'dora', which is not compiled"),
         ({"lora_rank": 4}, {}, "training.lora_rank is 4 but adapter is 'full': set adapter to 'lora' or 'dora'"),
         (
             {"hidden_size": 64},
@@ -91,7 +93,6 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(
 EXAMPLES = {**SOURCE, "format": "examples"}
 INPUTS = {**SOURCE, "format": "inputs"}
 PAIRS = {**SOURCE, "format": "preferences"}
-TUNED = {"mode": "finetune", "base_model": "org/m"}
 
 
 def test_a_preference_moves_by_a_tenth_of_what_answers_do() -> None:

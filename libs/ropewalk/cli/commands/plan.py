@@ -126,7 +126,8 @@ def _rows(planned: Planned) -> Iterator[tuple[str, str]]:
     yield "device", f"{quote.num_devices} x {quote.device}, {derived.precision}"
     epochs = f", {times(quote.epochs)} the data" if quote.epochs else ""
     yield "tokens", f"{quote.tokens:,} in {derived.total_steps:,} steps{epochs}"
-    yield "rates", f"matrices {derived.matrix_lr:g}, the rest {derived.adam_lr:g}, batch {derived.batch_size} windows"
+    matrices = f"matrices {derived.matrix_lr:g}, the rest " if derived.optimizer == "muon" else ""
+    yield "rates", f"{matrices}{derived.adam_lr:g}, batch {derived.batch_size} windows"
     yield "time", _range(quote.seconds.times(1 / 3600), "{:.2f}", " hours")
     yield "price", _price(quote.usd)
     if quote.loss:
