@@ -184,7 +184,9 @@ def test_a_field_beside_the_turns_that_would_be_lost_is_named(fields: dict[str, 
     assert detail in flaw.detail
 
 
-@pytest.mark.parametrize("blank", ["\u200b", "\ufeff \u200d", "\u00a0\u2060", "\u3164", "\u2800", "\u00ad"])
+@pytest.mark.parametrize(
+    "blank", ["\u200b", "\ufeff \u200d", "\u00a0\u2060", "\u3164", "\u2800", "\u00ad", "\ufffe\uffff"]
+)
 def test_an_answer_that_nobody_can_see_is_no_content(blank: str) -> None:
     flaw = parsed([USER, ANSWER | {"content": blank}])
     assert isinstance(flaw, Flaw)

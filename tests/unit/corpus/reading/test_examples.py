@@ -1,6 +1,7 @@
 """An input with its output is read as a conversation, or set aside with the reason."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -51,4 +52,27 @@ def test_a_record_that_teaches_nothing_says_why(record: dict[str, Any], part: st
     found = read(json.loads(json.dumps(record)))
     assert isinstance(found, Flaw)
     assert found.reason == "bad_messages"
+    assert part in found.detail
+
+
+def deep(levels: int) -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(levels):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize(
+    ("output", "part"),
+    [
+        ({"n": float("nan")}, "the output holds what JSON cannot say"),
+        ({"at": date(2026, 1, 1)}, "the output holds what JSON cannot say"),  # out of a Parquet file
+        ([b"1"], "the output holds what JSON cannot say"),
+        (deep(100_000), "the output is nested too deeply"),
+    ],
+    ids=["NaN", "date", "bytes", "deep"],
+)
+def test_an_output_that_is_no_json_is_set_aside_and_ends_no_source(output: object, part: str) -> None:
+    found = read({"input": "a", "output": output})
+    assert isinstance(found, Flaw)
     assert part in found.detail

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from parts.small_engines import Completion, a_tokenizer, complete, prompts
 
 from ropewalk.model import engine_grammar
-from ropewalk.model.engine import Engine, EngineRequestError
+from ropewalk.model.engine import Engine, EngineRequestError, EngineStoppedError
 from ropewalk.model.engine_grammar import GrammarError, Grammars
 from ropewalk.model.engine_sampling import Sampling
 from ropewalk.model.json_schema import MAX_SCHEMA_DEPTH, why_too_large
@@ -232,3 +232,47 @@ def test_who_asks_for_a_known_schema_does_not_wait_for_one_that_is_compiled(
     assert not known.is_alive()
     let.set()
     thread.join(20)
+
+
+class Panicking(Held):
+    """A library that ends as Rust does: with what is no Exception."""
+
+    def compute_bitmask(self) -> bytes:
+        raise BaseException("a panic inside")
+
+
+def test_a_panic_of_the_library_ends_that_answer_alone(engine: Engine) -> None:
+    constraint = engine.constraint(json.dumps(RECORD))
+    constraint._matcher = Panicking(constraint._matcher)
+    answer = Completion()
+    engine.submit(prompts()[0], Sampling(temperature=0.0, max_tokens=60), answer, constraint)
+    assert (answer.wait().reason, answer.updates[-1].is_refused) == ("error", True)
+    assert answer.updates[-1].error == "a panic inside"
+    assert held(engine, RECORD, prompts()[1], max_tokens=60).wait().reason in ("stop", "length")
+
+
+def test_nobody_works_on_the_masks_of_answers_that_were_cancelled(engine: Engine) -> None:
+    begun = []
+    for constraint in [engine.constraint(json.dumps(RECORD)) for _ in range(4)]:
+        constraint._matcher = Held(constraint._matcher)
+        answer = Completion()
+        number = engine.submit(prompts()[0], Sampling(temperature=0.0, max_tokens=60), answer, constraint)
+        while not answer.tokens or constraint.allowed.done():
+            time.sleep(0.001)
+        begun.append((number, constraint, answer))
+    for number, constraint, answer in begun[2:]:  # which stand in line behind the first two
+        engine.cancel(number)
+        assert answer.wait().reason == "cancelled"
+        assert constraint.allowed.cancelled()
+    for _, constraint, answer in begun[:2]:
+        constraint._matcher.let.set()
+        assert answer.wait().reason in ("stop", "length")
+
+
+def test_a_schema_for_an_engine_that_has_stopped_is_told_so(folder: Path) -> None:
+    engine = Engine(folder)
+    engine.start()
+    engine.constraint("{}")
+    engine.stop()
+    with pytest.raises(EngineStoppedError):
+        engine.constraint("{}")

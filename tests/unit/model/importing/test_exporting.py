@@ -1,6 +1,7 @@
 """A model that is given away as GGUF was read back, and says what it said."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from parts.small_engines import a_llama, an_export
 from typer.testing import CliRunner
 
 from ropewalk.cli.tree import app
-from ropewalk.client.exporting import GgufWork, write_and_read_back
+from ropewalk.client.exporting import CARD, Exportable, GgufWork, export_to, write_and_read_back
 from ropewalk.model.importing.certificate import certify_copy
 from ropewalk.model.importing.errors import RefusedError
 from ropewalk.recipes.bases import Base
@@ -89,6 +90,36 @@ def test_an_imported_model_is_copied_as_a_folder_and_over_nothing(export, tmp_pa
     assert code
     assert "lies in a sealed folder" in said
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["tiny"]
+
+
+def test_a_link_to_nowhere_is_not_followed_and_a_copy_that_fails_leaves_nothing(
+    export, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    assert "nothing is written over" in export("link")[1]
+
+    def copytree(source: Path, copy: Path, **_: object) -> None:
+        copy.mkdir()
+        (copy / "config.json").write_text("{}")
+        raise shutil.Error([(str(source), str(copy), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", copytree)
+    code, said = export("half")
+    assert code
+    assert "tiny is not exported: [Errno 28] No space left on device" in said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["link"]
+
+
+def test_a_card_that_nobody_may_write_is_replaced_in_the_copy_alone(tmp_path) -> None:
+    store = LocalObjects(tmp_path / "store")
+    new = an_export(tmp_path / "new", a_llama())
+    (new / CARD).write_text("old")
+    (new / CARD).chmod(0o444)
+    store.publish(new, "exports/x", {})
+    export_to(tmp_path / "copy", Exportable(name="x@1", uri="exports/x", licence="mit", card="new"), store)
+    assert (tmp_path / "copy" / CARD).read_text() == "new"
+    assert (store.fetch("exports/x") / CARD).read_text() == "old"
 
 
 @pytest.mark.slow
