@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from ropewalk.model.adapted import Matrix, row_lengths
 from ropewalk.model.architecture import generator_of
-from ropewalk.model.weights import load_model, load_tensors, save_tensors
+from ropewalk.model.weights import WEIGHTS, load_model, load_tensors, save_tensors
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _CONFIG = "adapter_config.json"
@@ -81,8 +81,27 @@ def merged(weights: Mapping[str, torch.Tensor], config: LoraConfig) -> dict[str,
     return plain
 
 
-def merged_from(base: Path, checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Plain weights of a base model with the adapter that a checkpoint holds. Raises ValueError, OSError."""
+def checkpoint_weights(checkpoint: Path, base: Path | None) -> dict[str, torch.Tensor]:
+    """Plain weights of a checkpoint; `base` is that of an adapter whose checkpoint leaves them out.
+
+    Raises ValueError, OSError.
+    """
+    if base is None or (checkpoint / WEIGHTS).exists():  # those of the release before have it always
+        return load_tensors(checkpoint / WEIGHTS)
+    return _merged_from(base, checkpoint)
+
+
+def load_checkpoint(checkpoint: Path, base: Path | None) -> PreTrainedModel:
+    """The fp32 model of a checkpoint, ready to score. Raises ValueError, OSError."""
+    if base is None or (checkpoint / WEIGHTS).exists():
+        return load_model(checkpoint)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(checkpoint))
+    model.load_state_dict(_merged_from(base, checkpoint), strict=False)  # a tied output matrix is no weight of its own
+    model.tie_weights()
+    return model.float().eval()
+
+
+def _merged_from(base: Path, checkpoint: Path) -> dict[str, torch.Tensor]:
     config = LoraConfig.from_pretrained(str(checkpoint / ADAPTER_FOLDER))
     model = add_adapters(load_model(base), config, seed=0)
     adapter = adapter_weights(load_tensors(adapter_file(checkpoint)))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from transformers import AutoConfig
 
 from ropewalk.bus.codec import Stored
 from ropewalk.corpus.document import DEV_ITEMS
@@ -20,6 +21,8 @@ from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointValidated
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunAccepted, RunEnding
+from ropewalk.model.lora import add_adapters, is_adapter, lora_config, merged, save_adapter
+from ropewalk.model.weights import load_model, save_weights
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.dial import complete
 
@@ -93,6 +96,26 @@ def test_of_a_conversation_the_answers_count_and_another_checkpoint_is_read_on_t
     assert second.nats != first.nats
     few = _Reader(replace(order, num_tokens=60)).read(order.checkpoint)
     assert 0 < few.num_items < first.num_items
+
+
+def test_of_an_adapter_on_an_import_its_weights_are_read_with_those_of_the_base(world, tmp_path) -> None:
+    evalset, base = world.objects.fetch("evalsets/few"), world.objects.fetch("exports/longer")
+    config = lora_config(rank=2)
+    adapted = dict(add_adapters(load_model(base), config, seed=1).named_parameters())
+    for name, tensor in adapted.items():
+        tensor.data += 0.1 * is_adapter(name)
+    adapter, whole = tmp_path / "adapter", tmp_path / "whole"
+    save_adapter(adapted, config, adapter)
+    AutoConfig.from_pretrained(base).save_pretrained(adapter)
+    save_weights(merged(adapted, config), AutoConfig.from_pretrained(base), whole)
+    order = DevOrder(
+        checkpoint=adapter, base=base, tokenizer=world.objects.fetch("tokenizers/t"), evalset=evalset, num_tokens=2000
+    )
+    found = _Reader(order).read(adapter)
+    expected = _Reader(replace(order, checkpoint=whole, base=None)).read(whole)
+    assert found.nats == pytest.approx(expected.nats, rel=1e-5)
+    untouched = _Reader(replace(order, checkpoint=base, base=None)).read(base)
+    assert found.nats != pytest.approx(untouched.nats, rel=1e-3)
 
 
 def test_what_is_read_of_a_checkpoint_is_a_hundredth_of_the_work_between_two() -> None:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from ropewalk.corpus.order import SampleOrder
-from ropewalk.model.lora import merged_from
+from ropewalk.model.lora import checkpoint_weights
 from ropewalk.storage.manifest import verify
 from ropewalk.trainer.adapters.worker.job import Started, StepsDone
 
@@ -120,7 +120,7 @@ def test_adapters_on_an_import_are_all_that_a_checkpoint_holds_and_give_merged_w
     base = load_file(shared_workshop.checkpoint("alone", 12) / "model.safetensors")
     folder = shared_workshop.checkpoint("lora", 12)
     assert not (folder / "model.safetensors").exists()
-    tuned = merged_from(shared_workshop.objects.fetch(f"bases/{CONTENT}"), folder)
+    tuned = checkpoint_weights(folder, shared_workshop.objects.fetch(f"bases/{CONTENT}"))
     adapter = load_file(folder / "adapter" / "adapter_model.safetensors")
     assert tuned.keys() == base.keys()
     assert tuned["model.embed_tokens.weight"].equal(base["model.embed_tokens.weight"])

@@ -69,17 +69,12 @@ def load_strictly(checkpoint: Path, base: Path | None = None) -> "PreTrainedMode
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from ropewalk.model.lora import merged_from
-    from ropewalk.model.weights import WEIGHTS, load_tensors
+    from ropewalk.model.lora import checkpoint_weights
 
     config = AutoConfig.from_pretrained(checkpoint)
     model = AutoModelForCausalLM.from_config(config)
     try:
-        if base is None or (checkpoint / WEIGHTS).exists():  # those of the release before have it always
-            weights = load_tensors(checkpoint / WEIGHTS)
-        else:
-            weights = merged_from(base, checkpoint)
-        missing, unexpected = model.load_state_dict(weights, strict=False)
+        missing, unexpected = model.load_state_dict(checkpoint_weights(checkpoint, base), strict=False)
     except (RuntimeError, ValueError) as error:  # RuntimeError: torch's only one for weights of another shape
         raise StageError(f"the checkpoint's weights do not fit its {CONFIG}: {' '.join(str(error).split())}") from None
     tied = set(model.all_tied_weights_keys)

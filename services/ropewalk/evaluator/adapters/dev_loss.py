@@ -25,17 +25,18 @@ _TOKENS_AT_ONCE = 1024  # logits are (tokens, vocabulary)
 
 @dataclass(frozen=True, kw_only=True)
 class DevOrder:
-    """Fetched folders, and how many tokens to read, about."""
+    """Fetched folders, and how many tokens to read, about. `base`: of an adapter on an import."""
 
     checkpoint: Path
+    base: Path | None = None
     tokenizer: Path
     evalset: Path
     num_tokens: int
 
     @property
-    def of_run(self) -> tuple[Path, Path, int]:
+    def of_run(self) -> tuple[Path | None, Path, Path, int]:
         """What all orders of a run have in common."""
-        return self.tokenizer, self.evalset, self.num_tokens
+        return self.base, self.tokenizer, self.evalset, self.num_tokens
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,16 @@ class _Reader:
     def __init__(self, order: DevOrder) -> None:
         from ropewalk.evaluator.adapters.scoring import ScoredModel
 
-        self.of_run, self._loaded = order.of_run, order.checkpoint
-        self._model = ScoredModel(order.checkpoint, tokenizer=order.tokenizer)
+        self.of_run, self._base, self._loaded = order.of_run, order.base, order.base or order.checkpoint
+        self._model = ScoredModel(self._loaded, tokenizer=order.tokenizer)
         self._items = list(_enough(self._model, order))
 
     def read(self, checkpoint: Path) -> DevLoss:
+        from ropewalk.model.lora import load_checkpoint
         from ropewalk.model.nll import score_documents
-        from ropewalk.model.weights import load_model
 
         if checkpoint != self._loaded:
-            self._model.model, self._loaded = load_model(checkpoint), checkpoint
+            self._model.model, self._loaded = load_checkpoint(checkpoint, self._base), checkpoint
         context = self._model.context_length
         scores = score_documents(
             self._model.model,

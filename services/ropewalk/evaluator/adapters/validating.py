@@ -20,6 +20,7 @@ from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointValidated
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted, RunEnding
+from ropewalk.recipes.bases import base_key, content_of
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.stages.faults import in_one_line
 from ropewalk.storage.objects import ObjectStore
@@ -94,5 +95,12 @@ class Validator:
         ]
         if not (evalset / DEV_ITEMS).is_file():
             return None
-        wanted = tokens_to_read(parse_recipe(accepted.recipe).derived)
-        return DevOrder(checkpoint=checkpoint, tokenizer=tokenizer, evalset=evalset, num_tokens=wanted)
+        recipe = parse_recipe(accepted.recipe)
+        content = content_of(recipe.base_model) if recipe.adapter != "full" else ""
+        return DevOrder(
+            checkpoint=checkpoint,
+            base=await asyncio.to_thread(self._objects.fetch, base_key(content)) if content else None,
+            tokenizer=tokenizer,
+            evalset=evalset,
+            num_tokens=tokens_to_read(recipe.derived),
+        )
