@@ -11,6 +11,7 @@ from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.model_shape import work_of
 from ropewalk.recipes.quotation import START_S, quote
 from ropewalk.recipes.recipe import Recipe
+from ropewalk.recipes.step_time import expected_step_s
 
 # of SmolLM2-135M, whose head is its embedding
 CONFIG = {
@@ -62,6 +63,14 @@ def test_a_frozen_weight_costs_two_thirds_and_muon_only_where_it_moves_something
     assert (adamw.flops_per_token, adamw.flops_per_update) == (full.flops_per_token, 0)
     assert full.flops_per_update > 1e12
     assert lora.flops_per_update == 0
+
+
+def test_on_a_card_a_step_of_adapters_takes_at_least_as_long_as_its_launches(base: Path) -> None:
+    small = {"context_length": 512, "batch_size": 2}
+    a_step = expected_step_s(a_recipe(base, adapter="lora", device="cuda", num_workers=1, training=small))
+    assert a_step == pytest.approx(0.2, rel=0.05)  # as it was measured
+    large = a_recipe(base, adapter="lora", device="cuda", num_workers=1, training={**small, "batch_size": 2048})
+    assert expected_step_s(large) > 3 * a_step
 
 
 def test_a_base_that_fits_every_worker_is_held_whole(base: Path) -> None:
