@@ -38,6 +38,11 @@ class Estimate(Value):
         default=0, description="groups of items that vary together: files of a package, prompts of a file; 0: not known"
     )
 
+    num_effective: float = Field(
+        default=0.0, description="so many items that each stand alone would be as sure; 0: not known"
+    )
+    task_set: str = Field(default="", description="what was asked, with its version: copying@1; empty: held-out items")
+
     @property
     def sureness(self) -> str:
         """The level as a reader sees it: `95%`, `98.33%`."""

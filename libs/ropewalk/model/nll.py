@@ -80,6 +80,32 @@ def score_documents(
     ]
 
 
+@torch.inference_mode()
+def score_continuations(
+    model: PreTrainedModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], *, context_length: int, at_once: int
+) -> list[float]:
+    """The log-likelihood, in nats, of each continuation behind its context; both have a token at least.
+
+    Nothing stands before the context, and what is too long loses its beginning, as in lm-evaluation-harness. A batch
+    has about `at_once` tokens; which pairs share one depends on nothing but the pairs.
+    """
+    windows = [_continued(index, context, said, context_length) for index, (context, said) in enumerate(pairs)]
+    windows.sort(key=lambda window: -len(window.inputs))
+    nats, first = [0.0] * len(pairs), 0
+    while first < len(windows):
+        batch = windows[first : first + max(1, at_once // len(windows[first].inputs))]
+        for window, losses in zip(batch, _losses(model, batch), strict=True):
+            nats[window.document] = -float(losses.double().sum())
+        first += len(batch)
+    return nats
+
+
+def _continued(index: int, context: Sequence[int], said: Sequence[int], context_length: int) -> _Window:
+    whole = [*context, *said][-context_length - 1 :]
+    targets = [IGNORED] * (len(whole) - len(said)) + list(said)
+    return _Window(index, whole[:-1], targets[-len(whole) + 1 :])
+
+
 def _windows(index: int, document: ScoredTokens, context_length: int, start_id: int) -> Iterator[_Window]:
     inputs = [start_id, *document.tokens][:-1] if document.tokens else []
     counted = document.counted if document.counted is not None else [True] * len(document.tokens)
@@ -97,7 +123,8 @@ def _losses(model: PreTrainedModel, batch: Sequence[_Window]) -> torch.Tensor:
     length = max(len(window.inputs) for window in batch)
     inputs = torch.tensor([window.inputs + [0] * (length - len(window.inputs)) for window in batch])
     targets = torch.tensor([window.targets + [IGNORED] * (length - len(window.targets)) for window in batch])
-    logits = model(input_ids=inputs, use_cache=False).logits.float()  # (B, T, V)
+    logits = model(input_ids=inputs, use_cache=False).logits  # (B, T, V)
+    logits = logits if logits.dtype == torch.float64 else logits.float()
     return torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     ).view_as(targets)

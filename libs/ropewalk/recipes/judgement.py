@@ -1,10 +1,15 @@
 """How the model of a run is judged, and under which name it may serve."""
 
+import re
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ropewalk.events.base import RUN_ID_PATTERN
+from ropewalk.events.foreign import quoted
 from ropewalk.recipes.frozen import Frozen
+
+_TASK_SET = re.compile(rf"{RUN_ID_PATTERN[1:-1]}@[1-9][0-9]{{0,5}}")
 
 
 class _Judgement(Frozen):
@@ -19,7 +24,7 @@ class _Judgement(Frozen):
 class EvaluationRecipe(_Judgement):
     """How the model is judged before it may serve."""
 
-    newer = ("learnt_fraction", "curve")
+    newer = ("learnt_fraction", "curve", "task_sets")
 
     held_out_fraction: float = Field(default=0.03, gt=0, lt=0.5, description="share of the files kept from training")
     learnt_fraction: float = Field(
@@ -40,6 +45,19 @@ class EvaluationRecipe(_Judgement):
         description="toy: a first model need only beat the token unigram, not the best n-gram, and no completion need "
         "parse: for a recipe that shows the way and learns little",
     )
+    task_sets: tuple[str, ...] = Field(
+        default=(), max_length=8, description="frozen task sets that the model is asked, too: `copying@1`"
+    )
+
+    @field_validator("task_sets")
+    @classmethod
+    def _check_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            if not _TASK_SET.fullmatch(name):
+                raise ValueError(f"{quoted(name)} names no version of a task set: write it as `copying@1`")
+        if len(set(given)) < len(given):
+            raise ValueError("a task set stands there twice: leave one out")
+        return given
 
 
 class PromotionRecipe(_Judgement):

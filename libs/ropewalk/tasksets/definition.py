@@ -13,6 +13,7 @@ from ropewalk.usecases.schema import check_schema
 
 Kind = Literal["mc", "generate", "rolling", "schema"]
 Split = Literal["dev", "calibration", "gate"]
+WRITTEN: tuple[Kind, ...] = ("generate", "schema")  # an answer is written, not read
 RESERVED = ("judge", "pairwise")
 METRICS: Mapping[Kind, tuple[str, ...]] = {
     "mc": ("acc", "acc_norm"),
@@ -121,6 +122,8 @@ class TaskSetFile(Frozen):
         deciding = [name for name, each in self.gate.items() if each.role != "shown"]
         if scaled := [name for name in deciding if name in SHOWN_ONLY]:
             raise ValueError(f"{scaled[0]} is bits_per_byte on another scale: give bits_per_byte the role")
+        if unsaid := [name for name, each in self.gate.items() if each.role == "guardrail" and not each.margin]:
+            raise ValueError(f"gate.{unsaid[0]} is a guardrail without margin: say how much may be lost, such as 0.02")
         if sum(each.role == "primary" for each in self.gate.values()) > 1:
             raise ValueError("gate has two primary metrics: one decides, make the other a guardrail")
         return self

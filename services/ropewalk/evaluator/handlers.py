@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ropewalk.bus.once import RunningFold, Timeline, once
 from ropewalk.delivery.outcome import Done, Outcome, Reject
-from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, measure
+from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, SetToAsk, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.budget import NOT_COUNTED, Tries, Try, gate_seed, gate_set
 from ropewalk.evaluator.domain.estimates import PRODUCTION, SHOTS
@@ -46,9 +46,7 @@ async def evaluate_checkpoint(
     earlier = await asyncio.to_thread(read_report, ctx.objects, key)
     if earlier is not None:
         return earlier.events(key)
-    dataset = await ctx.bus.last(DatasetPublished, ctx.run_id)
-    if dataset is None:
-        raise StageError(f"run {ctx.run_id} has no published dataset, so there is nothing held out to judge by")
+    dataset = await _dataset(ctx)
     known, wanted = await promotions.now(ctx.bus), ctx.recipe.promotion
     # What is only judged is not compared with what serves: its gain would be a try that nobody counts.
     production = known.opponent(ctx.recipe.model, wanted.alias, event.checkpoint_id) if wanted.promote else None
@@ -72,11 +70,33 @@ async def evaluate_checkpoint(
         base=base,
         segments=await _segments(ctx),
         task_minutes=task_minutes,
+        task_sets=await _task_sets(ctx, dataset),
     )
     measured = await ctx.in_child(measure, job, partial(_tell, ctx, event.checkpoint_id))
     report = _report(ctx, event, dataset, opponent, measured)
     await asyncio.to_thread(publish_report, ctx.objects, ctx.scratch / "report", report, measured)
     return report.events(key)
+
+
+async def _dataset(ctx: StageContext) -> DatasetPublished:
+    dataset = await ctx.bus.last(DatasetPublished, ctx.run_id)
+    if dataset is None:
+        raise StageError(f"run {ctx.run_id} has no published dataset, so there is nothing held out to judge by")
+    return dataset
+
+
+async def _task_sets(ctx: StageContext, dataset: DatasetPublished) -> tuple[SetToAsk, ...]:
+    """Those that the recipe names, as they were frozen, and what the run's preprocessing did about each."""
+    found, blocked = [], {each.task_set: each for each in dataset.task_sets}
+    for name in ctx.recipe.evaluation.task_sets:
+        task_set_id, _, version = name.partition("@")
+        facts = [item.message async for item in ctx.bus.read(f"{TaskSetFrozen.subject_prefix()}.{task_set_id}")]
+        content = standings(facts).get((task_set_id, int(version)), TaskSetStanding()).frozen
+        if not content:
+            raise StageError(f"task set {name} is not frozen, so nobody can be judged by it")
+        folder = await asyncio.to_thread(ctx.objects.fetch, key_of(content))
+        found.append(SetToAsk(folder=folder, dataset_version=dataset.dataset_version, blocked=blocked.get(name)))
+    return tuple(found)
 
 
 async def register_task_set(request: RegisterTaskSet, log: Timeline, objects: ObjectStore) -> Outcome:
@@ -196,6 +216,7 @@ def _report(
         comparison=evidence.gain,
         margin=evidence.margin,
         decision=decision.decision,
-        reasons=(*decision.reasons, *(found.task.sentences() if found.task else ())),
+        reasons=(*decision.reasons, *found.notes, *(found.task.sentences() if found.task else ())),
         task=found.task,
+        task_sets=found.task_sets,
     )

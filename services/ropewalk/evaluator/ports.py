@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ropewalk.evaluator.domain.tasks import Item
 
@@ -53,4 +53,13 @@ class Scorer(Protocol):
 
     def answers(self, items: Sequence[Item]) -> Sequence[ExampleAnswer] | None:
         """The whole answer to each example of a task."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """What a scorer is besides where it can tell choices apart."""
+
+    def likelihoods(self, items: Sequence[Item]) -> Sequence[Sequence[float]]:
+        """The log-likelihood of every choice of each item behind its text, in nats."""
         ...

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ropewalk.bus.once import Timeline, once
+from ropewalk.bus.once import Log, Timeline, once
 from ropewalk.corpus.pair_checks import look_at_pairs
 from ropewalk.corpus.preflight import data_violations, disk_violations, recipe_violations, worker_violations
 from ropewalk.corpus.reading.records import Limits
@@ -34,6 +34,7 @@ from ropewalk.events.run import (
 from ropewalk.ingest.adapters.reader import IngestJob, first_look, ingest_all
 from ropewalk.ingest.settings import Settings
 from ropewalk.model.importing.folders import declared_licence
+from ropewalk.projections.projector import Projector
 from ropewalk.recipes.bases import find_base, is_base_name, sized, with_base
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError, parse_recipe
@@ -63,7 +64,7 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
         violations += disk_violations(recipe, await asyncio.to_thread(free_bytes, settings.store))
     if recipe is not None:
         found = (*worker_violations(recipe, await _pools(timeline)), *_too_long(recipe, request.run_id))
-        violations = bounded(violations + found)
+        violations = bounded(violations + found + await task_set_violations(recipe, timeline))
     rejected = await timeline.last(RunRejected, request.run_id)
     if rejected is not None and violations != rejected.violations:
         return Reject(f"run {request.run_id} was rejected ({rejected.violations[0]}): submit under a new run id")
@@ -96,6 +97,26 @@ def _too_long(recipe: Recipe, run_id: str) -> tuple[str, ...]:
     if not has_curve(recipe) or len(run_id) <= MOST_NAME:
         return ()
     return (f"field 'evaluation.curve' is true and the run's id has {len(run_id)} letters: at most {MOST_NAME} fit",)
+
+
+async def task_set_violations(recipe: Recipe, log: Log) -> tuple[str, ...]:
+    """A recipe can name task sets that are frozen, of which one decides at most."""
+    found, primaries = [], []
+    for name in recipe.evaluation.task_sets:
+        task_set_id, _, version = name.partition("@")
+        projector = Projector(("task_sets",))
+        async for item in log.read(f"evt.task_set.*.*.{task_set_id}"):
+            projector.apply(item)
+        known = projector.view("task_sets", task_set_id)["versions"] if projector.keys("task_sets") else {}
+        facts = known.get(version, {"frozen_at": "", "primary": ""})
+        primaries += [name] if facts["primary"] else []
+        if not facts["frozen_at"]:
+            verb = "freeze" if version in known else "add"
+            remedy = f"`ropewalk taskset {verb}` comes first"
+            found.append(f"field 'evaluation.task_sets' names {name}, which is not frozen: {remedy}")
+    if len(primaries) > 1:
+        found.append(f"field 'evaluation.task_sets' names {' and '.join(primaries)}, which would both decide: name one")
+    return tuple(found)
 
 
 async def _pools(timeline: Timeline) -> dict[str, Resources]:

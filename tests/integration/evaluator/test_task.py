@@ -12,7 +12,7 @@ from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, Document, write_documents, write_records
 from ropewalk.corpus.trained import STATES
-from ropewalk.evaluator.adapters.task_measuring import Patience, _answer_in_time, _Progress
+from ropewalk.evaluator.adapters.task_measuring import Patience, _Progress, answer_in_time
 from ropewalk.evaluator.domain.budget import Tries
 from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.tasks import Item
@@ -197,7 +197,7 @@ async def test_a_model_that_answers_no_better_than_the_base_is_not_promoted(task
     assert decided.decision != "promote"
 
 
-async def test_a_task_that_nobody_can_answer_in_time_is_refused_with_the_remedy(task_world) -> None:
+async def test_a_task_that_nobody_cananswer_in_time_is_refused_with_the_remedy(task_world) -> None:
     with pytest.raises(StageError, match=r"not even 16 .* within 1e-09 minutes: raise evaluator_task_minutes"):
         await judge(task_world, "untrained", minutes=1e-9)
 
@@ -221,7 +221,7 @@ class Slow:
 def test_only_examples_that_everybody_answered_in_time_are_scored() -> None:
     items, told = [Item(str(number), "p") for number in range(100)], []
     quick, slow = Slow(9), Slow(2)
-    assert _answer_in_time({"quick": quick, "slow": slow}, items, Patience(10, told.append)) == 16 + 64
+    assert answer_in_time({"quick": quick, "slow": slow}, items, Patience(10, told.append)) == 16 + 64
     assert (quick.asked, slow.asked, quick.expected) == ([16, 64, 20], [16, 64], 100)
     assert told == [(0, 200), (16, 200), (32, 200), (96, 200), (160, 200), (180, 200)]
     told.clear()
@@ -231,4 +231,4 @@ def test_only_examples_that_everybody_answered_in_time_are_scored() -> None:
     progress.tell(5)
     assert told == [(1, 9), (5, 9)]
     with pytest.raises(StageError, match="not even 16 held-out examples were answered by slow within 10 minutes"):
-        _answer_in_time({"slow": Slow(0)}, items, Patience(10))
+        answer_in_time({"slow": Slow(0)}, items, Patience(10))

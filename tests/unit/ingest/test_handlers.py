@@ -24,6 +24,7 @@ from ropewalk.events.run import (
     StageStarted,
     SubmitRun,
 )
+from ropewalk.events.task_set import TaskSetFrozen, TaskSetRegistered
 from ropewalk.ingest import handlers
 from ropewalk.ingest.handlers import cancel_run, pause_run, resume_run, submit_run
 from ropewalk.ingest.settings import Settings
@@ -293,3 +294,44 @@ async def test_a_task_whose_schema_no_example_fits_is_rejected(tmp_path: Path) -
     )
     (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
     assert "field 'task.json_schema': none of 10 examples fits it" in violation
+
+
+def a_task_set(version: int, content: str, primary: str = "") -> tuple[TaskSetRegistered, TaskSetFrozen]:
+    name = {"task_set_id": "choosing", "version": version, "content": content}
+    registered = TaskSetRegistered(
+        **name,
+        kind="mc",
+        use_case="u",
+        licence="CC0-1.0",
+        metrics=("acc",),
+        primary=primary,
+        guardrails=(),
+        num_items=20,
+        num_clusters=20,
+        splits={},
+    )
+    return registered, TaskSetFrozen(**name)
+
+
+async def test_a_recipe_names_task_sets_that_are_frozen_and_one_that_decides_at_most(tmp_path: Path) -> None:
+    request = a_submission(tmp_path, evaluation={"task_sets": ["choosing@1", "choosing@2"]})
+    unknown = the_violations(await submit_run(request, Past(), SETTINGS))
+    assert unknown[0] == (
+        "field 'evaluation.task_sets' names choosing@1, which is not frozen: `ropewalk taskset add` comes first"
+    )
+    one, two = a_task_set(1, "a"), a_task_set(2, "b")
+    (violation,) = the_violations(await submit_run(request, Past(*one, two[0]), SETTINGS))
+    assert violation.endswith("names choosing@2, which is not frozen: `ropewalk taskset freeze` comes first")
+    accepted = the_accepted(await submit_run(request, Past(*one, *two), SETTINGS))
+    assert accepted.recipe["evaluation"]["task_sets"] == ["choosing@1", "choosing@2"]
+    both = Past(*a_task_set(1, "a", "acc"), *a_task_set(2, "b", "acc"))
+    (violation,) = the_violations(await submit_run(request, both, SETTINGS))
+    assert "choosing@1 and choosing@2, which would both decide: name one" in violation
+
+
+async def test_a_task_set_without_a_version_is_refused_and_a_recipe_without_any_is_what_it_was(tmp_path: Path) -> None:
+    request = a_submission(tmp_path, evaluation={"task_sets": ["choosing"]})
+    (violation,) = the_violations(await submit_run(request, Past(), SETTINGS))
+    assert "'choosing' names no version of a task set: write it as `copying@1`" in violation
+    accepted = the_accepted(await submit_run(a_submission(tmp_path), Past(), SETTINGS))
+    assert "task_sets" not in accepted.recipe["evaluation"]

@@ -25,19 +25,22 @@ from ropewalk.evaluator.domain.gate import Evidence
 from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
 from ropewalk.evaluator.domain.metrics import METRICS, preference
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
-from ropewalk.evaluator.domain.roles import BASE, GATES, NGRAMS, Rules, with_preference
+from ropewalk.evaluator.domain.roles import BASE, GAIN, GATES, NGRAMS, Rules, with_preference, with_task_sets
 from ropewalk.evaluator.domain.samples import NUM_SAMPLES, Sample, openings
 from ropewalk.evaluator.domain.specialist import ShownAnswer
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import Scorer
+from ropewalk.events.data import BlockedTaskSet
 from ropewalk.events.evaluation import Estimate
 from ropewalk.recipes.formats import EXAMPLES
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.stages.errors import StageError
+from ropewalk.tasksets.section import TaskSetSection
 from ropewalk.usecases.comparison import TaskSection
 
 if TYPE_CHECKING:
     from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child
+    from ropewalk.evaluator.adapters.set_measuring import AskedSets
     from ropewalk.evaluator.adapters.task_measuring import AskedTask
 
 _NO_PAIR = (
@@ -65,6 +68,15 @@ class Opponent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetToAsk:
+    """A task set in a fetched folder, and what was done to keep it from training; None: nobody looked for it."""
+
+    folder: Path
+    dataset_version: str
+    blocked: BlockedTaskSet | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasuringJob:
     """Fetched folders. Without an `opponent` the recipe's gate says which n-gram model is to beat.
 
@@ -81,7 +93,8 @@ class MeasuringJob:
     tried: Try = FIRST
     base: str = ""  # where the base model lies, if it is asked something whatever the opponent is
     segments: tuple[Path, ...] = ()  # of the corpus, where worked examples of it are shown
-    task_minutes: float = math.inf  # in which the examples of a task are asked
+    task_minutes: float = math.inf  # in which the examples of a task are asked, and again those of task sets
+    task_sets: tuple[SetToAsk, ...] = ()
 
     @property
     def rules(self) -> Rules:
@@ -105,6 +118,8 @@ class Measured:
     samples: tuple[Sample, ...] = ()
     task: TaskSection | None = None
     answers: tuple[ShownAnswer, ...] = ()
+    task_sets: tuple[TaskSetSection, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def judged(self) -> list[ItemScore]:
@@ -129,6 +144,10 @@ class NgramScorer:
     def margins(self, items: Sequence[Item]) -> None:
         """Nothing."""
 
+    def likelihoods(self, items: Sequence[Item]) -> list[list[float]]:
+        """The log-likelihood of every choice of each item behind its text, in nats."""
+        return [[self._nats(*pair) for pair in self._candidate.choice_pairs(item)] for item in items]
+
     def complete(self, items: Sequence[Item]) -> None:
         """Nothing."""
 
@@ -144,6 +163,10 @@ class NgramScorer:
             costs = -np.log2(self._model.probabilities(tokens, self._order))
             bits += float(costs.sum() if document.counted is None else costs[np.array(document.counted)].sum())
         return bits
+
+    def _nats(self, context: Sequence[int], said: Sequence[int]) -> float:
+        tokens = np.array([self._candidate.eos_id] * (MAX_ORDER - 1) + [*context, *said], dtype=np.int64)
+        return float(np.log(self._model.probabilities(tokens, self._order)[-len(said) :]).sum())
 
 
 def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
@@ -167,22 +190,43 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     scorers |= {name: NgramScorer(baselines, order, candidate) for order, name in enumerate(NGRAMS, start=1)}
     seed, asked = job.recipe.seed, _ask_documents(job, unseen, scorers)
     task = _ask_task(job, unseen, scorers, report) if job.recipe.task else None
-    rules, asked = (task.rules, (*asked, *task.asked)) if task else (job.rules, asked)
-    judged = next((each for each in asked if each.metric.name == rules.primary), None)
-    if judged is None:
-        raise StageError(_NO_PAIR if job.learns_preference else _UNREAD)
-    contest = _contest(job, judged)
-    own = asked[: len(asked) - len(task.asked)] if task else asked
-    estimates = (*estimate_all(own, contest, rules, seed), *(task.estimates if task else ()))
-    evidence = _evidence(job, estimates, judged, (rules, contest), task)
+    rules, everything = (task.rules, (*asked, *task.asked)) if task else (job.rules, asked)
+    contest = _contest(job, _judged(job, everything, rules))
+    sets = _ask_sets(job, scorers, contest, report)
+    rules, everything = with_task_sets(rules, sets.deciding), (*everything, *sets.asked)
+    judged = _judged(job, everything, rules)
+    estimates = [*estimate_all(asked, contest, rules, seed), *estimate_all(sets.asked, contest, rules, seed)]
+    estimates += estimate_all(task.asked, task.contest, rules, seed) if task else ()
+    evidence = _evidence(job, tuple(estimates), judged, (rules, contest), task)
+    num_seen = None if seen is None else len(seen)
     return Measured(
-        evidence=replace(evidence, num_held_out=len(held_out), num_seen=None if seen is None else len(seen)),
-        scores=tuple(row for each in asked for row in each.rows),
+        evidence=replace(evidence, num_held_out=len(held_out), num_seen=num_seen, missing=sets.missing),
+        scores=tuple(row for each in everything for row in each.rows),
         num_baseline_tokens=num_tokens,
-        samples=_samples(asked) or _openings(candidate, judged.items, seed),
+        samples=_samples(everything) or _openings(candidate, judged.items, seed),
         task=task.section if task else None,
         answers=task.shown if task else (),
+        task_sets=sets.sections,
+        notes=sets.notes,
     )
+
+
+def _judged(job: MeasuringJob, asked: Sequence[Measurement], rules: Rules) -> Measurement:
+    found = next((each for each in asked if each.metric.name == rules.primary), None)
+    if found is None:
+        raise StageError(_NO_PAIR if job.learns_preference else _UNREAD)
+    return found
+
+
+def _ask_sets(
+    job: MeasuringJob, scorers: Mapping[str, Scorer], contest: Contest, report: Callable[[object], None]
+) -> "AskedSets":
+    from ropewalk.evaluator.adapters.set_measuring import ask_sets
+    from ropewalk.evaluator.adapters.task_measuring import Patience
+
+    patience = Patience(job.task_minutes / max(1, len(job.task_sets)), report)
+    asked_of = {name: scorers[name] for name in (CANDIDATE, contest.opponent)}
+    return ask_sets(job.task_sets, asked_of, job.recipe.seed, patience)
 
 
 def _ask_documents(
@@ -229,7 +273,7 @@ def _evidence(
         estimates=surer(estimates, judged, beaten, rules, seed=job.recipe.seed, level=job.tried.level),
         rules=rules,
         tried=job.tried,
-        margin=job.recipe.evaluation.margin,
+        margin=job.recipe.evaluation.margin if (margin := rules.of[rules.primary + GAIN].margin) is None else margin,
         opponent=beaten.name,
         num_held_out=0,
         num_seen=0,

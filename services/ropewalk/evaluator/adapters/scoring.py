@@ -13,7 +13,7 @@ from ropewalk.evaluator.ports import MAX_NEW_TOKENS, Continuation
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.renderer import ChatRenderer
-from ropewalk.model.nll import ScoredTokens, score_documents
+from ropewalk.model.nll import ScoredTokens, score_continuations, score_documents
 from ropewalk.model.tokenizer import decode, load_tokenizer
 from ropewalk.model.weights import load_model
 
@@ -99,6 +99,27 @@ class ScoredModel:
         nats = self._nats([answer for item in items for answer in self._pair(item)])
         return [rejected - chosen for chosen, rejected in zip(nats[::2], nats[1::2], strict=True)]
 
+    def likelihoods(self, items: Sequence[Item]) -> list[list[float]]:
+        """The log-likelihood of every choice of each item behind its text, in nats."""
+        pairs = [pair for item in items for pair in self.choice_pairs(item)]
+        nats = iter(
+            score_continuations(self.model, pairs, context_length=self.context_length, at_once=_TOKENS_AT_ONCE // 2)
+        )
+        return [[next(nats) for _ in item.choices] for item in items]
+
+    def choice_pairs(self, item: Item) -> list[tuple[list[int], list[int]]]:
+        """The tokens of the text and, behind them, those of each choice."""
+        return [self.split(item.text, choice) for choice in item.choices]
+
+    def split(self, context: str, said: str) -> tuple[list[int], list[int]]:
+        """As lm-evaluation-harness splits them: white space before a word belongs to it; nothing reads as the end."""
+        kept = context.rstrip()
+        if not kept:
+            return [self.eos_id], self._encoder.text(context + said)
+        whole, before = self._encoder.text(context + said), len(self._encoder.text(kept))
+        at = min(before, len(whole) - 1)  # a choice that melts into the text before it is judged by the last token
+        return whole[:at], whole[at:]
+
     def _nats(self, documents: Sequence[ScoredTokens]) -> list[float]:
         scores = score_documents(
             self.model,
@@ -117,11 +138,12 @@ class ScoredModel:
         room = min(_PROMPT_TOKENS, self.context_length - MAX_NEW_TOKENS)
         if room <= 0:
             return None
-        ids = [self._ids(item)[-room:] for item in items]
+        ids = [self.ids(item)[-room:] for item in items]
         batches = (ids[first : first + _BATCH] for first in range(0, len(ids), _BATCH))
         return [self._ending(said) for batch in batches for said in self._generate(batch)]
 
-    def _ids(self, item: Item) -> list[int]:
+    def ids(self, item: Item) -> list[int]:
+        """What is continued: the text, or what comes before the answer. Raises ChatTemplateError."""
         if not item.turns:
             return self._encoder.text(item.text)
         return self.prompt_ids(item.turns)

@@ -26,7 +26,6 @@ from ropewalk.evaluator.domain.metrics.answers import task_metrics
 from ropewalk.evaluator.domain.roles import Rules, task_rules, with_preference
 from ropewalk.evaluator.domain.specialist import ShownAnswer, section, side_by_side
 from ropewalk.evaluator.domain.tasks import Item
-from ropewalk.events.evaluation import Estimate
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.task import TaskRecipe
 from ropewalk.stages.errors import StageError
@@ -73,7 +72,6 @@ class AskedTask:
     """What came of it."""
 
     asked: tuple[Measurement, ...]
-    estimates: tuple[Estimate, ...]
     contest: Contest
     rules: Rules
     section: TaskSection
@@ -100,7 +98,7 @@ def ask_task(
     taken = [item for item in examples.items if all(voice.takes(item) for voice in voices.values())]
     if not taken:
         raise StageError(_NOTHING_TO_ASK)
-    answered = replace(examples, items=tuple(taken[: _answer_in_time(voices, taken, patience)]))
+    answered = replace(examples, items=tuple(taken[: answer_in_time(voices, taken, patience)]))
     asked = ask(task_metrics(task.json_schema), voices, answered, Effort(recipe.seed))
     contest = _contest(checkpoint_id, voices, production)
     rules = task_rules(
@@ -119,7 +117,6 @@ def ask_task(
     minutes = patience.minutes if len(answered.items) < len(taken) else 0.0
     return AskedTask(
         asked=asked,
-        estimates=estimates,
         contest=contest,
         rules=rules,
         section=section(task, asked, estimates, contest, counts).model_copy(update={"minutes": minutes}),
@@ -132,17 +129,17 @@ def voices_of(
 ) -> dict[str, Voice]:
     """Who answers, the candidate first. Production is always asked: it is what would be replaced."""
     told = partial(instructed, prompt=task.prompt, instruction=task.instruction)
-    found = {CANDIDATE: (models[CANDIDATE], _as_it_is), SHORT: (models[SHORT], _as_it_is)}
+    found = {CANDIDATE: (models[CANDIDATE], as_it_is), SHORT: (models[SHORT], as_it_is)}
     if INSTRUCTION in task.compare:
         found[INSTRUCTION] = (models[SHORT], told)
     if SHOTS in task.compare and shots:
         found[SHOTS] = (models[SHORT], partial(told, shots=shots))
     if PRODUCTION in models:
-        found[PRODUCTION] = (models[PRODUCTION], _as_it_is)
+        found[PRODUCTION] = (models[PRODUCTION], as_it_is)
     return {name: Voice(model, way, task.max_answer_tokens, until) for name, (model, way) in found.items()}
 
 
-def _answer_in_time(voices: Mapping[str, Voice], items: Sequence[Item], patience: Patience) -> int:
+def answer_in_time(voices: Mapping[str, Voice], items: Sequence[Item], patience: Patience) -> int:
     """Round after round, each asked of everybody, while time is left. Returns how many items all have answered.
 
     The items come in hash order, so that the first of them are a fair sample. Raises StageError where it is none.
@@ -174,7 +171,8 @@ def _answer_in_time(voices: Mapping[str, Voice], items: Sequence[Item], patience
     return num_done
 
 
-def _as_it_is(turns: Turns) -> Turns:
+def as_it_is(turns: Turns) -> Turns:
+    """What a model reads that is told nothing else."""
     return turns
 
 

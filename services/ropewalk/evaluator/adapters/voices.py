@@ -31,12 +31,19 @@ class _Pace:
 class Voice:
     """A scorer that answers, and nothing else. `told` is what the model reads of a question.
 
-    It answers until a second of the monotonic clock, and raises TimeoutError after it.
+    It answers until a second of the monotonic clock, and raises TimeoutError after it. An answer ends before the first
+    of `ends`. A text that is no conversation is continued.
     """
 
     def __init__(
-        self, model: ScoredModel, told: Callable[[Turns], Turns], max_answer_tokens: int, until: float = math.inf
+        self,
+        model: ScoredModel,
+        told: Callable[[Turns], Turns],
+        max_answer_tokens: int,
+        until: float = math.inf,
+        ends: Sequence[str] = (),
     ) -> None:
+        self._ends = ends
         self._model, self._told, self._most, self._until = model, told, max_answer_tokens, until
         self._greedy: GreedyAnswers | None = None
         self._pace: _Pace | None = None
@@ -91,7 +98,7 @@ class Voice:
         ids = [token for token in said or () if token not in self._model.end_ids]
         seconds = 0.0 if said is None else len(prompt) * pace.read + len(ids) * pace.write
         return ExampleAnswer(
-            text=decode(self._model.tokenizer, ids),
+            text=_before(decode(self._model.tokenizer, ids), self._ends),
             prompt_tokens=len(prompt),
             answer_tokens=len(ids),
             seconds=seconds,
@@ -100,6 +107,8 @@ class Voice:
 
     def _prompt(self, item: Item) -> list[int]:
         """Raises ChatTemplateError."""
+        if item not in self._prompts and not item.turns:
+            self._prompts[item] = self._model.ids(item)
         if item not in self._prompts:
             turns = self._told(item.turns)
             try:
@@ -114,6 +123,11 @@ class Voice:
         """The first requests are as good as any: items come in hash order."""
         paces = [_time_one(self._model, prompt) for prompt in prompts[:TIMED_REQUESTS]]
         return _Pace(statistics.median(one.read for one in paces), statistics.median(one.write for one in paces))
+
+
+def _before(text: str, ends: Sequence[str]) -> str:
+    places = [place for end in ends if (place := text.find(end)) >= 0]
+    return text[: min(places)] if places else text
 
 
 @torch.inference_mode()

@@ -47,7 +47,7 @@ def estimate_all(asked: Sequence[Measurement], contest: Contest, rules: Rules, s
         _gain(each, contest.gain_name(each.metric.name, scorer), (scorer, name), rules, (seed, LEVEL))
         for each in asked
         for scorer, name in against.items()
-        if scorer in each.scorers
+        if scorer in each.scorers and each.metric.gain is not None
     ]
     return (*levels, *gains)
 
@@ -85,6 +85,7 @@ def _gain(
     column, name = opponent
     seed, level = drawn
     sign = 1 if asked.metric.better == "higher" else -1
+    assert asked.metric.gain is not None, "only what has a gain is asked for one"
     pairs = zip(asked.values(CANDIDATE), asked.values(column), strict=True)
     level = ONE_SIDED if rules.role(metric) == "guardrail" else level
     spread = asked.metric.gain([sign * (ours - theirs) for ours, theirs in pairs], asked.rows, seed, level)
@@ -102,6 +103,8 @@ def _estimate(
         level=spread.level,
         num_items=spread.num_items,
         num_clusters=spread.num_clusters,
+        num_effective=spread.num_effective,
+        task_set=asked.metric.task_set,
         method=f"paired {spread.method}" if paired else spread.method,
         subject=subject,
         role=rules.role(name),

@@ -48,6 +48,7 @@ class Evidence:
     is_model: bool = False
     tried: Try = FIRST
     column: str = ""  # begins the names of the opponent's own estimates
+    missing: tuple[str, ...] = ()  # what decides and was not measured, in sentences
 
     @property
     def gain(self) -> Estimate:
@@ -61,6 +62,7 @@ def decide(evidence: Evidence) -> Decision:
     word, reasons = _judge_gain(evidence)
     found = (_judge_guardrail(each, evidence) for each in evidence.estimates if each.role == "guardrail")
     refusals = [refusal for refusal in found if refusal]
+    refusals += [Decision("need_more", (missing,)) for missing in evidence.missing]
     said = [reason for refusal in refusals for reason in refusal.reasons]
     if refusals and word == "promote":  # what stopped a promotion is read first
         word = "reject" if any(refusal.decision == "reject" for refusal in refusals) else "need_more"

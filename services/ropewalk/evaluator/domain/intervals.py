@@ -37,6 +37,7 @@ class Spread:
     num_clusters: int
     method: str
     level: float
+    num_effective: float = 0.0  # items that each stand alone and would be as sure; 0: not known
 
 
 def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:

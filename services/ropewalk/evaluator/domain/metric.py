@@ -33,7 +33,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemScore:
-    """What one metric found about one item of a task set, by scorer. `num_bytes` of the item were scored."""
+    """What one metric found about one item of a task set, by scorer. `num_bytes` of the item were scored.
+
+    `num_words` are counted where the item belongs to a task set that somebody registered.
+    """
 
     metric: str
     tasks: str
@@ -41,6 +44,7 @@ class ItemScore:
     path: str
     cluster: str
     num_bytes: int
+    num_words: int = 0
     values: dict[str, float]
     prompt_end: str = ""
     said: dict[str, str] = field(default_factory=dict)
@@ -54,7 +58,8 @@ Statistic = Callable[[Sequence[float], Sequence[ItemScore], int, float], Spread]
 class Metric:
     """`quantity`, `better` and `unit` are as in `Estimate`; `definition` is the sentence that a report keeps.
 
-    `level` is given the scores of one scorer, `gain` the differences between two, where positive is better.
+    `level` is given the scores of one scorer, `gain` the differences between two, where positive is better; None: there
+    is no difference to speak of. `task_set` is the one it asks, with its version, if somebody registered that.
     """
 
     name: str
@@ -65,7 +70,8 @@ class Metric:
     select: Callable[[TaskSet, Effort], TaskSet]
     score: Callable[[Scorer, Sequence[Item]], Sequence[Finding] | None]
     level: Statistic
-    gain: Statistic
+    gain: Statistic | None
+    task_set: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,7 @@ def _row(metric: Metric, tasks: TaskSet, place: int, item: Item, found: Mapping[
         path=item.path,
         cluster=item.cluster,
         num_bytes=item.num_bytes,
+        num_words=item.num_words if metric.task_set else 0,
         values={name: finding.value for name, finding in mine.items()},
         prompt_end=item.shown[-_SHOWN_CHARACTERS:] if any(finding.said for finding in mine.values()) else "",
         said={name: finding.said for name, finding in mine.items() if finding.said},

@@ -11,6 +11,7 @@ from ropewalk.evaluator.domain.metrics import METRICS, preference
 from ropewalk.evaluator.domain.roles import TOLERATED_BITS
 from ropewalk.events.base import Value
 from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
+from ropewalk.tasksets.section import TaskSetSection
 from ropewalk.usecases.comparison import TaskSection
 
 DEFINITIONS: dict[str, str] = {
@@ -79,6 +80,7 @@ class EvaluationReport(Value):
     reasons: tuple[str, ...]
     definitions: dict[str, str] = DEFINITIONS
     task: TaskSection | None = None
+    task_sets: tuple[TaskSetSection, ...] = ()
     gate_set: str = ""
     try_number: int = 0
     judged_only: bool = False

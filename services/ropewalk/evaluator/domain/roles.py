@@ -1,9 +1,11 @@
 """Which estimates decide: the one place that gives a metric its role. What stands in no table is only shown."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from ropewalk.tasksets.definition import TaskSetFile
 
 BASE = "base_model"  # the scorer that a fine-tuning began with
 NGRAMS = ("baseline_unigram", "baseline_bigram", "baseline_trigram")
@@ -23,6 +25,7 @@ class Rule:
     A guardrail of the candidate alone rejects where it is not above `floor`, or below `least`. A gain as a guardrail
     rejects where the candidate is worse, and asks for more where that can be chance. With a `tolerance` it rejects
     where the candidate is worse by more, and asks for more while that can be: the interval must exclude it.
+    A primary gain must be above its `margin`, or that of the recipe where it has none.
     `sentence` says the levels of both, with the places {ours}, {theirs} and {opponent}.
     """
 
@@ -32,6 +35,7 @@ class Rule:
     remedy: str = ""
     sentence: str = ""
     tolerance: float = 0.0
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,3 +128,17 @@ def with_preference(rules: Rules) -> Rules:
     """What decides where a preference was learnt: what else would decide may not get worse."""
     guarded = {name: replace(rule, role="guardrail") for name, rule in rules.of.items()}
     return Rules({**guarded, **_PREFERENCE})
+
+
+def with_task_sets(rules: Rules, sets: Sequence[TaskSetFile]) -> Rules:
+    """With the parts that the metrics of task sets play; what else would decide may not get worse."""
+    found = dict(rules.of)
+    for each in sets:
+        for metric, part in each.gate.items():
+            name, remedy = f"{each.full_name}/{metric}{GAIN}", f"add items to {each.id}, in another version"
+            if part.role == "primary":
+                found = {at: replace(of, role="guardrail") if of.role == "primary" else of for at, of in found.items()}
+                found[name] = Rule("primary", remedy=remedy, margin=part.margin)
+            elif part.role == "guardrail":
+                found[name] = Rule("guardrail", remedy=remedy, tolerance=part.margin)
+    return replace(rules, of=found)

@@ -1,5 +1,6 @@
 """What a model is asked: items, and sets of them."""
 
+import re
 from dataclasses import dataclass, replace
 
 from ropewalk.corpus.document import ChatMessage
@@ -10,7 +11,8 @@ class Item:
     """A text or a conversation, to be read or to be continued.
 
     Items with the same `cluster_key` vary together: see `clusters`. `reference` is what a metric holds the model's
-    answer against, in that metric's own form. `rejected` is an answer that is worse than the last turn.
+    answer against, in that metric's own form. `rejected` is an answer that is worse than the last turn. `choices` are
+    told apart by their likelihood behind the text; `references` are all that is right.
     """
 
     item_id: str
@@ -23,6 +25,8 @@ class Item:
     source_id: str = ""
     cluster_key: str = ""
     rejected: str = ""
+    choices: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
     @property
     def cluster(self) -> str:
@@ -35,6 +39,11 @@ class Item:
         if not self.turns:
             return len(self.text.encode())
         return sum(len(turn.content.encode()) for turn in self.turns if turn.role == "assistant")
+
+    @property
+    def num_words(self) -> int:
+        """Of the text, as lm-evaluation-harness counts them."""
+        return len(re.split(r"\s+", self.text))
 
     @property
     def pair(self) -> tuple[tuple[ChatMessage, ...], tuple[ChatMessage, ...]]:

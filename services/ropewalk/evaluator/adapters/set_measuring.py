@@ -1,0 +1,189 @@
+"""Asking the items of task sets: of the candidate and of its opponent, with each template. Needs torch."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import reduce
+from itertools import accumulate
+
+from ropewalk.corpus.document import ChatMessage
+from ropewalk.evaluator.adapters.measuring import SetToAsk
+from ropewalk.evaluator.adapters.scoring import ScoredModel
+from ropewalk.evaluator.adapters.task_measuring import Patience, answer_in_time, as_it_is
+from ropewalk.evaluator.adapters.voices import Voice
+from ropewalk.evaluator.domain.intervals import LEVEL
+from ropewalk.evaluator.domain.metric import Effort, Measurement, ask
+from ropewalk.evaluator.domain.metrics.sets import set_metrics
+from ropewalk.evaluator.domain.tasks import Item, TaskSet
+from ropewalk.evaluator.ports import Scorer
+from ropewalk.stages.errors import StageError
+from ropewalk.tasksets.definition import FEWEST_ITEMS, WRITTEN, TaskSetFile
+from ropewalk.tasksets.items import TaskItem
+from ropewalk.tasksets.section import TaskSetSection
+from ropewalk.tasksets.shelf import ReadTaskSet, stored_task_set
+
+MOST_BYTES = 150_000  # of what is read for a task set, every choice with its prompt; as much as of held-out documents
+MOST_ANSWERS = 128  # that are written for a task set, as for a task
+_SPREAD = 3  # one item in so many is asked with every template
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedSets:
+    """What came of them.
+
+    `deciding` are those that play a part in the gate. `missing` are sentences about others that should and were not
+    measured, or not in good faith; `notes` about those that nobody can be held to.
+    """
+
+    asked: tuple[Measurement, ...] = ()
+    sections: tuple[TaskSetSection, ...] = ()
+    deciding: tuple[TaskSetFile, ...] = ()
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def ask_sets(sets: Sequence[SetToAsk], scorers: Mapping[str, Scorer], seed: int, patience: Patience) -> AskedSets:
+    """Ask each set of the candidate and of its opponent, whom `scorers` have in this order.
+
+    `patience` is for all of them together that make a model write.
+    """
+    return reduce(_together, (_ask_set(each, scorers, seed, patience) for each in sets), AskedSets())
+
+
+def _together(one: AskedSets, other: AskedSets) -> AskedSets:
+    return AskedSets(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(one)})
+
+
+def _ask_set(to_ask: SetToAsk, scorers: Mapping[str, Scorer], seed: int, patience: Patience) -> AskedSets:
+    found = stored_task_set(to_ask.folder)
+    of, used = found.definition, _used(found)
+    patience = replace(patience, minutes=patience.minutes / len(of.templates))
+    try:
+        asked = _ask(of, used, of.templates[0], (scorers, seed, patience))
+    except StageError:
+        asked = ()  # nothing was answered in time
+    decides = bool(of.primary or of.guardrails)
+    section = _section(to_ask, found, asked, _spreads(of, used, asked, (scorers, seed, patience)))
+    if not decides:
+        return AskedSets(asked=asked, sections=(section,))
+    if fault := _why_missing(of, asked, to_ask):
+        return AskedSets(asked=asked, sections=(section,), missing=(f"{of.full_name} decides, and {fault}",))
+    if any(len(each.scorers) < len(scorers) for each in asked):
+        note = f"{of.full_name} would decide, but what is to beat cannot be asked it, so it is only shown"
+        return AskedSets(asked=asked, sections=(section,), notes=(note,))
+    return AskedSets(asked=asked, sections=(section,), deciding=(of,))
+
+
+def _why_missing(of: TaskSetFile, asked: Sequence[Measurement], to_ask: SetToAsk) -> str:
+    if to_ask.blocked is None:
+        return "nothing kept its items from training: submit the run again, now that it is frozen"
+    if not asked:
+        return "nothing of it could be asked: raise evaluator_task_minutes, or let it be asked as text (`ask`)"
+    if len(asked[0].rows) < of.min_items:
+        return f"only {len(asked[0].rows)} of at least {of.min_items} items were asked: raise evaluator_task_minutes"
+    return ""
+
+
+def _ask(
+    of: TaskSetFile, used: Sequence[TaskItem], template: str, how: tuple[Mapping[str, Scorer], int, Patience]
+) -> tuple[Measurement, ...]:
+    """`how`: scorers, seed and patience. Raises StageError where nothing is answered in time."""
+    scorers, seed, patience = how
+    items = tuple(_item(each, of, template) for each in used)
+    asked_of = scorers
+    if of.type in WRITTEN:
+        until = time.monotonic() + 60 * patience.minutes
+        ends = of.until if of.type == "generate" else ()
+        voices = {
+            name: Voice(scorer, as_it_is, of.max_tokens, until, ends)
+            for name, scorer in scorers.items()
+            if isinstance(scorer, ScoredModel)
+        }
+        items = tuple(item for item in items if all(voice.takes(item) for voice in voices.values()))
+        items, asked_of = items[: answer_in_time(voices, items, patience) if items else 0], voices
+    asked = ask(set_metrics(of), asked_of, TaskSet(f"items of {of.full_name}", items), Effort(seed))
+    if of.used_split == "dev":
+        return asked
+    # What is said to a sealed item, and the item itself, is for nobody to read.
+    return tuple(
+        replace(each, rows=tuple(replace(row, said={}, prompt_end="") for row in each.rows), items=()) for each in asked
+    )
+
+
+def _item(each: TaskItem, of: TaskSetFile, template: str) -> Item:
+    told = each.asked(of) if of.type == "rolling" else each.told(template)
+    is_chat, before = of.ask == "chat" and of.type in WRITTEN, of.delimiter if of.type == "mc" else ""
+    return Item(
+        item_id=each.item_id,
+        path=f"{of.full_name}/{each.item_id}",
+        text="" if is_chat else told,
+        turns=(ChatMessage(role="user", content=told),) if is_chat else (),
+        cluster_key=each.cluster,
+        choices=tuple(before + choice for choice in each.choices),
+        reference=next(iter(each.right), ""),
+        references=tuple(before + right for right in each.right),
+    )
+
+
+def _spreads(
+    of: TaskSetFile,
+    used: Sequence[TaskItem],
+    asked: Sequence[Measurement],
+    how: tuple[Mapping[str, Scorer], int, Patience],
+) -> list[tuple[Measurement, ...]]:
+    """The same items with each template, the first one first; nothing where there is only one."""
+    if len(of.templates) < 2 or of.type == "rolling" or not asked:
+        return []
+    few = max(FEWEST_ITEMS, len(used) // _SPREAD)
+    spread = [tuple(replace(each, rows=each.rows[:few]) for each in asked)]
+    for template in of.templates[1:]:
+        with suppress(StageError):  # nothing was answered in time: so much less is known
+            spread.append(_ask(of, used[:few], template, how))
+    return [each for each in spread if each]
+
+
+def _section(
+    to_ask: SetToAsk, found: ReadTaskSet, asked: Sequence[Measurement], spread: Sequence[Sequence[Measurement]]
+) -> TaskSetSection:
+    of, names = found.definition, asked[0].scorers if asked else ()
+    spreads = [
+        {
+            place.metric.name.partition("/")[2]: tuple(_level(each[at], name) for each in spread)
+            for at, place in enumerate(spread[0] if spread else ())
+        }
+        for name in names
+    ]
+    return TaskSetSection(
+        task_set=of.full_name,
+        content=found.content,
+        kind=of.type,
+        split=of.used_split,
+        num_items=len(asked[0].rows) if asked else 0,
+        num_in_split=len(found.used()),
+        num_clusters=len({row.cluster for row in asked[0].rows}) if asked else 0,
+        spread=spreads[0] if spreads else {},
+        opponent_spread=spreads[1] if len(spreads) > 1 else {},
+        num_spread=len(spread[0][0].rows) if spread else 0,
+        num_dropped=to_ask.blocked.num_dropped if to_ask.blocked else -1,
+        scanned=to_ask.dataset_version if to_ask.blocked else "",
+        definitions={metric.name.partition("/")[2]: metric.definition for metric in set_metrics(of)},
+    )
+
+
+def _level(asked: Measurement, scorer: str) -> float:
+    return asked.metric.level(asked.values(scorer), asked.rows, 0, LEVEL).interval.value
+
+
+def _used(found: ReadTaskSet) -> tuple[TaskItem, ...]:
+    """The first items of the split in hash order, within bounds that let a set be asked in minutes."""
+    items, of = found.used(), found.definition
+    if of.type in WRITTEN:
+        return items[: max(MOST_ANSWERS, of.min_items)]
+    sizes = accumulate(sum(len(told) for told in _read_of(item, found)) for item in items)
+    return items[: max(of.min_items, sum(size <= MOST_BYTES for size in sizes))]
+
+
+def _read_of(item: TaskItem, found: ReadTaskSet) -> Iterator[bytes]:
+    asked = item.asked(found.definition)
+    yield from ((asked + choice).encode() for choice in item.choices or ("",))

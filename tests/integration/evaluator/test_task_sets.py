@@ -1,0 +1,221 @@
+"""Task sets are asked of the candidate and of what it must beat, and decide where they are told to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from parts.task_set_files import write_task_set
+
+from ropewalk.bus.once import RunningFold
+from ropewalk.evaluator.adapters.corpus import fit_baselines
+from ropewalk.evaluator.adapters.measuring import NgramScorer
+from ropewalk.evaluator.adapters.scoring import ScoredModel
+from ropewalk.evaluator.domain import budget
+from ropewalk.evaluator.domain.promotions import FACTS, Promotions
+from ropewalk.evaluator.domain.tasks import Item
+from ropewalk.evaluator.handlers import evaluate_checkpoint
+from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
+from ropewalk.events.data import BlockedTaskSet
+from ropewalk.events.task_set import TaskSetFrozen
+from ropewalk.stages.errors import StageError
+from ropewalk.tasksets.shelf import read_task_set, store_task_set
+
+MC = {
+    "templates": ["{question}", "import os\n\n\n{question}", "# {question}"],
+    "splits": {"dev": 1.0, "calibration": 0.0, "gate": 0.0},
+}
+SEALED = {"splits": {"dev": 0.0, "calibration": 0.0, "gate": 1.0}}
+
+
+def choices_of(n: int) -> dict[str, Any]:
+    """Of a line that the model has learnt, and others."""
+    right = f"value + {n % 3}"
+    wrong = [f"value + {digit}" for digit in "345678934"[n % 7 :][:2]]
+    at = n % 3
+    return {
+        "question": f"def step_{n % 5}(value):  # {n}\n    return",
+        "choices": [*wrong[:at], right, *wrong[at:]],
+        "answer": at,
+        "group": f"g{n % 20}",
+    }
+
+
+MC_ITEMS = [choices_of(n) for n in range(40)]
+TEXTS = [{"text": f"def step_{n % 5}(value):\n    return value + {n}\n\n\n" * 2, "group": f"g{n}"} for n in range(24)]
+SAID = [{"question": f"def step_{n}(value):\n    return value +", "answer": ["0", "1", "2"], "group": f"g{n}"}
+        for n in range(24)]  # fmt: skip
+RECORDS = [{"question": f"What is {n}?", "answer": {"n": n}, "group": f"g{n}"} for n in range(24)]
+
+
+class Sets:
+    """Task sets that are frozen in the log and lie in the store."""
+
+    def __init__(self, world, folder: Path) -> None:
+        self.world, self.folder = world, folder
+        self.facts: list[TaskSetFrozen] = []
+
+    def add(self, name: str, items: list[dict[str, Any]], **fields: Any) -> str:
+        found = read_task_set(write_task_set(self.folder / name, items, id=name, **fields))
+        store_task_set(self.world.objects, found, self.folder / f"{name}-stored")
+        self.facts.append(TaskSetFrozen(task_set_id=name, version=1, content=found.content))
+        return f"{name}@1"
+
+    async def judge(self, export: str, production: str = "", *, is_blocked: bool = True, **evaluation: Any):
+        names = [f"{each.task_set_id}@1" for each in self.facts]
+        stage = self.world.stage(evaluation={"task_sets": names, "gate": "toy", **evaluation})
+        blocked = [
+            BlockedTaskSet(task_set=name, content=each.content, num_items=1, num_dropped=2)
+            for name, each in zip(names, self.facts, strict=True)
+        ]
+        (dataset,) = stage.bus.messages
+        stage.bus.messages[:] = [dataset.model_copy(update={"task_sets": tuple(blocked) if is_blocked else ()})]
+        stage.bus.messages += self.facts
+        if production:
+            stage.bus.messages.append(
+                ModelPromoted(
+                    run_id="earlier",
+                    model="pycode",
+                    model_version=1,
+                    alias="production",
+                    checkpoint_id="earlier-1-1",
+                    export_uri=f"exports/{production}",
+                    manifest_sha256="0",
+                    evaluation_uri="e",
+                )
+            )
+        event = CheckpointExported(
+            run_id="r",
+            checkpoint_id="r-7-40",
+            checkpoint_uri="c",
+            step=1,
+            uri=f"exports/{export}",
+            manifest_sha256="0",
+            num_parameters=1,
+            num_bytes=1,
+        )
+        known = RunningFold(Promotions(), lambda state, item: state.add(item.message), *FACTS)
+        tries = RunningFold(budget.Tries(), lambda state, item: state.add(item.message), *budget.FACTS)
+        completed, decided = await evaluate_checkpoint(stage, event, 1, known, tries, 5.0)
+        report = json.loads((self.world.objects.fetch(completed.uri) / "report.json").read_text())
+        return completed, decided, report
+
+
+@pytest.fixture
+def sets(world, tmp_path) -> Sets:
+    return Sets(world, tmp_path)
+
+
+def alone(model: ScoredModel, context: str, said: str) -> float:
+    """The log-likelihood of one continuation, by transformers and nothing of ours."""
+    whole = model.tokenizer(context + said, return_tensors="pt").input_ids
+    start = len(model.tokenizer(context).input_ids)
+    logits = model.model(whole[:, :-1]).logits[0].double().log_softmax(-1)
+    return sum(float(logits[at - 1, token]) for at, token in enumerate(whole[0].tolist()) if at >= start)
+
+
+@torch.inference_mode()
+def test_choices_are_as_likely_as_transformers_says_of_each_alone(world) -> None:
+    model = ScoredModel(world.objects.fetch("exports/trained"))
+    model.model = model.model.double()
+    texts = ["def step_1(value):\n    return", "x = 1 + 2 * 3\n" * 3 + "import"]
+    items = [Item(text, "p", text=text, choices=(" value + 1", " os", " value")) for text in texts]
+    found = model.likelihoods(items)
+    wanted = [[alone(model, item.text, choice) for choice in item.choices] for item in items]
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-9)
+
+
+def test_a_choice_behind_white_space_nothing_or_more_than_the_context_is_scored(world) -> None:
+    model = ScoredModel(world.objects.fetch("exports/trained"))
+    assert model.split("return ", "value") == model.split("return", " value")
+    assert model.split("", "value")[0] == [model.eos_id]
+    _, said = model.split("x" * 3, "")
+    assert len(said) == 1
+    long = Item("long", "p", text="value + 1\n" * 200, choices=(" value", " def"))
+    short = Item("short", "p", text="value", choices=(" value", " def"))
+    assert all(nats < 0 for each in model.likelihoods([long, short]) for nats in each)
+    ngram = NgramScorer(fit_baselines(world.objects.fetch("datasets/v"), model.vocab_size)[0], 3, model)
+    assert ngram.likelihoods([short])[0][0] > ngram.likelihoods([short])[0][1]
+
+
+async def test_every_type_is_measured_and_shown_with_its_clusters_and_spread(sets: Sets) -> None:
+    sets.add("choosing", MC_ITEMS, **MC)
+    sets.add("reading", TEXTS, type="rolling")
+    sets.add("writing", SAID, type="generate", max_tokens=4)
+    schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    sets.add("recording", RECORDS, type="schema", json_schema=schema, max_tokens=8, ask="chat")
+    completed, decided, report = await sets.judge("trained", production="barely")
+    assert decided.decision == "promote"
+    found = {each.metric: each for each in completed.estimates if each.task_set}
+    acc = found["choosing@1/acc"]
+    assert (acc.value, acc.num_items, acc.num_clusters, acc.role) == (1.0, 40, 20, "shown")
+    assert 0 < acc.num_effective <= 40
+    assert acc.task_set == "choosing@1"
+    assert "choosing" in acc.quantity
+    assert {"choosing@1/acc_gain", "production_choosing@1/acc", "choosing@1/acc_norm_gain"} <= set(found)
+    bits = found["reading@1/bits_per_byte"]
+    assert found["reading@1/byte_perplexity"].value == pytest.approx(2**bits.value)
+    num_bytes, num_words = (
+        sum(measure(row["text"]) for row in TEXTS) for measure in (len, lambda t: len(t.split()) + 1)
+    )
+    per_word = bits.value * num_bytes / num_words
+    assert found["reading@1/word_perplexity"].value == pytest.approx(2**per_word)
+    assert bits.num_effective <= 24
+    assert "reading@1/byte_perplexity_gain" not in found
+    assert found["writing@1/exact_match"].value == 1.0
+    assert found["recording@1/schema_validity"].value == 0.0
+    choosing = next(each for each in report["task_sets"] if each["task_set"] == "choosing@1")
+    assert len(choosing["spread"]["acc"]) == 3
+    assert choosing["num_spread"] == 20
+    assert (choosing["num_dropped"], choosing["scanned"]) == (2, "v")
+
+
+async def test_a_task_set_that_decides_stops_a_promotion_in_which_it_gets_worse(sets: Sets) -> None:
+    name = sets.add("choosing", MC_ITEMS, **SEALED, gate={"acc": {"role": "primary", "margin": 0.1}})
+    completed, decided, _ = await sets.judge("untrained", production="trained")
+    assert decided.decision == "reject", decided.reasons
+    assert decided.comparison.metric == f"{name}/acc_gain"
+    assert "right choices (choosing@1)" in decided.reasons[0] or "right choices (choosing@1)" in decided.reasons[1]
+    (bits,) = (each for each in completed.estimates if each.metric == "bits_per_byte_gain")
+    assert bits.role == "guardrail"
+    assert any("more bits per byte" in reason for reason in decided.reasons)
+
+
+async def test_a_guardrail_lets_pass_what_loses_less_than_its_margin(sets: Sets) -> None:
+    sets.add("choosing", MC_ITEMS, **SEALED, gate={"acc": {"role": "guardrail", "margin": 0.2}})
+    _, decided, report = await sets.judge("longer", production="trained")
+    assert decided.decision == "promote"
+    folder = sets.world.objects.fetch(decided.evaluation_uri)
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    mine = [row for row in rows if row["tasks"] == "items of choosing@1"]
+    assert len(mine) == 80
+    assert {row["prompt_end"] for row in mine} == {""}
+    assert report["task_sets"][0]["split"] == "gate"
+
+
+async def test_what_decides_and_was_not_kept_from_training_needs_another_run(sets: Sets) -> None:
+    sets.add("choosing", MC_ITEMS, **SEALED, gate={"acc": {"role": "guardrail", "margin": 0.2}})
+    _, decided, report = await sets.judge("longer", production="trained", is_blocked=False)
+    assert decided.decision == "need_more"
+    assert decided.reasons[0] == (
+        "choosing@1 decides, and nothing kept its items from training: submit the run again, now that it is frozen"
+    )
+    assert (report["task_sets"][0]["num_dropped"], report["task_sets"][0]["scanned"]) == (-1, "")
+
+
+async def test_what_an_n_gram_cannot_be_asked_is_shown_and_does_not_decide(sets: Sets) -> None:
+    sets.add("writing", SAID, type="generate", max_tokens=4, **SEALED,
+             gate={"exact_match": {"role": "guardrail", "margin": 0.1}})  # fmt: skip
+    completed, decided, _ = await sets.judge("trained")
+    assert decided.decision == "promote"
+    assert any("writing@1 would decide, but what is to beat cannot be asked it" in each for each in decided.reasons)
+    assert [each.role for each in completed.estimates if each.task_set] == ["shown"]
+
+
+async def test_a_task_set_that_is_not_frozen_ends_the_evaluation(sets: Sets) -> None:
+    sets.add("choosing", MC_ITEMS)
+    sets.facts[0] = sets.facts[0].model_copy(update={"version": 2})
+    with pytest.raises(StageError, match="task set choosing@1 is not frozen"):
+        await sets.judge("trained")
