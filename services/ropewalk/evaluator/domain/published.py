@@ -14,6 +14,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -103,29 +104,17 @@ def _bounds(interval: Interval) -> tuple[float, float]:
     return interval.lower, interval.upper
 
 
-def _alpha(scaling: alpha.Scaling) -> Callable[[ratings.Ratings], float]:
-    def krippendorff_alpha(table: ratings.Ratings) -> float:
-        """Krippendorff's alpha of raters x items."""
-        return alpha.krippendorff_alpha(table, scaling)
-
-    return krippendorff_alpha
-
-
-def _rouge(n: int) -> Callable[[str, str], dict[str, float]]:
-    def overlap(reference: str, hypothesis: str) -> dict[str, float]:
-        """ROUGE of a reference and a hypothesis (0: ROUGE-L): precision, recall, f."""
-        return asdict(rouge.rouge_n(reference, hypothesis, n) if n else rouge.rouge_l(reference, hypothesis))
-
-    return overlap
+def _rouge(n: int, reference: str, hypothesis: str) -> dict[str, float]:
+    return asdict(rouge.rouge_n(reference, hypothesis, n) if n else rouge.rouge_l(reference, hypothesis))
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "krippendorff_alpha": alpha.krippendorff_alpha,  # ratings, scaling="nominal" | "ordinal" | "interval" | "ratio"
-        "krippendorff_alpha_nominal": _alpha("nominal"),
-        "krippendorff_alpha_ordinal": _alpha("ordinal"),
-        "krippendorff_alpha_interval": _alpha("interval"),
-        "krippendorff_alpha_ratio": _alpha("ratio"),
+        "krippendorff_alpha_nominal": partial(alpha.krippendorff_alpha, scaling="nominal"),
+        "krippendorff_alpha_ordinal": partial(alpha.krippendorff_alpha, scaling="ordinal"),
+        "krippendorff_alpha_interval": partial(alpha.krippendorff_alpha, scaling="interval"),
+        "krippendorff_alpha_ratio": partial(alpha.krippendorff_alpha, scaling="ratio"),
         "gwet_ac1": kappas.gwet_ac1,  # ratings
         "gwet_ac1_counts": kappas.ac1_of_counts,
         "gwet_ac1_table": kappas.ac1_of_table,
@@ -152,10 +141,13 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "horvitz_thompson": labels.horvitz_thompson,  # drawn values, their chances: the total
         "spearman": correlation.spearman,
         "kendall": correlation.kendall,  # tau-b
-        "bleu": sacre.bleu,  # hypotheses, list of reference sets, as sacrebleu's corpus_bleu
+        # Hypotheses, and either one reference each or several sets of references, as sacrebleu's corpus_bleu.
+        "bleu": sacre.bleu,
+        "bleu_parts": sacre.bleu_parts,  # score, precisions, brevity penalty
+        "ter": sacre.ter,
         "chrf": sacre.chrf,
-        "rouge1": _rouge(1),  # reference, hypothesis
-        "rouge2": _rouge(2),
-        "rougeL": _rouge(0),
+        "rouge1": partial(_rouge, 1),  # reference, hypothesis: precision, recall, f
+        "rouge2": partial(_rouge, 2),
+        "rougeL": partial(_rouge, 0),
     }
 )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from ropewalk.evaluator.domain.agreement.alpha import krippendorff_alpha
 from ropewalk.evaluator.domain.agreement.alt_test import alt_test, beaten
 from ropewalk.evaluator.domain.agreement.bradley_terry import bradley_terry
-from ropewalk.evaluator.domain.agreement.correlation import kendall_interval, spearman_interval
+from ropewalk.evaluator.domain.agreement.correlation import kendall, rank_interval
 from ropewalk.evaluator.domain.agreement.dawid_skene import dawid_skene
 from ropewalk.evaluator.domain.agreement.facets import many_facet
 from ropewalk.evaluator.domain.agreement.kappas import cohen_kappa, fleiss_kappa, gwet_ac1
@@ -50,10 +50,10 @@ def test_the_interval_of_a_rank_correlation_holds_the_truth_as_often_as_it_says(
         rng = np.random.default_rng(seed)
         first = rng.normal(size=30)
         second = 0.6 * first + 0.8 * rng.normal(size=30)
-        interval = spearman_interval(first, second, range(30), seed=1)
+        interval = rank_interval(first, second, range(30), seed=1)
         held += interval.lower <= truth <= interval.upper
     assert held >= 9  # of 12 at 95 %: fewer happen once in four hundred
-    assert kendall_interval(first, second, range(30), seed=1).upper < interval.upper
+    assert rank_interval(first, second, range(30), seed=1, statistic=kendall).upper < interval.upper
 
 
 def test_a_strict_rater_and_one_who_becomes_lenient_are_named_and_the_others_are_not() -> None:

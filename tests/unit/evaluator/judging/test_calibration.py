@@ -75,6 +75,15 @@ def test_a_judge_who_says_the_opposite_costs_nothing() -> None:
     assert width < 1.02 * alone
 
 
+def test_labels_alone_have_the_interval_of_their_mean_also_where_most_are_the_best_there_is() -> None:
+    sample, truth = judged(1, 100, gain=1.5)
+    far = replace(sample, labels=4 + sample.labels, span=(4.0, 5.0))
+    found = measured(calibrated_mean(far, seed=1)).labels_only
+    drawn = far.labels[~np.isnan(far.labels)]
+    assert found.value == pytest.approx(drawn.mean())
+    assert found.upper - found.lower == pytest.approx(4 * drawn.std() / 10, rel=0.25)
+
+
 def test_labels_that_all_agree_are_no_proof_that_all_others_do() -> None:
     sample, _ = judged(1, 40)
     found = measured(calibrated_mean(replace(sample, labels=np.where(np.isnan(sample.labels), np.nan, 1.0)), seed=1))

@@ -1,16 +1,16 @@
 """Rank correlations of two sets of scores of the same items, and McNemar's test of two sets of right and wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ropewalk.evaluator.domain.agreement.ratings import square
 from ropewalk.evaluator.domain.agreement.resampling import resampled
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
+from ropewalk.evaluator.domain.intervals import Interval
 
-_Floats = NDArray[np.float64]
+Rank = Callable[[ArrayLike, ArrayLike], float]
 
 
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
@@ -30,20 +30,12 @@ def kendall(first: ArrayLike, second: ArrayLike) -> float:
     return float(kendalltau(np.asarray(first), np.asarray(second), variant="b").statistic)
 
 
-def spearman_interval(
-    first: ArrayLike, second: ArrayLike, clusters: Sequence[object], *, seed: int, level: float = LEVEL
+def rank_interval(
+    first: ArrayLike, second: ArrayLike, clusters: Sequence[object], *, seed: int, statistic: Rank = spearman
 ) -> Interval:
-    """Spearman's rho with the interval over clusters; `clusters` has one name per item."""
+    """Spearman's rho or Kendall's tau-b with its 95 % interval over clusters; `clusters` has one name per item."""
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    return resampled(lambda items: spearman(x[items], y[items]), clusters, seed=seed, level=level)
-
-
-def kendall_interval(
-    first: ArrayLike, second: ArrayLike, clusters: Sequence[object], *, seed: int, level: float = LEVEL
-) -> Interval:
-    """The same of Kendall's tau-b."""
-    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    return resampled(lambda items: kendall(x[items], y[items]), clusters, seed=seed, level=level)
+    return resampled(lambda items: statistic(x[items], y[items]), clusters, seed=seed)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def _measured(sample: JudgedItems, predictions: _Floats, seed: int, level: float
         span=sample.span,
     )
     interval, power = powered(known, seed=seed, level=level)
-    alone, _ = powered(replace(known, predictions=np.zeros(len(predictions))), seed=seed, level=level)
+    nothing = np.full(len(predictions), sample.span[0])
+    alone, _ = powered(replace(known, predictions=nothing), seed=seed, level=level)
     return Calibrated(
         interval=interval,
         labels_only=alone,

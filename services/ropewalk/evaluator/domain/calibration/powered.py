@@ -36,7 +36,7 @@ def ppi_mean(
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """Of the same items, all (items,): `labels` with NaN where there is none, honest `predictions` (from other
-    clusters' labels), `chances` with which labels were drawn, and `clusters`. Labels lie within `span`."""
+    clusters' labels), `chances` with which labels were drawn, and `clusters`. Labels and predictions lie within `span`."""
 
     labels: _Floats
     predictions: _Floats
@@ -60,7 +60,7 @@ def powered(known: Known, *, seed: int, level: float = LEVEL) -> tuple[Interval,
     base, base_moves = weighted_mean(power * predicted, np.ones(len(labels)), place, seed=seed, level=level)
     gap, gap_moves = weighted_mean(labels - power * predicted, weights, place, seed=seed, level=level)
     least, most = known.span
-    gap = bounded(gap, least - most, most - least, len(np.unique(place[drawn])), level)
+    gap = bounded(gap, least - power * most, most - power * least, len(np.unique(place[drawn])), level)
     scale = float(np.sqrt((base_moves**2).sum() * (gap_moves**2).sum()))
     together = float((base_moves * gap_moves).sum()) / scale if scale > 0 else 0.0
     value = base.value + gap.value

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ropewalk.evaluator.domain.agreement.correlation import spearman_interval
+from ropewalk.evaluator.domain.agreement.correlation import rank_interval
 from ropewalk.evaluator.domain.calibration.judged import FEWEST_LABELS
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
+from ropewalk.evaluator.domain.intervals import Interval
 
 PASSES = 0.3  # the lower bound of the correlation with which a text metric may stand in a gate
 
@@ -37,13 +37,11 @@ class Validity:
         )
 
 
-def validity(
-    values: ArrayLike, labels: ArrayLike, clusters: Sequence[object], *, seed: int, level: float = LEVEL
-) -> Validity:
+def validity(values: ArrayLike, labels: ArrayLike, clusters: Sequence[object], *, seed: int) -> Validity:
     """`values` of the metric and `labels` by item, NaN where nobody labelled; `clusters` has one name per item."""
     x, y = np.asarray(values, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     labelled = np.flatnonzero(~np.isnan(y))
     if len(labelled) < FEWEST_LABELS:
         return Validity(None, len(labelled))
     names = [clusters[item] for item in labelled]
-    return Validity(spearman_interval(x[labelled], y[labelled], names, seed=seed, level=level), len(labelled))
+    return Validity(rank_interval(x[labelled], y[labelled], names, seed=seed), len(labelled))
