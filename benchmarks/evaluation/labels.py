@@ -9,8 +9,8 @@ Every world is simulated; no figure here was measured on people.
 noise is set so that, calibrated, they correlate with the experts as the best calibrated judging of SummEval did: .741
 for consistency, .557 for fluency, .573 for relevance (what 2.22, 1.45 and 1.49 times the labels come from); coherence
 was not told and is taken as relevance. Consistency and fluency are skewed, most labels being the best there is.
-`evenly` draws all items alike, `by_doubt` by how far the first judge is from either end of its scale. Shares of labels
-are those at 100 labels, drawn by doubt.
+`evenly` draws all items alike; `by_doubt` a quarter of the labels so, the others by the doubt that these leave. Shares
+of labels are those at 100 labels, drawn by doubt.
 
 `gain`: two models on the same 500 items, labels skewed or not, in clusters of 5 with an ICC of .5 or alone.
 
@@ -43,7 +43,7 @@ from ropewalk.evaluator.domain.calibration.judged import (
     calibrated_gain,
     calibrated_mean,
 )
-from ropewalk.evaluator.domain.calibration.labels import draw, inclusion
+from ropewalk.evaluator.domain.calibration.labels import doubt, draw, in_either, inclusion
 from ropewalk.evaluator.domain.intervals import Interval
 from ropewalk.evaluator.domain.scales.grades import SCALES, ScaledGrade
 from ropewalk.evaluator.domain.scales.link import Pair, Rated, link
@@ -56,7 +56,7 @@ CRITERIA = {  # correlation of calibrated judges, where the experts' highest gra
     "relevance": (0.573, 1.3),
 }
 DOCUMENTS, SYSTEMS, JUDGES, COMMON, OF_DOCUMENT = 100, 16, 6, 0.5, 0.05
-FEW, PORTION = (40, 100, 200), 10
+FEW, PORTION, SPAN = (40, 100, 200), 10, (1.0, 5.0)
 ITEMS, EFFECT = 500, 0.1
 SIMULATED = {"economy": 1.0, "gain": 1.0, "bridge": 0.1}  # shares of --simulations
 NAMES = {
@@ -103,17 +103,28 @@ def economy(seed: int, criterion: str, count: int) -> list[float]:
     rng = np.random.default_rng(seed)
     labels, scores = summaries(rng, DOCUMENTS, reliability, CRITERIA[criterion][1])
     clusters = np.repeat(np.arange(DOCUMENTS), SYSTEMS).tolist()
-    best = scores[:, 0] / 5
     found = []
-    for doubt in (np.ones(len(labels)), np.sqrt(best * (1 - best))):
-        chances = inclusion(doubt, count)
-        drawn = draw(chances, best, seed)
+    for chances, drawn in (evenly(scores, count, seed), by_doubt(labels, scores, count, seed)):
         known = np.full(len(labels), np.nan)
         known[drawn] = labels[drawn]
-        items = JudgedItems(scores=scores, labels=known, chances=chances, clusters=clusters, span=(1, 5))
+        items = JudgedItems(scores=scores, labels=known, chances=chances, clusters=clusters, span=SPAN)
         found.append(measured(calibrated_mean(items, seed=1)))
     three = (found[0].labels_only, found[0].interval, found[1].interval)
     return [width(each) for each in three] + [holds(each, truth) for each in three]
+
+
+def evenly(scores: Floats, count: int, seed: int) -> tuple[Floats, NDArray[np.int64]]:
+    """The chances, and who was drawn."""
+    chances = inclusion(np.ones(len(scores)), count)
+    return chances, draw(chances, scores[:, 0], seed)
+
+
+def by_doubt(labels: Floats, scores: Floats, count: int, seed: int) -> tuple[Floats, NDArray[np.int64]]:
+    """A quarter evenly; what these predict says how many of the others to draw where."""
+    chances, drawn = evenly(scores, count // 4, seed)
+    predicted = fitted(scores[drawn], labels[drawn])(scores)
+    again = inclusion(doubt(predicted, SPAN), count - count // 4)
+    return in_either(chances, again), np.union1d(drawn, draw(again, predicted, seed + 1))
 
 
 def gain(seed: int, count: int, skewed: bool, per_cluster: int) -> list[float]:

@@ -14,7 +14,7 @@ from ropewalk.evaluator.domain.calibration.judged import (
     calibrated_gain,
     calibrated_mean,
 )
-from ropewalk.evaluator.domain.calibration.labels import draw, horvitz_thompson, inclusion
+from ropewalk.evaluator.domain.calibration.labels import doubt, draw, horvitz_thompson, in_either, inclusion
 
 ITEMS = 400
 Floats = NDArray[np.float64]
@@ -76,7 +76,7 @@ def test_a_judge_who_says_the_opposite_costs_nothing() -> None:
 
 
 def test_labels_alone_have_the_interval_of_their_mean_also_where_most_are_the_best_there_is() -> None:
-    sample, truth = judged(1, 100, gain=1.5)
+    sample, _ = judged(1, 100, gain=1.5)
     far = replace(sample, labels=4 + sample.labels, span=(4.0, 5.0))
     found = measured(calibrated_mean(far, seed=1)).labels_only
     drawn = far.labels[~np.isnan(far.labels)]
@@ -137,5 +137,7 @@ def test_drawn_labels_undo_that_unsure_items_are_asked_more_often() -> None:
         plain.append(values[drawn].mean())
     assert np.mean(totals) == pytest.approx(values.mean(), abs=0.03)
     assert np.mean(plain) > values.mean() + 0.2
+    assert doubt([1, 3, 5], (1, 5)).tolist() == [0, 2, 0]
+    assert in_either([0.5, 0.0], [0.5, 0.2]) == pytest.approx([0.75, 0.2])
     with pytest.raises(ValueError, match="cannot be drawn"):
         inclusion(values, 301)

@@ -10,9 +10,8 @@ _LEAST = 0.5  # of the mean chance: no label counts more than twice as much as t
 def inclusion(uncertainty: ArrayLike, count: int) -> _Floats:
     """The chance of each item, (items,), to be among `count` drawn ones: in proportion to how unsure the judge is.
 
-    `uncertainty` (items,) is not negative, for example the standard deviation of a judge's grade or the judges'
-    distance from each other. No chance is above 1 or below half the mean. Raises ValueError where `count` is not
-    between 1 and the number of items.
+    `uncertainty` (items,) is not negative, as from `doubt`. No chance is above 1 or below half the mean. Raises
+    ValueError where `count` is not between 1 and the number of items.
     """
     sizes = np.asarray(uncertainty, dtype=np.float64)
     if not 1 <= count <= len(sizes) or not (sizes >= 0).all():
@@ -26,6 +25,18 @@ def inclusion(uncertainty: ArrayLike, count: int) -> _Floats:
         free = chances < 1
         chances[free] += surplus * chances[free] / chances[free].sum()
     return chances
+
+
+def doubt(predictions: ArrayLike, span: tuple[float, float]) -> _Floats:
+    """The largest standard deviation that labels within `span` with these means can have; (items,) as the means."""
+    means = np.asarray(predictions, dtype=np.float64)
+    return np.asarray(np.sqrt(np.maximum(0.0, (means - span[0]) * (span[1] - means))))
+
+
+def in_either(first: ArrayLike, second: ArrayLike) -> _Floats:
+    """The chance of each item to be drawn in at least one of two rounds. The second's may rest on the first's labels:
+    what that makes of the chances is small where the first round only sets them."""
+    return np.asarray(1 - (1 - np.asarray(first, dtype=np.float64)) * (1 - np.asarray(second, dtype=np.float64)))
 
 
 def draw(chances: ArrayLike, scores: ArrayLike, seed: int) -> NDArray[np.int64]:

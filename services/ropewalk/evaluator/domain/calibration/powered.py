@@ -36,7 +36,7 @@ def ppi_mean(
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """Of the same items, all (items,): `labels` with NaN where there is none, honest `predictions` (from other
-    clusters' labels), `chances` with which labels were drawn, and `clusters`. Labels and predictions lie within `span`."""
+    clusters' labels), `chances` with which labels were drawn, and `clusters`; labels and predictions are in `span`."""
 
     labels: _Floats
     predictions: _Floats
