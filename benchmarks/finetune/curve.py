@@ -28,7 +28,7 @@ from ropewalk.demo.specialist.task import recipe_fields, write_folder
 from ropewalk.usecases.folder import RECORDS, TASK
 from ropewalk.usecases.smaller_runs import FRACTIONS, smaller_id
 
-_NUM_EXAMPLES, _MOST_OF_A_MODULE, _STEPS = 240, 4, 30
+_NUM_EXAMPLES, _MOST_OF_A_MODULE, _STEPS = 160, 4, 20
 _LEVEL = ("value", "lower", "upper", "level", "num_items", "num_clusters", "method")
 
 
@@ -36,6 +36,7 @@ def main() -> None:
     """Bake, follow, report, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--base", default=BASE, help="an imported base of the store; the packaged one is imported")
     parser.add_argument("--run", default="", help="that was begun before")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -46,10 +47,10 @@ def main() -> None:
         for each in (run_id, *(smaller_id(run_id, fraction) for fraction in FRACTIONS)):
             _ropewalk("watch", each, *state, may_fail=True)
     else:
-        if BASE not in _ropewalk("models", "list", "--bases", *state):
+        if options.base not in _ropewalk("models", "list", "--bases", *state):
             _ropewalk("models", "import", f"gguf:{packaged_gguf()}", "--name", BASE, "--licence", "Apache-2.0", *state)
         folder = options.state_dir.parent / "curve-task"
-        write_task(folder)
+        write_task(folder, options.base)
         run_id = _ropewalk("bake", str(folder), "--curve", "--follow", *state, may_fail=True).splitlines()[0]
     text = json.dumps({"machine": describe(), **facts(run_id, options.state_dir)}, indent=1)
     print(text)
@@ -57,13 +58,13 @@ def main() -> None:
         options.out.write_text(text + "\n")
 
 
-def write_task(folder: Path) -> None:
+def write_task(folder: Path, base: str) -> None:
     """The demo's task as a user would have it, with fewer examples."""
     write_folder(folder)
     chosen = chosen_examples(Path(sysconfig.get_paths()["stdlib"]), _NUM_EXAMPLES, _MOST_OF_A_MODULE)
     records = [{"input": each.source, "output": each.record, "module": each.module} for each in chosen]
     (folder / RECORDS).write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
-    fields: dict[str, Any] = recipe_fields(folder, BASE)
+    fields: dict[str, Any] = recipe_fields(folder, base)
     (source,) = fields.pop("sources")
     task = {"max_answer_tokens": fields.pop("task")["max_answer_tokens"], "compare": []}
     training = fields["training"] | {"total_steps": _STEPS, "validate_every": _STEPS}

@@ -50,7 +50,7 @@ def task(tmp_path: Path, base: str) -> Path:
 
 
 def test_a_task_is_baked_into_an_imported_model_followed_to_its_end_and_priced(stack, task) -> None:
-    done = stack.ropewalk("bake", str(task), "--follow", timeout=stack.deadline_s)
+    done = stack.ropewalk("bake", str(task), "--curve", "--follow", timeout=stack.deadline_s)
     assert "run.completed" in done.stdout, done.stdout[-3000:] + done.stderr
     assert done.returncode == 1  # the gate lets nobody through who answers at random
     run_id = done.stdout.splitlines()[0]
@@ -61,3 +61,8 @@ def test_a_task_is_baked_into_an_imported_model_followed_to_its_end_and_priced(s
     assert taken["now"]["prompt_tokens"]["value"] > 3 * taken["after"]["prompt_tokens"]["value"]
     assert told["recorded"]["usd_by_stage"]["train"] > 0
     assert told["recorded"]["account"]["wall_s"] > 0
+    judged = {run["run_id"]: run for run in stack.json("runs", "--status", "judged")["runs"]}
+    assert set(judged) == {f"{run_id}-25", f"{run_id}-50"}
+    assert all("promotion.promote false" in run["detail"] for run in judged.values())
+    card = json.loads(stack.ropewalk("report", run_id, "--json", "--into", str(task.parent)).stdout)
+    assert card["more_examples"].startswith("from ")  # all three points are there

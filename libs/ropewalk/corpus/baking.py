@@ -26,7 +26,7 @@ from ropewalk.recipes.model_shape import ModelShape, shape_of
 from ropewalk.recipes.quotation import Quote, quote
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.task import TaskRecipe
-from ropewalk.usecases.smaller_runs import FRACTIONS, has_curve, smaller
+from ropewalk.usecases.smaller_runs import all_smaller
 
 _SAMPLE = 200  # examples whose tokens are counted
 _MOST, _STEP, _LEAST_WINDOW = 0.99, 128, 512  # of the examples a window holds; tokens it grows by, and begins with
@@ -82,7 +82,7 @@ def look_at_baking(asked: tuple[Recipe, Path | None], _: Callable[[object], None
     if 2 * requests.num_cut > requests.num_counted:  # for which preprocessing would end the run
         return Baking(seen=seen, violations=(requests.too_long(recipe),), num_held_out=held_out, requests=requests)
     judging_s = _judging_s(recipe, recipe.task, requests, held_out)
-    smalls = [smaller(recipe, fraction) for fraction in FRACTIONS] if has_curve(recipe) else []
+    smalls = all_smaller(recipe)
     return Baking(
         seen=seen,
         violations=(),

@@ -99,7 +99,7 @@ def learning_chart(curve: LearningCurve, width: int = WIDE) -> Drawing:
     names = list(points[-1].levels)[:2]
     drawn = [point.levels[name] for point in points for name in names if name in point.levels]
     low, high, most = min(each.lower for each in drawn), max(each.upper for each in drawn), points[-1].num_learnt
-    right = width - 14
+    right = width - 26  # half of a number
     x, y = Axis(0, most, 52, right), Axis(low, high, 196, 30)
     marks: list[Mark] = []
     for value in ticks(low, high, 4):
@@ -116,7 +116,7 @@ def learning_chart(curve: LearningCurve, width: int = WIDE) -> Drawing:
         for at, each in found:
             marks += [Line(((at, y(each.lower)), (at, y(each.upper))), kind), Dot(at, y(each.value), kind)]
         marks += [Dot(58 + 130 * place, 10, kind), Label(66 + 130 * place, 14, found[0][1].quantity, "axis")]
-    return Drawing(width, 240, "Learning curve", marks)
+    return Drawing(width, 252, "Learning curve", marks)
 
 
 def _kill(each: Interruption, x: Axis, *, is_wide: bool) -> Iterator[Mark]:

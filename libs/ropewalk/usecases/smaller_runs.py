@@ -24,6 +24,11 @@ def has_curve(recipe: Recipe) -> bool:
     return recipe.evaluation.curve and not recipe.extends
 
 
+def all_smaller(recipe: Recipe) -> tuple[Recipe, ...]:
+    """The smaller runs of a complete recipe, by size; none where no curve is asked for."""
+    return tuple(smaller(recipe, fraction) for fraction in FRACTIONS) if has_curve(recipe) else ()
+
+
 def smaller(recipe: Recipe, fraction: float) -> Recipe:
     """A complete recipe as it is for a fraction of what it learns from; it is judged only, beside no other model."""
     plan, given = recipe.derived, recipe.training.model_dump(exclude_none=True)

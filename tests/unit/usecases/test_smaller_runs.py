@@ -4,7 +4,7 @@ import pytest
 
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Recipe, RecipeError
-from ropewalk.usecases.smaller_runs import FRACTIONS, MOST_NAME, has_curve, smaller, smaller_id
+from ropewalk.usecases.smaller_runs import FRACTIONS, MOST_NAME, all_smaller, has_curve, smaller, smaller_id
 
 
 def a_task(**more: object) -> Recipe:
@@ -43,5 +43,7 @@ def test_a_curve_without_a_task_is_refused_and_what_goes_on_elsewhere_has_none()
 
 
 def test_the_ids_of_the_smaller_runs_are_ids() -> None:
+    assert len(all_smaller(a_task())) == len(FRACTIONS)
+    assert all_smaller(a_task(evaluation={})) == ()
     assert [smaller_id("r", fraction) for fraction in FRACTIONS] == ["r-25", "r-50"]
     assert len(smaller_id("r" * MOST_NAME, 0.25)) == 63

@@ -23,10 +23,12 @@ from ropewalk.events.resources import Resources
 from ropewalk.recipes.bases import Base
 from ropewalk.recipes.disk import disk_needs
 from ropewalk.recipes.paths import scheme_of
+from ropewalk.recipes.quotation import quote
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
 from ropewalk.recipes.sentences import bounded
 from ropewalk.runtime.settings import RuntimeSettings, read_settings
 from ropewalk.stages.child import OnReport, run_child
+from ropewalk.usecases.smaller_runs import all_smaller
 
 _LOOK = SurveyLimits(seconds=10.0, num_bytes=256_000_000)  # a person waits: beyond this the rest is estimated
 _MOST_KINDS = 12
@@ -189,6 +191,10 @@ def _forecast_rows(recipe: Recipe, expected: Forecast) -> Iterator[tuple[str, st
     gpu_hours = f" and {expected.gpu_hours:.2f} GPU-hours" if expected.gpu_hours else ""
     yield "price", f"${expected.usd:.4f} for {expected.cpu_hours:.2f} CPU-hours{gpu_hours}"
     yield "disk", disk_in_words(recipe)
+    if quotes := [quote(each) for each in all_smaller(recipe)]:
+        minutes, usd = sum(each.seconds.value for each in quotes) / 60, sum(each.usd.value for each in quotes)
+        more = "two smaller runs after it, each of which leaves about as much on the disk"
+        yield "learning curve", f"about {minutes:.0f} minutes of training and ${usd:.4f} more: {more}"
 
 
 def _as_json(recipe: Recipe, found: Survey, expected: Forecast, violations: tuple[str, ...]) -> dict[str, object]:
