@@ -11,7 +11,7 @@ import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatch
@@ -26,6 +26,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ropewalk.admin.topology import apply_topology
 from ropewalk.bus.codec import Stored
+from ropewalk.bus.sending import Outgoing
 from ropewalk.bus.settings import NatsSettings
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
@@ -183,6 +184,7 @@ class MemoryBus:
     messages: list[Message] = field(default_factory=list)
     ids: dict[int, str] = field(default_factory=dict)
     num_read: int = 0
+    sent: list[Outgoing] = field(default_factory=list)
 
     async def last(self, kind: type[Message], entity: str) -> Message | None:
         found = [message for message in self.messages if type(message) is kind and message.entity == entity]
@@ -199,6 +201,13 @@ class MemoryBus:
 
     async def end(self) -> int:
         return len(self.messages)
+
+    async def read_state(self, subject: str) -> tuple[Message | None, int]:
+        found = [message for message in self.messages if message.subject == subject]
+        return (found[-1], len(self.messages)) if found else (None, 0)
+
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        self.sent += batch
 
     async def follow(self, subject_filter: str) -> AsyncIterator[Stored[Message]]:
         after = 0

@@ -44,6 +44,7 @@ _PANELS = {
         "ledger": "The record of which samples each training step consumed.",
     },
     "Questions": {
+        "eval": "Judgements of models.",
         "taskset": "Task sets: what models are asked, as data.",
         "query": "Ask the analytics database in SQL, or by the name of a query that ships.",
         "export-metrics": "Write the metrics of a run's training as files of TensorBoard, Weights & Biases (offline) or"
@@ -72,7 +73,13 @@ _PANELS = {
     },
 }
 _MODULES = {"up": "stack", "down": "stack", "logs": "stack", "cancel": "submit", "chat": "complete"}
-_MODULES |= {"bake": "task.bake", "cost": "task.cost", "data": "task.data", "taskset": "task.taskset"}
+_MODULES |= {
+    "bake": "task.bake",
+    "cost": "task.cost",
+    "data": "task.data",
+    "taskset": "task.taskset",
+    "eval": "task.eval",
+}
 _MODULES |= {"doctor": "care.doctor", "upgrade": "care.upgrade"}
 _MODULES |= {"pause": "submit", "resume": "submit"}
 _SPELLINGS = {"model": "models"}  # also understood, and not in the help

@@ -47,6 +47,7 @@ SENTENCES: dict[type[Message], str] = {
     checkpoint.ApprovalAwaited: "{m.model}@{m.model_version} waits for somebody else than {m.author} to approve it",
     checkpoint.RollBackModel: "{m.alias} from {m.model}@{m.from_version} back to {m.model}@{m.model_version}",
     checkpoint.ModelRolledBack: "{m.model}@{m.model_version} may be {m.alias} again, after {m.model}@{m.from_version}",
+    evaluation.EvaluationReopened: "look {m.look} at checkpoint {m.checkpoint_id}",
     evaluation.EvaluationStarted: "scoring checkpoint {m.checkpoint_id}",
     evaluation.EvaluationProgressed: "{m.num_answers} of {m.num_asked} answers of all who are compared",
     serving.RetireModel: "{m.model}@{m.model_version}",
@@ -249,7 +250,7 @@ def _(message: evaluation.GateDecided) -> str:
 def why_decided(message: evaluation.GateDecided) -> str:
     """The gate's reasons, and after a rejection what to try; where it needs more, its reasons say of what."""
     remedy = (_AFTER_REJECTION,) if message.word == "reject" else ()
-    return "; ".join((*message.reasons, *remedy))
+    return "; ".join((*filter(None, (message.waits_for,)), *message.reasons, *remedy))
 
 
 @describe.register

@@ -1,10 +1,11 @@
 """The evaluation family: estimates with their uncertainty, and the gate's decision."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ropewalk.events.base import Event, Value
+from ropewalk.events.base import Event, Growing, Request, Value
+from ropewalk.events.moments import moment_of
 
 NOT_KNOWN = -1
 
@@ -59,6 +60,20 @@ class Estimate(Value):
         return f"{100 * value:.3g}%" if self.unit == "share" else f"{value:.3f}"
 
 
+class JudgeAgain(_Family, Request):
+    """Judge once more what the deferred decision of a run is about, on more of what is held out."""
+
+    name: ClassVar[str] = "judge_again"
+
+
+class EvaluationReopened(_Family, Event):
+    """A deferred decision is looked at once more. The report of this look is another one, and it is another try."""
+
+    name: ClassVar[str] = "reopened"
+    checkpoint_id: str
+    look: int = Field(description="2 for the first one after the first judgement")
+
+
 class EvaluationStarted(_Family, Event):
     """The evaluator began with a checkpoint's export."""
 
@@ -69,6 +84,7 @@ class EvaluationStarted(_Family, Event):
         description="what one budget of false promotions is counted for: the model and its version to beat, 0 if there "
         "is none, as `pycode/3`",
     )
+    look: int = Field(default=1, description="which judgement of the checkpoint it is")
 
 
 class EvaluationProgressed(_Family, Event):
@@ -95,7 +111,10 @@ class EvaluationCompleted(_Family, Event):
 
 
 class GateDecided(_Family, Event):
-    """May this checkpoint go into production? `comparison` is the paired difference it rests on."""
+    """May this checkpoint go into production? `comparison` is the paired difference it rests on.
+
+    `deferred` is no end: another decision follows, by more evidence or at `decide_by_unix`.
+    """
 
     name: ClassVar[str] = "gate_decided"
     checkpoint_id: str
@@ -109,11 +128,29 @@ class GateDecided(_Family, Event):
     try_number: int = Field(
         default=0, description="which checkpoint this is of those that the gate set judges; 0: not counted"
     )
+    verdict: Annotated[Literal["", "deferred", "unknown"], Growing] = Field(
+        default="", description="what `decision` has no word for; later releases may know more of them"
+    )
+    look: int = Field(default=1, description="which judgement of the checkpoint it is")
+    decide_by_unix: float = Field(default=0.0, description="of a deferred decision: then it is no")
     judged_only: bool = Field(
         default=False, description="the recipe lets nobody promote it (`promotion.promote`); then decision is `reject`"
     )
 
     @property
+    def is_deferred(self) -> bool:
+        """Whether another decision follows."""
+        return self.verdict == "deferred"
+
+    @property
+    def waits_for(self) -> str:
+        """What ends a deferral; empty for a decision."""
+        if not self.is_deferred:
+            return ""
+        until = f"it waits for more until {moment_of(self.decide_by_unix):%Y-%m-%d %H:%M} UTC, then the answer is no"
+        return f"{until}; `ropewalk eval again {self.run_id}` judges it on more of what is held out"
+
+    @property
     def word(self) -> str:
         """The decision as a reader sees it."""
-        return "judged only" if self.judged_only else self.decision
+        return self.verdict or ("judged only" if self.judged_only else self.decision)

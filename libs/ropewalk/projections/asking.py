@@ -16,6 +16,7 @@ RunStatus = Literal[
     "queued",
     "running",
     "paused",
+    "deferred",
     "promoted",
     "rejected",
     "need_more",

@@ -31,7 +31,7 @@ from ropewalk.projections.fold import Fold, Json, Record, held, keep_first, keep
 
 _MAX_NAME, _MAX_DETAIL = 100, 2000  # characters of what somebody else wrote
 NOT_PROMOTED = frozenset({"rejected", "need_more", "judged"})  # the gate knows why
-LIVE: frozenset[str] = frozenset({"submitted", "queued", "running", "paused"})
+LIVE: frozenset[str] = frozenset({"submitted", "queued", "running", "paused", "deferred"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,8 @@ def _staged(record: Record, stored: Stored[Any]) -> None:
     _seen(record, stored)
     status = "queued" if isinstance(message, StageQueued) else "running"
     keep_latest(record, "stage", stored, {"stage": message.stage, "status": status})
+    if not isinstance(message, StageCompleted):
+        keep_latest(record, "deferral", stored, {})
     if isinstance(message, StageStarted) and message.attempt:
         keep_latest(record, "attempt", stored, message.attempt)
     if not isinstance(message, StageCompleted):  # it tells nothing of what is in the way of the next one
@@ -163,7 +165,10 @@ def _trouble(message: Message) -> str:
 
 def _judged(record: Record, stored: Stored[GateDecided]) -> None:
     _seen(record, stored)
-    keep_latest(record, "gate", stored, cut("; ".join(stored.message.reasons), _MAX_DETAIL))
+    gate = stored.message
+    keep_latest(record, "gate", stored, cut("; ".join(gate.reasons), _MAX_DETAIL))
+    waits = {"status": "deferred", "detail": cut("; ".join((gate.waits_for, *gate.reasons)), _MAX_DETAIL)}
+    keep_latest(record, "deferral", stored, waits if gate.is_deferred else {})
 
 
 def _ended(record: Record, stored: Stored[Any]) -> None:
@@ -219,13 +224,14 @@ def _view(run_id: str, record: Record) -> Json:
         **(accepted or {}),
         **held(record, "moved", {}),
         **_pause(run_id, record, stage["stage"]),
+        **held(record, "deferral", {}),
         **ending,
     }
 
 
 RUNS = Fold(
     name="runs",
-    version=6,
+    version=7,
     key_of=run_of,
     view=_view,
     steps={

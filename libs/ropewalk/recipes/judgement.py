@@ -24,7 +24,7 @@ class _Judgement(Frozen):
 class EvaluationRecipe(_Judgement):
     """How the model is judged before it may serve."""
 
-    newer = ("learnt_fraction", "curve", "task_sets")
+    newer = ("learnt_fraction", "curve", "task_sets", "defer_hours")
 
     held_out_fraction: float = Field(default=0.03, gt=0, lt=0.5, description="share of the files kept from training")
     learnt_fraction: float = Field(
@@ -40,6 +40,13 @@ class EvaluationRecipe(_Judgement):
     )
     num_completions: int = Field(default=64, ge=8, le=2000, description="completions sampled for the parse rate")
     margin: float = Field(default=0.0, ge=0, description="bits per byte by which the candidate must win")
+    defer_hours: float = Field(
+        default=0.0,
+        ge=0,
+        le=8760,
+        allow_inf_nan=False,
+        description="where the gate needs more, wait so long for it, then it is a no; 0: the run ends as need_more",
+    )
     gate: Literal["full", "toy"] = Field(
         default="full",
         description="toy: a first model need only beat the token unigram, not the best n-gram, and no completion need "

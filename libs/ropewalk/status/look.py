@@ -188,9 +188,11 @@ def _runs(wire: Wire) -> list[RunSeen]:
     queued = ask_runs(wire, _MOST_QUEUED, "queued", patience_s=_TIMEOUT_S)["runs"]
     running = [run for run in ask_runs(wire, _MOST_RUNS, "running", patience_s=_TIMEOUT_S)["runs"] if run["detail"]]
     paused = ask_runs(wire, _MOST_RUNS, "paused", patience_s=_TIMEOUT_S)["runs"]
+    deferred = ask_runs(wire, _MOST_RUNS, "deferred", patience_s=_TIMEOUT_S)["runs"]
     return [
         *(RunSeen(**_place(run), queued_since=_queued_at(wire, run)) for run in queued),
         *(RunSeen(**_place(run), detail="it is paused", paused=True) for run in paused),
+        *(RunSeen(**_place(run), detail=one_line(run["detail"], _LONGEST), deferred=True) for run in deferred),
         *(RunSeen(**_place(run), detail=one_line(run["detail"], _LONGEST)) for run in running),
     ]
 

@@ -106,13 +106,14 @@ class ProcessState(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class RunSeen:
-    """A run that is not over and may not get on: in line since then, paused, or running with something to say."""
+    """A run that is not over and may not get on: in line since then, paused, deferred, or with something to say."""
 
     run_id: str
     stage: str
     queued_since: Moment = 0.0
     detail: str = ""
     paused: bool = False
+    deferred: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,8 +218,8 @@ async def _final_checkpoint(ctx: StageContext, event: TrainingCompleted) -> Mani
 
 
 async def conclude(event: GateDecided, bus: Timeline) -> Outcome:
-    """A gate that did not promote ends the run here."""
-    if event.decision == "promote":
+    """A gate that did not promote ends the run here; a decision that is deferred, or of a later release, does not."""
+    if event.word not in _OUTCOME_OF:
         return Done()
     accepted = await bus.last(RunAccepted, event.run_id)
     model = parse_recipe(accepted.recipe).model if accepted else ""

@@ -7,8 +7,8 @@ the best n-gram. The metrics are in `domain/metrics`; which of them the gate dec
 
 Beside a training it says the loss of each checkpoint on documents that the gate never sees: `adapters/validating.py`.
 
-Listens: RegisterTaskSet, FreezeTaskSet, CheckpointExported (stage `evaluate`), `evt.checkpoint.committed.v1.*` (table),
-`evt.data.dataset_published.v1.*` (table).
-Emits: EvaluationStarted, EvaluationProgressed, EvaluationCompleted, GateDecided, CheckpointValidated,
-TaskSetRegistered, TaskSetFrozen.
+Listens: RegisterTaskSet, FreezeTaskSet, JudgeAgain, CheckpointExported (stage `evaluate`),
+`evt.checkpoint.committed.v1.*` (table), `evt.data.dataset_published.v1.*` (table), `due.deferral.*` (table).
+Emits: EvaluationReopened, CheckpointExported, EvaluationStarted, EvaluationProgressed, EvaluationCompleted,
+GateDecided, CheckpointValidated, TaskSetRegistered, TaskSetFrozen.
 """

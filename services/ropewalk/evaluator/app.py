@@ -6,7 +6,14 @@ from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator import contract
 from ropewalk.evaluator.adapters.validating import Validator
 from ropewalk.evaluator.domain import budget, promotions
-from ropewalk.evaluator.handlers import evaluate_checkpoint, freeze_task_set, register_task_set
+from ropewalk.evaluator.handlers import (
+    decide_at_deadline,
+    evaluate_checkpoint,
+    evaluate_or_defer,
+    freeze_task_set,
+    judge_again,
+    register_task_set,
+)
 from ropewalk.evaluator.settings import Settings
 from ropewalk.runtime.service import Service
 
@@ -25,8 +32,11 @@ def build(settings: Settings) -> Service:
         task_minutes=settings.evaluator_task_minutes,
     )
     # one opponent may take all the minutes before it is heard of
-    service.stage(contract.EVALUATE, evaluate, stall_s=1800.0 + 60 * settings.evaluator_task_minutes)
-    service.reads(contract.VALIDATE)
+    judge = partial(evaluate_or_defer, evaluate=evaluate)
+    service.stage(contract.EVALUATE, judge, stall_s=1800.0 + 60 * settings.evaluator_task_minutes)
+    service.on(contract.AGAIN, lambda request: judge_again(request, service.bus))
+    service.reads(*contract.CONTRACT.tables)
+    service.on_due(contract.DEFERRAL, lambda timer: decide_at_deadline(timer, service.bus))
     validator = Validator(service.objects, contract.VALIDATE, settings.evaluator_niceness)
     service.background(lambda: validator.run(service.bus))
     return service

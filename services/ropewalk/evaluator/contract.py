@@ -1,12 +1,13 @@
 """What evaluator hears, does and says: see `ropewalk.events.contract`."""
 
 from ropewalk.events import checkpoint, data, evaluation, task_set
-from ropewalk.events.consumers import ConsumerSpec
+from ropewalk.events.consumers import ConsumerSpec, timer
 from ropewalk.events.contract import Contract, Reaction, Stage
 from ropewalk.events.streams import stream_of
 
 REGISTER = Reaction("register", task_set.RegisterTaskSet)
 FREEZE = Reaction("freeze", task_set.FreezeTaskSet)
+AGAIN = Reaction("again", evaluation.JudgeAgain)
 EVALUATE = Stage("evaluate", checkpoint.CheckpointExported)
 VALIDATE = ConsumerSpec(
     service="evaluator",
@@ -17,12 +18,15 @@ VALIDATE = ConsumerSpec(
     max_ack_pending=256,
     deliver="new",  # of runs that ended before there was one nobody wants to know it
 )
+DEFERRAL = timer("evaluator", "deferral")
 
 CONTRACT = Contract(
     service="evaluator",
-    listens=(REGISTER, FREEZE, EVALUATE),
-    tables=(VALIDATE,),
+    listens=(REGISTER, FREEZE, AGAIN, EVALUATE),
+    tables=(VALIDATE, DEFERRAL),
     emits=(
+        evaluation.EvaluationReopened,
+        checkpoint.CheckpointExported,
         evaluation.EvaluationStarted,
         evaluation.EvaluationProgressed,
         evaluation.EvaluationCompleted,

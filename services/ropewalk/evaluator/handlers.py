@@ -2,11 +2,15 @@
 
 import asyncio
 import math
+import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+from ropewalk.bus.bus import Bus
 from ropewalk.bus.once import RunningFold, Timeline, once
-from ropewalk.delivery.outcome import Done, Outcome, Reject
+from ropewalk.bus.schedules import DueTimer, arm
+from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, SetToAsk, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.budget import NOT_COUNTED, Tries, Try, gate_seed, gate_set
@@ -18,7 +22,15 @@ from ropewalk.evaluator.domain.roles import BASE
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported
 from ropewalk.events.data import CorpusIngested, DatasetPublished
-from ropewalk.events.evaluation import EvaluationProgressed, EvaluationStarted
+from ropewalk.events.evaluation import (
+    EvaluationProgressed,
+    EvaluationReopened,
+    EvaluationStarted,
+    GateDecided,
+    JudgeAgain,
+)
+from ropewalk.events.moments import moment_of
+from ropewalk.events.run import RunEnding, stage_state_subject
 from ropewalk.events.task_set import FreezeTaskSet, RegisterTaskSet, TaskSetFrozen, TaskSetRegistered
 from ropewalk.projections.task_sets import TaskSetStanding, standings
 from ropewalk.recipes.bases import base_location
@@ -30,6 +42,9 @@ from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.shelf import key_of, stored_task_set
 
 BASE_MODEL = "the base model"
+_DEFERRAL = "deferral"  # the timer of a run whose decision waits
+_MOST_LOOKS = 6  # each of which asks twice as much
+_LOOK_AGAIN_S = 30.0
 
 
 async def evaluate_checkpoint(
@@ -41,7 +56,7 @@ async def evaluate_checkpoint(
     task_minutes: float = math.inf,
 ) -> tuple[Message, ...]:
     """Measure an export and decide; a report that is already sealed is not made again."""
-    key = report_key(event.checkpoint_id)
+    key = report_key(event.checkpoint_id, await _look(ctx.bus, event))
     # A redelivered event, or another instance after a crash, finds the sealed report and says the same again.
     earlier = await asyncio.to_thread(read_report, ctx.objects, key)
     if earlier is not None:
@@ -130,15 +145,70 @@ async def _standing(request: RegisterTaskSet | FreezeTaskSet, log: Timeline) -> 
     return standings(facts).get((request.task_set_id, request.version), TaskSetStanding())
 
 
+async def evaluate_or_defer(
+    ctx: StageContext, event: CheckpointExported, evaluate: Callable[..., Awaitable[tuple[Message, ...]]]
+) -> tuple[Message, ...]:
+    """What follows from a judgement. Where more is needed and the recipe gives it time, the run waits for it."""
+    *others, decided = await evaluate(ctx, event)
+    assert isinstance(decided, GateDecided), "a judgement ends with its decision"
+    if decided.look > 1 and await _has_ended(ctx.bus, ctx.run_id):
+        return tuple(others)  # while it was judged once more: nothing is decided about it any more
+    hours, before = ctx.recipe.evaluation.defer_hours, await ctx.bus.last(GateDecided, ctx.run_id)
+    if decided.decision != "need_more" or not hours:
+        return (*others, decided)
+    until = before.decide_by_unix if before and before.is_deferred else time.time() + 3600 * hours
+    await arm(ctx.bus, _DEFERRAL, ctx.run_id, moment_of(until))  # fires though every service is down
+    return (*others, decided.model_copy(update={"verdict": "deferred", "decide_by_unix": until}))
+
+
+async def judge_again(request: JudgeAgain, bus: Bus) -> Outcome:
+    """Look once more at what a deferred decision is about: its export is told again, for the stage to take up."""
+    decided, exported = await bus.last(GateDecided, request.run_id), await bus.last(CheckpointExported, request.run_id)
+    is_over = await _has_ended(bus, request.run_id)
+    if decided is None or not decided.is_deferred or exported is None or is_over:
+        return Reject(f"run {request.run_id} has no deferred decision, so there is nothing to judge again")
+    if decided.look >= _MOST_LOOKS:
+        return Reject(f"the checkpoint of run {request.run_id} was judged {decided.look} times, which is all there is")
+    reopened = await bus.last(EvaluationReopened, request.run_id)
+    if reopened is not None and reopened.look > decided.look:
+        return Done()  # it is under way
+    look = EvaluationReopened(run_id=request.run_id, checkpoint_id=decided.checkpoint_id, look=decided.look + 1)
+    return Done((look, exported))
+
+
+async def decide_at_deadline(timer: DueTimer, bus: Bus) -> Outcome:
+    """The time of a deferred decision is over: what there is does not promote."""
+    decided = await bus.last(GateDecided, timer.entity)
+    if decided is None or not decided.is_deferred or await _has_ended(bus, timer.entity):
+        return Done()
+    state, _ = await bus.read_state(stage_state_subject("evaluate", timer.entity))
+    if state is not None and state.status in ("queued", "running"):
+        return Retry(_LOOK_AGAIN_S, "it is being judged once more, which decides first")
+    reasons = (f"no more came until {moment_of(decided.decide_by_unix):%Y-%m-%d %H:%M} UTC", *decided.reasons)
+    return Done((decided.model_copy(update={"decision": "reject", "verdict": "", "reasons": reasons}),))
+
+
+async def _has_ended(bus: Bus, run_id: str) -> bool:
+    ending, _ = await bus.read_snapshot(RunEnding, f"{RunEnding.subject_prefix()}.{run_id}")
+    return ending is not None
+
+
+async def _look(bus: Bus, event: CheckpointExported) -> int:
+    """Which judgement of the checkpoint this is."""
+    reopened = await bus.last(EvaluationReopened, event.run_id)
+    return reopened.look if reopened is not None and reopened.checkpoint_id == event.checkpoint_id else 1
+
+
 async def _begin(
     ctx: StageContext, event: CheckpointExported, production: Version | None, tries: RunningFold[Tries]
 ) -> Try:
     """Say that it begins: from then on it counts as a try, also beside others, unless it cannot be promoted."""
     can_win = ctx.recipe.promotion.promote
     asked = gate_set(ctx.recipe.model, production.model_version if production else 0) if can_win else ""
-    started = EvaluationStarted(run_id=ctx.run_id, checkpoint_id=event.checkpoint_id, gate_set=asked)
-    await ctx.emit(started, key=f"{event.checkpoint_id}/{asked}")  # a redo may meet another opponent
-    return (await tries.now(ctx.bus)).of(asked, event.checkpoint_id) if can_win else NOT_COUNTED
+    look = await _look(ctx.bus, event)
+    started = EvaluationStarted(run_id=ctx.run_id, checkpoint_id=event.checkpoint_id, gate_set=asked, look=look)
+    await ctx.emit(started, key=f"{event.checkpoint_id}/{asked}/{look}")  # a redo may meet another opponent
+    return (await tries.now(ctx.bus)).of(asked, event.checkpoint_id, look) if can_win else NOT_COUNTED
 
 
 async def _tell(ctx: StageContext, checkpoint_id: str, answers: tuple[int, int]) -> None:
@@ -202,6 +272,7 @@ def _report(
         seed=gate_seed(recipe.model),
         gate_set=evidence.tried.gate_set,
         try_number=evidence.tried.number if evidence.tried.gate_set else 0,
+        look=evidence.tried.look,
         judged_only=not recipe.promotion.promote,
         num_bytes=sum(row.num_bytes for row in found.judged),
         num_files=len({row.path for row in found.judged}),

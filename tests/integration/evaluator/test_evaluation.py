@@ -18,7 +18,7 @@ from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.roles import GATES, NGRAMS
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
-from ropewalk.events.evaluation import EvaluationCompleted, EvaluationStarted, GateDecided
+from ropewalk.events.evaluation import EvaluationCompleted, EvaluationReopened, EvaluationStarted, GateDecided
 from ropewalk.stages.errors import StageError
 
 
@@ -156,6 +156,19 @@ async def test_a_larger_held_out_share_that_production_has_learnt_from_does_not_
     _, decided = await judge(stage, "longer")
     assert decided.decision == "need_more"
     assert decided.reasons[0].endswith("so 10 are missing: add sources that pycode@1 has not seen")
+
+
+async def test_a_second_judgement_has_a_report_of_its_own_and_is_another_try(world) -> None:
+    stage = world.stage()
+    first, _ = await judge(stage, "trained")
+    stage.bus.messages += [EvaluationReopened(run_id="r", checkpoint_id=first.checkpoint_id, look=2)]
+    second, decided = await judge(stage, "trained")
+    assert (first.uri, second.uri) == ("evaluations/r-7-40", "evaluations/r-7-40.2")
+    assert (decided.look, decided.try_number) == (2, 2)
+    assert decided.comparison.level > 0.95
+    kept = [json.loads((world.objects.fetch(uri) / "report.json").read_text()) for uri in (first.uri, second.uri)]
+    assert [(each["look"], each["try_number"]) for each in kept] == [(1, 1), (2, 2)]
+    assert (await judge(stage, "trained"))[0] == second  # after a crash
 
 
 async def test_nothing_that_production_has_not_seen_is_no_failure(world) -> None:

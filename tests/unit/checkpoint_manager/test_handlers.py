@@ -183,6 +183,11 @@ async def test_a_run_that_is_only_judged_ends_as_judged(timeline) -> None:
     assert ended == Done((RunCompleted(run_id="r", outcome="judged", model="pycode"),))
 
 
+@pytest.mark.parametrize("verdict", ["deferred", "unknown"])
+async def test_a_decision_that_waits_or_that_nobody_here_knows_ends_no_run(timeline, verdict) -> None:
+    assert await conclude(a_decision("need_more").model_copy(update={"verdict": verdict}), timeline) == Done()
+
+
 async def test_a_gate_that_promotes_leaves_the_run_to_serving(timeline) -> None:
     assert await conclude(a_decision("promote"), timeline) == Done()
 

@@ -52,6 +52,15 @@ def test_tries_are_counted_by_model_and_version_to_beat() -> None:
     assert gate_set("pycode", 0) != gate_set("pycode", 1)
 
 
+def test_a_second_look_at_a_checkpoint_is_a_try_more_and_the_first_one_stays_what_it_was() -> None:
+    second = begun(9).model_copy(update={"look": 2})
+    known = Tries()
+    for fact in (begun(1), begun(9), decided(9), second, second, begun(3)):
+        known.add(fact)
+    assert [known.of("pycode/1", "c-9", look).number for look in (1, 2)] == [2, 3]
+    assert known.of("pycode/1", "c-3").number == 4
+
+
 def test_a_checkpoint_that_is_judged_again_after_a_crash_is_the_same_try() -> None:
     facts = (begun(1), begun(9), begun(2), begun(9), begun(3))
     assert number_of(*facts) == 2

@@ -58,6 +58,13 @@ def test_the_choice_does_not_depend_on_the_order_of_the_documents() -> None:
     assert choose(files, seed=1) != choose(files, seed=2)
 
 
+def test_a_second_look_reads_twice_as_much_and_all_that_the_first_one_read() -> None:
+    files = [a_text(f"f{number}", 6000) for number in range(90)]
+    first, second = choose(files, seed=1), choose(files, seed=1, times=2)
+    assert set(first) <= set(second)
+    assert len(second) == 2 * len(first)
+
+
 def test_empty_documents_are_left_out() -> None:
     assert choose([Item("a", "a.py", text=""), a_text("b", 100)], seed=1) == (a_text("b", 100),)
 

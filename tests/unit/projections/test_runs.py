@@ -181,6 +181,19 @@ def test_run_that_was_not_promoted_has_the_reasons_of_the_gate(log, outcome):
     assert len(summary_after(log, SUBMITTED, ACCEPTED, gate("x" * 9999), completed).detail) < 2100
 
 
+def test_a_run_whose_decision_waits_says_so_until_it_is_judged_again_or_ends(log):
+    waits = gate("about 9 more files would settle it").model_copy(update={"verdict": "deferred"})
+    judged = StageCompleted(run_id="a", stage="evaluate", epoch=1, seconds=1, cpu_seconds=1)
+    deferred = summary_after(log, SUBMITTED, ACCEPTED, judged, waits)
+    assert (deferred.status, deferred.is_over) == ("deferred", False)
+    assert deferred.detail.startswith("it waits for more until ")
+    assert deferred.detail.endswith("about 9 more files would settle it")
+    again = StageStarted(run_id="a", stage="evaluate", epoch=2)
+    assert summary_after(log, SUBMITTED, ACCEPTED, judged, waits, again).status == "running"
+    ended = RunCompleted(run_id="a", outcome="rejected")
+    assert summary_after(log, SUBMITTED, ACCEPTED, judged, waits, ended).status == "rejected"
+
+
 def test_promoted_run_and_a_running_one_need_no_reasons(log):
     promoted = RunCompleted(run_id="a", outcome="promoted", model="m", model_version=1)
 

@@ -97,6 +97,11 @@ class MeasuringJob:
     task_sets: tuple[SetToAsk, ...] = ()
 
     @property
+    def times(self) -> int:
+        """How much more is asked than at the first look: twice as much at every further one."""
+        return 2 ** (self.tried.look - 1)
+
+    @property
     def rules(self) -> Rules:
         """What the recipe's gate decides by."""
         rules = GATES[self.recipe.evaluation.gate]
@@ -233,7 +238,8 @@ def _ask_documents(
     job: MeasuringJob, held_out: Sequence[Item], scorers: Mapping[str, Scorer]
 ) -> tuple[Measurement, ...]:
     recipe = job.recipe
-    effort = Effort(recipe.seed, recipe.evaluation.num_completions if recipe.profile == "code" else 0)
+    num_completions = job.times * recipe.evaluation.num_completions if recipe.profile == "code" else 0
+    effort = Effort(recipe.seed, num_completions, job.times)
     documents = TaskSet("held-out documents", tuple(held_out))
     metrics = (*METRICS, *preference.metrics(scorers[BASE])) if job.learns_preference else METRICS
     return ask(metrics, scorers, documents, effort)
@@ -255,7 +261,7 @@ def _ask_task(
     models = {name: model for name, model in found.items() if isinstance(model, ScoredModel)}
     sources = frozenset(source.source_id for source in recipe.sources if source.format == EXAMPLES)
     shots = worked_examples(job.dataset, job.segments, sources, recipe.task.shots, recipe.seed) if job.segments else []
-    patience = Patience(job.task_minutes, report)
+    patience = Patience(job.times * job.task_minutes, report, job.times)
     return ask_task(recipe, from_sources(held_out, sources), models, shots, names, patience)
 
 

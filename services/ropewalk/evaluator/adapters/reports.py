@@ -13,9 +13,9 @@ from ropewalk.storage.objects import ObjectStore
 REPORT, SCORES, SAMPLES, ANSWERS = "report.json", "scores.jsonl", "samples.jsonl", "answers.jsonl"
 
 
-def report_key(checkpoint_id: str) -> str:
-    """Where the report of a checkpoint lies."""
-    return f"evaluations/{checkpoint_id}"
+def report_key(checkpoint_id: str, look: int = 1) -> str:
+    """Where the report of a judgement of a checkpoint lies: each has one of its own."""
+    return f"evaluations/{checkpoint_id}" + (f".{look}" if look > 1 else "")
 
 
 def read_report(objects: ObjectStore, key: str) -> EvaluationReport | None:
@@ -33,7 +33,7 @@ def publish_report(objects: ObjectStore, folder: Path, report: EvaluationReport,
     _write_lines(folder / SAMPLES, (asdict(sample) for sample in measured.samples))
     if measured.answers:
         _write_lines(folder / ANSWERS, (asdict(answer) for answer in measured.answers))
-    key = report_key(report.checkpoint_id)
+    key = report_key(report.checkpoint_id, report.look)
     objects.publish(folder, key, {"checkpoint_id": report.checkpoint_id, "run_id": report.run_id})
     return key
 

@@ -42,10 +42,14 @@ _FIRST_ROUND = 16  # examples: enough to see how long the others take
 
 @dataclass(frozen=True)
 class Patience:
-    """Minutes in which the examples may be asked, and who is told how many answers of how many there are."""
+    """Minutes in which the examples may be asked, and who is told how many answers of how many there are.
+
+    `times` as many are asked as at the first look, in as many times the minutes.
+    """
 
     minutes: float
     report: Callable[[object], None] = lambda _: None
+    times: int = 1
 
 
 class _Progress:
@@ -94,7 +98,7 @@ def ask_task(
     task, (checkpoint_id, production) = recipe.task, names
     assert task is not None, "only a recipe with a task is asked its examples"
     voices = voices_of(task, models, shots, time.monotonic() + 60 * patience.minutes)
-    examples = choose_examples(held_out, recipe.seed)
+    examples = choose_examples(held_out, recipe.seed, patience.times)
     taken = [item for item in examples.items if all(voice.takes(item) for voice in voices.values())]
     if not taken:
         raise StageError(_NOTHING_TO_ASK)

@@ -21,10 +21,11 @@ FACTS = tuple(f"{kind.subject_prefix()}.*" for kind in (EvaluationStarted, GateD
 
 @dataclass(frozen=True)
 class Try:
-    """Which checkpoint this is, from 1 on, of those that a gate set judges."""
+    """Which judgement this is, from 1 on, of those by a gate set; it is the `look`-th one of the same checkpoint."""
 
     gate_set: str = ""
     number: int = 1
+    look: int = 1
 
     @property
     def level(self) -> float:
@@ -46,13 +47,13 @@ FIRST = NOT_COUNTED = Try()
 
 @dataclass
 class Tries:
-    """The checkpoints that each gate set has judged, oldest first, with their runs.
+    """The judgements of checkpoints by each gate set, oldest first, with their runs: a second look is a try more.
 
     One counts from its beginning on, so that tries side by side are several; it no longer does when its run ends with
     nothing decided, for then nobody has learnt anything.
     """
 
-    begun: dict[str, dict[str, str]] = field(default_factory=dict)  # runs by gate set and checkpoint
+    begun: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)  # runs by gate set, checkpoint and look
     decided: set[str] = field(default_factory=set)  # runs
     ended: set[str] = field(default_factory=set)
 
@@ -60,20 +61,21 @@ class Tries:
         """Take one fact into account, in the order of the log."""
         match message:
             case EvaluationStarted() if message.gate_set:
-                self.begun.setdefault(message.gate_set, {}).setdefault(message.checkpoint_id, message.run_id)
+                looked = (message.checkpoint_id, message.look)
+                self.begun.setdefault(message.gate_set, {}).setdefault(looked, message.run_id)
             case GateDecided():
                 self.decided.add(message.run_id)
             case RunFailed() | RunCancelled():
                 self.ended.add(message.run_id)
 
-    def of(self, gate_set: str, checkpoint_id: str) -> Try:
-        """Which try the checkpoint is."""
+    def of(self, gate_set: str, checkpoint_id: str, look: int = 1) -> Try:
+        """Which try a judgement of the checkpoint is."""
         counted = 1
         for other, run_id in self.begun.get(gate_set, {}).items():
-            if other == checkpoint_id:
+            if other == (checkpoint_id, look):
                 break
             counted += run_id in self.decided or run_id not in self.ended
-        return Try(gate_set, counted)
+        return Try(gate_set, counted, look)
 
 
 def gate_set(model: str, opponent_version: int) -> str:

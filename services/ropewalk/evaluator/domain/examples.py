@@ -19,11 +19,11 @@ def from_sources(items: Sequence[Item], sources: frozenset[str]) -> list[Item]:
     return [item for item in items if not sources or item.source_id in ("", *sources)]
 
 
-def choose_examples(items: Sequence[Item], seed: int) -> TaskSet:
-    """At most MOST_EXAMPLES conversations in hash order; `reference` is the last answer, `turns` what is before it."""
+def choose_examples(items: Sequence[Item], seed: int, times: int = 1) -> TaskSet:
+    """At most `times` MOST_EXAMPLES conversations in hash order; `reference` is the last answer, `turns` the rest."""
     found = [replace(item, turns=item.turns[:-1], reference=item.turns[-1].content) for item in items if _asks(item)]
     found.sort(key=lambda item: place(f"example/{item.item_id}", seed))
-    return TaskSet(EXAMPLES, tuple(found[:MOST_EXAMPLES]))
+    return TaskSet(EXAMPLES, tuple(found[: times * MOST_EXAMPLES]))
 
 
 def _asks(item: Item) -> bool:

@@ -22,37 +22,44 @@ EXCERPT_BYTES = MAX_BYTES // MIN_FILES
 CLUSTER_BYTES = MAX_BYTES // MIN_CLUSTERS
 
 
-def choose(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
-    """Excerpts of about MAX_BYTES in all, in hash order; documents with nothing to score are left out."""
+def choose(items: Iterable[Item], seed: int, times: int = 1) -> tuple[Item, ...]:
+    """Excerpts of about `times` MAX_BYTES in all, in hash order; documents with nothing to score are left out.
+
+    What is chosen stays chosen when `times` grows.
+    """
     cuts = (
         beginning(item) if item.turns else replace(item, text=excerpt(item.text, item.item_id, seed))
         for item in _in_order(items, seed)
     )
-    return _within_budget((cut for cut in cuts if cut.num_bytes), lambda cut: cut.num_bytes)
+    return _within_budget((cut for cut in cuts if cut.num_bytes), lambda cut: cut.num_bytes, times)
 
 
-def choose_pairs(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
-    """Those with a rejected answer, whole, as many as are read in about MAX_BYTES."""
+def choose_pairs(items: Iterable[Item], seed: int, times: int = 1) -> tuple[Item, ...]:
+    """Those with a rejected answer, whole, as many as are read in about `times` MAX_BYTES."""
     pairs = (item for item in _in_order(items, seed) if item.rejected)
-    return _within_budget(pairs, lambda item: sum(len(turn.content.encode()) for turns in item.pair for turn in turns))
+    return _within_budget(pairs, _bytes_of_pair, times)
+
+
+def _bytes_of_pair(item: Item) -> int:
+    return sum(len(turn.content.encode()) for turns in item.pair for turn in turns)
 
 
 def _in_order(items: Iterable[Item], seed: int) -> list[Item]:
     return sorted(items, key=lambda item: place(item.item_id, seed))
 
 
-def _within_budget(cuts: Iterable[Item], size: Callable[[Item], int]) -> tuple[Item, ...]:
+def _within_budget(cuts: Iterable[Item], size: Callable[[Item], int], times: int) -> tuple[Item, ...]:
     chosen: list[Item] = []
     spare: list[Item] = []
     spent: Counter[str] = Counter()  # bytes by cluster
     for cut in cuts:
-        if spent[cut.cluster] + size(cut) > CLUSTER_BYTES:
+        if spent[cut.cluster] + size(cut) > times * CLUSTER_BYTES:
             spare.append(cut)
             continue
         chosen.append(cut)
         spent[cut.cluster] += size(cut)
         # A few long files would fill the budget and leave too few for an interval.
-        if spent.total() >= MAX_BYTES and len(chosen) >= MIN_FILES and len(spent) >= MIN_CLUSTERS:
+        if spent.total() >= times * MAX_BYTES and len(chosen) >= MIN_FILES and len(spent) >= MIN_CLUSTERS:
             break
     # Few documents are all needed; what a cluster weighs is bounded again when the numbers are made.
     return (*chosen, *spare[: max(0, MIN_FILES - len(chosen))])

@@ -17,10 +17,11 @@ _SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Effort:
-    """How much may be asked of a model. `seed` chooses what."""
+    """How much may be asked of a model: `times` as much as the first time. `seed` chooses what."""
 
     seed: int
     num_completions: int = 0  # 0: the documents are no code
+    times: int = 1
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class EvaluationReport(Value):
     task_sets: tuple[TaskSetSection, ...] = ()
     gate_set: str = ""
     try_number: int = 0
+    look: int = 1
     judged_only: bool = False
 
     def events(self, uri: str) -> tuple[EvaluationCompleted, GateDecided]:
@@ -106,6 +107,7 @@ class EvaluationReport(Value):
             comparison=self.comparison,
             gate_set=self.gate_set,
             try_number=self.try_number,
+            look=self.look,
             judged_only=self.judged_only,
         )
         return completed, decided

@@ -70,7 +70,7 @@ def _share(name: str, quantity: str, of: _Margins) -> Metric:
 
 
 def _select(documents: TaskSet, effort: Effort) -> TaskSet:
-    return TaskSet("held-out pairs", choose_pairs(documents.items, effort.seed))
+    return TaskSet("held-out pairs", choose_pairs(documents.items, effort.seed, effort.times))
 
 
 def _preferred(margin: float) -> float:
