@@ -13,8 +13,8 @@ from ropewalk.evaluator.domain.agreement.facets import many_facet
 from ropewalk.evaluator.domain.agreement.kappas import cohen_kappa, fleiss_kappa, gwet_ac1
 from ropewalk.evaluator.domain.agreement.prevalence import rogan_gladen
 from ropewalk.evaluator.domain.agreement.raters import habits
-from ropewalk.evaluator.domain.agreement.ratings import counted, numbers
-from ropewalk.evaluator.domain.agreement.resampling import resampled
+from ropewalk.evaluator.domain.agreement.ratings import contingency, counted, numbers
+from ropewalk.evaluator.domain.agreement.together import agreement
 
 ITEMS = 200
 
@@ -30,18 +30,19 @@ def graded(items: NDArray[np.float64], severity: float, seed: int, noise: float 
 
 
 def test_agreement_has_an_interval_over_clusters_and_is_nothing_where_all_say_the_same() -> None:
-    items = quality()
+    items = quality()[:80]
     table = np.array([graded(items, 0, seed) for seed in (1, 2, 3)])
-
-    def alpha(chosen: NDArray[np.int64]) -> float:
-        return krippendorff_alpha(table[:, chosen], "ordinal")
-
-    alone = resampled(alpha, range(ITEMS), seed=1)
-    together = resampled(alpha, [item // 20 for item in range(ITEMS)], seed=1)
-    assert 0.7 < alone.lower < alone.value < alone.upper < 0.9
-    assert together.upper - together.lower > alone.upper - alone.lower
+    table[2, :10] = np.nan
+    alone = agreement(table, range(80), "ordinal", seed=1)
+    together = agreement(table, [item // 10 for item in range(80)], "ordinal", seed=1).alpha
+    assert alone.alpha.value == krippendorff_alpha(table, "ordinal")
+    assert 0.7 < alone.alpha.lower < alone.alpha.value < alone.alpha.upper < 0.95
+    assert together.upper - together.lower > alone.alpha.upper - alone.alpha.lower
+    assert alone.fleiss.lower < alone.fleiss.value < alone.ac1.value < alone.ac1.upper
+    weighted = cohen_kappa(contingency(table[0], table[2]), "quadratic")  # type: ignore[arg-type]
+    assert alone.cohen[0, 2].value == pytest.approx(weighted)
     assert np.isnan(krippendorff_alpha([[1, 1, None], [1, 1, 1]]))
-    assert resampled(lambda chosen: float("nan"), range(9), seed=1).lower == -np.inf
+    assert agreement([["a", "a"], ["a", "a"]], range(2), "nominal", seed=1).alpha.lower == -np.inf
 
 
 def test_the_interval_of_a_rank_correlation_holds_the_truth_as_often_as_it_says() -> None:

@@ -97,10 +97,14 @@ def test_below_twenty_labels_nothing_is_measurable() -> None:
     assert found.sentence == "not measurable: 19 labels are below 20, draw at least 1 more"
 
 
-def test_labels_that_were_picked_by_hand_are_refused() -> None:
+def test_labels_that_were_picked_by_hand_or_are_off_the_scale_are_refused() -> None:
     sample, _ = judged(1, 60)
     with pytest.raises(ValueError, match="picked by hand"):
         calibrated_mean(replace(sample, chances=np.where(sample.scores[:, 0] > 1, np.nan, 0.2)), seed=1)
+    with pytest.raises(ValueError, match="outside of 1 to 5"):
+        calibrated_mean(replace(sample, span=(1.0, 5.0)), seed=1)
+    with pytest.raises(ValueError, match="has no score"):
+        calibrated_mean(replace(sample, scores=np.where(sample.scores > 1, np.nan, 0.2)), seed=1)
 
 
 def test_the_gain_between_two_models_is_measured_on_the_same_items() -> None:

@@ -97,7 +97,7 @@ def _tells(judge: _Floats, table: _Floats, graded: bool) -> bool:
     n = len(scores)
     if graded:
         rank = spearman(scores, np.nanmean(grades, axis=0))
-        return bool(np.arctanh(min(rank, 1 - 1e-12)) * np.sqrt(n - 3) > norm.ppf(1 - _FALSE))
+        return bool(np.arctanh(min(rank, 1 - 1e-12)) * np.sqrt(max(0, n - 3)) > norm.ppf(1 - _FALSE))
     votes, classes = counted(grades)
     shares = contingency(scores.tolist(), [classes[place] for place in votes.argmax(axis=1)]) / n
     chance = float(shares.sum(axis=0) @ shares.sum(axis=1))

@@ -86,7 +86,7 @@ class Calibrated:
 
 def calibrated_mean(sample: JudgedItems, *, seed: int, level: float = LEVEL) -> Calibrated | NotMeasurable:
     """The mean label of all items. Raises ValueError where a label was not drawn with a known chance."""
-    if (few := _few(sample.labels)) is not None:
+    if (few := _few(sample.scores, sample.labels)) is not None:
         return few
     predictions = cross_fitted(sample.scores, sample.labels, sample.clusters, seed)
     return _measured(sample, predictions, seed, level)
@@ -100,7 +100,7 @@ def calibrated_gain(
     One curve from scores to labels serves both models; the labels of an item are a pair or none.
     """
     labels = ours.labels - theirs.labels
-    if (few := _few(labels)) is not None:
+    if (few := _few(np.vstack([ours.scores, theirs.scores]), labels)) is not None:
         return few
     drawn = np.isnan(labels)
     both = [np.where(drawn, np.nan, each.labels) for each in (ours, theirs)]
@@ -111,7 +111,9 @@ def calibrated_gain(
     return _measured(replace(ours, labels=labels, span=(least - most, most - least)), mine - other, seed, level)
 
 
-def _few(labels: _Floats) -> NotMeasurable | None:
+def _few(scores: _Floats, labels: _Floats) -> NotMeasurable | None:
+    if not np.isfinite(scores).all():
+        raise ValueError("an item has no score: what a judge did not grade is left out and told, never guessed")
     count = int((~np.isnan(labels)).sum())
     return NotMeasurable(num_labels=count) if count < FEWEST_LABELS else None
 
@@ -119,6 +121,8 @@ def _few(labels: _Floats) -> NotMeasurable | None:
 def _measured(sample: JudgedItems, predictions: _Floats, seed: int, level: float) -> Calibrated:
     drawn = ~np.isnan(sample.labels)
     checked(sample.chances[drawn])
+    if not ((sample.labels[drawn] >= sample.span[0]) & (sample.labels[drawn] <= sample.span[1])).all():
+        raise ValueError(f"a label lies outside of {sample.span[0]:g} to {sample.span[1]:g}")
     known = Known(
         labels=sample.labels,
         predictions=predictions,
