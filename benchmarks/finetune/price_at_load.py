@@ -21,7 +21,9 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,21 +31,24 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from finetune.adapters_memory import an_export
 from machine import describe
 
+from ropewalk.evaluator.adapters.paces import measure_pace
 from ropewalk.model.engine import Engine, Update
 from ropewalk.model.engine_sampling import Sampling
+from ropewalk.model.weights import load_model
 
-LOADS, RANK = (1, 4, 8, 16), 16
+RANK, FEWEST = 16, 3  # of the adapter; answers of a window
 
 
 @dataclass(frozen=True)
 class Job:
-    """Tokens asked and answered."""
+    """Tokens asked and answered, and how many answers make a window, for each request at a time."""
 
     prompt: int
     answer: int
+    answers: float
 
 
-JOBS = {"specialist": Job(84, 56), "instruction": Job(529, 79)}
+JOBS = {"specialist": Job(84, 56, 1.0), "instruction": Job(529, 79, 0.5)}
 
 
 class Load:
@@ -91,7 +96,7 @@ class Load:
 
 def window(engine: Engine, job: Job, count: int, num_answers: int) -> dict[str, float]:
     load = Load(engine, job, count)
-    load.wait_for(count)  # the short ones that spread the load
+    load.wait_for(max(1, count // 4))  # from the beginning their ends are spread over the time of an answer
     wall, processor, before = time.perf_counter(), time.process_time(), len(load.seconds)
     load.wait_for(num_answers)
     processor, wall = time.process_time() - processor, time.perf_counter() - wall
@@ -108,29 +113,47 @@ def spread(values: Sequence[float]) -> list[float]:
     return [round(pick(values), 4) for pick in (statistics.median, min, max)]
 
 
-def measure(engines: dict[str, Engine], rounds: int, answers: dict[str, int]) -> dict[str, object]:
-    found: dict[int, dict[str, list[dict[str, float]]]] = {count: {name: [] for name in JOBS} for count in LOADS}
+def measure(engines: dict[str, Engine], loads: Sequence[int], rounds: int, seconds: float) -> dict[str, Any]:
+    """As many rounds as `rounds` and `seconds` allow; a load that was not reached is left out."""
+    found: dict[int, dict[str, list[dict[str, float]]]] = {count: {name: [] for name in JOBS} for count in loads}
+    until = time.monotonic() + seconds
     for name, job in JOBS.items():
         window(engines[name], job, 1, 1)  # warm
-    for number in range(rounds):
-        for count in LOADS:
-            for name in JOBS if number % 2 else reversed(JOBS):
-                found[count][name].append(window(engines[name], JOBS[name], count, max(count, answers[name])))
-                print(number, count, name, found[count][name][-1], file=sys.stderr)
+    for number, count in product(range(rounds), loads):
+        if time.monotonic() > until:
+            break
+        for name in JOBS if number % 2 else reversed(JOBS):
+            job = JOBS[name]
+            found[count][name].append(window(engines[name], job, count, max(FEWEST, round(count * job.answers))))
+            print(number, count, name, found[count][name][-1], file=sys.stderr)
+    return {str(count): by_job(windows) for count, windows in found.items() if windows["specialist"]}
+
+
+def by_job(windows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    pairs = zip(windows["specialist"], windows["instruction"], strict=True)
+    ratios = [long["cpu_s_per_request"] / short["cpu_s_per_request"] for short, long in pairs]
+    figures = {
+        name: {figure: spread([one[figure] for one in each]) for figure in each[0]} for name, each in windows.items()
+    }
+    return {"rounds": len(ratios), **figures, "times_cheaper": spread(ratios)}
+
+
+def estimated(base: Path, rounds: int) -> dict[str, Any]:
+    """As the evaluator does it, from the rates of transformers."""
+    model, chosen = load_model(base), random.Random(1)
+    found: dict[str, list[float]] = {name: [] for name in JOBS}
+    paces = []
+    for _ in range(rounds):
+        for name, job in JOBS.items():
+            prompts = [[chosen.randrange(model.config.vocab_size) for _ in range(job.prompt)] for _ in range(4)]
+            pace = measure_pace(model, prompts)
+            found[name].append(job.prompt * pace.core_read + job.answer * pace.core_write)
+            paces.append((name, {each: round(1e3 * value, 3) for each, value in vars(pace).items()}))
+    ratios = [long / short for short, long in zip(found["specialist"], found["instruction"], strict=True)]
     return {
-        str(count): {
-            **{
-                name: {figure: spread([one[figure] for one in windows]) for figure in windows[0]}
-                for name, windows in by_name.items()
-            },
-            "times_cheaper": spread(
-                [
-                    long["cpu_s_per_request"] / short["cpu_s_per_request"]
-                    for short, long in zip(by_name["specialist"], by_name["instruction"], strict=True)
-                ]
-            ),
-        }
-        for count, by_name in found.items()
+        "cpu_s_per_request": {name: spread(values) for name, values in found.items()},
+        "times_cheaper": spread(ratios),
+        "ms_a_token": paces,
     }
 
 
@@ -138,6 +161,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=300.0, help="begin no window of the engine after so many")
+    parser.add_argument("--loads", type=int, nargs="*", default=[16, 1, 8, 4], help="requests at a time")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -146,12 +171,13 @@ def main() -> None:
         engines = {"specialist": Engine(export, base=options.base), "instruction": Engine(options.base)}
         for engine in engines.values():
             engine.start()
-        loads = measure(engines, options.rounds, {"specialist": 8, "instruction": 4})
+        loads = measure(engines, options.loads, options.rounds, options.seconds)
         for engine in engines.values():
             engine.stop()
     jobs = {name: vars(job) for name, job in JOBS.items()}
-    told = {"rank": RANK, "rounds": options.rounds, "threads": 1, "figures": "[median, least, most]", "jobs": jobs}
-    print(json.dumps({"machine": describe(), **told, "at_a_time": loads}, indent=1))
+    told = {"rank": RANK, "threads": 1, "figures": "[median, least, most]", "jobs": jobs}
+    result = {"machine": describe(), **told, "at_a_time": loads, "estimated": estimated(options.base, options.rounds)}
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

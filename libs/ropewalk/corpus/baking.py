@@ -30,8 +30,8 @@ from ropewalk.usecases.smaller_runs import all_smaller
 
 _SAMPLE = 200  # examples whose tokens are counted
 _MOST, _STEP, _LEAST_WINDOW = 0.99, 128, 512  # of the examples a window holds; tokens it grows by, and begins with
-_ANSWER_WEIGHT = 10  # a token that is written takes about as long as so many that are read together
-_TOGETHER_WEIGHT = 5  # the same where many are answered together, and the cores (benchmarks/results/specialist.json:
+_ANSWER_WEIGHT = 3  # a token that is written at full batch takes about as long as so many that are read together
+_TOGETHER_WEIGHT = 5  # the same in an evaluation's batches, and its cores (benchmarks/results/specialist.json:
 _CORES, _JUDGE_START_S = 2, 20.0  # 226 s for four ways of asking 75 examples, 231 by this)
 
 
@@ -171,7 +171,7 @@ def _judging_s(recipe: Recipe, task: TaskRecipe, counted: Requests, num_held_out
 
 
 def _seconds(shape: ModelShape, prompt: float, answer: float) -> float:
-    """Of one core: a third of the operations of a training step's token, at the rate of large products."""
+    """Of one core at full batch: a third of the operations of a training's token, at the rate of large products."""
     return (prompt + _ANSWER_WEIGHT * answer) * _token_s(shape)
 
 

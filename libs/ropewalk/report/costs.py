@@ -13,11 +13,11 @@ from ropewalk.events.training import TimeAccount, TrainingCompleted
 from ropewalk.report.gather import unpriced, wait_for_costs
 from ropewalk.report.samples import specialist_of
 from ropewalk.storage.objects import ObjectStore
-from ropewalk.usecases.comparison import CANDIDATE, TaskSection
+from ropewalk.usecases.comparison import CANDIDATE, CORE_SECONDS, TaskSection
 from ropewalk.usecases.prices import Switch, Tariff
 from ropewalk.usecases.switching import Taken, switches
 
-SPENT = ("prompt_tokens", "answer_tokens", "answer_seconds")
+SPENT = ("prompt_tokens", "answer_tokens", CORE_SECONDS)
 _PRICED_S = 5.0  # the monitor prices a stage within moments of its end
 
 
@@ -104,4 +104,4 @@ def ways_of(section: TaskSection, tariff: Tariff, training: float) -> dict[str, 
 def taken(section: TaskSection, name: str, bound: str = "value") -> Taken:
     """What a request took of whom the evaluation asked, at the `value`, `lower` or `upper` of each interval."""
     tokens, answer, seconds = (float(getattr(section.levels[name][metric], bound)) for metric in SPENT)
-    return Taken(prompt_tokens=tokens, answer_tokens=answer, core_seconds=seconds * section.num_threads)
+    return Taken(prompt_tokens=tokens, answer_tokens=answer, core_seconds=seconds)

@@ -7,7 +7,7 @@ from ropewalk.report.card import LearningCurve, ReportCard, Specialist
 from ropewalk.report.costs import taken, ways_of
 from ropewalk.report.facts import money
 from ropewalk.report.tables import CardRow, CardTable
-from ropewalk.usecases.comparison import CANDIDATE
+from ropewalk.usecases.comparison import CANDIDATE, CORE_SECONDS, WAITING
 from ropewalk.usecases.prices import Switch
 from ropewalk.usecases.switching import by_token, own_price
 from ropewalk.usecases.tariff import load_tariff
@@ -19,7 +19,7 @@ _HEADS = {
     "base": "base, short prompt",
     "production": "in production",
 }
-_SECONDS = "answer_seconds"
+_SECONDS = (WAITING, CORE_SECONDS)
 _HOW = (
     "The error is taken to fall as an inverse power of the number of examples (Cortes et al. 1993; Hestness et al. "
     "2017) and each doubling to bring no more than the last one; 95% intervals from resampled clusters of held-out "
@@ -53,9 +53,13 @@ def specialist_sentences(card: ReportCard) -> Iterator[str]:
         f"{next(iter(section.levels[CANDIDATE].values())).level:.0%} intervals."
     )
     yield from (f"{sentence[:1].upper()}{sentence[1:]}." for sentence in section.sentences())
+    if CORE_SECONDS not in section.levels[CANDIDATE]:
+        yield "This evaluation did not measure what a request takes at full batch, so nothing is priced."
+        return
     yield (
-        f"Assumption: {section.num_threads} cores at {core} an hour, busy in {tariff.busy_share:.0%} of the "
-        "hours that are paid. Seconds are estimated from rates measured while evaluating, one request at a time."
+        f"Assumption: a core at {core} an hour, busy in {tariff.busy_share:.0%} of the hours that are paid. A request "
+        "is priced by what it takes of a core at full batch; its seconds are those of one request at a time on "
+        f"{section.num_threads} cores. Both are estimated from rates measured while evaluating."
     )
     ways = ways_of(section, tariff, card.usd or 0.0)
     for name, line in tariff.by_token.items():
@@ -97,7 +101,7 @@ def learning_sentences(curve: LearningCurve) -> tuple[str, ...]:
 def measured(estimate: Estimate, metric: str) -> str:
     """`91% [88%, 94%]`, `57 [52, 62] points`, `0.52 [0.5, 0.6] s`; without brackets where there is no spread."""
     value, *bounds = (_written(each, estimate, metric) for each in (estimate.value, estimate.lower, estimate.upper))
-    unit = " points" if estimate.unit == "share" and estimate.paired else " s" if metric == _SECONDS else ""
+    unit = " points" if estimate.unit == "share" and estimate.paired else " s" if metric in _SECONDS else ""
     between = "" if estimate.lower == estimate.upper else f" [{', '.join(bounds)}]"
     return f"{value}{between}{unit}"
 
@@ -105,8 +109,10 @@ def measured(estimate: Estimate, metric: str) -> str:
 def _written(value: float, estimate: Estimate, metric: str) -> str:
     if estimate.unit == "share":
         return f"{round(100 * value, 1):g}{'' if estimate.paired else '%'}"
-    return f"{value:.2f}" if metric == _SECONDS else f"{value:,.0f}"
+    return f"{value:.2f}" if metric in _SECONDS else f"{value:,.0f}"
 
 
-def _price(specialist: Specialist, name: str) -> float:
+def _price(specialist: Specialist, name: str) -> float | None:
+    if CORE_SECONDS not in specialist.section.levels[name]:  # judged before that was measured
+        return None
     return own_price(load_tariff(), taken(specialist.section, name))

@@ -3,13 +3,15 @@
 from ropewalk.events.base import Value
 from ropewalk.events.evaluation import Estimate
 
+CORE_SECONDS, WAITING = "core_seconds", "answer_seconds"  # what own machines are priced by; what one waits
 CANDIDATE, INSTRUCTION = "candidate", "instruction"  # columns: the model that is judged; the base with the long prompt
 
 
 class TaskSection(Value):
     """`task` of report.json. `opponent` is to beat; `levels` and `gains` are by scorer and metric.
 
-    `num_threads` computed while seconds were measured. `minutes`: those that were over before more could be asked.
+    `num_threads` computed while seconds of one request at a time were measured. `minutes`: those that were over before
+    more could be asked.
     """
 
     version: int = 1
@@ -37,7 +39,8 @@ class TaskSection(Value):
         few = f"{asked} of the {all_of_them} held-out examples were asked, chosen by seed"
         few += f"; then {self.minutes:g} minutes were over (evaluator_task_minutes)" if self.minutes else ""
         unfit = [
-            f"{count} of {asked} prompts do not fit the context of {name!r} and count as misses"
+            f"{count} of {asked} prompts do not fit the context of {name!r}: they count as misses, and take no seconds "
+            "and no answer's tokens, so that its price is too low"
             for name, count in self.num_unfit.items()
             if count
         ]

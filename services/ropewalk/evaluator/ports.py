@@ -19,12 +19,16 @@ class Continuation:
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleAnswer:
-    """What was answered to an example, and what it takes. `fits`: the context had room; else nothing was asked."""
+    """What was answered to an example, and what it takes: `seconds` alone, `core_seconds` at full batch.
+
+    `fits`: the context had room; else nothing was asked.
+    """
 
     text: str
     prompt_tokens: int
     answer_tokens: int
     seconds: float
+    core_seconds: float
     fits: bool = True
 
 

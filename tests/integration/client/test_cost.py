@@ -34,7 +34,7 @@ PRICED = CostRecorded(
     run_id="r", stage="train", epoch=1, seconds=300.0, cpu_seconds=900.0, usd=0.01, usd_per_cpu_hour=0.04
 )
 JUDGED = EvaluationCompleted(run_id="r", checkpoint_id="c", uri="evaluations/x", estimates=())
-TAKEN = {"candidate": (50.0, 40.0, 0.5), "instruction": (500.0, 90.0, 4.5)}
+TAKEN = {"candidate": (50.0, 40.0, 0.5, 1.0), "instruction": (500.0, 90.0, 4.5, 6.0)}
 
 
 def mean(metric: str, value: float) -> Estimate:
@@ -44,7 +44,7 @@ def mean(metric: str, value: float) -> Estimate:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> Message:
-    metrics = ("prompt_tokens", "answer_tokens", "answer_seconds")
+    metrics = ("prompt_tokens", "answer_tokens", "core_seconds", "answer_seconds")
     levels = {
         name: {metric: mean(metric, value) for metric, value in zip(metrics, values, strict=True)}
         for name, values in TAKEN.items()
@@ -78,13 +78,14 @@ def test_the_prices_follow_from_the_evaluation_the_log_and_the_price_table(
     assert done.exit_code == 0, repr(done.exception)
     told = json.loads(done.stdout)
     assert told["measured"]["now"]["prompt_tokens"] == {"value": 500, "lower": 450, "upper": 550, "level": 0.95}
+    assert told["measured"]["now"]["answer_seconds"]["value"] == 6.0  # what one waits, which is not priced
     assert told["recorded"]["account"]["step_s"] == 240
     assert told["assumed"]["requests_a_day"] == 1000
     assert told["tariff"]["by_hour"]["cpu"]["assumption"]
     ways = {way["from"]: way for way in told["usd_per_1000_requests"]}
     here = ways["the base model here, long prompt"]
-    # 4.5 s on two cores at $0.04 an hour, paid for twice as long as they are busy
-    assert here["now"] == pytest.approx(1000 * 4.5 * 2 * 0.04 / 3600 / 0.5)
+    # 4.5 s of a core at $0.04 an hour, paid for twice as long as they are busy
+    assert here["now"] == pytest.approx(1000 * 4.5 * 0.04 / 3600 / 0.5)
     assert here["times_cheaper"] == pytest.approx(9)
     assert here["break_even_requests"] == pytest.approx(1000 * 0.01 / (here["now"] - here["after"]))
     assert here["break_even_days"] == pytest.approx(here["break_even_requests"] / 1000)

@@ -26,7 +26,9 @@ class Says:
     """A scorer of one answer."""
 
     def __init__(self, text: str, *, fits: bool = True) -> None:
-        self._answer = ExampleAnswer(text=text, prompt_tokens=7, answer_tokens=3, seconds=0.5, fits=fits)
+        self._answer = ExampleAnswer(
+            text=text, prompt_tokens=7, answer_tokens=3, seconds=0.5, core_seconds=0.1, fits=fits
+        )
 
     def answers(self, items):
         return [self._answer for _ in items]
@@ -56,6 +58,7 @@ def test_validity_is_strict_and_fields_are_looked_for_in_the_text(text, valid, f
     assert (found["schema_validity"], found["exact_match"]) == (valid, exact)
     assert found["field_accuracy"] == pytest.approx(fields)
     assert (found["prompt_tokens"], found["answer_tokens"], found["answer_seconds"]) == (7, 3, 0.5)
+    assert found["core_seconds"] == 0.1
 
 
 def test_texts_are_compared_whole_and_have_no_validity() -> None:

@@ -32,6 +32,7 @@ WORDS = {
     "prompt_tokens": ("prompt tokens", ""),
     "answer_tokens": ("answer tokens", ""),
     "answer_seconds": ("seconds of a request", ""),
+    "core_seconds": ("core-seconds of a request", ""),
 }
 
 
@@ -43,7 +44,10 @@ def an_estimate(metric: str, value: float, width: float, **more: object) -> Esti
 
 
 def a_section(**changes: object) -> TaskSection:
-    levels = {name: values | {"answer_seconds": SECONDS[name]} for name, values in LEVELS.items()}
+    levels = {
+        name: values | {"answer_seconds": 3 * SECONDS[name], "core_seconds": SECONDS[name]}
+        for name, values in LEVELS.items()
+    }
     ours = levels["candidate"]
     fields = {
         "opponent": "instruction",
@@ -81,9 +85,10 @@ def test_every_metric_and_the_price_stand_before_and_after_with_intervals(card) 
     assert rows["right fields"][:2] == ("91% [88%, 94%]", "34% [31%, 37%]")
     assert rows["right fields"][2] == "57 [52, 62] points"
     assert rows["prompt tokens"][0] == "40 [38, 42]"
-    # 2 s on two cores at $0.04 an hour, paid for twice as long as they are busy
-    assert rows["USD per 1,000 requests"][0] == "$0.08889"
-    assert rows["USD per 1,000 requests"][1] == "$0.26667"
+    assert rows["seconds of a request"][0] == "6.00 [4.00, 8.00] s"
+    # 2 s of a core at $0.04 an hour, paid for twice as long as it is busy
+    assert rows["USD per 1,000 requests"][0] == "$0.04444"
+    assert rows["USD per 1,000 requests"][1] == "$0.13333"
 
 
 def test_a_value_without_spread_has_no_brackets() -> None:
@@ -126,9 +131,20 @@ def test_a_comparison_counts_what_the_card_counts_and_waits_for_every_price(card
         compared("r", [each for each in demo_timeline if each != priced[0]], a_section(), load_tariff())
 
 
+def test_an_evaluation_of_before_is_shown_and_not_priced(card) -> None:
+    section = a_section()
+    levels = {
+        name: {metric: each for metric, each in of.items() if metric != "core_seconds"}
+        for name, of in section.levels.items()
+    }
+    old = Specialist(section=section.model_copy(update={"levels": levels}), answers=())
+    assert specialist_table(old).rows[-1].cells[1:3] == ("not priced", "not priced")
+    assert list(specialist_sentences(replace(card, specialist=old)))[-1].endswith("nothing is priced.")
+
+
 def test_an_evaluation_that_does_not_say_what_a_request_took_is_not_compared(demo_timeline) -> None:
     section = a_section()
     levels = {name: {**of} for name, of in section.levels.items()}
-    del levels[section.before]["answer_seconds"]
+    del levels[section.before]["core_seconds"]
     with pytest.raises(NotMeasurableError, match="does not say what a request took"):
         compared("r", demo_timeline, section.model_copy(update={"levels": levels}), load_tariff())

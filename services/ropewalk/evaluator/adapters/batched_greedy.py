@@ -17,7 +17,7 @@ from transformers.cache_utils import DynamicLayer
 from ropewalk.evaluator.adapters.shared_beginning import Beginning, can_share
 
 MOST_ROWS = 64  # of a batch
-_SLOTS = 16_384  # keys and values that a batch may hold: 370 MB for 30 layers of 3 heads of 64 in fp32
+SLOTS = 16_384  # keys and values that a batch may hold: 370 MB for 30 layers of 3 heads of 64 in fp32
 _ROOM = 64  # places that a cache grows by at once
 
 
@@ -47,6 +47,11 @@ class _RoomyLayer(DynamicLayer):
             held[:, :, old:length] = new
         self.keys, self.values = (held[:, :, :length] for held in self._held)
         return self.keys, self.values
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Every row so many times."""
+        self._held = [held.repeat_interleave(repeats, 0) for held in self._held]
+        self.keys, self.values = (held[:, :, : self.get_seq_length()] for held in self._held)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Let the other rows go."""
@@ -82,7 +87,7 @@ class GreedyAnswers:
         shared = self._beginning.length if self._beginning else 0
         order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
         while order:
-            rows = max(1, min(MOST_ROWS, _SLOTS // (len(prompts[order[0]]) - shared + self._max_new)))
+            rows = max(1, min(MOST_ROWS, SLOTS // (len(prompts[order[0]]) - shared + self._max_new)))
             batch, order = order[:rows], order[rows:]
             said = self._generate([prompts[place][shared:] for place in batch], until, on_ended)
             for place, ids in zip(batch, said, strict=True):
@@ -93,7 +98,7 @@ class GreedyAnswers:
         self, rests: Sequence[Sequence[int]], until: float, on_ended: Callable[[int], None]
     ) -> list[list[int]]:
         """`rests` follow the beginning. Padding stands before each, so that all answers begin in one column."""
-        cache, shared = _empty(), self._beginning.length if self._beginning else 0
+        cache, shared = new_cache(), self._beginning.length if self._beginning else 0
         width = max(len(rest) for rest in rests)
         padding = [width - len(rest) for rest in rests]
         tokens = torch.tensor([[0] * pad + list(rest) for pad, rest in zip(padding, rests, strict=True)])  # (B, width)
@@ -150,11 +155,12 @@ def _shared(prompts: Sequence[Sequence[int]]) -> int:
 
 @torch.inference_mode()
 def _read(model: PreTrainedModel, ids: Sequence[int]) -> Beginning:
-    cache = _empty()
+    cache = new_cache()
     model(input_ids=torch.tensor([list(ids)]), past_key_values=cache, use_cache=True, logits_to_keep=1)
     layers = [layer for layer in cache.layers if isinstance(layer, _RoomyLayer)]
     return Beginning(len(ids), tuple((layer.keys, layer.values) for layer in layers))
 
 
-def _empty() -> Cache:
+def new_cache() -> Cache:
+    """Empty, of the kind that grows in place."""
     return Cache(layer_class_to_replicate=_RoomyLayer)

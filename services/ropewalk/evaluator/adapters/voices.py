@@ -1,31 +1,16 @@
 """Models that answer the examples of a task, each behind a prompt of its own. Needs torch."""
 
 import math
-import statistics
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-
-import torch
-from transformers import DynamicCache
 
 from ropewalk.corpus.instruction import Turns, folded
 from ropewalk.evaluator.adapters.batched_greedy import GreedyAnswers
+from ropewalk.evaluator.adapters.paces import TokenPace, measure_pace
 from ropewalk.evaluator.adapters.scoring import ScoredModel
-from ropewalk.evaluator.domain.metrics.answers.spent import TIMED_REQUESTS, TIMED_TOKENS
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.ports import Continuation, ExampleAnswer
 from ropewalk.model.chat.errors import ChatTemplateError
 from ropewalk.model.tokenizer import decode
-
-
-@dataclass(frozen=True)
-class _Pace:
-    """Seconds a token of one request alone."""
-
-    read: float
-    write: float
 
 
 class Voice:
@@ -46,7 +31,7 @@ class Voice:
         self._ends = ends
         self._model, self._told, self._most, self._until = model, told, max_answer_tokens, until
         self._greedy: GreedyAnswers | None = None
-        self._pace: _Pace | None = None
+        self._pace: TokenPace | None = None
         self._prompts: dict[Item, list[int]] = {}
         self._answers: dict[Item, ExampleAnswer] = {}
 
@@ -76,8 +61,8 @@ class Voice:
         fitting = self._fitting(new)
         prompts = [self._prompt(item) for item in fitting]
         if prompts and self._pace is None:
-            self._pace = self._measure(prompts)
-        pace = self._pace or _Pace(0.0, 0.0)
+            self._pace = measure_pace(self._model.model, prompts)
+        pace = self._pace or TokenPace()
         said = (self._greedy or self.expect(new)).to(prompts, self._until, on_ended)
         self._answers |= {item: self._answer(self._prompt(item), None, pace) for item in new}
         for item, ids in zip(fitting, said, strict=True):
@@ -94,14 +79,15 @@ class Voice:
         context = int(self._model.model.config.get_text_config().max_position_embeddings)
         return [item for item in items if len(self._prompt(item)) + self._most <= context]
 
-    def _answer(self, prompt: list[int], said: list[int] | None, pace: _Pace) -> ExampleAnswer:
+    def _answer(self, prompt: list[int], said: list[int] | None, pace: TokenPace) -> ExampleAnswer:
         ids = [token for token in said or () if token not in self._model.end_ids]
-        seconds = 0.0 if said is None else len(prompt) * pace.read + len(ids) * pace.write
+        num_read, num_written = (0, 0) if said is None else (len(prompt), len(ids))
         return ExampleAnswer(
             text=_before(decode(self._model.tokenizer, ids), self._ends),
             prompt_tokens=len(prompt),
             answer_tokens=len(ids),
-            seconds=seconds,
+            seconds=num_read * pace.read + num_written * pace.write,
+            core_seconds=num_read * pace.core_read + num_written * pace.core_write,
             fits=said is not None,
         )
 
@@ -119,24 +105,7 @@ class Voice:
                 self._prompts[item] = self._model.prompt_ids(folded(turns))
         return self._prompts[item]
 
-    def _measure(self, prompts: Sequence[list[int]]) -> _Pace:
-        """The first requests are as good as any: items come in hash order."""
-        paces = [_time_one(self._model, prompt) for prompt in prompts[:TIMED_REQUESTS]]
-        return _Pace(statistics.median(one.read for one in paces), statistics.median(one.write for one in paces))
-
 
 def _before(text: str, ends: Sequence[str]) -> str:
     places = [place for end in ends if (place := text.find(end)) >= 0]
     return text[: min(places)] if places else text
-
-
-@torch.inference_mode()
-def _time_one(scored: ScoredModel, prompt: list[int]) -> _Pace:
-    tokens, cache = torch.tensor([prompt]), DynamicCache(config=scored.model.config)
-    ends = [time.perf_counter()]
-    for _ in range(1 + TIMED_TOKENS):
-        logits = scored.model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-        tokens = logits[:, -1].argmax(-1, keepdim=True)
-        ends.append(time.perf_counter())
-    write = statistics.median(after - before for before, after in pairwise(ends[1:]))
-    return _Pace((ends[1] - ends[0]) / len(prompt), write)

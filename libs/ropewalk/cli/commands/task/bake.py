@@ -148,7 +148,7 @@ def _show_dry_run(recipe: Recipe, tariff: Tariff, state_dir: Path | None, *, as_
     console.print(titled(f"task {recipe.name}", Listing(("what", "how much"), _rows(recipe, baking))))
     if ways:
         show_prices(ways, tariff)
-        say("  seconds of an answer are estimated from the size of the model, on one core")
+        say("  seconds of an answer are estimated from the size of the model, for one core at full batch")
     for violation in violations:
         complain(violation)
     few = too_few_to_judge(baking.seen.num_examples, recipe.evaluation.held_out_fraction)

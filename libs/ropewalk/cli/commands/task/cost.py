@@ -15,7 +15,7 @@ from ropewalk.client.goodput import productive
 from ropewalk.report.costs import SPENT, CostComparison, RunCost, compare_costs
 from ropewalk.report.facts import duration, money
 from ropewalk.report.specialist import measured
-from ropewalk.usecases.comparison import CANDIDATE
+from ropewalk.usecases.comparison import CANDIDATE, WAITING
 from ropewalk.usecases.prices import Tariff
 from ropewalk.usecases.tariff import load_tariff
 
@@ -50,7 +50,8 @@ def compare(
     section = found.section
     rows = [
         (own.quantity, *(measured(section.levels[name][metric], metric) for name in (section.before, CANDIDATE)))
-        for metric, own in ((metric, section.levels[CANDIDATE][metric]) for metric in SPENT)
+        for metric, own in section.levels[CANDIDATE].items()
+        if metric in (*SPENT, WAITING)
     ]
     heads = ("of a request", f"the base, {section.before}", "baked")
     console.print(titled(f"measured over {section.num_examples} held-out examples", Listing(heads, rows)))
@@ -78,7 +79,8 @@ def _as_json(found: CostComparison, tariff: Tariff) -> dict[str, Any]:
     taken = {
         name: {
             metric: section.levels[column][metric].model_dump(include={"value", "lower", "upper", "level"})
-            for metric in SPENT
+            for metric in (*SPENT, WAITING)
+            if metric in section.levels[column]
         }
         for name, column in (("now", section.before), ("after", CANDIDATE))
     }
