@@ -37,6 +37,7 @@ _WORKERS, _SAMPLES = 8, 2
 _TRIES_EACH, _TRIES_MORE = 10, 50  # for a variant, and for all of them
 _FAILURES = 20  # one after the other: the endpoint is away
 _MOST_PAUSE_S = 30.0
+_TOLD = 20  # times, how many there are
 _INPUT_HEAT, _ANSWER_HEAT = 1.0, 0.7
 _ASK = """\
 A model will be given inputs of one kind, with this instruction:
@@ -106,7 +107,8 @@ def synthesise(order: SynthesisOrder, say: Callable[[str], None]) -> Synthesised
         for num_new, line in enumerate(making.lines(order.count - num_before, until), 1):
             file.write(line)
             file.flush()
-            say(f"{num_before + num_new} of {order.count}")
+            if (num_before + num_new) % max(1, order.count // _TOLD) == 0:
+                say(f"{num_before + num_new} of {order.count}")
         if num_before + num_new < order.count:
             ending = making.fault or "the time was over"
         return Synthesised(num_there=num_before + num_new, num_new=num_new, dropped=dict(making.dropped), ending=ending)
