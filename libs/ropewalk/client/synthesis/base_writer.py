@@ -24,6 +24,10 @@ class BaseWriter:
             raise StageError(f"the base model cannot write here: {error}; name an endpoint with --from") from None
         self._engine.start()
 
+    def close(self) -> None:
+        """End the engine: its threads must not outlive the process's own end."""
+        self._engine.stop()
+
     def say(self, turns: Turns, max_tokens: int, temperature: float) -> str:
         """See Writer."""
         said, ended, ending = [], threading.Event(), [""]

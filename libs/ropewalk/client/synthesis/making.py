@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle, islice
@@ -102,13 +102,13 @@ def synthesise(order: SynthesisOrder, say: Callable[[str], None]) -> Synthesised
             known.add(text)
         if num_before >= order.count:
             return Synthesised(num_there=num_before, num_new=0, dropped={})
-        making = _Making(order, examples, known, _writer(order, until))
-        num_new, ending = 0, ""
-        for num_new, line in enumerate(making.lines(order.count - num_before, until), 1):
-            file.write(line)
-            file.flush()
-            if (num_before + num_new) % max(1, order.count // _TOLD) == 0:
-                say(f"{num_before + num_new} of {order.count}")
+        with closing(_writer(order, until)) as writer:
+            making, num_new, ending = _Making(order, examples, known, writer), 0, ""
+            for num_new, line in enumerate(making.lines(order.count - num_before, until), 1):
+                file.write(line)
+                file.flush()
+                if (num_before + num_new) % max(1, order.count // _TOLD) == 0:
+                    say(f"{num_before + num_new} of {order.count}")
         if num_before + num_new < order.count:
             ending = making.fault or "the time was over"
         return Synthesised(num_there=num_before + num_new, num_new=num_new, dropped=dict(making.dropped), ending=ending)

@@ -38,6 +38,9 @@ class Writer(Protocol):
     def say(self, turns: Turns, max_tokens: int, temperature: float) -> str:
         """Empty if it came to no end. Raises WriterError, or StageError where no later request can succeed."""
 
+    def close(self) -> None:
+        """Let go of what it holds; whoever is being answered gets nothing any more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
@@ -93,6 +96,9 @@ class EndpointWriter:
         self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
         timeout = httpx.Timeout(_ANSWER_S, connect=_CONNECT_S)
         self._client = httpx.Client(headers=headers, timeout=timeout, trust_env=not endpoint.is_here)
+
+    def close(self) -> None:
+        """Nothing: requests under way end with the process."""
 
     def say(self, turns: Turns, max_tokens: int, temperature: float) -> str:
         """See Writer."""

@@ -8,7 +8,7 @@ from parts.small_engines import a_llama, an_export
 
 from ropewalk.client.errors import ClientError
 from ropewalk.client.synthesis.base_writer import BaseWriter
-from ropewalk.client.synthesis.writers import Endpoint, read_key
+from ropewalk.client.synthesis.writers import Endpoint, WriterError, read_key
 from ropewalk.stages.errors import StageError
 
 
@@ -51,5 +51,8 @@ def test_the_base_model_writes_and_an_answer_without_an_end_is_none(tmp_path: Pa
     writer = BaseWriter(base, "mini", until)
     said = [writer.say([{"role": "user", "content": "a"}], 60, 3.0) for _ in range(20)]
     assert "" in said
+    writer.close()
+    with pytest.raises(WriterError, match="stopped"):
+        writer.say([{"role": "user", "content": "a"}], 4, 1.0)
     with pytest.raises(StageError, match="name an endpoint with --from"):
         BaseWriter(tmp_path, "none", until)
