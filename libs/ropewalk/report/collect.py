@@ -150,9 +150,10 @@ def recipe_text(recipe: dict[str, JsonValue]) -> str:
 
 
 def _looks(timeline: Sequence[Stored[Message]]) -> tuple[LossPoint, ...]:
-    """By step, what was looked at again once: of the checkpoints, else of the looks that the training itself took."""
-    looks: Sequence[CheckpointValidated | TrainingValidated] = _all(timeline, CheckpointValidated)
-    found = {look.step: look.loss for look in looks or _all(timeline, TrainingValidated)}
+    """By step, what was looked at again once: of the checkpoints or, where more are known, those in the training."""
+    beside = {look.step: look.loss for look in _all(timeline, CheckpointValidated)}
+    inside = {look.step: look.loss for look in _all(timeline, TrainingValidated)}
+    found = beside if len(beside) >= len(inside) else inside
     return tuple(LossPoint(attempt=0, step=step, loss=loss) for step, loss in sorted(found.items()) if loss == loss)
 
 

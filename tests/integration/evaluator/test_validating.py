@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 from transformers import AutoConfig
 
@@ -116,6 +117,18 @@ def test_of_an_adapter_on_an_import_its_weights_are_read_with_those_of_the_base(
     assert found.nats == pytest.approx(expected.nats, rel=1e-5)
     untouched = _Reader(replace(order, checkpoint=base, base=None)).read(base)
     assert found.nats != pytest.approx(untouched.nats, rel=1e-3)
+
+
+@pytest.mark.slow
+async def test_a_reader_that_is_killed_costs_one_checkpoint_and_no_more(world, validator, timeline) -> None:
+    timeline.messages += a_training(world, "few")
+    await validator.take([committed("hardly", 5)], timeline)
+    (reader,) = psutil.Process().children()
+    reader.kill()
+    await validator.take([committed("barely", 6)], timeline)
+    await validator.take([committed("longer", 9)], timeline)
+    said = [each.step for each in timeline.messages if isinstance(each, CheckpointValidated)]
+    assert said in ([5, 9], [5, 6, 9])
 
 
 def test_what_is_read_of_a_checkpoint_is_a_hundredth_of_the_work_between_two() -> None:

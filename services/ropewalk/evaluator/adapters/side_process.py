@@ -44,15 +44,15 @@ class SideProcess:
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
-            await asyncio.wait([running])
+            await asyncio.gather(running, return_exceptions=True)
         if self._orders is not None:
             self._orders.close()
         self._orders, self._answers = None, asyncio.Queue()
 
     async def begun(self) -> tuple[asyncio.Task[None], Connection]:
         """Begin it, if it does not run: it takes a while until it can read."""
-        if time.monotonic() - self._asked_at > IDLE_S / 2:
-            await self.close()  # it may be about to end by itself
+        if time.monotonic() - self._asked_at > IDLE_S / 2 or (self._running is not None and self._running.done()):
+            await self.close()  # it has ended, or may be about to
         self._asked_at = time.monotonic()
         if self._running is None or self._orders is None:
             theirs, self._orders = Pipe(duplex=False)
