@@ -144,7 +144,9 @@ async def _read(root: Path, plan: Plan, seen: Seen, process: SideProcess, news: 
             evalset=root / "evalset",
             num_tokens=tokens_to_read(plan),
         )
-        seen.losses[newest] = (await process.read(order, _WITHIN_S)).per_token
+        found = await process.read(order, _WITHIN_S)
+        if found is not None:
+            seen.losses[newest] = found.per_token
 
 
 def _ground(root: Path, steps: int, size: str) -> Plan:

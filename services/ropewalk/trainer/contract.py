@@ -30,4 +30,5 @@ CONTRACT = Contract(
         checkpoint.CheckpointSaveFailed,
         checkpoint.CheckpointQuarantined,
     ),
+    follows=(f"{checkpoint.CheckpointValidated.subject_prefix()}.*",),
 )

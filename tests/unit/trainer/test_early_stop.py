@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ropewalk.admin.access import rights_of
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointSaved, CheckpointValidated
 from ropewalk.recipes.dial import complete
@@ -78,6 +79,11 @@ async def test_it_stops_after_so_many_validations_without_a_lower_loss_and_whoev
     ended = await Validations(stage).chosen(finished(40))
     assert ended.stopped_by == "early_stop: no lower validation loss for 2 checkpoints"
     assert ended.step == 40
+
+
+def test_the_trainer_may_hear_what_it_follows() -> None:
+    followed = f"{CheckpointValidated.subject_prefix()}.*"
+    assert followed in rights_of("trainer").subscribe
 
 
 async def test_the_best_checkpoint_is_taken_once_the_last_one_is_validated_and_the_number_of_steps_stays(stage) -> None:

@@ -48,7 +48,7 @@ class Bench:
 
 
 def serve(bench: Bench, report: Callable[[object], None]) -> None:
-    """Answer each DevOrder with a DevLoss, until nobody asks any more."""
+    """Answer each DevOrder with a DevLoss, or None if its checkpoint is gone by then, until nobody asks any more."""
     if bench.niceness:
         _stand_back(bench.niceness)
     import torch
@@ -60,9 +60,12 @@ def serve(bench: Bench, report: Callable[[object], None]) -> None:
     with suppress(EOFError):
         while bench.orders.poll(IDLE_S):
             order: DevOrder = bench.orders.recv()
-            if reader is None or reader.of_run != order.of_run:
-                reader = _Reader(order)
-            report(reader.read(order.checkpoint))
+            try:
+                if reader is None or reader.of_run != order.of_run:
+                    reader = _Reader(order)
+                report(reader.read(order.checkpoint))
+            except OSError:  # the policy lets checkpoints go while they stand in line here
+                report(None)
 
 
 class _Reader:

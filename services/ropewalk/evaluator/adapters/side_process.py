@@ -18,11 +18,11 @@ class SideProcess:
         self._niceness = niceness
         self._running: asyncio.Task[None] | None = None
         self._orders: Connection | None = None
-        self._answers: asyncio.Queue[DevLoss] = asyncio.Queue()
+        self._answers: asyncio.Queue[DevLoss | None] = asyncio.Queue()
         self._asked_at = 0.0
 
-    async def read(self, order: DevOrder, within_s: float) -> DevLoss:
-        """The loss of a checkpoint. Raises TimeoutError, and what `run_child` does."""
+    async def read(self, order: DevOrder, within_s: float) -> DevLoss | None:
+        """The loss of a checkpoint; None if it is gone. Raises TimeoutError, and what `run_child` does."""
         running, orders = await self.begun()
         await asyncio.to_thread(orders.send, order)
         answer = asyncio.ensure_future(self._answers.get())

@@ -69,7 +69,7 @@ class Validator:
         if order is None:
             return
         found = await self._process.read(order, _WITHIN_S)
-        if not found.num_tokens:
+        if found is None or not found.num_tokens:
             return
         said = CheckpointValidated(
             run_id=event.run_id,
