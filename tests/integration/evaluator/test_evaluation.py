@@ -213,6 +213,24 @@ async def test_the_eighth_checkpoint_against_the_same_version_must_be_surer_than
     assert eighth.comparison in completed.estimates
 
 
+async def test_a_redo_that_meets_another_opponent_is_a_try_against_that_one(world, monkeypatch) -> None:
+    stage, keys = world.stage(), []
+    say = stage.emit
+
+    async def emit(message, key: str = "") -> None:
+        keys.append(key)
+        await say(message, key)
+
+    monkeypatch.setattr(stage, "emit", emit)
+    for promoted in ([], [a_promotion("untrained", 1)]):
+        stage.bus.messages += promoted
+        completed, _ = await judge(stage, "longer")
+        world.objects.delete(completed.uri)
+    begun = [message.gate_set for message in stage.emitted if isinstance(message, EvaluationStarted)]
+    assert begun == ["pycode/0", "pycode/1"]
+    assert len(set(keys)) == 2  # what was said under one key before is not said again
+
+
 async def test_another_seed_in_the_recipe_is_no_other_draw(world) -> None:
     completed, decided = await judge(world.stage(seed=1), "trained")
     world.objects.delete(completed.uri)

@@ -1,6 +1,7 @@
 """A run with a task, judged on its held-out examples by models that are really asked."""
 
 import json
+import math
 import shutil
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +14,14 @@ from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, Document, write_documents, write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.task_measuring import Patience, _Progress, answer_in_time
+from ropewalk.evaluator.adapters.voices import Voice
+from ropewalk.evaluator.app import build
 from ropewalk.evaluator.domain.budget import Tries
 from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.handlers import evaluate_checkpoint
+from ropewalk.evaluator.ports import ExampleAnswer
+from ropewalk.evaluator.settings import Settings
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import CorpusIngested, SegmentRef
 from ropewalk.events.envelope import Envelope
@@ -234,3 +239,17 @@ def test_only_examples_that_everybody_answered_in_time_are_scored() -> None:
     assert told == [(1, 9), (5, 9)]
     with pytest.raises(StageError, match="not even 16 held-out examples were answered by slow within 10 minutes"):
         answer_in_time({"slow": Slow(0)}, items, Patience(10))
+    assert answer_in_time({"quick": Slow(9)}, items, Patience(math.inf)) == 100
+
+
+def test_prompts_that_do_not_fit_are_counted_among_the_examples_that_are_scored() -> None:
+    voice, (scored, late) = Voice(None, lambda turns: turns, 8), (Item("1", "p"), Item("2", "p"))  # type: ignore[arg-type]
+    unasked = ExampleAnswer(text="", prompt_tokens=0, answer_tokens=0, seconds=0.0, fits=False)
+    voice._answers = dict.fromkeys((scored, late), unasked)  # the round of the second one was begun in vain
+    assert voice.num_unfit([scored]) == 1
+
+
+def test_an_evaluation_may_be_silent_for_as_long_as_an_opponent_may_be_asked(tmp_path) -> None:
+    service = build(Settings(state_dir=tmp_path, evaluator_task_minutes=600))
+    (spec,) = service._specs
+    assert spec.stall_s > 600 * 60
