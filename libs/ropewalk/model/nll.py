@@ -55,13 +55,13 @@ def score_documents(
     *,
     context_length: int,
     start_id: int,
-    batch_size: int = 16,
+    tokens_at_once: int = 4096,
 ) -> list[Score]:
     """Score every token of every document exactly once, in the order of `documents`.
 
     The first token is predicted from `start_id` (the end-of-text token, as in packed training). A document longer
     than the context is covered by windows that overlap by half, of which only the new half counts, so that a token
-    sees between half a context and a whole one.
+    sees between half a context and a whole one. As many windows go together as have `tokens_at_once`, padding counted.
     """
     windows = [
         w for index, document in enumerate(documents) for w in _windows(index, document, context_length, start_id)
@@ -69,8 +69,9 @@ def score_documents(
     windows.sort(key=lambda window: -len(window.inputs))  # equal lengths together: little padding
     nats = [0.0] * len(documents)
     counts = [0] * len(documents)
-    for first in range(0, len(windows), batch_size):
-        batch = windows[first : first + batch_size]
+    while windows:
+        count = max(1, tokens_at_once // len(windows[0].inputs))  # it is the longest
+        batch, windows = windows[:count], windows[count:]
         for window, losses in zip(batch, _losses(model, batch), strict=True):
             nats[window.document] += float(losses.double().sum())
             counts[window.document] += sum(target != IGNORED for target in window.targets)

@@ -204,7 +204,7 @@ async def test_a_model_that_answers_no_better_than_the_base_is_not_promoted(task
     assert decided.decision != "promote"
 
 
-async def test_a_task_that_nobody_cananswer_in_time_is_refused_with_the_remedy(task_world) -> None:
+async def test_a_task_that_nobody_can_answer_in_time_is_refused_with_the_remedy(task_world) -> None:
     with pytest.raises(StageError, match=r"not even 16 .* within 1e-09 minutes: raise evaluator_task_minutes"):
         await judge(task_world, "untrained", minutes=1e-9)
 

@@ -25,11 +25,11 @@ def test_documents_that_fit_score_as_in_one_plain_pass(lively_model):
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(lengths=st.lists(st.integers(0, 70), min_size=1, max_size=5), batch_size=st.integers(1, 7))
-def test_every_token_counts_exactly_once_at_any_length(model, lengths, batch_size):
+@given(lengths=st.lists(st.integers(0, 70), min_size=1, max_size=5), tokens_at_once=st.integers(1, 120))
+def test_every_token_counts_exactly_once_at_any_length(model, lengths, tokens_at_once):
     """A fresh model gives every token about ln(97) nats, so the sum counts the tokens."""
     documents = [ScoredTokens(tokens=[3] * length, num_bytes=length) for length in lengths]
-    scores = score_documents(model, documents, context_length=16, start_id=0, batch_size=batch_size)
+    scores = score_documents(model, documents, context_length=16, start_id=0, tokens_at_once=tokens_at_once)
     assert [score.num_tokens for score in scores] == lengths
     for score, length in zip(scores, lengths, strict=True):
         assert score.nats == pytest.approx(length * math.log(97), rel=0.02)

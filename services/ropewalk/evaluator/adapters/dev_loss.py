@@ -84,13 +84,12 @@ class _Reader:
 
         if checkpoint != self._loaded:
             self._model.model, self._loaded = load_checkpoint(checkpoint, self._base), checkpoint
-        context = self._model.context_length
         scores = score_documents(
             self._model.model,
             [document for documents in self._items for document in documents],
-            context_length=context,
+            context_length=self._model.context_length,
             start_id=self._model.eos_id,
-            batch_size=max(1, _TOKENS_AT_ONCE // context),
+            tokens_at_once=_TOKENS_AT_ONCE,
         )
         return DevLoss(
             nats=sum(score.nats for score in scores),

@@ -126,7 +126,7 @@ class ScoredModel:
             documents,
             context_length=self.context_length,
             start_id=self.eos_id,
-            batch_size=max(1, _TOKENS_AT_ONCE // self.context_length),
+            tokens_at_once=_TOKENS_AT_ONCE,
         )
         return [score.nats for score in scores]
 
