@@ -72,9 +72,9 @@ def num_references(stack, run_id: str) -> int:
 
 
 def test_a_preference_is_learnt_judged_and_promoted_over_a_kill_amid_the_references(stack, base, tmp_path) -> None:
-    pairs = written(tmp_path / "p.jsonl", [{"input": f"{n}?", "chosen": "1", "rejected": "x"} for n in range(2000)])
-    training = {"objective": "dpo", "total_steps": 30, "matrix_lr": 0.01, "adam_lr": 0.005}
-    recipe = a_recipe("prefer", base, pairs | {"format": "preferences"}, training=training)
+    pairs = written(tmp_path / "p.jsonl", [{"input": f"{n}?", "chosen": "1", "rejected": "x"} for n in range(600)])
+    how = {"total_steps": 30, "context_length": 128, "matrix_lr": 0.01, "adam_lr": 0.005}
+    recipe = a_recipe("prefer", base, pairs | {"format": "preferences"}, training={"objective": "dpo", **how})
     run_id = stack.submit(recipe, "prefer")
     deadline = time.monotonic() + stack.deadline_s
     while not num_references(stack, run_id):
