@@ -6,6 +6,7 @@ Bits per byte compares models with different tokenizers: the nats of all tokens 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -81,24 +82,33 @@ def score_documents(
     ]
 
 
+class Said(NamedTuple):
+    """The log-likelihood of a continuation, in nats, and whether every token of it is the likeliest."""
+
+    nats: float
+    is_greedy: bool
+
+
 @torch.inference_mode()
 def score_continuations(
     model: PreTrainedModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], *, context_length: int, at_once: int
-) -> list[float]:
-    """The log-likelihood, in nats, of each continuation behind its context; both have a token at least.
+) -> list[Said]:
+    """How likely each continuation is behind its context; both have a token at least.
 
     Nothing stands before the context, and what is too long loses its beginning, as in lm-evaluation-harness. A batch
     has about `at_once` tokens; which pairs share one depends on nothing but the pairs.
     """
     windows = [_continued(index, context, said, context_length) for index, (context, said) in enumerate(pairs)]
     windows.sort(key=lambda window: -len(window.inputs))
-    nats, first = [0.0] * len(pairs), 0
+    found, first = [Said(0.0, True)] * len(pairs), 0
     while first < len(windows):
         batch = windows[first : first + max(1, at_once // len(windows[first].inputs))]
-        for window, losses in zip(batch, _losses(model, batch), strict=True):
-            nats[window.document] = -float(losses.double().sum())
+        losses, likeliest = _losses_and_likeliest(model, batch)
+        for window, mine, best in zip(batch, losses, likeliest.tolist(), strict=True):
+            is_greedy = all(token in (IGNORED, best[at]) for at, token in enumerate(window.targets))
+            found[window.document] = Said(-float(mine.double().sum()), is_greedy)
         first += len(batch)
-    return nats
+    return found
 
 
 def _continued(index: int, context: Sequence[int], said: Sequence[int], context_length: int) -> _Window:
@@ -120,12 +130,20 @@ def _windows(index: int, document: ScoredTokens, context_length: int, start_id: 
 
 
 def _losses(model: PreTrainedModel, batch: Sequence[_Window]) -> torch.Tensor:
-    """(B, T) nats; 0 where nothing is scored. Padding is on the right, where causal attention never looks from."""
+    return _losses_and_likeliest(model, batch)[0]
+
+
+def _losses_and_likeliest(model: PreTrainedModel, batch: Sequence[_Window]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, T) nats, 0 where nothing is scored, and (B, T) the likeliest tokens.
+
+    Padding is on the right, where causal attention never looks from.
+    """
     length = max(len(window.inputs) for window in batch)
     inputs = torch.tensor([window.inputs + [0] * (length - len(window.inputs)) for window in batch])
     targets = torch.tensor([window.targets + [IGNORED] * (length - len(window.targets)) for window in batch])
     logits = model(input_ids=inputs, use_cache=False).logits  # (B, T, V)
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    return torch.nn.functional.cross_entropy(
+    losses = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
-    ).view_as(targets)
+    )
+    return losses.view_as(targets), logits.argmax(-1)

@@ -13,7 +13,7 @@ from ropewalk.evaluator.ports import MAX_NEW_TOKENS, Continuation
 from ropewalk.model.chat.encoder import Encoder
 from ropewalk.model.chat.errors import ChatTemplateError, NoAnswerFoundError
 from ropewalk.model.chat.renderer import ChatRenderer
-from ropewalk.model.nll import ScoredTokens, score_continuations, score_documents
+from ropewalk.model.nll import Said, ScoredTokens, score_continuations, score_documents
 from ropewalk.model.tokenizer import decode, load_tokenizer
 from ropewalk.model.weights import load_model
 
@@ -102,10 +102,13 @@ class ScoredModel:
     def likelihoods(self, items: Sequence[Item]) -> list[list[float]]:
         """The log-likelihood of every choice of each item behind its text, in nats."""
         pairs = [pair for item in items for pair in self.choice_pairs(item)]
-        nats = iter(
-            score_continuations(self.model, pairs, context_length=self.context_length, at_once=_TOKENS_AT_ONCE // 2)
-        )
-        return [[next(nats) for _ in item.choices] for item in items]
+        said = iter(self.continuations(pairs))
+        return [[next(said).nats for _ in item.choices] for item in items]
+
+    def continuations(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Said]:
+        """How likely each of the second is behind the first."""
+        at_once = _TOKENS_AT_ONCE // 2
+        return score_continuations(self.model, pairs, context_length=self.context_length, at_once=at_once)
 
     def choice_pairs(self, item: Item) -> list[tuple[list[int], list[int]]]:
         """The tokens of the text and, behind them, those of each choice."""

@@ -1,18 +1,39 @@
-"""`eval again`: judgements of models."""
+"""`eval show|again`: judgements of models."""
 
 import typer
 
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, RunId, StateDir
-from ropewalk.cli.screens.terminal import done, print_json
+from ropewalk.cli.screens.judged_sets import show_judged
+from ropewalk.cli.screens.terminal import done, print_json, say
+from ropewalk.client.judged_sets import judged_sets
 from ropewalk.client.judging_again import judge_again
 
 app = typer.Typer(name="eval", no_args_is_help=True, help="Judgements of models.")
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps `again` a word of its own while there is no other."""
+@app.command()
+def show(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Show what the last evaluation of a run says about task sets; `ropewalk report` has all the rest.
+
+    Example: ropewalk eval show python-stdlib-261123-101500-1a2b
+    """
+    settings = settings_of(state_dir)
+    found = judged_sets(call(lambda client: client.timeline(run), settings), settings.store.connect())
+    if as_json:
+        told = [
+            {
+                **each.section.model_dump(mode="json"),
+                "estimates": [estimate.model_dump(mode="json") for estimate in each.estimates],
+            }
+            for each in found
+        ]
+        print_json({"run_id": run, "task_sets": told})
+        return
+    for each in found:
+        show_judged(each)
+    if not found:
+        say("no task set was asked: `evaluation: {task_sets: [copying@1]}` in a recipe names some")
 
 
 @app.command()

@@ -1,0 +1,35 @@
+"""Task sets of an evaluation on the terminal."""
+
+from ropewalk.cli.screens.terminal import Listing, console, say
+from ropewalk.client.judged_sets import JudgedSet
+from ropewalk.events.evaluation import Estimate
+
+
+def show_judged(found: JudgedSet) -> None:
+    """Its estimates, what the format of the prompt changes, and what was kept from training."""
+    each = found.section
+    asked = f"{each.num_items:,} of {each.num_in_split:,} items ({each.split})"
+    say(f"{each.task_set}: {asked}, {each.num_clusters} clusters", style="bold")
+    heads = ("estimate", "of", "value", "interval", "role", "items as sure as", "method")
+    console.print(Listing(heads, [_row(estimate) for estimate in found.estimates]))
+    for metric, values in each.spread.items():
+        theirs = each.opponent_spread.get(metric, ())
+        told = f"; what is to beat {min(theirs):.3g} to {max(theirs):.3g}" if theirs else ""
+        spread = f"{min(values):.3g} to {max(values):.3g}{told} ({each.num_spread} items)"
+        say(f"  {metric} over {len(values)} templates: {spread}")
+    say(f"  {_kept_out(found)}")
+
+
+def _row(estimate: Estimate) -> tuple[str, ...]:
+    bounds = f"{estimate.written(estimate.lower)} to {estimate.written(estimate.upper)} ({estimate.sureness})"
+    alone = f"{estimate.num_effective:.0f} alone" if estimate.num_effective else ""
+    name = estimate.metric.replace(f"{estimate.task_set}/", "")
+    what = f"gain over {estimate.subject}" if estimate.paired else estimate.subject
+    return name, what, estimate.written(estimate.value), bounds, estimate.role, alone, estimate.method
+
+
+def _kept_out(found: JudgedSet) -> str:
+    each = found.section
+    if not each.scanned:
+        return "nobody looked for its items in what the run was trained on"
+    return f"{each.num_dropped} documents gave its items away and were dropped; searched: dataset {each.scanned}"
