@@ -6,7 +6,7 @@ What looks like personal data is found by its form alone: there is more of it th
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,12 +14,14 @@ from statistics import quantiles
 
 from pydantic import JsonValue
 
+from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE, LEAST_SHARE, too_few_to_judge
+from ropewalk.corpus.reading.contents import Placed
 from ropewalk.corpus.reading.examples import INPUT
 from ropewalk.corpus.reading.places import ANYWHERE
 from ropewalk.corpus.reading.records import Content, Flaw, Limits
-from ropewalk.corpus.task_checks import placed_examples
-from ropewalk.events.foreign import one_line
-from ropewalk.recipes.formats import JSON_LINES
+from ropewalk.corpus.task_checks import FEWEST_EXAMPLES, placed_examples
+from ropewalk.events.foreign import one_line, quoted
+from ropewalk.recipes.formats import INPUTS, JSON_LINES
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.usecases.schema import AnswerChecker
 
@@ -27,8 +29,11 @@ MOST_RECORDS = 200_000
 _MOST_PLACES = 10  # of a finding that are named
 _PERSONAL: Mapping[str, re.Pattern[str]] = {
     "e-mail address": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,100}"),
-    "telephone number": re.compile(r"(?<!\w)\+\d[\d ()/-]{7,18}\d(?!\w)"),
-    "bank account (IBAN)": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"),
+    "telephone number": re.compile(
+        r"(?<![\w.-])(?:\+\d[\d ()/-]{7,18}\d|0\d{2,4}[ /-]\d{5,8}|(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4})(?![\w-])"
+    ),
+    "bank account (IBAN)": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"),
+    "social security number (US)": re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])"),
     "card number": re.compile(r"(?<!\d)(?:\d[ -]?){12,18}\d(?!\d)"),
 }
 
@@ -65,30 +70,32 @@ class CheckedExamples:
     commonest: float
 
 
-def check_examples(
-    asked: tuple[Sequence[SourceRecipe], dict[str, JsonValue] | None], _: Callable[[object], None]
-) -> CheckedExamples:
-    """Read files of examples, with the schema of their answers if there is one. For a child process.
+@dataclass(frozen=True, kw_only=True)
+class ExamplesToCheck:
+    """Sources of examples, and of inputs beside them; the schema of answers, and the share that will be held out."""
 
-    Lines of another file than the first are named with it.
-    """
-    (source, *_others), schema = asked
-    looker = _Looker(AnswerChecker(schema) if schema is not None else None)
-    placed, unanswered = placed_examples(asked[0], Limits(), ANYWHERE), set()
-    for place, content in islice(placed, MOST_RECORDS):
-        file, _hash, line = place.rpartition("#")
-        line = one_line(line if Path(file).name == Path(source.path).name else f"{Path(file).name}#{line}")
-        if isinstance(content, Flaw):
-            unanswered.add(line)
-            looker.finding(f"not read: {content.reason.replace('_', ' ')}").add(line, one_line(content.detail, 120))
-        elif content.messages:
-            looker.num_synthetic += bool(content.source)
-            looker.take(line, content.messages[-2].content, content.messages[-1].content)
-    inputs = source.model_copy(update={"format": JSON_LINES, "text_field": INPUT})  # also where there is no answer
-    for place, content in islice(placed_examples([inputs], Limits(), ANYWHERE), MOST_RECORDS if unanswered else 0):
-        if isinstance(content, Content) and (line := one_line(place.rpartition("#")[2])) in unanswered:
-            looker.search(line, content.text)
-    return looker.result(is_all=next(placed, None) is None)
+    sources: tuple[SourceRecipe, ...]
+    schema: dict[str, JsonValue] | None = None
+    held_out_fraction: float = LEAST_SHARE
+
+
+def check_examples(asked: ExamplesToCheck, _: Callable[[object], None]) -> CheckedExamples:
+    """Read all, first the examples. For a child process. Lines of another file than the first are named with it."""
+    looker = _Looker(AnswerChecker(asked.schema) if asked.schema is not None else None)
+    wholes = [
+        looker.read_inputs(source) if source.format == INPUTS else looker.read(source, is_first=place == 0)
+        for place, source in enumerate(asked.sources)
+    ]
+    looker.judge_number(asked.held_out_fraction)
+    return looker.result(is_all=all(wholes))
+
+
+def _placed(source: SourceRecipe, *, is_first: bool = True) -> tuple[Placed, Iterator[tuple[str, Content | Flaw]]]:
+    """All records, and the first of them with the line that each is."""
+    placed = placed_examples([source], Limits(), ANYWHERE)
+    name = "" if is_first else f"{Path(source.path).name}#"
+    lines = ((one_line(name + place.rpartition("#")[2]), content) for place, content in islice(placed, MOST_RECORDS))
+    return placed, lines
 
 
 class _Looker:
@@ -97,11 +104,60 @@ class _Looker:
         self._findings: dict[str, ExampleFinding] = {}
         self._first: dict[bytes, tuple[str, bytes]] = {}  # by input: its line and its answer
         self._answers: Counter[bytes] = Counter()
+        self._keys: set[str] = set()
         self._lengths: tuple[list[int], list[int]] = ([], [])
         self.num_synthetic = 0
 
     def finding(self, kind: str) -> ExampleFinding:
         return self._findings.setdefault(kind, ExampleFinding(kind))
+
+    def read(self, source: SourceRecipe, *, is_first: bool) -> bool:
+        """Examples. Returns whether these were all."""
+        unanswered, (placed, lines) = set(), _placed(source, is_first=is_first)
+        for line, content in lines:
+            if isinstance(content, Flaw):
+                unanswered.add(line)
+                self._unread(line, content)
+            elif content.messages:
+                self._keys.add(content.split_key)
+                self.num_synthetic += bool(content.source)
+                self.take(line, content.messages[-2].content, content.messages[-1].content)
+        if source.key_field and len(self._keys) == 1 < self._answers.total():
+            self.finding(f"the key_field {quoted(source.key_field)} is the same in all, so none can be held out")
+        inputs = source.model_copy(update={"format": JSON_LINES, "text_field": INPUT, "key_field": ""})
+        again = _placed(inputs, is_first=is_first)[1] if unanswered else ()  # also where there is no answer
+        for line, content in again:
+            if isinstance(content, Content) and line in unanswered:
+                self.search(line, content.text)
+        return next(placed, None) is None
+
+    def read_inputs(self, source: SourceRecipe) -> bool:
+        """Inputs that the base model is to answer. Returns whether these were all."""
+        placed, lines = _placed(source, is_first=False)
+        for place, content in lines:
+            if isinstance(content, Flaw):
+                self._unread(place, content)
+                continue
+            asked = content.messages[-1].content
+            first = self._first.setdefault(_digest(asked), (place, b""))
+            if first[0] != place:
+                self.finding("an input that is there already").add(place, f"as {first[0]}")
+            self.search(place, asked)
+        return next(placed, None) is None
+
+    def judge_number(self, held_out_fraction: float) -> None:
+        """Whether they are enough to teach, and to judge by."""
+        found = self._answers.total() - self.num_synthetic
+        if found < FEWEST_EXAMPLES:
+            self.finding(
+                f"too few examples: {FEWEST_EXAMPLES} are the least, a hundred a beginning"
+            ).num_records = found
+        elif too_few_to_judge(found, held_out_fraction):
+            kind = f"too few examples to judge by: {DOCUMENTS_TO_JUDGE} must be held out"
+            self.finding(f"{kind} (evaluation.held_out_fraction)").num_records = found
+
+    def _unread(self, place: str, flaw: Flaw) -> None:
+        self.finding(f"not read: {flaw.reason.replace('_', ' ')}").add(place, one_line(flaw.detail, 120))
 
     def take(self, line: str, asked: str, answer: str) -> None:
         self._lengths[0].append(len(asked))
@@ -148,7 +204,10 @@ def _spread(lengths: list[int]) -> tuple[int, int, int]:
 
 
 def _is_meant(kind: str, text: str) -> bool:
-    """Of a card's number the last digit follows from the others (ISO/IEC 7812, Luhn)."""
+    """By their check digits: Luhn's of a card's number (ISO/IEC 7812), the remainder by 97 of an IBAN (ISO 13616)."""
+    if kind == "bank account (IBAN)":
+        plain = text.replace(" ", "")
+        return int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4])) % 97 == 1
     if kind != "card number":
         return True
     digits = [int(char) for char in reversed(text) if char.isdigit()]

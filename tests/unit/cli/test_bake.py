@@ -11,7 +11,7 @@ from ropewalk.recipes.bases import Base
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.disk import disk_needs
 from ropewalk.storage.local import LocalObjects
-from ropewalk.usecases.folder import RECORDS, TASK, write_task_folder
+from ropewalk.usecases.folder import RECORDS, TASK, UNANSWERED, write_task_folder
 
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
 
@@ -135,8 +135,11 @@ def test_the_recipe_is_written_once_and_can_be_submitted_as_it_is(ropewalk, tmp_
 def test_data_check_reads_a_tasks_folder_with_its_schema_and_ends_with_one_for_what_it_finds(ropewalk, tmp_path):
     write_task_folder(tmp_path / "my-task", "my-task")
     code, out, _ = ropewalk("data", "check", str(tmp_path / "my-task"))
-    assert code == 0
+    assert code == 1
     assert "schema.json beside them" in out
+    assert "too few examples: 10 are the least" in out
+    (tmp_path / "my-task" / UNANSWERED).write_text('{"input": "write to ann@example.org"}\n')
+    assert "inputs.jsonl:1" in ropewalk("data", "check", str(tmp_path / "my-task"))[1]
     with (tmp_path / "my-task" / RECORDS).open("a") as file:
         file.write('{"input": "a", "output": {"topic": "cats"}}\n')
     code, out, _ = ropewalk("data", "check", str(tmp_path / "my-task" / RECORDS))

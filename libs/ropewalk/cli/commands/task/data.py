@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,14 +16,15 @@ from ropewalk.client.model_process import in_own_process
 from ropewalk.client.synthesis.making import MOST, SynthesisOrder
 from ropewalk.client.synthesis.making import synthesise as synthesise_all
 from ropewalk.client.synthesis.writers import Endpoint, read_key
-from ropewalk.corpus.example_findings import CheckedExamples, check_examples
+from ropewalk.corpus.example_findings import CheckedExamples, ExamplesToCheck, check_examples
+from ropewalk.corpus.judging import LEAST_SHARE
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.formats import EXAMPLES
 from ropewalk.recipes.paths import with_absolute_paths
-from ropewalk.recipes.recipe import Recipe, RecipeError, SourceRecipe
+from ropewalk.recipes.recipe import FormatName, Recipe, RecipeError, SourceRecipe
 from ropewalk.stages.child import run_child
-from ropewalk.usecases.folder import MADE, RECORDS, SCHEMA, read_schema, read_task_folder
+from ropewalk.usecases.folder import MADE, RECORDS, SCHEMA, TASK, read_schema, read_task_folder
 from ropewalk.usecases.schema import check_schema
 
 app = typer.Typer(name="data", no_args_is_help=True, help="Examples of a task.")
@@ -48,12 +49,11 @@ def check(
     schema = read_schema(beside) if beside.exists() else None
     if schema is not None and (fault := check_schema(schema)):
         raise RecipeError((fault,))
-    source = SourceRecipe(path=str(file), licence="LicenseRef-checked", format=EXAMPLES)
-    made = place / MADE
-    others = [source.model_copy(update={"path": str(made), "key_field": ""})] if made.is_file() else []
-    found = asyncio.run(
-        run_child(check_examples, ([source, *others], schema))
-    )  # a file may end the process of its reader
+    made = [place / MADE] if (place / MADE).is_file() else []
+    asked = ExamplesToCheck(sources=tuple(_source(each) for each in (file, *made)), schema=schema)
+    if (place / TASK).exists():
+        asked = _of_task(asked, read_task_folder(place))
+    found = asyncio.run(run_child(check_examples, asked))  # a file may end the process of its reader
     if as_json:
         print_json({**asdict(found), "schema": str(beside) if schema is not None else ""})
     else:
@@ -111,6 +111,20 @@ def _base_writer(recipe: Recipe, state_dir: Path | None) -> tuple[str, Path]:
             "endpoint with --from"
         )
     return (base.name if base is not None else where.name), where
+
+
+def _source(file: Path, key_field: str = "", form: FormatName = EXAMPLES) -> SourceRecipe:
+    return SourceRecipe(path=str(file), licence="LicenseRef-checked", format=form, key_field=key_field)
+
+
+def _of_task(asked: ExamplesToCheck, fields: dict[str, Any]) -> ExamplesToCheck:
+    """With the inputs beside the examples, and what task.yaml says of them."""
+    evaluation = fields.get("evaluation")
+    share = evaluation.get("held_out_fraction") if isinstance(evaluation, dict) else None
+    sources = tuple(
+        _source(Path(each["path"]), str(each.get("key_field", "")), each["format"]) for each in fields["sources"]
+    )
+    return replace(asked, sources=sources, held_out_fraction=share if isinstance(share, float) else LEAST_SHARE)
 
 
 def _show(found: CheckedExamples, *, has_schema: bool) -> None:
