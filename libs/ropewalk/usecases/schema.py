@@ -2,7 +2,7 @@
 
 The part of JSON Schema (2020-12) that decides in bounded time and that constrained decoding knows too. A keyword that
 is not known here would be ignored by the rules of JSON Schema, and every answer be called valid that is not: such a
-schema is refused instead. `pattern` is: no regular expression of somebody else's is run.
+schema is refused instead.
 """
 
 import json
@@ -15,14 +15,17 @@ from pydantic import JsonValue
 
 from ropewalk.events.foreign import quoted
 from ropewalk.usecases.fields import is_equal
+from ropewalk.usecases.patterns import has_form, pattern_fault
 
 MAX_ANSWER_CHARS = 262_144
 MAX_ANSWER_DEPTH = 64
 _MAX_STEPS = 100_000  # schemas looked at for one answer: `anyOf` within recursion grows with a power of the depth
+_CHARS_A_STEP = 16  # of a text that is held to a pattern
 _MAX_DIGITS = 300  # of a whole number, so that it can be computed with as a float too
 _MAX_DEPTH = 64  # of a schema, and of references one behind the other
 
 Schema = Mapping[str, Any] | bool
+_Place = tuple[()] | tuple["_Place", str]
 _ABOUT = ("$schema", "$id", "$comment", "title", "description", "default", "examples", "deprecated")
 _NOTES = frozenset((*_ABOUT, "readOnly", "writeOnly", "format", "$defs", "definitions"))  # `format` by the standard too
 _TYPES: Mapping[str, Callable[[JsonValue], bool]] = {
@@ -48,16 +51,41 @@ _BOUNDS: Mapping[str, tuple[type | tuple[type, ...], Callable[[Any, Any], bool]]
 _SIZES = ("minLength", "maxLength", "minItems", "maxItems")
 _PARTS = ("anyOf", "oneOf", "allOf", "prefixItems")  # lists of schemas
 _WHOLE = ("items", "additionalProperties")  # one schema each
-_KNOWN = _NOTES | _BOUNDS.keys() | {"type", "enum", "const", "required", "properties", "$ref", *_PARTS, *_WHOLE}
+_WORDS = ("type", "enum", "const", "required", "properties", "$ref", "pattern")
+_KNOWN = _NOTES | _BOUNDS.keys() | {*_WORDS, *_PARTS, *_WHOLE}
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What was made of a text: `value` is None unless it `is_json`."""
+    """What was made of a text: `value` is None unless it `is_json`.
+
+    `misfit` says where it does not fit, in the words of the schema and none of the answer's.
+    """
 
     value: JsonValue
     is_json: bool
-    is_valid: bool
+    misfit: str
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it fits."""
+        return not self.misfit
+
+
+@dataclass(frozen=True)
+class _Misfit:
+    """`place` is (what is around it, its own name); empty: the whole."""
+
+    place: "_Place"
+    what: str = "is not what the schema asks for"
+
+    def __str__(self) -> str:
+        names, place = list[str](), self.place
+        while place:
+            place, name = place
+            names.append(name)
+        field = quoted(".".join(reversed(names)))
+        return f"field {field} {self.what}" if names else f"the whole {self.what}"
 
 
 class _TooMuchError(Exception):
@@ -90,63 +118,62 @@ class AnswerChecker:
         try:
             value = _load(text)
         except (ValueError, RecursionError):
-            return Checked(None, is_json=False, is_valid=False)
-        return Checked(value, is_json=True, is_valid=self.fits(value))
+            return Checked(None, is_json=False, misfit="it is no JSON")
+        return Checked(value, is_json=True, misfit=self._why_not(value))
 
     def fits(self, value: JsonValue) -> bool:
         """Whether a value fits; not, if that cannot be decided within bounds."""
-        self._steps = 0
-        try:
-            return self._fits(value, self._schema, 0)
-        except (_TooMuchError, RecursionError):
-            return False
+        return not self._why_not(value)
 
     def why_not(self, text: str) -> str:
-        """Where an answer does not fit, in the words of the schema and none of the answer's; empty: it fits."""
-        checked = self.parse(text)
-        if checked.is_valid or not checked.is_json:
-            return "" if checked.is_valid else "it is no JSON"
+        """Where an answer does not fit; empty: it fits."""
+        return self.parse(text).misfit
+
+    def _why_not(self, value: JsonValue) -> str:
         self._steps = 0
         try:
-            return self._misfit(checked.value, self._schema, "")
+            return str(self._misfit(value, self._schema, (), 0) or "")
         except (_TooMuchError, RecursionError):
             return "it is too large to be checked"
 
-    def _misfit(self, value: JsonValue, schema: Schema, place: str) -> str:
-        """Of the first part that does not fit, as deep as properties and items lead to it."""
-        here = f"field {quoted(place)}" if place else "the whole"
-        if isinstance(schema, bool):
-            return f"{here} is not allowed"
-        if isinstance(value, dict) and (missing := sorted(set(schema.get("required", ())) - value.keys())):
-            return f"field {quoted(f'{place}.{missing[0]}'.lstrip('.'))} is missing"
-        if _is_right_kind(value, schema) and _is_within_bounds(value, schema):
-            for name, each, wanted in _inside(value, schema):
-                if not self._fits(each, wanted, 0):
-                    return self._misfit(each, wanted, f"{place}.{name}".lstrip("."))
-        return f"{here} is not what the schema asks for"
+    def _misfit(self, value: JsonValue, schema: Schema, place: "_Place", hops: int) -> _Misfit | None:
+        """The first part that does not fit.
 
-    def _fits(self, value: JsonValue, schema: Schema, hops: int) -> bool:
-        """`hops` counts references and combinations that lead to this schema without going into the value."""
-        self._steps += 1
-        if self._steps > _MAX_STEPS or hops > _MAX_DEPTH:
+        `hops` counts references and combinations that lead to this schema without going into the value.
+        """
+        self._count(1)
+        if hops > _MAX_DEPTH:
             raise _TooMuchError
         if isinstance(schema, bool):
-            return schema
-        if not _is_right_kind(value, schema) or not _is_within_bounds(value, schema):
-            return False
-        return self._fits_combined(value, schema, hops + 1) and self._fits_inside(value, schema)
+            return None if schema else _Misfit(place, "is not allowed")
+        if isinstance(value, dict) and (missing := sorted(set(schema.get("required", ())) - value.keys())):
+            return _Misfit((place, missing[0]), "is missing")
+        if not (_is_right_kind(value, schema) and _is_within_bounds(value, schema) and self._has_form(value, schema)):
+            return _Misfit(place)
+        within = (self._misfit(each, inner, (place, name), 0) for name, each, inner in _inside(value, schema))
+        return self._combined(value, schema, place, hops + 1) or next(filter(None, within), None)
 
-    def _fits_combined(self, value: JsonValue, schema: Mapping[str, Any], hops: int) -> bool:
-        if "$ref" in schema and not self._fits(value, _resolve(schema["$ref"], self._schema), hops):
-            return False
-        if not all(self._fits(value, each, hops) for each in schema.get("allOf", ())):
-            return False
-        if "anyOf" in schema and not any(self._fits(value, each, hops) for each in schema["anyOf"]):
-            return False
-        return "oneOf" not in schema or sum(self._fits(value, each, hops) for each in schema["oneOf"]) == 1
+    def _combined(self, value: JsonValue, schema: Mapping[str, Any], place: "_Place", hops: int) -> _Misfit | None:
+        wholes = [_resolve(schema["$ref"], self._schema)] if "$ref" in schema else []
+        for each in (*wholes, *schema.get("allOf", ())):
+            if misfit := self._misfit(value, each, place, hops):
+                return misfit
+        fitting = (self._misfit(value, each, place, hops) is None for each in schema.get("anyOf", ()))
+        if "anyOf" in schema and not any(fitting):
+            return _Misfit(place)
+        one = [self._misfit(value, each, place, hops) is None for each in schema.get("oneOf", ())]
+        return _Misfit(place) if one and sum(one) != 1 else None
 
-    def _fits_inside(self, value: JsonValue, schema: Mapping[str, Any]) -> bool:
-        return all(self._fits(each, wanted, 0) for _, each, wanted in _inside(value, schema))
+    def _has_form(self, value: JsonValue, schema: Mapping[str, Any]) -> bool:
+        if "pattern" not in schema or not isinstance(value, str):
+            return True
+        self._count(len(value) // _CHARS_A_STEP)
+        return has_form(value, schema["pattern"])
+
+    def _count(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > _MAX_STEPS:
+            raise _TooMuchError
 
 
 def _inside(value: JsonValue, schema: Mapping[str, Any]) -> Iterator[tuple[str, JsonValue, Schema]]:
@@ -172,8 +199,6 @@ def _is_right_kind(value: JsonValue, schema: Mapping[str, Any]) -> bool:
 
 
 def _is_within_bounds(value: JsonValue, schema: Mapping[str, Any]) -> bool:
-    if isinstance(value, dict) and not value.keys() >= set(schema.get("required", ())):
-        return False
     bounds = ((kind, holds, schema[name]) for name, (kind, holds) in _BOUNDS.items() if name in schema)
     return isinstance(value, bool) or all(
         not isinstance(value, kind) or holds(value, bound) for kind, holds, bound in bounds
@@ -266,6 +291,11 @@ def _shape_fault(schema: Mapping[str, Any]) -> str:
             or (name == "multipleOf" and bound <= 0)
         ):
             return f"has {name!r} with the value {quoted(bound)}: give a number that it can be"
+    if "pattern" in schema and (fault := pattern_fault(schema["pattern"])):
+        return (
+            f"has the pattern {quoted(schema['pattern'])}, which nothing can be held to: {fault}; write it without "
+            "look-around, back-references and word boundaries, list what is meant as an enum, or take it out"
+        )
     return ""
 
 

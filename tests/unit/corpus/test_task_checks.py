@@ -49,7 +49,7 @@ def test_a_task_whose_examples_fit_its_schema_is_accepted(tmp_path: Path) -> Non
         ([GOOD] * 10 + [EMPTY] * 11, {}, "examples.jsonl#11: no answer in the field 'output'"),
         ([BAD] * 12, {}, "'task.json_schema': none of 12 examples fits it; correct the schema or the outputs"),
         ([BAD] * 12, {}, "examples.jsonl#1: field 'n' is not"),
-        ([GOOD] * 12, {"json_schema": {"pattern": "a+"}}, "'task.json_schema': the schema uses 'pattern'"),
+        ([GOOD] * 12, {"json_schema": {"not": {}}}, "'task.json_schema': the schema uses 'not'"),
     ],
 )
 def test_a_task_that_would_teach_nothing_is_refused(

@@ -116,7 +116,14 @@ def test_choices_within_choices_end_in_time() -> None:
 @pytest.mark.parametrize(
     ("schema", "part"),
     [
-        ({"pattern": "(a+)+$"}, "'pattern', which is not supported"),
+        ({"patternProperties": {}}, "'patternProperties', which is not supported"),
+        (
+            {"properties": {"a": {"pattern": "(?=a)b"}}},
+            "'/properties/a' has the pattern '(?=a)b', which nothing can be",
+        ),
+        ({"pattern": "(a)\\1"}, "backreferences are not supported"),
+        ({"pattern": "a" * 257}, "it has 257 characters, and 256 are followed"),
+        ({"pattern": 1}, "it is no text"),
         ({"properties": {"a": {"$ref": "https://example.org/x"}}}, "'/properties/a' refers to 'https://example.org/x'"),
         ({"$ref": "#/$defs/gone"}, "refers to"),
         ({"type": "text"}, "has the type 'text'"),
@@ -145,3 +152,23 @@ def test_where_an_answer_does_not_fit_is_told_without_its_values() -> None:
         ('{"items": [{"secret": 1}]}', "field 'items.0.(another)' is not allowed"),
     ):
         assert checker.why_not(text) == told, text
+
+
+@pytest.mark.parametrize(
+    "pattern", ["^[A-Z]{2}-\\d+$", "ab", "^ab", "ab$", "^a|b$", "^a.b$", "^(a|b){1,3}$", "^$", "[^a]", "\\."]
+)
+def test_a_pattern_matches_what_it_matches_in_the_reference_library(pattern: str) -> None:
+    texts = ("", "a", "b", "ab", "xaby", "abc", "xab", "axb", "a\nb", 'a"b', "AB-12", "AB-", "ä", "a.b", "abab", "\\")
+    ours, theirs = AnswerChecker({"pattern": pattern}), jsonschema.Draft202012Validator({"pattern": pattern})
+    assert [text for text in texts if ours.fits(text)] == [text for text in texts if theirs.is_valid(text)]
+    assert ours.fits(1)  # says nothing of other kinds
+
+
+def test_no_pattern_and_no_text_take_long() -> None:
+    began = time.process_time()
+    assert AnswerChecker({"pattern": "^(a+)+$"}).fits("a" * 10_000)
+    for pattern in ("^(a+)+$", "^(a?){200}a{200}$", "^(.*a.{200})$", "(x{1,1000}y){1,1000}"):
+        assert not AnswerChecker({"pattern": pattern}).fits("a" * 10_000 + "!\n")
+    many = {"anyOf": [{"pattern": f"^(a+)+{number}$"} for number in range(500)]}
+    assert "too large" in AnswerChecker(many).why_not(json.dumps("a" * 200_000))
+    assert time.process_time() - began < 10
