@@ -32,9 +32,13 @@ def spent(account: TimeAccount) -> str:
 
 
 def use(account: TimeAccount) -> str:
-    """How much of the devices the steps used: `MFU 41 %, 52 % of the rate of a large product there`."""
+    """How much of the devices the steps used: `MFU 41 %, 52 % of the rate of a large product there`.
+
+    Steps are no faster than a large product: one that seems slower was measured beside other work, and is left out.
+    """
     parts = [f"MFU {_percent(account.mfu)}"] if account.mfu else []
-    parts += [f"{_percent(account.gemm_mfu)} of the rate of a large product there"] if account.gemm_mfu else []
+    if 0 < account.gemm_mfu <= 1:
+        parts.append(f"{_percent(account.gemm_mfu)} of the rate of a large product there")
     return ", ".join(parts)
 
 

@@ -31,7 +31,7 @@ class Estimate(Value):
     subject: str = ""
     role: Literal["primary", "guardrail", "shown"] = Field(default="shown", description="the part it plays in the gate")
     quantity: str = Field(default="", description="what is measured, in words: bits per byte")
-    items: str = Field(default="items", description="what num_items counts, in words: held-out files")
+    items: str = Field(default="items", description="what num_items counts, in words: held-out documents")
     unit: Literal["", "share"] = Field(default="", description="share: written as a percentage")
     better: Literal["lower", "higher"] = Field(default="lower", description="which values of the quantity are better")
     paired: bool = False

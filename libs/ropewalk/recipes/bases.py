@@ -117,15 +117,21 @@ def list_bases(objects: ObjectStore) -> list[Base]:
 
 def find_base(objects: ObjectStore, name: str) -> Base | None:
     """The model of a name, the newest of several, or exactly that of `name@content`; None if there is none."""
-    found = _NAMED.fullmatch(name)
-    content = found[2] if found else None
-    if content:
-        try:
-            base = _read(objects, base_key(content))
-        except (ObjectNotFoundError, ManifestError, ValidationError):
-            return None
-        return base.model_copy(update={"name": found[1]}) if found else None
-    return next((base for base in reversed(list_bases(objects)) if base.name == name), None)
+    content = content_of(name)
+    if not content:
+        return _with_shape(objects, next((base for base in reversed(list_bases(objects)) if base.name == name), None))
+    try:
+        base = _read(objects, base_key(content))
+    except (ObjectNotFoundError, ManifestError, ValidationError):
+        return None
+    return _with_shape(objects, base.model_copy(update={"name": name.partition("@")[0]}))
+
+
+def _with_shape(objects: ObjectStore, base: Base | None) -> Base | None:
+    """An import of a release that did not note the shape: its own config says it."""
+    if base is None or base.shape is not None:
+        return base
+    return base.model_copy(update={"shape": shape_of_folder(objects.fetch(base.key))})
 
 
 def base_location(recipe: Recipe, objects: ObjectStore) -> str:

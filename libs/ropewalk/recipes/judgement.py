@@ -26,7 +26,9 @@ class EvaluationRecipe(_Judgement):
 
     newer = ("learnt_fraction", "curve", "task_sets", "defer_hours")
 
-    held_out_fraction: float = Field(default=0.03, gt=0, lt=0.5, description="share of the files kept from training")
+    held_out_fraction: float = Field(
+        default=0.03, gt=0, lt=0.5, description="share of the documents, or examples of a task, kept from training"
+    )
     learnt_fraction: float = Field(
         default=1.0,
         gt=0,

@@ -118,6 +118,7 @@ class Board:
     verdict: str = ""
     news: float = 0.0
     is_accepted: bool = False
+    has_task: bool = False  # it bakes one job
     num_trials: int = 0
     num_tried: int = 0
     num_segments: int = 0
@@ -161,7 +162,8 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
         case StageStalled(stage=stage) if stage in board.rows:
             return board.update(stage, note=f"{describe(message)}; it is tried again by itself")
         case RunAccepted(recipe=recipe):
-            return replace(board, is_accepted=True, num_trials=int(str(recipe.get("trials", 0))))
+            trials = int(str(recipe.get("trials", 0)))
+            return replace(board, is_accepted=True, has_task=bool(recipe.get("task")), num_trials=trials)
         case StepMetricsBatch(rows=steps) if steps and board.rows["train"].status == "running":
             return _stepped(board, message)
         case _:

@@ -1,6 +1,8 @@
 """From the log to a report card. Pure: stored messages in the order of the log, step metrics, request logs."""
 
+import json
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -117,7 +119,7 @@ def collect(evidence: CardEvidence) -> ReportCard:
         alarms=alarms,
         num_alarms_over=_num_over(timeline, alarms),
         prompt=prompt,
-        curl=curl_line(evidence.openai_url, model, prompt) if model else "",
+        curl=curl_line(evidence.openai_url, model, _asked(accepted, evidence.specialist, prompt)) if model else "",
     )
 
 
@@ -240,16 +242,28 @@ def _prompt(accepted: RunAccepted | None) -> str:
     return "def add(" if is_code else "Once upon a time"
 
 
-def curl_line(openai_url: str, model: str, prompt: str) -> str:
+def _asked(accepted: RunAccepted | None, specialist: Specialist | None, prompt: str) -> dict[str, Any]:
+    """A request that the model learned to answer: the body without its name."""
+    task: Any = accepted.recipe.get("task") if accepted is not None else None
+    if not task:
+        return {"prompt": prompt, "max_tokens": 32}
+    question = specialist.answers[0].question if specialist is not None and specialist.answers else "an input"
+    system = [{"role": "system", "content": task["prompt"]}] if task.get("prompt") else []
+    messages = [*system, {"role": "user", "content": question}]
+    return {"messages": messages, "max_tokens": task.get("max_answer_tokens", 256), "temperature": 0}
+
+
+def curl_line(openai_url: str, model: str, asked: dict[str, Any]) -> str:
     """What to paste into bash to talk to the model.
 
     The key stays out of it, since a card is made to be shared, and out of curl's arguments, which everybody can read.
     """
-    body = f'{{"model": "{model}", "prompt": "{prompt}", "max_tokens": 32}}'
+    body = shlex.quote(json.dumps({"model": model, **asked}))
+    path = "chat/completions" if "messages" in asked else "completions"
     return (
-        f"curl {openai_url}/completions -H 'Content-Type: application/json'"
+        f"curl {openai_url}/{path} -H 'Content-Type: application/json'"
         f" -H @<(ropewalk status --json | python3 -c 'import json,sys;"
-        f'print("Authorization: Bearer", json.load(sys.stdin)["demo_key"])\') -d \'{body}\''
+        f'print("Authorization: Bearer", json.load(sys.stdin)["demo_key"])\') -d {body}'
     )
 
 

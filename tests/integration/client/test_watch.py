@@ -40,7 +40,7 @@ def watch(nats_server: Any) -> Iterator[Watch]:
         process.communicate()
 
 
-ACCEPTED = RunAccepted(run_id="r", recipe={"name": "x", "trials": 2}, recipe_sha256="h")
+ACCEPTED = RunAccepted(run_id="r", recipe={"name": "x", "trials": 2, "task": {"prompt": ""}}, recipe_sha256="h")
 
 
 def test_a_silent_run_says_once_where_it_stands_and_all_that_follows(
@@ -61,6 +61,7 @@ def test_a_silent_run_says_once_where_it_stands_and_all_that_follows(
     rest, _ = process.communicate(timeout=30)
     assert "step 7 of 9, loss 1.500" in rest
     assert "✓ promoted as code@1" in rest
+    assert "`ropewalk chat --model code --temperature 0` takes an input a line" in rest
     assert "`ropewalk report r`" in rest
     assert process.returncode == 0
 

@@ -19,7 +19,8 @@ def ropewalk(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(terminal.errors, "_width", 200)
     on_term = signal.getsignal(signal.SIGTERM)
 
-    def run(*arguments):
+    def run(*arguments, columns=200):
+        monkeypatch.setattr(terminal.console, "_width", columns)
         monkeypatch.setattr(sys, "argv", ["ropewalk", *arguments])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:

@@ -67,9 +67,11 @@ def test_the_dry_run_counts_for_an_imported_model_as_for_a_folder_and_refuses_a_
     code, out, error = ropewalk("bake", str(task), "--dry-run", "--json")
     assert code == 0, out + error
     assert json.loads(out)["requests"]["now"] > 100
-    out = ropewalk("bake", str(task), "--dry-run")[1]
+    out = ropewalk("bake", str(task), "--dry-run", columns=80)[1]
     assert "judging it" in out
     assert "checkpoints of" in out
+    assert sum("paid by the token" in line for line in out.splitlines()) == 4  # a line a way, and what is assumed
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= 80
 
 
 def test_windows_hold_the_examples_unless_the_task_says_their_length_and_too_short_ones_are_refused(

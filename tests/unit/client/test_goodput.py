@@ -25,3 +25,7 @@ def test_the_events_of_a_training_tell_its_account() -> None:
     assert describe(progressed) == "step 10 of 20, loss 2.000, 500 tokens/s, 80 % productive, MFU 41 %"
     completed = TrainingCompleted(**numbers, checkpoint_id="c", uri="u", seconds=100.0, account=ACCOUNT)
     assert describe(completed).endswith("in 100 s; 80 % productive, MFU 41 %; " + spent(ACCOUNT))
+
+
+def test_a_product_that_seems_slower_than_the_steps_is_not_told() -> None:
+    assert use(TimeAccount(wall_s=1.0, mfu=0.4, gemm_mfu=2.07)) == "MFU 40 %"

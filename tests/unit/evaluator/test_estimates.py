@@ -82,6 +82,15 @@ def test_every_estimate_says_what_it_is_and_which_part_it_plays() -> None:
     assert (rate.written(rate.value), found["bits_per_byte"].written(1.5)) == ("40%", "1.500")
 
 
+def test_what_is_never_below_zero_has_no_bound_below_zero() -> None:
+    values = [*[0.0] * 9, 40.0]
+    measured = bits(10)
+    pairs = zip(measured.rows, values, strict=True)
+    rows = tuple(replace(row, values={**row.values, "candidate": value}) for row, value in pairs)
+    found = estimates(replace(measured, rows=rows))["bits_per_byte"]
+    assert found.lower == 0.0 < found.value
+
+
 def test_for_a_toy_only_the_gain_counts() -> None:
     found = estimates(bits(), parsing(8), gate="toy")
     assert [name for name, each in found.items() if each.role != "shown"] == ["bits_per_byte_gain"]

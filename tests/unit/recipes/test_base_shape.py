@@ -1,17 +1,19 @@
 """How long a training takes that begins with a base model: by its shape, in the dial and in the quote alike."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ropewalk.recipes.bases import shape_of_folder, sized
+from ropewalk.recipes.bases import Base, find_base, shape_of_folder, sized
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.model_shape import work_of
 from ropewalk.recipes.quotation import START_S, quote
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.step_time import expected_step_s
+from ropewalk.storage.local import LocalObjects
 
 # of SmolLM2-135M, whose head is its embedding
 CONFIG = {
@@ -103,3 +105,14 @@ def test_attention_stays_within_a_conversation_unless_the_recipe_says_otherwise(
     assert a_recipe(base).derived.document_masks
     assert not a_recipe(base, training={"document_masks": False}).derived.document_masks
     assert not resolve_recipe({"base": "python-stdlib"}).derived.document_masks
+
+
+def test_an_import_that_notes_no_shape_has_that_of_its_config(base: Path, tmp_path: Path) -> None:
+    told = {"source": "hf:x", "licence": "mit", "family": "llama", "imported_at": "2026-11-27", "has_template": True}
+    known = Base(content="1" * 64, name="old", num_parameters=1, context_length=512, certificate={}, **told)
+    objects = LocalObjects(tmp_path / "store")
+    objects.publish(shutil.copytree(base, tmp_path / "copy"), known.key, known.model_dump(exclude={"content", "shape"}))
+    for name in ("old", known.full_name):
+        found = find_base(objects, name)
+        assert found is not None
+        assert found.shape == shape_of_folder(base)

@@ -1,5 +1,7 @@
 """The card's numbers follow from the log, and from nothing else."""
 
+import json
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -230,3 +232,18 @@ def test_validations_of_checkpoints_are_drawn_rather_than_looks_in_the_training(
     ]
     card = collect(replace(demo_evidence, timeline=[*demo_evidence.timeline, *told]))
     assert [(each.step, each.loss) for each in card.looks] == [(60, 2.8), (120, 2.4)]
+
+
+def test_the_curl_line_of_a_specialist_asks_it_as_its_task_is_asked(demo_evidence):
+    task = {"prompt": "In short.", "max_answer_tokens": 40, "instruction": "x"}
+    baked = [
+        replace(item, message=item.message.model_copy(update={"recipe": {**item.message.recipe, "task": task}}))
+        if item.message.name == "accepted"
+        else item
+        for item in demo_evidence.timeline
+    ]
+    line = collect(replace(demo_evidence, timeline=baked)).curl
+    assert "/chat/completions" in line
+    body = json.loads(shlex.split(line)[-1])
+    assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
+    assert (body["max_tokens"], body["temperature"]) == (40, 0)

@@ -8,16 +8,14 @@ from typing import Annotated
 
 import typer
 
-from ropewalk.cli.commands.models import known_versions
+from ropewalk.cli.commands.models import ANY, how_to_get_one, known_versions
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, StateDir
 from ropewalk.cli.screens.terminal import complain, errors, print_json, say, write
 from ropewalk.client import ClientSettings
 from ropewalk.client.endpoints import stream_chat, stream_completion
 from ropewalk.client.errors import ClientError, EndpointRefusedError
-from ropewalk.client.log import list_runs, open_log
 from ropewalk.client.models import answering, learned_to_talk, newest_promoted
-from ropewalk.projections.runs import NOT_PROMOTED
 
 app = typer.Typer()
 
@@ -26,7 +24,6 @@ Temperature = Annotated[float, typer.Option(min=0.0, max=2.0, help="0 always tak
 Model = Annotated[str, typer.Option(help="Model name (default: the one promoted last).", show_default=False)]
 Pieces = AsyncIterator[str]
 _ANEW = "/new"
-_ANY = "`ropewalk submit python-stdlib` trains and promotes one"
 _TALKERS = "`ropewalk init FOLDER` writes a recipe that teaches a model the conversations of a folder"
 
 
@@ -104,21 +101,12 @@ def converse(
     return messages
 
 
-def newest_model(settings: ClientSettings, remedy: str = _ANY) -> str:
+def newest_model(settings: ClientSettings, remedy: str = ANY) -> str:
     """The version that was promoted last and answers. Raises ClientError with the remedy if there is none."""
     newest = newest_promoted(known_versions(settings))
     if newest is None:
-        raise ClientError(f"no model is in production yet: {_newest_rejected(settings)}{remedy}")
+        raise ClientError(f"no model is in production yet: {how_to_get_one(settings, remedy)}")
     return newest.full_name
-
-
-def _newest_rejected(settings: ClientSettings) -> str:
-    """What to say of the newest run if the gate did not let its model through."""
-    with open_log(settings) as wire:
-        runs = list_runs(wire, 1)["runs"]
-    if not runs or runs[0]["status"] not in NOT_PROMOTED:
-        return ""
-    return f"the gate did not let the newest run through (`ropewalk report {runs[0]['run_id']}` says why); "
 
 
 def _lines(*, prompted: bool) -> Callable[[], str | None]:

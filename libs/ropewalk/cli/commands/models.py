@@ -22,13 +22,15 @@ from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versio
 from ropewalk.client.models import retire as retire_version
 from ropewalk.client.rollback import plan_rollback, roll_back
 from ropewalk.client.settings import ClientSettings
+from ropewalk.local.errors import StackNotRunningError
 from ropewalk.projections.model_card import licences_of
-from ropewalk.projections.runs import LIVE
+from ropewalk.projections.runs import LIVE, NOT_PROMOTED
 from ropewalk.recipes.bases import find_base, is_base_name, list_bases
 
 if TYPE_CHECKING:
     from ropewalk.client import Client
 
+ANY = "`ropewalk submit python-stdlib` trains and promotes one, `ropewalk bake FOLDER` bakes a task into one"
 app = typer.Typer(name="models", help="The models of the endpoint.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="`code@3`, an alias such as `code:canary`, or `code`.")]
@@ -55,7 +57,10 @@ def list_models(
     if bases:
         show_bases(list_bases(store_of(state_dir)), as_json=as_json)
         return
-    settings = settings_of(state_dir)
+    try:
+        settings = settings_of(state_dir)
+    except StackNotRunningError as error:
+        raise ClientError(f"{error}; `ropewalk models list --bases` shows imports without it") from None
     versions = known_versions(settings)
     newest = newest_promoted(versions)
     shown = [each for each in versions if every or each.answers]
@@ -68,7 +73,18 @@ def list_models(
         console.print(Listing(("", "version", "answers as", "since (UTC)", "run", "licence"), rows))
     else:
         retired = f"; {len(versions)} retired, --all shows them" if versions else ""
-        say(f"no model answers yet{retired}: `ropewalk submit python-stdlib` trains and promotes one")
+        say(f"no model answers yet{retired}: {how_to_get_one(settings)}")
+
+
+def how_to_get_one(settings: ClientSettings, remedy: str = ANY) -> str:
+    """What to do where no model answers: to wait for the run that is under way, or `remedy`."""
+    with open_log(settings) as wire:
+        newest = next(iter(list_runs(wire, 1)["runs"]), {"status": ""})
+    if newest["status"] in LIVE:
+        return f"`ropewalk watch {newest['run_id']}` shows the run that is under way"
+    if newest["status"] not in NOT_PROMOTED:
+        return remedy
+    return f"the gate did not let the newest run through (`ropewalk report {newest['run_id']}` says why); {remedy}"
 
 
 @app.command()

@@ -89,9 +89,9 @@ def watching(run_id: str, state_dir: Path | None, *, is_new: bool, as_json: bool
 async def _until_over(client: Client, run_id: str, state_dir: Path | None, *, as_json: bool) -> int:
     """0 promoted, or judged where no more was asked for; 1 ended otherwise, 2 refused. Raises StackGoneError."""
     with _view(as_json=as_json) as view:
-        ending, what = await _shown(_signs(client, run_id, state_dir), view)
+        ending, board = await _shown(_signs(client, run_id, state_dir), view)
     if not as_json:
-        _print_ending(run_id, ending, what)
+        _print_ending(run_id, ending, board)
     if isinstance(ending, RunRejected):
         return 2
     return 0 if _is_good(ending) else 1
@@ -102,8 +102,8 @@ def _is_good(ending: Message) -> bool:
     return isinstance(ending, RunCompleted) and ending.outcome in ("promoted", "judged")
 
 
-async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View) -> tuple[Message, str]:
-    """The ending, and what is to be said of it."""
+async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View) -> tuple[Message, Board]:
+    """The ending, and the board then."""
     board = Board.of_a_run()
     async with contextlib.aclosing(signs):
         async for stored in signs:
@@ -113,7 +113,7 @@ async def _shown(signs: AsyncGenerator[Stored[Message] | None, None], view: View
             board = after(board, stored.message, stored.time.timestamp())
             view.event(stored, board)
             if isinstance(stored.message, ENDINGS):
-                return stored.message, board.ending
+                return stored.message, board
     raise AssertionError("a followed run ends with its ending")
 
 
@@ -231,14 +231,15 @@ class JsonView(View):
             print_json_line(event_json(stored))
 
 
-def _print_ending(run_id: str, ending: Message, what: str) -> None:
+def _print_ending(run_id: str, ending: Message, board: Board) -> None:
     """What came out, and what to do next."""
     if isinstance(ending, RunRejected):
         for violation in ending.violations:
             complain(violation)
         return
-    good = isinstance(ending, RunCompleted) and ending.outcome == "promoted"
-    done(what, good=_is_good(ending))
-    if good:
+    done(board.ending, good=_is_good(ending))
+    if isinstance(ending, RunCompleted) and ending.outcome == "promoted" and board.has_task:
+        say(f"  ask it: `ropewalk chat --model {ending.model} --temperature 0` takes an input a line")
+    elif isinstance(ending, RunCompleted) and ending.outcome == "promoted":
         say('  talk to it: `ropewalk complete "Once upon"`, or `ropewalk chat` if it learned conversations')
     say(f"  `ropewalk report {run_id}` writes its report card, `ropewalk show {run_id}` has every event")

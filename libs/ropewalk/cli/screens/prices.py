@@ -11,16 +11,20 @@ from ropewalk.usecases.prices import Switch, Tariff
 
 SHARING_DAYS = 30  # whose requests share the training
 Ways = Mapping[str, Sequence[Switch]]  # by today's way: at the means, then where known at the bounds of their intervals
-_COLUMNS = ("1,000 requests", "baked", f"with training, {SHARING_DAYS} days", "pays after", "in days", "today's way")
+_COLUMNS = ("1,000 requests", "baked", "pays after", "today's way")
 
 
 def show_prices(ways: Ways, tariff: Tariff) -> None:
     """The table, and what in it nobody has measured."""
     rows = [(*_cells(switches, tariff.requests_a_day), name) for name, switches in ways.items()]
     console.print(titled("price", Listing(_COLUMNS, rows, numbers=_COLUMNS[:-1])))
+    for switch in [switches[0] for switches in ways.values()][:1]:
+        added = switch.after_with_training(SHARING_DAYS * tariff.requests_a_day) - switch.after
+        say(f"  the training of {money(switch.training)} adds {money(added)} to that in {SHARING_DAYS} days")
     volume, busy = f"{tariff.requests_a_day:,.0f}", f"{tariff.busy_share:.0%}"
-    say(f"  assumptions: prices of {tariff.date} (your own: --prices FILE), {volume} requests a day, machines busy")
-    say(f"  {busy} of the time; a model paid by the token counts tokens as this one and answers as briefly")
+    say(f"  assumed: prices of {tariff.date} (your own: --prices FILE), {volume} requests a day,")
+    say(f"  machines busy {busy} of the time; a model paid by the token counts tokens as this")
+    say("  one and answers as briefly")
 
 
 def prices_as_json(ways: Ways, tariff: Tariff) -> list[dict[str, Any]]:
@@ -40,13 +44,11 @@ def prices_as_json(ways: Ways, tariff: Tariff) -> list[dict[str, Any]]:
 
 
 def _cells(ways: Sequence[Switch], requests_a_day: float) -> tuple[str, ...]:
-    shared = SHARING_DAYS * requests_a_day
+    days = ways[0].break_even_days(requests_a_day) or 0.0
     return (
         _between(money, [way.now for way in ways]),
         _between(money, [way.after for way in ways]),
-        _between(money, [way.after_with_training(shared) for way in ways]),
-        _between(_requests, [way.break_even_requests for way in ways]),
-        _between(_days, [way.break_even_days(requests_a_day) for way in ways]),
+        _between(_requests, [way.break_even_requests for way in ways]) + (f", {days:,.0f} days" if days >= 2 else ""),
     )
 
 
@@ -60,7 +62,3 @@ def _between(written: Callable[[float | None], str], numbers: Sequence[float | N
 
 def _requests(number: float | None) -> str:
     return "never" if number is None or math.isinf(number) else f"{math.ceil(number):,}"
-
-
-def _days(number: float | None) -> str:
-    return "never" if number is None else f"{number:,.0f}" if number >= 10 else f"{number:.2g}"

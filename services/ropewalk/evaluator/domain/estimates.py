@@ -1,7 +1,8 @@
 """From scores per item to the numbers of a report, every one with its interval."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ropewalk.evaluator.domain.intervals import LEVEL, Spread
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
@@ -69,7 +70,10 @@ def best_baseline(asked: Measurement, names: Sequence[str]) -> str:
 
 
 def _level(asked: Measurement, scorer: str, checkpoint_id: str, rules: Rules, seed: int) -> Estimate:
-    spread = asked.metric.level(asked.values(scorer), asked.rows, seed, LEVEL)
+    values = asked.values(scorer)
+    spread = asked.metric.level(values, asked.rows, seed, LEVEL)
+    if min(values) >= 0 > spread.interval.lower > -math.inf:  # what is never below 0 is not in the mean either
+        spread = replace(spread, interval=replace(spread.interval, lower=0.0))
     if scorer == CANDIDATE:
         return _estimate(asked, asked.metric.name, checkpoint_id, spread, rules)
     return _estimate(asked, f"{scorer}_{asked.metric.name}", SUBJECTS[scorer], spread, rules)

@@ -169,13 +169,14 @@ def _remedy(evidence: Evidence) -> str:
 
 
 def _how_many(evidence: Evidence) -> str:
-    """An interval shrinks with the square root of the number of files."""
+    """An interval shrinks with the square root of the number of items: width² / distance² times as many would do."""
     gain = evidence.gain
-    # Half the width falls with the root of the number of files: width² / distance² times as many would do.
     distance = abs(gain.value - evidence.margin)
     width = (gain.upper - gain.lower) / 2
     if distance == 0 or not math.isfinite(width):
-        return "no number of files would settle a difference this small: the two are equal as far as can be seen"
+        return (
+            f"no number of {gain.items} would settle a difference this small: the two are equal as far as can be seen"
+        )
     needed = math.ceil(gain.num_items * (width / distance) ** 2)
     more = max(1, needed - gain.num_items)
     return f"about {more} more {gain.items} would settle it if the difference stays as it is: {_remedy(evidence)}"

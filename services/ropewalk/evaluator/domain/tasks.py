@@ -61,7 +61,7 @@ class Item:
 
 @dataclass(frozen=True)
 class TaskSet:
-    """Items that are asked together. `name` says in words what they are: `held-out files`."""
+    """Items that are asked together. `name` says in words what they are: `held-out documents`."""
 
     name: str
     items: tuple[Item, ...]

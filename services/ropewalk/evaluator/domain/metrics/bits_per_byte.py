@@ -10,7 +10,7 @@ from ropewalk.evaluator.ports import Scorer
 
 
 def _select(documents: TaskSet, effort: Effort) -> TaskSet:
-    return TaskSet("held-out files", choose(documents.items, effort.seed, effort.times))
+    return TaskSet("held-out documents", choose(documents.items, effort.seed, effort.times))
 
 
 def _score(scorer: Scorer, items: Sequence[Item]) -> list[Finding] | None:
