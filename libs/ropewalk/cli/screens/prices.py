@@ -23,8 +23,8 @@ def show_prices(ways: Ways, tariff: Tariff) -> None:
         say(f"  the training of {money(switch.training)} adds {money(added)} to that in {SHARING_DAYS} days")
     volume, busy = f"{tariff.requests_a_day:,.0f}", f"{tariff.busy_share:.0%}"
     say(f"  assumed: prices of {tariff.date} (your own: --prices FILE), {volume} requests a day,")
-    say(f"  machines busy {busy} of the time; a model paid by the token counts tokens as this")
-    say("  one and answers as briefly")
+    say(f"  machines busy {busy} of the time; a model paid by the token counts tokens as")
+    say("  this one and answers as briefly")
 
 
 def prices_as_json(ways: Ways, tariff: Tariff) -> list[dict[str, Any]]:
