@@ -22,7 +22,7 @@ def show_prices(ways: Ways, tariff: Tariff) -> None:
         added = switch.after_with_training(SHARING_DAYS * tariff.requests_a_day) - switch.after
         say(f"  the training of {money(switch.training)} adds {money(added)} to that in {SHARING_DAYS} days")
     volume, busy = f"{tariff.requests_a_day:,.0f}", f"{tariff.busy_share:.0%}"
-    say(f"  assumed: prices of {tariff.date} (your own: --prices FILE), {volume} requests a day,")
+    say(f"  assumed: prices of {tariff.date} (or --prices FILE), {volume} requests a day,")
     say(f"  machines busy {busy} of the time; a model paid by the token counts tokens as")
     say("  this one and answers as briefly")
 
