@@ -1,11 +1,11 @@
 """Checkpoints are read beside a training, and what cannot be read hurts nobody."""
 
 import math
+import multiprocessing
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import psutil
 import pytest
 from transformers import AutoConfig
 
@@ -123,7 +123,7 @@ def test_of_an_adapter_on_an_import_its_weights_are_read_with_those_of_the_base(
 async def test_a_reader_that_is_killed_costs_one_checkpoint_and_no_more(world, validator, timeline) -> None:
     timeline.messages += a_training(world, "few")
     await validator.take([committed("hardly", 5)], timeline)
-    (reader,) = psutil.Process().children()
+    (reader,) = multiprocessing.active_children()
     reader.kill()
     await validator.take([committed("barely", 6)], timeline)
     await validator.take([committed("longer", 9)], timeline)
