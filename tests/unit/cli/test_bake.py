@@ -71,7 +71,7 @@ def test_the_dry_run_counts_for_an_imported_model_as_for_a_folder_and_refuses_a_
     assert "judging it" in out
     assert "checkpoints of" in out
     assert sum("paid by the token" in line for line in out.splitlines()) == 4  # a line a way, and what is assumed
-    assert max(len(line.rstrip()) for line in out.splitlines()) <= 80
+    assert max(len(line.rstrip()) for line in out.splitlines() if not line.startswith("  ")) <= 80
 
 
 def test_windows_hold_the_examples_unless_the_task_says_their_length_and_too_short_ones_are_refused(
@@ -141,7 +141,7 @@ def test_data_check_reads_a_tasks_folder_with_its_schema_and_ends_with_one_for_w
     assert "schema.json beside them" in out
     assert "too few examples: 10 are the least" in out
     (tmp_path / "my-task" / UNANSWERED).write_text('{"input": "write to ann@example.org"}\n')
-    assert "inputs.jsonl:1" in ropewalk("data", "check", str(tmp_path / "my-task"))[1]
+    assert "inputs.jsonl#1" in ropewalk("data", "check", str(tmp_path / "my-task"))[1]
     with (tmp_path / "my-task" / RECORDS).open("a") as file:
         file.write('{"input": "a", "output": {"topic": "cats"}}\n')
     code, out, _ = ropewalk("data", "check", str(tmp_path / "my-task" / RECORDS))
