@@ -14,7 +14,8 @@ RopewalkError
 ├── StorageError                  a folder of objects is missing or not as it was written         storage
 ├── ModelError                    a model, its tokenizer or a request to it                       model
 ├── RecipeError                   a recipe cannot be run                                          recipes
-├── TaskSetError                a task set cannot be used                                     tasksets
+├── TaskSetError                a task set or a judge cannot be used                          tasksets
+├── EndpointError, NoAnswerError  an endpoint of somebody else cannot be asked, or did not answer  usecases
 ├── CorpusError                   a source, a file or a ledger cannot be read                     corpus
 ├── QuestionError, SnapshotError  a projection cannot answer, or not go on from its file          projections
 ├── ListenError, ForeignFolderError, SettingsError   the surroundings of a service                runtime

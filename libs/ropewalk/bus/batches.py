@@ -25,6 +25,7 @@ class Batch:
     items: list[Stored[Message]]
     malformed: list[tuple[Msg, str]]
     ack: Callable[[], Awaitable[None]]
+    keep: Callable[[], Awaitable[None]]  # tells the server that they are worked on
 
 
 async def batches(
@@ -71,4 +72,9 @@ def _batch(page: list[Msg], durable: str, pull: StandingPull) -> Batch:
             await raw.ack()
         await pull.done(len(page))
 
-    return Batch(items=items, malformed=malformed, ack=ack)
+    async def keep() -> None:
+        for raw in page:
+            with contextlib.suppress(nats.errors.Error):
+                await raw.in_progress()
+
+    return Batch(items=items, malformed=malformed, ack=ack, keep=keep)

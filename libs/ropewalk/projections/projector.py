@@ -19,13 +19,16 @@ from ropewalk.events.base import Message
 from ropewalk.projections.alarms import ALARMS
 from ropewalk.projections.costs import COSTS
 from ropewalk.projections.fold import Fold, Json, Record, Step
+from ropewalk.projections.judges import JUDGES
 from ropewalk.projections.ledger import LEDGER
 from ropewalk.projections.lineage import LINEAGE
 from ropewalk.projections.registry import REGISTRY
 from ropewalk.projections.runs import RUNS
 from ropewalk.projections.task_sets import TASK_SETS
 
-FOLDS: dict[str, Fold] = {fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER, ALARMS, TASK_SETS)}
+FOLDS: dict[str, Fold] = {
+    fold.name: fold for fold in (RUNS, REGISTRY, LINEAGE, COSTS, LEDGER, ALARMS, TASK_SETS, JUDGES)
+}
 _FORMAT = 1  # of a snapshot, beside the versions of its folds
 
 

@@ -48,7 +48,7 @@ class TaskItem:
             return (self.choices[self.answer],)
         if isinstance(self.answer, list) and all(isinstance(each, str) for each in self.answer):
             return tuple(map(str, self.answer))
-        return () if self.answer is None else (self.answer if isinstance(self.answer, str) else _dumped(self.answer),)
+        return () if self.answer is None else (self.answer if isinstance(self.answer, str) else dumped(self.answer),)
 
 
 def read_items(body: bytes, wanted: TaskSetFile, name: str) -> tuple[TaskItem, ...]:
@@ -65,7 +65,7 @@ def read_items(body: bytes, wanted: TaskSetFile, name: str) -> tuple[TaskItem, .
             faults.append(f"{name} has more than {MAX_ITEMS:,} items: take a sample, or make two task sets of it")
             break
         try:
-            item = _item(_record(line), wanted, checker)
+            item = _item(record_of(line), wanted, checker)
         except ValueError as fault:
             faults.append(f"{name} line {number}: {fault}")
             continue
@@ -93,7 +93,7 @@ def in_split(items: Iterable[TaskItem], wanted: TaskSetFile, split: Split) -> tu
     return tuple(sorted(chosen, key=lambda item: item.item_id))
 
 
-def _record(line: bytes) -> dict[str, Any]:
+def record_of(line: bytes) -> dict[str, Any]:
     if len(line) > _MAX_LINE:
         raise ValueError(f"{len(line):,} bytes in one line: {_MAX_LINE:,} are allowed")
     if _depth(line) > _MAX_DEPTH:
@@ -124,7 +124,7 @@ def _item(record: dict[str, Any], wanted: TaskSetFile, checker: AnswerChecker) -
     fields = {str(name): value for name, value in record.items() if isinstance(value, str) and name != "answer"}
     if long := next((name for name, value in fields.items() if len(value) > _MAX_TEXT), ""):
         raise ValueError(f"field {quoted(long)} has more than {_MAX_TEXT:,} characters: shorten it")
-    if not all(_is_text(each) for each in fields.values()):
+    if not all(is_text(each) for each in fields.values()):
         raise ValueError("a text has half of a character (a lone surrogate) in it: write it as UTF-8")
     cluster = fields.get(wanted.cluster_key, "")
     if not 1 <= len(cluster) <= _MAX_CLUSTER:
@@ -141,7 +141,7 @@ def _item(record: dict[str, Any], wanted: TaskSetFile, checker: AnswerChecker) -
     _check_answer(choices, answer, wanted, checker)
     content = {name: record[name] for name in sorted(record) if name != "id"}
     return TaskItem(
-        item_id=hashlib.sha256(_dumped(content).encode()).hexdigest()[:16],
+        item_id=hashlib.sha256(dumped(content).encode()).hexdigest()[:16],
         cluster=cluster,
         fields=fields,
         choices=tuple(choices) if wanted.type == "mc" else (),
@@ -180,7 +180,7 @@ def _faults_of_all(items: tuple[TaskItem, ...], wanted: TaskSetFile, name: str) 
         )
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -188,5 +188,5 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _dumped(value: object) -> str:
+def dumped(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

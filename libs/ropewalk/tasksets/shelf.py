@@ -81,7 +81,7 @@ def read_task_set(path: Path) -> ReadTaskSet:
         definition = TaskSetFile.model_validate(fields)
     except ValidationError as error:
         name = one_line(path.name)
-        lines = _Lines(path.read_bytes())  # bounded above
+        lines = YamlLines(path.read_bytes())  # bounded above
         sentences = sentences_of(error, TaskSetFile, lambda location: f"{name} line {lines.of(location)}: ")
         raise TaskSetError(*sentences) from None
     file, body = definition.data.file, b""
@@ -127,7 +127,7 @@ def stored_task_set(folder: Path) -> ReadTaskSet:
     return ReadTaskSet(definition=definition, items=read_items(body, definition, ITEMS), body=body)
 
 
-class _Lines:
+class YamlLines:
     """The lines of a YAML file on which its fields stand."""
 
     def __init__(self, body: bytes) -> None:

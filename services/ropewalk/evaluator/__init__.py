@@ -7,8 +7,12 @@ the best n-gram. The metrics are in `domain/metrics`; which of them the gate dec
 
 Beside a training it says the loss of each checkpoint on documents that the gate never sees: `adapters/validating.py`.
 
+Judges are asked about labelled answers, and get a card: `adapters/judging`.
+
 Listens: RegisterTaskSet, FreezeTaskSet, JudgeAgain, CheckpointExported (stage `evaluate`),
-`evt.checkpoint.committed.v1.*` (table), `evt.data.dataset_published.v1.*` (table), `due.deferral.*` (table).
+`evt.checkpoint.committed.v1.*` (table), `evt.data.dataset_published.v1.*` (table), `due.deferral.*` (table),
+`cmd.judge.register.v1.*` (table), `cmd.judge.audit.v1.*` (table).
 Emits: EvaluationReopened, CheckpointExported, EvaluationStarted, EvaluationProgressed, EvaluationCompleted,
-GateDecided, CheckpointValidated, TaskSetRegistered, TaskSetFrozen.
+GateDecided, CheckpointValidated, TaskSetRegistered, TaskSetFrozen, JudgeProgressed, JudgeRegistered, JudgeRefused,
+JudgeAudited, JudgeSuspended.
 """

@@ -4,6 +4,7 @@ from functools import partial
 
 from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator import contract
+from ropewalk.evaluator.adapters.judging.desk import JudgesDesk
 from ropewalk.evaluator.adapters.validating import Validator
 from ropewalk.evaluator.domain import budget, promotions
 from ropewalk.evaluator.handlers import (
@@ -39,4 +40,7 @@ def build(settings: Settings) -> Service:
     service.on_due(contract.DEFERRAL, lambda timer: decide_at_deadline(timer, service.bus))
     validator = Validator(service.objects, contract.VALIDATE, settings.evaluator_niceness)
     service.background(lambda: validator.run(service.bus))
+    service.reads(contract.JUDGES)
+    desk = JudgesDesk(service.objects, contract.JUDGES, settings)
+    service.background(lambda: desk.run(service.bus))
     return service

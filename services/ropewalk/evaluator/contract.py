@@ -1,6 +1,6 @@
 """What evaluator hears, does and says: see `ropewalk.events.contract`."""
 
-from ropewalk.events import checkpoint, data, evaluation, task_set
+from ropewalk.events import checkpoint, data, evaluation, judge, task_set
 from ropewalk.events.consumers import ConsumerSpec, timer
 from ropewalk.events.contract import Contract, Reaction, Stage
 from ropewalk.events.streams import stream_of
@@ -19,11 +19,19 @@ VALIDATE = ConsumerSpec(
     deliver="new",  # of runs that ended before there was one nobody wants to know it
 )
 DEFERRAL = timer("evaluator", "deferral")
+JUDGES = ConsumerSpec(
+    service="evaluator",
+    purpose="judges",
+    stream=stream_of(judge.RegisterJudge.subject_prefix()),
+    subjects=tuple(f"{kind.subject_prefix()}.*" for kind in (judge.RegisterJudge, judge.AuditJudge)),
+    ack_wait_s=60.0,
+    max_ack_pending=16,
+)
 
 CONTRACT = Contract(
     service="evaluator",
     listens=(REGISTER, FREEZE, AGAIN, EVALUATE),
-    tables=(VALIDATE, DEFERRAL),
+    tables=(VALIDATE, DEFERRAL, JUDGES),
     emits=(
         evaluation.EvaluationReopened,
         checkpoint.CheckpointExported,
@@ -34,5 +42,10 @@ CONTRACT = Contract(
         checkpoint.CheckpointValidated,
         task_set.TaskSetRegistered,
         task_set.TaskSetFrozen,
+        judge.JudgeProgressed,
+        judge.JudgeRegistered,
+        judge.JudgeRefused,
+        judge.JudgeAudited,
+        judge.JudgeSuspended,
     ),
 )

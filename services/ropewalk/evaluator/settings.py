@@ -1,7 +1,10 @@
 """What the evaluator may use of the machine."""
 
+from pathlib import Path
+
 from pydantic import Field
 
+from ropewalk.bus.settings import ExpandedPath
 from ropewalk.runtime.settings import RuntimeSettings
 
 
@@ -20,5 +23,16 @@ class Settings(RuntimeSettings):
         default=15.0,
         gt=0,
         le=1440,
-        description="minutes in which the examples of a task are asked; fewer are scored where that is too short",
+        description="minutes in which the examples of a task are asked; fewer are scored where that is too short; a "
+        "judge must have answered in them",
     )
+    evaluator_judge_keys: ExpandedPath | None = Field(
+        default=None,
+        description="folder with the keys of endpoints that judge, each in a file named as its host; default: "
+        "`judge-keys` in the state folder",
+    )
+
+    @property
+    def judge_keys(self) -> Path:
+        """Where they are."""
+        return self.evaluator_judge_keys or self.state_dir / "judge-keys"

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from parts.judge_files import a_card
 
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
+from ropewalk.events.judge import JudgeRegistered
 from ropewalk.events.task_set import TaskSetFrozen, TaskSetRegistered
 
 BEGAN = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
@@ -46,7 +48,7 @@ def log() -> Callable[..., Log]:
 def sample_log() -> Log:
     """Four runs that went into production, two of them of the same model, interleaved as concurrent runs are.
 
-    Beside them there is a task set.
+    Beside them there are a task set and a judge.
     """
     path = Path(__file__).parents[3] / "benchmarks" / "parts" / "sample_log.py"
     spec = importlib.util.spec_from_file_location("sample_log", path)
@@ -57,10 +59,10 @@ def sample_log() -> Log:
     runs = [list(module.run_messages(number)) for number in (0, 1, 7, 12)]
     longest = max(len(run) for run in runs)
     messages = [run[place] for place in range(longest) for run in runs if place < len(run)]
-    return stored_log([messages[0], *_task_set(), *messages[1:]])
+    return stored_log([messages[0], *_beside_runs(), *messages[1:]])
 
 
-def _task_set() -> Iterator[Message]:
+def _beside_runs() -> Iterator[Message]:
     place = {"task_set_id": "copying", "version": 1}
     for content in ("a", "b"):
         yield TaskSetRegistered(
@@ -77,3 +79,4 @@ def _task_set() -> Iterator[Message]:
             splits={"dev": 20},
         )
     yield TaskSetFrozen(**place, content="b")
+    yield JudgeRegistered(judge_id="small", content="c", card=a_card("i"))

@@ -19,7 +19,7 @@ from random import Random
 from typing import IO, Any
 
 from ropewalk.client.synthesis.nearness import KnownInputs
-from ropewalk.client.synthesis.writers import Endpoint, EndpointWriter, Writer, WriterError
+from ropewalk.client.synthesis.writers import EndpointWriter, Writer, WriterError
 from ropewalk.corpus.document import SYNTHETIC
 from ropewalk.corpus.reading.conversations import is_blank
 from ropewalk.corpus.reading.examples import INPUT, OUTPUT
@@ -30,6 +30,7 @@ from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.recipes.task import TaskRecipe
 from ropewalk.stages.errors import StageError
 from ropewalk.usecases.agreement import choose_answer
+from ropewalk.usecases.endpoint import Endpoint
 from ropewalk.usecases.schema import AnswerChecker
 
 MOST = 10_000  # variants in a file, and examples that are looked at

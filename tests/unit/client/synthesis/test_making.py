@@ -13,13 +13,13 @@ from parts.writing_endpoint import Told, a_writing_endpoint, completion
 
 from ropewalk.client.synthesis.making import SynthesisOrder, synthesise
 from ropewalk.client.synthesis.nearness import KnownInputs
-from ropewalk.client.synthesis.writers import Endpoint
 from ropewalk.corpus.reading.places import ANYWHERE
 from ropewalk.corpus.reading.records import Content, Limits
 from ropewalk.corpus.task_checks import placed_examples
 from ropewalk.recipes.recipe import SourceRecipe
 from ropewalk.recipes.task import TaskRecipe
 from ropewalk.stages.errors import StageError
+from ropewalk.usecases.endpoint import Endpoint
 
 SCHEMA: Any = {"type": "object", "properties": {"topic": {"type": "string"}}, "required": ["topic"]}
 ANSWER = '{"topic":"order"}'
@@ -161,7 +161,7 @@ def test_a_key_that_is_refused_and_a_redirection_end_it_at_once_and_take_no_key_
     with a_writing_endpoint() as endpoint, a_writing_endpoint(Writing()) as elsewhere:
         endpoint.status, endpoint.body = 401, b"no\x1b[2J such key"
         ending = synthesise(an_order(tmp_path, endpoint), lambda _: None).ending
-        assert ending == r"the endpoint refuses to write, with status 401: no\x1b[2J such key"
+        assert ending == r"the endpoint refuses to answer, with status 401: no\x1b[2J such key"
         endpoint.status, endpoint.headers = 307, {"location": elsewhere.url}
         assert "status 307" in synthesise(an_order(tmp_path, endpoint), lambda _: None).ending
         assert elsewhere.asked == []

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from parts.small_engines import a_llama, an_export
 
-from ropewalk.client.errors import ClientError
 from ropewalk.client.synthesis.base_writer import BaseWriter
-from ropewalk.client.synthesis.writers import Endpoint, WriterError, read_key
+from ropewalk.client.synthesis.writers import WriterError
 from ropewalk.stages.errors import StageError
+from ropewalk.usecases.endpoint import Endpoint, EndpointError, read_key
 
 
 @pytest.mark.parametrize(
@@ -23,21 +23,21 @@ from ropewalk.stages.errors import StageError
     ],
 )
 def test_a_wrong_address_is_refused(url: str, key: str, fault: str) -> None:
-    with pytest.raises(ClientError, match=fault):
+    with pytest.raises(EndpointError, match=fault):
         Endpoint(url=url, model="m", key=key)
 
 
 def test_a_key_goes_to_this_machine_or_over_https_and_is_in_no_text_of_the_endpoint() -> None:
     for url in ("http://127.0.0.1:1/v1", "http://localhost/v1", "http://[::1]:9/v1", "https://example.org/v1"):
         assert "secret" not in repr(Endpoint(url=url, model="m", key="secret"))
-    with pytest.raises(ClientError, match="--model is missing"):
+    with pytest.raises(EndpointError, match="model is missing"):
         Endpoint(url="https://example.org/v1", model="")
 
 
 @pytest.mark.parametrize("content", ["", "two words", "ü", "x" * 5_000])
 def test_a_file_without_a_key_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "key").write_text(content)
-    with pytest.raises(ClientError, match="holds no key"):
+    with pytest.raises(EndpointError, match="holds no key"):
         read_key(tmp_path / "key")
     (tmp_path / "key").write_text("sk-1\n")
     assert read_key(tmp_path / "key") == "sk-1"

@@ -15,7 +15,6 @@ from ropewalk.client.errors import ClientError
 from ropewalk.client.model_process import in_own_process
 from ropewalk.client.synthesis.making import MOST, SynthesisOrder
 from ropewalk.client.synthesis.making import synthesise as synthesise_all
-from ropewalk.client.synthesis.writers import Endpoint, read_key
 from ropewalk.corpus.example_findings import CheckedExamples, ExamplesToCheck, check_examples
 from ropewalk.corpus.judging import LEAST_SHARE
 from ropewalk.events.foreign import quoted
@@ -24,6 +23,7 @@ from ropewalk.recipes.formats import EXAMPLES
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import FormatName, Recipe, RecipeError, SourceRecipe
 from ropewalk.stages.child import run_child
+from ropewalk.usecases.endpoint import Endpoint, read_key
 from ropewalk.usecases.folder import MADE, RECORDS, SCHEMA, TASK, read_schema, read_task_folder
 from ropewalk.usecases.schema import check_schema
 

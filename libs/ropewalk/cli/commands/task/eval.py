@@ -1,7 +1,8 @@
-"""`eval show|again`: judgements of models."""
+"""`eval show|again|judges`: judgements of models, and who judges."""
 
 import typer
 
+from ropewalk.cli.commands.task import judges
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.judged_sets import show_judged
@@ -10,6 +11,7 @@ from ropewalk.client.judged_sets import judged_sets
 from ropewalk.client.judging_again import judge_again
 
 app = typer.Typer(name="eval", no_args_is_help=True, help="Judgements of models.")
+app.add_typer(judges.app)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Judges of a stack, for a client."""

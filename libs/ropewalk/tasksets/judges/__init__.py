@@ -1,0 +1,1 @@
+"""Judges as data: rubrics, who is asked, labelled answers, the prompt, and their place in the store."""

@@ -1,0 +1,123 @@
+"""Judges as files somebody wrote, and as sealed folders in the object store whose key is the hash of the content."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ropewalk.events.foreign import one_line
+from ropewalk.recipes.reading import read_recipe_file
+from ropewalk.recipes.recipe import RecipeError
+from ropewalk.recipes.sentences import sentences_of
+from ropewalk.storage.objects import ObjectStore
+from ropewalk.tasksets.errors import TaskSetError
+from ropewalk.tasksets.judges.definition import JudgeFile
+from ropewalk.tasksets.judges.labels import MAX_BYTES, JudgedAnswer, read_labels
+from ropewalk.tasksets.judges.rubric import RUBRICS, RubricFile
+from ropewalk.tasksets.shelf import YamlLines
+
+_JUDGE, _RUBRIC, _LABELS, RECORDED = "judge.json", "rubric.json", "labels.jsonl", "recorded.jsonl"
+_MOST_RECORDED = 32 * 1024 * 1024
+D = TypeVar("D", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadJudge:
+    """A judge with its rubric and labelled answers, and the files that they came from."""
+
+    definition: JudgeFile
+    rubric: RubricFile
+    answers: tuple[JudgedAnswer, ...]
+    labels: bytes
+    recorded: bytes = b""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is stored, by name; equal values have equal bytes."""
+        made = {
+            _JUDGE: self.definition.model_dump_json(indent=1).encode(),
+            _RUBRIC: self.rubric.model_dump_json(indent=1).encode(),
+            _LABELS: self.labels,
+        }
+        return made | ({RECORDED: self.recorded} if self.recorded else {})
+
+    @property
+    def content(self) -> str:
+        """The hash of all of it."""
+        digests = [hashlib.sha256(body).digest() for body in self.files.values()]
+        return hashlib.sha256(b"".join(digests)).hexdigest()
+
+    @property
+    def labels_digest(self) -> str:
+        """The hash of the labels alone."""
+        return hashlib.sha256(self.labels).hexdigest()
+
+
+def read_judge(path: Path, labels: Path) -> ReadJudge:
+    """The judge of a YAML file, its rubric, and a file of labels. Raises TaskSetError."""
+    definition = _read(path, JudgeFile, "judge")
+    named = path.parent / definition.rubric
+    shipped = RUBRICS / f"{definition.rubric}.yaml"
+    if not named.is_file() and definition.rubric in {each.stem for each in RUBRICS.glob("*.yaml")}:
+        named = shipped
+    rubric = _read(named, RubricFile, "rubric")
+    body = bytes_of(labels, MAX_BYTES)
+    answers = read_labels(body, rubric, one_line(labels.name))
+    recorded = bytes_of(path.parent / definition.recorded, _MOST_RECORDED) if definition.recorded else b""
+    if len(recorded) > _MOST_RECORDED:
+        raise TaskSetError(f"recorded {one_line(definition.recorded)} is larger than {_MOST_RECORDED >> 20} MB")
+    return ReadJudge(definition=definition, rubric=rubric, answers=answers, labels=body, recorded=recorded)
+
+
+def key_of(content: str) -> str:
+    """Where a content lies in the store."""
+    return f"judges/{content}"
+
+
+def store_judge(objects: ObjectStore, found: ReadJudge, scratch: Path) -> None:
+    """Put a judge into the store, unless it is there; `scratch` is a folder that is not there yet."""
+    key = key_of(found.content)
+    if not objects.exists(key):
+        scratch.mkdir(parents=True)
+        for name, body in found.files.items():
+            (scratch / name).write_bytes(body)
+        objects.publish(scratch, key, {"judge": found.definition.id})
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def stored_judge(folder: Path) -> ReadJudge:
+    """What lies in a fetched folder, checked anew: whoever has the store's key may have put it there."""
+    try:
+        definition = JudgeFile.model_validate_json((folder / _JUDGE).read_bytes())
+        rubric = RubricFile.model_validate_json((folder / _RUBRIC).read_bytes())
+    except (OSError, ValueError) as error:
+        raise TaskSetError(f"{folder.name} holds no judge: {' '.join(str(error).split())[:200]}") from None
+    body = bytes_of(folder / _LABELS, MAX_BYTES)
+    recorded = bytes_of(folder / RECORDED, _MOST_RECORDED) if definition.recorded else b""
+    answers = read_labels(body, rubric, _LABELS)
+    return ReadJudge(definition=definition, rubric=rubric, answers=answers, labels=body, recorded=recorded)
+
+
+def bytes_of(path: Path, most: int) -> bytes:
+    """A file, or one byte more than `most` of it. Raises TaskSetError."""
+    try:
+        if not path.is_file():
+            raise TaskSetError(f"there is no file {one_line(str(path))}")
+        with path.open("rb") as opened:
+            return opened.read(most + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "") or "it is no name of a file"
+        raise TaskSetError(f"{one_line(str(path))} cannot be read: {reason}") from None
+
+
+def _read(path: Path, kind: type[D], word: str) -> D:
+    try:
+        return kind.model_validate(read_recipe_file(path, word))
+    except RecipeError as error:
+        raise TaskSetError(*error.violations) from None
+    except ValidationError as error:
+        lines, name = YamlLines(path.read_bytes()), one_line(path.name)  # bounded above
+        raise TaskSetError(*sentences_of(error, kind, lambda place: f"{name} line {lines.of(place)}: ")) from None

@@ -1,0 +1,1 @@
+"""Judges are asked in a child process, from a background task of the evaluator."""

@@ -1,0 +1,221 @@
+"""Takes requests about judges one by one, asks the judge, and says what came of it.
+
+Asking takes minutes and belongs to no run, so it is neither a handler nor a stage: a message is kept while it is worked
+on, and comes again to another instance if this one dies.
+"""
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ropewalk.bus.batches import Batch
+from ropewalk.bus.bus import Bus
+from ropewalk.bus.codec import Stored
+from ropewalk.bus.once import once
+from ropewalk.delivery.outcome import outcome_or_error
+from ropewalk.evaluator.adapters.judging.examining import Heard, HearingOrder, Report, audit, examine
+from ropewalk.evaluator.domain.judging.drift import after_audit
+from ropewalk.evaluator.settings import Settings
+from ropewalk.events.base import Message
+from ropewalk.events.consumers import ConsumerSpec
+from ropewalk.events.foreign import one_line
+from ropewalk.events.judge import (
+    AuditJudge,
+    JudgeProgressed,
+    JudgeRefused,
+    JudgeRegistered,
+    RegisterJudge,
+)
+from ropewalk.projections.judges import JudgeStanding, standing_of_judge
+from ropewalk.recipes.bases import base_key, find_base
+from ropewalk.stages.child import run_child
+from ropewalk.stages.errors import ChildDiedError, StageError, WorkRaisedError
+from ropewalk.storage.errors import StorageError
+from ropewalk.storage.objects import ObjectStore
+from ropewalk.tasksets.errors import TaskSetError
+from ropewalk.tasksets.judges.definition import JudgeFile
+from ropewalk.tasksets.judges.labels import JudgedAnswer
+from ropewalk.tasksets.judges.shelf import RECORDED, ReadJudge, key_of, stored_judge
+from ropewalk.usecases.endpoint import EndpointError, read_key
+
+logger = logging.getLogger(__name__)
+_KEEP_S, _TELL_S = 20.0, 5.0
+_TRIES, _PAUSE_S = 3, 10.0
+_REASON = 1_000  # characters
+_OF_THE_REQUEST = (StageError, WorkRaisedError, ChildDiedError, TaskSetError, StorageError, EndpointError, OSError)
+
+
+class JudgesDesk:
+    """One judge is asked at a time."""
+
+    def __init__(self, objects: ObjectStore, consumer: ConsumerSpec, settings: Settings) -> None:
+        self._objects, self._consumer, self._settings = objects, consumer, settings
+
+    async def run(self, bus: Bus) -> None:
+        """For ever."""
+        spec = self._consumer
+        async for batch in bus.batches(spec, max_messages=1, max_wait_s=0.0):
+            for raw, reason in batch.malformed:
+                await bus.dead_letter(spec.stream, spec.durable, raw, reason)
+            async with _kept(batch):
+                for item in batch.items:
+                    await self._settle(item, bus)
+            await batch.ack()
+
+    async def _settle(self, item: Stored[Message], bus: Bus) -> None:
+        """The bus or the store may be away for a while; a request that fails for good must not come again for ever."""
+        for _ in range(_TRIES):
+            error = await outcome_or_error(self._say(item, bus))
+            if error is None:
+                return
+            logger.error("%s failed", item.message.type_name(), exc_info=error)
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _say(self, item: Stored[Message], bus: Bus) -> None:
+        await bus.publish_all(await self.answer(item, bus), cause_id=item.envelope.id)
+
+    async def answer(self, item: Stored[Message], bus: Bus) -> Sequence[Message]:
+        """What follows from a request; a sentence where it cannot be done."""
+        request = item.message
+        assert isinstance(request, RegisterJudge | AuditJudge), "nothing else is taken"
+        error = await outcome_or_error(self._answer(request, item.envelope.id, bus))
+        if not isinstance(error, Exception):
+            return error
+        if not isinstance(error, _OF_THE_REQUEST):
+            raise error
+        logger.info("judge %s: %s", request.judge_id, one_line(str(error)))
+        reason = one_line(str(error), _REASON)
+        return (JudgeRefused(judge_id=request.judge_id, content=request.content, reason=reason),)
+
+    async def _answer(self, request: RegisterJudge | AuditJudge, cause: str, bus: Bus) -> Sequence[Message]:
+        facts = [stored.message async for stored in once(bus.read(f"evt.judge.*.*.{request.judge_id}"))]
+        standing, folder = standing_of_judge(facts), await self._fetch(request.content)
+        found = await asyncio.to_thread(stored_judge, folder)
+        if (found.definition.id, found.content) != (request.judge_id, request.content):
+            raise TaskSetError(f"{found.definition.id} lies under the content of {request.judge_id}")
+        if isinstance(request, RegisterJudge):
+            return await self._register(request, found, standing, (folder, cause, bus))
+        if standing is None or standing.is_suspended:
+            word = "was never registered" if standing is None else "is suspended"
+            raise TaskSetError(f"judge {request.judge_id} {word}: register it with labels")
+        return await self._audit(request, found, standing, (cause, bus))
+
+    async def _register(
+        self,
+        request: RegisterJudge,
+        found: ReadJudge,
+        standing: JudgeStanding | None,
+        at: tuple[Path, str, Bus],
+    ) -> Sequence[Message]:
+        folder, cause, bus = at
+        if standing is not None and standing.is_suspended and standing.card.labels_digest == found.labels_digest:
+            raise TaskSetError(f"judge {request.judge_id} is suspended: it comes back with other labels only")
+        if standing is not None and not standing.is_suspended and standing.content == request.content:
+            raise TaskSetError(f"judge {request.judge_id} is registered with just this: nothing was asked")
+        heard = await self._hear(examine, await self._order(found.definition, folder), (request, cause, bus))
+        assert heard.card is not None, "of a registration"
+        await asyncio.to_thread(self._keep_said, request.content, heard.said)
+        until = datetime.now(UTC) + timedelta(days=found.definition.valid_days)
+        card = heard.card.model_copy(update={"valid_until": until.isoformat(timespec="seconds")})
+        return (JudgeRegistered(judge_id=request.judge_id, content=request.content, card=card),)
+
+    async def _audit(
+        self, request: AuditJudge, found: ReadJudge, standing: JudgeStanding, at: tuple[str, Bus]
+    ) -> Sequence[Message]:
+        if found.rubric.digest != standing.card.rubric_digest:
+            raise TaskSetError("these labels are by another rubric: label by that of the judge, or register it anew")
+        folder = await self._fetch(standing.content)
+        known = {each.item_id for each in (await asyncio.to_thread(stored_judge, folder)).answers}
+        for each in standing.audits:
+            known |= {one.item_id for one in stored_judge(await self._fetch(each.content)).answers}
+        new = tuple(each for each in found.answers if each.labels and each.item_id not in known)
+        if not new:
+            raise TaskSetError("all of these answers were known to the judge's card or to an audit: label others")
+        heard = await self._hear(audit, await self._order(found.definition, folder, new), (request, *at))
+        return after_audit(standing, request.judge_id, request.content, heard.identity, heard.residuals)
+
+    async def _hear(
+        self,
+        work: Callable[[HearingOrder, Report], Heard],
+        order: HearingOrder,
+        at: tuple[RegisterJudge | AuditJudge, str, Bus],
+    ) -> Heard:
+        request, cause, bus = at
+        told = time.monotonic()
+
+        async def tell(counts: tuple[int, int]) -> None:
+            nonlocal told
+            if time.monotonic() - told < _TELL_S:
+                return
+            told = time.monotonic()
+            said = JudgeProgressed(
+                judge_id=request.judge_id, content=request.content, num_answers=counts[0], num_asked=counts[1]
+            )
+            await bus.publish(said, cause_id=cause, key=f"progressed/{counts[0]}")
+
+        return await run_child(work, order, tell)
+
+    async def _fetch(self, content: str) -> Path:
+        return await asyncio.to_thread(self._objects.fetch, key_of(content))
+
+    async def _order(self, definition: JudgeFile, folder: Path, answers: tuple[JudgedAnswer, ...] = ()) -> HearingOrder:
+        model, digest = await asyncio.to_thread(self._model, definition)
+        return HearingOrder(
+            judge=folder,
+            model=model,
+            digest=digest,
+            key=await asyncio.to_thread(self._key, definition),
+            minutes=self._settings.evaluator_task_minutes,
+            threads=self._settings.evaluator_threads,
+            answers=answers,
+        )
+
+    def _model(self, definition: JudgeFile) -> tuple[Path | None, str]:
+        """The folder of a model of ours, and the digest of what is in it. Raises StageError."""
+        if not definition.model:
+            return None, ""
+        key = definition.model
+        if not key.startswith("exports/"):
+            base = find_base(self._objects, key)
+            if base is None:
+                raise StageError(f"there is no imported model {key}: `ropewalk models import` brings one")
+            key = base_key(base.content)
+        return self._objects.fetch(key), self._objects.manifest(key).sha256
+
+    def _key(self, definition: JudgeFile) -> str:
+        """The key for the host of an endpoint, which goes to no other; empty where there is none."""
+        if definition.endpoint is None:
+            return ""
+        file = self._settings.judge_keys / definition.endpoint.host
+        return read_key(file) if file.is_file() else ""
+
+    def _keep_said(self, content: str, said: bytes) -> None:
+        key = f"judge_answers/{content}"
+        if not self._objects.exists(key):
+            with tempfile.TemporaryDirectory(prefix="judge-") as place:
+                made = Path(place, "made")
+                made.mkdir()
+                (made / RECORDED).write_bytes(said)
+                self._objects.publish(made, key, {})
+
+
+@contextlib.asynccontextmanager
+async def _kept(batch: Batch) -> AsyncIterator[None]:
+    """Tell the server again and again that the messages are worked on."""
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(_KEEP_S)
+            await batch.keep()
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])

@@ -1,0 +1,72 @@
+"""An endpoint's probabilities are a grade, its bare token is one, and what it does wrong is bounded."""
+
+import json
+import time
+
+import pytest
+from parts.writing_endpoint import a_writing_endpoint, completion
+
+from ropewalk.evaluator.adapters.judging.voices import EndpointVoice, RecordedVoice
+from ropewalk.stages.errors import StageError
+from ropewalk.tasksets.judges.definition import JudgeEndpoint
+from ropewalk.tasksets.judges.prompt import JudgePrompt
+
+PROMPTS = [JudgePrompt((("user", f"Grade {number}"),), (0, 1, 2, 3)) for number in range(3)]
+TOPS = [{"token": " 2", "logprob": -0.1}, {"token": "3", "logprob": -2.5}, {"token": "x" * 99, "logprob": -9.0}]
+
+
+def a_voice(url: str, *, logprobs: bool = True, key: str = "") -> EndpointVoice:
+    return EndpointVoice(JudgeEndpoint(url=url, model="big", logprobs=logprobs), key, time.monotonic() + 30)
+
+
+def test_log_probabilities_of_the_next_token_are_read_and_the_key_is_sent() -> None:
+    told = []
+    with a_writing_endpoint() as endpoint:
+        endpoint.body = json.dumps(
+            {
+                "choices": [{"message": {"content": "2"}, "logprobs": {"content": [{"top_logprobs": TOPS}]}}],
+                "usage": {"prompt_tokens": 7, "completion_tokens": 1},
+            }
+        ).encode()
+        found = a_voice(endpoint.url, key="k").ask(PROMPTS, lambda: told.append(1))
+        headers, body = endpoint.asked[0]
+    assert (len(found), len(told)) == (3, 3)
+    assert found[0].next_token == {" 2": -0.1, "3": -2.5, "xxxxxxxx": -9.0}
+    assert (found[0].prompt_tokens, found[0].is_certain) == (7, False)
+    assert {name.lower(): value for name, value in headers.items()}["authorization"] == "Bearer k"
+    assert (body["logprobs"], body["max_tokens"], body["temperature"]) == (True, 1, 0)
+
+
+def test_without_probabilities_one_token_is_the_grade() -> None:
+    with a_writing_endpoint(lambda _: " 3") as endpoint:
+        (found,) = a_voice(endpoint.url, logprobs=False).ask(PROMPTS[:1], lambda: None)
+        assert "logprobs" not in endpoint.asked[0][1]
+    assert (found.next_token, found.is_certain) == ({"3": 0.0}, True)
+
+
+def test_an_endpoint_that_refuses_or_breaks_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropewalk.evaluator.adapters.judging.voices._PAUSE_S", 0.0)
+    with a_writing_endpoint() as endpoint:
+        endpoint.status, endpoint.body = 400, b"no logprobs here"
+        with pytest.raises(StageError, match="say `logprobs: false`"):
+            a_voice(endpoint.url).ask(PROMPTS, lambda: None)
+        endpoint.status, endpoint.body = 503, b"later"
+        (told,) = a_voice(endpoint.url).ask(PROMPTS[:1], lambda: None)
+        assert (told.next_token, told.num_retries) == ({}, 2)
+        with pytest.raises(StageError, match="does not answer"):
+            a_voice(endpoint.url).ask(PROMPTS * 3, lambda: None)
+        endpoint.status, endpoint.body = 200, completion("3")
+        with pytest.raises(TimeoutError):
+            EndpointVoice(JudgeEndpoint(url=endpoint.url, model="m"), "", time.monotonic() - 1).ask(
+                PROMPTS, lambda: None
+            )
+
+
+def test_a_recording_answers_what_it_heard_and_nothing_else() -> None:
+    line = json.dumps({"prompt": PROMPTS[0].digest, "next_token": {"2": -0.5}}).encode()
+    voice = RecordedVoice(line, "d")
+    assert voice.ask(PROMPTS[:1], lambda: None)[0].next_token == {"2": -0.5}
+    with pytest.raises(StageError, match="no answer to 2 of 3 questions"):
+        voice.ask(PROMPTS, lambda: None)
+    with pytest.raises(StageError, match="a line that is no answer"):
+        RecordedVoice(b'{"prompt": 1}', "d")
