@@ -89,9 +89,7 @@ class TaskSetFile(Frozen):
     @classmethod
     def _check_type(cls, given: object) -> object:
         if given in RESERVED:
-            raise ValueError(
-                f"{given!r} is for judges, which there are none of yet: choose one of {', '.join(METRICS)}"
-            )
+            raise ValueError(f"{given!r} is for judges, whom no task set asks yet: choose one of {', '.join(METRICS)}")
         return given
 
     @field_validator("until")

@@ -34,7 +34,7 @@ def test_a_sound_file_says_what_it_is(tmp_path: Path) -> None:
     ("fields", "sentence"),
     [
         ({"version": 0}, r"task-set.yaml line \d+: field 'version' has the value 0: .*greater than or equal to 1"),
-        ({"type": "judge"}, r"task-set.yaml line \d+: type: 'judge' is for judges, which there are none of yet"),
+        ({"type": "judge"}, r"task-set.yaml line \d+: type: 'judge' is for judges, whom no task set asks yet"),
         ({"licence": None}, "task-set.yaml line 1: field 'licence' is missing: say under which licence"),
         ({"metrics": ["bleu"]}, "metric 'bleu' is none of type mc: it has acc, acc_norm"),
         ({"gate": {"acc": {"role": "primary"}, "acc_norm": {"role": "primary"}}}, "two primary metrics"),

@@ -50,6 +50,22 @@ _REASON = 1_000  # characters
 _OF_THE_REQUEST = (StageError, WorkRaisedError, ChildDiedError, TaskSetError, StorageError, EndpointError, OSError)
 
 
+class _Asked:
+    """A request, and how to tell how far it is."""
+
+    def __init__(self, request: RegisterJudge | AuditJudge, cause: str, bus: Bus) -> None:
+        self.request, self.bus = request, bus
+        self._cause, self._told = cause, time.monotonic()
+
+    async def tell(self, counts: tuple[int, int]) -> None:
+        """At most every _TELL_S seconds: answers that are there, and answers that are wanted."""
+        if time.monotonic() - self._told < _TELL_S:
+            return
+        self._told, of, (number, wanted) = time.monotonic(), self.request, counts
+        said = JudgeProgressed(judge_id=of.judge_id, content=of.content, num_answers=number, num_asked=wanted)
+        await self.bus.publish(said, cause_id=self._cause, key=f"progressed/{number}")
+
+
 class JudgesDesk:
     """One judge is asked at a time."""
 
@@ -83,7 +99,7 @@ class JudgesDesk:
         """What follows from a request; a sentence where it cannot be done."""
         request = item.message
         assert isinstance(request, RegisterJudge | AuditJudge), "nothing else is taken"
-        error = await outcome_or_error(self._answer(request, item.envelope.id, bus))
+        error = await outcome_or_error(self._answer(_Asked(request, item.envelope.id, bus)))
         if not isinstance(error, Exception):
             return error
         if not isinstance(error, _OF_THE_REQUEST):
@@ -92,81 +108,54 @@ class JudgesDesk:
         reason = one_line(str(error), _REASON)
         return (JudgeRefused(judge_id=request.judge_id, content=request.content, reason=reason),)
 
-    async def _answer(self, request: RegisterJudge | AuditJudge, cause: str, bus: Bus) -> Sequence[Message]:
-        facts = [stored.message async for stored in once(bus.read(f"evt.judge.*.*.{request.judge_id}"))]
-        standing, folder = standing_of_judge(facts), await self._fetch(request.content)
-        found = await asyncio.to_thread(stored_judge, folder)
+    async def _answer(self, asked: _Asked) -> Sequence[Message]:
+        request = asked.request
+        facts = [stored.message async for stored in once(asked.bus.read(f"evt.judge.*.*.{request.judge_id}"))]
+        standing, found = standing_of_judge(facts), await self._stored(request.content)
         if (found.definition.id, found.content) != (request.judge_id, request.content):
             raise TaskSetError(f"{found.definition.id} lies under the content of {request.judge_id}")
         if isinstance(request, RegisterJudge):
-            return await self._register(request, found, standing, (folder, cause, bus))
+            return await self._register(asked, found, standing)
         if standing is None or standing.is_suspended:
             word = "was never registered" if standing is None else "is suspended"
             raise TaskSetError(f"judge {request.judge_id} {word}: register it with labels")
-        return await self._audit(request, found, standing, (cause, bus))
+        return await self._audit(asked, found, standing)
 
-    async def _register(
-        self,
-        request: RegisterJudge,
-        found: ReadJudge,
-        standing: JudgeStanding | None,
-        at: tuple[Path, str, Bus],
-    ) -> Sequence[Message]:
-        folder, cause, bus = at
+    async def _register(self, asked: _Asked, found: ReadJudge, standing: JudgeStanding | None) -> Sequence[Message]:
+        judge_id, content = asked.request.judge_id, asked.request.content
         if standing is not None and standing.is_suspended and standing.card.labels_digest == found.labels_digest:
-            raise TaskSetError(f"judge {request.judge_id} is suspended: it comes back with other labels only")
-        if standing is not None and not standing.is_suspended and standing.content == request.content:
-            raise TaskSetError(f"judge {request.judge_id} is registered with just this: nothing was asked")
-        heard = await self._hear(examine, await self._order(found.definition, folder), (request, cause, bus))
+            raise TaskSetError(f"judge {judge_id} is suspended: it comes back with other labels only")
+        if standing is not None and not standing.is_suspended and standing.content == content:
+            raise TaskSetError(f"judge {judge_id} is registered with just this: nothing was asked")
+        heard = await self._hear(examine, asked, content)
         assert heard.card is not None, "of a registration"
-        await asyncio.to_thread(self._keep_said, request.content, heard.said)
+        await asyncio.to_thread(self._keep_said, content, heard.said)
         until = datetime.now(UTC) + timedelta(days=found.definition.valid_days)
         card = heard.card.model_copy(update={"valid_until": until.isoformat(timespec="seconds")})
-        return (JudgeRegistered(judge_id=request.judge_id, content=request.content, card=card),)
+        return (JudgeRegistered(judge_id=judge_id, content=content, card=card),)
 
-    async def _audit(
-        self, request: AuditJudge, found: ReadJudge, standing: JudgeStanding, at: tuple[str, Bus]
-    ) -> Sequence[Message]:
+    async def _audit(self, asked: _Asked, found: ReadJudge, standing: JudgeStanding) -> Sequence[Message]:
         if found.rubric.digest != standing.card.rubric_digest:
             raise TaskSetError("these labels are by another rubric: label by that of the judge, or register it anew")
-        folder = await self._fetch(standing.content)
-        known = {each.item_id for each in (await asyncio.to_thread(stored_judge, folder)).answers}
-        for each in standing.audits:
-            known |= {one.item_id for one in stored_judge(await self._fetch(each.content)).answers}
+        contents = (standing.content, *(each.content for each in standing.audits))
+        known = {answer.item_id for content in contents for answer in (await self._stored(content)).answers}
         new = tuple(each for each in found.answers if each.labels and each.item_id not in known)
         if not new:
             raise TaskSetError("all of these answers were known to the judge's card or to an audit: label others")
-        heard = await self._hear(audit, await self._order(found.definition, folder, new), (request, *at))
-        return after_audit(standing, request.judge_id, request.content, heard.identity, heard.residuals)
+        heard = await self._hear(audit, asked, standing.content, new)  # the judge as it was registered
+        return after_audit(standing, asked.request.judge_id, asked.request.content, heard.identity, heard.residuals)
 
     async def _hear(
         self,
         work: Callable[[HearingOrder, Report], Heard],
-        order: HearingOrder,
-        at: tuple[RegisterJudge | AuditJudge, str, Bus],
+        asked: _Asked,
+        content: str,
+        answers: tuple[JudgedAnswer, ...] = (),
     ) -> Heard:
-        request, cause, bus = at
-        told = time.monotonic()
-
-        async def tell(counts: tuple[int, int]) -> None:
-            nonlocal told
-            if time.monotonic() - told < _TELL_S:
-                return
-            told = time.monotonic()
-            said = JudgeProgressed(
-                judge_id=request.judge_id, content=request.content, num_answers=counts[0], num_asked=counts[1]
-            )
-            await bus.publish(said, cause_id=cause, key=f"progressed/{counts[0]}")
-
-        return await run_child(work, order, tell)
-
-    async def _fetch(self, content: str) -> Path:
-        return await asyncio.to_thread(self._objects.fetch, key_of(content))
-
-    async def _order(self, definition: JudgeFile, folder: Path, answers: tuple[JudgedAnswer, ...] = ()) -> HearingOrder:
+        definition = (await self._stored(content)).definition
         model, digest = await asyncio.to_thread(self._model, definition)
-        return HearingOrder(
-            judge=folder,
+        order = HearingOrder(
+            judge=await asyncio.to_thread(self._objects.fetch, key_of(content)),
             model=model,
             digest=digest,
             key=await asyncio.to_thread(self._key, definition),
@@ -174,6 +163,10 @@ class JudgesDesk:
             threads=self._settings.evaluator_threads,
             answers=answers,
         )
+        return await run_child(work, order, asked.tell)
+
+    async def _stored(self, content: str) -> ReadJudge:
+        return await asyncio.to_thread(lambda: stored_judge(self._objects.fetch(key_of(content))))
 
     def _model(self, definition: JudgeFile) -> tuple[Path | None, str]:
         """The folder of a model of ours, and the digest of what is in it. Raises StageError."""

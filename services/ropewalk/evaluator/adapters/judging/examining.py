@@ -13,6 +13,7 @@ from ropewalk.evaluator.adapters.judging.voices import EndpointVoice, JudgeAnswe
 from ropewalk.evaluator.domain.judging import controls
 from ropewalk.evaluator.domain.judging.assessment import Graded, assessed
 from ropewalk.evaluator.domain.judging.grading import graded
+from ropewalk.events.foreign import one_line
 from ropewalk.events.judge import CriterionCard, JudgeCard
 from ropewalk.stages.errors import StageError
 from ropewalk.tasksets.judges.labels import JudgedAnswer
@@ -138,7 +139,7 @@ class _Hearing:
             rubric_digest=self.judge.rubric.digest,
             decoding=self._voice.decoding,
             tells_probabilities=not any(each.is_certain for each in told),
-            use_case=definition.use_case,
+            use_case=one_line(definition.use_case),
             labels_digest=self.judge.labels_digest,
             valid_until="",
             criteria=criteria,

@@ -28,7 +28,7 @@ class OwnModelVoice:
         self.name, self.digest, self._until = name, digest, until
         try:
             self._model = ScoredModel(folder)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # TypeError: a tokenizer without an end
             raise StageError(f"{name} cannot be loaded as a judge: {error}") from None
         self._encoder = Encoder(folder)
         self._read: list[int] = []
