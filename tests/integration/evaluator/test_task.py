@@ -244,7 +244,7 @@ def test_only_examples_that_everybody_answered_in_time_are_scored() -> None:
 
 def test_prompts_that_do_not_fit_are_counted_among_the_examples_that_are_scored() -> None:
     voice, (scored, late) = Voice(None, lambda turns: turns, 8), (Item("1", "p"), Item("2", "p"))  # type: ignore[arg-type]
-    unasked = ExampleAnswer(text="", prompt_tokens=0, answer_tokens=0, seconds=0.0, fits=False)
+    unasked = ExampleAnswer(text="", prompt_tokens=0, answer_tokens=0, seconds=0.0, core_seconds=0.0, fits=False)
     voice._answers = dict.fromkeys((scored, late), unasked)  # the round of the second one was begun in vain
     assert voice.num_unfit([scored]) == 1
 
