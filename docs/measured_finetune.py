@@ -58,6 +58,12 @@ def _peers(found: dict[str, Any], adapter: str) -> str:
     )
 
 
+def _at_full_batch(found: dict[str, Any]) -> str:
+    full = found["at_a_time"]["16"]
+    now, after = (full[name]["cpu_s_per_request"][0] for name in ("instruction", "specialist"))
+    return f"{now:.2f} → {after:.2f}: {full['times_cheaper'][0]:.1f} times"
+
+
 def _on_a_card(found: dict[str, Any]) -> str:
     candidate = found["judge"]["levels"]["candidate"]
     valid, right = (100 * candidate[name][0] for name in ("schema_validity", "field_accuracy"))
@@ -78,6 +84,13 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str, str, str], ...] = (
     ("right fields, more than the base with the instruction", _gain, "specialist", "specialist", "above 0"),
     ("tokens of a prompt, base with the instruction → specialist", _prompts, "specialist", "specialist", "5"),
     ("dollars for 1,000 requests, the same two", _price, "specialist", "specialist", "3"),
+    (
+        "core-seconds of a request, 16 at a time in the engine, the same two",
+        _at_full_batch,
+        "finetune_price_at_load",
+        "finetune/price_at_load",
+        "3",
+    ),
     (
         "the same task on one GPU: training, from examples to the verdict; valid answers, right fields",
         _on_a_card,
