@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from ropewalk.model.adapted import Matrix, row_lengths
 from ropewalk.model.architecture import generator_of
@@ -88,28 +88,23 @@ def checkpoint_weights(checkpoint: Path, base: Path | None) -> dict[str, torch.T
     """
     if base is None or (checkpoint / WEIGHTS).exists():  # those of the release before have it always
         return load_tensors(checkpoint / WEIGHTS)
-    return _merged_from(base, checkpoint)
-
-
-def load_checkpoint(checkpoint: Path, base: Path | None) -> PreTrainedModel:
-    """The fp32 model of a checkpoint, ready to score. Raises ValueError, OSError."""
-    if base is None or (checkpoint / WEIGHTS).exists():
-        return load_model(checkpoint)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(checkpoint))
-    model.load_state_dict(_merged_from(base, checkpoint), strict=False)  # a tied output matrix is no weight of its own
-    model.tie_weights()
-    return model.float().eval()
-
-
-def _merged_from(base: Path, checkpoint: Path) -> dict[str, torch.Tensor]:
     config = LoraConfig.from_pretrained(str(checkpoint / ADAPTER_FOLDER))
-    model = add_adapters(load_model(base), config, seed=0)
+    return merged(dict(put_on(load_model(base), checkpoint).named_parameters()), config)
+
+
+def put_on(model: PreTrainedModel, checkpoint: Path) -> PreTrainedModel:
+    """A base model with the adapter of a checkpoint, in place; one that has an adapter of this kind gets its weights.
+
+    Raises ValueError, OSError.
+    """
+    if not any(is_adapter(name) for name, _ in model.named_parameters()):
+        add_adapters(model, LoraConfig.from_pretrained(str(checkpoint / ADAPTER_FOLDER)), seed=0)
     adapter = adapter_weights(load_tensors(adapter_file(checkpoint)))
     wanted = {name for name, each in model.named_parameters() if each.requires_grad}
     if different := sorted(adapter.keys() ^ wanted):
         raise ValueError(f"the adapter belongs to another base model ({different[0]} differs)")
     model.load_state_dict(adapter, strict=False)
-    return merged(dict(model.named_parameters()), config)
+    return model.eval()
 
 
 def save_adapter(weights: Mapping[str, torch.Tensor], config: LoraConfig, folder: Path) -> None:

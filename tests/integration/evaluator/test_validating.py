@@ -26,6 +26,7 @@ from ropewalk.model.lora import add_adapters, is_adapter, lora_config, merged, s
 from ropewalk.model.weights import load_model, save_weights
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.dial import complete
+from ropewalk.recipes.recipe import parse_recipe
 
 
 def committed(name: str, step: int, run_id: str = "r") -> Stored[Message]:
@@ -74,6 +75,23 @@ async def test_every_checkpoint_is_read_and_one_that_is_broken_or_of_an_ended_ru
     assert said[1].loss < said[0].loss - 0.5
     assert said[0].num_tokens == said[1].num_tokens > 0
     assert all(each.num_items == 10 and each.bits_per_byte > 0 for each in said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_read"),
+    [({}, False), ({"export": "best"}, True), ({"validate_every": 0}, True)],
+)
+async def test_a_base_model_is_read_beside_its_training_only_where_that_decides_or_nobody_else_looks(
+    world, validator, timeline, changes, is_read
+) -> None:
+    accepted, dataset = a_training(world, "few")
+    assert isinstance(accepted, RunAccepted)
+    recipe = parse_recipe(accepted.recipe)
+    plan = recipe.derived.model_copy(update={"validate_every": 10, **changes})
+    recipe = recipe.model_copy(update={"base_model": "hub/name", "mode": "finetune", "plan": plan})
+    timeline.messages += [accepted.model_copy(update={"recipe": recipe.model_dump(mode="json")}), dataset]
+    await validator.take([committed("hardly", 5)], timeline)
+    assert any(isinstance(each, CheckpointValidated) for each in timeline.messages) == is_read
 
 
 def test_of_a_conversation_the_answers_count_and_another_checkpoint_is_read_on_the_same_tokens(world, tmp_path) -> None:

@@ -79,11 +79,10 @@ class _Reader:
         self._items = list(_enough(self._model, order))
 
     def read(self, checkpoint: Path) -> DevLoss:
-        from ropewalk.model.lora import load_checkpoint
         from ropewalk.model.nll import score_documents
 
         if checkpoint != self._loaded:
-            self._model.model, self._loaded = load_checkpoint(checkpoint, self._base), checkpoint
+            self._load(checkpoint)
         scores = score_documents(
             self._model.model,
             [document for documents in self._items for document in documents],
@@ -97,6 +96,17 @@ class _Reader:
             num_bytes=sum(score.num_bytes for score in scores),
             num_items=len(self._items),
         )
+
+    def _load(self, checkpoint: Path) -> None:
+        """Of an adapter its own weights alone: the base is there, and another copy would cost as much memory."""
+        from ropewalk.model.lora import put_on
+        from ropewalk.model.weights import WEIGHTS, load_model
+
+        if self._base is None or (checkpoint / WEIGHTS).exists():
+            self._model.model = load_model(checkpoint)
+        else:
+            put_on(self._model.model, checkpoint)
+        self._loaded = checkpoint
 
 
 def _enough(model: "ScoredModel", order: DevOrder) -> Iterator[list["ScoredTokens"]]:

@@ -21,7 +21,7 @@ from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.run import RunAccepted, RunEnding
 from ropewalk.recipes.bases import base_key, content_of
-from ropewalk.recipes.recipe import parse_recipe
+from ropewalk.recipes.recipe import Recipe, parse_recipe
 from ropewalk.stages.faults import in_one_line
 from ropewalk.storage.objects import ObjectStore
 
@@ -54,7 +54,8 @@ class Validator:
 
         That there is a dataset tells that there soon will be checkpoints.
         """
-        if any(isinstance(item.message, DatasetPublished) and item.message.num_dev for item in items):
+        published = [item.message for item in items if isinstance(item.message, DatasetPublished)]
+        if any([each.num_dev and await self._recipe(each.run_id, bus) for each in published]):
             await self._process.begun()
         committed = [item for item in items if isinstance(item.message, CheckpointCommitted)]
         for item in {item.message.run_id: item for item in committed}.values():
@@ -86,8 +87,8 @@ class Validator:
     async def _order(self, event: CheckpointCommitted, bus: Bus) -> DevOrder | None:
         """None for a run that has ended, and for a dataset that has nothing to watch by."""
         ending, _ = await bus.read_snapshot(RunEnding, f"{RunEnding.subject_prefix()}.{event.run_id}")
-        accepted, dataset = await bus.last(RunAccepted, event.run_id), await bus.last(DatasetPublished, event.run_id)
-        if ending is not None or accepted is None or dataset is None or not dataset.num_dev:
+        recipe, dataset = await self._recipe(event.run_id, bus), await bus.last(DatasetPublished, event.run_id)
+        if ending is not None or recipe is None or dataset is None or not dataset.num_dev:
             return None
         evalset, tokenizer, checkpoint = [
             await asyncio.to_thread(self._objects.fetch, uri)
@@ -95,7 +96,6 @@ class Validator:
         ]
         if not (evalset / DEV_ITEMS).is_file():
             return None
-        recipe = parse_recipe(accepted.recipe)
         content = content_of(recipe.base_model) if recipe.adapter != "full" else ""
         return DevOrder(
             checkpoint=checkpoint,
@@ -104,3 +104,16 @@ class Validator:
             evalset=evalset,
             num_tokens=tokens_to_read(recipe.derived),
         )
+
+    async def _recipe(self, run_id: str, bus: Bus) -> Recipe | None:
+        """None where nobody asks for the loss of every checkpoint.
+
+        A base model beside its own training would take its memory once more, so it is read only where the loss decides
+        something, or where the training does not look at the same documents itself.
+        """
+        accepted = await bus.last(RunAccepted, run_id)
+        if accepted is None:
+            return None
+        recipe = parse_recipe(accepted.recipe)
+        spare = recipe.has_base and recipe.derived.validate_every and recipe.derived.export == "last"
+        return None if spare else recipe
