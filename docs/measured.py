@@ -79,6 +79,14 @@ def _false_promotions(found: dict[str, Any]) -> str:
 
 
 # What is measured, the figure, the script. A figure is written as the script measured it, also where it misses a bar.
+def _small_judge(found: dict[str, Any]) -> str:
+    (card,) = found["card"]["criteria"]
+    shown = {each["name"]: [float(each[part]) for part in ("value", "lower", "upper")] for each in card["figures"]}
+    wanted = ("rank correlation", "bias, in grades", "weighted kappa", "blank answer", "injected line")
+    said = ("{}: {:.2f} [{:.2f}, {:.2f}]".format(name, *shown[name]) for name in wanted)
+    return f"{card['verdict']}; {'; '.join(said)} ({card['num_labels']} answers, controls on 24 of them)"
+
+
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str], ...] = (
     ("`ropewalk demo`, start to report card", lambda r: f"{r['seconds_median']:.0f} s", "demo"),
     ("peak memory of all its processes (PSS)", lambda r: f"{_demo_run(r)['peak_memory_mb'] / 1000:.1f} GB", "demo"),
@@ -183,6 +191,11 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str], ...] = (
         "mean of 500 items graded on another scale, told on 1-5 from 0 to 1, 8 kinds of links: mean error",
         lambda r: f"{r['bridge_mean_error']:.4f} ({r['simulations']['bridge']:.0f} simulations of each)",
         "evaluation/labels",
+    ),
+    (
+        "the instruct model of 135 M weights that installs as a package, as a judge of lines made for a grade",
+        _small_judge,
+        "evaluation/small_judge",
     ),
 )
 

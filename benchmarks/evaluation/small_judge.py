@@ -11,6 +11,7 @@ judge is asked as the evaluator asks it, controls included, by a rubric with an 
 
 import argparse
 import ast
+import hashlib
 import json
 import sys
 import sysconfig
@@ -108,7 +109,7 @@ def main() -> None:
         order = HearingOrder(
             judge=objects.fetch(key_of(found.content)),
             model=asked.model,
-            digest="",
+            digest=(weights := hashlib.sha256((asked.model / "model.safetensors").read_bytes()).hexdigest()),
             key="",
             minutes=asked.minutes,
             threads=2,
@@ -121,10 +122,11 @@ def main() -> None:
                 {
                     "machine": describe(),
                     "labels": "grades by construction; nobody graded anything",
+                    "weights_sha256": weights,
                     "num_answers": len(records),
                     "num_modules": len({str(each["cluster"]) for each in records}),
                     "cpu_seconds": round(time.process_time() - began, 1),
-                    "card": heard.card.model_dump(mode="json"),
+                    "card": heard.card.model_dump(mode="json", exclude={"identity", "model_digest", "valid_until"}),
                 },
                 indent=1,
             )

@@ -60,7 +60,7 @@ def test_fewer_than_twenty_labels_measure_nothing() -> None:
 def test_without_three_raters_a_judge_never_replaces() -> None:
     card = a_card(TRUTH, raters=2)
     assert card.verdict == "assist"
-    assert "2 raters are below 3" in card.reasons[0]
+    assert "2 of 3 raters" in card.reasons[0]
 
 
 def test_what_fools_a_judge_costs_it_its_place() -> None:

@@ -2,14 +2,20 @@
 
 import json
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from parts.judge_files import labelled, write_lines
 from parts.writing_endpoint import a_writing_endpoint, completion
 
+from ropewalk.evaluator.adapters.judging.examining import HearingOrder, examine
 from ropewalk.evaluator.adapters.judging.voices import EndpointVoice, RecordedVoice
 from ropewalk.stages.errors import StageError
+from ropewalk.storage.local import LocalObjects
 from ropewalk.tasksets.judges.definition import JudgeEndpoint
 from ropewalk.tasksets.judges.prompt import JudgePrompt
+from ropewalk.tasksets.judges.shelf import key_of, read_judge, store_judge
 
 PROMPTS = [JudgePrompt((("user", f"Grade {number}"),), (0, 1, 2, 3)) for number in range(3)]
 TOPS = [{"token": " 2", "logprob": -0.1}, {"token": "3", "logprob": -2.5}, {"token": "x" * 99, "logprob": -9.0}]
@@ -60,6 +66,23 @@ def test_an_endpoint_that_refuses_or_breaks_is_told_in_a_sentence(monkeypatch: p
             EndpointVoice(JudgeEndpoint(url=endpoint.url, model="m"), "", time.monotonic() - 1).ask(
                 PROMPTS, lambda: None
             )
+
+
+def test_a_judge_that_is_too_slow_is_told_how_far_it_came(tmp_path: Path) -> None:
+    with a_writing_endpoint(lambda _: "3") as endpoint:
+        labels = write_lines(tmp_path / "labels.jsonl", labelled(20))
+        who = f"endpoint: {{url: '{endpoint.url}', model: big, logprobs: false}}"
+        (tmp_path / "judge.yaml").write_text(f"id: slow\nuse_case: tests\n{who}\n")
+        judge, objects = read_judge(tmp_path / "judge.yaml", labels), LocalObjects(tmp_path / "store")
+        store_judge(objects, judge, tmp_path / "scratch")
+        folder = objects.fetch(key_of(judge.content))
+        order = HearingOrder(judge=folder, model=None, digest="", key="", minutes=0.0, threads=1)
+        with pytest.raises(StageError, match="after 0 minutes 0 of 120 answers were there"):
+            examine(order, lambda _: None)
+        heard = examine(replace(order, minutes=1.0), lambda _: None)
+    assert heard.card is not None
+    assert (heard.card.tells_probabilities, heard.card.num_calls, heard.card.verdict) == (False, 120, "reject")
+    assert len(heard.said.splitlines()) == 100, "asked again is the same question"
 
 
 def test_a_recording_answers_what_it_heard_and_nothing_else() -> None:

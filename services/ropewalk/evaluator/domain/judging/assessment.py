@@ -72,7 +72,8 @@ def assessed(judged: Graded, tried: Mapping[str, JudgeFigure], raters: str) -> C
     num_labels, sums = len(both.expected), Sums()
     for residual in both.residuals:
         sums = sums.add(float(residual))
-    shown = {each.name: each for each in _figures(both)} if num_labels >= FEWEST_LABELS else {}
+    found = _figures(both) if num_labels >= FEWEST_LABELS else ()
+    shown = {each.name: each for each in found if not np.isnan(each.value)}  # one rater agrees with nobody
     verdict, reasons = _verdict(both, shown, raters)
     share = 1 - len(with_grade.expected) / len(judged.expected)
     caps = [*_caps(tried), *([f"{share:.0%} of answers got no grade"] if share > _MOST_UNGRADED else [])]
@@ -97,18 +98,18 @@ def assessed(judged: Graded, tried: Mapping[str, JudgeFigure], raters: str) -> C
 
 def _verdict(both: Graded, shown: Mapping[str, JudgeFigure], raters: str) -> tuple[Standing, list[str]]:
     """The Alt-Test's where it can be asked; else whether the judge ranks answers as people do."""
-    if not shown:
+    if len(both.expected) < FEWEST_LABELS:
         return "reject", [NotMeasurable(num_labels=len(both.expected)).sentence]
     reasons = []
     if (people := shown.get(PEOPLE)) is not None and people.value < _LEAST_ALPHA:
         reasons.append(f"people agree by an alpha of {people.value:.2f}, below {_LEAST_ALPHA}: revise the rubric first")
     try:
         if len(both.ratings) < 3:
-            raise ValueError(f"{len(both.ratings)} raters are below 3")
+            raise ValueError(f"{len(both.ratings)} of 3 raters")
         # On people's scale: an expected grade is never exactly right where people agree exactly.
         found = alt_test(np.rint(both.expected), both.ratings, graded=True, epsilon=EPSILON[raters])
     except ValueError as why:
-        verdict: Standing = "assist" if shown[RANK].lower > 0 else "reject"
+        verdict: Standing = "assist" if RANK in shown and shown[RANK].lower > 0 else "reject"
         words = "ranks answers as people do" if verdict == "assist" else "is not surely better than chance at ranking"
         return verdict, [*reasons, f"no Alt-Test, so never replace ({why}); it {words}"]
     words = f"Alt-Test: it beats {found.winning_rate:.0%} of raters (ω), and is as close in {found.advantage:.0%} (ρ)"
