@@ -140,8 +140,11 @@ class Holdings:
         if isinstance(message, TrainingValidated):
             self.losses[message.step] = message.loss
             return
+        is_known = (
+            message.checkpoint_id in self.validated
+        )  # told twice it is one checkpoint still; the last word counts
         self.validated[message.checkpoint_id] = message.loss
-        self.waited = 0 if message.loss < self.lowest else self.waited + 1
+        self.waited = 0 if message.loss < self.lowest else self.waited + (not is_known)
         self.most_waited = max(self.most_waited, self.waited)
         self.lowest = min(self.lowest, message.loss) if message.loss == message.loss else self.lowest
 

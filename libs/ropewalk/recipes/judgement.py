@@ -45,9 +45,10 @@ class EvaluationRecipe(_Judgement):
     defer_hours: float = Field(
         default=0.0,
         ge=0,
-        le=8760,
+        le=696,  # a timer of the bus lives 30 days: of a later one nobody would hear
         allow_inf_nan=False,
-        description="where the gate needs more, wait so long for it, then it is a no; 0: the run ends as need_more",
+        description="where the gate needs more, wait so long for it, then it is a no; 0: the run ends as need_more; "
+        "at most 29 days, for no timer waits longer",
     )
     gate: Literal["full", "toy"] = Field(
         default="full",

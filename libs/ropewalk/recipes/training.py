@@ -167,6 +167,11 @@ class TrainingRecipe(Frozen):
                 f"training.patience is {self.patience} and training.early_stop is {self.early_stop}: patience counts "
                 "looks in the training, early_stop validations beside it, so give one of them"
             )
+        if self.keep_best == 0 and (self.export or ("best" if self.early_stop else "last")) == "best":
+            return (
+                "training.keep_best is 0 but the checkpoint with the lowest validation loss is to be exported, which "
+                "would be pruned: set keep_best to 1 or more, or training.export to 'last'"
+            )
         if self.objective == "dpo" and (self.early_stop or self.export == "best"):
             return (
                 "training.objective is 'dpo' but early_stop or export asks for the lowest validation loss, which says "

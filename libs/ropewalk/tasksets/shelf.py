@@ -1,11 +1,13 @@
 """Task sets as files somebody wrote, and as sealed folders in the object store whose key is the hash of the content."""
 
 import hashlib
+import os
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -84,13 +86,8 @@ def read_task_set(path: Path) -> ReadTaskSet:
         lines = YamlLines(path.read_bytes())  # bounded above
         sentences = sentences_of(error, TaskSetFile, lambda location: f"{name} line {lines.of(location)}: ")
         raise TaskSetError(*sentences) from None
-    file, body = definition.data.file, b""
-    try:
-        with (path.parent / file).open("rb") as opened:
-            body = opened.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", "") or "it is no name of a file"
-        raise TaskSetError(f"data.file {one_line(file)} cannot be read: {reason}") from None
+    file = definition.data.file
+    body = _beside(path, file)
     items = read_items(body, definition, one_line(file))
     if (sha256 := hashlib.sha256(body).hexdigest()) != definition.data.sha256:
         raise TaskSetError(
@@ -98,6 +95,28 @@ def read_task_set(path: Path) -> ReadTaskSet:
             "write it there; what was frozen before needs a new version"
         )
     return ReadTaskSet(definition=definition, items=items, body=body)
+
+
+def _beside(path: Path, file: str) -> bytes:
+    """The bytes of a file beside the YAML, no more than one too many. Raises TaskSetError.
+
+    A task set may be somebody else's: it must neither read from elsewhere nor make anybody wait.
+    """
+    if file == ".." or PurePath(file).name != file:
+        raise TaskSetError(
+            f"data.file {one_line(file)} is no plain name: put the file beside the YAML, and write its name alone"
+        )
+    try:
+        descriptor = os.open(path.parent / file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would block
+        with os.fdopen(descriptor, "rb") as opened:
+            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            body = opened.read(MAX_BYTES + 1) if is_regular else b""
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "") or "it is no name of a file"
+        raise TaskSetError(f"data.file {one_line(file)} cannot be read: {reason}") from None
+    if not is_regular:
+        raise TaskSetError(f"data.file {one_line(file)} is no regular file: name a file of JSON lines")
+    return body
 
 
 def key_of(content: str) -> str:
@@ -117,11 +136,22 @@ def store_task_set(objects: ObjectStore, found: ReadTaskSet, scratch: Path) -> s
     return key
 
 
+def fetch_task_set(objects: ObjectStore, content: str) -> ReadTaskSet:
+    """What lies in the store, which is asked for its size first. Takes seconds. Raises StorageError, TaskSetError."""
+    key = key_of(content)
+    if (num_bytes := objects.manifest(key).num_bytes) > 2 * MAX_BYTES:  # the definition and the items
+        raise TaskSetError(f"{content} has {num_bytes:,} bytes: a task set has {MAX_BYTES >> 20} MB of items at most")
+    return stored_task_set(objects.fetch(key))
+
+
 def stored_task_set(folder: Path) -> ReadTaskSet:
     """What lies in a fetched folder, checked anew: whoever has the store's key may have put it there."""
     try:
+        if (folder / DEFINITION).stat().st_size > MAX_BYTES:
+            raise ValueError(f"{DEFINITION} is larger than {MAX_BYTES >> 20} MB")
         definition = TaskSetFile.model_validate_json((folder / DEFINITION).read_bytes())
-        body = (folder / ITEMS).read_bytes()
+        with (folder / ITEMS).open("rb") as opened:
+            body = opened.read(MAX_BYTES + 1)  # one more is refused below
     except (OSError, ValueError) as error:
         raise TaskSetError(f"{folder.name} holds no task set: {' '.join(str(error).split())[:200]}") from None
     return ReadTaskSet(definition=definition, items=read_items(body, definition, ITEMS), body=body)

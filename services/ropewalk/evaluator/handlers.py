@@ -39,7 +39,7 @@ from ropewalk.stages.errors import StageError
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.tasksets.errors import TaskSetError
-from ropewalk.tasksets.shelf import key_of, stored_task_set
+from ropewalk.tasksets.shelf import fetch_task_set, key_of
 
 BASE_MODEL = "the base model"
 _DEFERRAL = "deferral"  # the timer of a run whose decision waits
@@ -122,7 +122,7 @@ async def register_task_set(request: RegisterTaskSet, log: Timeline, objects: Ob
     if standing.registered == request.content:
         return Done()
     try:
-        found = stored_task_set(await asyncio.to_thread(objects.fetch, key_of(request.content)))
+        found = await asyncio.to_thread(fetch_task_set, objects, request.content)  # seconds for 32 MB of items
     except (StorageError, TaskSetError) as error:
         return Reject(f"{name} cannot be registered: {error}")
     if (found.definition.full_name, found.content) != (name, request.content):

@@ -179,3 +179,10 @@ def test_validations_without_a_lower_loss_are_counted_and_what_followed_from_the
     said = [a_validation(step, loss) for step, loss in ((10, 3.0), (20, 3.0), (30, float("nan")), (40, 2.9), (50, 3.0))]
     held = Holdings().after(*said)
     assert (held.waited, held.most_waited, held.lowest) == (1, 2, 2.9)
+
+
+def test_a_checkpoint_whose_loss_is_told_twice_is_counted_once_until_it_is_written_again() -> None:
+    held = Holdings().after(*verified(10, 20), a_validation(10, 3.0), a_validation(20, 3.1), a_validation(20, 3.1))
+    assert (held.waited, held.most_waited) == (1, 1)
+    assert held.after(*verified(20), a_validation(20, 3.2)).waited == 2
+    assert held.after(a_validation(20, 2.0)).waited == 0  # the last word counts

@@ -1,6 +1,7 @@
 """`data synthesise` writes a file of its own, which `data check` and `bake` count apart from what people wrote."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -67,7 +68,18 @@ def test_what_cannot_write_is_named_before_anything_is_sent(ropewalk, task):
     with a_writing_endpoint() as endpoint:
         endpoint.status = 401
         code, out, error = ropewalk(*wish, "--from", endpoint.url, "--model", "big")
-    assert (code, "the endpoint refuses to write, with status 401" in out) == (1, True), out + error
+    assert (code, "the endpoint refuses to answer, with status 401" in out) == (1, True), out + error
+    wish = (*wish, "--model", "big")
+    for options, sentence in (
+        (("--from", "http://[::1"), "--from: the endpoint has the address 'http://[::1': give a base URL"),
+        (("--from", "https://example.org/v1", "--key-file", str(task)), "--key-file: "),
+    ):
+        code, _, error = ropewalk(*wish, *options)
+        assert (code, error.startswith(f"ropewalk: {sentence}")) == (2, True), error
+    (task / MADE).unlink()
+    os.mkfifo(task / MADE)
+    code, _, error = ropewalk(*wish, "--from", "https://example.org/v1")
+    assert (code, "synthetic.jsonl in the task's folder is no regular file" in error) == (2, True), error
     (task / SCHEMA).unlink()
-    code, _, error = ropewalk(*wish, "--from", "https://example.org/v1", "--model", "big")
+    code, _, error = ropewalk(*wish, "--from", "https://example.org/v1")
     assert (code, "without a schema.json" in error) == (2, True)

@@ -1,5 +1,6 @@
 """A version of a task set is registered when it is sound, and frozen once."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ropewalk.delivery.outcome import Done, Reject
 from ropewalk.evaluator.handlers import freeze_task_set, register_task_set
 from ropewalk.events.task_set import FreezeTaskSet, RegisterTaskSet, TaskSetFrozen, TaskSetRegistered
 from ropewalk.storage.local import LocalObjects
+from ropewalk.tasksets import shelf
 from ropewalk.tasksets.shelf import ReadTaskSet, read_task_set, store_task_set
 
 
@@ -41,6 +43,21 @@ async def test_what_lies_in_the_store_is_registered_once(found: ReadTaskSet, obj
     outcome = await register_task_set(asked(found), Past(), objects)
     assert outcome == Done((registered(found),))
     assert await register_task_set(asked(found), Past(registered(found)), objects) == Done()
+
+
+async def test_other_requests_go_on_while_items_are_checked(
+    found: ReadTaskSet, objects: LocalObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = []
+
+    def read(folder: Path) -> ReadTaskSet:
+        readers.append(threading.current_thread())
+        return found
+
+    monkeypatch.setattr(shelf, "stored_task_set", read)
+    assert isinstance(await register_task_set(asked(found), Past(), objects), Done)
+    assert len(readers) == 1
+    assert readers[0] is not threading.current_thread()
 
 
 async def test_another_content_may_follow_until_the_version_is_frozen(

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ropewalk.events.streams import DAY_S, STREAMS
 from ropewalk.recipes.builtin import resolve_recipe
 from ropewalk.recipes.recipe import Plan, Recipe, RecipeError, parse_recipe
 
@@ -79,6 +80,9 @@ def test_looking_at_held_out_windows_takes_about_a_hundredth_of_the_time() -> No
         ({}, {"caps": {"minutes": 1e-9}}, "caps.minutes is 1e-09: .* allow more"),
         ({"patience": 2, "early_stop": 3}, {}, "patience is 2 and training.early_stop is 3: .* so give one of them"),
         ({"patience": 2, "validate_every": 0}, {}, "training.validate_every is 0: give it a number of steps"),
+        ({"export": "best", "keep_best": 0}, {}, "keep_best is 0 but .* exported.*: set keep_best to 1 or more"),
+        ({"early_stop": 3, "keep_best": 0}, {}, "keep_best is 0 but .* or training.export to 'last'"),
+        ({}, {"evaluation": {"defer_hours": 697}}, "'evaluation.defer_hours' has the value 697: .*equal to 696"),
         ({"matrix_lr": 99}, {}, "field 'training.matrix_lr' has the value 99"),
         ({"learning_rate": 0.1}, {}, "unknown field 'training.learning_rate'"),
     ],
@@ -156,3 +160,14 @@ def test_a_training_that_an_accepted_plan_contradicts_is_refused() -> None:
 def test_a_plan_of_before_these_fields_is_read() -> None:
     old = {name: value for name, value in a_recipe({}).derived.model_dump().items() if name != "validate_every"}
     assert Plan.model_validate(old).validate_every == 0
+
+
+def test_none_of_the_best_need_be_kept_where_the_last_checkpoint_becomes_the_model() -> None:
+    for training in ({"keep_best": 0}, {"keep_best": 0, "early_stop": 3, "export": "last"}):
+        assert (a_recipe(training).derived.keep_best, a_recipe(training).derived.export) == (0, "last")
+
+
+def test_a_decision_waits_no_longer_than_a_timer_of_the_bus_lives() -> None:
+    most = a_recipe({}, evaluation={"defer_hours": 696}).evaluation.defer_hours
+    (timers,) = [each for each in STREAMS if each.name == "SCHED"]
+    assert most * 3600 + DAY_S <= timers.max_age_s

@@ -1,6 +1,7 @@
 """A task set that somebody wrote is read whole or refused with a sentence for each fault."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from parts.task_set_files import questions, write_task_set
 
 from ropewalk.events.task_set import TaskSetRegistered
 from ropewalk.storage.local import LocalObjects
+from ropewalk.storage.manifest import Manifest
 from ropewalk.tasksets.errors import TaskSetError
-from ropewalk.tasksets.items import MAX_ITEMS, in_split, split_of
-from ropewalk.tasksets.shelf import key_of, read_task_set, store_task_set, stored_task_set
+from ropewalk.tasksets.items import MAX_BYTES, MAX_ITEMS, in_split, split_of
+from ropewalk.tasksets.shelf import fetch_task_set, key_of, read_task_set, store_task_set, stored_task_set
 
 
 def the_faults(path: Path) -> tuple[str, ...]:
@@ -110,11 +112,45 @@ def test_a_cluster_is_in_one_split_whatever_else_there_is_and_whatever_the_versi
     assert 140 <= counts[2] <= 260
 
 
+@pytest.mark.parametrize("file", ["../items.jsonl", "/etc/passwd", "./items.jsonl", "in/items.jsonl", "..", "."])
+def test_items_are_read_from_beside_the_definition_and_from_nowhere_else(tmp_path: Path, file: str) -> None:
+    (tmp_path / "items.jsonl").write_text("{}")
+    (fault,) = the_faults(write_task_set(tmp_path / "made", data={"file": file, "sha256": "0" * 64}))
+    assert fault.startswith(f"data.file {file} is no plain name: put the file beside the YAML")
+
+
+def test_a_pipe_or_a_folder_in_place_of_items_keeps_nobody_waiting(tmp_path: Path) -> None:
+    path = write_task_set(tmp_path)
+    (tmp_path / "items.jsonl").unlink()
+    os.mkfifo(tmp_path / "items.jsonl")
+    assert the_faults(path) == ("data.file items.jsonl is no regular file: name a file of JSON lines",)
+    (tmp_path / "items.jsonl").unlink()
+    (tmp_path / "items.jsonl").mkdir()
+    assert the_faults(path) == ("data.file items.jsonl cannot be read: Is a directory",)
+
+
+def test_what_is_too_large_in_the_store_is_refused_by_its_size(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    with (tmp_path / "made" / "task_set.json").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(TaskSetError, match=r"task_set\.json is larger than 32 MB"):
+        stored_task_set(tmp_path / "made")
+
+    class Store:
+        def manifest(self, key: str) -> Manifest:
+            return Manifest(sha256="0", files={"items.jsonl": ("0", 2 * MAX_BYTES + 1)}, meta={})
+
+    with pytest.raises(TaskSetError, match=r"has 67,108,865 bytes"):
+        fetch_task_set(Store(), "f" * 64)  # has no fetch
+
+
 def test_what_decides_is_measured_on_the_sealed_split_and_what_is_shown_on_the_other(tmp_path: Path) -> None:
     shares = {"dev": 0.5, "calibration": 0.0, "gate": 0.5}
     shown = read_task_set(write_task_set(tmp_path / "a", questions(200), splits=shares))
     decides = read_task_set(
-        write_task_set(tmp_path / "b", questions(200), splits=shares, gate={"acc": {"role": "guardrail"}})
+        write_task_set(
+            tmp_path / "b", questions(200), splits=shares, gate={"acc": {"role": "guardrail", "margin": 0.02}}
+        )
     )
     assert {each.item_id for each in shown.used()}.isdisjoint(each.item_id for each in decides.used())
     assert len(shown.used()) + len(decides.used()) == 200

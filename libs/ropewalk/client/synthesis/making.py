@@ -5,7 +5,9 @@ A line is whole as soon as it is there: whatever ends the process, what was made
 
 import fcntl
 import json
+import os
 import queue
+import stat
 import threading
 import time
 from collections import Counter
@@ -217,10 +219,24 @@ def _writer(order: SynthesisOrder, until: float) -> Writer:
     return BaseWriter(folder, name, until)
 
 
+def _appended(target: Path) -> IO[bytes]:
+    """Raises StageError for what is no regular file: a pipe would be waited for, and would hold nothing."""
+    remedy = "move it away, for the variants are written there"
+    try:
+        # a pipe without a reader would block
+        descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        raise StageError(f"{target.name} in the task's folder cannot be written ({error.strerror}): {remedy}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StageError(f"{target.name} in the task's folder is no regular file: {remedy}")
+    return os.fdopen(descriptor, "a+b")
+
+
 @contextmanager
 def _opened(target: Path) -> Iterator[tuple[IO[bytes], list[str]]]:
     """The file to append to, without half a line at its end, and the inputs in it. Raises StageError."""
-    with target.open("a+b") as file:
+    with _appended(target) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

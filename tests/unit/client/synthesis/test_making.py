@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,3 +188,13 @@ def test_what_is_not_ours_in_the_file_is_left_alone_and_no_example_gives_no_vari
         Path(order.examples.path).write_text('{"input": "a"}\n')
         with pytest.raises(StageError, match="there is no example"):
             synthesise(order, lambda _: None)
+
+
+@pytest.mark.parametrize(("make", "reason"), [(Path.mkdir, "Is a directory"), (os.mkfifo, "no regular file")])
+def test_variants_go_into_a_regular_file_or_nowhere(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
+    with a_writing_endpoint(Writing()) as endpoint:
+        order = an_order(tmp_path, endpoint)
+        make(order.target)
+        with pytest.raises(StageError, match=rf"synthetic\.jsonl in the task's folder .*{reason}.*: move it away"):
+            synthesise(order, lambda _: None)
+    assert not endpoint.asked

@@ -23,7 +23,7 @@ from ropewalk.recipes.formats import EXAMPLES
 from ropewalk.recipes.paths import with_absolute_paths
 from ropewalk.recipes.recipe import FormatName, Recipe, RecipeError, SourceRecipe
 from ropewalk.stages.child import run_child
-from ropewalk.usecases.endpoint import Endpoint, read_key
+from ropewalk.usecases.endpoint import Endpoint, EndpointError, read_key
 from ropewalk.usecases.folder import MADE, RECORDS, SCHEMA, TASK, read_schema, read_task_folder
 from ropewalk.usecases.schema import check_schema
 
@@ -89,7 +89,7 @@ def synthesise(
         target=place / MADE,
         count=count,
         minutes=minutes,
-        writer=Endpoint(url=url, model=model, key=read_key(key_file)) if url else _base_writer(recipe, state_dir),
+        writer=_endpoint(url, model, key_file) if url else _base_writer(recipe, state_dir),
     )
     tell = (lambda _: None) if as_json else (lambda words: complain(f"… {words}", style="dim"))
     found = asyncio.run(in_own_process(synthesise_all, order, tell, "no more were made"))
@@ -101,6 +101,20 @@ def synthesise(
             say(f"  {number:,} were left out: {reason}")
         say(f"  {found.ending}; the same call again goes on" if found.ending else "  next: `ropewalk data check`")
     raise typer.Exit(1 if found.ending else 0)
+
+
+def _endpoint(url: str, model: str, key_file: Path | None) -> Endpoint:
+    """Raises ClientError, which names the option."""
+    if not model:
+        raise ClientError("--model is missing: say which model of the endpoint writes")
+    try:
+        key = read_key(key_file)
+    except EndpointError as error:
+        raise ClientError(f"--key-file: {error}") from None
+    try:
+        return Endpoint(url=url, model=model, key=key)
+    except EndpointError as error:
+        raise ClientError(f"--from: {error}") from None
 
 
 def _base_writer(recipe: Recipe, state_dir: Path | None) -> tuple[str, Path]:
