@@ -10,7 +10,7 @@ write it for ever.
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -78,7 +78,10 @@ class Grammars:
             with self._compiling:  # one at a time, and who asks for one that is known does not wait for it
                 matcher = self._known(schema) or self._compile(schema)
                 self._keep(schema, matcher)
-        constraint = Constraint(matcher.deep_copy(), self._vocab_size, (self._workers, self._slow_worker))
+        workers = (self._workers, self._slow_worker)
+        constraint = Constraint(
+            matcher.deep_copy(), self._vocab_size, workers, lambda: self._compiled_anew(schema, matcher)
+        )
         wait_for_any([constraint])
         return constraint
 
@@ -99,6 +102,13 @@ class Grammars:
             if len(self._compiled) > _MAX_CACHED:
                 self._compiled.popitem(last=False)
 
+    def _compiled_anew(self, schema: str, used_up: Any) -> Any:
+        """For one answer alone; later ones do not get the one that is used up either."""
+        with self._lock:
+            if self._compiled.get(schema) is used_up:
+                del self._compiled[schema]
+        return self._compile(schema)
+
     def _compile(self, schema: str) -> Any:
         matchers = self._library.LLMatcher
         try:
@@ -115,12 +125,21 @@ class Grammars:
 class Constraint:
     """What may come next in one answer. It is worked out anew after every token: see `is_ready`.
 
-    `workers`: for all, and for what was slow.
+    `workers`: for all, and for what was slow. Copies of a matcher share their lexer, whose bounds earlier answers may
+    have used up: once in an answer, a matcher that fails is replaced by a `fresh` one, which nobody shares.
     """
 
-    def __init__(self, matcher: Any, vocab_size: int, workers: tuple[ThreadPoolExecutor, ThreadPoolExecutor]) -> None:
+    def __init__(
+        self,
+        matcher: Any,
+        vocab_size: int,
+        workers: tuple[ThreadPoolExecutor, ThreadPoolExecutor],
+        fresh: Callable[[], Any],
+    ) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
+        self._fresh: Callable[[], Any] | None = fresh
+        self._taken: list[int] = []
         self._worker, self._slow_worker = workers
         self.allowed: Future[Tensor] = self._worker.submit(self._allowed)  # (V,) booleans
 
@@ -136,10 +155,14 @@ class Constraint:
     def take(self, token: int) -> bool:
         """Go on by a token that may come. Returns whether the answer is whole and nothing can follow."""
         wait([self.allowed])  # one thread at a time may use the matcher
+        self._taken.append(token)
         self._matcher.consume_token(token)
-        self._check()
-        if self._matcher.is_stopped():
-            return True
+        if self._matcher.is_error() and self._fresh:  # the thread that works out what may come replaces it
+            self._worker = self._slow_worker
+        else:
+            self._check()
+            if self._matcher.is_stopped():
+                return True
         self.allowed = self._worker.submit(self._allowed)
         return False
 
@@ -150,15 +173,24 @@ class Constraint:
     def _allowed(self) -> Tensor:
         began = time.thread_time()  # CPU seconds: a busy machine makes no schema slow
         try:
-            bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+            bits = np.frombuffer(self._bits(), np.uint8)
         except BaseException as error:
             if isinstance(error, Exception):
                 raise
             raise GrammarError(_sentence(error)) from None  # a panic of the library, which would end the engine
         if time.thread_time() - began > _SLOW_S:
             self._worker = self._slow_worker
-        self._check()
         return torch.from_numpy(np.unpackbits(bits, count=self._vocab_size, bitorder="little")).bool()
+
+    def _bits(self) -> bytes:
+        bits: bytes = b"" if self._matcher.is_error() else self._matcher.compute_bitmask()
+        if self._matcher.is_error() and self._fresh:
+            self._matcher, self._fresh = self._fresh(), None
+            self._matcher.consume_tokens(self._taken)
+            self._check()
+            bits = self._matcher.compute_bitmask()
+        self._check()
+        return bits
 
     def _check(self) -> None:
         if self._matcher.is_error():

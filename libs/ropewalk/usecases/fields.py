@@ -1,5 +1,7 @@
 """How much of an answer is right: its leaves compared with those of the reference."""
 
+from collections.abc import Hashable
+
 from pydantic import JsonValue
 
 Path = tuple[str | int, ...]
@@ -32,6 +34,17 @@ def field_accuracy(given: JsonValue, wanted: JsonValue) -> float:
     ours, theirs = leaves(given), leaves(wanted)
     num_equal = sum(path in ours and is_equal(ours[path], leaf) for path, leaf in theirs.items())
     return num_equal / len(ours.keys() | theirs.keys())
+
+
+def key_of(value: JsonValue) -> frozenset[Hashable]:
+    """The same for values that `is_equal` calls equal, and for no others."""
+    return frozenset((path, *_leaf_key(leaf)) for path, leaf in leaves(value).items())
+
+
+def _leaf_key(leaf: JsonValue) -> tuple[str, Hashable]:
+    if isinstance(leaf, dict | list):  # an empty one
+        return type(leaf).__name__, None
+    return ("bool" if isinstance(leaf, bool) else ""), leaf
 
 
 def is_equal(one: JsonValue, other: JsonValue) -> bool:

@@ -14,6 +14,7 @@ from ropewalk.events.foreign import one_line, quoted
 from ropewalk.recipes.formats import EXAMPLES, INPUTS
 from ropewalk.recipes.reading import read_recipe_file
 from ropewalk.recipes.recipe import RecipeError
+from ropewalk.usecases.schema import finite, refuse_number
 
 TASK, INSTRUCTION, SCHEMA, RECORDS = "task.yaml", "instruction.md", "schema.json", "examples.jsonl"
 UNANSWERED = "inputs.jsonl"  # need not be there
@@ -111,7 +112,7 @@ def read_schema(file: Path) -> dict[str, JsonValue]:
     """The schema in a file. Raises RecipeError."""
     text = _text_of(file)
     try:
-        schema: JsonValue = json.loads(text)
+        schema: JsonValue = json.loads(text, parse_constant=refuse_number, parse_float=finite)
     except RecursionError:
         raise RecipeError((f"{SCHEMA} is nested too deeply: flatten it",)) from None
     except ValueError as error:

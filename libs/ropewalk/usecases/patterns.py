@@ -5,6 +5,7 @@ without look-around, back-references and word boundaries. So what is written und
 """
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -20,23 +21,49 @@ def pattern_fault(pattern: object) -> str:
         return "it is no text"
     if len(pattern) > MAX_PATTERN:
         return f"it has {len(pattern):,} characters, and {MAX_PATTERN} are followed"
-    matcher = _compiled(pattern)
-    if not matcher.is_error() and any(matcher.compute_bitmask()):
-        return ""
-    return one_line(" ".join(matcher.get_error().split()), 200) or "nothing can match it"
+    return _known(pattern).fault
 
 
-def has_form(text: str, pattern: str) -> bool:
-    """Whether the pattern matches somewhere in the text, as JSON Schema has it; not, if that takes too much."""
+def has_form(text: str, pattern: str, on_compile: Callable[[], None] = lambda: None) -> bool:
+    """Whether the pattern matches somewhere in the text, as JSON Schema has it; not, if that takes too much.
+
+    `on_compile` is called before the pattern is compiled once more, which costs some milliseconds.
+    """
     try:
         body = list(json.dumps(text, ensure_ascii=False).encode())
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
-    matcher = _compiled(pattern).deep_copy()
-    return matcher.try_consume_tokens(body) == len(body) and matcher.is_accepting()
+    known = _known(pattern)
+    is_match, is_error = _matched(known.matcher, body)
+    if is_error:  # copies share their lexer, whose bounds earlier texts may have used up
+        on_compile()
+        known.matcher = _compiled(pattern)
+        is_match, is_error = _matched(known.matcher, body)
+    return is_match and not is_error
+
+
+def _matched(matcher: Any, body: list[int]) -> tuple[bool, bool]:
+    """Whether it matches, and whether that could not be decided."""
+    copy = matcher.deep_copy()
+    is_match = copy.try_consume_tokens(body) == len(body) and copy.is_accepting()
+    return is_match, copy.is_error()
+
+
+class _Known:
+    """What is wrong with a pattern, and its matcher, which is replaced once it is used up."""
+
+    def __init__(self, pattern: str) -> None:
+        self.matcher = _compiled(pattern)
+        self.fault = ""
+        if self.matcher.is_error() or not any(self.matcher.compute_bitmask()):
+            self.fault = one_line(" ".join(self.matcher.get_error().split()), 200) or "nothing can match it"
 
 
 @lru_cache(maxsize=256)
+def _known(pattern: str) -> _Known:
+    return _Known(pattern)
+
+
 def _compiled(pattern: str) -> Any:
     import llguidance  # only where a schema has a pattern
 

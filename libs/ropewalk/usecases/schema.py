@@ -7,20 +7,23 @@ schema is refused instead.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import JsonValue
 
 from ropewalk.events.foreign import quoted
-from ropewalk.usecases.fields import is_equal
+from ropewalk.usecases.fields import key_of
 from ropewalk.usecases.patterns import has_form, pattern_fault
 
 MAX_ANSWER_CHARS = 262_144
 MAX_ANSWER_DEPTH = 64
 _MAX_STEPS = 100_000  # schemas looked at for one answer: `anyOf` within recursion grows with a power of the depth
+_MAX_PATTERNS = 64  # different ones in a schema: all of them are kept compiled
 _CHARS_A_STEP = 16  # of a text that is held to a pattern
+_LEAVES_A_STEP = 8  # of a value that is held to an enum
+_COMPILE_STEPS = 500  # some milliseconds
 _MAX_DIGITS = 300  # of a whole number, so that it can be computed with as a float too
 _MAX_DEPTH = 64  # of a schema, and of references one behind the other
 
@@ -95,11 +98,16 @@ class _TooMuchError(Exception):
 def check_schema(schema: Mapping[str, Any]) -> str:
     """Why a schema cannot be used, with the remedy; empty: it can."""
     waiting: list[tuple[str, Any, int]] = [("", schema, 0)]
+    patterns = set[str]()
     while waiting:
         place, each, depth = waiting.pop()
         fault = _fault(each, schema) if depth <= _MAX_DEPTH else "is nested too deeply: flatten it"
         if fault:
             return f"the schema{f' at {quoted(place)}' if place else ''} {fault}"
+        if isinstance(each, dict) and "pattern" in each:
+            patterns.add(each["pattern"])
+            if len(patterns) > _MAX_PATTERNS:
+                return f"the schema has more than {_MAX_PATTERNS} different patterns: leave some out"
         waiting.extend((f"{place}/{name}", inner, depth + 1) for name, inner in _inner(each))
     return ""
 
@@ -112,6 +120,7 @@ class AnswerChecker:
             raise ValueError(fault)
         self._schema: Schema = True if schema is None else schema
         self._steps = 0
+        self._listed: dict[int, list[frozenset[Hashable]]] = {}  # by the identity of a part of the schema
 
     def parse(self, text: str) -> Checked:
         """Read an answer as it stands: with a fence or a sentence around it, it is no JSON."""
@@ -148,7 +157,9 @@ class AnswerChecker:
             return None if schema else _Misfit(place, "is not allowed")
         if isinstance(value, dict) and (missing := sorted(set(schema.get("required", ())) - value.keys())):
             return _Misfit((place, missing[0]), "is missing")
-        if not (_is_right_kind(value, schema) and _is_within_bounds(value, schema) and self._has_form(value, schema)):
+        if not (
+            self._is_right_kind(value, schema) and _is_within_bounds(value, schema) and self._has_form(value, schema)
+        ):
             return _Misfit(place)
         within = (self._misfit(each, inner, (place, name), 0) for name, each, inner in _inside(value, schema))
         return self._combined(value, schema, place, hops + 1) or next(filter(None, within), None)
@@ -168,7 +179,25 @@ class AnswerChecker:
         if "pattern" not in schema or not isinstance(value, str):
             return True
         self._count(len(value) // _CHARS_A_STEP)
-        return has_form(value, schema["pattern"])
+        return has_form(value, schema["pattern"], lambda: self._count(_COMPILE_STEPS))
+
+    def _is_right_kind(self, value: JsonValue, schema: Mapping[str, Any]) -> bool:
+        types = schema.get("type", ())
+        if types and not any(_TYPES[name](value) for name in ([types] if isinstance(types, str) else types)):
+            return False
+        if "const" not in schema and "enum" not in schema:
+            return True
+        key = key_of(value)
+        self._count(len(key) // _LEAVES_A_STEP)
+        return all(key in keys for keys in self._allowed(schema))
+
+    def _allowed(self, schema: Mapping[str, Any]) -> list[frozenset[Hashable]]:
+        """What a value has to be among. Worked out once: an enum may be long, and many values held to it."""
+        if id(schema) not in self._listed:
+            lists = [schema["enum"]] if "enum" in schema else []
+            lists += [[schema["const"]]] if "const" in schema else []
+            self._listed[id(schema)] = [frozenset(map(key_of, each)) for each in lists]
+        return self._listed[id(schema)]
 
     def _count(self, steps: int) -> None:
         self._steps += steps
@@ -187,15 +216,6 @@ def _inside(value: JsonValue, schema: Mapping[str, Any]) -> Iterator[tuple[str, 
         first, rest = schema.get("prefixItems", []), schema.get("items", True)
         schemas = [*first[: len(value)], *[rest] * (len(value) - len(first))]
         yield from ((str(at), each, wanted) for at, (each, wanted) in enumerate(zip(value, schemas, strict=True)))
-
-
-def _is_right_kind(value: JsonValue, schema: Mapping[str, Any]) -> bool:
-    types = schema.get("type", ())
-    if types and not any(_TYPES[name](value) for name in ([types] if isinstance(types, str) else types)):
-        return False
-    if "const" in schema and not is_equal(value, schema["const"]):
-        return False
-    return "enum" not in schema or any(is_equal(value, each) for each in schema["enum"])
 
 
 def _is_within_bounds(value: JsonValue, schema: Mapping[str, Any]) -> bool:
@@ -217,7 +237,7 @@ def _load(text: str) -> JsonValue:
     """Strict JSON. Raises ValueError, RecursionError."""
     if len(text) > MAX_ANSWER_CHARS:
         raise ValueError("the answer is too long")
-    value: JsonValue = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded)
+    value: JsonValue = json.loads(text, parse_constant=refuse_number, parse_float=finite, parse_int=_bounded)
     level, depth = [value], 0
     while level := [inner for each in level for inner in _values(each)]:
         depth += 1
@@ -230,16 +250,18 @@ def _values(value: JsonValue) -> list[JsonValue]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
-def _refuse(name: str) -> float:
+def refuse_number(name: str) -> float:
+    """For what Python reads as a number and JSON does not have. Raises ValueError."""
     raise ValueError(f"{name} is no JSON")
 
 
 def _bounded(digits: str) -> int:
-    return int(digits) if len(digits) <= _MAX_DIGITS else int(_refuse("a number of that many digits"))
+    return int(digits) if len(digits) <= _MAX_DIGITS else int(refuse_number("a number of that many digits"))
 
 
-def _finite(digits: str) -> float:
-    return number if math.isfinite(number := float(digits)) else _refuse(digits)
+def finite(digits: str) -> float:
+    """Raises ValueError for one too large to be told from infinity."""
+    return number if math.isfinite(number := float(digits)) else refuse_number(digits)
 
 
 def _inner(schema: Schema) -> Iterator[tuple[str, Any]]:
@@ -284,7 +306,7 @@ def _shape_fault(schema: Mapping[str, Any]) -> str:
         return "has 'required' that is no list of names"
     for name in _BOUNDS.keys() & schema.keys():
         bound = schema[name]
-        is_number = isinstance(bound, int | float) and not isinstance(bound, bool) and math.isfinite(bound)
+        is_number = _TYPES["number"](bound) and abs(bound) < 10**_MAX_DIGITS
         if (
             not is_number
             or (name in _SIZES and (bound < 0 or bound != int(bound)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ropewalk.usecases.fields import field_accuracy, is_equal, leaves
+from ropewalk.usecases.fields import field_accuracy, is_equal, key_of, leaves
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,10 @@ def test_no_depth_exhausts_the_stack() -> None:
         deep = [deep]
     assert list(leaves(deep).values()) == [1]
     assert is_equal(deep, deep)
+
+
+def test_values_have_one_key_where_they_are_equal_and_only_there() -> None:
+    values: list[Any] = [1, 1.0, True, "1", None, [], {}, "", "list", [1], [1.0], [True], {"0": 1}, {"a": [], "b": 2}]
+    values += [{"b": 2.0, "a": []}, {"a": {}, "b": 2}, [[]], [{}], [None], 0, False]
+    for one in values:
+        assert [key_of(one) == key_of(other) for other in values] == [is_equal(one, other) for other in values]

@@ -45,6 +45,9 @@ def test_a_folder_that_is_there_stays_as_it_is(folder: Path) -> None:
     ("file", "text", "said"),
     [
         (SCHEMA, "{", "schema.json is no JSON: "),
+        (SCHEMA, '{"enum": [NaN]}', "schema.json is no JSON: NaN is no JSON"),
+        (SCHEMA, '{"const": -Infinity}', "schema.json is no JSON: -Infinity is no JSON"),
+        (SCHEMA, '{"const": 1e999}', "schema.json is no JSON: 1e999 is no JSON"),
         (SCHEMA, "[" * 100_000, "schema.json is nested too deeply"),
         (INSTRUCTION, "x" * 300_000, "instruction.md is larger than 256 kB: shorten it"),
         (TASK, "examples: 3", "field 'examples' has the value 3: it is a mapping of fields"),

@@ -1,6 +1,7 @@
 """Answers held to a JSON schema by a model of random weights: whatever it would rather say, what it says is valid."""
 
 import json
+import random
 import threading
 import time
 from pathlib import Path
@@ -155,6 +156,24 @@ def test_a_step_that_costs_too_much_ends_that_request_alone_and_says_what_to_cha
     assert (answer.reason, answer.updates[-1].is_refused) == ("error", True)
     assert answer.updates[-1].error.startswith("it wants more work for one token than is done here: shorten its")
     assert complete(engine, prompts()[1], max_tokens=3).wait().reason == "length"
+
+
+def test_many_different_answers_to_one_schema_all_stay_valid() -> None:
+    tokenizer, chance = a_tokenizer(), random.Random(1)
+    grammars = Grammars(tokenizer, tokenizer.get_vocab_size(), {tokenizer.token_to_id("<|endoftext|>")})
+    schema, renewed = json.dumps({"type": "string", "pattern": "^(.{1,80}[.!?] ?){1,4}$"}), 0
+    for _ in range(300):
+        words = [chance.choice(("return", "refund.", "x@y.de", "A Foo", "12 345", "not")) for _ in range(12)]
+        constraint = grammars.constraint(schema)
+        for token in tokenizer.encode(json.dumps(" ".join([*words, "end."])), add_special_tokens=False).ids:
+            assert constraint.masked(_flat(tokenizer.get_vocab_size()))[token].isfinite()
+            if constraint.take(token):
+                break
+        else:
+            pytest.fail("the answer is whole, and more may follow")
+        renewed += constraint._fresh is None
+    assert 0 < renewed < 60  # or nothing was used up, and this shows nothing
+    grammars.close()
 
 
 class Held:
