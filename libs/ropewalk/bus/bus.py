@@ -9,6 +9,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Self, TypeVar, cast
 
 import nats.errors
@@ -60,7 +61,8 @@ class Bus(StreamReader):
 
     async def close(self) -> None:
         """Close the connection. Everything sent was already acknowledged."""
-        await self.connection.close()
+        with suppress(OSError):  # what a server that is going away makes of the last bytes
+            await self.connection.close()
 
     async def publish(self, message: Message, *, cause_id: str = "", key: str = "", epoch: int = 0) -> None:
         """Send one message. With a cause its id is derived, and a repetition is dropped by the server.

@@ -138,7 +138,9 @@ class Stream:
             async def ack(cut: list[Stored[Message]] = cut) -> None:
                 self.acknowledged |= {item.sequence for item in cut}
 
-            yield Batch(cut, [], ack)
+            async def keep() -> None: ...
+
+            yield Batch(cut, [], ack, keep)
 
     async def dead_letter(self, stored_in: str, consumer: str, raw: Any, error: str) -> None:
         self.dead.append(error)

@@ -77,7 +77,13 @@ def test_every_command_of_every_module_is_in_the_tree():
         group = typer.main.get_group(importlib.import_module(f"ropewalk.cli.commands.{name}").app)
         found |= {group.name} if group.name else set(group.commands)
 
-    assert found == set(typer.main.get_command(app).commands)
+    tree = typer.main.get_command(app).commands
+    inner = {name for each in tree.values() for name, one in _commands(each.load()).items() if _commands(one)}
+    assert found - inner == set(tree)
+
+
+def _commands(command: click.Command) -> dict[str, click.Command]:
+    return getattr(command, "commands", {})  # typer has a click of its own
 
 
 @pytest.mark.parametrize(
