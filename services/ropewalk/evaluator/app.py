@@ -40,7 +40,6 @@ def build(settings: Settings) -> Service:
     service.on_due(contract.DEFERRAL, lambda timer: decide_at_deadline(timer, service.bus))
     validator = Validator(service.objects, contract.VALIDATE, settings.evaluator_niceness)
     service.background(lambda: validator.run(service.bus))
-    service.reads(contract.JUDGES)
     desk = JudgesDesk(service.objects, contract.JUDGES, settings)
     service.background(lambda: desk.run(service.bus))
     return service

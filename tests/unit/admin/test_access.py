@@ -49,9 +49,14 @@ def test_the_docstring_of_a_service_says_what_is_in_its_contract(service: str) -
     assert said_after("\nEmits:", service) == names(CONTRACTS[service].emits)
 
 
+# What a service reads in the log and says again as it stands: a checkpoint's export, to be judged once more.
+SAID_AGAIN = {"evaluator": {"CheckpointExported"}}
+
+
 @pytest.mark.parametrize("service", SERVICE_USERS)
 def test_a_service_may_publish_what_its_code_makes(service: str) -> None:
-    assert names(CONTRACTS[service].emits) == made_in(SERVICES / service.replace("-", "_"))
+    made = made_in(SERVICES / service.replace("-", "_"))
+    assert names(CONTRACTS[service].emits) == made | SAID_AGAIN.get(service, set())
 
 
 def test_a_fact_that_nobody_says_is_one_that_the_released_contract_holds() -> None:
