@@ -201,9 +201,12 @@ async def resume_run(request: ResumeRun, timeline: Timeline) -> Outcome:
 
 
 async def submit_smaller(event: GateDecided, timeline: Timeline) -> Outcome:
-    """Ask for the smaller runs of a learning curve, once the run that may be promoted is out of their way."""
+    """Ask for the smaller runs of a learning curve, once the run that may be promoted is out of their way.
+
+    A decision that was put off is made more than once; the runs are asked for at the first.
+    """
     accepted = await timeline.last(RunAccepted, event.run_id)
-    if accepted is None or not has_curve(recipe := parse_recipe(accepted.recipe)):
+    if event.look > 1 or accepted is None or not has_curve(recipe := parse_recipe(accepted.recipe)):
         return Done()
     return Done(
         tuple(

@@ -46,6 +46,11 @@ async def test_whatever_the_gate_said_two_smaller_runs_follow_and_a_repetition_s
     assert await submit_smaller(gate, Past(smaller)) == Done()  # it has no smaller ones itself
 
 
+async def test_a_later_look_at_the_same_checkpoint_asks_for_no_run_again() -> None:
+    later = decided().model_copy(update={"look": 2})
+    assert await submit_smaller(later, Past(accepted(a_recipe(curve=True)))) == Done()
+
+
 async def test_without_a_curve_nothing_follows() -> None:
     assert await submit_smaller(decided(), Past(accepted(a_recipe()))) == Done()
     assert await submit_smaller(decided(), Past()) == Done()
