@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from ropewalk.events.task_set import TaskSetRegistered
+
 
 def questions(count: int = 60, *, per_cluster: int = 2) -> list[dict[str, Any]]:
     """Items of multiple choice, `per_cluster` of them in a cluster."""
@@ -43,3 +45,21 @@ def write_task_set(folder: Path, items: Sequence[Any] | None = None, **fields: A
     path = folder / "task-set.yaml"
     path.write_text(yaml.safe_dump({name: value for name, value in definition.items() if value is not None}))
     return path
+
+
+def registered(content: str, version: int = 1) -> TaskSetRegistered:
+    """What the log says of a task set whose items have this hash."""
+    return TaskSetRegistered(
+        task_set_id="copying",
+        version=version,
+        content=content,
+        kind="mc",
+        use_case="to copy",
+        licence="CC0-1.0",
+        metrics=("acc",),
+        primary="",
+        guardrails=(),
+        num_items=20,
+        num_clusters=20,
+        splits={"dev": 20},
+    )

@@ -28,13 +28,6 @@ BEFORE_EXPORT: tuple[type[Message], ...] = (
     TrainingCompleted,
 )
 """What is known when a checkpoint is exported, and does not change any more."""
-AFTER_EXPORT: tuple[type[Message], ...] = (
-    EvaluationCompleted,
-    GateDecided,
-    ParityCertified,
-    ApprovalDecided,
-    ModelPromoted,
-)
 
 
 def model_card(run_id: str, facts: Sequence[Message]) -> str:

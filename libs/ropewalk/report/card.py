@@ -188,11 +188,6 @@ class ReportCard:
         rate = self.tokenizer.bytes_per_token if self.tokenizer else 0.0
         return loss / math.log(2) / rate if rate else None
 
-    @property
-    def stages_once(self) -> bool:
-        """Whether each of the twelve stages is in the log exactly once, the one writing this card aside."""
-        return not self.not_once([name for name in STAGES if name != "report"])
-
     def not_once(self, stages: Iterable[str]) -> list[str]:
         """Those of the stages that are not in the log exactly once, each with how often it is."""
         counts = {stage.name: stage.num_completed for stage in self.stages}

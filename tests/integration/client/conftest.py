@@ -1,7 +1,10 @@
-"""A log to write to, and the command line that reads it."""
+"""A log to write to, the command line that reads it, and the service that judges."""
 
 import asyncio
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +41,20 @@ def ropewalk(nats_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     }.items():
         monkeypatch.setenv(name, value)
     return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+@pytest.fixture
+def evaluator(nats_server: Any, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = os.environ | {
+        "ROPEWALK_NATS_URL": nats_server.settings.url,
+        "ROPEWALK_NATS_USER": nats_server.settings.user,
+        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
+        "ROPEWALK_STATE_DIR": str(tmp_path),
+    }
+    with (tmp_path / "service.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ropewalk.evaluator"], env=environment, stdout=log, stderr=log
+        )
+    yield process
+    process.kill()
+    process.wait()

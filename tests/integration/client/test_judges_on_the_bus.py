@@ -1,9 +1,5 @@
 """A judge goes from a file to its card and to its suspension, with the evaluator as a process of its own."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 from parts.judge_files import a_recorded_judge, labelled, write_lines
 
@@ -13,23 +9,6 @@ from ropewalk.client.judges.asking import add_judge, audit_judge, known_judge
 from ropewalk.client.log import open_log, projections
 from ropewalk.events.judge import JudgeAudited
 from ropewalk.storage.local import LocalObjects
-
-
-@pytest.fixture
-def evaluator(nats_server, tmp_path):
-    environment = os.environ | {
-        "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_USER": nats_server.settings.user,
-        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
-        "ROPEWALK_STATE_DIR": str(tmp_path),
-    }
-    with (tmp_path / "service.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ropewalk.evaluator"], env=environment, stdout=log, stderr=log
-        )
-    yield process
-    process.kill()
-    process.wait()
 
 
 async def test_a_judge_is_asked_gets_its_card_and_is_suspended_when_it_drifts(nats_server, evaluator, tmp_path):

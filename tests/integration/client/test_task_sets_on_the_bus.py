@@ -1,9 +1,5 @@
 """A task set goes from a file to the log and back, with the evaluator as a process of its own."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 from parts.task_set_files import questions, write_task_set
 
@@ -12,23 +8,6 @@ from ropewalk.client.errors import ClientError
 from ropewalk.client.log import open_log, projections
 from ropewalk.client.task_sets import add_task_set, find_task_set, freeze_task_set, known_version
 from ropewalk.storage.local import LocalObjects
-
-
-@pytest.fixture
-def evaluator(nats_server, tmp_path):
-    environment = os.environ | {
-        "ROPEWALK_NATS_URL": nats_server.settings.url,
-        "ROPEWALK_NATS_USER": nats_server.settings.user,
-        "ROPEWALK_NATS_PASSWORD": nats_server.settings.password,
-        "ROPEWALK_STATE_DIR": str(tmp_path),
-    }
-    with (tmp_path / "service.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ropewalk.evaluator"], env=environment, stdout=log, stderr=log
-        )
-    yield process
-    process.kill()
-    process.wait()
 
 
 async def test_a_task_set_is_added_replaced_frozen_and_then_stays(nats_server, evaluator, tmp_path):

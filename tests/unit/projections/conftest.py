@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from parts.judge_files import a_card
+from parts.task_set_files import registered
 
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.judge import JudgeRegistered
-from ropewalk.events.task_set import TaskSetFrozen, TaskSetRegistered
+from ropewalk.events.task_set import TaskSetFrozen
 
 BEGAN = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
 Log = list[Stored[Message]]
@@ -63,20 +64,6 @@ def sample_log() -> Log:
 
 
 def _beside_runs() -> Iterator[Message]:
-    place = {"task_set_id": "copying", "version": 1}
-    for content in ("a", "b"):
-        yield TaskSetRegistered(
-            **place,
-            content=content,
-            kind="mc",
-            use_case="to copy",
-            licence="CC0-1.0",
-            metrics=("acc",),
-            primary="",
-            guardrails=(),
-            num_items=20,
-            num_clusters=20,
-            splits={"dev": 20},
-        )
-    yield TaskSetFrozen(**place, content="b")
+    yield from (registered("a"), registered("b"))
+    yield TaskSetFrozen(task_set_id="copying", version=1, content="b")
     yield JudgeRegistered(judge_id="small", content="c", card=a_card("i"))

@@ -2,26 +2,11 @@
 
 from itertools import permutations
 
-from ropewalk.events.task_set import TaskSetFrozen, TaskSetRegistered
+from parts.task_set_files import registered
+
+from ropewalk.events.task_set import TaskSetFrozen
 from ropewalk.projections.projector import Projector
 from ropewalk.projections.task_sets import TaskSetStanding, standings
-
-
-def registered(content, version=1):
-    return TaskSetRegistered(
-        task_set_id="copying",
-        version=version,
-        content=content,
-        kind="mc",
-        use_case="to copy",
-        licence="CC0-1.0",
-        metrics=("acc",),
-        primary="",
-        guardrails=(),
-        num_items=20,
-        num_clusters=20,
-        splits={"dev": 20},
-    )
 
 
 def frozen(content, version=1):

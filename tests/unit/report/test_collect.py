@@ -50,8 +50,8 @@ def test_stage_without_a_recorded_cost_is_not_priced(demo_evidence):
 def test_stage_completed_twice_is_noticed(demo_evidence, at):
     again = at(900.0, StageCompleted(run_id=RUN, stage="train", epoch=2, seconds=1.0))
 
-    assert collect(demo_evidence).stages_once
-    assert not collect(CardEvidence(timeline=[*demo_evidence.timeline, again])).stages_once
+    assert collect(demo_evidence).not_once(["train"]) == []
+    assert collect(CardEvidence(timeline=[*demo_evidence.timeline, again])).not_once(["train"]) == ["train 2"]
 
 
 def test_the_documents_of_the_dataset_add_up(demo_evidence):
