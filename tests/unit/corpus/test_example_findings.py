@@ -65,12 +65,16 @@ def test_what_has_the_form_of_personal_data_is_named_and_numbers_are_not(tmp_pat
         "ring 0711 1234567",
         "ring (555) 123-4567",
         "a number 219-09-9999, pay GB82WEST12345698765432",
+        "pay de89370400440532013000",
+        "pay be68 5390 0754 7034 soon, or later",
+        "ring 030/1234567",
+        "order de89370400440532013001, key be68539007547034ab, zz68539007547034, $1,200.50, 2.0.1, 10/2026, 40-1234-99",
     ]
     found = found_in(tmp_path, *({"input": text, "output": {"n": 1}} for text in texts))
     assert places(found) == {
         "looks like personal data: e-mail address": ["1"],
-        "looks like personal data: telephone number": ["2", "7", "8"],
-        "looks like personal data: bank account (IBAN)": ["3", "9"],
+        "looks like personal data: telephone number": ["2", "7", "8", "12"],
+        "looks like personal data: bank account (IBAN)": ["3", "9", "10", "11"],
         "looks like personal data: card number": ["4"],
         "looks like personal data: social security number (US)": ["9"],
     }
