@@ -86,7 +86,7 @@ def _(message: checkpoint.CheckpointPinned) -> str:
 
 @describe.register
 def _(message: run.CancelRun | run.RunCancelled) -> str:
-    when = "now" if message.mode == "now" else "at the next checkpoint"
+    when = "at once" if message.mode == "now" else "at the next checkpoint"
     return f"{when}: {message.reason}" if message.reason else when
 
 

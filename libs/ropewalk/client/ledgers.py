@@ -1,5 +1,7 @@
 """Proving a run's ledger from the log and the object store, as any outsider could."""
 
+from dataclasses import replace
+
 from ropewalk.bus.codec import Stored
 from ropewalk.client.client import ENDINGS, Client
 from ropewalk.client.errors import NotMeasurableError
@@ -8,7 +10,7 @@ from ropewalk.corpus.mixture import mixed_order
 from ropewalk.corpus.shards import ShardMeta
 from ropewalk.events.base import Message, last_of
 from ropewalk.events.data import DatasetPublished
-from ropewalk.events.run import RunAccepted
+from ropewalk.events.run import RunAccepted, RunCompleted
 from ropewalk.events.training import StepsCommitted, TrainingCompleted
 from ropewalk.recipes.recipe import parse_recipe
 from ropewalk.storage.manifest import read_manifest
@@ -35,7 +37,8 @@ def ledger_verdict(timeline: list[Stored[Message]], objects: ObjectStore) -> Led
     meta = ShardMeta.of_json(read_manifest(folder).meta)
     mixed = mixed_order(recipe, folder, meta) if recipe.has_mixture else None
     ended = last_of(messages, TrainingCompleted)
-    num_steps = ended.num_steps if ended is not None else None
-    if ended is None and any(isinstance(message, ENDINGS) for message in messages):
-        num_steps = 0
-    return verify_run(committed, meta, recipe, objects, num_steps=num_steps, mixed=mixed)
+    ending = next((message for message in messages if isinstance(message, ENDINGS)), None)
+    # A run that failed or was cancelled owes no step behind its last commit; one that completed owes all.
+    num_steps = ended.num_steps if ended is not None else 0 if isinstance(ending, RunCompleted) else None
+    verdict = verify_run(committed, meta, recipe, objects, num_steps=num_steps, mixed=mixed)
+    return replace(verdict, is_over=ended is not None or ending is not None)

@@ -99,6 +99,11 @@ class LedgerVerdict:
     num_left_out: int = 0  # samples that no update knows; they are among those that were read
     is_over: bool = True  # if not, only what is committed by now was judged
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was committed, and nothing had to be."""
+        return self.ok and not self.num_steps
+
 
 def encode_ledger(rows: Iterable[LedgerRow]) -> bytes:
     """The bytes of a ledger file: one JSON line per step. Two equal ledgers have equal bytes."""
@@ -204,8 +209,8 @@ def verify_run(
 ) -> LedgerVerdict:
     """The verdict on a run. `committed` are its events in the order of the log, `dataset` its manifest's meta.
 
-    `num_steps` were taken: a run may be stopped before its plan ends; 0: not known; None: the run is not over, and
-    the steps behind the last commit are still to come. `mixed` is the order of a recipe that gives sources shares.
+    `num_steps` were taken: a run may be stopped before its plan ends; 0: not known; None: the run is not over, or was
+    cut off, and owes no step behind its last commit. `mixed` is the order of a recipe that gives sources shares.
     """
     entries = [_entry(event, objects) for event in committed]
     kept, _ = lineage(entries)

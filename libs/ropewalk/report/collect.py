@@ -88,7 +88,7 @@ def collect(evidence: CardEvidence) -> ReportCard:
         recipe=str(accepted.recipe.get("name", "")) if accepted else "",
         recipe_sha256=accepted.recipe_sha256 if accepted else "",
         outcome=completed.outcome if completed else _BADLY[type(bad)] if bad else "unfinished",
-        reason=describe(bad) if bad else "",
+        reason="cancelled " * isinstance(bad, RunCancelled) + describe(bad) if bad else "",
         recipe_text=recipe_text(accepted.recipe) if accepted else "",
         **_shown(evidence),
         model=model,

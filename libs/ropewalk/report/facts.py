@@ -185,6 +185,8 @@ def _ledger(card: ReportCard) -> tuple[str, str, str]:
     verdict = card.ledger
     if verdict is None:
         return ("ledger", NOT_IN_LOG, "")
+    if verdict.is_empty:
+        return ("ledger", "empty", "nothing was committed: there is nothing to verify")
     counts = f"{verdict.num_samples:,} samples: {verdict.num_skipped} skipped, {verdict.num_repeated} repeated"
     again = f"; {verdict.num_discarded_steps} steps taken again" if verdict.num_discarded_steps else ""
     return ("ledger", "exact" if verdict.ok else "broken", counts + again)
@@ -227,4 +229,7 @@ def _alarm(card: ReportCard) -> tuple[str, str, str]:
 
 
 def _cost(card: ReportCard) -> tuple[str, str, str]:
-    return ("cost", money(card.usd), f"{card.cpu_seconds:,.0f} CPU-seconds, estimated at the recipe's price")
+    cut_off = [stage.name for stage in card.stages if not stage.num_completed] if card.reason else []
+    without = f", without {' and '.join(cut_off)}, which did not end" if cut_off else ""
+    remark = f"{card.cpu_seconds:,.0f} CPU-seconds, estimated at the recipe's price{without}"
+    return ("cost", money(card.usd), remark)

@@ -29,7 +29,11 @@ SUBMITTED = SubmitRun(run_id="r", recipe={"base": "python-stdlib"})
             "failed",
             "&lt;b&gt;no&lt;/b&gt;",
         ),
-        ((ACCEPTED, RunCancelled(run_id="r", mode="now", reason="wrong data")), "cancelled", "now: wrong data"),
+        (
+            (ACCEPTED, RunCancelled(run_id="r", mode="now", reason="wrong data")),
+            "cancelled",
+            "cancelled at once: wrong data",
+        ),
         ((SUBMITTED, RunRejected(run_id="r", violations=("field 'x'",))), "refused", "field &#39;x&#39;"),
     ],
 )

@@ -112,6 +112,6 @@ def test_messages_are_described_in_words_and_unknown_ones_in_none():
         run_id="a", stage="train", epoch=1, seconds=1.0, cpu_seconds=3.0, usd=0.00003, usd_per_cpu_hour=0.04
     )
     assert describe(cost) == "train: 3.0 CPU-seconds, $0.00003"
-    assert describe(RunCancelled(run_id="a", mode="now", reason="wrong data")) == "now: wrong data"
+    assert describe(RunCancelled(run_id="a", mode="now", reason="wrong data")) == "at once: wrong data"
     assert describe(SubmitRun(run_id="a", recipe={"base": "b"}, priority=2, owner="me")) == "b, priority 2, for me"
     assert describe(RunEnding(run_id="a", kind="failed", event_id="e")) == ""

@@ -250,5 +250,6 @@ def test_a_run_is_verified_from_its_events_and_the_files_that_still_exist(tmp_pa
     assert not verify_run(events[:1], meta, recipe, objects).ok
     still = verify_run(events[:1], meta, recipe, objects, num_steps=None)
     assert (still.ok, still.is_over, still.num_steps) == (True, False, 5)
-    assert verify_run([], meta, recipe, objects, num_steps=None).ok
+    assert verify_run([], meta, recipe, objects, num_steps=None).is_empty
+    assert not verify_run([], meta, recipe, objects).is_empty
     assert not verify_run(events[1:], meta, recipe, objects, num_steps=None).ok

@@ -106,7 +106,7 @@ def test_step_metrics_move_the_board_between_two_facts() -> None:
     ("ending", "words", "status"),
     [
         (RunRejected(run_id=RUN, violations=("field 'x'",)), "the recipe was refused: field 'x'", "failed"),
-        (RunCancelled(run_id=RUN, mode="now", reason="wrong data"), "cancelled now: wrong data", "failed"),
+        (RunCancelled(run_id=RUN, mode="now", reason="wrong data"), "cancelled at once: wrong data", "failed"),
         (RunFailed(run_id=RUN, stage="train", message="no data"), "failed in train: no data", "failed"),
         (RunCompleted(run_id=RUN, outcome="promoted", model="code", model_version=3), "promoted as code@3", "done"),
     ],

@@ -9,7 +9,15 @@ from rich.console import Console
 
 from ropewalk.events.checkpoint import CheckpointValidated
 from ropewalk.events.monitoring import AlarmCleared
-from ropewalk.events.run import CancelRun, RunCompleted, RunFailed, StageCompleted, StageStarted, SubmitRun
+from ropewalk.events.run import (
+    CancelRun,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    StageCompleted,
+    StageStarted,
+    SubmitRun,
+)
 from ropewalk.events.training import TrainingInterrupted, TrainingResumed, TrainingValidated, TrialCompleted
 from ropewalk.report.card import STAGES, LossPoint
 from ropewalk.report.collect import CardEvidence, collect
@@ -201,12 +209,23 @@ def test_failed_run_has_its_reason_the_time_of_the_stage_and_nothing_of_what_it_
 
     assert [(stage.name, stage.seconds) for stage in card.stages] == [("preprocess", 7.0)]
     assert [name for name, _, _ in key_facts(card)] == ["cost"]
+    assert key_facts(card)[0][2].endswith("without preprocess, which did not end")
     console = Console(width=120)
     with console.capture() as captured:
         console.print(terminal_card(card))
     assert f"preprocess: {reason}" in captured.get()
     assert "bits per byte" not in captured.get()
     assert "Bits per byte on held-out files" not in render_html(card)
+
+
+def test_a_run_that_was_cancelled_before_anything_was_committed_has_nothing_broken(demo_evidence, at):
+    cancelled = at(9.0, RunCancelled(run_id=RUN, mode="now", reason="second by mistake"))
+    nothing = replace(demo_evidence.ledger, num_steps=0, num_samples=0)
+
+    card = collect(CardEvidence(timeline=[*demo_evidence.timeline[:2], cancelled], ledger=nothing))
+
+    assert card.reason == "cancelled at once: second by mistake"
+    assert ("ledger", "empty", "nothing was committed: there is nothing to verify") in key_facts(card)
 
 
 def test_prompt_of_the_curl_line_is_of_the_kind_that_the_model_learned(demo_evidence):

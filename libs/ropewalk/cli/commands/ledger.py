@@ -17,7 +17,7 @@ app = typer.Typer(name="ledger", help="The record of which samples each training
 def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Compare what training read with what was planned; exit code 1 if they differ.
 
-    Of a run that is not over, what is committed so far is judged.
+    Of a run that is not over, or was cut off, what is committed is judged.
 
     Example: ropewalk ledger verify python-stdlib-261123-101500-1a2b
     """
@@ -33,6 +33,9 @@ def verify(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> N
 
 
 def _print_verdict(verdict: LedgerVerdict) -> None:
+    if verdict.is_empty:
+        say(f"nothing {'was committed' if verdict.is_over else 'is committed yet'}: there is nothing to verify")
+        return
     again = f" ({verdict.num_discarded_steps} steps taken again after a loss)" if verdict.num_discarded_steps else ""
     left_out = f", {verdict.num_left_out} left out of the updates" if verdict.num_left_out else ""
     console.print(
