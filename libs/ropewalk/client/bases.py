@@ -87,9 +87,14 @@ def known_base(objects: ObjectStore, name: str) -> Base:
     """The imported model of a name or `name@content`. Raises ClientError."""
     found = find_base(objects, name)
     if found is None:
-        names = ", ".join(sorted({base.name for base in list_bases(objects)})[:20]) or "none is imported"
-        raise ClientError(f"there is no imported model {quoted(name)}; imported: {names}")
+        raise ClientError(no_import(objects, name))
     return found
+
+
+def no_import(objects: ObjectStore, name: str) -> str:
+    """That none is called so, and which there are."""
+    names = ", ".join(sorted({base.name for base in list_bases(objects)})[:20]) or "none is imported"
+    return f"there is no imported model {quoted(name)}; imported: {names}"
 
 
 async def accepted_runs(client: "Client", run_ids: Iterable[str]) -> dict[str, RunAccepted]:

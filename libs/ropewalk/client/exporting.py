@@ -70,15 +70,22 @@ def export_to(folder: Path, what: Exportable, objects: ObjectStore) -> str:
     with tempfile.TemporaryDirectory(prefix=".export-", dir=place) as scratch:
         copy = Path(scratch, "model")
         try:
-            shutil.copytree(objects.fetch(what.uri), copy, ignore=shutil.ignore_patterns(MANIFEST))
-        except shutil.Error as error:  # of all files; the first says why
-            raise ClientError(f"{what.name} is not exported: {error.args[0][0][2]}") from None
+            _copy(objects.fetch(what.uri), copy, sealed)
+        except OSError as error:
+            raise ClientError(f"{what.name} is not exported: {error}") from None
         if what.card:
-            (copy / CARD).unlink(missing_ok=True)  # it may be read-only
             (copy / CARD).write_text(what.card)
         seal(copy, {**sealed.meta, "copy_of_manifest_sha256": sealed.sha256})
         copy.rename(folder)
     return sealed.sha256
+
+
+def _copy(source: Path, copy: Path, sealed: Manifest) -> None:
+    """The contents alone: the copy is to be given away, and ours may be read by nobody else."""
+    copy.mkdir()
+    for name in sealed.files:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, copy / name)
 
 
 def export_gguf(

@@ -14,9 +14,9 @@ from ropewalk.cli.options import AsJson, StateDir, layout
 from ropewalk.cli.screens.bases import show_base, show_bases, told_of_copy
 from ropewalk.cli.screens.terminal import Listing, complain, console, done, minute, print_json, say
 from ropewalk.client.approving import approve as approve_version
-from ropewalk.client.bases import Wish, accepted_runs, import_base, known_base, needed_by, remove_base
+from ropewalk.client.bases import Wish, accepted_runs, import_base, known_base, needed_by, no_import, remove_base
 from ropewalk.client.errors import ClientError
-from ropewalk.client.exporting import Exportable, export_gguf, export_to, of_base, of_version
+from ropewalk.client.exporting import CARD, Exportable, export_gguf, export_to, of_base, of_version
 from ropewalk.client.log import list_runs, open_log, projections
 from ropewalk.client.models import ModelVersion, chosen, newest_promoted, versions_of
 from ropewalk.client.models import retire as retire_version
@@ -97,7 +97,7 @@ def show(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> Non
     if base is not None:
         show_base(base, as_json=as_json)
         return
-    settings = settings_of(state_dir)
+    settings = _settings_for(name, state_dir)
     found = chosen(known_versions(settings), name)
     if as_json:
         print_json([dataclasses.asdict(each) for each in found])
@@ -181,13 +181,14 @@ def export(
     """
     objects = store_of(state_dir)
     base = find_base(objects, name) if is_base_name(name) else None
-    what = of_base(base) if base else _exportable(settings_of(state_dir), name)
+    what = of_base(base) if base else _exportable(_settings_for(name, state_dir), name)
     if kind is Format.hf:
         sha256 = export_to(target, what, objects)
         if as_json:
             print_json({"model": name, "folder": str(target.absolute()), "export_manifest_sha256": sha256})
             return
-        done(f"{target} has {name} for `AutoModelForCausalLM.from_pretrained`; README.md says what it was made from")
+        made = f"{CARD} says what it was made from" if what.card else f"its licence is {what.licence or 'not known'}"
+        done(f"{target} has {name} for `AutoModelForCausalLM.from_pretrained`; {made}")
         return
     tell = (lambda _: None) if as_json else (lambda words: complain(f"… {words}", style="dim"))
     proof = export_gguf(target, what, objects, tell, eight_bits=kind is Format.gguf_q8)
@@ -265,6 +266,14 @@ def retire(name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> N
         alone = [name for name in each.names if name not in each.shares]
         silent = f"; nothing answers as {' or '.join(alone)} now" if alone else ""
         done(f"{each.full_name} {'is off the endpoint' if each.answers else 'cannot come back any more'}{silent}")
+
+
+def _settings_for(name: str, state_dir: Path | None) -> ClientSettings:
+    """Of the stack, which knows the versions; without it the name may be meant for an import, so those are told."""
+    try:
+        return settings_of(state_dir)
+    except StackNotRunningError as error:
+        raise ClientError(f"{no_import(store_of(state_dir), name)}; of versions the stack knows: {error}") from None
 
 
 def _exportable(settings: ClientSettings, name: str) -> Exportable:

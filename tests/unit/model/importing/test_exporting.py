@@ -81,9 +81,21 @@ def export(tmp_path, monkeypatch) -> Callable[..., tuple[int, str]]:
     return run
 
 
+def misspelt(*arguments: str) -> str:
+    return str(CliRunner().invoke(app, [*arguments, "--state-dir", "nowhere"]).exception)
+
+
 def test_an_imported_model_is_copied_as_a_folder_and_over_nothing(export, tmp_path) -> None:
-    assert export("tiny")[0] == 0
-    assert (tmp_path / "out" / "tiny" / "model.safetensors").is_file()
+    code, said = export("tiny")
+    assert (code, "its licence is mit" in said, "README.md" in said) == (0, True, False)
+    weights = tmp_path / "out" / "tiny" / "model.safetensors"
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "file").touch()
+    assert weights.stat().st_mode == (plain / "file").stat().st_mode  # safetensors and the scratch are for the owner
+    assert weights.parent.stat().st_mode == plain.stat().st_mode
+    assert "there is no imported model 'tinny'; imported: tiny" in misspelt("models", "export", "tinny", str(plain))
+    assert "there is no imported model 'tinny'; imported: tiny" in misspelt("models", "show", "tinny")
     assert "nothing is written over" in export("tiny")[1]
     assert "nothing is written over" in export("tiny", "--format", "gguf")[1]
     code, said = export("tiny/inside")  # a copy is sealed, so one more file in it would make it a damaged one
@@ -99,12 +111,11 @@ def test_a_link_to_nowhere_is_not_followed_and_a_copy_that_fails_leaves_nothing(
     (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
     assert "nothing is written over" in export("link")[1]
 
-    def copytree(source: Path, copy: Path, **_: object) -> None:
-        copy.mkdir()
-        (copy / "config.json").write_text("{}")
-        raise shutil.Error([(str(source), str(copy), "[Errno 28] No space left on device")])
+    def copyfile(source: Path, copy: Path) -> None:
+        copy.write_text("{}")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copytree", copytree)
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
     code, said = export("half")
     assert code
     assert "tiny is not exported: [Errno 28] No space left on device" in said
