@@ -60,7 +60,7 @@ def complete(recipe: Recipe, base: ModelShape | None = None) -> Recipe:
         if recipe.plan.total_steps <= recipe.first_step:
             raise RecipeError((f"plan.total_steps is {recipe.plan.total_steps}: {recipe.extends} has as many already",))
         return recipe
-    given = recipe.training.given
+    given = recipe.training.given | ({"optimizer": "adamw"} if recipe.adapter != "full" else {})  # whatever was asked
     fields = {**_shape(recipe, given), **_optimizer(recipe), **_machine(recipe)} | given
     if base is not None:
         fields |= {name: getattr(base, name) for name in SHAPE_FIELDS}
@@ -120,12 +120,12 @@ def _optimizer(recipe: Recipe) -> dict[str, Any]:
     rate = 0.05 if recipe.has_base else 1.0  # a base model is near a good place already
     is_preference = recipe.training.objective == "dpo"
     rate *= 0.1 if is_preference else 1.0  # as its paper and TRL, whose defaults are a tenth of theirs for answers
-    moves_whole = recipe.mode == "finetune" and recipe.adapter == "full"
-    uses_muon = recipe.training.optimizer == "muon" or not moves_whole
+    adapts, is_new = recipe.adapter != "full", recipe.mode != "finetune"
+    uses_muon = not adapts and (is_new or recipe.training.optimizer == "muon")
     return {
         "optimizer": "muon" if uses_muon else "adamw",
         "matrix_lr": 0.02 * rate,
-        "adam_lr": (0.01 if uses_muon else _ADAM_ALONE) * rate,
+        "adam_lr": (0.01 if uses_muon or adapts else _ADAM_ALONE) * rate,
         "weight_decay": 0.0 if recipe.mode == "finetune" else 0.1,
         "grad_clip": 1.0,
         "lora_alpha": 2 * (recipe.training.lora_rank or 8),

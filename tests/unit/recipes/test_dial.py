@@ -60,6 +60,7 @@ def test_the_rates_are_those_that_were_measured_for_muon_and_adam() -> None:
 def test_a_model_that_was_trained_before_moves_by_a_twentieth_and_is_not_pulled_to_zero() -> None:
     plan = a_finetuning(adapter="lora")
     assert (plan.matrix_lr, plan.adam_lr) == pytest.approx((0.001, 0.0005))
+    assert plan.optimizer == a_finetuning(adapter="lora", training={"optimizer": "muon"}).optimizer == "adamw"
     assert plan.weight_decay == 0.0
 
 
