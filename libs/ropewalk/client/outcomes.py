@@ -10,10 +10,11 @@ from ropewalk.recipes.quotation import START_S
 
 
 def forecast_errors(messages: Sequence[Message]) -> str:
-    """How far time, price and loss of a run's training were from what was said before, in one line for people.
+    """How far time and loss of a run's training were from what was said before, in one line for people.
 
     Empty if it was not quoted or has not ended. Of a training that stopped early the time is compared with that of
-    the steps that it took, and the loss with nothing: the law knows only trainings that took all.
+    the steps that it took, and the loss with nothing: the law knows only trainings that took all. The price
+    is left out: quoted are the cores that a training keeps for its time, and billed is what it computes on them.
     """
     quoted, completed = last_of(messages, TrainingQuoted), last_of(messages, TrainingCompleted)
     if quoted is None or completed is None:
@@ -27,13 +28,11 @@ def forecast_errors(messages: Sequence[Message]) -> str:
         first = int(str(recipe.get("extends") or "").rpartition("-")[2] or 0)
         share = max(0, taken - first) / (total - first)
         seconds *= quoted.seconds / (START_S + max(0.0, quoted.seconds - START_S) * share)
-    usd = quoted.usd / quoted.seconds * seconds if quoted.seconds else 0.0
     loss = "" if is_early else _part("loss", quoted.loss, quoted.loss_low, quoted.loss_high, completed.loss)
     if loss and recipe.get("profile") == "prose":
         loss += " (the law of the loss is of Python source: prose has another one)"
     parts = [
         _part("time", quoted.seconds, quoted.seconds_low, quoted.seconds_high, seconds),
-        _part("price", quoted.usd, quoted.usd_low, quoted.usd_high, usd),
         loss,
     ]
     early = f"it stopped early, after {taken:,} of {total:,} steps; for these " if is_early else ""

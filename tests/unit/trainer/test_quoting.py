@@ -39,7 +39,7 @@ def test_the_outcome_is_told_against_the_forecast_and_what_is_outside_its_interv
         | {"usd_high": 1.2, "loss": 4.0, "loss_low": 3.9, "loss_high": 4.1}
     )
     told = forecast_errors([quoted, ended(seconds=110.0, loss=4.4)])
-    assert told == "against the forecast: time +10 %, price +10 %, loss +10 % (outside its interval)"
+    assert told == "against the forecast: time +10 %, loss +10 % (outside its interval)"
 
 
 def accepted(**changes: object) -> RunAccepted:
@@ -53,7 +53,7 @@ def test_a_training_that_stopped_early_is_compared_over_its_steps_and_its_loss_w
     half = start + (quoted.seconds - start) / 2
     stopped = ended(seconds=half, loss=5.0).model_copy(update={"step": 600, "num_steps": steps // 2})
     told = forecast_errors([accepted(), quoted, stopped])
-    assert told == ("against the forecast: it stopped early, after 900 of 1,800 steps; for these time +0 %, price +0 %")
+    assert told == ("against the forecast: it stopped early, after 900 of 1,800 steps; for these time +0 %")
 
 
 def test_the_line_of_prose_says_that_the_law_of_the_loss_is_of_python_source() -> None:
