@@ -2,6 +2,13 @@
 
 DOCUMENTS_TO_JUDGE = 20  # held-out ones; fewer give no interval that can be trusted
 LEAST_SHARE = 0.2  # of the documents is held out where a smaller one gives too few
+_WATCHED_SHARE, _FEWEST_WATCHED, _MOST_WATCHED = 0.05, 4, 64
+
+
+def num_to_watch(num_documents: int) -> int:
+    """Of how many more documents the loss shows how a training gets on; 0: they would be too few to say anything."""
+    count = min(_MOST_WATCHED, int(_WATCHED_SHARE * num_documents))
+    return count if count >= _FEWEST_WATCHED else 0
 
 
 def too_few_to_judge(num_documents: int, held_out_fraction: float) -> str:

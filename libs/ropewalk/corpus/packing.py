@@ -88,8 +88,8 @@ def cut_sentence(num_cut: int, num_examples: int, context_length: int, window: i
         return ""
     return (
         f"field 'training.context_length' has the value {context_length}: {num_cut:,} of {num_examples:,} examples are "
-        f"longer, and what is beyond the window is not learnt; {window} hold 99 % of them: raise it, shorten the "
-        "examples, or choose a base model that reads more"
+        f"longer, and what is beyond the window is not learnt; a window of {window} tokens holds 99 % of them: "
+        "raise it, shorten the examples, or choose a base model that reads more"
     )
 
 

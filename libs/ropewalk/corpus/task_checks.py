@@ -21,12 +21,13 @@ class ExamplesSeen:
     """What the first records of a task's sources are. `flaw` and `unfit` are the first of their kind, with the place.
 
     `num_examples` are people's: those that a model wrote judge nothing and are counted apart, in `num_synthetic`.
-    `is_all`: they were no more than a look may take.
+    `num_inputs` are without an answer. `is_all`: they were no more than a look may take.
     """
 
     schema_fault: str = ""
     num_examples: int = 0
     num_synthetic: int = 0
+    num_inputs: int = 0
     num_set_aside: int = 0
     num_unfit: int = 0
     flaw: str = ""
@@ -50,7 +51,7 @@ def look_at_examples(asked: tuple[Recipe, Limits, Reach], _: Callable[[object], 
     checker = AnswerChecker(schema) if schema is not None else None
     flaws: list[str] = []
     unfit: list[str] = []
-    num_examples, num_synthetic, deadline = 0, 0, time.monotonic() + _SECONDS
+    num_examples, num_synthetic, num_inputs, deadline = 0, 0, 0, time.monotonic() + _SECONDS
     for place, content in placed_examples(recipe.sources, limits, reach):
         if isinstance(content, Flaw):
             flaws.append(f"{one_line(place)}: {one_line(content.detail)}")
@@ -58,6 +59,8 @@ def look_at_examples(asked: tuple[Recipe, Limits, Reach], _: Callable[[object], 
             num_synthetic, num_examples = num_synthetic + bool(content.source), num_examples + (not content.source)
             if checker is not None and (misfit := checker.why_not(content.messages[-1].content)):
                 unfit.append(f"{one_line(place)}: {misfit}")
+        elif content.messages:
+            num_inputs += 1
         if num_examples + num_synthetic + len(flaws) >= _MOST or time.monotonic() > deadline:
             break
     else:
@@ -65,6 +68,7 @@ def look_at_examples(asked: tuple[Recipe, Limits, Reach], _: Callable[[object], 
     return ExamplesSeen(
         num_examples=num_examples,
         num_synthetic=num_synthetic,
+        num_inputs=num_inputs,
         num_set_aside=len(flaws),
         num_unfit=len(unfit),
         flaw=next(iter(flaws), ""),

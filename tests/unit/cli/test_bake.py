@@ -11,7 +11,7 @@ from ropewalk.recipes.bases import Base
 from ropewalk.recipes.builtin import load_recipe, resolve_recipe
 from ropewalk.recipes.disk import disk_needs
 from ropewalk.storage.local import LocalObjects
-from ropewalk.usecases.folder import RECORDS, TASK, UNANSWERED, write_task_folder
+from ropewalk.usecases.folder import RECORDS, SCHEMA, TASK, UNANSWERED, write_task_folder
 
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
 
@@ -86,7 +86,7 @@ def test_windows_hold_the_examples_unless_the_task_says_their_length_and_too_sho
     code, _, error = ropewalk("bake", str(task), "--dry-run")
     assert code == 2
     assert "'training.context_length' has the value 16: 100 of 100 examples are longer" in error
-    assert "128 hold 99 % of them" in error
+    assert "a window of 128 tokens holds 99 % of them" in error
 
 
 def test_a_run_whose_checkpoints_find_no_room_is_refused_with_the_bytes(tmp_path):
@@ -108,6 +108,21 @@ def test_the_dry_run_refuses_what_would_teach_nothing(ropewalk, task):
     code, _, error = ropewalk("bake", str(task), "--dry-run")
     assert code == 2
     assert "field 'task.json_schema': none of 20 examples fits it" in error
+
+
+def test_the_dry_run_tells_what_is_learnt_beside_the_examples_and_nothing_of_examples_that_it_did_not_read(
+    ropewalk, tmp_path, task
+):
+    (task / UNANSWERED).write_text('{"input": "a"}\n{"input": "b"}\n')
+    _set(task, "training: {", "training: {objective: distill, ")
+    told = " ".join(ropewalk("bake", str(task), "--dry-run")[1].split())
+    assert "100: about 75 to learn from, 20 to judge by, 5 to watch the training by" in told
+    assert "2: the base model is asked 4 times for each first, whose time is not estimated" in told
+    assert "distill: the base model with the instruction teaches, whose time is not estimated" in told
+    assert "give one of them" in ropewalk("bake", str(task), "--dry-run", "--out", str(tmp_path / "a.yaml"))[2]
+    (task / SCHEMA).write_text('{"not": {}}')
+    told = ropewalk("bake", str(task), "--dry-run")[1]
+    assert ("not looked at" in told, "to learn from" in told) == (True, False)
 
 
 def test_a_task_may_be_called_like_a_number_and_its_examples_are_those_beside_it(ropewalk, tmp_path):

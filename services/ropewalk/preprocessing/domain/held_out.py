@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE, LEAST_SHARE
+from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE, LEAST_SHARE, num_to_watch
 from ropewalk.corpus.sketch import NUM_HASHES, Sketches
 
 _KEY = b"ropewalk held-out split 2"
 _LARGE_SHARE = 0.2
-_DEV_SHARE, _FEWEST_DEV, _MOST_DEV = 0.05, 4, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +51,12 @@ def choose_held_out(keys: Sequence[str], fraction: float, registered: frozenset[
 def choose_dev(keys: Sequence[str], taken: Set[str]) -> set[str]:
     """The keys whose documents show how a training gets on, apart from those that judge the model (`taken`).
 
-    They are the next in the order of the draw: a twentieth of all keys, 64 at most; none of so few that a twentieth is
-    fewer than four, which would say nothing. A key with more documents than all of them should have is no such key.
+    They are the next in the order of the draw. A key with more documents than all of them should have is no such key.
     """
     sizes = Counter(keys)
-    count = min(_MOST_DEV, int(_DEV_SHARE * len(sizes)))
+    count = num_to_watch(len(sizes))
     free = sorted((key for key, size in sizes.items() if key not in taken and size <= count), key=_draw)
-    return set(free[:count]) if count >= _FEWEST_DEV else set()
+    return set(free[:count])
 
 
 def choose_learnt(keys: Sequence[str], fraction: float, seed: int) -> set[str]:

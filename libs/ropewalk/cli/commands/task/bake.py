@@ -21,7 +21,7 @@ from ropewalk.cli.screens.terminal import Listing, complain, console, done, prin
 from ropewalk.cli.settings import user_name
 from ropewalk.client.errors import ClientError
 from ropewalk.corpus.baking import Baking, look_at_baking, num_ways, window_for_most
-from ropewalk.corpus.judging import too_few_to_judge
+from ropewalk.corpus.judging import num_to_watch, too_few_to_judge
 from ropewalk.corpus.preflight import disk_violations, recipe_violations
 from ropewalk.corpus.task_checks import task_warning
 from ropewalk.events.evaluation import GateDecided
@@ -60,6 +60,8 @@ def bake(
 
     Example: ropewalk bake my-task --dry-run
     """
+    if dry_run and out is not None:
+        raise ClientError("--dry-run writes nothing, and --out only writes the recipe: give one of them")
     place = Path(folder).expanduser().absolute()
     fields = with_absolute_paths(read_task_folder(place), place)
     if curve:
@@ -161,11 +163,17 @@ def _show_dry_run(recipe: Recipe, tariff: Tariff, state_dir: Path | None, *, as_
 
 def _rows(recipe: Recipe, baking: Baking) -> Iterator[tuple[str, str]]:
     seen, held_out = baking.seen, baking.num_held_out
-    more = "" if seen.is_all else "at least "
-    learnt = seen.num_examples - held_out
-    yield "examples", f"{more}{seen.num_examples:,}: about {learnt:,} to learn from, {held_out:,} to judge by"
+    more, watched = "" if seen.is_all else "at least ", num_to_watch(seen.num_examples)
+    parts = f"{seen.num_examples - held_out - watched:,} to learn from, {held_out:,} to judge by"
+    parts += f", {watched:,} to watch the training by" if watched else ""
+    yield "examples", "not looked at" if seen.schema_fault else f"{more}{seen.num_examples:,}: about {parts}"
     if seen.num_synthetic:
         yield "synthetic", f"{seen.num_synthetic:,} beside them that a model wrote: learnt from, never judged by"
+    if seen.num_inputs and recipe.task is not None:
+        asked = f"the base model is asked {recipe.task.samples} times for each first, whose time is not estimated"
+        yield "without an answer", f"{more}{seen.num_inputs:,}: {asked}"
+    if recipe.derived.objective == "distill":
+        yield "objective", "distill: the base model with the instruction teaches, whose time is not estimated"
     if seen.num_set_aside:
         yield "set aside", f"{seen.num_set_aside:,} records, the first is {seen.flaw}"
     yield "base model", f"{recipe.base_model}, {recipe.adapter}"
