@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ropewalk.bus.codec import Stored
+from ropewalk.client.errors import NotMeasurableError
 from ropewalk.client.ledgers import ledger_verdict
 from ropewalk.corpus.shards import ShardMeta
 from ropewalk.events.base import Message
@@ -63,5 +64,11 @@ def test_a_run_that_was_cut_off_before_its_first_checkpoint_owes_nothing_and_one
         ),
         ending,
     ]
-    verdict = ledger_verdict([_stored(message) for message in told if message is not None], objects)
+    stored = [_stored(message) for message in told if message is not None]
+    verdict = ledger_verdict(stored, objects)
     assert (verdict.is_empty, verdict.ok, verdict.is_over) == (is_empty, is_empty, is_over)
+    if isinstance(ending, RunCancelled | RunFailed):
+        assert ledger_verdict([stored[0], stored[-1]], objects).is_empty  # before there was a dataset
+    else:
+        with pytest.raises(NotMeasurableError, match="has not published its dataset version"):
+            ledger_verdict(stored[:1], objects)
