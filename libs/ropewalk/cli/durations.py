@@ -5,7 +5,7 @@ import re
 import typer
 
 from ropewalk.events.foreign import cut
-from ropewalk.events.run import MAX_DEADLINE_S
+from ropewalk.events.streams import LONGEST_TIMER_S
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -19,6 +19,6 @@ def seconds_of(text: str, option: str) -> float:
             f"{option} is {cut(text)!r}: write a number above 0 and a unit, such as 90s, 30m, 2h or 1d"
         )
     seconds = float(match[1]) * _UNITS_S[match[2]]
-    if seconds > MAX_DEADLINE_S:
-        raise typer.BadParameter(f"{option} is {cut(text)!r}: the longest is ten years, 3650d")
+    if seconds > LONGEST_TIMER_S:
+        raise typer.BadParameter(f"{option} is {cut(text)!r}: the longest is 29d, for no timer waits longer")
     return seconds

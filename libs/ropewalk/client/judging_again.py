@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from ropewalk.client.errors import ClientError
 from ropewalk.events.base import last_of
-from ropewalk.events.evaluation import EvaluationCompleted, EvaluationReopened, GateDecided, JudgeAgain
+from ropewalk.events.evaluation import EvaluationReopened, GateDecided, JudgeAgain
 from ropewalk.events.run import RunCancelled, RunCompleted, RunFailed
 
 if TYPE_CHECKING:
@@ -16,18 +16,13 @@ _ANSWER_S = 30.0
 async def judge_again(client: "Client", run_id: str) -> int:
     """Have more of what is held out scored, and decide by that. Returns the number of the look. Raises ClientError."""
     facts = [stored.message for stored in await client.timeline(run_id)]
-    decided, completed = last_of(facts, GateDecided), last_of(facts, EvaluationCompleted)
+    decided = last_of(facts, GateDecided)
     is_over = any(isinstance(fact, RunCompleted | RunFailed | RunCancelled) for fact in facts)
-    if decided is None or completed is None or not decided.is_deferred or is_over:
+    if decided is None or not decided.is_deferred or is_over:
         raise ClientError(
-            f"run {run_id} has no decision that waits: one is deferred where the gate needs more and the recipe says "
-            "`evaluation: {defer_hours: 48}`; a run that has ended stays as it is, so submit it again with that"
-        )
-    judging = completed.num_held_out - max(0, completed.num_seen_by_opponent)
-    if decided.comparison.num_items >= judging:
-        raise ClientError(
-            f"all {judging} held-out documents of run {run_id} that can judge were scored already, so there is no more "
-            "to decide by: submit it again with more sources or a larger evaluation.held_out_fraction"
+            f"run {run_id} has no decision that waits: one is deferred where the gate needs more, more is "
+            "left to ask and the recipe says `evaluation: {defer_hours: 48}`; a run that has ended stays as it is, so "
+            "submit it again with that"
         )
     look = decided.look + 1
     await client.ask_for(

@@ -127,7 +127,9 @@ class DatasetPublished(_Family, Event):
     num_registered: int = Field(default=0, description="documents that runs of the model held out up to now")
     num_dev: int = Field(default=0, description="of the held-out ones, those to watch training by, which judge nothing")
     num_cut: int = Field(default=0, description="conversations that are longer than a window; what is beyond was cut")
-    task_sets: tuple[BlockedTaskSet, ...] = Field(default=(), description="all that were frozen when the run began")
+    task_sets: tuple[BlockedTaskSet, ...] = Field(
+        default=(), description="all that were frozen when the run began and could be read"
+    )
     window_for_most: int = Field(default=0, description="tokens of a window that would hold 99 % of the conversations")
     num_synthetic: int = Field(default=0, description="kept documents whose answer a model wrote")
 

@@ -136,6 +136,10 @@ class GateDecided(_Family, Event):
     judged_only: bool = Field(
         default=False, description="the recipe lets nobody promote it (`promotion.promote`); then decision is `reject`"
     )
+    num_left: int = Field(
+        default=NOT_KNOWN,
+        description="items that another look could ask, of what kept it from a promotion; -1: not known",
+    )
 
     @property
     def is_deferred(self) -> bool:

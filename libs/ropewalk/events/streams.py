@@ -13,6 +13,7 @@ DAY_S = 86_400.0
 LEASE_BUCKET = "lease"
 LEASE_STREAM = f"KV_{LEASE_BUCKET}"
 SCHEDULE_STREAM = "SCHED"
+LONGEST_TIMER_S = 29 * DAY_S  # a later one would be dropped with what is older than 30 days, before it fires
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,11 @@
 """Task sets as files somebody wrote, and as sealed folders in the object store whose key is the hash of the content."""
 
 import hashlib
-import os
 import shutil
-import stat
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,6 +16,7 @@ from ropewalk.recipes.reading import read_recipe_file
 from ropewalk.recipes.recipe import RecipeError
 from ropewalk.recipes.sentences import sentences_of
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.tasksets.beside import beside, bytes_of
 from ropewalk.tasksets.definition import TaskSetFile
 from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.items import MAX_BYTES, SPLITS, TaskItem, in_split, read_items, split_of
@@ -87,7 +86,7 @@ def read_task_set(path: Path) -> ReadTaskSet:
         sentences = sentences_of(error, TaskSetFile, lambda location: f"{name} line {lines.of(location)}: ")
         raise TaskSetError(*sentences) from None
     file = definition.data.file
-    body = _beside(path, file)
+    body = bytes_of(beside(path, file, "data.file"), MAX_BYTES)
     items = read_items(body, definition, one_line(file))
     if (sha256 := hashlib.sha256(body).hexdigest()) != definition.data.sha256:
         raise TaskSetError(
@@ -95,28 +94,6 @@ def read_task_set(path: Path) -> ReadTaskSet:
             "write it there; what was frozen before needs a new version"
         )
     return ReadTaskSet(definition=definition, items=items, body=body)
-
-
-def _beside(path: Path, file: str) -> bytes:
-    """The bytes of a file beside the YAML, no more than one too many. Raises TaskSetError.
-
-    A task set may be somebody else's: it must neither read from elsewhere nor make anybody wait.
-    """
-    if file == ".." or PurePath(file).name != file:
-        raise TaskSetError(
-            f"data.file {one_line(file)} is no plain name: put the file beside the YAML, and write its name alone"
-        )
-    try:
-        descriptor = os.open(path.parent / file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would block
-        with os.fdopen(descriptor, "rb") as opened:
-            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            body = opened.read(MAX_BYTES + 1) if is_regular else b""
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", "") or "it is no name of a file"
-        raise TaskSetError(f"data.file {one_line(file)} cannot be read: {reason}") from None
-    if not is_regular:
-        raise TaskSetError(f"data.file {one_line(file)} is no regular file: name a file of JSON lines")
-    return body
 
 
 def key_of(content: str) -> str:

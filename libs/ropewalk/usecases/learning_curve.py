@@ -85,7 +85,8 @@ def forecast(sizes: tuple[int, int, int], clusters: Sequence[str], scores: _Floa
 def advice(found: Outlook, quantity: str) -> str:
     """What was seen and what follows; `quantity` is what a share is of: right fields."""
     rise, gain, more = found.rise, found.gain, f"about {found.num_more:,} more"
-    seen = f"from {found.sizes[1]:,} to {found.sizes[2]:,} examples the {quantity} changed by {_points(rise, '+')}"
+    seen = f"from {found.sizes[1]:,} to {found.sizes[2]:,} examples the {quantity} changed by "
+    seen += _points(rise, "+") if found.num_clusters > 1 else f"{_point(rise.value, '+')} points [not measurable]"
     if gain.high < 0.01:
         most = _point(gain.high)
         return (

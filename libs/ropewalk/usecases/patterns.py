@@ -5,6 +5,7 @@ without look-around, back-references and word boundaries. So what is written und
 """
 
 import json
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from ropewalk.events.foreign import one_line
 
 MAX_PATTERN = 256  # characters
+_ANYTHING = "(?s:.*)"
+_ESCAPED = re.compile(r'["\\]')
+_PARTS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)  # of a pattern: escapes, classes, single characters
 _LIMITS = {"initial_lexer_fuel": 200_000, "step_lexer_fuel": 20_000, "max_lexer_states": 10_000}
 
 
@@ -30,14 +34,34 @@ def has_form(text: str, pattern: str, on_compile: Callable[[], None] = lambda: N
     `on_compile` is called before the pattern is compiled once more, which costs some milliseconds.
     """
     try:
-        body = list(json.dumps(text, ensure_ascii=False).encode())
+        # llguidance takes DEL in a text of JSON as an escape only
+        body = list(json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f").encode())
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
-    known = _known(pattern)
+    if not _holds(_known(pattern), body, on_compile):
+        return False
+    if not _ESCAPED.search(text) or (bare := _bare(pattern)) is None:
+        return True
+    # Where control characters may stand, llguidance takes an escaped quote or backslash for one of them.
+    return _holds(bare, list(text.encode()), on_compile)
+
+
+class _Known:
+    """What is wrong with a pattern, and its matcher, which is replaced once it is used up."""
+
+    def __init__(self, grammar: str) -> None:
+        self.grammar = grammar
+        self.matcher = _compiled(grammar)
+        self.fault = ""
+        if self.matcher.is_error() or not any(self.matcher.compute_bitmask()):
+            self.fault = one_line(" ".join(self.matcher.get_error().split()), 200) or "nothing can match it"
+
+
+def _holds(known: _Known, body: list[int], on_compile: Callable[[], None]) -> bool:
     is_match, is_error = _matched(known.matcher, body)
     if is_error:  # copies share their lexer, whose bounds earlier texts may have used up
         on_compile()
-        known.matcher = _compiled(pattern)
+        known.matcher = _compiled(known.grammar)
         is_match, is_error = _matched(known.matcher, body)
     return is_match and not is_error
 
@@ -49,24 +73,36 @@ def _matched(matcher: Any, body: list[int]) -> tuple[bool, bool]:
     return is_match, copy.is_error()
 
 
-class _Known:
-    """What is wrong with a pattern, and its matcher, which is replaced once it is used up."""
+@lru_cache(maxsize=256)
+def _known(pattern: str) -> _Known:
+    import llguidance  # only where a schema has a pattern
 
-    def __init__(self, pattern: str) -> None:
-        self.matcher = _compiled(pattern)
-        self.fault = ""
-        if self.matcher.is_error() or not any(self.matcher.compute_bitmask()):
-            self.fault = one_line(" ".join(self.matcher.get_error().split()), 200) or "nothing can match it"
+    schema = json.dumps({"type": "string", "pattern": pattern})
+    return _Known(llguidance.LLMatcher.grammar_from_json_schema(schema))
 
 
 @lru_cache(maxsize=256)
-def _known(pattern: str) -> _Known:
-    return _Known(pattern)
+def _bare(pattern: str) -> _Known | None:
+    """For a text that stands in no JSON. None for an anchor within a group, which llguidance follows in JSON only."""
+    import llguidance
+
+    branches, depth = [list[str]()], 0
+    for part in _PARTS.findall(pattern):
+        depth += (part == "(") - (part == ")")
+        if part == "|" and not depth:
+            branches.append([])
+        else:
+            branches[-1].append(part)
+    whole = "|".join(
+        ("" if parts[:1] == ["^"] else _ANYTHING) + "".join(parts) + ("" if parts[-1:] == ["$"] else _ANYTHING)
+        for parts in branches
+    )
+    known = _Known(llguidance.LLMatcher.grammar_from_regex(whole))
+    return None if known.fault else known
 
 
-def _compiled(pattern: str) -> Any:
-    import llguidance  # only where a schema has a pattern
+def _compiled(grammar: str) -> Any:
+    import llguidance
 
-    grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps({"type": "string", "pattern": pattern}))
     limits = llguidance.LLParserLimits(**_LIMITS)
     return llguidance.LLMatcher(llguidance.LLTokenizer("byte"), grammar, log_level=0, limits=limits)

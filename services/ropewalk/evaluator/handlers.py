@@ -156,6 +156,9 @@ async def evaluate_or_defer(
     hours, before = ctx.recipe.evaluation.defer_hours, await ctx.bus.last(GateDecided, ctx.run_id)
     if decided.decision != "need_more" or not hours:
         return (*others, decided)
+    if decided.num_left == 0 or decided.look >= _MOST_LOOKS:
+        why = "nothing is waited for, since another look would ask nothing more: submit it again with more sources"
+        return (*others, decided.model_copy(update={"reasons": (*decided.reasons, why)}))
     until = before.decide_by_unix if before and before.is_deferred else time.time() + 3600 * hours
     await arm(ctx.bus, _DEFERRAL, ctx.run_id, moment_of(until))  # fires though every service is down
     return (*others, decided.model_copy(update={"verdict": "deferred", "decide_by_unix": until}))
@@ -274,6 +277,7 @@ def _report(
         try_number=evidence.tried.number if evidence.tried.gate_set else 0,
         look=evidence.tried.look,
         judged_only=not recipe.promotion.promote,
+        num_left=evidence.num_left,
         num_bytes=sum(row.num_bytes for row in found.judged),
         num_files=len({row.path for row in found.judged}),
         num_documents=len(found.judged),

@@ -31,6 +31,7 @@ from ropewalk.events.run import (
     StageCapacity,
     SubmitRun,
 )
+from ropewalk.events.streams import DAY_S, LONGEST_TIMER_S
 from ropewalk.ingest.adapters.reader import IngestJob, first_look, ingest_all
 from ropewalk.ingest.settings import Settings
 from ropewalk.model.importing.folders import declared_licence
@@ -63,7 +64,7 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     if recipe is not None and accepted is None:  # of one that was accepted, its own checkpoints fill the disk
         violations += disk_violations(recipe, await asyncio.to_thread(free_bytes, settings.store))
     if recipe is not None:
-        found = (*worker_violations(recipe, await _pools(timeline)), *_too_long(recipe, request.run_id))
+        found = (*worker_violations(recipe, await _pools(timeline)), *_too_long(recipe, request))
         violations = bounded(violations + found + await task_set_violations(recipe, timeline))
     rejected = await timeline.last(RunRejected, request.run_id)
     if rejected is not None and violations != rejected.violations:
@@ -93,10 +94,13 @@ async def submit_run(request: SubmitRun, timeline: Timeline, settings: Settings)
     )
 
 
-def _too_long(recipe: Recipe, run_id: str) -> tuple[str, ...]:
-    if not has_curve(recipe) or len(run_id) <= MOST_NAME:
-        return ()
-    return (f"field 'evaluation.curve' is true and the run's id has {len(run_id)} letters: at most {MOST_NAME} fit",)
+def _too_long(recipe: Recipe, request: SubmitRun) -> tuple[str, ...]:
+    found, length = [], len(request.run_id)
+    if has_curve(recipe) and length > MOST_NAME:
+        found.append(f"field 'evaluation.curve' is true and the run's id has {length} letters: at most {MOST_NAME} fit")
+    if request.deadline_s > LONGEST_TIMER_S:  # of a later one nobody would hear
+        found.append(f"the deadline is {request.deadline_s / DAY_S:,.0f} days away: 29 at most, or leave it out")
+    return tuple(found)
 
 
 async def task_set_violations(recipe: Recipe, log: Log) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import torch
 from parts.task_set_files import write_task_set
 
 from ropewalk.bus.once import RunningFold
+from ropewalk.evaluator.adapters import set_measuring
 from ropewalk.evaluator.adapters.corpus import fit_baselines
 from ropewalk.evaluator.adapters.measuring import NgramScorer
 from ropewalk.evaluator.adapters.scoring import ScoredModel
@@ -18,6 +19,7 @@ from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import BlockedTaskSet
+from ropewalk.events.evaluation import EvaluationReopened
 from ropewalk.events.task_set import TaskSetFrozen
 from ropewalk.stages.errors import StageError
 from ropewalk.tasksets.shelf import read_task_set, store_task_set
@@ -62,7 +64,9 @@ class Sets:
         self.facts.append(TaskSetFrozen(task_set_id=name, version=1, content=found.content))
         return f"{name}@1"
 
-    async def judge(self, export: str, production: str = "", *, is_blocked: bool = True, **evaluation: Any):
+    async def judge(
+        self, export: str, production: str = "", *, is_blocked: bool = True, look: int = 1, **evaluation: Any
+    ):
         names = [f"{each.task_set_id}@1" for each in self.facts]
         stage = self.world.stage(evaluation={"task_sets": names, "gate": "toy", **evaluation})
         blocked = [
@@ -72,6 +76,8 @@ class Sets:
         (dataset,) = stage.bus.messages
         stage.bus.messages[:] = [dataset.model_copy(update={"task_sets": tuple(blocked) if is_blocked else ()})]
         stage.bus.messages += self.facts
+        if look > 1:
+            stage.bus.messages.append(EvaluationReopened(run_id="r", checkpoint_id="r-7-40", look=look))
         if production:
             stage.bus.messages.append(
                 ModelPromoted(
@@ -193,6 +199,22 @@ async def test_a_guardrail_lets_pass_what_loses_less_than_its_margin(sets: Sets)
     assert len(mine) == 80
     assert {row["prompt_end"] for row in mine} == {""}
     assert report["task_sets"][0]["split"] == "gate"
+
+
+@pytest.mark.parametrize(("name", "most", "items", "fields"), [
+    ("MOST_BYTES", 4_000, MC_ITEMS, {"gate": {"acc": {"role": "primary", "margin": 0.9}}}),
+    ("MOST_ANSWERS", 20, SAID, {"type": "generate", "max_tokens": 4,
+                                "gate": {"exact_match": {"role": "primary", "margin": 0.9}}}),
+])  # fmt: skip
+async def test_another_look_asks_more_items_of_what_decides_until_none_is_left(
+    sets: Sets, monkeypatch: pytest.MonkeyPatch, name: str, most: int, items: list[dict[str, Any]], fields: Any
+) -> None:
+    monkeypatch.setattr(set_measuring, name, most)
+    sets.add("asked", items, **SEALED, **fields)
+    found = [await sets.judge("longer", production="trained", look=look) for look in (1, 2)]
+    (before, after) = [decided for _, decided, _ in found]
+    assert 20 <= before.comparison.num_items < after.comparison.num_items
+    assert [each.comparison.num_items + each.num_left for each in (before, after)] == [len(items), len(items)]
 
 
 async def test_what_decides_and_was_not_kept_from_training_needs_another_run(sets: Sets) -> None:

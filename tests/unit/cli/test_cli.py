@@ -290,7 +290,7 @@ def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> N
     assert seconds_of(text, "--deadline") == seconds
 
 
-@pytest.mark.parametrize("text", ["99999999999h", "2", "0s", "-1h", "two hours", "2 weeks"])
+@pytest.mark.parametrize("text", ["99999999999h", "30d", "2", "0s", "-1h", "two hours", "2 weeks"])
 def test_a_duration_that_is_none_is_named_with_the_remedy(text: str, ropewalk) -> None:
     code, _, error = ropewalk("submit", "python-stdlib", "--deadline", text)
     assert code == 2

@@ -8,13 +8,10 @@ import pytest
 from ropewalk.client.errors import ClientError
 from ropewalk.client.judging_again import judge_again
 from ropewalk.events.base import Message
-from ropewalk.events.evaluation import Estimate, EvaluationCompleted, EvaluationReopened, GateDecided
+from ropewalk.events.evaluation import Estimate, EvaluationReopened, GateDecided
 from ropewalk.events.run import RunCompleted
 
 GAIN = Estimate(metric="m", value=0.1, lower=-0.1, upper=0.2, level=0.95, num_items=25, method="m")
-COMPLETED = EvaluationCompleted(
-    run_id="r", checkpoint_id="c", uri="u", estimates=(GAIN,), num_held_out=60, num_seen_by_opponent=5
-)
 DEFERRED = GateDecided(
     run_id="r",
     checkpoint_id="c",
@@ -50,7 +47,7 @@ class _Evaluator:
 
 
 async def test_what_waits_is_judged_again_where_there_is_more_to_score() -> None:
-    evaluator = _Evaluator([COMPLETED, DEFERRED])
+    evaluator = _Evaluator([DEFERRED])
     assert await judge_again(evaluator, "r") == 2
     assert len(evaluator.asked) == 1
 
@@ -59,9 +56,8 @@ async def test_what_waits_is_judged_again_where_there_is_more_to_score() -> None
     ("facts", "sentence"),
     [
         ([], "has no decision that waits: .* `evaluation: {defer_hours: 48}`"),
-        ([COMPLETED, DEFERRED.model_copy(update={"verdict": ""})], "has no decision that waits"),
-        ([COMPLETED, DEFERRED, RunCompleted(run_id="r", outcome="rejected")], "a run that has ended stays as it is"),
-        ([COMPLETED.model_copy(update={"num_held_out": 30}), DEFERRED], "all 25 held-out documents .* scored already"),
+        ([DEFERRED.model_copy(update={"verdict": ""})], "has no decision that waits"),
+        ([DEFERRED, RunCompleted(run_id="r", outcome="rejected")], "a run that has ended stays as it is"),
     ],
 )
 async def test_nothing_is_asked_where_it_would_change_nothing(facts: list[Message], sentence: str) -> None:

@@ -84,6 +84,14 @@ async def test_what_is_decided_does_not_wait(stage, word: str) -> None:
     assert stage.bus.sent == []
 
 
+async def test_nothing_is_waited_for_where_another_look_would_ask_nothing_more(stage) -> None:
+    [decided] = await after(stage, a_decision("need_more").model_copy(update={"num_left": 0}))
+    assert (decided.word, stage.bus.sent) == ("need_more", [])
+    assert decided.reasons[-1].startswith("nothing is waited for, since another look would ask nothing more")
+    [waiting] = await after(stage, a_decision("need_more").model_copy(update={"num_left": 1}))
+    assert waiting.word == "deferred"
+
+
 async def test_without_hours_in_the_recipe_a_run_ends_as_it_always_did(stage) -> None:
     stage.recipe = stage.recipe.model_copy(update={"evaluation": EvaluationRecipe()})
     assert await after(stage, a_decision("need_more")) == [a_decision("need_more")]
@@ -100,7 +108,8 @@ async def test_each_judgement_is_another_look_and_two_requests_at_once_are_one(s
     outcome = await judge_again(request, stage.bus)
     assert isinstance(outcome, Done)
     assert outcome.messages[0] == second.model_copy(update={"look": 3})
-    await after(stage, a_decision("need_more", look=6))
+    [sixth] = await after(stage, a_decision("need_more", look=6))
+    assert sixth.word == "need_more"  # nothing can follow, so nothing is waited for
     assert isinstance(await judge_again(request, stage.bus), Reject)
 
 

@@ -52,6 +52,20 @@ def judge(gain: Estimate, margin: float = 0.0, *guardrails: Estimate, **more: ob
 
 
 @pytest.mark.parametrize(
+    ("gain", "num_seen", "num_left"),
+    [
+        (a_gain(0.1, -0.1, 0.3), 0, 0),  # it holds the margin: more pairs of a guardrail would not settle that
+        (a_gain(0.5, 0.4, 0.6), 0, 7),  # a guardrail stopped it
+        (a_gain(0.5, 0.4, 0.6), 50, 0),  # nothing that is left can judge
+    ],
+)
+def test_what_is_left_to_ask_is_counted_of_what_stopped_it(gain: Estimate, num_seen: int, num_left: int) -> None:
+    shown = {"num_held_out": 50, "num_seen": num_seen, "opponent": "b", "rules": GATES["full"], "margin": 0.0}
+    left = {"bits_per_byte": 0, "parse_rate": 7}
+    assert Evidence(estimates=(gain,), left=left, **shown).num_left == num_left
+
+
+@pytest.mark.parametrize(
     ("gain", "margin", "decision"),
     [
         (a_gain(0.5, 0.4, 0.6), 0.0, "promote"),

@@ -106,6 +106,13 @@ def test_a_deadline_that_no_clock_can_keep_is_no_request(deadline_s: float) -> N
         SubmitRun(run_id="r", recipe={}, deadline_s=deadline_s)
 
 
+async def test_a_deadline_later_than_any_timer_lives_is_refused(tmp_path: Path) -> None:
+    asked = a_submission(tmp_path).model_copy(update={"deadline_s": 30 * 86_400.0})
+    assert the_violations(await submit_run(asked, Past(), SETTINGS)) == (
+        "the deadline is 30 days away: 29 at most, or leave it out",
+    )
+
+
 @pytest.mark.parametrize("field", ["base_model", "path"])
 async def test_a_relative_path_is_refused_because_it_would_be_the_daemons(tmp_path: Path, field: str) -> None:
     fields: dict[str, object] = {"sources": [{"path": "texts", "licence": "MIT"}]}

@@ -7,7 +7,7 @@ import pytest
 from parts.task_set_files import write_task_set
 
 from ropewalk.events.task_set import TaskSetFrozen
-from ropewalk.preprocessing.adapters.guarded import Guarded, task_set_items
+from ropewalk.preprocessing.adapters.guarded import Guarded, readable_sets, task_set_items
 from ropewalk.preprocessing.domain.held_items import HeldItems, find_items, held_items
 from ropewalk.preprocessing.handlers import FrozenSets
 from ropewalk.stages.errors import StageError
@@ -64,6 +64,15 @@ def test_what_is_held_out_is_found_as_if_there_were_no_task_sets(items: HeldItem
 def test_a_task_set_that_cannot_be_read_ends_the_work_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"task set counting@1 is frozen .*restore task_sets/abc from a backup"):
         task_set_items(LocalObjects(tmp_path), "counting@1", "abc")
+
+
+def test_one_that_is_lost_stops_the_runs_that_name_it_and_no_others(items: HeldItems, tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "store")
+    (key,) = objects.list("task_sets")
+    frozen = [("lost@1", "abc"), ("counting@1", key.partition("/")[2])]
+    assert [name for name, _, _ in readable_sets(objects, frozen, ("counting@1",))] == ["counting@1"]
+    with pytest.raises(StageError, match=r"task set lost@1 is frozen .*restore task_sets/abc"):
+        readable_sets(objects, frozen, ("lost@1",))
 
 
 async def test_every_version_is_guarded_as_it_was_frozen_first(timeline) -> None:

@@ -117,6 +117,11 @@ def test_a_preference_moves_by_a_tenth_of_what_answers_do() -> None:
         ),
         ({"objective": "dpo"}, {**TUNED}, "sources.0 has the format 'auto': give records with `chosen` and `rejected`"),
         ({}, {**TUNED, "sources": [PAIRS]}, "sources.0 has the format 'preferences': set training.objective to 'dpo'"),
+        (
+            {"objective": "dpo", "early_stop": 3},
+            {**TUNED, "sources": [PAIRS]},
+            "objective is 'dpo' but early_stop or export asks for the lowest validation loss",
+        ),
         ({"beta": 0.2}, {**TUNED}, "training.beta is 0.2 but training.objective is 'sft': set it to 'dpo'"),
         (
             {"objective": "dpo", "document_masks": False},

@@ -119,14 +119,19 @@ def test_items_are_read_from_beside_the_definition_and_from_nowhere_else(tmp_pat
     assert fault.startswith(f"data.file {file} is no plain name: put the file beside the YAML")
 
 
-def test_a_pipe_or_a_folder_in_place_of_items_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_pipe_a_folder_or_a_link_in_place_of_items_keeps_nobody_waiting(tmp_path: Path) -> None:
     path = write_task_set(tmp_path)
     (tmp_path / "items.jsonl").unlink()
     os.mkfifo(tmp_path / "items.jsonl")
-    assert the_faults(path) == ("data.file items.jsonl is no regular file: name a file of JSON lines",)
+    said = "data.file items.jsonl is no regular file: put the file itself beside the YAML, no link, pipe or folder"
+    assert the_faults(path) == (said,)
     (tmp_path / "items.jsonl").unlink()
     (tmp_path / "items.jsonl").mkdir()
-    assert the_faults(path) == ("data.file items.jsonl cannot be read: Is a directory",)
+    assert the_faults(path) == (said,)
+    (tmp_path / "items.jsonl").rmdir()
+    (tmp_path / "elsewhere.jsonl").write_text("{}")
+    (tmp_path / "items.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
+    assert the_faults(path) == (said,)
 
 
 def test_what_is_too_large_in_the_store_is_refused_by_its_size(tmp_path: Path) -> None:

@@ -8,11 +8,16 @@ import pytest
 from ropewalk.admin.access import rights_of
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointSaved, CheckpointValidated
+from ropewalk.events.data import DatasetPublished
+from ropewalk.events.training import SearchCompleted
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
+from ropewalk.stages.errors import StageError
 from ropewalk.storage.local import LocalObjects
 from ropewalk.trainer.adapters.validations import Validations
 from ropewalk.trainer.adapters.worker.job import Finished
+from ropewalk.trainer.handlers import train
+from ropewalk.trainer.settings import Settings
 
 
 def uri_of(step: int) -> str:
@@ -107,3 +112,13 @@ async def test_the_last_checkpoint_is_taken_where_nobody_says_otherwise_or_the_b
 async def test_a_last_checkpoint_that_nobody_reads_is_not_waited_for_without_end(stage) -> None:
     stage.bus.messages.append(a_validation(10, 1.0))
     assert (await validations(stage, export="best").chosen(finished(40), within_s=0.05)).step == 10
+
+
+@pytest.mark.parametrize("training", [{"export": "best"}, {"early_stop": 2}])
+async def test_what_needs_documents_to_watch_by_is_refused_where_the_dataset_has_none(stage, training) -> None:
+    validations(stage, **training)
+    stage.bus.messages.append(
+        DatasetPublished.model_construct(run_id="r", num_dev=0)  # as of before there were any
+    )
+    with pytest.raises(StageError, match=r"keeps no documents to watch training by, which takes 80"):
+        await train(stage, SearchCompleted.model_construct(run_id="r"), Settings())

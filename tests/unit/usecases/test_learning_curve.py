@@ -62,6 +62,8 @@ def test_a_steep_curve_is_told_in_points_and_a_flat_one_by_what_it_could_be_at_m
         "from 203 to 405 examples the right fields changed by +6.1 points [+2, +10.3]; about 400 more would bring "
         "about 2 points [0.4, 3.9]"
     )
+    one = Outlook(sizes=(1, 2, 4), rise=steep, num_more=4, gain=gain, num_clusters=1, num_differing=1)
+    assert "changed by +6.1 points [not measurable]; " in advice(one, "right fields")
     flat = Bounded(value=0.01, low=-0.01, high=0.03)
     assert "that interval holds 0: at most 3.9 points" in told(flat, gain)
     assert "look at what failed instead" in told(flat, Bounded(value=0.001, low=0.0, high=0.0099))

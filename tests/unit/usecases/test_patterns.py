@@ -27,6 +27,32 @@ def test_many_different_texts_of_one_pattern_all_stay_valid() -> None:
     assert not has_form("one", COSTLY)
 
 
+ODD = ['"', "\\", "\x00", "\x08", "\x1b", "\x7f", "\x80", "\x9f", "\n", "\t", "é", "\u2028", "\ufeff", "\ufffd",
+       "\U0001f600", "/", "a", " ", "u007f", "\\u007f"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^[\s\S]*$",
+        "^.$",
+        "[^a]",
+        "^a$",
+        r"^\x7f$",
+        '^["/]$',
+        r"^\\$",
+        r"\\",
+        "u007f",
+        '^[^"]*$',
+        '[^"]',
+        r'^[^"]$|^\\$',
+        "(^.|b)$",
+    ],
+)
+def test_odd_characters_have_the_form_that_python_says(pattern: str) -> None:
+    assert [text for text in ODD if has_form(text, pattern)] == [text for text in ODD if re.search(pattern, text)]
+
+
 def test_an_answer_may_compile_a_pattern_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = list[str]()
     checker = AnswerChecker({"items": {"anyOf": [{"pattern": "^a{1,3}$"}, True]}})

@@ -21,8 +21,9 @@ from ropewalk.events.judge import (
 )
 from ropewalk.projections.fold import Json
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.tasksets.beside import bytes_of
 from ropewalk.tasksets.judges.labels import MAX_BYTES, read_labels
-from ropewalk.tasksets.judges.shelf import ReadJudge, bytes_of, key_of, store_judge, stored_judge
+from ropewalk.tasksets.judges.shelf import ReadJudge, key_of, store_judge, stored_judge
 
 if TYPE_CHECKING:
     from ropewalk.client.client import Client

@@ -1,6 +1,7 @@
 """Judges as files somebody wrote, and as sealed folders in the object store whose key is the hash of the content."""
 
 import hashlib
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from ropewalk.recipes.reading import read_recipe_file
 from ropewalk.recipes.recipe import RecipeError
 from ropewalk.recipes.sentences import sentences_of
 from ropewalk.storage.objects import ObjectStore
+from ropewalk.tasksets.beside import beside, bytes_of
 from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.judges.definition import JudgeFile
 from ropewalk.tasksets.judges.labels import MAX_BYTES, JudgedAnswer, read_labels
@@ -59,14 +61,15 @@ class ReadJudge:
 def read_judge(path: Path, labels: Path) -> ReadJudge:
     """The judge of a YAML file, its rubric, and a file of labels. Raises TaskSetError."""
     definition = _read(path, JudgeFile, "judge")
-    named = path.parent / definition.rubric
-    shipped = RUBRICS / f"{definition.rubric}.yaml"
-    if not named.is_file() and definition.rubric in {each.stem for each in RUBRICS.glob("*.yaml")}:
-        named = shipped
+    shipped = {each.stem: each for each in RUBRICS.glob("*.yaml")}.get(definition.rubric)
+    is_shipped = shipped is not None and not os.path.lexists(path.parent / definition.rubric)
+    named = shipped if shipped and is_shipped else beside(path, definition.rubric, "rubric")
     rubric = _read(named, RubricFile, "rubric")
     body = bytes_of(labels, MAX_BYTES)
     answers = read_labels(body, rubric, one_line(labels.name))
-    recorded = bytes_of(path.parent / definition.recorded, _MOST_RECORDED) if definition.recorded else b""
+    recorded = b""
+    if definition.recorded:
+        recorded = bytes_of(beside(path, definition.recorded, "recorded"), _MOST_RECORDED)
     if len(recorded) > _MOST_RECORDED:
         raise TaskSetError(f"recorded {one_line(definition.recorded)} is larger than {_MOST_RECORDED >> 20} MB")
     return ReadJudge(definition=definition, rubric=rubric, answers=answers, labels=body, recorded=recorded)
@@ -99,18 +102,6 @@ def stored_judge(folder: Path) -> ReadJudge:
     recorded = bytes_of(folder / RECORDED, _MOST_RECORDED) if definition.recorded else b""
     answers = read_labels(body, rubric, _LABELS)
     return ReadJudge(definition=definition, rubric=rubric, answers=answers, labels=body, recorded=recorded)
-
-
-def bytes_of(path: Path, most: int) -> bytes:
-    """A file, or one byte more than `most` of it. Raises TaskSetError."""
-    try:
-        if not path.is_file():
-            raise TaskSetError(f"there is no file {one_line(str(path))}")
-        with path.open("rb") as opened:
-            return opened.read(most + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", "") or "it is no name of a file"
-        raise TaskSetError(f"{one_line(str(path))} cannot be read: {reason}") from None
 
 
 def _read(path: Path, kind: type[D], word: str) -> D:

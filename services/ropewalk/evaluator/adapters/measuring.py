@@ -22,7 +22,7 @@ from ropewalk.evaluator.domain.estimates import (
 )
 from ropewalk.evaluator.domain.examples import from_sources
 from ropewalk.evaluator.domain.gate import Evidence
-from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, ask
+from ropewalk.evaluator.domain.metric import CANDIDATE, Effort, ItemScore, Measurement, Metric, ask
 from ropewalk.evaluator.domain.metrics import METRICS, preference
 from ropewalk.evaluator.domain.ngram import MAX_ORDER, NgramModel
 from ropewalk.evaluator.domain.roles import BASE, GAIN, GATES, NGRAMS, Rules, with_preference, with_task_sets
@@ -193,7 +193,7 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     scorers: dict[str, Scorer] = {CANDIDATE: candidate, **_load_others(job)}
     baselines, num_tokens = fit_baselines(job.dataset, candidate.vocab_size)
     scorers |= {name: NgramScorer(baselines, order, candidate) for order, name in enumerate(NGRAMS, start=1)}
-    seed, asked = job.recipe.seed, _ask_documents(job, unseen, scorers)
+    seed, (asked, left) = job.recipe.seed, _ask_documents(job, unseen, scorers)
     task = _ask_task(job, unseen, scorers, report) if job.recipe.task else None
     rules, everything = (task.rules, (*asked, *task.asked)) if task else (job.rules, asked)
     contest = _contest(job, _judged(job, everything, rules))
@@ -204,8 +204,9 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
     estimates += estimate_all(task.asked, task.contest, rules, seed) if task else ()
     evidence = _evidence(job, tuple(estimates), judged, (rules, contest), task)
     num_seen = None if seen is None else len(seen)
+    left |= {**({each.metric.name: task.num_left for each in task.asked} if task else {}), **dict(sets.left)}
     return Measured(
-        evidence=replace(evidence, num_held_out=len(held_out), num_seen=num_seen, missing=sets.missing),
+        evidence=replace(evidence, num_held_out=len(held_out), num_seen=num_seen, missing=sets.missing, left=left),
         scores=tuple(row for each in everything for row in each.rows),
         num_baseline_tokens=num_tokens,
         samples=_samples(everything) or _openings(candidate, judged.items, seed),
@@ -229,20 +230,26 @@ def _ask_sets(
     from ropewalk.evaluator.adapters.set_measuring import ask_sets
     from ropewalk.evaluator.adapters.task_measuring import Patience
 
-    patience = Patience(job.task_minutes / max(1, len(job.task_sets)), report)
+    patience = Patience(job.times * job.task_minutes / max(1, len(job.task_sets)), report, job.times)
     asked_of = {name: scorers[name] for name in (CANDIDATE, contest.opponent)}
     return ask_sets(job.task_sets, asked_of, job.recipe.seed, patience)
 
 
 def _ask_documents(
     job: MeasuringJob, held_out: Sequence[Item], scorers: Mapping[str, Scorer]
-) -> tuple[Measurement, ...]:
+) -> tuple[tuple[Measurement, ...], dict[str, int]]:
+    """What came of it, and by metric how many more the next look would ask."""
     recipe = job.recipe
     num_completions = job.times * recipe.evaluation.num_completions if recipe.profile == "code" else 0
     effort = Effort(recipe.seed, num_completions, job.times)
     documents = TaskSet("held-out documents", tuple(held_out))
     metrics = (*METRICS, *preference.metrics(scorers[BASE])) if job.learns_preference else METRICS
-    return ask(metrics, scorers, documents, effort)
+    asked, more = ask(metrics, scorers, documents, effort), Effort(recipe.seed, 2 * num_completions, 2 * job.times)
+
+    def num_chosen(metric: Metric, much: Effort) -> int:
+        return len(metric.select(documents, much).items)
+
+    return asked, {each.metric.name: num_chosen(each.metric, more) - num_chosen(each.metric, effort) for each in asked}
 
 
 def _ask_task(

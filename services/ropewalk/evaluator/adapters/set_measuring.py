@@ -32,13 +32,15 @@ _SPREAD = 3  # one item in so many is asked with every template
 class AskedSets:
     """What came of them.
 
-    `deciding` are those that play a part in the gate. `missing` are sentences about others that should and were not
-    measured, or not in good faith; `notes` about those that nobody can be held to.
+    `deciding` are those that play a part in the gate, `left` how many items of their split were not asked, by metric.
+    `missing` are sentences about others that should and were not measured, or not in good faith; `notes` about those
+    that nobody can be held to.
     """
 
     asked: tuple[Measurement, ...] = ()
     sections: tuple[TaskSetSection, ...] = ()
     deciding: tuple[TaskSetFile, ...] = ()
+    left: tuple[tuple[str, int], ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -57,22 +59,24 @@ def _together(one: AskedSets, other: AskedSets) -> AskedSets:
 
 def _ask_set(to_ask: SetToAsk, scorers: Mapping[str, Scorer], seed: int, patience: Patience) -> AskedSets:
     found = stored_task_set(to_ask.folder)
-    of, used = found.definition, _used(found)
+    of, used = found.definition, _used(found, patience.times)
     patience = replace(patience, minutes=patience.minutes / len(of.templates))
     try:
-        asked = _ask(of, used, of.templates[0], (scorers, seed, patience))
+        asked, num_late = _ask(of, used, of.templates[0], (scorers, seed, patience))
     except StageError:
-        asked = ()  # nothing was answered in time
+        asked, num_late = (), len(used)  # nothing was answered in time
+    num_left = len(found.used()) - len(used) + num_late
     decides = bool(of.primary or of.guardrails)
     section = _section(to_ask, found, asked, _spreads(of, used, asked, (scorers, seed, patience)))
     if not decides:
         return AskedSets(asked=asked, sections=(section,))
+    left = tuple((metric.name, num_left) for metric in set_metrics(of)) if to_ask.blocked else ()
     if fault := _why_missing(of, asked, to_ask):
-        return AskedSets(asked=asked, sections=(section,), missing=(f"{of.full_name} decides, and {fault}",))
+        return AskedSets(asked=asked, sections=(section,), left=left, missing=(f"{of.full_name} decides, and {fault}",))
     if any(len(each.scorers) < len(scorers) for each in asked):
         note = f"{of.full_name} would decide, but what is to beat cannot be asked it, so it is only shown"
         return AskedSets(asked=asked, sections=(section,), notes=(note,))
-    return AskedSets(asked=asked, sections=(section,), deciding=(of,))
+    return AskedSets(asked=asked, sections=(section,), deciding=(of,), left=left)
 
 
 def _why_missing(of: TaskSetFile, asked: Sequence[Measurement], to_ask: SetToAsk) -> str:
@@ -87,9 +91,12 @@ def _why_missing(of: TaskSetFile, asked: Sequence[Measurement], to_ask: SetToAsk
 
 def _ask(
     of: TaskSetFile, used: Sequence[TaskItem], template: str, how: tuple[Mapping[str, Scorer], int, Patience]
-) -> tuple[Measurement, ...]:
-    """`how`: scorers, seed and patience. Raises StageError where nothing is answered in time."""
-    scorers, seed, patience = how
+) -> tuple[tuple[Measurement, ...], int]:
+    """What came of it, and how many items there was no time for. `how`: scorers, seed and patience.
+
+    Raises StageError where nothing is answered in time.
+    """
+    (scorers, seed, patience), num_late = how, 0
     items = tuple(_item(each, of, template) for each in used)
     asked_of = scorers
     if of.type in WRITTEN:
@@ -101,14 +108,14 @@ def _ask(
             if isinstance(scorer, ScoredModel)
         }
         items = tuple(item for item in items if all(voice.takes(item) for voice in voices.values()))
-        items, asked_of = items[: answer_in_time(voices, items, patience) if items else 0], voices
+        num_answered = answer_in_time(voices, items, patience) if items else 0
+        items, asked_of, num_late = items[:num_answered], voices, len(items) - num_answered
     asked = ask(set_metrics(of), asked_of, TaskSet(f"items of {of.full_name}", items), Effort(seed))
     if of.used_split == "dev":
-        return asked
+        return asked, num_late
     # What is said to a sealed item, and the item itself, is for nobody to read.
-    return tuple(
-        replace(each, rows=tuple(replace(row, said={}, prompt_end="") for row in each.rows), items=()) for each in asked
-    )
+    bare = (tuple(replace(row, said={}, prompt_end="") for row in each.rows) for each in asked)
+    return tuple(replace(each, rows=rows, items=()) for each, rows in zip(asked, bare, strict=True)), num_late
 
 
 def _item(each: TaskItem, of: TaskSetFile, template: str) -> Item:
@@ -139,7 +146,7 @@ def _spreads(
     spread = [tuple(replace(each, rows=each.rows[:few]) for each in asked)]
     for template in of.templates[1:]:
         with suppress(StageError):  # nothing was answered in time: so much less is known
-            spread.append(_ask(of, used[:few], template, how))
+            spread.append(_ask(of, used[:few], template, how)[0])
     return [each for each in spread if each]
 
 
@@ -175,13 +182,13 @@ def _level(asked: Measurement, scorer: str) -> float:
     return asked.metric.level(asked.values(scorer), asked.rows, 0, LEVEL).interval.value
 
 
-def _used(found: ReadTaskSet) -> tuple[TaskItem, ...]:
-    """The first items of the split in hash order, within bounds that let a set be asked in minutes."""
+def _used(found: ReadTaskSet, times: int) -> tuple[TaskItem, ...]:
+    """The first items of the split in hash order, within `times` the bounds that let a set be asked in minutes."""
     items, of = found.used(), found.definition
     if of.type in WRITTEN:
-        return items[: max(MOST_ANSWERS, of.min_items)]
+        return items[: times * max(MOST_ANSWERS, of.min_items)]
     sizes = accumulate(sum(len(told) for told in _read_of(item, found)) for item in items)
-    return items[: max(of.min_items, sum(size <= MOST_BYTES for size in sizes))]
+    return items[: max(times * of.min_items, sum(size <= times * MOST_BYTES for size in sizes))]
 
 
 def _read_of(item: TaskItem, found: ReadTaskSet) -> Iterator[bytes]:

@@ -80,6 +80,7 @@ class AskedTask:
     rules: Rules
     section: TaskSection
     shown: tuple[ShownAnswer, ...]
+    num_left: int  # examples that the next look would ask, too
 
 
 def ask_task(
@@ -110,14 +111,14 @@ def ask_task(
         has_schema=task.json_schema is not None,
         is_structured=task.json_schema is not None or are_structured(asked[0].items),
     )
-    if recipe.derived.objective == "dpo":
-        rules = with_preference(rules)
+    rules = with_preference(rules) if recipe.derived.objective == "dpo" else rules
     estimates = estimate_all(asked, contest, rules, recipe.seed)
     counts = (
         len(held_out),
         torch.get_num_threads(),
         {name: voice.num_unfit(answered.items) for name, voice in voices.items()},
     )
+    num_more = len(choose_examples(held_out, recipe.seed, 2 * patience.times).items) - len(examples.items)
     minutes = patience.minutes if len(answered.items) < len(taken) else 0.0
     return AskedTask(
         asked=asked,
@@ -125,6 +126,7 @@ def ask_task(
         rules=rules,
         section=section(task, asked, estimates, contest, counts).model_copy(update={"minutes": minutes}),
         shown=side_by_side(asked),
+        num_left=num_more + len(taken) - len(answered.items),
     )
 
 

@@ -7,8 +7,8 @@ chance.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ropewalk.corpus.judging import DOCUMENTS_TO_JUDGE
@@ -49,12 +49,22 @@ class Evidence:
     tried: Try = FIRST
     column: str = ""  # begins the names of the opponent's own estimates
     missing: tuple[str, ...] = ()  # what decides and was not measured, in sentences
+    left: Mapping[str, int] = field(default_factory=dict)  # by metric: items that were not asked yet
 
     @property
     def gain(self) -> Estimate:
         """The primary estimate."""
         (primary,) = (each for each in self.estimates if each.role == "primary")
         return primary
+
+    @property
+    def num_left(self) -> int:
+        """Items that another look could ask, of what kept it from a promotion."""
+        if self.num_held_out == self.num_seen and not self.gain.task_set:
+            return 0
+        if _judge_gain(self)[0] != "promote":
+            return self.left.get(self.rules.primary, 0)
+        return max(self.left.values(), default=0)
 
 
 def decide(evidence: Evidence) -> Decision:

@@ -85,6 +85,7 @@ class EvaluationReport(Value):
     try_number: int = 0
     look: int = 1
     judged_only: bool = False
+    num_left: int = NOT_KNOWN
 
     def events(self, uri: str) -> tuple[EvaluationCompleted, GateDecided]:
         """The facts that follow from the report at `uri`."""
@@ -109,5 +110,6 @@ class EvaluationReport(Value):
             try_number=self.try_number,
             look=self.look,
             judged_only=self.judged_only,
+            num_left=self.num_left,
         )
         return completed, decided

@@ -1,5 +1,7 @@
 """What nothing that is trained on may give away: held-out documents, and the items of task sets that are frozen."""
 
+import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +13,9 @@ from ropewalk.stages.errors import StageError
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.tasksets.errors import TaskSetError
-from ropewalk.tasksets.shelf import key_of, stored_task_set
+from ropewalk.tasksets.shelf import fetch_task_set, key_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,29 @@ class Guarded:
         return found
 
 
+def readable_sets(
+    objects: ObjectStore, frozen: Sequence[tuple[str, str]], named: Collection[str]
+) -> list[tuple[str, str, HeldItems]]:
+    """Name, content and items of those that can be read. Raises StageError for one that the recipe has `named`.
+
+    One that is lost must not stop every training: nobody is judged by it until it is back, and what was trained
+    meanwhile does not say that it was searched for it.
+    """
+    found = []
+    for name, content in frozen:
+        try:
+            found.append((name, content, task_set_items(objects, name, content)))
+        except StageError as error:
+            if name in named:
+                raise
+            logger.warning("%s; the run, which does not name it, goes on", error)
+    return found
+
+
 def task_set_items(objects: ObjectStore, name: str, content: str) -> HeldItems:
     """The items of a frozen task set: what is asked with what is right. Raises StageError if it cannot be read."""
     try:
-        found = stored_task_set(objects.fetch(key_of(content)))
+        found = fetch_task_set(objects, content)
     except (StorageError, TaskSetError) as error:
         raise StageError(
             f"task set {name} is frozen and can no longer be read, so it cannot be kept from training ({error}): "

@@ -21,7 +21,7 @@ from ropewalk.preprocessing.adapters.cleaned import CleanedCorpus
 from ropewalk.preprocessing.adapters.dataset import Assembly, publish_dataset
 from ropewalk.preprocessing.adapters.encoding import EncodeOrder
 from ropewalk.preprocessing.adapters.evalset import publish_evalset
-from ropewalk.preprocessing.adapters.guarded import Guarded, task_set_items
+from ropewalk.preprocessing.adapters.guarded import Guarded, readable_sets
 from ropewalk.preprocessing.adapters.job import PreprocessJob
 from ropewalk.preprocessing.adapters.references import DOCUMENTS_A_TASK, ReferenceOrder, ask_reference, check_asked
 from ropewalk.preprocessing.adapters.registry import HeldOutBefore, publish_held_out
@@ -161,11 +161,12 @@ class _Driver:
         absent = (document for content, document in before.documents() if content not in present)
         found = chain(corpus.documents(HELD_OUT), corpus.documents(DEV))
         held_out = chain((document for _, document in found), absent)
-        sets = self._first_seen("task_sets", self._job.task_sets)
+        frozen = self._first_seen("task_sets", self._job.task_sets)
+        sets = readable_sets(self._objects, frozen, self._job.recipe.evaluation.task_sets)
         guarded = Guarded(
             (
                 held_items((plain_text(document), told_turns(document)) for document in held_out),
-                *(task_set_items(self._objects, name, content) for name, content in sets),
+                *(items for _, _, items in sets),
             )
         )
         training = self._find(corpus, guarded.wanted, guarded.halves) if len(guarded.wanted) else no_pairs()
@@ -174,7 +175,7 @@ class _Driver:
             corpus.states[at] = "contaminated"
         return tuple(
             BlockedTaskSet(task_set=name, content=content, num_items=items.num_documents, num_dropped=len(dropped))
-            for (name, content), items, dropped in zip(sets, guarded.groups[1:], leaks, strict=True)
+            for (name, content, items), dropped in zip(sets, leaks, strict=True)
         )
 
     def _find(self, corpus: CleanedCorpus, wanted: NDArray[np.uint64], halves: tuple[int, ...]) -> Pairs:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from parts.writing_endpoint import Told, a_writing_endpoint, completion
 
+from ropewalk.client.synthesis import nearness
 from ropewalk.client.synthesis.making import SynthesisOrder, synthesise
 from ropewalk.client.synthesis.nearness import KnownInputs
 from ropewalk.corpus.reading.places import ANYWHERE
@@ -122,6 +124,23 @@ def test_inputs_that_repeat_an_example_are_left_out(tmp_path: Path) -> None:
     known.add("The quick brown fox jumps over the lazy dog")
     assert known.has_near("the quick brown fox jumps over the lazy dog!")
     assert not known.has_near("Ships that pass in the night, and speak to each other in passing")
+
+
+def test_the_index_finds_what_a_look_at_every_input_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance, known, texts = Random(5), KnownInputs(), list[str]()
+    looks = list[int]()
+    likeness = nearness._likeness
+    monkeypatch.setattr(nearness, "_likeness", lambda one, other: looks.append(1) or likeness(one, other))
+    for number in range(400):
+        fresh = "".join(chance.choice("abcdefgh ") for _ in range(chance.choice((3, 40, 300))))
+        base = chance.choice(texts) if texts and number % 2 else fresh
+        text = "".join(chance.choice("xyz") if chance.random() < 0.02 else each for each in base)
+        sketch = nearness._sketch(text)
+        wanted = any(likeness(sketch, nearness._sketch(each)) >= 0.75 for each in texts)
+        assert known.has_near(text) == wanted
+        known.add(text)
+        texts.append(text)
+    assert len(looks) < 400 * 400 / 2 / 10  # a tenth of what there is to look at
 
 
 @pytest.mark.parametrize(
