@@ -31,7 +31,7 @@ class SubmitRun(_Family, Request):
         ge=0,
         le=MAX_DEADLINE_S,
         allow_inf_nan=False,
-        description="seconds from now after which the run fails, at most ten years; 0: never",
+        description="seconds from now after which the run fails; more than 29 days are refused, 0: never",
     )
 
 
