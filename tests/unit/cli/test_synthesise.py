@@ -57,7 +57,7 @@ def test_the_dry_run_says_how_many_a_model_wrote_and_judges_by_none_of_them(rope
     (task / MADE).write_text("".join(json.dumps(record) + "\n" for record in records))
     code, out, error = ropewalk("bake", str(task), "--dry-run")
     assert code == 0, out + error
-    assert "100: about 80 to learn from, 20 to judge by" in out
+    assert "100: about 75 to learn from, 20 to judge by, 5 to watch the training by" in out
     assert "50 beside them that a model wrote" in out
 
 

@@ -229,5 +229,7 @@ def test_a_run_whose_windows_cut_most_examples_ends_with_the_length_that_would_h
     part = EncodedSegment(uri="", num_documents=9, refused=(), num_cut=4, lengths=Counter({64: 4, 192: 4}))
     check_examples_fit([part], 128)
     check_examples_fit([], 128)
-    with pytest.raises(StageError, match=r"has the value 128: 5 of 8 examples are longer.*; 192 hold 99 % of them"):
+    with pytest.raises(
+        StageError, match=r"has the value 128: 5 of 8 examples are longer.*; a window of 192 tokens holds 99 % of them"
+    ):
         check_examples_fit([replace(part, num_cut=5)], 128)
