@@ -63,6 +63,15 @@ STREAMS: tuple[StreamSpec, ...] = (
         max_bytes=4 * GIB,
         duplicate_window_s=1800.0,  # a serving that died sends again what it had not heard to be stored
     ),
+    # What people said of answers, and what every item of an evaluation scored: dear, small, asked for years later.
+    StreamSpec(
+        name="SCORES",
+        subjects=("log.label.>", "log.score.>"),
+        discard="new",
+        max_age_s=3650 * DAY_S,
+        max_bytes=8 * GIB,
+        duplicate_window_s=1800.0,
+    ),
     StreamSpec(name="DLQ", subjects=("dlq.>",), discard="old", max_age_s=90 * DAY_S, max_bytes=2 * GIB),
     StreamSpec(
         name="ADVISORY",
@@ -85,5 +94,7 @@ _PLANE_STREAM = {"cmd": "CONTROL", "evt": "CONTROL", "state": "CONTROL", "tel": 
 
 def stream_of(subject: str) -> str:
     """The stream that carries a subject."""
-    plane = subject.partition(".")[0]
-    return "INFER" if plane == "log" else _PLANE_STREAM[plane]
+    plane, family, *_ = subject.split(".")
+    if plane == "log":
+        return "INFER" if family == "infer" else "SCORES"
+    return _PLANE_STREAM[plane]

@@ -5,6 +5,7 @@ from functools import partial
 from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator import contract
 from ropewalk.evaluator.adapters.judging.desk import JudgesDesk
+from ropewalk.evaluator.adapters.labelling.raters import invite_rater, revoke_rater
 from ropewalk.evaluator.adapters.validating import Validator
 from ropewalk.evaluator.domain import budget, promotions
 from ropewalk.evaluator.handlers import (
@@ -36,6 +37,8 @@ def build(settings: Settings) -> Service:
     judge = partial(evaluate_or_defer, evaluate=evaluate)
     service.stage(contract.EVALUATE, judge, stall_s=1800.0 + 60 * settings.evaluator_task_minutes)
     service.on(contract.AGAIN, lambda request: judge_again(request, service.bus))
+    service.on(contract.INVITE, lambda request: invite_rater(request, service.bus))
+    service.on(contract.REVOKE, revoke_rater)
     service.reads(*contract.CONTRACT.tables)
     service.on_due(contract.DEFERRAL, lambda timer: decide_at_deadline(timer, service.bus))
     validator = Validator(service.objects, contract.VALIDATE, settings.evaluator_niceness)

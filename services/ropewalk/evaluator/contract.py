@@ -1,6 +1,6 @@
 """What evaluator hears, does and says: see `ropewalk.events.contract`."""
 
-from ropewalk.events import checkpoint, data, evaluation, judge, task_set
+from ropewalk.events import checkpoint, data, evaluation, judge, label, task_set
 from ropewalk.events.consumers import ConsumerSpec, timer
 from ropewalk.events.contract import Contract, Reaction, Stage
 from ropewalk.events.streams import stream_of
@@ -8,6 +8,8 @@ from ropewalk.events.streams import stream_of
 REGISTER = Reaction("register", task_set.RegisterTaskSet)
 FREEZE = Reaction("freeze", task_set.FreezeTaskSet)
 AGAIN = Reaction("again", evaluation.JudgeAgain)
+INVITE = Reaction("invite", label.InviteRater)
+REVOKE = Reaction("revoke", label.RevokeRater)
 EVALUATE = Stage("evaluate", checkpoint.CheckpointExported)
 VALIDATE = ConsumerSpec(
     service="evaluator",
@@ -30,8 +32,9 @@ JUDGES = ConsumerSpec(
 
 CONTRACT = Contract(
     service="evaluator",
-    listens=(REGISTER, FREEZE, AGAIN, EVALUATE),
+    listens=(REGISTER, FREEZE, AGAIN, INVITE, REVOKE, EVALUATE),
     tables=(VALIDATE, DEFERRAL, JUDGES),
+    reads=("SCORES",),
     emits=(
         evaluation.EvaluationReopened,
         checkpoint.CheckpointExported,
@@ -47,5 +50,7 @@ CONTRACT = Contract(
         judge.JudgeRefused,
         judge.JudgeAudited,
         judge.JudgeSuspended,
+        label.RaterInvited,
+        label.RaterRevoked,
     ),
 )

@@ -1,0 +1,1 @@
+"""What people label, the page on which they do, and who may."""

@@ -1,0 +1,42 @@
+"""What raters said of sheets, folded from the log."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ropewalk.events.base import Message
+from ropewalk.events.label import CANNOT_JUDGE, LabelGiven, LabelWithdrawn
+
+
+@dataclass
+class Labelled:
+    """`labels` of a task set in the order of the log, without those that were taken back."""
+
+    labels: dict[tuple[str, int], LabelGiven] = field(default_factory=dict)  # by rater and position
+    withdrawn: set[tuple[str, int]] = field(default_factory=set)
+
+    def add(self, message: Message) -> None:
+        """The next message; the same one twice changes nothing."""
+        if not isinstance(message, LabelGiven | LabelWithdrawn):
+            return
+        place = (message.rater, message.position)
+        if isinstance(message, LabelWithdrawn):
+            self.withdrawn.add(place)
+            self.labels.pop(place, None)
+        elif place not in self.withdrawn:
+            self.labels.setdefault(place, message)
+
+    def grades(self) -> dict[str, dict[str, int]]:
+        """By sheet and rater. The first word about a sheet counts: a repeat measures how steady a rater is."""
+        found: dict[str, dict[str, int]] = {}
+        for label in self.labels.values():
+            if label.grade != CANNOT_JUDGE and label.kind != "repeat":
+                found.setdefault(label.sheet_id, {}).setdefault(label.rater, label.grade)
+        return found
+
+
+def given(messages: Iterable[Message]) -> Labelled:
+    """All of them at once."""
+    found = Labelled()
+    for message in messages:
+        found.add(message)
+    return found
