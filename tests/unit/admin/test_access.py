@@ -63,7 +63,7 @@ def test_a_fact_that_nobody_says_is_one_that_the_released_contract_holds() -> No
     """An event is said by a service, by the stage runner or by a drill, or says of itself that nobody does."""
     said = {kind.__name__ for service in SERVICE_USERS for kind in emitted_by(service)} | made_in(DRILLS)
     silent = {kind for kind in MESSAGE_TYPES if kind.plane == "evt" and kind.__name__ not in said}
-    assert names(silent) == {"SignalComputed", "TrainingFailed", "LabelsWanted"}
+    assert names(silent) == {"SignalComputed", "TrainingFailed"}
     assert all("Nobody says this" in (kind.__doc__ or "") for kind in silent)
 
 
