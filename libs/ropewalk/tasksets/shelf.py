@@ -3,23 +3,20 @@
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
+from pydantic import JsonValue
 
 from ropewalk.events.foreign import one_line
-from ropewalk.recipes.reading import read_recipe_file
-from ropewalk.recipes.recipe import RecipeError
-from ropewalk.recipes.sentences import sentences_of
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.tasksets.beside import beside, bytes_of
 from ropewalk.tasksets.definition import TaskSetFile
 from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.items import MAX_BYTES, SPLITS, TaskItem, in_split, read_items, split_of
+from ropewalk.tasksets.yaml_file import read_yaml
 
 DEFINITION, ITEMS = "task_set.json", "items.jsonl"
 SUITE = Path(__file__).with_name("suite")  # the task sets that ship
@@ -74,17 +71,7 @@ def shipped() -> list[str]:
 
 def read_task_set(path: Path) -> ReadTaskSet:
     """The task set of a YAML file and the items beside it. Raises TaskSetError."""
-    try:
-        fields = read_recipe_file(path, "task set")
-    except RecipeError as error:
-        raise TaskSetError(*error.violations) from None
-    try:
-        definition = TaskSetFile.model_validate(fields)
-    except ValidationError as error:
-        name = one_line(path.name)
-        lines = YamlLines(path.read_bytes())  # bounded above
-        sentences = sentences_of(error, TaskSetFile, lambda location: f"{name} line {lines.of(location)}: ")
-        raise TaskSetError(*sentences) from None
+    definition = read_yaml(path, TaskSetFile, "task set")
     file = definition.data.file
     body = bytes_of(beside(path, file, "data.file"), MAX_BYTES)
     items = read_items(body, definition, one_line(file))
@@ -104,13 +91,21 @@ def key_of(content: str) -> str:
 def store_task_set(objects: ObjectStore, found: ReadTaskSet, scratch: Path) -> str:
     """Put a task set into the store, unless it is there; `scratch` is a folder that is not there yet. Its key."""
     key = key_of(found.content)
+    files = {DEFINITION: found.definition_bytes, ITEMS: found.body}
+    store_files(objects, key, files, {"task_set": found.definition.full_name}, scratch)
+    return key
+
+
+def store_files(
+    objects: ObjectStore, key: str, files: Mapping[str, bytes], meta: dict[str, JsonValue], scratch: Path
+) -> None:
+    """Put files into the store by their names, unless the key is there; `scratch` is a folder that is not there yet."""
     if not objects.exists(key):
         scratch.mkdir(parents=True)
-        (scratch / DEFINITION).write_bytes(found.definition_bytes)
-        (scratch / ITEMS).write_bytes(found.body)
-        objects.publish(scratch, key, {"task_set": found.definition.full_name})
+        for name, body in files.items():
+            (scratch / name).write_bytes(body)
+        objects.publish(scratch, key, meta)
         shutil.rmtree(scratch, ignore_errors=True)
-    return key
 
 
 def fetch_task_set(objects: ObjectStore, content: str) -> ReadTaskSet:
@@ -132,29 +127,3 @@ def stored_task_set(folder: Path) -> ReadTaskSet:
     except (OSError, ValueError) as error:
         raise TaskSetError(f"{folder.name} holds no task set: {' '.join(str(error).split())[:200]}") from None
     return ReadTaskSet(definition=definition, items=read_items(body, definition, ITEMS), body=body)
-
-
-class YamlLines:
-    """The lines of a YAML file on which its fields stand."""
-
-    def __init__(self, body: bytes) -> None:
-        self._root: Any = yaml.compose(body, Loader=yaml.SafeLoader)
-
-    def of(self, location: Iterable[str | int]) -> int:
-        """Of the deepest part of a place that is there."""
-        node = self._root
-        line = 1
-        for part in location:
-            inner = _inside(node, part)
-            if inner is None:
-                break
-            node, line = inner
-        return line
-
-
-def _inside(node: Any, part: str | int) -> tuple[Any, int] | None:
-    if isinstance(node, yaml.MappingNode):
-        return next(((value, key.start_mark.line + 1) for key, value in node.value if key.value == str(part)), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part].start_mark.line + 1
-    return None

@@ -2,28 +2,21 @@
 
 import hashlib
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import BaseModel, ValidationError
 
 from ropewalk.events.foreign import one_line
-from ropewalk.recipes.reading import read_recipe_file
-from ropewalk.recipes.recipe import RecipeError
-from ropewalk.recipes.sentences import sentences_of
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.tasksets.beside import beside, bytes_of
 from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.judges.definition import JudgeFile
 from ropewalk.tasksets.judges.labels import MAX_BYTES, JudgedAnswer, read_labels
 from ropewalk.tasksets.judges.rubric import RUBRICS, RubricFile
-from ropewalk.tasksets.shelf import YamlLines
+from ropewalk.tasksets.shelf import store_files
+from ropewalk.tasksets.yaml_file import read_yaml
 
 _JUDGE, _RUBRIC, _LABELS, RECORDED = "judge.json", "rubric.json", "labels.jsonl", "recorded.jsonl"
 _MOST_RECORDED = 32 * 1024 * 1024
-D = TypeVar("D", bound=BaseModel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +53,11 @@ class ReadJudge:
 
 def read_judge(path: Path, labels: Path) -> ReadJudge:
     """The judge of a YAML file, its rubric, and a file of labels. Raises TaskSetError."""
-    definition = _read(path, JudgeFile, "judge")
+    definition = read_yaml(path, JudgeFile, "judge")
     shipped = {each.stem: each for each in RUBRICS.glob("*.yaml")}.get(definition.rubric)
     is_shipped = shipped is not None and not os.path.lexists(path.parent / definition.rubric)
     named = shipped if shipped and is_shipped else beside(path, definition.rubric, "rubric")
-    rubric = _read(named, RubricFile, "rubric")
+    rubric = read_yaml(named, RubricFile, "rubric")
     body = bytes_of(labels, MAX_BYTES)
     answers = read_labels(body, rubric, one_line(labels.name))
     recorded = b""
@@ -82,13 +75,7 @@ def key_of(content: str) -> str:
 
 def store_judge(objects: ObjectStore, found: ReadJudge, scratch: Path) -> None:
     """Put a judge into the store, unless it is there; `scratch` is a folder that is not there yet."""
-    key = key_of(found.content)
-    if not objects.exists(key):
-        scratch.mkdir(parents=True)
-        for name, body in found.files.items():
-            (scratch / name).write_bytes(body)
-        objects.publish(scratch, key, {"judge": found.definition.id})
-        shutil.rmtree(scratch, ignore_errors=True)
+    store_files(objects, key_of(found.content), found.files, {"judge": found.definition.id}, scratch)
 
 
 def stored_judge(folder: Path) -> ReadJudge:
@@ -102,13 +89,3 @@ def stored_judge(folder: Path) -> ReadJudge:
     recorded = bytes_of(folder / RECORDED, _MOST_RECORDED) if definition.recorded else b""
     answers = read_labels(body, rubric, _LABELS)
     return ReadJudge(definition=definition, rubric=rubric, answers=answers, labels=body, recorded=recorded)
-
-
-def _read(path: Path, kind: type[D], word: str) -> D:
-    try:
-        return kind.model_validate(read_recipe_file(path, word))
-    except RecipeError as error:
-        raise TaskSetError(*error.violations) from None
-    except ValidationError as error:
-        lines, name = YamlLines(path.read_bytes()), one_line(path.name)  # bounded above
-        raise TaskSetError(*sentences_of(error, kind, lambda place: f"{name} line {lines.of(place)}: ")) from None
