@@ -51,6 +51,18 @@ class RaterRevoked(_Family, AboutOther, Event):
     rater: str
 
 
+class LabelsWanted(_Family, AboutOther, Event):
+    """Answers were drawn for people to label. `run_id` is the run whose decision needs them."""
+
+    name: ClassVar[str] = "wanted"
+    version: VersionNumber
+    checkpoint_id: str
+    look: int = Field(description="which judgement of the checkpoint wants them")
+    sheets: str = Field(description="key of the folder in the store with what is to be labelled")
+    num_sheets: int
+    raters_each: int = Field(description="so many people are to label each")
+
+
 class LabelGiven(_Family, AboutOther, Message):
     """What one rater said of one sheet. The first word about a sheet that was not taken back counts."""
 

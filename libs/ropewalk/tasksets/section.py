@@ -24,3 +24,6 @@ class TaskSetSection(Value):
     num_dropped: int = Field(description="training documents that gave an item away and were dropped; -1: not looked")
     scanned: str = Field(description="version of the dataset that was searched for it; empty: none was")
     definitions: dict[str, str]
+    sheets: str = Field(default="", description="key of the folder with what people are to label; empty: nothing is")
+    num_sheets: int = 0
+    raters_each: int = Field(default=0, description="so many people are to label each sheet")

@@ -36,6 +36,7 @@ CONTRACT = Contract(
     tables=(VALIDATE, DEFERRAL, JUDGES),
     reads=("SCORES",),
     emits=(
+        evaluation.JudgeAgain,
         evaluation.EvaluationReopened,
         checkpoint.CheckpointExported,
         evaluation.EvaluationStarted,
@@ -50,6 +51,7 @@ CONTRACT = Contract(
         judge.JudgeRefused,
         judge.JudgeAudited,
         judge.JudgeSuspended,
+        label.LabelsWanted,
         label.RaterInvited,
         label.RaterRevoked,
     ),

@@ -11,6 +11,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.bus.once import RunningFold, Timeline, once
 from ropewalk.bus.schedules import DueTimer, arm
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
+from ropewalk.evaluator.adapters.labelling.wanted import has_ended
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, SetToAsk, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
 from ropewalk.evaluator.domain.budget import NOT_COUNTED, Tries, Try, gate_seed, gate_set
@@ -29,8 +30,9 @@ from ropewalk.events.evaluation import (
     GateDecided,
     JudgeAgain,
 )
+from ropewalk.events.label import LabelsWanted
 from ropewalk.events.moments import moment_of
-from ropewalk.events.run import RunEnding, stage_state_subject
+from ropewalk.events.run import stage_state_subject
 from ropewalk.events.task_set import FreezeTaskSet, RegisterTaskSet, TaskSetFrozen, TaskSetRegistered
 from ropewalk.projections.task_sets import TaskSetStanding, standings
 from ropewalk.recipes.bases import base_location
@@ -149,9 +151,10 @@ async def evaluate_or_defer(
     ctx: StageContext, event: CheckpointExported, evaluate: Callable[..., Awaitable[tuple[Message, ...]]]
 ) -> tuple[Message, ...]:
     """What follows from a judgement. Where more is needed and the recipe gives it time, the run waits for it."""
-    *others, decided = await evaluate(ctx, event)
+    *facts, decided = await evaluate(ctx, event)
     assert isinstance(decided, GateDecided), "a judgement ends with its decision"
-    if decided.look > 1 and await _has_ended(ctx.bus, ctx.run_id):
+    others = [each for each in facts if not isinstance(each, LabelsWanted)]  # nobody labels for what is decided
+    if decided.look > 1 and await has_ended(ctx.bus, ctx.run_id):
         return tuple(others)  # while it was judged once more: nothing is decided about it any more
     hours, before = ctx.recipe.evaluation.defer_hours, await ctx.bus.last(GateDecided, ctx.run_id)
     if decided.decision != "need_more" or not hours:
@@ -161,13 +164,13 @@ async def evaluate_or_defer(
         return (*others, decided.model_copy(update={"reasons": (*decided.reasons, why)}))
     until = before.decide_by_unix if before and before.is_deferred else time.time() + 3600 * hours
     await arm(ctx.bus, _DEFERRAL, ctx.run_id, moment_of(until))  # fires though every service is down
-    return (*others, decided.model_copy(update={"verdict": "deferred", "decide_by_unix": until}))
+    return (*facts, decided.model_copy(update={"verdict": "deferred", "decide_by_unix": until}))
 
 
 async def judge_again(request: JudgeAgain, bus: Bus) -> Outcome:
     """Look once more at what a deferred decision is about: its export is told again, for the stage to take up."""
     decided, exported = await bus.last(GateDecided, request.run_id), await bus.last(CheckpointExported, request.run_id)
-    is_over = await _has_ended(bus, request.run_id)
+    is_over = await has_ended(bus, request.run_id)
     if decided is None or not decided.is_deferred or exported is None or is_over:
         return Reject(f"run {request.run_id} has no deferred decision, so there is nothing to judge again")
     if decided.look >= _MOST_LOOKS:
@@ -182,18 +185,13 @@ async def judge_again(request: JudgeAgain, bus: Bus) -> Outcome:
 async def decide_at_deadline(timer: DueTimer, bus: Bus) -> Outcome:
     """The time of a deferred decision is over: what there is does not promote."""
     decided = await bus.last(GateDecided, timer.entity)
-    if decided is None or not decided.is_deferred or await _has_ended(bus, timer.entity):
+    if decided is None or not decided.is_deferred or await has_ended(bus, timer.entity):
         return Done()
     state, _ = await bus.read_state(stage_state_subject("evaluate", timer.entity))
     if state is not None and state.status in ("queued", "running"):
         return Retry(_LOOK_AGAIN_S, "it is being judged once more, which decides first")
     reasons = (f"no more came until {moment_of(decided.decide_by_unix):%Y-%m-%d %H:%M} UTC", *decided.reasons)
     return Done((decided.model_copy(update={"decision": "reject", "verdict": "", "reasons": reasons}),))
-
-
-async def _has_ended(bus: Bus, run_id: str) -> bool:
-    ending, _ = await bus.read_snapshot(RunEnding, f"{RunEnding.subject_prefix()}.{run_id}")
-    return ending is not None
 
 
 async def _look(bus: Bus, event: CheckpointExported) -> int:

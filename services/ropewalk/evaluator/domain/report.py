@@ -9,8 +9,9 @@ from ropewalk.evaluator.domain.gate import MIN_ITEMS
 from ropewalk.evaluator.domain.intervals import MOST_WEIGHT
 from ropewalk.evaluator.domain.metrics import METRICS, preference
 from ropewalk.evaluator.domain.roles import TOLERATED_BITS
-from ropewalk.events.base import Value
+from ropewalk.events.base import Message, Value
 from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
+from ropewalk.events.label import LabelsWanted
 from ropewalk.tasksets.section import TaskSetSection
 from ropewalk.usecases.comparison import TaskSection
 
@@ -87,8 +88,8 @@ class EvaluationReport(Value):
     judged_only: bool = False
     num_left: int = NOT_KNOWN
 
-    def events(self, uri: str) -> tuple[EvaluationCompleted, GateDecided]:
-        """The facts that follow from the report at `uri`."""
+    def events(self, uri: str) -> tuple[Message, ...]:
+        """The facts that follow from the report at `uri`; the decision is the last."""
         completed = EvaluationCompleted(
             run_id=self.run_id,
             checkpoint_id=self.checkpoint_id,
@@ -112,4 +113,18 @@ class EvaluationReport(Value):
             judged_only=self.judged_only,
             num_left=self.num_left,
         )
-        return completed, decided
+        wanted = (self._wanted(each) for each in self.task_sets if each.sheets)
+        return (completed, *wanted, decided)
+
+    def _wanted(self, of: TaskSetSection) -> LabelsWanted:
+        task_set_id, _, version = of.task_set.partition("@")
+        return LabelsWanted(
+            run_id=self.run_id,
+            task_set_id=task_set_id,
+            version=int(version),
+            checkpoint_id=self.checkpoint_id,
+            look=self.look,
+            sheets=of.sheets,
+            num_sheets=of.num_sheets,
+            raters_each=of.raters_each,
+        )

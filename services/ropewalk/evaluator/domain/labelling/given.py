@@ -25,6 +25,14 @@ class Labelled:
         elif place not in self.withdrawn:
             self.labels.setdefault(place, message)
 
+    def raters(self) -> dict[str, set[str]]:
+        """By sheet: who said anything of it, that it cannot be judged, too."""
+        found: dict[str, set[str]] = {}
+        for label in self.labels.values():
+            if label.kind != "repeat":
+                found.setdefault(label.sheet_id, set()).add(label.rater)
+        return found
+
     def grades(self) -> dict[str, dict[str, int]]:
         """By sheet and rater. The first word about a sheet counts: a repeat measures how steady a rater is."""
         found: dict[str, dict[str, int]] = {}
