@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import describe
 
-from ropewalk.evaluator.domain.intervals import LEVEL
 from ropewalk.evaluator.domain.metric import ItemScore
 from ropewalk.evaluator.domain.statistics import example_share, per_byte
+from ropewalk.statistics.intervals import LEVEL
 
 TRUTH, SPREAD, ICC, PER_CLUSTER = 0.05, 0.1, 0.5, 5  # bits per byte
 PORTION = 20  # simulations

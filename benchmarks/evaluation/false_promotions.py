@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from machine import describe
 
 from ropewalk.evaluator.domain.budget import Try
-from ropewalk.evaluator.domain.intervals import ratio
+from ropewalk.statistics.intervals import ratio
 
 TRIES, SPREAD, EFFECT, PER_CLUSTER, ICC = 8, 0.1, 0.1, 5, 0.5  # bits per byte
 WAYS = ("with_budget", "without", "power_first", "power_eighth")

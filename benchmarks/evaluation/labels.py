@@ -44,9 +44,9 @@ from ropewalk.evaluator.domain.calibration.judged import (
     calibrated_mean,
 )
 from ropewalk.evaluator.domain.calibration.labels import doubt, draw, in_either, inclusion
-from ropewalk.evaluator.domain.intervals import Interval
 from ropewalk.evaluator.domain.scales.grades import SCALES, ScaledGrade
 from ropewalk.evaluator.domain.scales.link import Pair, Rated, link
+from ropewalk.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]
 CRITERIA = {  # correlation of calibrated judges, where the experts' highest grades begin

@@ -27,8 +27,8 @@ from ropewalk.evaluator.adapters.measuring import SetToAsk
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.adapters.set_measuring import ask_sets
 from ropewalk.evaluator.adapters.task_measuring import Patience
-from ropewalk.evaluator.domain.intervals import LEVEL
 from ropewalk.evaluator.domain.metric import CANDIDATE
+from ropewalk.statistics.intervals import LEVEL
 from ropewalk.tasksets.definition import DataFile, TaskSetFile
 from ropewalk.tasksets.items import read_items
 from ropewalk.tasksets.shelf import DEFINITION, ITEMS, ReadTaskSet

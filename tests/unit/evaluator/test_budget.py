@@ -5,11 +5,11 @@ import pytest
 
 from ropewalk.evaluator.domain.budget import ALPHA, Tries, Try, gate_seed, gate_set
 from ropewalk.evaluator.domain.gate import Evidence, decide
-from ropewalk.evaluator.domain.intervals import ratio
 from ropewalk.evaluator.domain.roles import GATES
 from ropewalk.events.base import Message
 from ropewalk.events.evaluation import Estimate, EvaluationStarted, GateDecided
 from ropewalk.events.run import RunCancelled, RunFailed
+from ropewalk.statistics.intervals import ratio
 
 
 def begun(number: int, asked: str = "pycode/1") -> EvaluationStarted:

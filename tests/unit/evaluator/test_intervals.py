@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from ropewalk.evaluator.domain.intervals import paired_trials, ratio, wilson
 from ropewalk.evaluator.domain.metric import ItemScore
 from ropewalk.evaluator.domain.metrics import parse_rate
 from ropewalk.evaluator.domain.statistics import example_share, per_byte
+from ropewalk.statistics.intervals import paired_trials, ratio, wilson
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from ropewalk.evaluator.adapters.measuring import SetToAsk
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.adapters.task_measuring import Patience, answer_in_time, as_it_is
 from ropewalk.evaluator.adapters.voices import Voice
-from ropewalk.evaluator.domain.intervals import LEVEL
 from ropewalk.evaluator.domain.metric import Effort, Measurement, ask
 from ropewalk.evaluator.domain.metrics.sets import set_metrics
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import Scorer
 from ropewalk.stages.errors import StageError
+from ropewalk.statistics.intervals import LEVEL
 from ropewalk.tasksets.definition import FEWEST_ITEMS, WRITTEN, TaskSetFile
 from ropewalk.tasksets.items import TaskItem
 from ropewalk.tasksets.section import TaskSetSection

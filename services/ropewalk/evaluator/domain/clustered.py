@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval, ratio_of_sums
+from ropewalk.statistics.intervals import LEVEL, Interval, ratio_of_sums
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]

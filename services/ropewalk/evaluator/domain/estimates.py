@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ropewalk.evaluator.domain.intervals import LEVEL, Spread
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
 from ropewalk.evaluator.domain.roles import BASE, GAIN, NGRAMS, Rules, gain_over
 from ropewalk.events.evaluation import Estimate
+from ropewalk.statistics.intervals import LEVEL, Spread
 
 ONE_SIDED = round(2 * LEVEL - 1, 9)  # of a guardrail: each bound is wrong in 1 - LEVEL of all cases
 PRODUCTION = "production"

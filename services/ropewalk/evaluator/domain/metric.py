@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ropewalk.evaluator.domain.intervals import Spread
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
 from ropewalk.evaluator.ports import Scorer
+from ropewalk.statistics.intervals import Spread
 
 CANDIDATE = "candidate"  # the scorer that is judged
 _SHOWN_CHARACTERS = 200

@@ -21,20 +21,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ropewalk.evaluator.domain import clustered, intervals
+from ropewalk.evaluator.domain import clustered
 from ropewalk.evaluator.domain.agreement import (
-    alpha,
     alt_test,
     bradley_terry,
     correlation,
     dawid_skene,
     kappas,
     prevalence,
-    ratings,
 )
 from ropewalk.evaluator.domain.calibration import isotonic, labels, powered
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
 from ropewalk.evaluator.domain.texts import rouge, sacre
+from ropewalk.statistics import alpha, intervals, ratings
+from ropewalk.statistics.intervals import LEVEL, Interval
 
 
 def wilson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:

@@ -6,12 +6,12 @@ from ropewalk.evaluator.domain.budget import ALPHA
 from ropewalk.evaluator.domain.clusters import MIN_CLUSTERS
 from ropewalk.evaluator.domain.excerpts import CLUSTER_BYTES, EXCERPT_BYTES, MAX_BYTES, MIN_FILES
 from ropewalk.evaluator.domain.gate import MIN_ITEMS
-from ropewalk.evaluator.domain.intervals import MOST_WEIGHT
 from ropewalk.evaluator.domain.metrics import METRICS, preference
 from ropewalk.evaluator.domain.roles import TOLERATED_BITS
 from ropewalk.events.base import Message, Value
 from ropewalk.events.evaluation import NOT_KNOWN, Estimate, EvaluationCompleted, GateDecided
 from ropewalk.events.label import LabelsWanted
+from ropewalk.statistics.intervals import MOST_WEIGHT
 from ropewalk.tasksets.section import TaskSetSection
 from ropewalk.usecases.comparison import TaskSection
 

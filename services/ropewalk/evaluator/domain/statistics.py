@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ropewalk.evaluator.domain.intervals import (
+from ropewalk.evaluator.domain.metric import ItemScore, Statistic
+from ropewalk.statistics.intervals import (
     LEVEL,
     RESAMPLES,
     Interval,
@@ -13,7 +14,6 @@ from ropewalk.evaluator.domain.intervals import (
     ratio,
     wilson,
 )
-from ropewalk.evaluator.domain.metric import ItemScore, Statistic
 
 _RESAMPLED = f"the wider of bootstrap-t ({RESAMPLES} resamples) and jackknife-t over clusters"
 

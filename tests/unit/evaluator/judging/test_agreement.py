@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ropewalk.evaluator.domain.agreement.alpha import krippendorff_alpha
 from ropewalk.evaluator.domain.agreement.alt_test import alt_test, beaten
 from ropewalk.evaluator.domain.agreement.bradley_terry import bradley_terry
 from ropewalk.evaluator.domain.agreement.correlation import kendall, rank_interval
@@ -13,8 +12,9 @@ from ropewalk.evaluator.domain.agreement.facets import many_facet
 from ropewalk.evaluator.domain.agreement.kappas import cohen_kappa, fleiss_kappa, gwet_ac1
 from ropewalk.evaluator.domain.agreement.prevalence import rogan_gladen
 from ropewalk.evaluator.domain.agreement.raters import habits
-from ropewalk.evaluator.domain.agreement.ratings import contingency, counted, numbers
 from ropewalk.evaluator.domain.agreement.together import agreement
+from ropewalk.statistics.alpha import krippendorff_alpha
+from ropewalk.statistics.ratings import contingency, counted, numbers
 
 ITEMS = 200
 

@@ -12,10 +12,10 @@ import numpy as np
 from ropewalk.evaluator.adapters.judging.voices import EndpointVoice, JudgeAnswer, JudgeVoice, RecordedVoice
 from ropewalk.evaluator.domain.judging import controls
 from ropewalk.evaluator.domain.judging.assessment import Graded, assessed
-from ropewalk.evaluator.domain.judging.grading import graded
 from ropewalk.events.foreign import one_line
 from ropewalk.events.judge import CriterionCard, JudgeCard
 from ropewalk.stages.errors import StageError
+from ropewalk.tasksets.judges.grading import graded
 from ropewalk.tasksets.judges.labels import JudgedAnswer
 from ropewalk.tasksets.judges.prompt import VERSION, JudgePrompt, judge_prompt
 from ropewalk.tasksets.judges.rubric import Criterion

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ropewalk.evaluator.domain.agreement.correlation import spearman
-from ropewalk.evaluator.domain.agreement.ratings import Ratings, contingency, counted, numbers
+from ropewalk.statistics.ratings import Ratings, contingency, counted, numbers
 
 EXPERTS, SKILLED, CROWD = 0.2, 0.15, 0.1  # epsilon, by who the raters are
 FEWEST = 30  # items that a rater shares with others and the judge

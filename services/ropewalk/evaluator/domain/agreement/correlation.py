@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ropewalk.evaluator.domain.agreement.ratings import square
 from ropewalk.evaluator.domain.agreement.resampling import resampled
-from ropewalk.evaluator.domain.intervals import Interval
+from ropewalk.statistics.intervals import Interval
+from ropewalk.statistics.ratings import square
 
 Rank = Callable[[ArrayLike, ArrayLike], float]
 

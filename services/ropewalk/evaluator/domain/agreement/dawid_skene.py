@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ropewalk.evaluator.domain.agreement.ratings import Ratings, coded
+from ropewalk.statistics.ratings import Ratings, coded
 
 _Floats = NDArray[np.float64]
 _ROUNDS, _STILL = 2000, 1e-10

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ropewalk.evaluator.domain.agreement.ratings import Ratings, coded
 from ropewalk.evaluator.domain.scales.latent import NODES, Given, fit
+from ropewalk.statistics.ratings import Ratings, coded
 
 _Floats = NDArray[np.float64]
 

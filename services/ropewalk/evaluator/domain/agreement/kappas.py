@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ropewalk.evaluator.domain.agreement.ratings import Ratings, counted, square
+from ropewalk.statistics.ratings import Ratings, counted, square
 
 _Floats = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from statistics import NormalDist
 
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
+from ropewalk.statistics.intervals import LEVEL, Interval
 
 
 def rogan_gladen(apparent: float, sensitivity: float, specificity: float) -> float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ropewalk.evaluator.domain.agreement.ratings import Ratings, numbers
 from ropewalk.evaluator.domain.agreement.resampling import resampled
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
+from ropewalk.statistics.intervals import LEVEL, Interval
+from ropewalk.statistics.ratings import Ratings, numbers
 
 _Floats = NDArray[np.float64]
 

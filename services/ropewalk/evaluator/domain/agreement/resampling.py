@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ropewalk.evaluator.domain.clustered import members, numbered
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
+from ropewalk.statistics.intervals import LEVEL, Interval
 
 RESAMPLES = 500
 _Ints = NDArray[np.int64]

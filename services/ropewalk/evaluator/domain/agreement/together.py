@@ -8,11 +8,11 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from ropewalk.evaluator.domain.agreement.alpha import Scaling, alpha_of_counts
 from ropewalk.evaluator.domain.agreement.kappas import ac1_of_counts, cohen_kappa, fleiss_kappa
-from ropewalk.evaluator.domain.agreement.ratings import Ratings, coded, counted
 from ropewalk.evaluator.domain.agreement.resampling import resampled
-from ropewalk.evaluator.domain.intervals import Interval
+from ropewalk.statistics.alpha import Scaling, alpha_of_counts
+from ropewalk.statistics.intervals import Interval
+from ropewalk.statistics.ratings import Ratings, coded, counted
 
 _Ints = NDArray[np.int64]
 

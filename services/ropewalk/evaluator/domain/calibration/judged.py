@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ropewalk.evaluator.domain.calibration.isotonic import cross_fitted
 from ropewalk.evaluator.domain.calibration.labels import checked
 from ropewalk.evaluator.domain.calibration.powered import Known, powered
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
+from ropewalk.statistics.intervals import LEVEL, Interval
 
 FEWEST_LABELS = 20
 _METHOD = "PPI++ on cross-fitted isotonic predictions, the wider of bootstrap-t and jackknife-t over clusters"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ropewalk.evaluator.domain.clustered import numbered, weighted_mean
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval, bounded
+from ropewalk.statistics.intervals import LEVEL, Interval, bounded
 
 _Floats = NDArray[np.float64]
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ropewalk.evaluator.domain.agreement.alpha import alpha_of_counts
 from ropewalk.evaluator.domain.agreement.alt_test import CROWD, EXPERTS, SKILLED, alt_test
 from ropewalk.evaluator.domain.agreement.correlation import spearman
 from ropewalk.evaluator.domain.agreement.kappas import ac1_of_table, cohen_kappa
@@ -22,6 +21,7 @@ from ropewalk.evaluator.domain.calibration.judged import (
 from ropewalk.evaluator.domain.judging import controls
 from ropewalk.evaluator.domain.judging.probation import Sums
 from ropewalk.events.judge import CriterionCard, JudgeFigure, Residuals, Standing
+from ropewalk.statistics.alpha import alpha_of_counts
 
 EPSILON = {"experts": EXPERTS, "skilled": SKILLED, "crowd": CROWD}
 RANK, PEOPLE = "rank correlation", "alpha of people alone"

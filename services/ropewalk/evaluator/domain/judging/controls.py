@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ropewalk.evaluator.domain.clustered import numbered, weighted_mean
-from ropewalk.evaluator.domain.intervals import Interval, bounded
 from ropewalk.events.judge import JudgeFigure
+from ropewalk.statistics.intervals import Interval, bounded
 from ropewalk.tasksets.judges.labels import JudgedAnswer
 from ropewalk.tasksets.judges.prompt import JudgePrompt, judge_prompt
 from ropewalk.tasksets.judges.rubric import Criterion

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
+from ropewalk.statistics.intervals import LEVEL, Interval
 
 MIN_CLUSTERS = 20  # fewer do not tell how far an estimate may be off
 Bias = Literal["position", "length", "family"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ropewalk.evaluator.domain.calibration.isotonic import cross_fitted, fitted
 from ropewalk.evaluator.domain.calibration.judged import FEWEST_LABELS
 from ropewalk.evaluator.domain.clustered import numbered, weighted_mean
-from ropewalk.evaluator.domain.intervals import LEVEL, Interval
+from ropewalk.statistics.intervals import LEVEL, Interval
 
 _Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from ropewalk.evaluator.domain.agreement.correlation import rank_interval
 from ropewalk.evaluator.domain.calibration.judged import FEWEST_LABELS
-from ropewalk.evaluator.domain.intervals import Interval
+from ropewalk.statistics.intervals import Interval
 
 PASSES = 0.3  # the lower bound of the correlation with which a text metric may stand in a gate
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ropewalk.evaluator.domain.judging.grading import graded
+from ropewalk.tasksets.judges.grading import graded
 
 GRADES = range(4)
 

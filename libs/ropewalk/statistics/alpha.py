@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ropewalk.evaluator.domain.agreement.ratings import Ratings, counted
+from ropewalk.statistics.ratings import Ratings, counted
 
 Scaling = Literal["nominal", "ordinal", "interval", "ratio"]
 _Floats = NDArray[np.float64]
