@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.once import Timeline, once
-from ropewalk.evaluator.domain.labelling.given import Labelled
 from ropewalk.evaluator.domain.labelling.sheets import Sheet, loaded
 from ropewalk.events.evaluation import GateDecided, JudgeAgain
 from ropewalk.events.label import LabelsWanted
 from ropewalk.events.run import RunEnding
+from ropewalk.projections.labels import Labelled
 from ropewalk.storage.objects import ObjectStore
 
 SHEETS = "sheets.jsonl"  # in the folder that `LabelsWanted.sheets` names
