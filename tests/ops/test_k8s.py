@@ -21,6 +21,7 @@ from parts.manifests import (
     workload,
 )
 
+from ropewalk.evaluator.settings import Settings
 from ropewalk.local.broker.deployment import create_deployment
 
 VERSION = "1.33"
@@ -301,6 +302,16 @@ def test_every_user_of_the_bus_is_itself_and_is_given_one_seed(
         assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
     elsewhere = [manifest for manifest in base if manifest["metadata"]["name"] not in users]
     assert "ropewalk-seeds" not in yaml.safe_dump_all(elsewhere)
+
+
+def test_keys_for_judges_lie_where_the_evaluator_looks_and_it_begins_without(
+    base: list[Manifest],
+) -> None:
+    (pod,) = pod_specs(workload(base, "evaluator"))
+    (container,) = pod["containers"]
+    settings = Settings(state_dir=Path("/var/lib/ropewalk"))  # as the image says
+    assert named(container["volumeMounts"], "judge-keys")["mountPath"] == str(settings.judge_keys)
+    assert named(pod["volumes"], "judge-keys")["secret"]["optional"]
 
 
 def test_the_servers_take_what_keys_create_makes(root: Path, tmp_path: Path, check_nats_config: Any) -> None:
