@@ -151,7 +151,7 @@ def _maintainer() -> Rights:
     return Rights(
         user=MAINTAINER,
         purpose="an operator who may also repeat and state facts: delivers dead letters again, runs drills",
-        publish=_sorted([*operator.publish, "cmd.>", "evt.>", "tel.>", "log.infer.>"]),
+        publish=_sorted([*operator.publish, "cmd.>", "evt.>", "tel.>", "log.>"]),
         subscribe=(f"_INBOX_{MAINTAINER}.>", *_LIVE),
     )
 

@@ -7,7 +7,8 @@ be missing, and none is if the stack is down.
 
 Leases are not kept: their holders are gone. Only their newest revision is, because epochs must go on growing: a
 restored run would refuse everything written under an epoch that is lower than the one in its state. Telemetry and
-request logs are not kept either; the analytics database holds them.
+request logs are not kept either; the analytics database holds them. It holds labels and scores, too, which are kept all
+the same: nobody labels twice.
 """
 
 import asyncio
@@ -34,8 +35,8 @@ from ropewalk.errors import RopewalkError
 from ropewalk.events.streams import LEASE_STREAM, SCHEDULE_STREAM
 from ropewalk.storage.manifest import MANIFEST, read_manifest, seal, verify
 
-BACKED_UP = ("AUDIT", "CONTROL", "DLQ", SCHEDULE_STREAM)
-_RESTORED = ("CONTROL", "AUDIT", "DLQ", SCHEDULE_STREAM)  # an origin before its mirror
+BACKED_UP = ("AUDIT", "CONTROL", "DLQ", SCHEDULE_STREAM, "SCORES")
+_RESTORED = ("CONTROL", "AUDIT", "DLQ", SCHEDULE_STREAM, "SCORES")  # an origin before its mirror
 _SUFFIX = ".snapshot"
 _KIND = "ropewalk.backup"
 _REVISIONS_PER_S = 1000  # more than any number of leases is renewed; epochs given out since the backup lie below

@@ -14,11 +14,16 @@ class ScoredItem(Value):
 
     item_id: str
     cluster: str
+    num_bytes: int = Field(default=0, description="of the item")
     value: float
 
 
 class ScoreBatch(Message):
-    """A part of the scores of one metric by one model, in the metric's own unit."""
+    """A part of the scores of one metric by one model.
+
+    A share or a number of each item; of bits per byte and the perplexities the bits of the item, whose sum over that of
+    the bytes is the metric.
+    """
 
     plane: ClassVar[Plane] = "log"
     family: ClassVar[str] = "score"

@@ -1,6 +1,6 @@
 """What evaluator hears, does and says: see `ropewalk.events.contract`."""
 
-from ropewalk.events import checkpoint, data, evaluation, judge, label, task_set
+from ropewalk.events import checkpoint, data, evaluation, judge, label, score, task_set
 from ropewalk.events.consumers import ConsumerSpec, timer
 from ropewalk.events.contract import Contract, Reaction, Stage
 from ropewalk.events.streams import stream_of
@@ -41,6 +41,7 @@ CONTRACT = Contract(
         checkpoint.CheckpointExported,
         evaluation.EvaluationStarted,
         evaluation.EvaluationProgressed,
+        score.ScoreBatch,
         evaluation.EvaluationCompleted,
         evaluation.GateDecided,
         checkpoint.CheckpointValidated,

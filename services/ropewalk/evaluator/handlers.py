@@ -11,6 +11,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.bus.once import RunningFold, Timeline, once
 from ropewalk.bus.schedules import DueTimer, arm
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
+from ropewalk.evaluator.adapters.item_scores import after_scores
 from ropewalk.evaluator.adapters.labelling.wanted import has_ended
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, SetToAsk, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
@@ -62,7 +63,7 @@ async def evaluate_checkpoint(
     # A redelivered event, or another instance after a crash, finds the sealed report and says the same again.
     earlier = await asyncio.to_thread(read_report, ctx.objects, key)
     if earlier is not None:
-        return earlier.events(key)
+        return await after_scores(ctx, earlier, key)
     dataset = await _dataset(ctx)
     known, wanted = await promotions.now(ctx.bus), ctx.recipe.promotion
     # What is only judged is not compared with what serves: its gain would be a try that nobody counts.
@@ -92,7 +93,7 @@ async def evaluate_checkpoint(
     measured = await ctx.in_child(measure, job, partial(_tell, ctx, event.checkpoint_id))
     report = _report(ctx, event, dataset, opponent, measured)
     await asyncio.to_thread(publish_report, ctx.objects, ctx.scratch / "report", report, measured)
-    return report.events(key)
+    return await after_scores(ctx, report, key)
 
 
 async def _dataset(ctx: StageContext) -> DatasetPublished:

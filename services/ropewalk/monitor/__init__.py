@@ -3,7 +3,8 @@ serves them over ClickHouse's HTTP interface, raises an alarm when the traffic o
 prices every stage, and keeps the projections of the log (run states, registry, lineage, costs, ledger).
 
 Listens: StageCompleted, AcknowledgeAlarm, Rebaseline, `log.infer.batch.v1.*` (table), `tel.training.steps.v1.*`
-(table), `tel.monitoring.signals.v1.*` (table), `evt.>` (table).
+(table), `tel.monitoring.signals.v1.*` (table), `log.score.batch.v1.*` (table), `log.label.*.v1.*` (table), `evt.>`
+(table).
 Emits: BaselineSealed, SignalsComputed, AlarmRaised, AlarmCleared, AlarmAcknowledged, CostRecorded.
 
 Answers: `ctl.projection.v1.<question>` (see `ropewalk.projections.asking`) and `ctl.status` (see `ropewalk.status`).

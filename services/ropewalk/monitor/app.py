@@ -16,7 +16,14 @@ from ropewalk.monitor.adapters.projections import LiveProjector
 from ropewalk.monitor.adapters.readers import admit
 from ropewalk.monitor.adapters.sink import Feed, Sink
 from ropewalk.monitor.adapters.watcher import Watcher
-from ropewalk.monitor.domain.rows import event_rows, request_rows, signal_rows, train_step_rows
+from ropewalk.monitor.domain.rows import (
+    event_rows,
+    label_rows,
+    request_rows,
+    score_rows,
+    signal_rows,
+    train_step_rows,
+)
 from ropewalk.monitor.errors import StoreUnavailableError
 from ropewalk.monitor.handlers import acknowledge, price_stage, rebaseline
 from ropewalk.monitor.settings import MonitorSettings, Settings
@@ -36,6 +43,8 @@ REQUESTS = Feed(
 )
 STEPS = Feed(consumer=contract.STEPS, table="train_step", rows=train_step_rows)
 SIGNALS = Feed(consumer=contract.SIGNALS, table="signal_state", rows=signal_rows)
+SCORES = Feed(consumer=contract.SCORES, table="scored_item", rows=score_rows, max_messages=20)  # of up to 1,000 rows
+LABELS = Feed(consumer=contract.LABELS, table="label_said", rows=label_rows)
 EVENTS = Feed(consumer=contract.EVENTS, table="event", rows=event_rows)
 
 
@@ -74,7 +83,7 @@ async def keep_tables(service: Service, settings: Settings, watching: Watching) 
     requests = Sink(store, REQUESTS, after=watcher.advance)
     try:
         async with asyncio.TaskGroup() as tasks:
-            for feed in (STEPS, SIGNALS, EVENTS):
+            for feed in (STEPS, SIGNALS, SCORES, LABELS, EVENTS):
                 tasks.create_task(Sink(store, feed).run(service.bus, monitor.sink_wait_s))
             if not monitor.clickhouse_url:
                 facade = _facade(settings)

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from ropewalk.admin import backup
 from ropewalk.admin.backup import BACKED_UP, BackupError, back_up, restore
 from ropewalk.admin.snapshots import accepted
 from ropewalk.admin.topology import drift
@@ -22,6 +23,7 @@ from ropewalk.bus.bus import Bus
 from ropewalk.bus.errors import BusError
 from ropewalk.cli.exit_codes import USAGE
 from ropewalk.events.checkpoint import CheckpointPruned
+from ropewalk.events.label import LabelGiven
 from ropewalk.events.streams import LEASE_STREAM
 from ropewalk.storage.manifest import MANIFEST, ManifestError
 
@@ -53,6 +55,8 @@ async def fill(bus: Bus, num_messages: int) -> Bus:
     letter = (await reader.fetch(1))[0]
     await bus.dead_letter("CONTROL", "reader", letter, "no reason: 日本語")
     at = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for number in range(num_messages // 10):
+        await bus.publish(a_label(number))
     await context.publish(
         "sched.deadline.run-1",
         b"{}",
@@ -72,6 +76,13 @@ async def publish_one(bus: Bus, number: int) -> None:
 
 def pruned(run_id: str) -> CheckpointPruned:
     return CheckpointPruned(run_id=run_id, checkpoint_id="c", step=1, uri="u")
+
+
+def a_label(position: int) -> LabelGiven:
+    return LabelGiven(
+        task_set_id="letters", version=1, sheet_id=f"s{position}", item_id="i", criterion="correctness", scale="0-3",
+        rater="ann", grade=2, seconds=1.5, position=position,
+    )  # fmt: skip
 
 
 async def mirrored(bus: Bus) -> None:
@@ -158,6 +169,18 @@ async def test_a_timer_that_became_due_meanwhile_fires_after_the_restore(
     info = await restored.connection.jetstream().stream_info("SCHED", subjects_filter="due.>")
     assert info.state.subjects == {"due.stall.run-1": 1}
     await restored.close()
+
+
+async def test_labels_survive_a_restore_of_a_backup_that_is_older_than_their_stream(
+    filled, nats_server, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(backup, "BACKED_UP", tuple(name for name in BACKED_UP if name != "SCORES"))
+    await back_up(nats_server.settings, tmp_path / "old", silent)
+    before = await content(filled, "SCORES")
+    await filled.publish(pruned("later"))
+    await mirrored(filled)
+    await restore(nats_server.settings, tmp_path / "old", silent, replace=True)
+    assert (await content(filled, "SCORES"), len(before)) == (before, NUM_MESSAGES // 10)
 
 
 async def test_a_server_that_holds_messages_is_only_replaced_on_demand(
@@ -298,6 +321,7 @@ def test_an_operator_keeps_and_restores_the_log(nats_server, empty_server, tmp_p
         "CONTROL": 1,
         "DLQ": 0,
         "SCHED": 0,
+        "SCORES": 0,
     }
     code, told, _ = command(empty_server.settings, "restore", str(folder))
     assert (code, f"restored from {folder}" in told) == (0, True)

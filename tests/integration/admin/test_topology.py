@@ -19,6 +19,7 @@ from ropewalk.bus.errors import BusError
 from ropewalk.bus.wire import Wire
 from ropewalk.events.consumers import handler
 from ropewalk.events.run import RunFailed, SubmitRun
+from ropewalk.events.score import ScoreBatch
 from ropewalk.status.look import queues
 from ropewalk.status.seen import ConsumerLag
 
@@ -63,6 +64,23 @@ async def test_every_kind_of_drift_is_listed_and_apply_heals_what_it_may(nats_se
     assert "updated consumer CONTROL/ingest__cancel: ack_wait" in lines
     left = {str(difference) for difference in await drift(nats_server.settings)}
     assert left == {"consumer CONTROL/somebody__else: unknown", "stream SURPRISE: unknown"}
+
+
+async def test_a_bus_of_a_release_without_scores_gets_their_stream_and_keeps_what_it_holds(nats_server, bus) -> None:
+    context = bus.connection.jetstream()
+    await context.delete_stream("SCORES")
+    await bus.publish(RunFailed(run_id="before", stage="s", message="m"))
+    lines = await apply_topology(nats_server.settings)
+    assert sorted(lines) == [
+        "created consumer SCORES/monitor__labels",
+        "created consumer SCORES/monitor__scores",
+        "created stream SCORES",
+    ]
+    whose = {"run_id": "r", "checkpoint_id": "c", "look": 1, "scorer": "candidate"}
+    said = ScoreBatch(**whose, metric="acc", task_set="copying@1", first=0, scores=())
+    await bus.publish(said)
+    assert (await context.stream_info("SCORES")).state.messages == 1
+    assert await bus.last(RunFailed, "before") is not None
 
 
 async def test_a_change_that_the_server_refuses_is_told_with_its_remedy(nats_server) -> None:

@@ -19,6 +19,7 @@ from ropewalk.evaluator.domain.roles import GATES, NGRAMS
 from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.evaluation import EvaluationCompleted, EvaluationReopened, EvaluationStarted, GateDecided
+from ropewalk.events.score import ScoreBatch
 from ropewalk.stages.errors import StageError
 
 
@@ -79,7 +80,7 @@ async def judge(stage, name: str) -> tuple[EvaluationCompleted, GateDecided]:
 async def test_a_trained_model_beats_the_unigram_and_is_promoted(world) -> None:
     stage = world.stage()
     completed, decided = await judge(stage, "longer")
-    assert stage.emitted == [EvaluationStarted(run_id="r", checkpoint_id="r-7-40", gate_set="pycode/0")]
+    assert stage.emitted[0] == EvaluationStarted(run_id="r", checkpoint_id="r-7-40", gate_set="pycode/0")
     assert decided.decision == "promote"
     assert decided.baseline == "the token unigram"
     estimates = {estimate.metric: estimate for estimate in completed.estimates}
@@ -218,7 +219,7 @@ async def test_a_redo_that_meets_another_opponent_is_a_try_against_that_one(worl
     say = stage.emit
 
     async def emit(message, key: str = "") -> None:
-        keys.append(key)
+        keys.extend([key] * isinstance(message, EvaluationStarted))
         await say(message, key)
 
     monkeypatch.setattr(stage, "emit", emit)
@@ -270,10 +271,31 @@ async def test_the_numbers_of_a_sealed_report_can_be_had_again_without_a_model(w
 
 
 async def test_a_sealed_report_is_not_made_again(world) -> None:
-    first = await judge(world.stage(), "trained")
-    stage = world.stage()
+    before, stage = world.stage(), world.stage()
+    first = await judge(before, "trained")
     assert await judge(stage, "trained") == first
-    assert (stage.num_children, stage.emitted) == (0, [])
+    assert stage.num_children == 0
+    assert stage.emitted == before.emitted[1:], "the scores are said again: who said them may have died"
+
+
+async def test_every_score_of_every_scorer_is_said_before_the_end(world) -> None:
+    stage = world.stage(evaluation={"gate": "full"})
+    stage.bus.messages.append(a_promotion("untrained", 1))
+    completed, _ = await judge(stage, "trained")
+    said = [message for message in stage.emitted if isinstance(message, ScoreBatch)]
+    rows = [json.loads(line) for line in (world.objects.fetch(completed.uri) / "scores.jsonl").read_text().splitlines()]
+    assert sorted(
+        (batch.metric, batch.scorer, each.item_id, each.value) for batch in said for each in batch.scores
+    ) == (sorted((row["metric"], name, row["item_id"], value) for row in rows for name, value in row["values"].items()))
+    assert {batch.scorer for batch in said} >= {"candidate", "production"}
+    bits = [
+        each
+        for batch in said
+        if (batch.metric, batch.scorer) == ("bits_per_byte", "candidate")
+        for each in batch.scores
+    ]
+    level = next(each.value for each in completed.estimates if each.metric == "bits_per_byte")
+    assert sum(each.value for each in bits) / sum(each.num_bytes for each in bits) == pytest.approx(level)
 
 
 async def test_the_newest_production_version_of_the_same_model_is_the_baseline(world) -> None:

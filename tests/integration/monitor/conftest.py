@@ -15,6 +15,8 @@ from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message
 from ropewalk.events.consumers import ConsumerSpec
 from ropewalk.events.envelope import Envelope, derived_id
+from ropewalk.events.label import LabelGiven, LabelWithdrawn
+from ropewalk.events.score import ScoreBatch, ScoredItem
 from ropewalk.events.serving import RequestLog, RequestLogBatch
 from ropewalk.monitor.adapters.clickhouse import open_embedded
 
@@ -76,6 +78,29 @@ def a_request(number: int, *, shifted: bool = False, **fields: Any) -> RequestLo
         "logprob_mean": -1.0 - number * 53 % 17 / 30, "error": "",
     }  # fmt: skip
     return RequestLog.model_validate(usual | fields)
+
+
+def scores(scorer: str, *, first: int = 0, look: int = 1) -> ScoreBatch:
+    """Three items of one metric."""
+    found = tuple(ScoredItem(item_id=f"i{n}", cluster="a", num_bytes=9, value=n / 2 + len(scorer)) for n in range(3))
+    return ScoreBatch(
+        run_id="run-1", checkpoint_id="run-1-1-9", look=look, metric="acc", task_set="copying@1", scorer=scorer,
+        first=first, scores=found,
+    )  # fmt: skip
+
+
+def label(position: int, *, rater: str = "ann", taken_back: bool = False) -> LabelGiven | LabelWithdrawn:
+    place = {"task_set_id": "letters", "version": 2, "sheet_id": f"s{position}", "rater": rater, "position": position}
+    if taken_back:
+        return LabelWithdrawn.model_validate(place)
+    said = {
+        "item_id": f"i{position}",
+        "criterion": "correctness",
+        "scale": "0-3",
+        "grade": position % 4,
+        "seconds": 3.5,
+    }
+    return LabelGiven.model_validate(place | said)
 
 
 def packed(requests: list[RequestLog], *, size: int, first_sequence: int = 1) -> list[Stored[Message]]:
@@ -154,6 +179,8 @@ def make() -> Any:
         request = staticmethod(a_request)
         packed = staticmethod(packed)
         in_stream = staticmethod(in_stream)
+        scores = staticmethod(scores)
+        label = staticmethod(label)
         Facts = Facts
         Stream = Stream
 

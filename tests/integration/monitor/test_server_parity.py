@@ -22,13 +22,13 @@ from ropewalk.monitor.adapters.embedded import ceilings
 from ropewalk.monitor.adapters.migrating import migrate
 from ropewalk.monitor.adapters.readers import admit
 from ropewalk.monitor.adapters.sink import Sink
-from ropewalk.monitor.app import EVENTS, REQUESTS, SIGNALS, STEPS
+from ropewalk.monitor.app import EVENTS, LABELS, REQUESTS, SCORES, SIGNALS, STEPS
 
 LAST_RELEASE = (Path(__file__).parent / "release_1.sql").read_text()
 _NOW = datetime.now(UTC)
 NOW = _NOW.isoformat(timespec="milliseconds")
 READER = Account(user="ropewalk", password="it's a reader")
-LOADED = ("request", "train_step", "event", "signal_state")
+LOADED = ("request", "train_step", "event", "signal_state", "scored_item", "label_said")
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +88,14 @@ def messages(make):
     states = SignalsComputed(
         **of_version, time=NOW, num_requests=60, signals=(SignalState(signal="latency", statistic=0.5, threshold=9.0),)
     )
+    labels = (make.label(1), make.label(1, taken_back=True), make.label(2))
     return (
         (REQUESTS, make.packed(requests, size=10)),
         (STEPS, [make.in_stream(StepMetricsBatch(run_id="run-1", rows=steps), 1)]),
         (EVENTS, [make.in_stream(alarm, 1), make.in_stream(cost, 2)]),
         (SIGNALS, [make.in_stream(states, 1)]),
+        (SCORES, [make.in_stream(make.scores(scorer), at) for at, scorer in enumerate(("candidate", "production"), 1)]),
+        (LABELS, [make.in_stream(each, at) for at, each in enumerate(labels, 1)]),
     )
 
 
@@ -117,7 +120,7 @@ async def test_the_server_has_the_tables_and_gives_the_answers_of_the_engine_in_
     assert await definitions(server) == await definitions(embedded)
     counted = [await server.query(f"SELECT count() AS n FROM ropewalk.{table}") for table in LOADED]
     old = beginning == "the last release"
-    assert [row["n"] for [row] in counted] == [60 + old, 51, 2, 1], "each once"
+    assert [row["n"] for [row] in counted] == [60 + old, 51, 2, 1, 6, 3], "each once"
     asked = {query.name: query.sql for query in named_queries()} | {name: sql for name, sql, _ in dashboard_queries()}
     views = await embedded.query("SELECT name FROM system.tables WHERE database = 'ropewalk' AND engine = 'View'")
     asked |= {row["name"]: f"SELECT * FROM ropewalk.{row['name']} ORDER BY ALL" for row in views}
@@ -126,6 +129,7 @@ async def test_the_server_has_the_tables_and_gives_the_answers_of_the_engine_in_
         rows = await embedded.query(sql)
         assert await server.query(sql) == rows, name
         empty += [] if rows else [name]
+    assert {"item_scores", "labels", "label", "item_score"}.isdisjoint(empty)
     assert {"latency_percentiles", "loss_curve", "cost_by_stage", "alarms", "signals", "inference_1h"}.isdisjoint(empty)
 
 

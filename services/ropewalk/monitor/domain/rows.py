@@ -12,7 +12,9 @@ from typing import Any
 from ropewalk.bus.codec import Stored
 from ropewalk.events.base import Message, Value
 from ropewalk.events.foreign import LIMIT, cut, one_line, quoted
+from ropewalk.events.label import LabelGiven, LabelWithdrawn
 from ropewalk.events.monitoring import SignalsComputed
+from ropewalk.events.score import ScoreBatch
 from ropewalk.events.serving import RequestLogBatch
 from ropewalk.events.training import StepMetricsBatch
 from ropewalk.monitor.domain.signals import MeasuredRequest
@@ -80,18 +82,34 @@ def signal_rows(item: Stored[Message]) -> Rows:
     return _rows(item, message.signals, lambda state: place | _cut(state.model_dump()))
 
 
+def score_rows(item: Stored[Message]) -> Rows:
+    """Rows of the table `scored_item`, one per item."""
+    assert isinstance(item.message, ScoreBatch), "the subject filter lets nothing else through"
+    place = {"time": _said_at(item)} | _cut(item.message.model_dump(exclude={"scores"}))
+
+    def convert(score: Value) -> Row:
+        fields = _cut(score.model_dump())
+        return place | fields | {"cluster_key": fields.pop("cluster")}  # the name of a function that no reader may call
+
+    return _rows(item, item.message.scores, convert)
+
+
+def label_rows(item: Stored[Message]) -> Rows:
+    """The row of the table `label_said`: a label, or that one was taken back."""
+    message = item.message
+    assert isinstance(message, LabelGiven | LabelWithdrawn), "the subject filter lets nothing else through"
+    fields = message.model_dump(exclude={"run_id"}) | {"withdraws": isinstance(message, LabelWithdrawn)}
+    return _rows(item, (message,), lambda _: _cut(fields) | {"time": _said_at(item)})
+
+
 def event_rows(item: Stored[Message]) -> Rows:
-    """The row of the table `event`. A sender's clock is believed if it can be read, else the stream's is taken."""
+    """The row of the table `event`."""
     message, envelope = item.message, item.envelope
-    try:
-        time = column_time(envelope.time)
-    except RowError:
-        time = _column_format(item.time.astimezone(UTC))
     return _rows(
         item,
         (message,),
         lambda _: {
-            "time": time,
+            "time": _said_at(item),
             "type": f"{message.family}.{message.name}",
             "run_id": message.run_id,
             "id": envelope.id,
@@ -120,6 +138,14 @@ def column_time(rfc3339: str) -> str:
     if not 1970 < time.year < 2200:
         raise RowError(f"time is {quoted(rfc3339)}: the store keeps the years 1971 to 2199")
     return _column_format(time.astimezone(UTC))
+
+
+def _said_at(item: Stored[Message]) -> str:
+    """A sender's clock is believed if it can be read, else the stream's is taken."""
+    try:
+        return column_time(item.envelope.time)
+    except RowError:
+        return _column_format(item.time.astimezone(UTC))
 
 
 def _rows(item: Stored[Message], values: tuple[Any, ...], convert: Callable[[Any], Row]) -> Rows:
