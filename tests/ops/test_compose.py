@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from ropewalk.evaluator.settings import Settings
 from ropewalk.local.broker.deployment import create_deployment
 from ropewalk.local.container_env import PORTS as PUBLISHED
 from ropewalk.local.container_env import SECRETS, Published, ensure_environment, write_client_environment
@@ -347,6 +348,22 @@ def test_the_server_takes_what_keys_create_makes(
     assert compose["secrets"]["nats-ca.pem"]["file"] == "${ROPEWALK_KEYS:-./keys}/server/ca.pem"
     text = bus_config.replace("/etc/nats-keys", str(made.server)).replace('"/data"', f'"{tmp_path}"')
     check_nats_config(made.server.parent, text.replace('include "../nats-keys/', 'include "server/'))
+
+
+def test_keys_for_judges_lie_where_the_evaluator_looks_and_only_it_gets_a_way_out(
+    compose: dict[str, Any], compose_schema: Any, root: Path, tmp_path: Path
+) -> None:
+    looked_at = Settings(state_dir=Path("/var/lib/ropewalk")).judge_keys  # as the image says
+    assert f"${{ROPEWALK_KEYS:-./keys}}/judges:{looked_at}:ro" in compose["services"]["evaluator"]["volumes"]
+    assert [name for name, one in compose["services"].items() if "/judges" in str(one)] == ["evaluator"]
+    create_deployment(tmp_path / "keys", ("nats",))
+    made = tmp_path / "keys" / "judges"
+    (made / "judge.example").write_text("k")
+    create_deployment(tmp_path / "keys", ("nats",))
+    assert ([each.name for each in made.iterdir()], made.stat().st_mode & 0o777) == (["judge.example"], 0o755)
+    judges = yaml.safe_load((root / "compose.judges.yaml").read_text())
+    assert list(compose_schema.iter_errors(judges)) == []
+    assert judges == {"services": {"evaluator": {"networks": ["front", "back"]}}}
 
 
 @pytest.mark.parametrize("line", ["A=b", 'A="b"', "export A=b", "A=b # mine", "A=b\r", "A='b'\r"])

@@ -369,7 +369,7 @@ def test_the_gpu_overlay_gives_triton_and_ray_a_gpu(root: Path) -> None:
 
 def test_no_secret_is_on_a_command_line_and_the_buss_monitoring_is_for_its_own_container(root: Path) -> None:
     """Everybody on a node may read command lines; what they need comes in the environment or in files."""
-    for path in [*(root / "k8s").rglob("*.yaml"), root / "compose.yaml", root / "compose.gpu.yaml"]:
+    for path in [*(root / "k8s").rglob("*.yaml"), *root.glob("compose*.yaml")]:
         for document in yaml.safe_load_all(path.read_text()):
             for line in command_lines(document):
                 assert not SECRET_NAME.search(line), (path.name, line)

@@ -43,8 +43,9 @@ def create_deployment(folder: Path, hosts: tuple[str, ...]) -> Deployment:
     made = Deployment(folder / "server", folder / "seeds", folder / "server" / "ca.pem")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    made.server.mkdir(mode=0o755, exist_ok=True)
-    made.server.chmod(0o755)
+    for entered in (made.server, folder / "judges"):  # the latter is filled by hand; Docker would make it as root
+        entered.mkdir(mode=0o755, exist_ok=True)
+        entered.chmod(0o755)
     public_keys = ensure_keys(made.seeds, USERS)
     # Follows from the keys and from what this version of us lets its users do.
     write_private(made.server / "users.conf", users_config(BusAccounts(public_keys)).encode())
