@@ -25,7 +25,7 @@ NOT_SECRET = {"RAY_AUTH_MODE"}
 PORTS = {
     "nats": {Ports().nats},
     "clickhouse": {Ports().clickhouse_http},
-    "gateway": {Ports().openai, Ports().triton_http, Ports().triton_grpc},
+    "gateway": {Ports().openai, Ports().triton_http, Ports().triton_grpc, Ports().review},
 }
 ONCE = {"volumes", "streams"}
 # What docker-compose 1.29 does not know, or leaves out without a word.

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.codec import Stored
+from ropewalk.client.dead_letters import DLQ, refusal_of
 from ropewalk.client.endpoints import Table, query
 from ropewalk.client.errors import ClientError, UnknownRunError, UnreachableError
 from ropewalk.client.log import all_runs
@@ -132,20 +133,30 @@ class Client:
     ) -> None:
         """Publish a request and wait until the log has the fact it asks for, about the same run or other thing.
 
-        Raises ClientError, which begins with what was `asked` of whom, if it has not in time.
+        Raises ClientError with the reason if the request was set aside, or else, beginning with what was `asked` of
+        whom, if neither is known in time.
         """
-        end = await self.bus.end()
+        end, letters = await self.bus.end(), await self.bus.end(stream=DLQ)
         await self.bus.publish(request)
-        try:
-            async with asyncio.timeout(within_s):
-                async for stored in self.bus.follow(f"{fact.subject_prefix()}.{request.entity}", after=end):
-                    if isinstance(stored.message, fact) and is_it(stored.message):
-                        return
-        except TimeoutError:
+
+        async def fulfilled() -> str:
+            async for stored in self.bus.follow(f"{fact.subject_prefix()}.{request.entity}", after=end):
+                if isinstance(stored.message, fact) and is_it(stored.message):
+                    break
+            return ""
+
+        waiting = [asyncio.create_task(fulfilled()), asyncio.create_task(refusal_of(self.bus, request, letters))]
+        done, left = await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        if not done:
             raise ClientError(
                 f"{asked} and has not done so for {within_s:.0f} s; it will once it can, and `ropewalk status` says "
                 "what keeps it"
-            ) from None
+            )
+        if why := done.pop().result():
+            raise ClientError(why)
 
     async def follow(self, run_id: str) -> AsyncGenerator[Stored[Message], None]:
         """The facts of a run from its beginning, until it is over."""

@@ -3,6 +3,7 @@
 A letter is open until a mark settles it. Its id is its place in the stream DLQ.
 """
 
+import asyncio
 import base64
 import json
 import os
@@ -18,13 +19,16 @@ import nats.js.errors
 
 from ropewalk.bus import dead_letters as wire
 from ropewalk.bus.bus import Bus
+from ropewalk.bus.cancelling import pass_on_cancellation
 from ropewalk.bus.codec import RawMessage, decode_any, in_present_form
 from ropewalk.bus.errors import BusError, MalformedMessageError
 from ropewalk.bus.sending import WRONG_SEQUENCE
 from ropewalk.client.errors import NotDeliverableError, UnknownLetterError
+from ropewalk.events.base import Message
 
 DLQ = "DLQ"
 _TIMEOUT_S = 10.0
+_LOOK_S = 0.2  # between two looks for a refusal
 
 Status = Literal["open", "retried", "dropped"]
 _STATUS: dict[str, Status] = {"retried": "retried", "dropped": "dropped"}
@@ -204,6 +208,18 @@ class DeadLetters:
         return Retried(
             id=letter.id, consumer=letter.consumer, subject=letter.subject, sequence=sequence, repeated=repeated
         )
+
+
+async def refusal_of(bus: Bus, request: Message, after: int) -> str:
+    """Why a consumer set a request aside, once one has; `after` is where DLQ ended before the request was sent."""
+    body = request.model_dump_json().encode()
+    while True:
+        async for raw in bus.raw("dlq.>", stream=DLQ, first=after + 1):
+            after = raw.sequence
+            if raw.body == body:
+                return _letter(raw).error
+        await asyncio.sleep(_LOOK_S)
+        pass_on_cancellation()
 
 
 def _letter(raw: RawMessage) -> DeadLetter:

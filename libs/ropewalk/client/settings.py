@@ -22,6 +22,7 @@ class ClientSettings(BaseSettings):
     clickhouse_url: str = Field(default="http://127.0.0.1:8123", description="ClickHouse HTTP interface")
     clickhouse_user: str = "ropewalk"
     clickhouse_token: str = Field(default="", repr=False, description="password of that user")
+    review_url: str = Field(default="http://127.0.0.1:8085", description="where raters open their links")
     objects_url: str = Field(default="", description="the object store, to verify ledgers")
     nats: NatsSettings = Field(default_factory=NatsSettings)
 
@@ -51,6 +52,7 @@ def find_settings(state_dir: Path | None = None, user: str = OPERATOR) -> Client
     found = {
         "openai_url": endpoints.get("openai"),
         "clickhouse_url": endpoints.get("clickhouse_http"),
+        "review_url": endpoints.get("review"),
         "api_key": secrets.get("demo_key"),
         "clickhouse_token": secrets.get("clickhouse_token"),
         "objects_url": StorageSettings().url or (folder / "objects").as_uri(),

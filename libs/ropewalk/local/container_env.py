@@ -37,6 +37,7 @@ PORTS = {
     "ROPEWALK_PORT_METRICS": 8889,
     "ROPEWALK_PORT_PROMETHEUS": 9090,
     "ROPEWALK_PORT_GRAFANA": 3000,
+    "ROPEWALK_PORT_REVIEW": _USUAL.review,
 }
 SECRETS = (
     "ROPEWALK_SERVING_DEMO_KEY",
@@ -103,6 +104,7 @@ def write_client_environment(file: Path, told: Mapping[str, str], keys: Deployme
         "ROPEWALK_CLIENT_API_KEY": told["ROPEWALK_SERVING_DEMO_KEY"],
         "ROPEWALK_CLIENT_CLICKHOUSE_URL": f"http://{address['ROPEWALK_PORT_CLICKHOUSE']}",
         "ROPEWALK_CLIENT_CLICKHOUSE_TOKEN": told["ROPEWALK_MONITOR_TOKEN"],
+        "ROPEWALK_CLIENT_REVIEW_URL": f"http://{address['ROPEWALK_PORT_REVIEW']}",
         "ROPEWALK_OBJECTS_URL": "s3://ropewalk",
         "ROPEWALK_OBJECTS_ENDPOINT": f"http://{address['ROPEWALK_PORT_OBJECTS']}",
         "AWS_ACCESS_KEY_ID": told["AWS_ACCESS_KEY_ID"],

@@ -40,6 +40,8 @@ def stack_environment(layout: Layout, ports: Ports, credentials: Credentials) ->
         "ROPEWALK_PREPROCESSING_RAY_ADDRESS": ray_address,
         "ROPEWALK_TRAINER_RAY_ADDRESS": ray_address,
         "ROPEWALK_TRAINER_RAY_TMP": str(layout.ray_home / "trainer"),
+        "ROPEWALK_EVALUATOR_REVIEW_HOST": LOOPBACK,
+        "ROPEWALK_EVALUATOR_REVIEW_PORT": str(ports.review),
         "ROPEWALK_MONITOR_HOST": LOOPBACK,
         "ROPEWALK_MONITOR_PORT": str(ports.clickhouse_http),
         "ROPEWALK_MONITOR_TOKEN": credentials.clickhouse_token,

@@ -20,6 +20,7 @@ class Ports(BaseModel):
     triton_http: int = 8000
     triton_grpc: int = 8001
     clickhouse_http: int = 8123
+    review: int = 8085
     ray: int = 6379
     ray_client: int = 10001
     ray_dashboard_agent: int = 52365

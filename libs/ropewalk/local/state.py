@@ -20,6 +20,7 @@ class Endpoints(BaseModel):
     triton_http: str
     triton_grpc: str
     clickhouse_http: str
+    review: str = ""  # of a stack that an older version of us started
 
 
 class StackState(BaseModel):
@@ -45,6 +46,7 @@ def endpoints_of(ports: Ports) -> Endpoints:
         triton_http=f"http://{LOOPBACK}:{ports.triton_http}",
         triton_grpc=f"{LOOPBACK}:{ports.triton_grpc}",
         clickhouse_http=f"http://{LOOPBACK}:{ports.clickhouse_http}",
+        review=f"http://{LOOPBACK}:{ports.review}",
     )
 
 

@@ -9,10 +9,10 @@ from ropewalk.events.label import CANNOT_JUDGE, LabelGiven, LabelWithdrawn
 
 @dataclass
 class Labelled:
-    """`labels` of a task set in the order of the log, without those that were taken back."""
+    """`labels` of a task set in the order of the log, without those that were taken back, which are `withdrawn`."""
 
     labels: dict[tuple[str, int], LabelGiven] = field(default_factory=dict)  # by rater and position
-    withdrawn: set[tuple[str, int]] = field(default_factory=set)
+    withdrawn: dict[tuple[str, int], LabelGiven | None] = field(default_factory=dict)  # None: before it was given
 
     def add(self, message: Message) -> None:
         """The next message; the same one twice changes nothing."""
@@ -20,8 +20,7 @@ class Labelled:
             return
         place = (message.rater, message.position)
         if isinstance(message, LabelWithdrawn):
-            self.withdrawn.add(place)
-            self.labels.pop(place, None)
+            self.withdrawn.setdefault(place, self.labels.pop(place, None))
         elif place not in self.withdrawn:
             self.labels.setdefault(place, message)
 

@@ -9,10 +9,13 @@ Beside a training it says the loss of each checkpoint on documents that the gate
 
 Judges are asked about labelled answers, and get a card: `adapters/judging`.
 
+Raters label answers on a page of its own: `adapters/labelling`.
+
 Listens: RegisterTaskSet, FreezeTaskSet, JudgeAgain, InviteRater, RevokeRater, CheckpointExported (stage `evaluate`),
 `evt.checkpoint.committed.v1.*` (table), `evt.data.dataset_published.v1.*` (table), `due.deferral.*` (table),
 `cmd.judge.register.v1.*` (table), `cmd.judge.audit.v1.*` (table).
 Emits: JudgeAgain, EvaluationReopened, CheckpointExported, EvaluationStarted, EvaluationProgressed, ScoreBatch,
 EvaluationCompleted, GateDecided, CheckpointValidated, TaskSetRegistered, TaskSetFrozen, JudgeProgressed,
-JudgeRegistered, JudgeRefused, JudgeAudited, JudgeSuspended, LabelsWanted, RaterInvited, RaterRevoked.
+JudgeRegistered, JudgeRefused, JudgeAudited, JudgeSuspended, LabelsWanted, RaterInvited, RaterRevoked, LabelGiven,
+LabelWithdrawn.
 """

@@ -6,6 +6,8 @@ from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator import contract
 from ropewalk.evaluator.adapters.judging.desk import JudgesDesk
 from ropewalk.evaluator.adapters.labelling.raters import invite_rater, revoke_rater
+from ropewalk.evaluator.adapters.labelling.review_desk import ReviewDesk
+from ropewalk.evaluator.adapters.labelling.review_page import serve_review
 from ropewalk.evaluator.adapters.validating import Validator
 from ropewalk.evaluator.domain import budget, promotions
 from ropewalk.evaluator.handlers import (
@@ -45,4 +47,8 @@ def build(settings: Settings) -> Service:
     service.background(lambda: validator.run(service.bus))
     desk = JudgesDesk(service.objects, contract.JUDGES, settings)
     service.background(lambda: desk.run(service.bus))
+    if port := settings.evaluator_review_port:
+        service.background(
+            lambda: serve_review(ReviewDesk(service.bus, service.objects), settings.evaluator_review_host, port)
+        )
     return service

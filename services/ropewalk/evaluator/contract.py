@@ -55,5 +55,7 @@ CONTRACT = Contract(
         label.LabelsWanted,
         label.RaterInvited,
         label.RaterRevoked,
+        label.LabelGiven,
+        label.LabelWithdrawn,
     ),
 )

@@ -31,6 +31,8 @@ class Settings(RuntimeSettings):
         description="folder with the keys of endpoints that judge, each in a file named as its host; default: "
         "`judge-keys` in the state folder",
     )
+    evaluator_review_host: str = Field(default="127.0.0.1", description="address of the raters' page")
+    evaluator_review_port: int = Field(default=0, ge=0, le=65_535, description="port of the raters' page; 0: none")
 
     @property
     def judge_keys(self) -> Path:

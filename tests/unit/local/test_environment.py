@@ -4,6 +4,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from ropewalk.checkpoint_manager.settings import Settings as CheckpointManagerSettings
+from ropewalk.evaluator.settings import Settings as EvaluatorSettings
 from ropewalk.local.broker.keys import seed_file
 from ropewalk.local.credentials import Credentials
 from ropewalk.local.env import bus_settings, process_environment, stack_environment
@@ -15,7 +16,7 @@ from ropewalk.preprocessing.settings import Settings as PreprocessingSettings
 from ropewalk.serving.settings import Settings as ServingSettings
 from ropewalk.trainer.settings import Settings as TrainerSettings
 
-PORTS = Ports(nats=1, openai=2, triton_http=3, triton_grpc=4, clickhouse_http=6, ray=7)
+PORTS = Ports(nats=1, openai=2, triton_http=3, triton_grpc=4, clickhouse_http=6, ray=7, review=8)
 CREDENTIALS = Credentials()
 
 
@@ -55,6 +56,12 @@ def test_monitor_serves_on_its_port_with_its_password(told):
 
     assert (monitor.port, monitor.token, monitor.anonymous) == (6, CREDENTIALS.clickhouse_token, False)
     assert monitor.operator_token == CREDENTIALS.clickhouse_operator_token
+
+
+def test_evaluator_serves_the_raters_page_on_its_port(told):
+    settings = EvaluatorSettings()
+
+    assert (settings.evaluator_review_host, settings.evaluator_review_port) == ("127.0.0.1", 8)
 
 
 @pytest.mark.parametrize("settings", [PreprocessingSettings, TrainerSettings])

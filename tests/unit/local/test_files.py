@@ -68,7 +68,7 @@ def test_unreadable_state_counts_as_none(tmp_path, content):
 def test_endpoints_have_the_documented_keys_and_forms():
     endpoints = endpoints_of(Ports(openai=9999)).model_dump()
 
-    assert set(endpoints) == {"nats", "openai", "triton_http", "triton_grpc", "clickhouse_http"}
+    assert set(endpoints) == {"nats", "openai", "triton_http", "triton_grpc", "clickhouse_http", "review"}
     assert endpoints["openai"] == "http://127.0.0.1:9999/v1"
 
 

@@ -29,7 +29,11 @@ from ropewalk.runtime.plain_folder import plain_folder
 _OBJECT_STORE_BYTES = 200_000_000
 _SAVING_S = 28.0  # to the trainer when it stops: its workers save, for which they have 25 s
 # Of these a service may be given other ones while the stack runs: who uses them asks where they are.
-MOVABLE_PORTS = {"serving": ("openai", "triton_http", "triton_grpc"), "monitor": ("clickhouse_http",)}
+MOVABLE_PORTS = {
+    "serving": ("openai", "triton_http", "triton_grpc"),
+    "monitor": ("clickhouse_http",),
+    "evaluator": ("review",),
+}
 
 
 @dataclass(frozen=True)

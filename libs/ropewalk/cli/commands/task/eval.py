@@ -1,17 +1,21 @@
-"""`eval show|again|judges`: judgements of models, and who judges."""
+"""`eval show|again|label|judges|raters`: judgements of models, and who judges."""
+
+from typing import Annotated
 
 import typer
 
-from ropewalk.cli.commands.task import judges
+from ropewalk.cli.commands.task import judges, raters
 from ropewalk.cli.connecting import call, settings_of
 from ropewalk.cli.options import AsJson, RunId, StateDir
 from ropewalk.cli.screens.judged_sets import show_judged
 from ropewalk.cli.screens.terminal import done, print_json, say
 from ropewalk.client.judged_sets import judged_sets
+from ropewalk.client.judges.raters import invite_rater, own_name
 from ropewalk.client.judging_again import judge_again
 
 app = typer.Typer(name="eval", no_args_is_help=True, help="Judgements of models.")
 app.add_typer(judges.app)
+app.add_typer(raters.app)
 
 
 @app.command()
@@ -49,3 +53,19 @@ def again(run: RunId, state_dir: StateDir = None, as_json: AsJson = False) -> No
         print_json({"run_id": run, "look": look})
     else:
         done(f"{run} is judged once more (look {look}); `ropewalk watch {run}` shows it")
+
+
+@app.command()
+def label(
+    task_set: raters.TaskSet,
+    rater: Annotated[str, typer.Option("--rater", metavar="NAME", help="Who labels.", show_default=False)] = "",
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label answers yourself: a link for a day, under your own name on this machine.
+
+    Example: ropewalk eval label explaining
+    """
+    name = rater or own_name()
+    link = call(lambda client: invite_rater(client, task_set, name, days=1), settings_of(state_dir))
+    raters.show_link(link, name, as_json=as_json)

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from ropewalk.bus.bus import Bus
-from ropewalk.bus.once import Timeline, once
+from ropewalk.bus.once import once
 from ropewalk.evaluator.domain.labelling.sheets import Sheet, loaded
 from ropewalk.events.evaluation import GateDecided, JudgeAgain
 from ropewalk.events.label import LabelsWanted
@@ -59,10 +59,10 @@ async def wanted_now(bus: Bus, objects: ObjectStore, task_set_id: str) -> tuple[
     return tuple(found)
 
 
-async def labels_of(log: Timeline, task_set_id: str) -> tuple[Labelled, int]:
+async def labels_of(bus: Bus, task_set_id: str) -> tuple[Labelled, int]:
     """What raters said of the answers to a task set, and the sequence up to which the log was read."""
     found, sequence = Labelled(), 0
-    async for item in once(log.read(f"log.label.*.*.{task_set_id}")):
+    async for item in once(bus.read(f"log.label.*.*.{task_set_id}", stream="SCORES")):
         found.add(item.message)
         sequence = item.sequence
     return found, sequence

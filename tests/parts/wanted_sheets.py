@@ -1,0 +1,120 @@
+"""Sheets that a deferred run waits for, in a store and on a log, and the page that asks for them."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from ropewalk.bus.bus import Bus
+from ropewalk.evaluator.adapters.labelling.review_desk import RUBRIC, ReviewDesk
+from ropewalk.evaluator.adapters.labelling.review_page import serve_review
+from ropewalk.evaluator.adapters.labelling.wanted import SHEETS
+from ropewalk.evaluator.domain.labelling.sheets import PAIR, Sheet, dumped, in_order
+from ropewalk.events.evaluation import Estimate, GateDecided
+from ropewalk.events.label import LabelGiven, LabelsWanted, LabelWithdrawn, RaterInvited
+from ropewalk.events.task_set import TaskSetFrozen
+from ropewalk.projections.raters import key_of_secret
+from ropewalk.storage.objects import ObjectStore
+from ropewalk.tasksets.judges.rubric import RUBRICS, RubricFile
+from ropewalk.tasksets.shelf import DEFINITION, key_of
+from ropewalk.tasksets.yaml_file import read_yaml
+
+TASK_SET = "explaining"
+
+
+def a_sheet(number: int, *, pair: bool = False, chance: float = 0.5) -> Sheet:
+    answers = (f"It adds {number} to its argument.", f"It multiplies its argument by {number}, and returns that.")
+    return Sheet(
+        item_id=f"item-{number}",
+        cluster=f"cluster-{number}",
+        criterion="correctness",
+        scale=PAIR if pair else "0-3",
+        question=f"What does `def step(value): return value + {number}` do?",
+        answers=in_order(answers) if pair else answers[:1],
+        chance=chance,
+    )
+
+
+async def freeze(bus: Bus, objects: ObjectStore, scratch: Path) -> None:
+    """The task set, judged by the rubric that ships."""
+    rubric = read_yaml(RUBRICS / "default.yaml", RubricFile, "rubric")
+    folder = scratch / "task-set"
+    folder.mkdir(parents=True)
+    (folder / DEFINITION).write_text(json.dumps({"criteria": ["correctness"]}))
+    (folder / RUBRIC).write_text(rubric.model_dump_json())
+    content = "0" * 64
+    objects.publish(folder, key_of(content), {})
+    await bus.publish(TaskSetFrozen(task_set_id=TASK_SET, version=1, content=content))
+
+
+async def want(
+    bus: Bus, objects: ObjectStore, scratch: Path, sheets: Sequence[Sheet], raters_each: int, run_id: str = "r1"
+) -> None:
+    """A run whose decision waits until each sheet has so many labels."""
+    await freeze(bus, objects, scratch)
+    folder = scratch / f"sheets-{run_id}"
+    folder.mkdir(parents=True)
+    (folder / SHEETS).write_bytes(dumped(sheets))
+    objects.publish(folder, f"sheets/{run_id}", {})
+    await bus.publish(
+        LabelsWanted(
+            run_id=run_id,
+            task_set_id=TASK_SET,
+            version=1,
+            checkpoint_id="c",
+            look=1,
+            sheets=f"sheets/{run_id}",
+            num_sheets=len(sheets),
+            raters_each=raters_each,
+        )
+    )
+    gain = Estimate(metric="m", value=0.1, lower=-0.1, upper=0.2, level=0.95, num_items=25, method="m")
+    await bus.publish(
+        GateDecided(
+            run_id=run_id,
+            checkpoint_id="c",
+            export_uri="exports/c",
+            evaluation_uri="v",
+            decision="need_more",
+            reasons=("labels are wanted",),
+            baseline="b",
+            comparison=gain,
+            verdict="deferred",
+            decide_by_unix=time.time() + 3600,
+        )
+    )
+
+
+async def a_link(bus: Bus, rater: str, seconds: float = 3600) -> str:
+    """The path of a rater's link."""
+    secret = secrets.token_urlsafe(32)
+    until = time.time() + seconds
+    await bus.publish(
+        RaterInvited(task_set_id=TASK_SET, rater=rater, key_sha256=key_of_secret(secret), until_unix=until)
+    )
+    return f"/r/{TASK_SET}/{secret}"
+
+
+async def labels_in(bus: Bus) -> list[LabelGiven | LabelWithdrawn]:
+    """All that is in the log of them."""
+    found = [item.message async for item in bus.read(f"log.label.*.*.{TASK_SET}", stream="SCORES")]
+    return [each for each in found if isinstance(each, LabelGiven | LabelWithdrawn)]
+
+
+@contextlib.asynccontextmanager
+async def reviewing(bus: Bus, objects: ObjectStore) -> AsyncIterator[str]:
+    """The page on a free port of loopback; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serving = asyncio.create_task(serve_review(ReviewDesk(bus, objects), "127.0.0.1", port))
+    await asyncio.sleep(0)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
