@@ -15,9 +15,10 @@ Kind = Literal["mc", "generate", "rolling", "schema"]
 Split = Literal["dev", "calibration", "gate"]
 WRITTEN: tuple[Kind, ...] = ("generate", "schema")  # an answer is written, not read
 RESERVED = ("judge", "pairwise")
+OVERLAPS = ("sentence_bleu", "sentence_chrf", "rouge_l")  # with right answers: nobody knows what people say of them
 METRICS: Mapping[Kind, tuple[str, ...]] = {
     "mc": ("acc", "acc_norm"),
-    "generate": ("exact_match",),
+    "generate": ("exact_match", *OVERLAPS),
     "rolling": ("bits_per_byte", "byte_perplexity", "word_perplexity"),
     "schema": ("schema_validity", "field_accuracy", "exact_match"),
 }
@@ -72,7 +73,9 @@ class TaskSetFile(Frozen):
         pattern=r"^[a-z_][a-z0-9_]{0,39}$", description="field of an item that says what varies together"
     )
     type: Kind = Field(description="mc: choices by likelihood; generate: a text; schema: JSON; rolling: text to read")
-    metrics: tuple[str, ...] = Field(default=(), max_length=8, description="left out: all of the type")
+    metrics: tuple[str, ...] = Field(
+        default=(), max_length=8, description="left out: all of the type but BLEU, chrF and ROUGE"
+    )
     templates: tuple[str, ...] = Field(
         default=("{question}",), min_length=1, max_length=8, description="prompts; the first counts, others are spread"
     )
@@ -120,6 +123,11 @@ class TaskSetFile(Frozen):
         deciding = [name for name, each in self.gate.items() if each.role != "shown"]
         if scaled := [name for name in deciding if name in SHOWN_ONLY]:
             raise ValueError(f"{scaled[0]} is bits_per_byte on another scale: give bits_per_byte the role")
+        if overlaps := [name for name in deciding if name in OVERLAPS]:
+            raise ValueError(
+                f"gate.{overlaps[0]} is not measured against people's labels on this task set, so it may "
+                "only be shown: leave the role out, or give it to exact_match"
+            )
         if unsaid := [name for name, each in self.gate.items() if each.role == "guardrail" and not each.margin]:
             raise ValueError(f"gate.{unsaid[0]} is a guardrail without margin: say how much may be lost, such as 0.02")
         if sum(each.role == "primary" for each in self.gate.values()) > 1:
@@ -148,7 +156,8 @@ class TaskSetFile(Frozen):
     @property
     def measured(self) -> tuple[str, ...]:
         """The metrics that are wanted, in the order of the type's."""
-        return tuple(name for name in METRICS[self.type] if not self.metrics or name in self.metrics)
+        wanted = self.metrics or [name for name in METRICS[self.type] if name not in OVERLAPS]
+        return tuple(name for name in METRICS[self.type] if name in wanted)
 
     @property
     def primary(self) -> str:

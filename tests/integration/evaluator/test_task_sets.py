@@ -149,7 +149,7 @@ def test_a_choice_behind_white_space_nothing_or_more_than_the_context_is_scored(
 async def test_every_type_is_measured_and_shown_with_its_clusters_and_spread(sets: Sets) -> None:
     sets.add("choosing", MC_ITEMS, **MC)
     sets.add("reading", TEXTS, type="rolling")
-    sets.add("writing", SAID, type="generate", max_tokens=4)
+    sets.add("writing", SAID, type="generate", max_tokens=4, metrics=["exact_match", "sentence_chrf", "rouge_l"])
     schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
     sets.add("recording", RECORDS, type="schema", json_schema=schema, max_tokens=8, ask="chat")
     completed, decided, report = await sets.judge("trained", production="barely")
@@ -170,7 +170,8 @@ async def test_every_type_is_measured_and_shown_with_its_clusters_and_spread(set
     assert found["reading@1/word_perplexity"].value == pytest.approx(2**per_word)
     assert bits.num_effective <= 24
     assert "reading@1/byte_perplexity_gain" not in found
-    assert found["writing@1/exact_match"].value == 1.0
+    assert found["writing@1/exact_match"].value == found["writing@1/rouge_l"].value == 1.0
+    assert (found["writing@1/sentence_chrf"].value, found["writing@1/sentence_chrf"].role) == (100.0, "shown")
     assert found["recording@1/schema_validity"].value == 0.0
     choosing = next(each for each in report["task_sets"] if each["task_set"] == "choosing@1")
     assert len(choosing["spread"]["acc"]) == 3

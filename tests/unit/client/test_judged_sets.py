@@ -61,6 +61,16 @@ def test_each_task_set_comes_with_its_own_estimates(log, tmp_path, monkeypatch):
     assert "2 documents gave its items away and were dropped; searched: dataset v7" in shown
 
 
+def test_what_counts_shared_words_says_that_nobody_knows_what_people_say_of_it(log, tmp_path, monkeypatch):
+    objects = LocalObjects(tmp_path / "store")
+    section = SECTION | {"definitions": {"exact_match": "d", "rouge_l": "d"}}
+    (found,) = judged_sets(log(an_evaluation(objects, tmp_path, section)), objects)
+    said = []
+    monkeypatch.setattr(screen, "say", lambda text, style="": said.append(text))
+    screen.show_judged(found)
+    assert "  rouge_l: correlation with people: not measured, so it decides nothing" in said
+
+
 def test_a_run_without_an_evaluation_or_report_is_told_so(log, tmp_path):
     objects = LocalObjects(tmp_path / "store")
     with pytest.raises(ClientError, match="no evaluation yet"):

@@ -3,6 +3,7 @@
 from ropewalk.cli.screens.terminal import Listing, console, say
 from ropewalk.client.judged_sets import JudgedSet
 from ropewalk.events.evaluation import Estimate
+from ropewalk.tasksets.definition import OVERLAPS
 
 
 def show_judged(found: JudgedSet) -> None:
@@ -17,6 +18,8 @@ def show_judged(found: JudgedSet) -> None:
         told = f"; what is to beat {min(theirs):.3g} to {max(theirs):.3g}" if theirs else ""
         spread = f"{min(values):.3g} to {max(values):.3g}{told} ({each.num_spread} items)"
         say(f"  {metric} over {len(values)} templates: {spread}")
+    if overlaps := [name for name in each.definitions if name in OVERLAPS]:
+        say(f"  {', '.join(overlaps)}: correlation with people: not measured, so it decides nothing")
     say(f"  {_kept_out(found)}")
 
 

@@ -44,6 +44,13 @@ def sentence_bleu(hypothesis: str, references: Sequence[str]) -> float:
     return float(of_sentence(hypothesis, list(references)).score)
 
 
+def sentence_chrf(hypothesis: str, references: Sequence[str]) -> float:
+    """chrF2 of one text with the nearest of any number of references."""
+    from sacrebleu import sentence_chrf as of_sentence
+
+    return float(of_sentence(hypothesis, list(references)).score)
+
+
 def _sets(references: References) -> list[list[str]]:
     alone = [each for each in references if isinstance(each, str)]
     return [alone] if alone else [list(each) for each in references]

@@ -7,7 +7,16 @@ from ropewalk.evaluator.domain.answers import all_of_them
 from ropewalk.evaluator.domain.metric import Metric
 from ropewalk.evaluator.domain.metrics import bits_per_byte
 from ropewalk.evaluator.domain.metrics.answers import task_metrics
-from ropewalk.evaluator.domain.metrics.sets import acc, acc_norm, byte_perplexity, exact_match, word_perplexity
+from ropewalk.evaluator.domain.metrics.sets import (
+    acc,
+    acc_norm,
+    byte_perplexity,
+    exact_match,
+    rouge_l,
+    sentence_bleu,
+    sentence_chrf,
+    word_perplexity,
+)
 from ropewalk.tasksets.definition import TaskSetFile
 
 
@@ -20,7 +29,7 @@ def set_metrics(of: TaskSetFile) -> tuple[Metric, ...]:
 def _of_type(of: TaskSetFile) -> tuple[Metric, ...]:
     by_type: Mapping[str, tuple[Metric, ...]] = {
         "mc": (acc.METRIC, acc_norm.metric(of.delimiter)),
-        "generate": (exact_match.METRIC,),
+        "generate": (exact_match.METRIC, sentence_bleu.METRIC, sentence_chrf.METRIC, rouge_l.METRIC),
         "rolling": (bits_per_byte.METRIC, byte_perplexity.METRIC, word_perplexity.METRIC),
         "schema": task_metrics(of.json_schema) if of.type == "schema" else (),
     }
