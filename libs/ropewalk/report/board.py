@@ -72,6 +72,9 @@ _TELLING: Mapping[str, tuple[type[Message], ...]] = {  # what says how a stage g
     "traffic": (BaselineSealed,),
     "watch": (AlarmRaised,),
 }
+_DOING = {  # what takes minutes and says nothing meanwhile
+    "promote": "the weights, the export and the endpoint answer the same prompts; promoted if their tokens agree",
+}
 _STAGE_OF = {kind: stage for stage, kinds in _TELLING.items() for kind in kinds}
 _WHOLES: Mapping[str, type[Message]] = {  # what follows the end of a stage and sums it up
     "ingest": CorpusIngested,
@@ -149,6 +152,7 @@ def after(board: Board, message: Message, at: float = 0.0) -> Board:
         case StageStarted(stage=stage) if stage in board.rows:
             row = board.rows[stage]
             note = "" if row.status in ("queued", "paused") else row.note
+            note = note or _DOING.get(stage, "")
             board = _all_whole(board)
             return board.update(stage, status="running", began=row.began or at, note=note)
         case StageCompleted(stage=stage, seconds=seconds) if stage in board.rows:

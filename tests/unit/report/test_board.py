@@ -57,6 +57,12 @@ def test_a_stage_in_line_says_what_it_waits_for_until_it_runs() -> None:
     assert (running.status, running.note, running.began) == ("running", "", 2.0)
 
 
+def test_a_promotion_says_what_it_does_in_its_minutes_of_silence() -> None:
+    assert "promote runs for 7.0 s: the weights, the export and the endpoint answer the same" in where(
+        board_after(began("promote")), 8.0
+    )
+
+
 def test_a_paused_stage_is_shown_as_paused_until_it_runs_again() -> None:
     left = StageInterrupted(run_id=RUN, stage="train", epoch=1, cause="the run was paused")
     board = board_after(began("train"), left)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,6 +137,17 @@ async def test_a_request_we_cannot_honour_is_refused_by_field_and_value_and_logg
     assert error["param"] == param
     assert words in error["message"]
     assert [(row.status, row.key_id, row.error) for row in bench.rows] == [(status, "demo", error["message"])]
+
+
+async def test_a_model_whose_promotion_is_under_way_is_said_to_be_that(bench: Any) -> None:
+    routes = bench.fleet.routes
+    bench.fleet.routes = replace(routes, aliases={})
+    error = error_of(await post(bench, ASK))
+    assert (error["code"], error["param"]) == ("model_not_found", "model")
+    assert "'demo' answers nothing yet: the promotion of demo@1 is under way" in error["message"]
+    assert "there is no model" in error_of(await post(bench, ASK | {"model": "demo:canary"}))["message"]
+    bench.fleet.routes = replace(routes, aliases={("demo", "canary"): {1: 1}})
+    assert "there is no model" in error_of(await post(bench, ASK))["message"]
 
 
 async def test_unknown_paths_have_the_error_format_too(bench: Any) -> None:

@@ -95,6 +95,10 @@ class Routes:
         }
         return lots[max(lots)] if lots else None
 
+    def unpromoted(self, model: str) -> list[Version]:
+        """The versions that answer under their own name only: they are certified, or wait for an approval."""
+        return [one for one in self.versions.values() if one.model == model and not self.is_aliased(one)]
+
     def behind(self, model: str, alias: str) -> list[Version]:
         """The versions that an alias points to and that are not retired, the heaviest first."""
         weights = self.aliases.get((model, alias), {})

@@ -168,6 +168,11 @@ class Gateway:
             known = ", ".join(names[:_MAX_NAMES]) or "none yet"
             more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
             message = f"there is no model {quoted(name)}; models: {known}{more}"
+            if waiting := self._fleet.routes.unpromoted(name):
+                message = (
+                    f"{quoted(name)} answers nothing yet: the promotion of {waiting[-1].name} is under way (its "
+                    f"answers are certified, which takes minutes, or approved). Ask {waiting[-1].name}, or try again"
+                )
             raise ApiError(404, message, code="model_not_found", param="model")
         return version
 
