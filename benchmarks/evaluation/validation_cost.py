@@ -3,9 +3,10 @@
     python benchmarks/evaluation/validation_cost.py [--steps 250] [--pairs 3] [--size nano] [--out FOLDER]
 
 Two ranks under Ray on this machine, as in the service, without a bus: the same training in turns with nobody beside it
-and with the evaluator's process reading its checkpoints at the lowest priority, the newest first where it lags. Step
-seconds are those of the second half, of which both have the same number; CPU-seconds are the workers' own. On a machine
-of two cores both ranks are busy, so the reader lives on what they leave over. Prints JSON.
+and with the evaluator's process reading its checkpoints at the lowest priority, the newest first where it lags, and
+when it has ended those that were left out. Step seconds are those of the second half, of which both have the same
+number; CPU-seconds are the workers' own. On a machine of two cores both ranks are busy, so the reader lives on what
+they leave over. Prints JSON.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -26,7 +28,7 @@ from parts.training_data import stdlib_dataset
 from ropewalk.corpus.document import DEV_ITEMS, EVAL_ITEMS, write_records
 from ropewalk.evaluator.adapters.dev_loss import DevOrder
 from ropewalk.evaluator.adapters.side_process import SideProcess
-from ropewalk.evaluator.domain.dev import tokens_to_read
+from ropewalk.evaluator.domain.dev import is_read_beside, tokens_to_read
 from ropewalk.events.training import StepMetrics
 from ropewalk.recipes.dial import complete
 from ropewalk.recipes.recipe import Plan, Recipe, SourceRecipe
@@ -49,9 +51,12 @@ class Seen:
 
     rows: list[StepMetrics] = field(default_factory=list)
     cpu_s: float = 0.0
-    written: list[str] = field(default_factory=list)  # keys of checkpoints, oldest first
-    losses: dict[str, float] = field(default_factory=dict)  # by key, those that were known when training ended
-    reader_cpu_s: float = 0.0
+    written: dict[str, int] = field(default_factory=dict)  # steps of checkpoints by their keys, oldest first
+    losses: dict[str, float] = field(default_factory=dict)  # by key
+    num_beside: int = 0  # of the losses, when training ended
+    rest_s: float = 0.0  # until the others were there
+    reader_cpu_s: float = 0.0  # when training ended
+    read_cpu_s: list[float] = field(default_factory=list)  # of each checkpoint; the first with what begins the process
 
     def step_s(self) -> float:
         """Seconds of a step, all that belongs to it, over the second half."""
@@ -93,7 +98,11 @@ def _compared(plan: Plan, pairs: list[list[Seen]]) -> dict[str, object]:
         "more_step_seconds_percent": {"median": round(median(walls), 2), "each": [round(each, 2) for each in walls]},
         "more_worker_cpu_percent": {"median": round(median(cpus), 2), "each": [round(each, 2) for each in cpus]},
         "checkpoints": sum(len(each.written) for each in with_reader),
-        "with_a_loss_when_training_ended": sum(len(each.losses) for each in with_reader),
+        "due_beside": sum(is_read_beside(plan, step) for each in with_reader for step in each.written.values()),
+        "with_a_loss_when_training_ended": sum(each.num_beside for each in with_reader),
+        "with_a_loss_soon_after": sum(len(each.losses) for each in with_reader),
+        "soon_after_s": [round(each.rest_s, 2) for each in with_reader],
+        "reader_cpu_s_of_a_checkpoint": round(median(s for each in with_reader for s in each.read_cpu_s[1:]), 3),
         "reader_cpu_s_of_a_training": [round(each.reader_cpu_s, 2) for each in with_reader],
         "worker_cpu_s_of_a_training": [round(each.cpu_s, 1) for each in with_reader],
         "within_bar": median(walls) <= 1.0,
@@ -111,17 +120,19 @@ async def _train(root: Path, plan: Plan, name: str, *, beside: bool) -> Seen:
             case FromWorkers(_, StepsDone(rows=rows)):
                 seen.rows += rows
             case FromWorkers(_, CheckpointWritten(saved=saved)):
-                seen.written.append(saved.uri)
+                seen.written[saved.uri] = saved.step
                 news.set()
             case CpuUsed(seconds):
                 seen.cpu_s += seconds
 
-    reading = asyncio.create_task(_read(root, plan, seen, process, news)) if beside else None
+    following = asyncio.create_task(_follow(root, plan, seen, process, news)) if beside else None
     await run_child(entry.train, job, on_report, lambda _: None)
-    if reading is not None:
-        seen.reader_cpu_s = _reader_cpu_s()
-        reading.cancel()
-        await asyncio.wait([reading])
+    if following is not None:
+        seen.num_beside, seen.reader_cpu_s, ended = len(seen.losses), _reader_cpu_s(), time.monotonic()
+        following.cancel()
+        await asyncio.wait([following])
+        await _catch_up(root, plan, seen, process)
+        seen.rest_s = time.monotonic() - ended
     await process.close()
     return seen
 
@@ -132,21 +143,33 @@ def _reader_cpu_s() -> float:
     return sum(sum(each.cpu_times()[:2]) for each in readers)
 
 
-async def _read(root: Path, plan: Plan, seen: Seen, process: SideProcess, news: asyncio.Event) -> None:
-    objects = LocalObjects(root / "objects")
+async def _follow(root: Path, plan: Plan, seen: Seen, process: SideProcess, news: asyncio.Event) -> None:
     while True:
         await news.wait()
         news.clear()
-        newest = seen.written[-1]
-        order = DevOrder(
-            checkpoint=objects.fetch(newest),
-            tokenizer=root / "tokenizer",
-            evalset=root / "evalset",
-            num_tokens=tokens_to_read(plan),
-        )
-        found = await process.read(order, _WITHIN_S)
-        if found is not None:
-            seen.losses[newest] = found.per_token
+        due = [key for key, step in seen.written.items() if is_read_beside(plan, step)]
+        if due and due[-1] not in seen.losses:
+            await _read(root, plan, seen, process, due[-1])
+
+
+async def _catch_up(root: Path, plan: Plan, seen: Seen, process: SideProcess) -> None:
+    for key in seen.written:
+        if key not in seen.losses:
+            await _read(root, plan, seen, process, key)
+
+
+async def _read(root: Path, plan: Plan, seen: Seen, process: SideProcess, key: str) -> None:
+    order = DevOrder(
+        checkpoint=LocalObjects(root / "objects").fetch(key),
+        tokenizer=root / "tokenizer",
+        evalset=root / "evalset",
+        num_tokens=tokens_to_read(plan),
+    )
+    before = _reader_cpu_s()
+    found = await process.read(order, _WITHIN_S)
+    if found is not None:
+        seen.losses[key] = found.per_token
+        seen.read_cpu_s.append(_reader_cpu_s() - before)
 
 
 def _ground(root: Path, steps: int, size: str) -> Plan:

@@ -73,7 +73,7 @@ def score_documents(
     while windows:
         count = max(1, tokens_at_once // len(windows[0].inputs))  # it is the longest
         batch, windows = windows[:count], windows[count:]
-        for window, losses in zip(batch, _losses(model, batch), strict=True):
+        for window, losses in zip(batch, _losses_and_logits(model, batch)[0], strict=True):
             nats[window.document] += float(losses.double().sum())
             counts[window.document] += sum(target != IGNORED for target in window.targets)
     return [
@@ -103,8 +103,8 @@ def score_continuations(
     found, first = [Said(0.0, True)] * len(pairs), 0
     while first < len(windows):
         batch = windows[first : first + max(1, at_once // len(windows[first].inputs))]
-        losses, likeliest = _losses_and_likeliest(model, batch)
-        for window, mine, best in zip(batch, losses, likeliest.tolist(), strict=True):
+        losses, logits = _losses_and_logits(model, batch)
+        for window, mine, best in zip(batch, losses, logits.argmax(-1).tolist(), strict=True):
             is_greedy = all(token in (IGNORED, best[at]) for at, token in enumerate(window.targets))
             found[window.document] = Said(-float(mine.double().sum()), is_greedy)
         first += len(batch)
@@ -129,12 +129,8 @@ def _windows(index: int, document: ScoredTokens, context_length: int, start_id: 
         scored = end
 
 
-def _losses(model: PreTrainedModel, batch: Sequence[_Window]) -> torch.Tensor:
-    return _losses_and_likeliest(model, batch)[0]
-
-
-def _losses_and_likeliest(model: PreTrainedModel, batch: Sequence[_Window]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, T) nats, 0 where nothing is scored, and (B, T) the likeliest tokens.
+def _losses_and_logits(model: PreTrainedModel, batch: Sequence[_Window]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, T) nats, 0 where nothing is scored, and (B, T, V).
 
     Padding is on the right, where causal attention never looks from.
     """
@@ -146,4 +142,4 @@ def _losses_and_likeliest(model: PreTrainedModel, batch: Sequence[_Window]) -> t
     losses = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    return losses.view_as(targets), logits.argmax(-1)
+    return losses.view_as(targets), logits

@@ -12,8 +12,8 @@ Judges are asked about labelled answers, and get a card: `adapters/judging`.
 Raters label answers on a page of its own: `adapters/labelling`.
 
 Listens: RegisterTaskSet, FreezeTaskSet, JudgeAgain, InviteRater, RevokeRater, CheckpointExported (stage `evaluate`),
-`evt.checkpoint.committed.v1.*` (table), `evt.data.dataset_published.v1.*` (table), `due.deferral.*` (table),
-`cmd.judge.register.v1.*` (table), `cmd.judge.audit.v1.*` (table).
+`evt.checkpoint.committed.v1.*` (table), `evt.data.dataset_published.v1.*` (table), `evt.training.completed.v1.*`
+(table), `due.deferral.*` (table), `cmd.judge.register.v1.*` (table), `cmd.judge.audit.v1.*` (table).
 Emits: JudgeAgain, EvaluationReopened, CheckpointExported, EvaluationStarted, EvaluationProgressed, ScoreBatch,
 EvaluationCompleted, GateDecided, CheckpointValidated, TaskSetRegistered, TaskSetFrozen, JudgeProgressed,
 JudgeRegistered, JudgeRefused, JudgeAudited, JudgeSuspended, LabelsWanted, RaterInvited, RaterRevoked, LabelGiven,

@@ -1,6 +1,6 @@
 """What evaluator hears, does and says: see `ropewalk.events.contract`."""
 
-from ropewalk.events import checkpoint, data, evaluation, judge, label, score, task_set
+from ropewalk.events import checkpoint, data, evaluation, judge, label, score, task_set, training
 from ropewalk.events.consumers import ConsumerSpec, timer
 from ropewalk.events.contract import Contract, Reaction, Stage
 from ropewalk.events.streams import stream_of
@@ -15,7 +15,10 @@ VALIDATE = ConsumerSpec(
     service="evaluator",
     purpose="validate",
     stream=stream_of(checkpoint.CheckpointCommitted.subject_prefix()),
-    subjects=tuple(f"{kind.subject_prefix()}.*" for kind in (checkpoint.CheckpointCommitted, data.DatasetPublished)),
+    subjects=tuple(
+        f"{kind.subject_prefix()}.*"
+        for kind in (checkpoint.CheckpointCommitted, data.DatasetPublished, training.TrainingCompleted)
+    ),
     ack_wait_s=60.0,
     max_ack_pending=256,
     deliver="new",  # of runs that ended before there was one nobody wants to know it

@@ -16,12 +16,13 @@ from ropewalk.evaluator.adapters.corpus import read_items
 from ropewalk.evaluator.adapters.dev_loss import DevOrder, _Reader
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.adapters.validating import Validator
-from ropewalk.evaluator.domain.dev import tokens_to_read
+from ropewalk.evaluator.domain.dev import is_read_beside, tokens_to_read
 from ropewalk.events.base import Message
-from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointValidated
+from ropewalk.events.checkpoint import CheckpointCommitted, CheckpointPruned, CheckpointValidated
 from ropewalk.events.data import DatasetPublished
 from ropewalk.events.envelope import Envelope
 from ropewalk.events.run import RunAccepted, RunEnding
+from ropewalk.events.training import TrainingCompleted
 from ropewalk.model.lora import add_adapters, is_adapter, lora_config, merged, save_adapter
 from ropewalk.model.weights import load_model, save_weights
 from ropewalk.recipes.builtin import resolve_recipe
@@ -37,8 +38,8 @@ def committed(name: str, step: int, run_id: str = "r") -> Stored[Message]:
     return Stored(step, datetime.now(UTC), envelope, event)
 
 
-def a_training(world, evalset: str, run_id: str = "r", num_dev: int = 10) -> list[Message]:
-    recipe = complete(resolve_recipe({"base": "python-stdlib-tiny"}))
+def a_training(world, evalset: str, run_id: str = "r", num_dev: int = 10, minutes: float = 10.0) -> list[Message]:
+    recipe = complete(resolve_recipe({"base": "python-stdlib-tiny", "minutes": minutes}))
     dataset = next(
         each for each in world.stage(f"evalsets/{evalset}").bus.messages if isinstance(each, DatasetPublished)
     )
@@ -63,7 +64,7 @@ async def test_every_checkpoint_is_read_and_one_that_is_broken_or_of_an_ended_ru
         *a_training(world, "few", "old"),
         *a_training(world, "code", "bare"),
     ]
-    timeline.messages.append(RunEnding(run_id="old", kind="completed", event_id="1"))
+    timeline.messages.append(RunEnding(run_id="old", kind="failed", event_id="1"))
 
     await validator.take([committed("hardly", 5)], timeline)
     await validator.take([committed("nowhere", 7)], timeline)  # it was pruned
@@ -92,7 +93,35 @@ async def test_a_base_model_is_read_beside_its_training_only_where_that_decides_
     timeline.messages += [accepted.model_copy(update={"recipe": recipe.model_dump(mode="json")}), dataset]
     event = committed("hardly", 5).message
     assert isinstance(event, CheckpointCommitted)
-    assert (await validator._order(event, timeline) is not None) == is_read
+    assert (await validator._due("r", [event], timeline) != []) == is_read
+
+
+async def test_what_was_left_out_while_it_trained_is_read_once_it_has_ended_if_it_stands(
+    world, validator, timeline
+) -> None:
+    timeline.messages += a_training(world, "few", minutes=0.5)  # 30 checkpoints: no more than each seventh in that time
+    steps = {20: "hardly", 40: "barely", 60: "nowhere", 140: "longer"}
+    for step, name in steps.items():
+        timeline.messages.append(committed(name, step).message)
+        await validator.take([committed(name, step)], timeline)
+    assert said_in(timeline) == [140]
+
+    done = TrainingCompleted(
+        run_id="r", epoch=1, step=600, checkpoint_id="r-1-600", uri="x", loss=1.0, tokens=1, seconds=1.0
+    )
+    timeline.messages += [CheckpointPruned(run_id="r", checkpoint_id="r-1-60", step=60, uri="x"), done]
+    timeline.messages.append(RunEnding(run_id="r", kind="completed", event_id="1"))
+    ended = replace(committed("longer", 600), message=done)
+    await validator.take([ended], timeline)
+    await validator.take([ended], timeline)  # told twice
+    assert said_in(timeline) == [140, 20, 40]
+    timeline.messages.append(committed("untrained", 600).message)  # verified after training had ended
+    await validator.take([committed("untrained", 600)], timeline)
+    assert said_in(timeline) == [140, 20, 40, 600]
+
+
+def said_in(timeline) -> list[int]:
+    return [each.step for each in timeline.messages if isinstance(each, CheckpointValidated)]
 
 
 def test_of_a_conversation_the_answers_count_and_another_checkpoint_is_read_on_the_same_tokens(world, tmp_path) -> None:
@@ -146,11 +175,17 @@ async def test_a_reader_that_is_killed_costs_one_checkpoint_and_no_more(world, v
     reader.kill()
     await validator.take([committed("barely", 6)], timeline)
     await validator.take([committed("longer", 9)], timeline)
-    said = [each.step for each in timeline.messages if isinstance(each, CheckpointValidated)]
-    assert said in ([5, 9], [5, 6, 9])
+    assert said_in(timeline) in ([5, 9], [5, 6, 9])
 
 
-def test_what_is_read_of_a_checkpoint_is_a_hundredth_of_the_work_between_two() -> None:
-    plan = complete(resolve_recipe({"base": "python-stdlib-tiny", "minutes": 60})).derived
-    learnt = plan.checkpoint_every * plan.batch_size * plan.context_length
-    assert tokens_to_read(plan) / 3 == pytest.approx(0.01 * learnt, rel=0.01)
+@pytest.mark.parametrize(
+    ("base", "minutes"), [("python-stdlib-tiny", 60), ("python-stdlib", 2), ("python-stdlib", 0.2)]
+)
+def test_what_is_read_while_it_trains_is_a_hundredth_of_the_work_however_close_checkpoints_lie(base, minutes) -> None:
+    plan = complete(resolve_recipe({"base": base, "minutes": minutes})).derived
+    steps = range(0, plan.total_steps, plan.checkpoint_every)
+    num_read = sum(is_read_beside(plan, step) for step in steps[1:])
+    learnt = plan.total_steps * plan.batch_size * plan.context_length
+    assert 0.4 * 0.01 < num_read * tokens_to_read(plan) / 3 / learnt <= 1.01 * 0.01
+    decides = plan.model_copy(update={"export": "best"})
+    assert all(is_read_beside(decides, step) for step in steps)

@@ -53,7 +53,8 @@ async def test_a_group_trains_on_a_ray_that_is_given_through_kills_of_a_worker_a
     job = workshop.training()
     losses: list[Loss] = []
     pids: list[int] = []
-    due = {60: lambda pid: pid, 150: lambda pid: psutil.Process(pid).parent().ppid()}  # a worker, an actor
+    # A worker of the first attempt and an actor of the second, by the step.
+    due = {1: (60, lambda pid: pid), 2: (150, lambda pid: psutil.Process(pid).parent().ppid())}
 
     async def on_report(report: TrainingReport) -> None:
         match report:
@@ -61,9 +62,8 @@ async def test_a_group_trains_on_a_ray_that_is_given_through_kills_of_a_worker_a
                 losses.append(report)
             case FromWorkers(_, Started(worker_pids=started)):
                 pids.extend(started)
-            case FromWorkers(_, StepsDone(rows=rows)):
-                for step in [step for step in due if step <= rows[-1].step]:
-                    os.kill(due.pop(step)(pids[-1]), signal.SIGKILL)
+            case FromWorkers(attempt, StepsDone(rows=rows)) if attempt in due and rows[-1].step >= due[attempt][0]:
+                os.kill(due.pop(attempt)[1](pids[-1]), signal.SIGKILL)
 
     given = replace(job, cluster=replace(job.cluster, address=given_ray))
     finished = await run_child(entry.train, given, on_report)

@@ -125,7 +125,7 @@ def a_recipe(workshop, *, total_steps: int, trials: int) -> Recipe:
 async def test_training_survives_the_death_of_its_service_and_of_the_broker(
     nats_server, start_service, bus, workshop, ray_processes: Callable[[Path], list[int]]
 ) -> None:
-    recipe = a_recipe(workshop, total_steps=500, trials=2)
+    recipe = a_recipe(workshop, total_steps=1000, trials=2)
     first = start_service()
     await publish_dataset(bus, workshop, recipe)
     await until(bus, has_passed(60))
@@ -147,16 +147,16 @@ async def test_training_survives_the_death_of_its_service_and_of_the_broker(
     [resumed] = of(TrainingResumed, seen)
     assert resumed.resume_step > 0
     [completed] = of(TrainingCompleted, seen)
-    assert completed.step == 500
+    assert completed.step == 1000
     looks = of(TrainingValidated, seen)
-    assert looks[-1].step == 500
+    assert looks[-1].step == 1000
     assert looks[-1].loss < looks[0].loss
     saved = [item.checkpoint_id for item in of(CheckpointSaved, seen)]
     assert len(saved) == len(set(saved))
     assert completed.checkpoint_id == saved[-1]
     verdict = verify_run(of(StepsCommitted, seen), workshop.meta, recipe, workshop.objects)
     assert verdict.ok, verdict.sentences
-    assert verdict.num_steps == 500
+    assert verdict.num_steps == 1000
     assert ray_processes(workshop.ray_folder) == []
 
 
@@ -192,7 +192,7 @@ async def test_a_paused_training_saves_leaves_and_goes_on_from_there_when_it_is_
     start_service, bus, workshop, ray_processes: Callable[[Path], list[int]]
 ) -> None:
     first = start_service()
-    await publish_dataset(bus, workshop, a_recipe(workshop, total_steps=400, trials=0))
+    await publish_dataset(bus, workshop, a_recipe(workshop, total_steps=1000, trials=0))
     await until(bus, has_passed(60))
     await bus.publish(RunPaused(run_id="r", stage="train", at_unix=time.time()))
     seen = await until(bus, lambda seen: bool(of(StageInterrupted, seen)))
@@ -214,7 +214,7 @@ async def test_a_paused_training_saves_leaves_and_goes_on_from_there_when_it_is_
     assert [item.attempt for item in of(StageStarted, seen) if item.stage == "train"] == [1, 2]
     assert len([item for item in of(StageCompleted, seen) if item.stage == "train"]) == 1
     steps = [(item.first_step, item.last_step) for item in of(StepsCommitted, seen)]
-    assert [step for first, last in steps for step in range(first, last + 1)] == list(range(400))
+    assert [step for first, last in steps for step in range(first, last + 1)] == list(range(1000))
     [completed] = of(TrainingCompleted, seen)
     assert completed.account.replay_s == 0
     assert ray_processes(workshop.ray_folder) == []
