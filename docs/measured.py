@@ -78,6 +78,14 @@ def _false_promotions(found: dict[str, Any]) -> str:
     return f"{with_budget:.3f}, {highest:.3f}; {without:.3f} ({found['families']:,} families of each)"
 
 
+def _watching(found: dict[str, Any]) -> str:
+    steps, worker = found["more_step_seconds_percent"], found["more_worker_cpu_percent"]
+    return (
+        f"+{steps['median']:.1f} % ({min(steps['each']):.1f} to {max(steps['each']):.1f}), +{worker['median']:.1f} %; "
+        f"{found['with_a_loss_when_training_ended']} of {found['checkpoints']} (bar: 1 % of the step's seconds)"
+    )
+
+
 # What is measured, the figure, the script. A figure is written as the script measured it, also where it misses a bar.
 def _small_judge(found: dict[str, Any]) -> str:
     (card,) = found["card"]["criteria"]
@@ -196,6 +204,12 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str], ...] = (
         "the instruct model of 135 M weights that installs as a package, as a judge of lines made for a grade",
         _small_judge,
         "evaluation/small_judge",
+    ),
+    (
+        "a validation loss of every checkpoint beside a short training: seconds of a step, CPU of the worker; losses "
+        "that were there when training ended",
+        _watching,
+        "evaluation/validation_cost",
     ),
 )
 

@@ -71,6 +71,15 @@ def _on_a_card(found: dict[str, Any]) -> str:
     return f"{times} ({found['machine']['card'].partition(',')[0]}); {valid:.1f} %, {right:.1f} %"
 
 
+def _learning_curve(found: dict[str, Any]) -> str:
+    levels = [(point["num_learnt"], point["levels"]["field_accuracy"]) for point in found["points"]]
+    shown = (
+        f"{count}: {100 * of['value']:.1f} % [{100 * of['lower']:.1f}, {100 * of['upper']:.1f}]" for count, of in levels
+    )
+    of = levels[-1][1]
+    return f"{', '.join(shown)} ({of['num_items']} held-out examples in {of['num_clusters']} clusters)"
+
+
 # What, figure, record, script, goal.
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str, str, str], ...] = (
     ("`ropewalk demo specialist`", _run, "specialist", "specialist", "below 20 min, 8 GB"),
@@ -97,6 +106,13 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str], str, str, str], ...] = (
         "finetune_gpu_bake",
         "finetune/gpu_bake",
         "below 120 s",
+    ),
+    (
+        "right fields by the number of examples, each its own training",
+        _learning_curve,
+        "finetune_curve",
+        "finetune/curve",
+        "none",
     ),
     (
         "greedy answers equal to transformers': imported, adapter merged, GGUF (fp32)",

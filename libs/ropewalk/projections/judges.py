@@ -5,6 +5,7 @@ Only what belongs to the newest registration counts: an audit or a suspension of
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from operator import attrgetter
 
 from ropewalk.bus.codec import Stored
@@ -49,6 +50,16 @@ JUDGES = Fold(
     view=_view,
     steps={JudgeRegistered: _keep, JudgeAudited: _keep, JudgeSuspended: _keep},
 )
+
+
+def standing_word(facts: Json) -> str:
+    """What a judge with these facts may do now."""
+    if facts["suspended"]:
+        return "suspended"
+    if datetime.fromisoformat(facts["card"]["valid_until"]) < datetime.now(UTC):
+        return "expired"
+    verdicts = [each["verdict"] for each in facts["card"]["criteria"]]
+    return next((word for word in ("reject", "assist") if word in verdicts), "replace")
 
 
 @dataclass(frozen=True)

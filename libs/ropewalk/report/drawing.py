@@ -30,13 +30,14 @@ class Dot:
 
 @dataclass(frozen=True)
 class Bar:
-    """A filled rectangle; (x, y) is its upper left corner."""
+    """A filled rectangle; (x, y) is its upper left corner, `strength` how much of its colour it has, up to 1."""
 
     shape: ClassVar[str] = "bar"
     x: float
     y: float
     width: float
     height: float
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)

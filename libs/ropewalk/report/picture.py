@@ -23,6 +23,9 @@ _LINES = {  # kind: (colour, width in points, dashes)
     "skip": (_BAD, 1.0, "-"),
     "back": (_BAD, 1.6, "-"),
     "own": (_ACCENT, 2.0, "-"),
+    "guard": (_INK, 1.6, "-"),
+    "zero": (_GREY, 0.8, "-"),
+    "bound": (_BAD, 1.6, "--"),
     "other": (_GREY, 1.6, "-"),
 }
 _LETTERS = {  # kind: (size in pixels, colour, weight, family)
@@ -46,7 +49,7 @@ _MOST_ROWS = 16  # of a table
 
 
 @dataclass
-class _Column:
+class Column:
     """Marks one below the other. `y` is where the next one begins, in pixels from the top."""
 
     x: float
@@ -86,11 +89,21 @@ class _Column:
             self.say(first.strip().ljust(widths[0]) + "".join(others), row.kind or "plain")
         return None
 
-    def split(self) -> "tuple[_Column, _Column]":
-        """Two columns of half the width that begin here."""
-        return _Column(self.x, self.y), _Column(self.x + HALF + _GAP, self.y)
+    def tell(self, facts: Sequence[tuple[str, str, str]]) -> None:
+        """Name, value and remark in rows of four."""
+        for first in range(0, len(facts), _PER_ROW):
+            cells = [Column(self.x + place * WIDE / _PER_ROW, self.y + 16) for place in range(_PER_ROW)]
+            for cell, (name, value, remark) in zip(cells, facts[first : first + _PER_ROW], strict=False):
+                cell.say(name, "note")
+                cell.say(value, "value")
+                cell.say(remark, "note", wrap=37, most_lines=3)
+            self.join(*cells)
 
-    def join(self, *columns: "_Column") -> None:
+    def split(self) -> "tuple[Column, Column]":
+        """Two columns of half the width that begin here."""
+        return Column(self.x, self.y), Column(self.x + HALF + _GAP, self.y)
+
+    def join(self, *columns: "Column") -> None:
         """Go on where the longest column ends."""
         self.y = max(column.y for column in columns)
         self.marks += [mark for column in columns for mark in column.marks]
@@ -98,11 +111,20 @@ class _Column:
 
 def write_picture(card: ReportCard, path: Path) -> None:
     """Draw the card. Raises OSError."""
+    draw_page(page_of(card), path)
+
+
+def new_page() -> Column:
+    """An empty page."""
+    return Column(_EDGE, 20)
+
+
+def draw_page(page: Column, path: Path) -> None:
+    """Draw what is on a page, which is as wide as a card and as high as it must be. Raises OSError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second of imports, only when a card is drawn
     from matplotlib.figure import Figure
 
-    width, page = 2 * _EDGE + WIDE, page_of(card)
-    height = page.y + _EDGE / 2
+    width, height = 2 * _EDGE + WIDE, page.y + _EDGE / 2
     figure = Figure(figsize=(width / _PER_INCH, height / _PER_INCH), dpi=1.2 * _PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     # One pair of axes over the whole sheet, in the drawings' pixels with y downwards.
@@ -113,13 +135,13 @@ def write_picture(card: ReportCard, path: Path) -> None:
     figure.savefig(path, format="png")
 
 
-def page_of(card: ReportCard) -> _Column:
+def page_of(card: ReportCard) -> Column:
     """Everything on the page, from top to bottom."""
-    page = _Column(_EDGE, 20)
+    page = new_page()
     page.say("Ropewalk report card", "note")
     page.say(headline(card), "head")
     page.say(began(card), "note")
-    _facts(page, key_facts(card))
+    page.tell(key_facts(card))
     if card.specialist:
         page.tabulate("Specialist", specialist_table(card.specialist))
     page.show("Training loss over steps", loss_chart(card) if card.losses else None)
@@ -140,17 +162,6 @@ def page_of(card: ReportCard) -> _Column:
     return page
 
 
-def _facts(page: _Column, facts: Sequence[tuple[str, str, str]]) -> None:
-    """Name, value and remark in rows of four."""
-    for first in range(0, len(facts), _PER_ROW):
-        cells = [_Column(page.x + place * WIDE / _PER_ROW, page.y + 16) for place in range(_PER_ROW)]
-        for cell, (name, value, remark) in zip(cells, facts[first : first + _PER_ROW], strict=False):
-            cell.say(name, "note")
-            cell.say(value, "value")
-            cell.say(remark, "note", wrap=37, most_lines=3)
-        page.join(*cells)
-
-
 def _draw(axes: Any, left: float, top: float, mark: Mark) -> None:
     """One mark of a drawing whose upper left corner is at (left, top)."""
     match mark:
@@ -160,8 +171,9 @@ def _draw(axes: Any, left: float, top: float, mark: Mark) -> None:
             axes.plot(*zip(*places, strict=True), color=colour, linewidth=width, linestyle=dashes)
         case Dot(x=x, y=y, kind=kind, radius=radius):
             axes.plot(left + x, top + y, "o", color=_LINES[kind][0], markersize=2 * radius * _POINTS)
-        case Bar(x=x, y=y, width=width, height=height):
-            axes.barh(top + y, width, left=left + x, height=height, align="edge", color=_ACCENT)
+        case Bar(x=x, y=y, width=width, height=height, strength=strength):
+            place = {"left": left + x, "height": height, "align": "edge"}
+            axes.barh(top + y, width, color=_ACCENT, alpha=strength, **place)
         case Label(x=x, y=y, text=text, kind=kind, anchor=anchor):
             size, colour, weight, family = _LETTERS[kind]
             # A dollar sign is money and not the beginning of a formula.

@@ -289,6 +289,7 @@ def _report(
         baseline_export_uri=opponent.uri if opponent else "",
         comparison=evidence.gain,
         margin=evidence.margin,
+        bounds=evidence.bounds,
         decision=decision.decision,
         reasons=(*decision.reasons, *found.notes, *(found.task.sentences() if found.task else ())),
         task=found.task,

@@ -336,3 +336,10 @@ def test_init_makes_a_folder_for_a_task_once(ropewalk, tmp_path):
     code, _, error = ropewalk("init", "elsewhere", "my-task")
     assert code == 2
     assert "usecase" in error
+
+
+def test_a_page_of_an_evaluation_that_is_no_page_is_refused_before_anything_is_read(ropewalk):
+    code, _, said = ropewalk("eval", "report", "r-1", "--out", "of.pdf")
+
+    assert code == 2
+    assert "'of.pdf' must end with .html" in said

@@ -6,6 +6,7 @@ from parts.judge_files import a_card
 from ropewalk.cli.screens import judge_card
 from ropewalk.cli.screens.terminal import Terminal
 from ropewalk.events.judge import CriterionCard, JudgeFigure, Residuals
+from ropewalk.projections.judges import standing_word
 
 
 def facts_of(verdict="assist", valid_until="2999-01-01T00:00:00+00:00", suspended=None):
@@ -54,4 +55,4 @@ def test_a_card_is_shown_in_80_columns_with_its_intervals(monkeypatch, capsys) -
     ],
 )
 def test_what_a_judge_may_do_is_one_word(facts, word) -> None:
-    assert judge_card.standing_words(facts) == word
+    assert standing_word(facts) == word

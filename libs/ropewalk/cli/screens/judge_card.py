@@ -1,25 +1,15 @@
 """The card of a judge on the terminal."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from ropewalk.cli.screens.terminal import Listing, console, minute, say, titled
-
-
-def standing_words(facts: dict[str, Any]) -> str:
-    """What a judge may do now."""
-    if facts["suspended"]:
-        return "suspended"
-    if datetime.fromisoformat(facts["card"]["valid_until"]) < datetime.now(UTC):
-        return "expired"
-    verdicts = [each["verdict"] for each in facts["card"]["criteria"]]
-    return next((word for word in ("reject", "assist") if word in verdicts), "replace")
+from ropewalk.projections.judges import standing_word
 
 
 def print_card(name: str, facts: dict[str, Any]) -> None:
     """Who it is, then a table per criterion."""
     card = facts["card"]
-    say(f"{name}: {standing_words(facts)}", style="bold")
+    say(f"{name}: {standing_word(facts)}", style="bold")
     told = "" if card["tells_probabilities"] else "; it tells no log-probabilities, so one token is taken as the grade"
     for what, words in (
         ("who", f"{card['model']}, {card['decoding']}{told}"),

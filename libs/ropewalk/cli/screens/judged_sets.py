@@ -20,7 +20,7 @@ def show_judged(found: JudgedSet) -> None:
         say(f"  {metric} over {len(values)} templates: {spread}")
     if overlaps := [name for name in each.definitions if name in OVERLAPS]:
         say(f"  {', '.join(overlaps)}: correlation with people: not measured, so it decides nothing")
-    say(f"  {_kept_out(found)}")
+    say(f"  {each.kept_out}")
 
 
 def _row(estimate: Estimate) -> tuple[str, ...]:
@@ -29,10 +29,3 @@ def _row(estimate: Estimate) -> tuple[str, ...]:
     name = estimate.metric.replace(f"{estimate.task_set}/", "")
     what = f"gain over {estimate.subject}" if estimate.paired else estimate.subject
     return name, what, estimate.written(estimate.value), bounds, estimate.role, alone, estimate.method
-
-
-def _kept_out(found: JudgedSet) -> str:
-    each = found.section
-    if not each.scanned:
-        return "nobody looked for its items in what the run was trained on"
-    return f"{each.num_dropped} documents gave its items away and were dropped; searched: dataset {each.scanned}"

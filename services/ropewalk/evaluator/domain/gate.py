@@ -58,6 +58,16 @@ class Evidence:
         return primary
 
     @property
+    def bounds(self) -> dict[str, float]:
+        """By metric that decides: what a gain must be above, or at least; what the candidate itself must reach."""
+        found = {self.gain.metric: self.margin}
+        for each in self.estimates:
+            if each.role == "guardrail":
+                rule = self.rules.of[each.metric]
+                found[each.metric] = -rule.tolerance if each.paired else max(rule.floor, rule.least)
+        return found
+
+    @property
     def num_left(self) -> int:
         """Items that another look could ask, of what kept it from a promotion."""
         if self.num_held_out == self.num_seen and not self.gain.task_set:

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from ropewalk.evaluator.domain.budget import ALPHA
 from ropewalk.evaluator.domain.clusters import MIN_CLUSTERS
 from ropewalk.evaluator.domain.excerpts import CLUSTER_BYTES, EXCERPT_BYTES, MAX_BYTES, MIN_FILES
@@ -77,6 +79,7 @@ class EvaluationReport(Value):
     baseline_export_uri: str
     comparison: Estimate
     margin: float
+    bounds: dict[str, float] = Field(default_factory=dict, description="by metric: as `Evidence.bounds`")
     decision: Literal["promote", "reject", "need_more"]
     reasons: tuple[str, ...]
     definitions: dict[str, str] = DEFINITIONS

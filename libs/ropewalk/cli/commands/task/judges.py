@@ -7,12 +7,13 @@ import typer
 
 from ropewalk.cli.connecting import call, settings_of, store_of
 from ropewalk.cli.options import AsJson, StateDir
-from ropewalk.cli.screens.judge_card import print_card, standing_words
+from ropewalk.cli.screens.judge_card import print_card
 from ropewalk.cli.screens.terminal import Listing, complain, console, done, minute, print_json, say
 from ropewalk.client.judges.asking import add_judge, audit_judge, known_judge
 from ropewalk.client.log import open_log, projections
 from ropewalk.client.settings import ClientSettings
 from ropewalk.events.judge import JudgeSuspended
+from ropewalk.projections.judges import standing_word
 from ropewalk.tasksets.judges.shelf import read_judge
 
 app = typer.Typer(name="judges", no_args_is_help=True, help="Judges: who grades answers beside people.")
@@ -89,7 +90,7 @@ def list_judges(state_dir: StateDir = None, as_json: AsJson = False) -> None:
             (
                 name,
                 facts["card"]["rubric"],
-                standing_words(facts),
+                standing_word(facts),
                 minute(facts["card"]["valid_until"]),
                 facts["card"]["model"],
             )
