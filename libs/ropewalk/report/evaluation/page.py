@@ -43,14 +43,19 @@ def _people(page: Column, found: Evaluated) -> None:
     page.tabulate("Judges", facts.judges_table(found.judges), "none")
     for sentence in (*facts.judges_sentences(found.judges), *found.missing):
         page.say(sentence, "note", wrap=164)
-    left, right = page.split()
+    columns = page.split()
     for judge in found.judges:
         for of in judge.reliabilities:
-            left.show(of.title, reliability.reliability_chart(of))
+            _shorter(columns).show(of.title, reliability.reliability_chart(of))
     for shown in found.agreements:
-        right.show(shown.title, raters.agreement_chart(shown))
-        right.say(shown.sentence, "note", wrap=82)
-    page.join(left, right)
+        column = _shorter(columns)
+        column.show(shown.title, raters.agreement_chart(shown))
+        column.say(shown.sentence, "note", wrap=82)
+    page.join(*columns)
+
+
+def _shorter(columns: tuple[Column, Column]) -> Column:
+    return min(columns, key=lambda column: column.y)
 
 
 def write_evaluation(found: Evaluated, html: Path) -> Path:

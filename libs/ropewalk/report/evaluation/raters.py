@@ -11,7 +11,8 @@ from ropewalk.report.drawing import Bar, Drawing, Label, Mark
 from ropewalk.statistics.alpha import krippendorff_alpha
 from ropewalk.tasksets.judges.labels import JudgedAnswer
 
-_STRONGEST, _CELL = 0.5, 44  # a letter must be readable on it; pixels
+_STRONGEST = 0.5  # a letter must be readable on it
+_CELL, _LEAST_CELL = 44, 18  # pixels; two digits must have room
 MOST_RATERS = 16
 
 
@@ -74,7 +75,8 @@ def agreement(source: str, criterion: str, grades: Mapping[str, Mapping[str, int
 
 def agreement_chart(shown: Agreement, width: int = HALF) -> Drawing:
     """The share of equal grades in percent, the stronger the colour the higher; columns are numbered as rows are."""
-    count, left = len(shown.raters), min(130, width // 3)
+    count = len(shown.raters)
+    left = max(60, min(130, width // 3, width - _LEAST_CELL * count))
     cell = min(_CELL, (width - left) // count)
     marks: list[Mark] = []
     for row, name in enumerate(shown.raters):
