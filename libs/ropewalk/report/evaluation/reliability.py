@@ -85,8 +85,8 @@ def _bin(part: Sequence[tuple[float, JudgedAnswer]], top: int) -> Bin:
         for place, value in enumerate((people, grade, 1.0)):
             total[place] += value / answer.chance
     people_of, judge_of, weights = np.array(list(sums.values())).T
-    people = bounded(ratio_of_sums(people_of, weights, seed=0), 0.0, float(top), len(sums))
-    return Bin(float(judge_of.sum() / weights.sum()), people, len(part))
+    interval = bounded(ratio_of_sums(people_of, weights, seed=0), 0.0, float(top), len(sums))
+    return Bin(float(judge_of.sum() / weights.sum()), interval, len(part))
 
 
 def reliability_chart(shown: Reliability, width: int = HALF) -> Drawing:
