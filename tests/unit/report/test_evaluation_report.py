@@ -223,3 +223,9 @@ def test_a_report_that_is_lost_or_broken_is_a_sentence(objects, tmp_path):
 def test_a_deferred_evaluation_says_until_when_it_waits(found):
     decided = found.decided.model_copy(update={"verdict": "deferred", "decide_by_unix": 1.8e9})
     assert facts.key_facts(replace(found, decided=decided))[0][1:] == ("deferred", decided.waits_for)
+
+
+def test_a_share_between_two_percents_is_not_rounded_on_the_axis():
+    rows = (ForestRow(a_gain(unit="share", value=-0.04, lower=-0.11, upper=0.03)),)
+    texts = {mark.text for mark in of_kind(forest_chart(Forest(rows)), "axis", Label)}
+    assert {"-7.5%", "-2.5%", "2.5%", "0%"} <= texts

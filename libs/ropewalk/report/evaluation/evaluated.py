@@ -28,7 +28,7 @@ class Example:
     def sides(self) -> list[tuple[str, str]]:
         """What stands side by side: whose it is and what it says."""
         told = (("candidate", self.candidate), ("opponent", self.opponent), ("reference", self.reference))
-        return [(whose, text) for whose, text in told if text]
+        return [(whose, text if text.strip() else "(white space only)") for whose, text in told if text]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.evaluation.evaluated import Evaluated, PanelJudge
 from ropewalk.report.evaluation.forest import Forest, ForestRow, forests
+from ropewalk.report.evaluation.sealed import what
 from ropewalk.report.facts import interval
 from ropewalk.report.tables import CardRow, CardTable
 from ropewalk.tasksets.section import TaskSetSection
@@ -35,11 +36,10 @@ def began(found: Evaluated) -> str:
 def key_facts(found: Evaluated) -> list[tuple[str, str, str]]:
     """(name, value, remark)."""
     report, gain = found.report, found.report.comparison
-    asked = f" of {gain.task_set}" if gain.task_set else ""
     tried = str(report.try_number) if report.try_number else "not counted"
     return [
         ("verdict", found.decided.word, found.decided.waits_for),
-        (f"gain: {gain.quantity}{asked}", gain.written(gain.value), f"margin {gain.written(report.margin)}"),
+        (f"gain: {what(gain)}", gain.written(gain.value), f"margin {gain.written(report.margin)}"),
         (f"{gain.sureness} interval", f"{gain.written(gain.lower)} to {gain.written(gain.upper)}", gain.sample),
         ("try", tried, f"against one budget of false promotions: {found.decided.gate_set}" if tried.isdigit() else ""),
         ("held out", f"{report.num_held_out:,} documents", f"dataset {report.dataset_version[:16]}"),
@@ -58,7 +58,7 @@ def levels_table(found: Evaluated) -> CardTable:
     rows = [
         CardRow(
             (
-                f"{each.task_set}: {each.quantity}" if each.task_set else each.quantity,
+                what(each),
                 "the candidate" if each.subject == found.report.checkpoint_id else each.subject,
                 f"{interval(each)}{_asked(each, found)}",
                 f"{each.num_items:,}",

@@ -8,6 +8,7 @@ from ropewalk.events.evaluation import Estimate
 from ropewalk.report.axes import Axis, tick_label, ticks
 from ropewalk.report.charts import WIDE
 from ropewalk.report.drawing import Dot, Drawing, Label, Line, Mark
+from ropewalk.report.evaluation.sealed import what
 from ropewalk.report.facts import interval
 
 _ROW, _FOOT, _LETTER = 42, 24, 6.4  # pixels; a letter's at most
@@ -23,9 +24,8 @@ class ForestRow:
 
     @property
     def name(self) -> str:
-        """Its role, what was asked, and over whom it is a gain."""
-        asked = f"{self.gain.task_set}, " if self.gain.task_set else ""
-        return f"{self.gain.role}: {asked}over {self.gain.subject}"
+        """Its role, and over whom it is a gain."""
+        return f"{self.gain.role}: over {self.gain.subject}"
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,14 @@ class Forest:
     @property
     def title(self) -> str:
         """Of the drawing."""
-        quantity = self.rows[0].gain.quantity
-        return f"Gain: {quantity}"
+        return f"Gain: {what(self.rows[0].gain)}"
 
 
 def forests(gains: Sequence[ForestRow]) -> tuple[Forest, ...]:
-    """By quantity and unit, in the order in which they first appear."""
+    """By quantity, task set and unit, in the order in which they first appear."""
     found: dict[tuple[str, str], list[ForestRow]] = {}
     for each in gains:
-        found.setdefault((each.gain.quantity, each.gain.unit), []).append(each)
+        found.setdefault((what(each.gain), each.gain.unit), []).append(each)
     return tuple(Forest(tuple(rows)) for rows in found.values())
 
 
@@ -60,9 +59,9 @@ def forest_chart(forest: Forest, width: int = WIDE) -> Drawing:
     for value in ticks(low, high, 7 if width == WIDE else 3):
         for top in range(0, _ROW * len(forest.rows), _ROW):  # not through the words
             marks.append(Line(((x(value), top + 22), (x(value), top + _ROW)), "zero" if value == 0 else "grid"))
-        written = f"{value:.0%}" if is_share and high - low > 0.05 else f"{100 * value:.3g}%" if is_share else ""
+        written = f"{round(100 * value, 9):g}%" if is_share else tick_label(round(value, 9))
         side = "start" if x(value) < 24 else "end" if x(value) > width - 24 else "middle"
-        marks.append(Label(x(value), height - 8, written or tick_label(round(value, 9)), "axis", side))
+        marks.append(Label(x(value), height - 8, written, "axis", side))
     for place, row in enumerate(forest.rows):
         marks += _row(row, x, place * _ROW, width)
     return Drawing(width, height, forest.title, marks)

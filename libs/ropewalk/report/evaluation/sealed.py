@@ -49,6 +49,12 @@ class SealedReport(Value):
         return self.margin if estimate.role == "primary" else self.bounds.get(estimate.metric)
 
 
+def what(estimate: Estimate) -> str:
+    """What is measured, with the task set that was asked."""
+    asked, quantity = estimate.task_set, estimate.quantity
+    return quantity if asked in quantity else f"{quantity} ({asked})"
+
+
 class ScoredRow(Value):
     """A line of `scores.jsonl`: one metric about one item, by scorer. Of sealed items nothing that was said is kept."""
 
