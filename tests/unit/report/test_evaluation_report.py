@@ -14,7 +14,7 @@ from ropewalk.projections.labels import given
 from ropewalk.report import picture
 from ropewalk.report.drawing import Dot, Label, Line
 from ropewalk.report.evaluation import facts
-from ropewalk.report.evaluation.evaluated import Evaluated, Example, PanelJudge
+from ropewalk.report.evaluation.evaluated import Evaluated, PanelJudge, SideBySide
 from ropewalk.report.evaluation.examples import examples_of
 from ropewalk.report.evaluation.forest import Forest, ForestRow, forest_chart, forests
 from ropewalk.report.evaluation.page import picture_of, render_evaluation, write_evaluation
@@ -66,7 +66,7 @@ def found(objects, tmp_path):
         report=read_sealed(objects, decided.evaluation_uri),
         judges=(PanelJudge(name=bad, card=a_card("i"), standing=bad, reliabilities=told),),
         agreements=(agreed,),
-        examples=(Example(bad, bad, bad, bad, bad),),
+        examples=(SideBySide(bad, bad, bad, bad, bad),),
         missing=(bad,),
     )
 
@@ -198,7 +198,7 @@ def test_of_sealed_items_nothing_is_shown_whatever_lies_in_the_scores(objects, t
     sections = [a_section("open@1"), a_section("shut@1", split="gate")]
     decided = seal(objects, tmp_path, "r", rows, task_sets=sections)
     examples, lost = examples_of(read_sealed(objects, decided.evaluation_uri), decided.evaluation_uri, objects)
-    assert examples == (Example("open@1", "asked", "mine", "theirs"),)
+    assert examples == (SideBySide("open@1", "asked", "mine", "theirs"),)
     assert lost == []
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from ropewalk.events.evaluation import GateDecided
 from ropewalk.events.judge import JudgeCard
-from ropewalk.report.evaluation.raters import Agreement
+from ropewalk.report.evaluation.raters import RaterAgreement
 from ropewalk.report.evaluation.reliability import Reliability
 from ropewalk.report.evaluation.sealed import SealedReport
 
 
 @dataclass(frozen=True)
-class Example:
+class SideBySide:
     """What was asked and said; empty texts where nobody said or kept one."""
 
     source: str
@@ -48,6 +48,6 @@ class Evaluated:
     decided: GateDecided
     report: SealedReport
     judges: tuple[PanelJudge, ...] = ()
-    agreements: tuple[Agreement, ...] = ()
-    examples: tuple[Example, ...] = ()
+    agreements: tuple[RaterAgreement, ...] = ()
+    examples: tuple[SideBySide, ...] = ()
     missing: tuple[str, ...] = ()

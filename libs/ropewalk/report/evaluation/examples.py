@@ -7,7 +7,7 @@ from typing import Any
 
 from ropewalk.client.errors import ClientError
 from ropewalk.events.foreign import cut
-from ropewalk.report.evaluation.evaluated import Example
+from ropewalk.report.evaluation.evaluated import SideBySide
 from ropewalk.report.evaluation.sealed import ScoredRow, SealedReport, read_rows
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
@@ -19,7 +19,7 @@ _EACH, _MOST_CHARACTERS, _MOST_LINE = 4, 1_000, 1024 * 1024
 _ANSWERS = "answers.jsonl"
 
 
-def examples_of(report: SealedReport, uri: str, objects: ObjectStore) -> tuple[tuple[Example, ...], list[str]]:
+def examples_of(report: SealedReport, uri: str, objects: ObjectStore) -> tuple[tuple[SideBySide, ...], list[str]]:
     """Some of the run's own task, and some of each task set or metric; and a sentence where they are lost."""
     try:
         folder = objects.fetch(uri)
@@ -29,19 +29,19 @@ def examples_of(report: SealedReport, uri: str, objects: ObjectStore) -> tuple[t
         return (), ["What was said is lost, so there are no examples."]
 
 
-def _answers(path: Path) -> list[Example]:
+def _answers(path: Path) -> list[SideBySide]:
     with path.open("rb") as lines:
         return [_answer(json.loads(line)) for line in islice(lines, _EACH) if len(line) <= _MOST_LINE]
 
 
-def _answer(record: dict[str, Any]) -> Example:
+def _answer(record: dict[str, Any]) -> SideBySide:
     said = {str(name): str(text) for name, text in record["said"].items()}
     others = [name for name in (INSTRUCTION, *said) if name in said and name != CANDIDATE]
     opponent = said[others[0]] if others else ""
     return _example("its task", str(record["question"]), said.get(CANDIDATE, ""), opponent, str(record["wanted"]))
 
 
-def _of_rows(report: SealedReport, uri: str, objects: ObjectStore) -> list[Example]:
+def _of_rows(report: SealedReport, uri: str, objects: ObjectStore) -> list[SideBySide]:
     open_sets = {each.task_set: each for each in report.task_sets if each.split == "dev"}
     chosen: dict[str, dict[str, ScoredRow]] = {}  # by task set, or metric where it is none, and by path
     for row in read_rows(objects, uri):
@@ -69,6 +69,6 @@ def _right(content: str, objects: ObjectStore) -> dict[str, tuple[str, ...]]:
         return {}
 
 
-def _example(source: str, *texts: str) -> Example:
+def _example(source: str, *texts: str) -> SideBySide:
     question, candidate, opponent, reference = (cut(text, _MOST_CHARACTERS) for text in texts)
-    return Example(source, question, candidate, opponent, reference)
+    return SideBySide(source, question, candidate, opponent, reference)

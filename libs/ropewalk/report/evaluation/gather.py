@@ -12,7 +12,7 @@ from ropewalk.projections.judges import standing_word
 from ropewalk.projections.labels import Labelled
 from ropewalk.report.evaluation.evaluated import Evaluated, PanelJudge
 from ropewalk.report.evaluation.examples import examples_of
-from ropewalk.report.evaluation.raters import Agreement, agreement, by_criterion, of_registration
+from ropewalk.report.evaluation.raters import RaterAgreement, agreement, by_criterion, of_registration
 from ropewalk.report.evaluation.reliability import reliabilities, said_by_judge
 from ropewalk.report.evaluation.sealed import SealedReport, decision_of, read_sealed
 from ropewalk.storage.errors import StorageError
@@ -83,7 +83,7 @@ def _judges_of(report: SealedReport, objects: ObjectStore) -> list[str]:
     return list(names)
 
 
-def _judge(name: str, facts: Json, objects: ObjectStore) -> tuple[PanelJudge | None, list[Agreement], str]:
+def _judge(name: str, facts: Json, objects: ObjectStore) -> tuple[PanelJudge | None, list[RaterAgreement], str]:
     """The judge, how the raters agree whose labels it was registered with, and what is missing."""
     if not facts:
         return None, [], f"Judge {name} is not registered, so it graded nothing."
@@ -99,7 +99,7 @@ def _judge(name: str, facts: Json, objects: ObjectStore) -> tuple[PanelJudge | N
     return judge, [each for each in raters if each is not None], ""
 
 
-def _agreements(task_set: str, given: Labelled) -> Iterator[Agreement]:
+def _agreements(task_set: str, given: Labelled) -> Iterator[RaterAgreement]:
     for criterion, grades in by_criterion(given, int(task_set.partition("@")[2])).items():
         if (found := agreement(task_set, criterion, grades)) is not None:
             yield found

@@ -17,7 +17,7 @@ MOST_RATERS = 16
 
 
 @dataclass(frozen=True)
-class Agreement:
+class RaterAgreement:
     """`pairs`: of two raters in the order of `raters`, the share of equal grades and of how many. `alpha` of all
     (Krippendorff's, ordinal) is NaN where there is nothing to agree about."""
 
@@ -59,7 +59,7 @@ def of_registration(answers: Iterable[JudgedAnswer]) -> dict[str, dict[str, dict
     return found
 
 
-def agreement(source: str, criterion: str, grades: Mapping[str, Mapping[str, int]]) -> Agreement | None:
+def agreement(source: str, criterion: str, grades: Mapping[str, Mapping[str, int]]) -> RaterAgreement | None:
     """From grades by sheet and rater; None where no two people graded one sheet. The first 16 raters are drawn."""
     shared = [of for of in grades.values() if len(of) > 1]
     raters = tuple(sorted({rater for of in shared for rater in of}))[:MOST_RATERS]
@@ -70,10 +70,10 @@ def agreement(source: str, criterion: str, grades: Mapping[str, Mapping[str, int
         if both := [of for of in shared if first in of and second in of]:
             pairs[one, other] = (sum(of[first] == of[second] for of in both) / len(both), len(both))
     alpha = krippendorff_alpha([[of.get(rater) for of in shared] for rater in raters], "ordinal")
-    return Agreement(source, criterion, raters, pairs, alpha, len(shared))
+    return RaterAgreement(source, criterion, raters, pairs, alpha, len(shared))
 
 
-def agreement_chart(shown: Agreement, width: int = HALF) -> Drawing:
+def agreement_chart(shown: RaterAgreement, width: int = HALF) -> Drawing:
     """The share of equal grades in percent, the stronger the colour the higher; columns are numbered as rows are."""
     count = len(shown.raters)
     left = max(60, min(130, width // 3, width - _LEAST_CELL * count))
