@@ -38,3 +38,11 @@ def judged_sets(timeline: Sequence[Stored[Message]], objects: ObjectStore) -> li
         )
         for each in sections
     ]
+
+
+def kept_out(section: TaskSetSection) -> str:
+    """What was done to keep the items of a task set from training, in words."""
+    if not section.scanned:
+        return "nobody looked for its items in what the run was trained on"
+    dropped = f"{section.num_dropped} documents gave its items away and were dropped"
+    return f"{dropped}; searched: dataset {section.scanned[:16]}"

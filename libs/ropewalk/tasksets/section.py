@@ -27,11 +27,3 @@ class TaskSetSection(Value):
     sheets: str = Field(default="", description="key of the folder with what people are to label; empty: nothing is")
     num_sheets: int = 0
     raters_each: int = Field(default=0, description="so many people are to label each sheet")
-
-    @property
-    def kept_out(self) -> str:
-        """What was done to keep its items from training, in words."""
-        if not self.scanned:
-            return "nobody looked for its items in what the run was trained on"
-        dropped = f"{self.num_dropped} documents gave its items away and were dropped"
-        return f"{dropped}; searched: dataset {self.scanned[:16]}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ropewalk.client.judged_sets import kept_out
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.evaluation.evaluated import Evaluated, PanelJudge
 from ropewalk.report.evaluation.forest import Forest, ForestRow, forests
@@ -95,7 +96,7 @@ def sets_table(sections: Sequence[TaskSetSection]) -> CardTable:
                 f"{each.num_items:,} of {each.num_in_split:,}",
                 f"{each.num_clusters:,}",
                 _spread(each),
-                each.kept_out,
+                kept_out(each),
             )
         )
         for each in sections

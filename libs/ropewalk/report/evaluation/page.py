@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ropewalk.client.judged_sets import kept_out
 from ropewalk.report.evaluation import facts, forest, raters, reliability
 from ropewalk.report.evaluation.evaluated import Evaluated
 from ropewalk.report.page import pages_of
@@ -32,7 +33,7 @@ def picture_of(found: Evaluated) -> Column:
         page.say(f"{number}: {method}", "note", wrap=164)
     page.head("Task sets")
     for asked in found.report.task_sets:
-        page.say(f"{asked.task_set}: {asked.kept_out}", "note", wrap=164)
+        page.say(f"{asked.task_set}: {kept_out(asked)}", "note", wrap=164)
     if not found.report.task_sets:
         page.say("None was asked.", "note")
     _people(page, found)
