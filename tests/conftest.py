@@ -217,7 +217,7 @@ class MemoryBus:
                 yield item
             await asyncio.sleep(0.01)
 
-    async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Stored[Message]]:
+    async def read(self, subject_filter: str, *, stream: str = "", after: int = 0) -> AsyncIterator[Stored[Message]]:
         for sequence, message in enumerate(self.messages[after:], start=after + 1):
             if fnmatch(message.subject, subject_filter):
                 self.num_read += 1

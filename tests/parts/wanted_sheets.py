@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from ropewalk.bus.bus import Bus
+from ropewalk.evaluator.adapters.labelling.kept import SHEETS
 from ropewalk.evaluator.adapters.labelling.review_desk import RUBRIC, ReviewDesk
 from ropewalk.evaluator.adapters.labelling.review_page import serve_review
-from ropewalk.evaluator.adapters.labelling.wanted import SHEETS
 from ropewalk.evaluator.domain.labelling.sheets import PAIR, Sheet, dumped, in_order
 from ropewalk.events.evaluation import Estimate, GateDecided
 from ropewalk.events.label import LabelGiven, LabelsWanted, LabelWithdrawn, RaterInvited

@@ -11,10 +11,11 @@ from ropewalk.events.foreign import quoted
 from ropewalk.recipes.frozen import Frozen
 from ropewalk.usecases.schema import check_schema
 
-Kind = Literal["mc", "generate", "rolling", "schema"]
+Kind = Literal["mc", "generate", "rolling", "schema", "judge", "pairwise"]
 Split = Literal["dev", "calibration", "gate"]
-WRITTEN: tuple[Kind, ...] = ("generate", "schema")  # an answer is written, not read
-RESERVED = ("judge", "pairwise")
+JUDGED: tuple[Kind, ...] = ("judge", "pairwise")  # people say how good an answer is, judges help
+WRITTEN: tuple[Kind, ...] = ("generate", "schema", *JUDGED)  # an answer is written, not read
+JUDGED_FIELDS = ("rubric", "criteria", "judges", "raters_each")
 OVERLAPS = ("sentence_bleu", "sentence_chrf", "rouge_l")  # with right answers: nobody knows what people say of them
 METRICS: Mapping[Kind, tuple[str, ...]] = {
     "mc": ("acc", "acc_norm"),
@@ -22,6 +23,7 @@ METRICS: Mapping[Kind, tuple[str, ...]] = {
     "rolling": ("bits_per_byte", "byte_perplexity", "word_perplexity"),
     "schema": ("schema_validity", "field_accuracy", "exact_match"),
 }
+PREFERRED = "preferred"  # the metric of pairwise
 SHOWN_ONLY = ("byte_perplexity", "word_perplexity")  # bits per byte on another scale
 FEWEST_ITEMS = 20
 FIELD = re.compile(r"\{([a-z_][a-z0-9_]{0,39})\}")  # of an item, in a template
@@ -72,7 +74,10 @@ class TaskSetFile(Frozen):
     cluster_key: str = Field(
         pattern=r"^[a-z_][a-z0-9_]{0,39}$", description="field of an item that says what varies together"
     )
-    type: Kind = Field(description="mc: choices by likelihood; generate: a text; schema: JSON; rolling: text to read")
+    type: Kind = Field(
+        description="mc: choices by likelihood; generate: a text; schema: JSON; rolling: text to read; judge: people "
+        "grade a text; pairwise: people say which of two models' texts is better"
+    )
     metrics: tuple[str, ...] = Field(
         default=(), max_length=8, description="left out: all of the type but BLEU, chrF and ROUGE"
     )
@@ -80,20 +85,21 @@ class TaskSetFile(Frozen):
         default=("{question}",), min_length=1, max_length=8, description="prompts; the first counts, others are spread"
     )
     delimiter: str = Field(default=" ", max_length=40, description="mc: between prompt and choice")
-    ask: Literal["text", "chat"] = Field(default="text", description="generate, schema: chat: a turn of the user")
-    until: tuple[str, ...] = Field(default=("\n",), max_length=8, description="generate: the answer ends before these")
-    max_tokens: int = Field(default=64, ge=1, le=1024, description="generate, schema: of an answer")
+    ask: Literal["text", "chat"] = Field(default="text", description="of what is written: chat: a turn of the user")
+    until: tuple[str, ...] = Field(default=("\n",), max_length=8, description="a text ends before these")
+    max_tokens: int = Field(default=64, ge=1, le=1024, description="of a written answer")
     json_schema: dict[str, JsonValue] | None = Field(default=None, description="schema: that every answer must fit")
+    rubric: str = Field(
+        default="default", max_length=1_024, description="judged: a YAML beside this, or one that ships"
+    )
+    criteria: tuple[str, ...] = Field(default=(), max_length=8, description="judged: those of the rubric that count")
+    judges: tuple[str, ...] = Field(
+        default=(), max_length=4, description="judged: registered ones; people alone do, too"
+    )
+    raters_each: int = Field(default=1, ge=1, le=4, description="judged: how many people label what is drawn")
     splits: SplitShares = SplitShares()
     min_items: int = Field(default=FEWEST_ITEMS, ge=FEWEST_ITEMS, le=100_000, description="in the split that is used")
     gate: dict[str, GateRole] = Field(default_factory=dict, max_length=8, description="role by metric")
-
-    @field_validator("type", mode="before")
-    @classmethod
-    def _check_type(cls, given: object) -> object:
-        if given in RESERVED:
-            raise ValueError(f"{given!r} is for judges, whom no task set asks yet: choose one of {', '.join(METRICS)}")
-        return given
 
     @field_validator("until")
     @classmethod
@@ -113,8 +119,25 @@ class TaskSetFile(Frozen):
         return given
 
     @model_validator(mode="after")
+    def _check_judged(self) -> Self:
+        if self.type not in JUDGED:
+            if given := [name for name in JUDGED_FIELDS if name in self.model_fields_set]:
+                raise ValueError(f"{given[0]} is for the types {' and '.join(JUDGED)}, and this is {self.type}")
+            return self
+        if not self.criteria:
+            raise ValueError("criteria is empty: name at least one of the rubric, such as correctness")
+        for field, names in (("criteria", self.criteria), ("judges", self.judges)):
+            if twice := next((name for name in names if names.count(name) > 1), ""):
+                raise ValueError(f"{field} has {quoted(twice)} twice: leave one out")
+        if odd := next((name for name in self.judges if not re.fullmatch(RUN_ID_PATTERN, name)), ""):
+            raise ValueError(f"judges has {quoted(odd)}, which is no id of a judge: `ropewalk eval judges list`")
+        if len(self.templates) > 1:
+            raise ValueError(f"type {self.type} has one template: what people are shown is one question")
+        return self
+
+    @model_validator(mode="after")
     def _check_metrics(self) -> Self:
-        known = METRICS[self.type]
+        known = self.known
         for name in (*self.metrics, *self.gate):
             if name not in known:
                 raise ValueError(f"metric {quoted(name)} is none of type {self.type}: it has {', '.join(known)}")
@@ -143,6 +166,21 @@ class TaskSetFile(Frozen):
         return self
 
     @property
+    def known(self) -> tuple[str, ...]:
+        """The metrics of the type."""
+        return self.criteria if self.type == "judge" else METRICS.get(self.type, (PREFERRED,))
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether people say how good an answer is."""
+        return self.type in JUDGED
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The metrics that play a part in the gate, the primary one first."""
+        return tuple(filter(None, (self.primary, *self.guardrails)))
+
+    @property
     def full_name(self) -> str:
         """The version, as recipes name it."""
         return f"{self.id}@{self.version}"
@@ -156,8 +194,8 @@ class TaskSetFile(Frozen):
     @property
     def measured(self) -> tuple[str, ...]:
         """The metrics that are wanted, in the order of the type's."""
-        wanted = self.metrics or [name for name in METRICS[self.type] if name not in OVERLAPS]
-        return tuple(name for name in METRICS[self.type] if name in wanted)
+        wanted = self.metrics or [name for name in self.known if name not in OVERLAPS]
+        return tuple(name for name in self.known if name in wanted)
 
     @property
     def primary(self) -> str:

@@ -19,6 +19,7 @@ MAX_BYTES = 32 * 1024 * 1024
 MAX_ITEMS = 5_000
 _MAX_LINE = 256 * 1024
 _MAX_TEXT, _MAX_CHOICE, _MAX_CLUSTER = 65_536, 4_096, 200  # characters
+MOST_JUDGED = 8_192  # characters of a question, a reference, a note or an answer that people and judges read
 _MAX_CHOICES, _MAX_FIELDS, _MAX_DEPTH = 26, 32, 16
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -138,6 +139,9 @@ def _item(record: dict[str, Any], wanted: TaskSetFile, checker: AnswerChecker) -
     if missing := sorted(name for name in needed if not fields.get(name)):
         raise ValueError(f"field {missing[0]!r} has the value {quoted(record.get(missing[0]))}: it is a text")
     choices, answer = record.get("choices", ()), record.get("answer")
+    if wanted.is_judged:
+        _check_judged(record, fields, wanted)
+        answer = record.get("reference")  # one answer that is right, as far as anybody wrote one down
     _check_answer(choices, answer, wanted, checker)
     content = {name: record[name] for name in sorted(record) if name != "id"}
     return TaskItem(
@@ -147,6 +151,18 @@ def _item(record: dict[str, Any], wanted: TaskSetFile, checker: AnswerChecker) -
         choices=tuple(choices) if wanted.type == "mc" else (),
         answer=answer,
     )
+
+
+def _check_judged(record: dict[str, Any], fields: dict[str, str], wanted: TaskSetFile) -> None:
+    if "answer" in record:
+        raise ValueError(f"field 'answer' is not for the type {wanted.type}: a right answer is its `reference`")
+    for name in ("reference", "note"):
+        if name in record and name not in fields:
+            raise ValueError(f"field {name!r} has the value {quoted(record[name])}: it is a text")
+    told = FIELD.sub(lambda found: fields[found[1]], wanted.templates[0])
+    for name, text in (("what is asked", told), *((name, fields.get(name, "")) for name in ("reference", "note"))):
+        if len(text) > MOST_JUDGED:
+            raise ValueError(f"{name} has {len(text):,} characters: people and judges read {MOST_JUDGED:,} at most")
 
 
 def _check_answer(choices: Any, answer: Any, wanted: TaskSetFile, checker: AnswerChecker) -> None:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from ropewalk.events.base import Value
+from ropewalk.events.judge import JudgeAudited, JudgeSuspended
 from ropewalk.tasksets.definition import Split
 
 
@@ -24,6 +25,18 @@ class TaskSetSection(Value):
     num_dropped: int = Field(description="training documents that gave an item away and were dropped; -1: not looked")
     scanned: str = Field(description="version of the dataset that was searched for it; empty: none was")
     definitions: dict[str, str]
+    judges: tuple[str, ...] = Field(
+        default=(), description="whose scores the estimates rest on, beside people's labels"
+    )
+    judged_alone: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict, description="by metric: the judges' mean score of both, which is no measurement"
+    )
+    remarks: tuple[str, ...] = Field(default=(), description="on judges: who was left out, how pairs came out")
+    num_labelled: int = Field(default=0, description="items whose labels count")
+    labels_until: int = Field(default=0, description="sequence of the last label that was known")
     sheets: str = Field(default="", description="key of the folder with what people are to label; empty: nothing is")
     num_sheets: int = 0
+    num_missing: int = Field(default=0, description="sheets that were not labelled by enough people")
     raters_each: int = Field(default=0, description="so many people are to label each sheet")
+    audited: tuple[JudgeAudited, ...] = ()
+    suspended: tuple[JudgeSuspended, ...] = ()

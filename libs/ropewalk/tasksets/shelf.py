@@ -13,9 +13,10 @@ from pydantic import JsonValue
 from ropewalk.events.foreign import one_line
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.tasksets.beside import beside, bytes_of
-from ropewalk.tasksets.definition import TaskSetFile
+from ropewalk.tasksets.definition import JUDGED_FIELDS, TaskSetFile
 from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.items import MAX_BYTES, SPLITS, TaskItem, in_split, read_items, split_of
+from ropewalk.tasksets.judges.rubric import RUBRIC, RubricFile, rubric_beside
 from ropewalk.tasksets.yaml_file import read_yaml
 
 DEFINITION, ITEMS = "task_set.json", "items.jsonl"
@@ -24,21 +25,30 @@ SUITE = Path(__file__).with_name("suite")  # the task sets that ship
 
 @dataclass(frozen=True, kw_only=True)
 class ReadTaskSet:
-    """A definition with its items; `body` is the file they came from."""
+    """A definition with its items; `body` is the file they came from. `rubric`: by which answers are judged, if so."""
 
     definition: TaskSetFile
     items: tuple[TaskItem, ...]
     body: bytes
+    rubric: RubricFile | None = None
 
     @property
     def definition_bytes(self) -> bytes:
         """The canonical form of the definition: the same for the same values."""
-        return self.definition.model_dump_json(indent=1).encode()
+        unsaid = set() if self.definition.is_judged else set(JUDGED_FIELDS)  # as before there were any
+        return self.definition.model_dump_json(indent=1, exclude=unsaid).encode()
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is stored, by name."""
+        rubric = {RUBRIC: self.rubric.model_dump_json(indent=1).encode()} if self.rubric else {}
+        return {DEFINITION: self.definition_bytes, **rubric, ITEMS: self.body}
 
     @property
     def content(self) -> str:
-        """The hash of both."""
-        return hashlib.sha256(hashlib.sha256(self.definition_bytes).digest() + self.body).hexdigest()
+        """The hash of all of it."""
+        *told, items = self.files.values()
+        return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in told) + items).hexdigest()
 
     def facts(self) -> dict[str, Any]:
         """The fields of `TaskSetRegistered`."""
@@ -80,7 +90,16 @@ def read_task_set(path: Path) -> ReadTaskSet:
             f"data.sha256 is {definition.data.sha256} and {one_line(file)} has {sha256}: if that is what you mean, "
             "write it there; what was frozen before needs a new version"
         )
-    return ReadTaskSet(definition=definition, items=items, body=body)
+    rubric = rubric_beside(path, definition.rubric) if definition.is_judged else None
+    return _whole(ReadTaskSet(definition=definition, items=items, body=body, rubric=rubric))
+
+
+def _whole(found: ReadTaskSet) -> ReadTaskSet:
+    """Raises TaskSetError where the rubric does not have what the definition names."""
+    known = found.rubric.criteria if found.rubric else ()
+    if found.rubric and (odd := next((name for name in found.definition.criteria if name not in known), "")):
+        raise TaskSetError(f"criteria has {one_line(odd)}: {found.rubric.full_name} has {', '.join(known)}")
+    return found
 
 
 def key_of(content: str) -> str:
@@ -91,8 +110,7 @@ def key_of(content: str) -> str:
 def store_task_set(objects: ObjectStore, found: ReadTaskSet, scratch: Path) -> str:
     """Put a task set into the store, unless it is there; `scratch` is a folder that is not there yet. Its key."""
     key = key_of(found.content)
-    files = {DEFINITION: found.definition_bytes, ITEMS: found.body}
-    store_files(objects, key, files, {"task_set": found.definition.full_name}, scratch)
+    store_files(objects, key, found.files, {"task_set": found.definition.full_name}, scratch)
     return key
 
 
@@ -122,8 +140,10 @@ def stored_task_set(folder: Path) -> ReadTaskSet:
         if (folder / DEFINITION).stat().st_size > MAX_BYTES:
             raise ValueError(f"{DEFINITION} is larger than {MAX_BYTES >> 20} MB")
         definition = TaskSetFile.model_validate_json((folder / DEFINITION).read_bytes())
+        rubric = RubricFile.model_validate_json(bytes_of(folder / RUBRIC, MAX_BYTES)) if definition.is_judged else None
         with (folder / ITEMS).open("rb") as opened:
             body = opened.read(MAX_BYTES + 1)  # one more is refused below
     except (OSError, ValueError) as error:
         raise TaskSetError(f"{folder.name} holds no task set: {' '.join(str(error).split())[:200]}") from None
-    return ReadTaskSet(definition=definition, items=read_items(body, definition, ITEMS), body=body)
+    items = read_items(body, definition, ITEMS)
+    return _whole(ReadTaskSet(definition=definition, items=items, body=body, rubric=rubric))

@@ -5,6 +5,7 @@ from functools import partial
 from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator import contract
 from ropewalk.evaluator.adapters.judging.desk import JudgesDesk
+from ropewalk.evaluator.adapters.judging.summoning import Means
 from ropewalk.evaluator.adapters.labelling.raters import invite_rater, revoke_rater
 from ropewalk.evaluator.adapters.labelling.review_desk import ReviewDesk
 from ropewalk.evaluator.adapters.labelling.review_page import serve_review
@@ -30,10 +31,13 @@ def build(settings: Settings) -> Service:
     known, tries = promotions.Promotions(), budget.Tries()
     evaluate = partial(
         evaluate_checkpoint,
-        threads=settings.evaluator_threads,
+        means=Means(
+            threads=settings.evaluator_threads,
+            task_minutes=settings.evaluator_task_minutes,
+            judge_keys=settings.judge_keys,
+        ),
         promotions=RunningFold(known, lambda state, item: state.add(item.message), *promotions.FACTS),
         tries=RunningFold(tries, lambda state, item: state.add(item.message), *budget.FACTS),
-        task_minutes=settings.evaluator_task_minutes,
     )
     # one opponent may take all the minutes before it is heard of
     judge = partial(evaluate_or_defer, evaluate=evaluate)

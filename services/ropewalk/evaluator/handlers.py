@@ -1,9 +1,9 @@
 """What the evaluator does about each event."""
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from ropewalk.bus.once import RunningFold, Timeline, once
 from ropewalk.bus.schedules import DueTimer, arm
 from ropewalk.delivery.outcome import Done, Outcome, Reject, Retry
 from ropewalk.evaluator.adapters.item_scores import after_scores
+from ropewalk.evaluator.adapters.judging.summoning import Means, bench_of
+from ropewalk.evaluator.adapters.labelling.kept import keep
 from ropewalk.evaluator.adapters.labelling.wanted import has_ended
 from ropewalk.evaluator.adapters.measuring import Measured, MeasuringJob, Opponent, SetToAsk, measure
 from ropewalk.evaluator.adapters.reports import publish_report, read_report, report_key
@@ -42,7 +44,7 @@ from ropewalk.stages.errors import StageError
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.tasksets.errors import TaskSetError
-from ropewalk.tasksets.shelf import fetch_task_set, key_of
+from ropewalk.tasksets.shelf import fetch_task_set, key_of, stored_task_set
 
 BASE_MODEL = "the base model"
 _DEFERRAL = "deferral"  # the timer of a run whose decision waits
@@ -53,10 +55,9 @@ _LOOK_AGAIN_S = 30.0
 async def evaluate_checkpoint(
     ctx: StageContext,
     event: CheckpointExported,
-    threads: int,
+    means: Means,
     promotions: RunningFold[Promotions],
     tries: RunningFold[Tries],
-    task_minutes: float = math.inf,
 ) -> tuple[Message, ...]:
     """Measure an export and decide; a report that is already sealed is not made again."""
     key = report_key(event.checkpoint_id, await _look(ctx.bus, event))
@@ -83,14 +84,14 @@ async def evaluate_checkpoint(
         dataset=trained_on,
         evalset=evalset,
         opponent=opponent,
-        threads=threads,
+        threads=means.threads,
         tried=tried,
         base=base,
         segments=await _segments(ctx),
-        task_minutes=task_minutes,
+        task_minutes=means.task_minutes,
         task_sets=await _task_sets(ctx, dataset),
     )
-    measured = await ctx.in_child(measure, job, partial(_tell, ctx, event.checkpoint_id))
+    measured = await _measure(ctx, event, job, means)
     report = _report(ctx, event, dataset, opponent, measured)
     await asyncio.to_thread(publish_report, ctx.objects, ctx.scratch / "report", report, measured)
     return await after_scores(ctx, report, key)
@@ -115,6 +116,34 @@ async def _task_sets(ctx: StageContext, dataset: DatasetPublished) -> tuple[SetT
         folder = await asyncio.to_thread(ctx.objects.fetch, key_of(content))
         found.append(SetToAsk(folder=folder, dataset_version=dataset.dataset_version, blocked=blocked.get(name)))
     return tuple(found)
+
+
+async def _measure(ctx: StageContext, event: CheckpointExported, job: MeasuringJob, means: Means) -> Measured:
+    """In the child, with what is known of judged task sets; what that leaves for a later look is kept."""
+    before = None
+    if job.tried.look > 1:
+        key = report_key(event.checkpoint_id, job.tried.look - 1)
+        before = await asyncio.to_thread(read_report, ctx.objects, key)
+    job = await _with_benches(ctx, job, event, before, means)
+    measured = await ctx.in_child(measure, job, partial(_tell, ctx, event.checkpoint_id))
+    for place, each in enumerate(measured.judged_sets):
+        await asyncio.to_thread(keep, ctx.objects, each, ctx.scratch / f"judged-{place}")
+    return measured
+
+
+async def _with_benches(
+    ctx: StageContext, job: MeasuringJob, event: CheckpointExported, before: EvaluationReport | None, means: Means
+) -> MeasuringJob:
+    sections = {each.content: each for each in before.task_sets} if before else {}
+    sets = []
+    for each in job.task_sets:
+        found = await asyncio.to_thread(stored_task_set, each.folder)
+        if found.definition.is_judged:
+            models = (event.uri, job.opponent.uri if job.opponent else "")
+            bench = await bench_of(ctx.bus, ctx.objects, means, found, models, sections.get(found.content))
+            each = replace(each, bench=bench)
+        sets.append(each)
+    return replace(job, task_sets=tuple(sets))
 
 
 async def register_task_set(request: RegisterTaskSet, log: Timeline, objects: ObjectStore) -> Outcome:

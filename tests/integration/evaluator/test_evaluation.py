@@ -8,6 +8,7 @@ from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
+from ropewalk.evaluator.adapters.judging.summoning import Means
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.domain import budget
 from ropewalk.evaluator.domain.budget import gate_seed
@@ -73,7 +74,7 @@ def known_tries() -> RunningFold[budget.Tries]:
 
 
 async def judge(stage, name: str) -> tuple[EvaluationCompleted, GateDecided]:
-    completed, decided = await evaluate_checkpoint(stage, an_export(name), 1, known_promotions(), known_tries())
+    completed, decided = await evaluate_checkpoint(stage, an_export(name), Means(), known_promotions(), known_tries())
     return completed, decided
 
 

@@ -13,7 +13,8 @@ from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, Document, write_documents, write_records
 from ropewalk.corpus.trained import STATES
-from ropewalk.evaluator.adapters.task_measuring import Patience, _Progress, answer_in_time
+from ropewalk.evaluator.adapters.judging.summoning import Means
+from ropewalk.evaluator.adapters.task_measuring import AnswersProgress, Patience, answer_in_time
 from ropewalk.evaluator.adapters.voices import Voice
 from ropewalk.evaluator.app import build
 from ropewalk.evaluator.domain.budget import Tries
@@ -123,7 +124,7 @@ async def judge(world, name: str, minutes: float = 10.0, more: dict[str, object]
     )
     promotions = RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
     tries = RunningFold(Tries(), lambda known, item: known.add(item.message))
-    completed, decided = await evaluate_checkpoint(stage, export, 1, promotions, tries, minutes)
+    completed, decided = await evaluate_checkpoint(stage, export, Means(task_minutes=minutes), promotions, tries)
     (begun,) = [each for each in stage.emitted if isinstance(each, EvaluationStarted)]
     assert begun.gate_set == decided.gate_set
     told = [each for each in stage.emitted if isinstance(each, EvaluationProgressed)]
@@ -232,7 +233,7 @@ def test_only_examples_that_everybody_answered_in_time_are_scored() -> None:
     assert (quick.asked, slow.asked, quick.expected) == ([16, 64, 20], [16, 64], 100)
     assert told == [(0, 200), (16, 200), (32, 200), (96, 200), (160, 200), (180, 200)]
     told.clear()
-    progress = _Progress(told.append, 9)
+    progress = AnswersProgress(told.append, 9)
     progress.more(1)  # long after the last word, which never was: at once
     progress.more(1)
     progress.tell(5)

@@ -1,28 +1,18 @@
 """Task sets are asked of the candidate and of what it must beat, and decide where they are told to."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from parts.task_set_files import write_task_set
+from parts.judged_runs import Sets
 
-from ropewalk.bus.once import RunningFold
 from ropewalk.evaluator.adapters import set_measuring
 from ropewalk.evaluator.adapters.corpus import fit_baselines
 from ropewalk.evaluator.adapters.measuring import NgramScorer
 from ropewalk.evaluator.adapters.scoring import ScoredModel
-from ropewalk.evaluator.domain import budget
-from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.tasks import Item
-from ropewalk.evaluator.handlers import evaluate_checkpoint
-from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
-from ropewalk.events.data import BlockedTaskSet
-from ropewalk.events.evaluation import EvaluationReopened
-from ropewalk.events.task_set import TaskSetFrozen
 from ropewalk.stages.errors import StageError
-from ropewalk.tasksets.shelf import read_task_set, store_task_set
 
 MC = {
     "templates": ["{question}", "import os\n\n\n{question}", "# {question}"],
@@ -49,63 +39,6 @@ TEXTS = [{"text": f"def step_{n % 5}(value):\n    return value + {n}\n\n\n" * 2,
 SAID = [{"question": f"def step_{n}(value):\n    return value +", "answer": ["0", "1", "2"], "group": f"g{n}"}
         for n in range(24)]  # fmt: skip
 RECORDS = [{"question": f"What is {n}?", "answer": {"n": n}, "group": f"g{n}"} for n in range(24)]
-
-
-class Sets:
-    """Task sets that are frozen in the log and lie in the store."""
-
-    def __init__(self, world, folder: Path) -> None:
-        self.world, self.folder = world, folder
-        self.facts: list[TaskSetFrozen] = []
-
-    def add(self, name: str, items: list[dict[str, Any]], **fields: Any) -> str:
-        found = read_task_set(write_task_set(self.folder / name, items, id=name, **fields))
-        store_task_set(self.world.objects, found, self.folder / f"{name}-stored")
-        self.facts.append(TaskSetFrozen(task_set_id=name, version=1, content=found.content))
-        return f"{name}@1"
-
-    async def judge(
-        self, export: str, production: str = "", *, is_blocked: bool = True, look: int = 1, **evaluation: Any
-    ):
-        names = [f"{each.task_set_id}@1" for each in self.facts]
-        stage = self.world.stage(evaluation={"task_sets": names, "gate": "toy", **evaluation})
-        blocked = [
-            BlockedTaskSet(task_set=name, content=each.content, num_items=1, num_dropped=2)
-            for name, each in zip(names, self.facts, strict=True)
-        ]
-        (dataset,) = stage.bus.messages
-        stage.bus.messages[:] = [dataset.model_copy(update={"task_sets": tuple(blocked) if is_blocked else ()})]
-        stage.bus.messages += self.facts
-        if look > 1:
-            stage.bus.messages.append(EvaluationReopened(run_id="r", checkpoint_id="r-7-40", look=look))
-        if production:
-            stage.bus.messages.append(
-                ModelPromoted(
-                    run_id="earlier",
-                    model="pycode",
-                    model_version=1,
-                    alias="production",
-                    checkpoint_id="earlier-1-1",
-                    export_uri=f"exports/{production}",
-                    manifest_sha256="0",
-                    evaluation_uri="e",
-                )
-            )
-        event = CheckpointExported(
-            run_id="r",
-            checkpoint_id="r-7-40",
-            checkpoint_uri="c",
-            step=1,
-            uri=f"exports/{export}",
-            manifest_sha256="0",
-            num_parameters=1,
-            num_bytes=1,
-        )
-        known = RunningFold(Promotions(), lambda state, item: state.add(item.message), *FACTS)
-        tries = RunningFold(budget.Tries(), lambda state, item: state.add(item.message), *budget.FACTS)
-        completed, decided = await evaluate_checkpoint(stage, event, 1, known, tries, 5.0)
-        report = json.loads((self.world.objects.fetch(completed.uri) / "report.json").read_text())
-        return completed, decided, report
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from parts.task_set_files import questions, write_task_set
 
 from ropewalk.events.task_set import TaskSetRegistered
@@ -14,7 +16,8 @@ from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import Manifest
 from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.items import MAX_BYTES, MAX_ITEMS, in_split, split_of
-from ropewalk.tasksets.shelf import fetch_task_set, key_of, read_task_set, store_task_set, stored_task_set
+from ropewalk.tasksets.judges.rubric import RUBRICS
+from ropewalk.tasksets.shelf import SUITE, fetch_task_set, key_of, read_task_set, store_task_set, stored_task_set
 
 
 def the_faults(path: Path) -> tuple[str, ...]:
@@ -36,7 +39,17 @@ def test_a_sound_file_says_what_it_is(tmp_path: Path) -> None:
     ("fields", "sentence"),
     [
         ({"version": 0}, r"task-set.yaml line \d+: field 'version' has the value 0: .*greater than or equal to 1"),
-        ({"type": "judge"}, r"task-set.yaml line \d+: type: 'judge' is for judges, whom no task set asks yet"),
+        ({"type": "judge"}, "criteria is empty: name at least one of the rubric, such as correctness"),
+        ({"type": "pairwise", "criteria": ["correctness"] * 2}, "criteria has 'correctness' twice: leave one out"),
+        ({"type": "pairwise", "criteria": ["correctness"], "judges": ["A b"]}, "judges has 'A b', which is no id of a"),
+        ({"type": "judge", "criteria": ["correctness"], "judges": list("abcde")}, "field 'judges' has the value"),
+        ({"type": "judge", "criteria": ["correctness"], "raters_each": 5}, "field 'raters_each' has the value 5"),
+        (
+            {"type": "judge", "criteria": ["correctness"], "metrics": ["acc"]},
+            "metric 'acc' is none of type judge",
+        ),
+        ({"type": "judge", "criteria": ["correctness"], "templates": ["{question}", "Q: {question}"]}, "has one templ"),
+        ({"raters_each": 2}, "raters_each is for the types judge and pairwise, and this is mc"),
         ({"licence": None}, "task-set.yaml line 1: field 'licence' is missing: say under which licence"),
         ({"metrics": ["bleu"]}, "metric 'bleu' is none of type mc: it has acc, acc_norm"),
         ({"gate": {"acc": {"role": "primary"}, "acc_norm": {"role": "primary"}}}, "two primary metrics"),
@@ -80,6 +93,60 @@ def test_a_fault_of_an_item_names_its_line(tmp_path: Path, item: Any, sentence: 
     (fault,) = the_faults(write_task_set(tmp_path, [*questions()[:6], item, *questions()[6:]]))
     assert sentence in fault
     assert len(fault) < 900
+
+
+JUDGED = {"type": "judge", "criteria": ["correctness"]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"answer": "a"}, "line 7: field 'answer' is not for the type judge: a right answer is its `reference`"),
+        ({"reference": 7}, "line 7: field 'reference' has the value 7: it is a text"),
+        ({"note": "n" * 8_193}, "line 7: note has 8,193 characters: people and judges read 8,192 at most"),
+        ({"question": "q" * 8_193}, "line 7: what is asked has 8,193 characters"),
+    ],
+)
+def test_a_fault_of_an_item_that_people_judge_names_its_line(
+    tmp_path: Path, fields: dict[str, Any], sentence: str
+) -> None:
+    items = [{"question": f"What is {n}?", "group": f"g{n}"} for n in range(30)]
+    (fault,) = the_faults(write_task_set(tmp_path, [*items[:6], items[6] | fields, *items[7:]], **JUDGED))
+    assert sentence in fault
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"criteria": ["beauty"]}, "criteria has beauty: default@1 has correctness, comprehensiveness"),
+        ({"rubric": "mine.yaml"}, "rubric mine.yaml cannot be read: No such file"),
+    ],
+)
+def test_a_criterion_must_be_in_the_rubric_that_is_there(tmp_path: Path, fields: dict[str, Any], sentence: str) -> None:
+    items = [{"question": f"What is {n}?", "group": f"g{n}"} for n in range(30)]
+    (fault,) = the_faults(write_task_set(tmp_path, items, **JUDGED | fields))
+    assert sentence in fault
+
+
+def test_a_rubric_is_part_of_what_is_judged_and_of_its_hash(tmp_path: Path) -> None:
+    items = [{"question": f"What is {n}?", "reference": str(n), "group": f"g{n}"} for n in range(30)]
+    shipped = read_task_set(write_task_set(tmp_path, items, **JUDGED))
+    assert shipped.items[0].right == ("0",), "it is kept out of training, too"
+    mine = yaml.safe_load((RUBRICS / "default.yaml").read_text()) | {"version": 2}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
+    other = read_task_set(write_task_set(tmp_path, items, **JUDGED, rubric="mine.yaml"))
+    again = replace(other, definition=shipped.definition)
+    assert len({shipped.content, other.content, again.content}) == 3
+    objects = LocalObjects(tmp_path / "store")
+    stored = fetch_task_set(objects, store_task_set(objects, other, tmp_path / "scratch").partition("/")[2])
+    assert stored == other
+
+
+def test_what_was_frozen_before_there_were_judged_task_sets_keeps_its_hash() -> None:
+    assert (
+        read_task_set(SUITE / "copying.yaml").content
+        == "1578cbbc01771da0dfd0231964468c45a71913aa07205d8197bbc6e91d3ca009"
+    )
 
 
 def test_every_fault_is_said_up_to_a_bound(tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.sentences import bounded
 from ropewalk.tasksets.errors import TaskSetError
-from ropewalk.tasksets.items import dumped, is_text, record_of
+from ropewalk.tasksets.items import MOST_JUDGED, dumped, is_text, record_of
 from ropewalk.tasksets.judges.rubric import Criterion, RubricFile
 
 MAX_BYTES, MAX_ITEMS = 8 * 1024 * 1024, 1_000
-MOST_TEXT = 8_192  # characters of a question, a reference or an answer
 _MOST_NAME, _MOST_RATERS = 100, 16
 _TEXTS = ("question", "reference", "note", "answer")
 _FIELDS = (*_TEXTS, "criterion", "cluster", "labels", "chance", "by")
@@ -71,7 +70,7 @@ def _answer(record: dict[str, Any], rubric: RubricFile) -> JudgedAnswer:
     if unknown := sorted(set(record) - set(_FIELDS)):
         raise ValueError(f"unknown field {quoted(unknown[0])}: an answer has {', '.join(_FIELDS)}")
     for field in (*_TEXTS, "cluster", "by"):
-        value, most = record.get(field, ""), MOST_TEXT if field in _TEXTS else _MOST_NAME
+        value, most = record.get(field, ""), MOST_JUDGED if field in _TEXTS else _MOST_NAME
         if not isinstance(value, str) or len(value) > most or not is_text(value):
             raise ValueError(
                 f"field {field!r} has the value {quoted(value)}: it is a text of at most {most:,} characters"

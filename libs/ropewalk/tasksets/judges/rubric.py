@@ -1,6 +1,7 @@
 """A rubric: by which criteria answers are graded, with a meaning and a worked example for every grade."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Self
 
@@ -9,7 +10,10 @@ from pydantic import Field, model_validator
 from ropewalk.events.base import RUN_ID_PATTERN
 from ropewalk.events.foreign import quoted
 from ropewalk.recipes.frozen import Frozen
+from ropewalk.tasksets.beside import beside
+from ropewalk.tasksets.yaml_file import read_yaml
 
+RUBRIC = "rubric.json"  # in the folders of the store that have one
 RUBRICS = Path(__file__).with_name("rubrics")  # those that ship
 NAME = r"^[a-z_][a-z0-9_]{0,39}$"
 MOST_TEXT = 2_000  # characters of an example
@@ -73,3 +77,11 @@ class RubricFile(Frozen):
     def digest(self) -> str:
         """The hash of all it says."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def rubric_beside(path: Path, name: str) -> RubricFile:
+    """The rubric that the YAML at `path` names: one that ships, or a file beside it. Raises TaskSetError."""
+    shipped = {each.stem: each for each in RUBRICS.glob("*.yaml")}.get(name)
+    is_shipped = shipped is not None and not os.path.lexists(path.parent / name)
+    named = shipped if shipped and is_shipped else beside(path, name, "rubric")
+    return read_yaml(named, RubricFile, "rubric")

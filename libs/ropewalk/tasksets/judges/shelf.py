@@ -1,7 +1,6 @@
 """Judges as files somebody wrote, and as sealed folders in the object store whose key is the hash of the content."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from ropewalk.tasksets.beside import beside, bytes_of
 from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.judges.definition import JudgeFile
 from ropewalk.tasksets.judges.labels import MAX_BYTES, JudgedAnswer, read_labels
-from ropewalk.tasksets.judges.rubric import RUBRICS, RubricFile
+from ropewalk.tasksets.judges.rubric import RUBRIC, RubricFile, rubric_beside
 from ropewalk.tasksets.shelf import store_files
 from ropewalk.tasksets.yaml_file import read_yaml
 
-_JUDGE, _RUBRIC, _LABELS, RECORDED = "judge.json", "rubric.json", "labels.jsonl", "recorded.jsonl"
+_JUDGE, _LABELS, RECORDED = "judge.json", "labels.jsonl", "recorded.jsonl"
 _MOST_RECORDED = 32 * 1024 * 1024
 
 
@@ -34,7 +33,7 @@ class ReadJudge:
         """What is stored, by name; equal values have equal bytes."""
         made = {
             _JUDGE: self.definition.model_dump_json(indent=1).encode(),
-            _RUBRIC: self.rubric.model_dump_json(indent=1).encode(),
+            RUBRIC: self.rubric.model_dump_json(indent=1).encode(),
             _LABELS: self.labels,
         }
         return made | ({RECORDED: self.recorded} if self.recorded else {})
@@ -54,10 +53,7 @@ class ReadJudge:
 def read_judge(path: Path, labels: Path) -> ReadJudge:
     """The judge of a YAML file, its rubric, and a file of labels. Raises TaskSetError."""
     definition = read_yaml(path, JudgeFile, "judge")
-    shipped = {each.stem: each for each in RUBRICS.glob("*.yaml")}.get(definition.rubric)
-    is_shipped = shipped is not None and not os.path.lexists(path.parent / definition.rubric)
-    named = shipped if shipped and is_shipped else beside(path, definition.rubric, "rubric")
-    rubric = read_yaml(named, RubricFile, "rubric")
+    rubric = rubric_beside(path, definition.rubric)
     body = bytes_of(labels, MAX_BYTES)
     answers = read_labels(body, rubric, one_line(labels.name))
     recorded = b""
@@ -82,7 +78,7 @@ def stored_judge(folder: Path) -> ReadJudge:
     """What lies in a fetched folder, checked anew: whoever has the store's key may have put it there."""
     try:
         definition = JudgeFile.model_validate_json((folder / _JUDGE).read_bytes())
-        rubric = RubricFile.model_validate_json((folder / _RUBRIC).read_bytes())
+        rubric = RubricFile.model_validate_json((folder / RUBRIC).read_bytes())
     except (OSError, ValueError) as error:
         raise TaskSetError(f"{folder.name} holds no judge: {' '.join(str(error).split())[:200]}") from None
     body = bytes_of(folder / _LABELS, MAX_BYTES)

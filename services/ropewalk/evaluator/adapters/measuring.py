@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
+from ropewalk.evaluator.adapters.judging.bench import CaseFile, Judged
 from ropewalk.evaluator.adapters.worked_examples import worked_examples
 from ropewalk.evaluator.domain.budget import FIRST, Try
 from ropewalk.evaluator.domain.estimates import (
@@ -39,8 +40,8 @@ from ropewalk.tasksets.section import TaskSetSection
 from ropewalk.usecases.comparison import TaskSection
 
 if TYPE_CHECKING:
+    from ropewalk.evaluator.adapters.asked_sets import AskedSets
     from ropewalk.evaluator.adapters.scoring import ScoredModel  # torch: only in the child
-    from ropewalk.evaluator.adapters.set_measuring import AskedSets
     from ropewalk.evaluator.adapters.task_measuring import AskedTask
 
 _NO_PAIR = (
@@ -69,11 +70,15 @@ class Opponent:
 
 @dataclass(frozen=True, kw_only=True)
 class SetToAsk:
-    """A task set in a fetched folder, and what was done to keep it from training; None: nobody looked for it."""
+    """A task set in a fetched folder, and what was done to keep it from training; None: nobody looked for it.
+
+    `bench` is what is known of one that is judged.
+    """
 
     folder: Path
     dataset_version: str
     blocked: BlockedTaskSet | None
+    bench: CaseFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +129,7 @@ class Measured:
     task: TaskSection | None = None
     answers: tuple[ShownAnswer, ...] = ()
     task_sets: tuple[TaskSetSection, ...] = ()
+    judged_sets: tuple[Judged, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -213,6 +219,7 @@ def measure(job: MeasuringJob, report: Callable[[object], None]) -> Measured:
         task=task.section if task else None,
         answers=task.shown if task else (),
         task_sets=sets.sections,
+        judged_sets=sets.judged,
         notes=sets.notes,
     )
 
@@ -230,7 +237,7 @@ def _ask_sets(
     from ropewalk.evaluator.adapters.set_measuring import ask_sets
     from ropewalk.evaluator.adapters.task_measuring import Patience
 
-    patience = Patience(job.times * job.task_minutes / max(1, len(job.task_sets)), report, job.times)
+    patience = Patience(job.times * job.task_minutes / max(1, len(job.task_sets)), report, job.times, job.tried.level)
     asked_of = {name: scorers[name] for name in (CANDIDATE, contest.opponent)}
     return ask_sets(job.task_sets, asked_of, job.recipe.seed, patience)
 

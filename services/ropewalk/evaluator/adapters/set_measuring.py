@@ -3,18 +3,25 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
-from functools import reduce
+from dataclasses import replace
 from itertools import accumulate
 
-from ropewalk.corpus.document import ChatMessage
+from ropewalk.evaluator.adapters.asked_sets import (
+    MOST_ANSWERS,
+    AskedSets,
+    item_of,
+    not_to_be_asked,
+    together,
+    why_missing,
+)
+from ropewalk.evaluator.adapters.judged_measuring import ask_judged
 from ropewalk.evaluator.adapters.measuring import SetToAsk
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.adapters.task_measuring import Patience, answer_in_time, as_it_is
 from ropewalk.evaluator.adapters.voices import Voice
 from ropewalk.evaluator.domain.metric import Effort, Measurement, ask
 from ropewalk.evaluator.domain.metrics.sets import set_metrics
-from ropewalk.evaluator.domain.tasks import Item, TaskSet
+from ropewalk.evaluator.domain.tasks import TaskSet
 from ropewalk.evaluator.ports import Scorer
 from ropewalk.stages.errors import StageError
 from ropewalk.statistics.intervals import LEVEL
@@ -24,25 +31,7 @@ from ropewalk.tasksets.section import TaskSetSection
 from ropewalk.tasksets.shelf import ReadTaskSet, stored_task_set
 
 MOST_BYTES = 150_000  # of what is read for a task set, every choice with its prompt; as much as of held-out documents
-MOST_ANSWERS = 128  # that are written for a task set, as for a task
 _SPREAD = 3  # one item in so many is asked with every template
-
-
-@dataclass(frozen=True, kw_only=True)
-class AskedSets:
-    """What came of them.
-
-    `deciding` are those that play a part in the gate, `left` how many items of their split were not asked, by metric.
-    `missing` are sentences about others that should and were not measured, or not in good faith; `notes` about those
-    that nobody can be held to.
-    """
-
-    asked: tuple[Measurement, ...] = ()
-    sections: tuple[TaskSetSection, ...] = ()
-    deciding: tuple[TaskSetFile, ...] = ()
-    left: tuple[tuple[str, int], ...] = ()
-    missing: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def ask_sets(sets: Sequence[SetToAsk], scorers: Mapping[str, Scorer], seed: int, patience: Patience) -> AskedSets:
@@ -50,15 +39,13 @@ def ask_sets(sets: Sequence[SetToAsk], scorers: Mapping[str, Scorer], seed: int,
 
     `patience` is for all of them together that make a model write.
     """
-    return reduce(_together, (_ask_set(each, scorers, seed, patience) for each in sets), AskedSets())
-
-
-def _together(one: AskedSets, other: AskedSets) -> AskedSets:
-    return AskedSets(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(one)})
+    return together(_ask_set(each, scorers, seed, patience) for each in sets)
 
 
 def _ask_set(to_ask: SetToAsk, scorers: Mapping[str, Scorer], seed: int, patience: Patience) -> AskedSets:
     found = stored_task_set(to_ask.folder)
+    if found.definition.is_judged:
+        return ask_judged(to_ask, found, scorers, seed, patience)
     of, used = found.definition, _used(found, patience.times)
     patience = replace(patience, minutes=patience.minutes / len(of.templates))
     try:
@@ -71,22 +58,11 @@ def _ask_set(to_ask: SetToAsk, scorers: Mapping[str, Scorer], seed: int, patienc
     if not decides:
         return AskedSets(asked=asked, sections=(section,))
     left = tuple((metric.name, num_left) for metric in set_metrics(of)) if to_ask.blocked else ()
-    if fault := _why_missing(of, asked, to_ask):
+    if fault := why_missing(of, len(asked[0].rows) if asked else 0, to_ask):
         return AskedSets(asked=asked, sections=(section,), left=left, missing=(f"{of.full_name} decides, and {fault}",))
     if any(len(each.scorers) < len(scorers) for each in asked):
-        note = f"{of.full_name} would decide, but what is to beat cannot be asked it, so it is only shown"
-        return AskedSets(asked=asked, sections=(section,), notes=(note,))
+        return AskedSets(asked=asked, sections=(section,), notes=(not_to_be_asked(of),))
     return AskedSets(asked=asked, sections=(section,), deciding=(of,), left=left)
-
-
-def _why_missing(of: TaskSetFile, asked: Sequence[Measurement], to_ask: SetToAsk) -> str:
-    if to_ask.blocked is None:
-        return "nothing kept its items from training: submit the run again, now that it is frozen"
-    if not asked:
-        return "nothing of it could be asked: raise evaluator_task_minutes, or let it be asked as text (`ask`)"
-    if len(asked[0].rows) < of.min_items:
-        return f"only {len(asked[0].rows)} of at least {of.min_items} items were asked: raise evaluator_task_minutes"
-    return ""
 
 
 def _ask(
@@ -97,7 +73,7 @@ def _ask(
     Raises StageError where nothing is answered in time.
     """
     (scorers, seed, patience), num_late = how, 0
-    items = tuple(_item(each, of, template) for each in used)
+    items = tuple(item_of(each, of, template) for each in used)
     asked_of = scorers
     if of.type in WRITTEN:
         until = time.monotonic() + 60 * patience.minutes
@@ -116,21 +92,6 @@ def _ask(
     # What is said to a sealed item, and the item itself, is for nobody to read.
     bare = (tuple(replace(row, said={}, prompt_end="") for row in each.rows) for each in asked)
     return tuple(replace(each, rows=rows, items=()) for each, rows in zip(asked, bare, strict=True)), num_late
-
-
-def _item(each: TaskItem, of: TaskSetFile, template: str) -> Item:
-    told = each.asked(of) if of.type == "rolling" else each.told(template)
-    is_chat, before = of.ask == "chat" and of.type in WRITTEN, of.delimiter if of.type == "mc" else ""
-    return Item(
-        item_id=each.item_id,
-        path=f"{of.full_name}/{each.item_id}",
-        text="" if is_chat else told,
-        turns=(ChatMessage(role="user", content=told),) if is_chat else (),
-        cluster_key=each.cluster,
-        choices=tuple(before + choice for choice in each.choices),
-        reference=next(iter(each.right), ""),
-        references=tuple(before + right for right in each.right),
-    )
 
 
 def _spreads(

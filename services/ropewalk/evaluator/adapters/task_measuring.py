@@ -29,6 +29,7 @@ from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.recipes.recipe import Recipe
 from ropewalk.recipes.task import TaskRecipe
 from ropewalk.stages.errors import StageError
+from ropewalk.statistics.intervals import LEVEL
 from ropewalk.usecases.comparison import TaskSection
 
 _NOTHING_TO_ASK = (
@@ -44,15 +45,16 @@ _FIRST_ROUND = 16  # examples: enough to see how long the others take
 class Patience:
     """Minutes in which the examples may be asked, and who is told how many answers of how many there are.
 
-    `times` as many are asked as at the first look, in as many times the minutes.
+    `times` as many are asked as at the first look, in as many times the minutes. `level` is that of the primary gain.
     """
 
     minutes: float
     report: Callable[[object], None] = lambda _: None
     times: int = 1
+    level: float = LEVEL
 
 
-class _Progress:
+class AnswersProgress:
     """Tells how many answers there are, every few seconds while they come."""
 
     def __init__(self, report: Callable[[object], None], total: int) -> None:
@@ -151,7 +153,7 @@ def answer_in_time(voices: Mapping[str, Voice], items: Sequence[Item], patience:
     The items come in hash order, so that the first of them are a fair sample. Raises StageError where it is none.
     """
     began, num_done = time.monotonic(), 0
-    progress = _Progress(patience.report, len(items) * len(voices))
+    progress = AnswersProgress(patience.report, len(items) * len(voices))
     progress.tell(0)
     for voice in voices.values():
         voice.expect(items)

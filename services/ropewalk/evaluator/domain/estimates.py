@@ -1,8 +1,7 @@
 """From scores per item to the numbers of a report, every one with its interval."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
 from ropewalk.evaluator.domain.roles import BASE, GAIN, NGRAMS, Rules, gain_over
@@ -70,10 +69,7 @@ def best_baseline(asked: Measurement, names: Sequence[str]) -> str:
 
 
 def _level(asked: Measurement, scorer: str, checkpoint_id: str, rules: Rules, seed: int) -> Estimate:
-    values = asked.values(scorer)
-    spread = asked.metric.level(values, asked.rows, seed, LEVEL)
-    if min(values) >= 0 > spread.interval.lower > -math.inf:  # what is never below 0 is not in the mean either
-        spread = replace(spread, interval=replace(spread.interval, lower=0.0))
+    spread = asked.level_of(scorer, seed, LEVEL)
     if scorer == CANDIDATE:
         return _estimate(asked, asked.metric.name, checkpoint_id, spread, rules)
     return _estimate(asked, f"{scorer}_{asked.metric.name}", SUBJECTS[scorer], spread, rules)
@@ -88,11 +84,7 @@ def _gain(
     """
     column, name = opponent
     seed, level = drawn
-    sign = 1 if asked.metric.better == "higher" else -1
-    assert asked.metric.gain is not None, "only what has a gain is asked for one"
-    pairs = zip(asked.values(CANDIDATE), asked.values(column), strict=True)
-    level = ONE_SIDED if rules.role(metric) == "guardrail" else level
-    spread = asked.metric.gain([sign * (ours - theirs) for ours, theirs in pairs], asked.rows, seed, level)
+    spread = asked.gain_over(column, seed, ONE_SIDED if rules.role(metric) == "guardrail" else level)
     return _estimate(asked, metric, name, spread, rules, paired=True)
 
 
@@ -113,7 +105,7 @@ def _estimate(
         subject=subject,
         role=rules.role(name),
         quantity=asked.metric.quantity,
-        items=asked.rows[0].tasks,
+        items=asked.tasks,
         unit=asked.metric.unit,
         better=asked.metric.better,
         paired=paired,

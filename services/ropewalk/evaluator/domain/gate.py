@@ -103,7 +103,7 @@ def _judge_gain(evidence: Evidence) -> tuple[Word, tuple[str, ...]]:
     gain, margin = evidence.gain, evidence.margin
     num_clusters = gain.num_clusters or gain.num_items  # 0 in reports of before they were counted
     if evidence.num_held_out == evidence.num_seen or gain.num_items < MIN_ITEMS or num_clusters < MIN_CLUSTERS:
-        return "need_more", (_too_few(evidence),)
+        return "need_more", (_too_few(gain, evidence),)
     measured = _measured(gain, evidence)
     if gain.lower > margin:
         return "promote", (f"{measured}: the whole interval is above the margin of {margin:g}",)
@@ -128,6 +128,8 @@ def _judge_guardrail(estimate: Estimate, evidence: Evidence) -> Decision | None:
     measured = _measured(estimate, evidence) + tolerated
     if estimate.upper < -rule.tolerance:
         return Decision("reject", (measured,))
+    if math.isinf(estimate.lower) or math.isinf(estimate.upper):
+        return Decision("need_more", (_too_few(estimate, evidence),))
     more = f"more than {estimate.sample} would settle it"
     remedy = f": {rule.remedy}" if rule.remedy else ""
     return Decision("need_more", (measured, f"that can be chance; {more}{remedy}"))
@@ -168,16 +170,17 @@ def _what_was_seen(evidence: Evidence) -> str:
     return f"{evidence.opponent} has learnt from {seen} of the {total} held-out documents, which were left out"
 
 
-def _too_few(evidence: Evidence) -> str:
-    gain, items = evidence.gain, 0 if evidence.num_held_out == evidence.num_seen else evidence.gain.num_items
+def _too_few(gain: Estimate, evidence: Evidence) -> str:
+    items = 0 if evidence.num_held_out == evidence.num_seen else gain.num_items
+    remedy = evidence.rules.of[gain.metric].remedy if gain.task_set else _remedy(evidence)
     if items >= MIN_ITEMS:
         return (
             f"the {gain.sample} that were scored come from fewer than {MIN_CLUSTERS} packages, authors or other groups "
-            f"that vary together, which the gate needs: {_remedy(evidence)}"
+            f"that vary together, which the gate needs: {remedy}"
         )
     return (
         f"only {items} {gain.items} were scored and the gate needs {MIN_ITEMS}, so {MIN_ITEMS - items} are missing: "
-        f"{_remedy(evidence)}"
+        f"{remedy}"
     )
 
 
@@ -191,6 +194,7 @@ def _remedy(evidence: Evidence) -> str:
 def _how_many(evidence: Evidence) -> str:
     """An interval shrinks with the square root of the number of items: width² / distance² times as many would do."""
     gain = evidence.gain
+    remedy = evidence.rules.of[gain.metric].remedy if gain.task_set else _remedy(evidence)
     distance = abs(gain.value - evidence.margin)
     width = (gain.upper - gain.lower) / 2
     if distance == 0 or not math.isfinite(width):
@@ -199,4 +203,4 @@ def _how_many(evidence: Evidence) -> str:
         )
     needed = math.ceil(gain.num_items * (width / distance) ** 2)
     more = max(1, needed - gain.num_items)
-    return f"about {more} more {gain.items} would settle it if the difference stays as it is: {_remedy(evidence)}"
+    return f"about {more} more {gain.items} would settle it if the difference stays as it is: {remedy}"

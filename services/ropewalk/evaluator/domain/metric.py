@@ -3,8 +3,9 @@
 A new metric is a module in `metrics` that holds a `Metric`, and its place in `metrics.METRICS`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ropewalk.evaluator.domain.tasks import Item, TaskSet
@@ -91,6 +92,26 @@ class Measurement:
     def scorers(self) -> tuple[str, ...]:
         """Who answered, the candidate first."""
         return tuple(self.rows[0].values)
+
+    @property
+    def tasks(self) -> str:
+        """What its sample counts, in words."""
+        return self.rows[0].tasks
+
+    def level_of(self, scorer: str, seed: int, level: float) -> Spread:
+        """What one scorer gets."""
+        values = self.values(scorer)
+        found = self.metric.level(values, self.rows, seed, level)
+        if min(values) >= 0 > found.interval.lower > -math.inf:  # what is never below 0 is not in the mean either
+            return replace(found, interval=replace(found.interval, lower=0.0))
+        return found
+
+    def gain_over(self, scorer: str, seed: int, level: float) -> Spread:
+        """By how much the candidate is better on the same items; positive is better."""
+        assert self.metric.gain is not None, "only what has a gain is asked for one"
+        sign = 1 if self.metric.better == "higher" else -1
+        pairs = zip(self.values(CANDIDATE), self.values(scorer), strict=True)
+        return self.metric.gain([sign * (ours - theirs) for ours, theirs in pairs], self.rows, seed, level)
 
 
 def ask(

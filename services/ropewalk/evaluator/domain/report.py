@@ -116,8 +116,9 @@ class EvaluationReport(Value):
             judged_only=self.judged_only,
             num_left=self.num_left,
         )
-        wanted = (self._wanted(each) for each in self.task_sets if each.sheets)
-        return (completed, *wanted, decided)
+        audits = (fact for each in self.task_sets for fact in (*each.audited, *each.suspended))
+        wanted = (self._wanted(each) for each in self.task_sets if each.num_missing)
+        return (completed, *audits, *wanted, decided)
 
     def _wanted(self, of: TaskSetSection) -> LabelsWanted:
         task_set_id, _, version = of.task_set.partition("@")

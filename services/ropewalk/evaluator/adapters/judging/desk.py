@@ -19,6 +19,7 @@ from ropewalk.bus.codec import Stored
 from ropewalk.bus.once import once
 from ropewalk.delivery.outcome import outcome_or_error
 from ropewalk.evaluator.adapters.judging.examining import Heard, HearingOrder, Report, audit, examine
+from ropewalk.evaluator.adapters.judging.summoning import key_for, model_of
 from ropewalk.evaluator.domain.judging.drift import after_audit
 from ropewalk.evaluator.settings import Settings
 from ropewalk.events.base import Message
@@ -32,16 +33,14 @@ from ropewalk.events.judge import (
     RegisterJudge,
 )
 from ropewalk.projections.judges import JudgeStanding, standing_of_judge
-from ropewalk.recipes.bases import base_key, find_base
 from ropewalk.stages.child import run_child
 from ropewalk.stages.errors import ChildDiedError, StageError, WorkRaisedError
 from ropewalk.storage.errors import StorageError
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.tasksets.errors import TaskSetError
-from ropewalk.tasksets.judges.definition import JudgeFile
 from ropewalk.tasksets.judges.labels import JudgedAnswer
 from ropewalk.tasksets.judges.shelf import RECORDED, ReadJudge, key_of, stored_judge
-from ropewalk.usecases.endpoint import EndpointError, read_key
+from ropewalk.usecases.endpoint import EndpointError
 
 logger = logging.getLogger(__name__)
 _KEEP_S, _TELL_S = 20.0, 5.0
@@ -153,12 +152,12 @@ class JudgesDesk:
         answers: tuple[JudgedAnswer, ...] = (),
     ) -> Heard:
         definition = (await self._stored(content)).definition
-        model, digest = await asyncio.to_thread(self._model, definition)
+        model, digest = await asyncio.to_thread(model_of, self._objects, definition)
         order = HearingOrder(
             judge=await asyncio.to_thread(self._objects.fetch, key_of(content)),
             model=model,
             digest=digest,
-            key=await asyncio.to_thread(self._key, definition),
+            key=await asyncio.to_thread(key_for, self._settings.judge_keys, definition),
             minutes=self._settings.evaluator_task_minutes,
             threads=self._settings.evaluator_threads,
             answers=answers,
@@ -167,25 +166,6 @@ class JudgesDesk:
 
     async def _stored(self, content: str) -> ReadJudge:
         return await asyncio.to_thread(lambda: stored_judge(self._objects.fetch(key_of(content))))
-
-    def _model(self, definition: JudgeFile) -> tuple[Path | None, str]:
-        """The folder of a model of ours, and the digest of what is in it. Raises StageError."""
-        if not definition.model:
-            return None, ""
-        key = definition.model
-        if not key.startswith("exports/"):
-            base = find_base(self._objects, key)
-            if base is None:
-                raise StageError(f"there is no imported model {key}: `ropewalk models import` brings one")
-            key = base_key(base.content)
-        return self._objects.fetch(key), self._objects.manifest(key).sha256
-
-    def _key(self, definition: JudgeFile) -> str:
-        """The key for the host of an endpoint, which goes to no other; empty where there is none."""
-        if definition.endpoint is None:
-            return ""
-        file = self._settings.judge_keys / definition.endpoint.host
-        return read_key(file) if file.is_file() else ""
 
     def _keep_said(self, content: str, said: bytes) -> None:
         key = f"judge_answers/{content}"

@@ -15,7 +15,7 @@ from ropewalk.evaluator.domain.judging.assessment import Graded, assessed
 from ropewalk.events.foreign import one_line
 from ropewalk.events.judge import CriterionCard, JudgeCard
 from ropewalk.stages.errors import StageError
-from ropewalk.tasksets.judges.grading import graded
+from ropewalk.tasksets.judges.grading import Grade, graded
 from ropewalk.tasksets.judges.labels import JudgedAnswer
 from ropewalk.tasksets.judges.prompt import VERSION, JudgePrompt, judge_prompt
 from ropewalk.tasksets.judges.rubric import Criterion
@@ -28,7 +28,8 @@ Said = list[tuple[JudgePrompt, JudgeAnswer]]
 @dataclass(frozen=True, kw_only=True)
 class HearingOrder:
     """`judge` is the fetched folder of what was registered, `model` that of a model of ours with the `digest` of its
-    weights. `answers`: in the place of those that lie with the judge."""
+    weights. `answers`: in the place of those that lie with the judge. `said`: what it said to the same questions at an
+    earlier look, so that nobody is asked."""
 
     judge: Path
     model: Path | None
@@ -37,6 +38,7 @@ class HearingOrder:
     minutes: float
     threads: int
     answers: tuple[JudgedAnswer, ...] = ()
+    said: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,17 @@ def audit(order: HearingOrder, report: Report) -> Heard:
     found = []
     for name, criterion in hearing.judge.rubric.criteria.items():
         mine = [each for each in answers if each.criterion == name]
-        grades = hearing.grades(criterion, [judge_prompt(criterion, each) for each in mine])
+        grades = hearing.grades([judge_prompt(criterion, each) for each in mine])
         residuals = _arranged(name, criterion, mine, grades, "").residuals
         found += [(name, float(residual)) for residual in residuals if not np.isnan(residual)]
     return Heard(hearing.identity, residuals=tuple(found))
+
+
+def hear(order: HearingOrder, prompts: Sequence[JudgePrompt], report: Report) -> tuple[str, list[Grade | None], bytes]:
+    """The identity of who was asked, a grade for each prompt, and what was said. Raises StageError."""
+    hearing = _Hearing(order, report)
+    hearing.num_asked = len(prompts)
+    return hearing.identity, hearing.graded(prompts), hearing.recording()
 
 
 class _Hearing:
@@ -92,8 +101,12 @@ class _Hearing:
         told = [self._voice.digest, VERSION, self.judge.rubric.digest, self._voice.decoding]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
-    def grades(self, criterion: Criterion, prompts: Sequence[JudgePrompt]) -> list[float]:
+    def grades(self, prompts: Sequence[JudgePrompt]) -> list[float]:
         """The expected grade for each prompt, NaN where there is none. Raises StageError."""
+        return [np.nan if each is None else each.expected for each in self.graded(prompts)]
+
+    def graded(self, prompts: Sequence[JudgePrompt]) -> list[Grade | None]:
+        """The same, with how likely each grade is."""
         try:
             told = self._voice.ask(prompts, self._on_told)
         except TimeoutError:
@@ -102,8 +115,7 @@ class _Hearing:
                 "labelled answers or a faster judge, or let the evaluator have ROPEWALK_EVALUATOR_TASK_MINUTES more"
             ) from None
         self._said += zip(prompts, told, strict=True)
-        found = [graded(each.next_token, criterion.numbers) for each in told]
-        return [np.nan if each is None else each.expected for each in found]
+        return [graded(each.next_token, prompt.grades) for each, prompt in zip(told, prompts, strict=True)]
 
     def _on_told(self) -> None:
         self._num_told += 1
@@ -154,12 +166,12 @@ class _Hearing:
 
 def _card_of(hearing: _Hearing, name: str, answers: list[JudgedAnswer], tried: list[int]) -> CriterionCard:
     criterion, family = hearing.judge.rubric.criteria[name], hearing.judge.definition.family
-    grades = hearing.grades(criterion, [judge_prompt(criterion, each) for each in answers])
+    grades = hearing.grades([judge_prompt(criterion, each) for each in answers])
     judged = _arranged(name, criterion, answers, grades, family)
     before, clusters = np.array([grades[place] for place in tried]), [judged.clusters[place] for place in tried]
     shifts = {}
     for control, asked in controls.CONTROLS.items():
-        after = hearing.grades(criterion, [asked(criterion, answers[place]) for place in tried])
+        after = hearing.grades([asked(criterion, answers[place]) for place in tried])
         if (found := controls.shift(control, before, np.array(after), clusters, judged.top)) is not None:
             shifts[control] = found
     return assessed(judged, shifts, hearing.judge.definition.raters)
@@ -185,6 +197,8 @@ def _arranged(
 
 def _voice(order: HearingOrder, judge: ReadJudge, until: float) -> JudgeVoice:
     of = judge.definition
+    if order.said:
+        return RecordedVoice(order.said, hashlib.sha256(order.said).hexdigest())
     if of.endpoint is not None:
         return EndpointVoice(of.endpoint, order.key, until)
     if order.model is None:

@@ -1,18 +1,18 @@
 """Which answers people are to label now, and another look at a run once they have."""
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from ropewalk.bus.bus import Bus
 from ropewalk.bus.once import once
+from ropewalk.evaluator.adapters.labelling.kept import SHEETS
 from ropewalk.evaluator.domain.labelling.sheets import Sheet, loaded
 from ropewalk.events.evaluation import GateDecided, JudgeAgain
 from ropewalk.events.label import LabelsWanted
 from ropewalk.events.run import RunEnding
 from ropewalk.projections.labels import Labelled
 from ropewalk.storage.objects import ObjectStore
-
-SHEETS = "sheets.jsonl"  # in the folder that `LabelsWanted.sheets` names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,13 @@ async def wanted_now(bus: Bus, objects: ObjectStore, task_set_id: str) -> tuple[
     return tuple(found)
 
 
-async def labels_of(bus: Bus, task_set_id: str) -> tuple[Labelled, int]:
-    """What raters said of the answers to a task set, and the sequence up to which the log was read."""
+async def labels_of(bus: Bus, task_set_id: str, until: float = math.inf) -> tuple[Labelled, int]:
+    """What raters said of the answers to a task set up to a sequence of the log, and that of the last such word."""
     found, sequence = Labelled(), 0
     async for item in once(bus.read(f"log.label.*.*.{task_set_id}", stream="SCORES")):
-        found.add(item.message)
-        sequence = item.sequence
+        if item.sequence <= until:
+            found.add(item.message)
+            sequence = item.sequence
     return found, sequence
 
 

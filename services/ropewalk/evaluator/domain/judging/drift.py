@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 from ropewalk.evaluator.domain.judging.probation import FALSE_ALARMS, MIN_LABELS, Probation, Sums
-from ropewalk.events.base import Message
 from ropewalk.events.judge import CriterionCard, DriftState, JudgeAudited, JudgeSuspended, Residuals
 from ropewalk.projections.judges import JudgeStanding
 
@@ -13,7 +12,7 @@ _BACK = "it comes back by a new registration with labels"
 
 def after_audit(
     standing: JudgeStanding, judge_id: str, content: str, identity: str, residuals: Sequence[tuple[str, float]]
-) -> tuple[Message, ...]:
+) -> tuple[JudgeAudited | JudgeSuspended, ...]:
     """`residuals`: criterion and judge less people, of labels that were not known before, asked of `identity` now.
 
     A judge with k criteria is suspended where the factor of one exceeds k / FALSE_ALARMS, so that one that never drifts

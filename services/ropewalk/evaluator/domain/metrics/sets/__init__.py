@@ -12,6 +12,7 @@ from ropewalk.evaluator.domain.metrics.sets import (
     acc_norm,
     byte_perplexity,
     exact_match,
+    judged,
     rouge_l,
     sentence_bleu,
     sentence_chrf,
@@ -27,6 +28,8 @@ def set_metrics(of: TaskSetFile) -> tuple[Metric, ...]:
 
 
 def _of_type(of: TaskSetFile) -> tuple[Metric, ...]:
+    if of.is_judged:
+        return judged.metrics(of)
     by_type: Mapping[str, tuple[Metric, ...]] = {
         "mc": (acc.METRIC, acc_norm.metric(of.delimiter)),
         "generate": (exact_match.METRIC, sentence_bleu.METRIC, sentence_chrf.METRIC, rouge_l.METRIC),
