@@ -55,11 +55,8 @@ def _written(found: ReadTaskSet, models: Mapping[str, ScoredModel], patience: Pa
     of, used = found.definition, found.used()[: max(MOST_ANSWERS, found.definition.min_items)]
     until = time.monotonic() + 60 * patience.minutes
     voices = {name: Voice(model, as_it_is, of.max_tokens, until, of.until) for name, model in models.items()}
-    told = {
-        item: each
-        for each in used
-        if all(voice.takes(item := item_of(each, of, of.templates[0])) for voice in voices.values())
-    }
+    pairs = [(item_of(each, of, of.templates[0]), each) for each in used]
+    told = {item: each for item, each in pairs if all(voice.takes(item) for voice in voices.values())}
     try:
         num_answered = answer_in_time(voices, list(told), patience) if told else 0
     except StageError:
