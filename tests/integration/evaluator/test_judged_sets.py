@@ -87,6 +87,7 @@ async def asked_again(stage) -> None:
     stage.bus.messages += outcome.messages
 
 
+@pytest.mark.slow  # a real server, and two real child processes that load models
 async def test_a_run_waits_for_labels_and_is_promoted_by_them_over_the_real_log(sets: Sets, bus: Bus) -> None:
     sets.add("answers", ITEMS, **JUDGED)
     stage = sets.stage("untrained", defer_hours=1)

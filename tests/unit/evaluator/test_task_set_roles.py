@@ -1,5 +1,6 @@
 """What a task set decides, and how sure many items that go together are."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -92,3 +93,24 @@ def test_copies_of_ten_answers_are_as_sure_as_ten() -> None:
 
 def test_answers_that_all_agree_are_as_sure_as_there_are_items() -> None:
     assert example_share([1.0] * 20, rows([str(n % 4) for n in range(20)]), 1).num_effective == 20
+
+
+@pytest.mark.parametrize("role", ["primary", "guardrail"])
+def test_what_too_few_people_judged_needs_more_and_says_how_to_get_it(role: str) -> None:
+    of = a_set("judge", criteria=["correctness"], gate={"correctness": {"role": role, "margin": 0.02}})
+    rules = with_task_sets(GATES["toy"], (of,))
+    few = a_gain("choosing@2/correctness_gain", (-math.inf, math.inf), role).model_copy(
+        update={"value": 0.0, "num_items": 12, "num_clusters": 0, "items": "labelled items", "task_set": "choosing@2"}
+    )
+    bits = a_gain("bits_per_byte_gain", (0.1, 0.2), "guardrail" if role == "primary" else "primary")
+    evidence = Evidence(
+        estimates=(few, bits), rules=rules, margin=0.02, opponent="o", num_held_out=40, num_seen=0,
+        left={"choosing@2/correctness": 9},
+    )  # fmt: skip
+    decided = decide(evidence)
+    assert decided.decision == "need_more"
+    assert decided.reasons[0] == (
+        "only 12 labelled items were scored and the gate needs 20, so 8 are missing: have more answers labelled: "
+        "`ropewalk eval raters invite choosing RATER` makes a link"
+    )
+    assert evidence.num_left == 9
