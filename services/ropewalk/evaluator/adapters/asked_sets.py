@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from functools import reduce
 
 from ropewalk.corpus.document import ChatMessage
-from ropewalk.evaluator.adapters.judging.bench import Judged
+from ropewalk.evaluator.adapters.judging.bench import JudgedLook
 from ropewalk.evaluator.adapters.measuring import SetToAsk
 from ropewalk.evaluator.domain.metric import Measurement
 from ropewalk.evaluator.domain.tasks import Item
@@ -31,7 +31,7 @@ class AskedSets:
     left: tuple[tuple[str, int], ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    judged: tuple[Judged, ...] = ()
+    judged: tuple[JudgedLook, ...] = ()
 
 
 def together(found: Iterable[AskedSets]) -> AskedSets:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from ropewalk.evaluator.adapters.asked_sets import MOST_ANSWERS, AskedSets, item_of, not_to_be_asked, why_missing
-from ropewalk.evaluator.adapters.judging.bench import Audit, CaseFile, Judged
+from ropewalk.evaluator.adapters.judging.bench import Audit, CaseFile, JudgedLook
 from ropewalk.evaluator.adapters.judging.jury import Absent, Juror, as_judged, asked, prompts
 from ropewalk.evaluator.adapters.labelling.kept import sheet_files, sheets_key
 from ropewalk.evaluator.adapters.measuring import SetToAsk
@@ -111,7 +111,7 @@ class _Look:
             left=tuple((each.metric.name, case.num_left(each)) for each in measured),
             notes=tuple(f"{of.full_name}: {each}" for each in self._notes(case, gone)) if of.deciding else (),
             judged=(
-                Judged(
+                JudgedLook(
                     pair=self.bench.pair,
                     answers=self.items,
                     said=tuple((each.summoned.standing.content, each.said) for each in jurors),

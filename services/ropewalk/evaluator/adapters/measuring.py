@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ropewalk.evaluator.adapters.corpus import find_seen, fit_baselines, read_items
-from ropewalk.evaluator.adapters.judging.bench import CaseFile, Judged
+from ropewalk.evaluator.adapters.judging.bench import CaseFile, JudgedLook
 from ropewalk.evaluator.adapters.worked_examples import worked_examples
 from ropewalk.evaluator.domain.budget import FIRST, Try
 from ropewalk.evaluator.domain.estimates import (
@@ -129,7 +129,7 @@ class Measured:
     task: TaskSection | None = None
     answers: tuple[ShownAnswer, ...] = ()
     task_sets: tuple[TaskSetSection, ...] = ()
-    judged_sets: tuple[Judged, ...] = ()
+    judged_sets: tuple[JudgedLook, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -48,7 +48,7 @@ class Audit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedLook:
     """What a look leaves for the next one, to be kept in the store: see `labelling.kept`.
 
     `said` by judges, by their content. `files` are the sheets; none where nobody labels.

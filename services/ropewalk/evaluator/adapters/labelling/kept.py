@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ropewalk.evaluator.adapters.judging.bench import Judged
+from ropewalk.evaluator.adapters.judging.bench import JudgedLook
 from ropewalk.evaluator.domain.labelling.answered import AnsweredItem
 from ropewalk.evaluator.domain.labelling.rounds import Round
 from ropewalk.evaluator.domain.labelling.sheets import Sheet, dumped
@@ -28,7 +28,7 @@ def sheets_key(files: Mapping[str, bytes]) -> str:
     return f"sheets/{hashlib.sha256(b''.join(files.values())).hexdigest()[:32]}"
 
 
-def keep(objects: ObjectStore, found: Judged, scratch: Path) -> None:
+def keep(objects: ObjectStore, found: JudgedLook, scratch: Path) -> None:
     """Put all of it into the store, but for what is there; `scratch` is a folder that is not there yet."""
     lines = "".join(f"{json.dumps(asdict(each))}\n" for each in found.answers)
     store_files(objects, _answers_key(found.pair), {_ANSWERS: lines.encode()}, {}, scratch)
