@@ -238,6 +238,19 @@ def arithmetic(chooser: random.Random, _: list[Function]) -> Iterator[dict[str, 
         yield {"question": f"{one} {sign} {two}", "answer": str(answer), "shape": f"{number % 24}"}
 
 
+def programs(chooser: random.Random, _: list[Function]) -> Iterator[dict[str, Any]]:
+    """Small functions by their docstrings, each with two numbers in it; what they give is worked out here."""
+    for cluster, (name, argument, told, solution, given) in enumerate(PROGRAMS):
+        for number in chooser.sample(range(2, 10), 2):
+            head = f'def {name}_{number}({argument}):\n    """{told.format(k=number)}"""\n'
+            body = f"    return {solution.format(k=number)}\n"
+            known: dict[str, Any] = {}
+            exec(head + body, known)
+            cases = [(each, known[f"{name}_{number}"](each)) for each in given]
+            tests = "\n".join(f"assert {name}_{number}({each!r}) == {value!r}" for each, value in cases)
+            yield {"question": head, "solution": body, "tests": tests, "kind": f"{cluster}"}
+
+
 def reading(chooser: random.Random, _: list[Function]) -> Iterator[dict[str, Any]]:
     """What modules say of themselves."""
     for module in MODULES:
@@ -266,6 +279,34 @@ ASKED = (
     "Name, arguments and number of defaults of the function as JSON, like "
     '{"name": "f", "arguments": ["a"], "num_defaults": 0}.'
 )
+NUMBERS, LISTS, TEXTS = (0, 3, 17, -8), ([], [4, 9, 2, 9, 30], [7]), ("", "a reef of opal", "Fjord")
+PROGRAMS = [  # name, argument, docstring, what is returned, what it is tried with
+    ("add", "n", "Return n plus {k}.", "n + {k}", NUMBERS),
+    ("times", "n", "Return n multiplied by {k}.", "n * {k}", NUMBERS),
+    ("minus", "n", "Return n less {k}.", "n - {k}", NUMBERS),
+    ("rest", "n", "Return the remainder of n divided by {k}.", "n % {k}", NUMBERS),
+    ("is_multiple", "n", "Return whether n is a multiple of {k}.", "n % {k} == 0", NUMBERS),
+    ("is_more", "n", "Return whether n is greater than {k}.", "n > {k}", NUMBERS),
+    ("at_most", "n", "Return n, but at most {k}.", "min(n, {k})", NUMBERS),
+    ("distance", "n", "Return how far n is from {k}, never negative.", "abs(n - {k})", NUMBERS),
+    ("power", "n", "Return n to the power of {k}.", "n ** {k}", NUMBERS),
+    ("larger", "values", "Return the values that are greater than {k}.", "[v for v in values if v > {k}]", LISTS),
+    ("first", "values", "Return the first {k} values.", "values[:{k}]", LISTS),
+    ("last", "values", "Return the last {k} values.", "values[-{k}:]", LISTS),
+    ("count", "values", "Return how many values are {k} or more.", "sum(v >= {k} for v in values)", LISTS),
+    ("scaled", "values", "Return every value multiplied by {k}.", "[v * {k} for v in values]", LISTS),
+    ("total", "values", "Return the sum of the values plus {k}.", "sum(values) + {k}", LISTS),
+    ("has", "values", "Return whether {k} is among the values.", "{k} in values", LISTS),
+    ("without", "values", "Return the values that are not {k}.", "[v for v in values if v != {k}]", LISTS),
+    ("repeated", "values", "Return the list of values {k} times in a row.", "values * {k}", LISTS),
+    ("cut", "text", "Return the first {k} characters of the text.", "text[:{k}]", TEXTS),
+    ("again", "text", "Return the text {k} times in a row.", "text * {k}", TEXTS),
+    ("is_long", "text", "Return whether the text has more than {k} characters.", "len(text) > {k}", TEXTS),
+    ("padded", "text", "Return the text with {k} spaces before it.", "' ' * {k} + text", TEXTS),
+    ("words", "text", "Return the words of the text that have at least {k} letters.",
+     "[w for w in text.split() if len(w) >= {k}]", TEXTS),
+    ("sliced", "text", "Return every character of the text from place {k} on.", "text[{k}:]", TEXTS),
+]  # fmt: skip
 SETS: dict[str, tuple[Any, dict[str, Any]]] = {
     "python-cloze": (cloze, {
         "type": "mc", "licence": PSF, "cluster_key": "module", "use_case": "the next line of Python code",
@@ -293,6 +334,10 @@ SETS: dict[str, tuple[Any, dict[str, Any]]] = {
             "fjord reef\nfjord reef\n\nopal\nopal\n\n{question}\n",
             "Say again: opal reef\nopal reef\nSay again: {question}\n",
             "Input: reef opal pier\nOutput: reef opal pier\nInput: {question}\nOutput:"],
+    }),
+    "programs": (programs, {
+        "type": "code", "licence": FREE, "cluster_key": "kind", "use_case": "small functions that do what they say",
+        "max_tokens": 48, "templates": ["{question}", "# Python 3\n\n{question}", "import math\n\n\n{question}"],
     }),
     "arithmetic": (arithmetic, {
         "type": "generate", "licence": FREE, "cluster_key": "shape", "use_case": "sums, differences, products",

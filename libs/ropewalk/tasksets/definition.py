@@ -11,18 +11,20 @@ from ropewalk.events.foreign import quoted
 from ropewalk.recipes.frozen import Frozen
 from ropewalk.usecases.schema import check_schema
 
-Kind = Literal["mc", "generate", "rolling", "schema", "judge", "pairwise"]
+Kind = Literal["mc", "generate", "rolling", "schema", "code", "judge", "pairwise"]
 Split = Literal["dev", "calibration", "gate"]
 JUDGED: tuple[Kind, ...] = ("judge", "pairwise")  # people say how good an answer is, judges help
-WRITTEN: tuple[Kind, ...] = ("generate", "schema", *JUDGED)  # an answer is written, not read
+WRITTEN: tuple[Kind, ...] = ("generate", "schema", "code", *JUDGED)  # an answer is written, not read
 JUDGED_FIELDS = ("rubric", "criteria", "judges", "raters_each")
 OVERLAPS = ("sentence_bleu", "sentence_chrf", "rouge_l")  # with right answers: nobody knows what people say of them
 METRICS: Mapping[Kind, tuple[str, ...]] = {
     "mc": ("acc", "acc_norm"),
     "generate": ("exact_match", *OVERLAPS),
+    "code": ("pass_at_1",),
     "rolling": ("bits_per_byte", "byte_perplexity", "word_perplexity"),
     "schema": ("schema_validity", "field_accuracy", "exact_match"),
 }
+CODE_ENDS = ("\ndef ", "\nclass ", "\nif ", "\nprint(", "\n@", "\nassert ")
 PREFERRED = "preferred"  # the metric of pairwise
 SHOWN_ONLY = ("byte_perplexity", "word_perplexity")  # bits per byte on another scale
 FEWEST_ITEMS = 20
@@ -75,8 +77,8 @@ class TaskSetFile(Frozen):
         pattern=r"^[a-z_][a-z0-9_]{0,39}$", description="field of an item that says what varies together"
     )
     type: Kind = Field(
-        description="mc: choices by likelihood; generate: a text; schema: JSON; rolling: text to read; judge: people "
-        "grade a text; pairwise: people say which of two models' texts is better"
+        description="mc: choices by likelihood; generate: a text; schema: JSON; rolling: text to read; code: a program "
+        "that must pass tests; judge: people grade a text; pairwise: people say which of two models' texts is better"
     )
     metrics: tuple[str, ...] = Field(
         default=(), max_length=8, description="left out: all of the type but BLEU, chrF and ROUGE"
@@ -169,6 +171,14 @@ class TaskSetFile(Frozen):
     def known(self) -> tuple[str, ...]:
         """The metrics of the type."""
         return self.criteria if self.type == "judge" else METRICS.get(self.type, (PREFERRED,))
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What a written answer ends before: of a program that goes on with one, where nothing else is said, what
+        cannot be a part of the function any more."""
+        if self.type == "code" and "until" not in self.model_fields_set:
+            return CODE_ENDS if self.ask == "text" else ()
+        return () if self.type == "schema" else self.until
 
     @property
     def is_judged(self) -> bool:

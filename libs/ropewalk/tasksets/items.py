@@ -142,6 +142,8 @@ def _item(record: dict[str, Any], wanted: TaskSetFile, checker: AnswerChecker) -
     if wanted.is_judged:
         _check_judged(record, fields, wanted)
         answer = record.get("reference")  # one answer that is right, as far as anybody wrote one down
+    if wanted.type == "code" and not (answer := fields.get("tests")):
+        raise ValueError("field 'tests' is missing: it is Python that fails where the program is wrong")
     _check_answer(choices, answer, wanted, checker)
     content = {name: record[name] for name in sorted(record) if name != "id"}
     return TaskItem(

@@ -21,7 +21,7 @@ class Continuation:
 class ExampleAnswer:
     """What was answered to an example, and what it takes: `seconds` alone, `core_seconds` at full batch.
 
-    `fits`: the context had room; else nothing was asked.
+    `fits`: the context had room; else nothing was asked. `passed`: it is a program, and its tests said yes.
     """
 
     text: str
@@ -30,6 +30,7 @@ class ExampleAnswer:
     seconds: float
     core_seconds: float
     fits: bool = True
+    passed: bool = False
 
 
 class Scorer(Protocol):

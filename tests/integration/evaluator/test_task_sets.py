@@ -7,10 +7,13 @@ import pytest
 import torch
 from parts.judged_runs import Sets
 
+from ropewalk.corpus.document import ChatMessage
 from ropewalk.evaluator.adapters import set_measuring
 from ropewalk.evaluator.adapters.corpus import fit_baselines
 from ropewalk.evaluator.adapters.measuring import NgramScorer
+from ropewalk.evaluator.adapters.sandbox import Sandbox
 from ropewalk.evaluator.adapters.scoring import ScoredModel
+from ropewalk.evaluator.adapters.tested_programs import program
 from ropewalk.evaluator.domain.tasks import Item
 from ropewalk.stages.errors import StageError
 
@@ -38,6 +41,10 @@ MC_ITEMS = [choices_of(n) for n in range(40)]
 TEXTS = [{"text": f"def step_{n % 5}(value):\n    return value + {n}\n\n\n" * 2, "group": f"g{n}"} for n in range(24)]
 SAID = [{"question": f"def step_{n}(value):\n    return value +", "answer": ["0", "1", "2"], "group": f"g{n}"}
         for n in range(24)]  # fmt: skip
+# The model adds 0, 1 or 2 to a value; half of the tests want the one that it adds.
+CODE = [{"question": f"def step_{n % 5}(value):  # {n}\n    return value +", "group": f"g{n}",
+         "tests": f"assert 7 <= step_{n % 5}(7) <= 9" + (" - 90" if n % 2 else "")} for n in range(24)]  # fmt: skip
+ASKED = (ChatMessage(role="user", content="f?"),)
 RECORDS = [{"question": f"What is {n}?", "answer": {"n": n}, "group": f"g{n}"} for n in range(24)]
 
 
@@ -175,3 +182,34 @@ async def test_a_task_set_that_is_not_frozen_ends_the_evaluation(sets: Sets) -> 
     sets.facts[0] = sets.facts[0].model_copy(update={"version": 2})
     with pytest.raises(StageError, match="task set choosing@1 is not frozen"):
         await sets.judge("trained")
+
+
+async def test_programs_are_run_with_their_tests_where_they_can_be_kept_apart(sets: Sets) -> None:
+    if fault := Sandbox().fault:
+        pytest.skip(fault)
+    sets.add("programs", CODE, type="code", max_tokens=4, until=["\n"], templates=["{question}"], min_items=20,
+             splits={"dev": 1.0, "calibration": 0.0, "gate": 0.0})  # fmt: skip
+    completed, _, report = await sets.judge("trained", production="barely")
+    found = {each.metric: each for each in completed.estimates if each.task_set}
+    assert found["programs@1/pass_at_1"].value == 0.5
+    assert found["programs@1/pass_at_1_gain"].value >= 0
+    assert "pass@1" in report["task_sets"][0]["definitions"]["pass_at_1"]
+
+
+async def test_a_machine_that_cannot_keep_programs_apart_runs_none_and_says_so(sets: Sets, monkeypatch) -> None:
+    monkeypatch.setattr(Sandbox, "passes", lambda *_: False)
+    sets.add("programs", CODE, type="code", **SEALED, gate={"pass_at_1": {"role": "primary"}})
+    _, decided, _ = await sets.judge("trained", production="barely")
+    assert decided.decision == "need_more"
+    assert "programs@1 was not asked: programs cannot be kept apart on this machine" in decided.reasons[0]
+
+
+@pytest.mark.parametrize(("item", "answer", "wanted"), [
+    (Item("i", "p", text="def f():\n    return", reference="assert f() == 1"), " 1",
+     "def f():\n    return 1\n\nassert f() == 1\n"),
+    (Item("i", "p", turns=ASKED, reference="f()"), "So:\n```python\nf = 1\n```\nDone",
+     "f = 1\n\nf()\n"),
+    (Item("i", "p", turns=ASKED, reference="f()"), "f = 1", "f = 1\n\nf()\n"),
+])  # fmt: skip
+def test_a_program_is_prompt_answer_and_tests_or_the_code_of_a_chat(item: Item, answer: str, wanted: str) -> None:
+    assert program(item, answer) == wanted

@@ -251,6 +251,7 @@ def test_the_store_gives_back_what_was_put_there_and_refuses_what_was_not_checke
         ("generate", {"question": "a {n}", "answer": "b"}, {}, ("b",)),
         ("generate", {"question": "a {n}", "answer": ["b", "B"]}, {}, ("b", "B")),
         ("rolling", {"text": "words {n}"}, {}, ()),
+        ("code", {"question": "def f{n}():", "tests": "assert f{n}()"}, {}, ("assert f0()",)),
         ("schema", {"question": "a {n}", "answer": {"x": 1}}, {"json_schema": {"type": "object"}}, ('{"x": 1}',)),
     ],
 )

@@ -16,8 +16,10 @@ from ropewalk.evaluator.adapters.asked_sets import (
 )
 from ropewalk.evaluator.adapters.judged_measuring import ask_judged
 from ropewalk.evaluator.adapters.measuring import SetToAsk
+from ropewalk.evaluator.adapters.sandbox import Sandbox
 from ropewalk.evaluator.adapters.scoring import ScoredModel
 from ropewalk.evaluator.adapters.task_measuring import Patience, answer_in_time, as_it_is
+from ropewalk.evaluator.adapters.tested_programs import ProgramVoice
 from ropewalk.evaluator.adapters.voices import Voice
 from ropewalk.evaluator.domain.metric import Effort, Measurement, ask
 from ropewalk.evaluator.domain.metrics.sets import set_metrics
@@ -47,6 +49,9 @@ def _ask_set(to_ask: SetToAsk, scorers: Mapping[str, Scorer], seed: int, patienc
     if found.definition.is_judged:
         return ask_judged(to_ask, found, scorers, seed, patience)
     of, used = found.definition, _used(found, patience.times)
+    if of.type == "code" and (fault := Sandbox().fault):
+        said = (f"{of.full_name} was not asked: {fault}",)
+        return AskedSets(missing=said) if of.deciding else AskedSets(notes=said)
     patience = replace(patience, minutes=patience.minutes / len(of.templates))
     try:
         asked, num_late = _ask(of, used, of.templates[0], (scorers, seed, patience))
@@ -77,9 +82,9 @@ def _ask(
     asked_of = scorers
     if of.type in WRITTEN:
         until = time.monotonic() + 60 * patience.minutes
-        ends = of.until if of.type == "generate" else ()
+        voice_of = ProgramVoice if of.type == "code" else Voice
         voices = {
-            name: Voice(scorer, as_it_is, of.max_tokens, until, ends)
+            name: voice_of(scorer, as_it_is, of.max_tokens, until, of.ends)
             for name, scorer in scorers.items()
             if isinstance(scorer, ScoredModel)
         }

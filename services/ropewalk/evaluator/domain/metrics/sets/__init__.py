@@ -13,6 +13,7 @@ from ropewalk.evaluator.domain.metrics.sets import (
     byte_perplexity,
     exact_match,
     judged,
+    pass_at_1,
     rouge_l,
     sentence_bleu,
     sentence_chrf,
@@ -33,6 +34,7 @@ def _of_type(of: TaskSetFile) -> tuple[Metric, ...]:
     by_type: Mapping[str, tuple[Metric, ...]] = {
         "mc": (acc.METRIC, acc_norm.metric(of.delimiter)),
         "generate": (exact_match.METRIC, sentence_bleu.METRIC, sentence_chrf.METRIC, rouge_l.METRIC),
+        "code": (pass_at_1.METRIC,),
         "rolling": (bits_per_byte.METRIC, byte_perplexity.METRIC, word_perplexity.METRIC),
         "schema": task_metrics(of.json_schema) if of.type == "schema" else (),
     }
