@@ -279,7 +279,8 @@ ASKED = (
     "Name, arguments and number of defaults of the function as JSON, like "
     '{"name": "f", "arguments": ["a"], "num_defaults": 0}.'
 )
-NUMBERS, LISTS, TEXTS = (0, 3, 17, -8), ([], [4, 9, 2, 9, 30], [7]), ("", "a reef of opal", "Fjord")
+NUMBERS, TEXTS = (0, 3, 17, -8), ("", "a reef of opal", "Fjord")
+LISTS: tuple[list[int], ...] = ([], [4, 9, 2, 9, 30], [7])
 PROGRAMS = [  # name, argument, docstring, what is returned, what it is tried with
     ("add", "n", "Return n plus {k}.", "n + {k}", NUMBERS),
     ("times", "n", "Return n multiplied by {k}.", "n * {k}", NUMBERS),
