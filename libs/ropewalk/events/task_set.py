@@ -33,7 +33,7 @@ class TaskSetRegistered(_Family, AboutOther, Event):
     """A version of a task set was read in the store and is sound. Until it is frozen another content may follow."""
 
     name: ClassVar[str] = "registered"
-    kind: str = Field(description="mc, generate, rolling or schema")
+    kind: str = Field(description="mc, generate, rolling, schema, code, judge or pairwise")
     use_case: str
     licence: str
     metrics: tuple[str, ...]
