@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ropewalk.bus.bus import Bus
 from ropewalk.evaluator.adapters.labelling.kept import SHEETS
-from ropewalk.evaluator.adapters.labelling.review_desk import RUBRIC, ReviewDesk
+from ropewalk.evaluator.adapters.labelling.review_desk import ReviewDesk
 from ropewalk.evaluator.adapters.labelling.review_page import serve_review
 from ropewalk.evaluator.domain.labelling.sheets import PAIR, Sheet, dumped, in_order
 from ropewalk.events.evaluation import Estimate, GateDecided
@@ -19,7 +19,7 @@ from ropewalk.events.label import LabelGiven, LabelsWanted, LabelWithdrawn, Rate
 from ropewalk.events.task_set import TaskSetFrozen
 from ropewalk.projections.raters import key_of_secret
 from ropewalk.storage.objects import ObjectStore
-from ropewalk.tasksets.judges.rubric import RUBRICS, RubricFile
+from ropewalk.tasksets.judges.rubric import RUBRIC, RUBRICS, RubricFile
 from ropewalk.tasksets.shelf import DEFINITION, key_of
 from ropewalk.tasksets.yaml_file import read_yaml
 

@@ -40,6 +40,20 @@ def judged_sets(timeline: Sequence[Stored[Message]], objects: ObjectStore) -> li
     ]
 
 
+def of_people_and_judges(section: TaskSetSection) -> list[str]:
+    """Sentences about the labels and judges that the figures of a judged task set rest on."""
+    told = []
+    if section.num_sheets:
+        told = [
+            f"labels of {section.num_labelled} items count; {section.num_missing} of {section.num_sheets} sheets wait "
+            f"for people, {section.raters_each} each"
+        ]
+    for metric, means in section.judged_alone.items():
+        ours, theirs = (f"{100 * each:.3g}%" for each in means)
+        told.append(f"{metric} by {', '.join(section.judges)} alone, which is no measurement: {ours} against {theirs}")
+    return [*told, *section.remarks]
+
+
 def kept_out(section: TaskSetSection) -> str:
     """What was done to keep the items of a task set from training, in words."""
     if not section.scanned:

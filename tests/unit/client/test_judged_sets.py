@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ropewalk.cli.screens import judged_sets as screen
 from ropewalk.client.errors import ClientError
-from ropewalk.client.judged_sets import judged_sets
+from ropewalk.client.judged_sets import judged_sets, of_people_and_judges
 from ropewalk.events.evaluation import Estimate, EvaluationCompleted
 from ropewalk.storage.local import LocalObjects
 
@@ -69,6 +69,20 @@ def test_what_counts_shared_words_says_that_nobody_knows_what_people_say_of_it(l
     monkeypatch.setattr(screen, "say", lambda text, style="": said.append(text))
     screen.show_judged(found)
     assert "  rouge_l: correlation with people: not measured, so it decides nothing" in said
+
+
+def test_of_a_judged_set_it_is_told_what_people_and_judges_have_said_so_far(log, tmp_path):
+    objects = LocalObjects(tmp_path / "store")
+    section = SECTION | {
+        "kind": "judge", "judges": ["small"], "judged_alone": {"correctness": [0.5, 0.25]}, "num_labelled": 40,
+        "num_sheets": 80, "num_missing": 3, "raters_each": 2, "remarks": ["judge old is left out: its card expired"],
+    }  # fmt: skip
+    (found,) = judged_sets(log(an_evaluation(objects, tmp_path, section)), objects)
+    assert of_people_and_judges(found.section) == [
+        "labels of 40 items count; 3 of 80 sheets wait for people, 2 each",
+        "correctness by small alone, which is no measurement: 50% against 25%",
+        "judge old is left out: its card expired",
+    ]
 
 
 def test_a_run_without_an_evaluation_or_report_is_told_so(log, tmp_path):

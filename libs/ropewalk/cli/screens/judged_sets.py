@@ -1,7 +1,7 @@
 """Task sets of an evaluation on the terminal."""
 
 from ropewalk.cli.screens.terminal import Listing, console, say
-from ropewalk.client.judged_sets import JudgedSet, kept_out
+from ropewalk.client.judged_sets import JudgedSet, kept_out, of_people_and_judges
 from ropewalk.events.evaluation import Estimate
 from ropewalk.tasksets.definition import OVERLAPS
 
@@ -20,6 +20,8 @@ def show_judged(found: JudgedSet) -> None:
         say(f"  {metric} over {len(values)} templates: {spread}")
     if overlaps := [name for name in each.definitions if name in OVERLAPS]:
         say(f"  {', '.join(overlaps)}: correlation with people: not measured, so it decides nothing")
+    for told in of_people_and_judges(each):
+        say(f"  {told}")
     say(f"  {kept_out(each)}")
 
 

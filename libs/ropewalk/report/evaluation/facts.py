@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ropewalk.client.judged_sets import kept_out
+from ropewalk.client.judged_sets import kept_out, of_people_and_judges
 from ropewalk.events.evaluation import Estimate
 from ropewalk.report.evaluation.evaluated import Evaluated, PanelJudge
 from ropewalk.report.evaluation.forest import Forest, ForestRow, forests
@@ -111,12 +111,8 @@ def _spread(each: TaskSetSection) -> str:
 
 
 def labels_sentences(sections: Sequence[TaskSetSection]) -> list[str]:
-    """What people are to label for it."""
-    return [
-        f"{each.task_set}: {each.num_sheets:,} sheets for people, {each.raters_each} to label each."
-        for each in sections
-        if each.num_sheets
-    ]
+    """What people and judges said of its answers."""
+    return [f"{each.task_set}: {told}." for each in sections for told in of_people_and_judges(each)]
 
 
 def judges_table(judges: Sequence[PanelJudge]) -> CardTable:

@@ -19,10 +19,9 @@ from ropewalk.projections.labels import Labelled
 from ropewalk.projections.raters import Invitations
 from ropewalk.projections.task_sets import TaskSetStanding, standings
 from ropewalk.storage.objects import ObjectStore
-from ropewalk.tasksets.judges.rubric import Criterion, RubricFile
+from ropewalk.tasksets.judges.rubric import RUBRIC, Criterion, RubricFile
 from ropewalk.tasksets.shelf import DEFINITION, key_of
 
-RUBRIC = "rubric.json"  # beside the definition of a task set that is judged
 _FRESH_S = 2.0  # what is wanted is looked up again after this: a run that ended a moment ago harms nobody
 _MOST_SETS = 100  # task sets whose sheets are kept in memory
 _STORED_S = 10.0  # a label that is not in the log by then is said not to be
