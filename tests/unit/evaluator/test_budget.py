@@ -76,6 +76,16 @@ def test_a_try_of_which_nobody_learnt_anything_does_not_count(end: Message) -> N
     assert number_of(begun(1), decided(1), end) == 2  # it failed later, with the decision known
 
 
+def test_a_look_before_anybody_has_labelled_anything_could_promote_nobody_and_spends_nothing() -> None:
+    nothing = decided(9)
+    nothing = nothing.model_copy(update={"comparison": nothing.comparison.model_copy(update={"num_items": 0})})
+    second = begun(9).model_copy(update={"look": 2})
+    known = Tries()
+    for fact in (begun(1), decided(1), begun(9), nothing, second):
+        known.add(fact)
+    assert known.of("pycode/1", "c-9", 2).number == 2
+
+
 def test_what_began_before_there_was_a_budget_is_not_counted() -> None:
     assert number_of(begun(1, asked=""), asked="") == 1
 

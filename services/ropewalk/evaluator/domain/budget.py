@@ -50,10 +50,12 @@ class Tries:
     """The judgements of checkpoints by each gate set, oldest first, with their runs: a second look is a try more.
 
     One counts from its beginning on, so that tries side by side are several; it no longer does when its run ends with
-    nothing decided, for then nobody has learnt anything.
+    nothing decided, for then nobody has learnt anything, nor if nothing of what decides was measured, as before people
+    have labelled anything: such a look could promote nobody.
     """
 
     begun: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)  # runs by gate set, checkpoint and look
+    unmeasured: set[tuple[str, int]] = field(default_factory=set)  # checkpoints and looks
     decided: set[str] = field(default_factory=set)  # runs
     ended: set[str] = field(default_factory=set)
 
@@ -65,6 +67,8 @@ class Tries:
                 self.begun.setdefault(message.gate_set, {}).setdefault(looked, message.run_id)
             case GateDecided():
                 self.decided.add(message.run_id)
+                if not message.comparison.num_items:
+                    self.unmeasured.add((message.checkpoint_id, message.look))
             case RunFailed() | RunCancelled():
                 self.ended.add(message.run_id)
 
@@ -74,7 +78,7 @@ class Tries:
         for other, run_id in self.begun.get(gate_set, {}).items():
             if other == (checkpoint_id, look):
                 break
-            counted += run_id in self.decided or run_id not in self.ended
+            counted += other not in self.unmeasured and (run_id in self.decided or run_id not in self.ended)
         return Try(gate_set, counted, look)
 
 
