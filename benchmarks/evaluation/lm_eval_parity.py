@@ -29,7 +29,7 @@ from ropewalk.evaluator.adapters.set_measuring import ask_sets
 from ropewalk.evaluator.adapters.task_measuring import Patience
 from ropewalk.evaluator.domain.metric import CANDIDATE
 from ropewalk.statistics.intervals import LEVEL
-from ropewalk.tasksets.definition import DataFile, TaskSetFile
+from ropewalk.tasksets.definition import JUDGED_FIELDS, DataFile, TaskSetFile
 from ropewalk.tasksets.items import read_items
 from ropewalk.tasksets.shelf import DEFINITION, ITEMS, ReadTaskSet
 
@@ -111,7 +111,7 @@ def make(folder: Path) -> None:
             item["answer"] = [goes_on(item["question"]) or "nothing"]  # else no answer would be right
         place = folder / definition.id
         place.mkdir()
-        (place / DEFINITION).write_text(definition.model_dump_json())
+        (place / DEFINITION).write_text(definition.model_dump_json(exclude=set(JUDGED_FIELDS)))
         (place / ITEMS).write_text("".join(json.dumps(item) + "\n" for item in items))
 
 

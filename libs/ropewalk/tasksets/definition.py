@@ -103,6 +103,14 @@ class TaskSetFile(Frozen):
     min_items: int = Field(default=FEWEST_ITEMS, ge=FEWEST_ITEMS, le=100_000, description="in the split that is used")
     gate: dict[str, GateRole] = Field(default_factory=dict, max_length=8, description="role by metric")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _end_programs(cls, given: object) -> object:
+        """A program has many lines: it ends before what can be no part of it any more, in a chat by itself."""
+        if isinstance(given, dict) and given.get("type") == "code":
+            return {"until": () if given.get("ask") == "chat" else CODE_ENDS} | given
+        return given
+
     @field_validator("until")
     @classmethod
     def _check_ends(cls, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -174,10 +182,7 @@ class TaskSetFile(Frozen):
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """What a written answer ends before: of a program that goes on with one, where nothing else is said, what
-        cannot be a part of the function any more."""
-        if self.type == "code" and "until" not in self.model_fields_set:
-            return CODE_ENDS if self.ask == "text" else ()
+        """What a written answer ends before."""
         return () if self.type == "schema" else self.until
 
     @property

@@ -14,6 +14,7 @@ from parts.task_set_files import questions, write_task_set
 from ropewalk.events.task_set import TaskSetRegistered
 from ropewalk.storage.local import LocalObjects
 from ropewalk.storage.manifest import Manifest
+from ropewalk.tasksets.definition import CODE_ENDS, TaskSetFile
 from ropewalk.tasksets.errors import TaskSetError
 from ropewalk.tasksets.items import MAX_BYTES, MAX_ITEMS, in_split, split_of
 from ropewalk.tasksets.judges.rubric import RUBRICS
@@ -269,3 +270,13 @@ def test_an_answer_must_fit_the_schema(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"x": {"maximum": 18}}}
     (fault,) = the_faults(write_task_set(tmp_path, rows, type="schema", json_schema=schema))
     assert "line 20: field 'answer' has the value {'x': 19}: it must fit json_schema" in fault
+
+
+@pytest.mark.parametrize(("fields", "ends"), [
+    ({}, CODE_ENDS), ({"ask": "chat"}, ()), ({"until": ["\n\n"]}, ("\n\n",)),
+])  # fmt: skip
+def test_a_program_has_many_lines_also_once_it_is_stored(tmp_path: Path, fields: dict[str, Any], ends: Any) -> None:
+    rows = [{"question": f"def f{n}():", "tests": f"assert f{n}()", "group": f"g{n}"} for n in range(20)]
+    found = read_task_set(write_task_set(tmp_path, rows, type="code", **fields))
+    stored = TaskSetFile.model_validate_json(found.definition_bytes)
+    assert found.definition.ends == stored.ends == ends
