@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from parts.wanted_sheets import TASK_SET, a_link, a_sheet, labels_in, reviewing, want
 
 from ropewalk.bus.bus import Bus
+from ropewalk.evaluator.adapters.labelling import review_desk
 from ropewalk.events.evaluation import JudgeAgain
 from ropewalk.events.label import LabelGiven, LabelWithdrawn, RaterRevoked
 from ropewalk.storage.local import LocalObjects
@@ -140,6 +142,53 @@ async def test_what_is_wrong_is_answered_with_a_sentence_and_stores_nothing(
             (sentence,) = re.findall(r'role="alert">(.*?)<', answer.text)
             assert sentence.endswith(".")
     assert await labels_in(bus) == []
+
+
+async def test_a_page_is_answered_within_a_bound_while_the_log_is_away_and_as_before_once_it_is_back(
+    nats_server: Any,
+    bus: Bus,
+    objects: LocalObjects,
+    address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(review_desk, "_STORED_S", 1.0)
+    await want(bus, objects, tmp_path, [a_sheet(1)], raters_each=1)
+    link = await a_link(bus, "anna")
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        fields = fields_of(await enter(client, link), "label")
+        nats_server.stop()
+        began = time.monotonic()
+        answers = await asyncio.gather(
+            client.get(PAGE),
+            client.get(link),
+            client.post(f"{PAGE}/label", data={**fields, "grade": "1"}),
+            client.post(f"{PAGE}/undo", data=fields),
+        )
+        assert time.monotonic() - began < 5
+        assert {answer.status_code for answer in answers} == {503}
+        assert all("The log does not answer" in answer.text for answer in answers)
+        nats_server.start()
+        deadline = time.monotonic() + 30
+        while (await client.get(PAGE)).status_code != 200:
+            assert time.monotonic() < deadline
+        assert (await client.post(f"{PAGE}/label", data={**fields, "grade": "1"})).status_code == 303
+    assert len(await labels_in(bus)) == 1
+
+
+@pytest.mark.parametrize("method", ["work", "look_again"])
+async def test_each_question_to_the_log_has_a_bound(
+    bus: Bus, objects: LocalObjects, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(review_desk, "_STORED_S", 0.2)
+    monkeypatch.setattr(review_desk, "wanted_now", never)
+    desk = review_desk.ReviewDesk(bus, objects)
+    async with asyncio.timeout(5):  # were it this one, it would not be raised within
+        with pytest.raises(TimeoutError):
+            await getattr(desk, method)(TASK_SET)
 
 
 async def test_nothing_comes_from_elsewhere_is_kept_by_a_browser_or_obeyed_as_markup(

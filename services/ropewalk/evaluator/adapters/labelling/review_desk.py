@@ -24,7 +24,7 @@ from ropewalk.tasksets.shelf import DEFINITION, key_of
 
 _FRESH_S = 2.0  # what is wanted is looked up again after this: a run that ended a moment ago harms nobody
 _MOST_SETS = 100  # task sets whose sheets are kept in memory
-_STORED_S = 10.0  # a label that is not in the log by then is said not to be
+_STORED_S = 10.0  # a label that is not in the log by then is said not to be, and a log that is silent to be away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +61,33 @@ class ReviewDesk:
         self._wanted: OrderedDict[str, tuple[float, tuple[WantedSheets, ...]]] = OrderedDict()
 
     async def rater_of(self, task_set_id: str, secret: str) -> str:
-        """Whose link it is now; empty: nobody's."""
-        known = await self._invitations.now(self._bus)
+        """Whose link it is now; empty: nobody's. Raises TimeoutError."""
+        async with asyncio.timeout(_STORED_S):
+            known = await self._invitations.now(self._bus)
         return known[task_set_id].rater_of(secret, time.time()) if task_set_id in known else ""
 
     async def work(self, task_set_id: str) -> ReviewWork:
-        """As it stands now. Raises StorageError where the sheets cannot be read."""
+        """As it stands now. Raises StorageError where the sheets cannot be read, and TimeoutError."""
+        async with asyncio.timeout(_STORED_S):
+            return await self._work(task_set_id)
+
+    async def say(self, message: LabelGiven | LabelWithdrawn) -> None:
+        """Put a label, or that it is taken back, into the log for good; the same place twice stores nothing twice.
+
+        Raises TimeoutError where the bus does not take it in time: it is not known then whether it is stored.
+        """
+        rater = f"{message.task_set_id}/{message.rater}"
+        async with asyncio.timeout(_STORED_S):
+            await self._bus.publish(message, cause_id=rater, key=str(message.position))
+
+    async def look_again(self, task_set_id: str) -> None:
+        """Have the runs decided whose sheets are all labelled. Raises TimeoutError."""
+        async with asyncio.timeout(_STORED_S):
+            labels = (await self._labels.now(self._scores))[task_set_id]
+            if any(not each.missing(labels) for each in await self._drawn(task_set_id)):
+                await look_again_if_complete(self._bus, self._objects, task_set_id)
+
+    async def _work(self, task_set_id: str) -> ReviewWork:
         labels, drawn = await self._labels.now(self._scores), await self._drawn(task_set_id)
         sheets = {sheet.sheet_id: sheet for each in drawn for sheet in each.sheets}
         raters_each: dict[str, int] = {}
@@ -82,21 +103,6 @@ class ReviewDesk:
             said=labels[task_set_id],
             criteria=criteria,
         )
-
-    async def say(self, message: LabelGiven | LabelWithdrawn) -> None:
-        """Put a label, or that it is taken back, into the log for good; the same place twice stores nothing twice.
-
-        Raises TimeoutError where the bus does not take it in time: it is not known then whether it is stored.
-        """
-        rater = f"{message.task_set_id}/{message.rater}"
-        async with asyncio.timeout(_STORED_S):
-            await self._bus.publish(message, cause_id=rater, key=str(message.position))
-
-    async def look_again(self, task_set_id: str) -> None:
-        """Have the runs decided whose sheets are all labelled."""
-        labels = (await self._labels.now(self._scores))[task_set_id]
-        if any(not each.missing(labels) for each in await self._drawn(task_set_id)):
-            await look_again_if_complete(self._bus, self._objects, task_set_id)
 
     async def _drawn(self, task_set_id: str) -> tuple[WantedSheets, ...]:
         at, found = self._wanted.get(task_set_id, (-_FRESH_S, ()))
