@@ -144,6 +144,19 @@ async def test_what_is_wrong_is_answered_with_a_sentence_and_stores_nothing(
     assert await labels_in(bus) == []
 
 
+async def test_a_label_of_unknown_duration_does_not_end_a_rater_s_page(
+    bus: Bus, objects: LocalObjects, address: str, tmp_path: Path
+) -> None:
+    await want(bus, objects, tmp_path, [a_sheet(1), a_sheet(2)], raters_each=1)
+    async with httpx.AsyncClient(base_url=address, follow_redirects=True) as client:
+        page = await enter(client, await a_link(bus, "anna"))
+        await client.post(f"{PAGE}/label", data={**fields_of(page, "label"), "grade": "1"})
+        (label,) = await labels_in(bus)
+        await bus.publish(label.model_copy(update={"seconds": float("nan"), "position": 2}))
+        page = (await client.get(PAGE)).text
+        assert "1 of 2, about" in page
+
+
 async def test_a_page_is_answered_within_a_bound_while_the_log_is_away_and_as_before_once_it_is_back(
     nats_server: Any,
     bus: Bus,

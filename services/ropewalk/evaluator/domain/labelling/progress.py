@@ -1,5 +1,6 @@
 """How far a rater is, and how others graded the same: what a page says beside the sheet."""
 
+import math
 from dataclasses import dataclass
 from statistics import median
 
@@ -33,7 +34,8 @@ def progress_of(rater: str, wanted: AskedSheets, said: Labelled) -> RaterProgres
     sheets = {each.sheet_id for each in wanted.sheets}
     done = len({label.sheet_id for label in own if label.sheet_id in sheets})
     left = len(open_for(rater, wanted, said))
-    each_s = median(label.seconds for label in own) if own else _USUAL_S
+    paces = [label.seconds for label in own if math.isfinite(label.seconds)]
+    each_s = median(paces) if paces else _USUAL_S
     return RaterProgress(done, done + left, left * each_s * BLOCK / (BLOCK - 3))
 
 
