@@ -204,6 +204,25 @@ async def test_each_question_to_the_log_has_a_bound(
             await getattr(desk, method)(TASK_SET)
 
 
+async def test_what_was_not_foreseen_is_answered_under_the_same_headers(
+    bus: Bus, objects: LocalObjects, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await want(bus, objects, tmp_path, [a_sheet(1)], raters_each=1)
+
+    async def broken(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(review_desk.ReviewDesk, "work", broken)
+    async with httpx.AsyncClient(base_url=address) as client:
+        await client.get(await a_link(bus, "anna"))
+        answer = await client.get(PAGE)
+    assert answer.status_code == 500
+    assert "a fault of ours" not in answer.text
+    assert re.findall(r'role="alert">(.*?)<', answer.text)
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+
+
 async def test_nothing_comes_from_elsewhere_is_kept_by_a_browser_or_obeyed_as_markup(
     bus: Bus, objects: LocalObjects, address: str, tmp_path: Path
 ) -> None:

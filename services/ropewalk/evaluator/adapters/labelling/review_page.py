@@ -76,7 +76,12 @@ class ReviewPage:
                 Route("/r/{task_set}/{secret}", self._enter, methods=["GET"]),
             ],
             middleware=[Middleware(_Guarded)],
-            exception_handlers={HTTPException: _refused, RopewalkError: _not_now, TimeoutError: _not_now},
+            exception_handlers={
+                HTTPException: _refused,
+                RopewalkError: _not_now,
+                TimeoutError: _not_now,
+                Exception: _broken,
+            },
         )
 
     async def _enter(self, request: Request) -> Response:
@@ -210,6 +215,13 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _not_now(_: Request, error: Exception) -> Response:
     return _html("refused.html", 503, sentence="The log does not answer: go back and try again in a moment.")
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    """What was not foreseen, which goes into the log. It is answered outside the middleware, so without its headers."""
+    answer = _html("refused.html", 500, sentence="The page failed, and said why in its log: open the page again.")
+    answer.headers.update(_HEADERS)
+    return answer
 
 
 async def _style(_: Request) -> Response:
