@@ -1,6 +1,8 @@
 """Raters on the page, over HTTP, against a real log."""
 
 import asyncio
+import hmac
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -119,7 +121,7 @@ async def test_what_is_wrong_is_answered_with_a_sentence_and_stores_nothing(
     async with clients[0] as client, clients[1] as stranger, clients[2] as nobody:
         fields = fields_of(await enter(client, await a_link(bus, "anna")), "label")
         theirs = fields_of(await enter(stranger, await a_link(bus, "bert")), "label")
-        forged = {**fields, "asked": fields["asked"].replace('"position": 1', '"position": 9')}
+        forged = {**fields, "asked": fields["asked"].replace('"position":1', '"position":9')}
         label = f"{PAGE}/label"
         faults = [
             (400, await client.post(label, data={**fields, "grade": "4"})),
@@ -142,6 +144,63 @@ async def test_what_is_wrong_is_answered_with_a_sentence_and_stores_nothing(
             (sentence,) = re.findall(r'role="alert">(.*?)<', answer.text)
             assert sentence.endswith(".")
     assert await labels_in(bus) == []
+
+
+def marked(secret: str, told: str) -> dict[str, str]:
+    """A form as a rater can make it, who knows their own secret."""
+    return {"asked": told, "mark": hmac.new(secret.encode(), told.encode(), "sha256").hexdigest()}
+
+
+async def test_a_form_that_its_rater_forged_is_refused_with_a_sentence(
+    bus: Bus, objects: LocalObjects, address: str, tmp_path: Path
+) -> None:
+    await want(bus, objects, tmp_path, [a_sheet(1)], raters_each=1)
+    link = await a_link(bus, "anna")
+    secret = link.rpartition("/")[2]
+    async with httpx.AsyncClient(base_url=address) as client:
+        asked = json.loads(fields_of(await enter(client, link), "label")["asked"])
+        changes: list[dict[str, object]] = [
+            {"kind": "evil"},
+            {"kind": "repeat"},
+            {"opened": "x"},
+            {"opened": float("nan")},
+            {"opened": float("-inf")},
+            {"shown_first": 10**40},
+            {"shown_first": -1},
+            {"shown_first": "zz"},
+            {"position": 0},
+            {"position": 10**40},
+            {"position": "1"},
+            {"sheet_id": []},
+            {"sheet_id": "a" * 201},
+        ]
+        told = [json.dumps({**asked, **change}) for change in changes]
+        for each in (*told, "[]", "{}", "null", "1", '"x"', "", "not json", "[" * 2000, '{"position":1e400}'):
+            for form in ("label", "undo"):
+                answer = await client.post(f"{PAGE}/{form}", data={**marked(secret, each), "grade": "1"})
+                assert (answer.status_code, form, each) == (400, form, each)
+                assert "What was posted is no form of this page: open the page again." in answer.text
+        assert await labels_in(bus) == []
+        assert (await client.get(PAGE)).status_code == 200
+
+
+async def test_a_form_does_not_say_what_its_sheet_is_for_and_the_log_does(
+    bus: Bus, objects: LocalObjects, address: str, tmp_path: Path
+) -> None:
+    await want(bus, objects, tmp_path, [a_sheet(number) for number in range(20)], raters_each=1)
+    async with httpx.AsyncClient(base_url=address, follow_redirects=True) as client:
+        page = await enter(client, await a_link(bus, "anna"))
+        while "Nothing is left" not in page:
+            fields = fields_of(page, "label")
+            assert json.loads(fields["asked"]).keys() == {"position", "sheet_id", "shown_first", "opened"}
+            page = (await client.post(f"{PAGE}/label", data={**fields, "grade": "1"})).text
+    labels = [label for label in await labels_in(bus) if isinstance(label, LabelGiven)]
+    by_kind = {kind: [each for each in labels if each.kind == kind] for kind in ("wanted", "repeat", "gold")}
+    assert len(by_kind["wanted"]) == 20
+    assert {each.item_id for each in by_kind["gold"]} == {"gold"}
+    assert by_kind["repeat"]
+    for each in by_kind["repeat"]:
+        assert each.sheet_id in {label.sheet_id for label in by_kind["wanted"] if label.position < each.position - 4}
 
 
 async def test_a_label_of_unknown_duration_does_not_end_a_rater_s_page(

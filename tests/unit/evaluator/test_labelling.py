@@ -13,7 +13,7 @@ from ropewalk.evaluator.domain.labelling.progress import (
     seconds_between,
     settled_label,
 )
-from ropewalk.evaluator.domain.labelling.queue import AskedSheets, Offer, next_offer, next_position
+from ropewalk.evaluator.domain.labelling.queue import AskedSheets, Offer, kind_of, next_offer, next_position
 from ropewalk.evaluator.domain.labelling.sheets import PAIR, Sheet
 from ropewalk.events.label import CANNOT_JUDGE, LabelGiven, LabelWithdrawn, RaterInvited, RaterRevoked
 from ropewalk.projections.labels import Labelled
@@ -127,6 +127,22 @@ def test_what_was_taken_back_comes_again_as_it_was_shown_and_its_place_is_used_u
     assert (again.sheet, again.shown_first, again.position) == (offers[-1].sheet, offers[-1].shown_first, 4)
     assert last_label("anna", said) is None
     assert next_position("anna", said) == 4
+
+
+def test_why_a_sheet_was_asked_is_found_again_whatever_others_say_meanwhile() -> None:
+    wanted, said = wanting([a_sheet(number) for number in range(60)]), Labelled()
+    kinds = Counter[str]()
+    while (offer := next_offer("anna", wanted, said)) is not None:
+        for rater in ("bert", "carl"):
+            other = next_offer(rater, wanted, said)
+            if other is not None:
+                say(said, rater, other)
+        assert kind_of("anna", offer.sheet.sheet_id, wanted, said) == offer.kind
+        kinds[offer.kind] += 1
+        label = say(said, "anna", offer)
+        if offer.position % 3 == 1:
+            take_back(said, label)
+    assert min(kinds["wanted"], kinds["repeat"], kinds["gold"]) > 1
 
 
 def test_others_are_only_told_of_a_label_that_stays() -> None:

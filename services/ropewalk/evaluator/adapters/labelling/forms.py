@@ -1,34 +1,34 @@
 """What a form of the page brings back. It is marked with the secret of the rater's link, which no other site has."""
 
 import hmac
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from urllib.parse import parse_qsl
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ropewalk.evaluator.domain.labelling.queue import Offer
-from ropewalk.events.label import SheetKind
 
 MOST_BYTES = 16 * 1024
 _MOST_FIELDS = 10
+_MOST_LABELS = 10**9
+_NO_FORM = "What was posted is no form of this page: open the page again."
 
 
-@dataclass(frozen=True, kw_only=True)
-class AskedForm:
+class AskedForm(BaseModel):
     """What a page asked its rater, and when, in seconds since 1970; or, without a sheet, which label may go."""
 
-    position: int
-    sheet_id: str = ""
-    kind: SheetKind = "wanted"
-    shown_first: int = 0
-    opened: float = 0.0
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    position: int = Field(ge=1, le=_MOST_LABELS)
+    sheet_id: str = Field(default="", max_length=200)
+    shown_first: int = Field(default=0, ge=0, le=1)
+    opened: float = Field(default=0.0, allow_inf_nan=False)
 
     def marked(self, secret: str) -> dict[str, str]:
         """The hidden fields of a form."""
-        told = json.dumps(asdict(self))
+        told = self.model_dump_json()
         return {"asked": told, "mark": _mark(secret, told)}
 
 
@@ -37,7 +37,6 @@ def asked_by(offer: Offer, now: float) -> AskedForm:
     return AskedForm(
         position=offer.position,
         sheet_id=offer.sheet.sheet_id,
-        kind=offer.kind,
         shown_first=offer.shown_first,
         opened=now,
     )
@@ -48,7 +47,10 @@ def checked(secret: str, form: Mapping[str, str]) -> AskedForm:
     told = form.get("asked", "")
     if not hmac.compare_digest(_mark(secret, told).encode(), form.get("mark", "").encode()):
         raise HTTPException(400, "This form is not one of your page: open the page again.")
-    return AskedForm(**json.loads(told))
+    try:
+        return AskedForm.model_validate_json(told)
+    except ValidationError:  # marked by a rater who knows their own secret
+        raise HTTPException(400, _NO_FORM) from None
 
 
 async def form_of(request: Request) -> dict[str, str]:
@@ -61,7 +63,7 @@ async def form_of(request: Request) -> dict[str, str]:
     try:
         return dict(parse_qsl(body.decode(), max_num_fields=_MOST_FIELDS))
     except ValueError:
-        raise HTTPException(400, "What was posted is no form of this page: open the page again.") from None
+        raise HTTPException(400, _NO_FORM) from None
 
 
 def _mark(secret: str, told: str) -> str:

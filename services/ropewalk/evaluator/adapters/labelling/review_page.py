@@ -28,7 +28,7 @@ from ropewalk.evaluator.domain.labelling.progress import (
     seconds_between,
     settled_label,
 )
-from ropewalk.evaluator.domain.labelling.queue import next_offer, next_position
+from ropewalk.evaluator.domain.labelling.queue import kind_of, next_offer, next_position
 from ropewalk.events.base import RUN_ID_PATTERN
 from ropewalk.events.foreign import quoted
 from ropewalk.events.label import CANNOT_JUDGE, LabelGiven, LabelWithdrawn
@@ -187,7 +187,7 @@ def _label_of(task_set: str, rater: str, asked: AskedForm, grade: str, work: Rev
         grade=int(grade),
         shown_first=asked.shown_first,
         seconds=seconds_between(asked.opened, time.time()),
-        kind=asked.kind,
+        kind=kind_of(rater, sheet.sheet_id, work.wanted, work.said),
         position=asked.position,
     )
 

@@ -78,13 +78,23 @@ def next_offer(rater: str, wanted: AskedSheets, said: Labelled) -> Offer | None:
     return Offer(position=position, sheet=sheet, kind=kind, shown_first=first)
 
 
+def kind_of(rater: str, sheet_id: str, wanted: AskedSheets, said: Labelled) -> SheetKind:
+    """Why this rater is asked of a sheet next, whatever others have said since: a page does not tell."""
+    back = said.withdrawn.get((rater, next_position(rater, said) - 1))
+    if back is not None and back.sheet_id == sheet_id:
+        return back.kind
+    if any(who == rater and label.sheet_id == sheet_id for (who, _), label in said.labels.items()):
+        return "repeat"
+    return "gold" if any(each.sheet_id == sheet_id for each in wanted.gold) else "wanted"
+
+
 def next_position(rater: str, said: Labelled) -> int:
     """That of the label which this rater gives next."""
     return 1 + max((place for who, place in (*said.labels, *said.withdrawn) if who == rater), default=0)
 
 
 def _kind_at(rater: str, position: int) -> SheetKind:
-    """Places in a block are drawn for each rater, so that nobody can tell what comes."""
+    """Places in a block are drawn for each rater, by a hash: the page does not tell them, who knows this code can."""
     block, place = divmod(position - 1, BLOCK)
     drawn = sorted(range(_APART, BLOCK), key=lambda each: seeded(rater, block, each))
     if place in drawn[:_NUM_GOLD]:
