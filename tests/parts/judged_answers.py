@@ -66,7 +66,9 @@ def a_definition(kind: str = "judge", **fields: object) -> TaskSetFile:
     )
 
 
-def a_case(world: World, *, kind: str = "judge", judge: str = "", seed: int = 7, raters_each: int = 1) -> Case:
+def a_case(
+    world: World, *, kind: str = "judge", judge: str = "", seed: int = 7, raters_each: int = 1, rubric: str = "one"
+) -> Case:
     """Before anybody labelled anything. The judge sees the quality, lifts everything and shrinks what is good."""
     of = a_definition(kind, raters_each=raters_each)
     metric = of.deciding[0]
@@ -81,7 +83,7 @@ def a_case(world: World, *, kind: str = "judge", judge: str = "", seed: int = 7,
         scores = {metric: {judge: both}}
     return Case(
         of=of,
-        asked=Asked({"correctness": TOP} if kind == "judge" else {}),
+        asked=Asked({"correctness": TOP} if kind == "judge" else {}, {metric: rubric}),
         metrics=set_metrics(of)[:1],
         opponent="production",
         items=world.items,

@@ -14,13 +14,17 @@ from ropewalk.bus.bus import Bus
 from ropewalk.delivery.outcome import Done
 from ropewalk.evaluator.adapters.judging.examining import HearingOrder, hear
 from ropewalk.evaluator.adapters.labelling.wanted import labels_of, look_again_if_complete, wanted_now
+from ropewalk.evaluator.domain.labelling.gold import digest_of
+from ropewalk.evaluator.domain.labelling.queue import seeded
 from ropewalk.evaluator.domain.labelling.sheets import PAIR, Sheet
 from ropewalk.evaluator.handlers import evaluate_or_defer, judge_again
 from ropewalk.events.evaluation import EvaluationReopened, GateDecided, JudgeAgain
 from ropewalk.events.judge import CriterionCard, JudgeAudited, JudgeRegistered, JudgeSuspended, Residuals
 from ropewalk.events.label import CANNOT_JUDGE, LabelGiven, LabelsWanted
 from ropewalk.stages.context import StageContext
+from ropewalk.tasksets.judges.rubric import RUBRICS, RubricFile
 from ropewalk.tasksets.judges.shelf import key_of, read_judge, store_judge
+from ropewalk.tasksets.yaml_file import read_yaml
 
 ITEMS = [{"question": f"# {n}\ndef step_{n % 5}(value):\n    return value +", "group": f"g{n}"} for n in range(44)]
 SEALED = {"dev": 0.0, "calibration": 0.0, "gate": 1.0}
@@ -48,6 +52,11 @@ def rightly(sheet: Sheet) -> int:
     if sheet.scale == PAIR:
         return 1 + good[1] - good[0]
     return 3 if good[0] else 0
+
+
+def by_chance(sheet: Sheet) -> int:
+    """Good or very good."""
+    return 2 + (seeded(sheet.item_id, *sheet.answers) < 0.5)
 
 
 def a_label(sheet: Sheet, grade: int, position: int, rater: str = "anna") -> LabelGiven:
@@ -241,7 +250,9 @@ async def test_a_judge_that_drifts_is_suspended_and_the_gate_needs_more(sets: Se
         stage.bus.messages.append(a_judge(sets, endpoint.url))
         await look_at(stage, "longer")
         (waiting,) = await wanted_now(stage.bus, stage.objects, "answers")
-        labels(stage, waiting.sheets, lambda sheet: 2 + (int(sheet.sheet_id, 16) % 2))
+        criteria = read_yaml(RUBRICS / "default.yaml", RubricFile, "rubric").criteria
+        assert {sheet.rubric for sheet in waiting.sheets} == {digest_of("correctness", criteria)}
+        labels(stage, waiting.sheets, by_chance)
         await asked_again(stage)
         said = await look_at(stage, "longer")
         assert [type(each) for each in said[1:3]] == [JudgeAudited, JudgeSuspended]
@@ -250,7 +261,7 @@ async def test_a_judge_that_drifts_is_suspended_and_the_gate_needs_more(sets: Se
         assert any("judge big was suspended: its grades moved away" in each for each in decided.reasons)
         assert decided.comparison.method.startswith("paired mean of drawn labels"), "it has no say any more"
         (waiting,) = await wanted_now(stage.bus, stage.objects, "answers")
-        labels(stage, waiting.sheets, lambda sheet: 2 + (int(sheet.sheet_id, 16) % 2))
+        labels(stage, waiting.sheets, by_chance)
         await asked_again(stage)
         later = await look_at(stage, "longer")
     assert not any(isinstance(each, JudgeAudited | JudgeSuspended) for each in later)

@@ -18,6 +18,7 @@ from ropewalk.evaluator.adapters.voices import Voice
 from ropewalk.evaluator.domain.judging.drift import after_audit
 from ropewalk.evaluator.domain.labelling.answered import AnsweredItem, Asked, labels_on
 from ropewalk.evaluator.domain.labelling.case import Case
+from ropewalk.evaluator.domain.labelling.gold import digest_of
 from ropewalk.evaluator.domain.metrics.sets import set_metrics
 from ropewalk.evaluator.ports import Scorer
 from ropewalk.events.judge import JudgeAudited, JudgeSuspended
@@ -124,8 +125,11 @@ class _Look:
     def _case(self, jurors: Sequence[Juror], opponent: str) -> Case:
         of, rubric = self.found.definition, self.found.rubric
         assert rubric is not None, "a judged task set has one"
-        is_graded = of.type == "judge"
-        asked_of = Asked({name: rubric.criteria[name].numbers[-1] for name in of.criteria} if is_graded else {})
+        criteria = {name: rubric.criteria[name] for name in of.criteria}
+        asked_of = Asked(
+            tops={name: each.numbers[-1] for name, each in criteria.items()} if of.type == "judge" else {},
+            rubrics={name: digest_of(name, criteria) for name in of.known},
+        )
         metrics = {each.name.partition("/")[2]: each for each in set_metrics(of)}
         return Case(
             of=of,

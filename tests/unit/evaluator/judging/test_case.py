@@ -28,6 +28,15 @@ def test_the_first_round_is_drawn_evenly_and_by_the_seed_alone() -> None:
     assert loaded(dumped(case.sheets())) == case.sheets()
 
 
+@pytest.mark.parametrize("kind", ["judge", "pairwise"])
+def test_labels_by_one_rubric_are_none_by_another(kind: str) -> None:
+    world = a_world(128, seed=1)
+    case = labelled_by_people(a_case(world, kind=kind).with_next_rounds(), world)
+    other = replace(case, asked=a_case(world, kind=kind, rubric="two").asked)
+    assert (case.num_missing(), len(case.drawn)) == (0, 40)
+    assert (other.num_missing(), len(other.drawn)) == (len(other.sheets()), 0)
+
+
 def test_half_a_round_measures_nothing_and_a_whole_one_does() -> None:
     world = a_world(128, seed=1)
     case = a_case(world).with_next_rounds()

@@ -24,13 +24,14 @@ class AnsweredItem:
     reference: str = ""
     note: str = ""
 
-    def sheet(self, criterion: str, scale: str, answers: tuple[str, ...], chance: float = 1.0) -> Sheet:
+    def sheet(self, criterion: str, scale: str, rubric: str, answers: tuple[str, ...], chance: float = 1.0) -> Sheet:
         """What people are asked about one answer or both."""
         return Sheet(
             item_id=self.item_id,
             cluster=self.cluster,
             criterion=criterion,
             scale=scale,
+            rubric=rubric,
             question=self.question,
             answers=answers,
             reference=self.reference,
@@ -41,9 +42,13 @@ class AnsweredItem:
 
 @dataclass(frozen=True)
 class Asked:
-    """What people are asked about each item. `tops`: the highest grade by criterion; empty: which is better."""
+    """What people are asked about each item. `tops`: the highest grade by criterion; empty: which is better.
+
+    `rubrics`: by metric, the digest of what they judge by.
+    """
 
     tops: Mapping[str, int]
+    rubrics: Mapping[str, str]
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -52,11 +57,11 @@ class Asked:
 
     def sheets(self, item: AnsweredItem, metric: str, chance: float = 1.0) -> tuple[Sheet, ...]:
         """Of answers that are the same one sheet, or none where they would be compared."""
-        texts = tuple(dict.fromkeys((item.ours, item.theirs)))
+        texts, rubric = tuple(dict.fromkeys((item.ours, item.theirs))), self.rubrics[metric]
         if self.tops:
             scale = f"0-{self.tops[metric]}"
-            return tuple(item.sheet(metric, scale, (text,), chance) for text in texts)
-        return (item.sheet(PREFERRED, PAIR, in_order(texts), chance),) if len(texts) > 1 else ()
+            return tuple(item.sheet(metric, scale, rubric, (text,), chance) for text in texts)
+        return (item.sheet(PREFERRED, PAIR, rubric, in_order(texts), chance),) if len(texts) > 1 else ()
 
     def labels(self, item: AnsweredItem, metric: str, grades: Grades) -> tuple[float, float]:
         """The mean label of ours and of theirs, from 0 to 1; NaN where nobody could judge."""

@@ -15,14 +15,15 @@ PAIR = "pair"  # the scale of a comparison; of grades it is `0-3`
 class Sheet:
     """`answers`: one to be graded, or two to be compared, in the order of their hashes so that nobody's comes first.
 
-    `chance` is that with which the item was drawn to be labelled; `gold` the grade that everybody should give, None
-    where nobody knows.
+    `rubric` is the digest of what it is judged by: labels by one rubric are none by another. `chance` is that with
+    which the item was drawn to be labelled; `gold` the grade that everybody should give, None where nobody knows.
     """
 
     item_id: str
     cluster: str
     criterion: str
     scale: str
+    rubric: str = ""
     question: str
     answers: tuple[str, ...]
     reference: str = ""
@@ -33,7 +34,8 @@ class Sheet:
     @property
     def sheet_id(self) -> str:
         """The hash of what is asked."""
-        told = (self.item_id, self.criterion, self.scale, self.question, self.reference, self.note, self.answers)
+        asked = (self.question, self.reference, self.note, self.answers)
+        told = (self.item_id, self.criterion, self.scale, self.rubric, *asked)
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
 
     @property
