@@ -80,7 +80,7 @@ class LabelGiven(_Family, AboutOther, Message):
     shown_first: int = Field(default=0, description="of a pair: which of the sheet's answers stood first")
     seconds: float = Field(description="from the page to the label")
     kind: SheetKind = "wanted"
-    position: int = Field(description="which label of this rater it is, from 1")
+    position: VersionNumber = Field(description="which label of this rater it is, from 1")
 
 
 class LabelWithdrawn(_Family, AboutOther, Message):
@@ -91,4 +91,4 @@ class LabelWithdrawn(_Family, AboutOther, Message):
     version: VersionNumber
     sheet_id: str
     rater: str
-    position: int
+    position: VersionNumber

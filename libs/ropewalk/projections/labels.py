@@ -12,17 +12,22 @@ class Labelled:
     """`labels` of a task set in the order of the log, without those that were taken back, which are `withdrawn`."""
 
     labels: dict[tuple[str, int], LabelGiven] = field(default_factory=dict)  # by rater and position
-    withdrawn: dict[tuple[str, int], LabelGiven | None] = field(default_factory=dict)  # None: before it was given
+    withdrawn: dict[tuple[str, int], LabelGiven] = field(default_factory=dict)
 
     def add(self, message: Message) -> None:
-        """The next message; the same one twice changes nothing."""
+        """The next message; the same one twice changes nothing. Only a rater's newest word may be taken back."""
         if not isinstance(message, LabelGiven | LabelWithdrawn):
             return
         place = (message.rater, message.position)
         if isinstance(message, LabelWithdrawn):
-            self.withdrawn.setdefault(place, self.labels.pop(place, None))
-        elif place not in self.withdrawn:
+            label = self.labels.get(place)
+            if label is not None and label.sheet_id == message.sheet_id and not self._has_later(*place):
+                self.withdrawn[place] = self.labels.pop(place)
+        elif message.grade >= CANNOT_JUDGE and place not in self.withdrawn:
             self.labels.setdefault(place, message)
+
+    def _has_later(self, rater: str, position: int) -> bool:
+        return any(who == rater and place > position for who, place in (*self.labels, *self.withdrawn))
 
     def raters(self) -> dict[str, set[str]]:
         """By sheet: who said anything of it, that it cannot be judged, too."""

@@ -1,9 +1,11 @@
 """Which sheet comes next, what a page says beside it, and what the order owes to chance."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from parts.wanted_sheets import TASK_SET, a_sheet
+from pydantic import ValidationError
 
 from ropewalk.evaluator.domain.labelling.gold import gold_sheets
 from ropewalk.evaluator.domain.labelling.progress import (
@@ -145,6 +147,39 @@ def test_why_a_sheet_was_asked_is_found_again_whatever_others_say_meanwhile() ->
     assert min(kinds["wanted"], kinds["repeat"], kinds["gold"]) > 1
 
 
+def test_only_the_newest_label_may_be_taken_back_and_only_by_its_own_sheet() -> None:
+    wanted, said = wanting([a_sheet(number) for number in range(3)], gold=()), Labelled()
+    labels = []
+    for _ in range(2):
+        offer = next_offer("anna", wanted, said)
+        assert offer is not None
+        labels.append(say(said, "anna", offer))
+    kept = dict(said.labels)
+    early = labels[1].model_copy(update={"position": 3})
+    for no_good in (labels[0], labels[1].model_copy(update={"sheet_id": "another"}), early):
+        take_back(said, no_good)
+        assert (said.labels, said.withdrawn) == (kept, {})
+    for _ in range(2):
+        take_back(said, labels[1])
+        assert (list(said.labels.values()), list(said.withdrawn.values())) == (labels[:1], labels[1:])
+    said.add(labels[1])
+    take_back(said, labels[0])
+    assert list(said.labels.values()) == labels[:1], "others were told of it"
+
+
+def test_a_grade_that_is_none_is_no_label_and_a_position_is_bounded() -> None:
+    said, offer = Labelled(), Offer(position=1, sheet=a_sheet(1), kind="wanted", shown_first=0)
+    say(said, "anna", offer, CANNOT_JUDGE - 1)
+    assert said.labels == {}
+    label = say(said, "anna", offer, CANNOT_JUDGE)
+    assert list(said.labels.values()) == [label]
+    for position in (-5, 0, 2**31):
+        with pytest.raises(ValidationError):
+            say(said, "anna", replace(offer, position=position))
+        with pytest.raises(ValidationError):
+            take_back(said, label.model_copy(update={"position": position}))
+
+
 def test_others_are_only_told_of_a_label_that_stays() -> None:
     wanted, said = wanting([a_sheet(number) for number in range(3)], gold=()), Labelled()
     labels = []
@@ -186,6 +221,15 @@ def test_gold_has_the_grade_of_the_rubric_and_of_a_pair_the_best_answer() -> Non
     both = {name: CRITERIA[name] for name in ("correctness", "comprehensiveness")}
     assert {sheet.criterion for sheet in gold_sheets([(PAIR, "preferred")], both)} == {"preferred"}
     assert len(list(gold_sheets([(PAIR, "preferred")], both))) == 2
+
+
+@pytest.mark.parametrize(("scale", "name"), [("0-3", "correctness"), (PAIR, "correctness"), (PAIR, "preferred")])
+def test_gold_of_another_rubric_is_another_sheet(scale: str, name: str) -> None:
+    known = CRITERIA["correctness"]
+    reworded = {"correctness": known.model_copy(update={"definition": "Whether it is short."})}
+    ids = [[sheet.sheet_id for sheet in gold_sheets([(scale, name)], each)] for each in (CRITERIA, reworded)]
+    assert ids[1]
+    assert not set(ids[0]) & set(ids[1])
 
 
 def test_a_link_is_good_until_its_time_or_a_revocation_and_not_for_others() -> None:
