@@ -137,9 +137,9 @@ class TaskSetFile(Frozen):
         if not self.criteria:
             raise ValueError("criteria is empty: name at least one of the rubric, such as correctness")
         for field, names in (("criteria", self.criteria), ("judges", self.judges)):
-            if twice := next((name for name in names if names.count(name) > 1), ""):
+            if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
                 raise ValueError(f"{field} has {quoted(twice)} twice: leave one out")
-        if odd := next((name for name in self.judges if not re.fullmatch(RUN_ID_PATTERN, name)), ""):
+        if (odd := next((name for name in self.judges if not re.fullmatch(RUN_ID_PATTERN, name)), None)) is not None:
             raise ValueError(f"judges has {quoted(odd)}, which is no id of a judge: `ropewalk eval judges list`")
         if len(self.templates) > 1:
             raise ValueError(f"type {self.type} has one template: what people are shown is one question")

@@ -123,7 +123,7 @@ def _depth(line: bytes) -> int:
 
 def _item(record: dict[str, Any], wanted: TaskSetFile, checker: AnswerChecker) -> TaskItem:
     fields = {str(name): value for name, value in record.items() if isinstance(value, str) and name != "answer"}
-    if long := next((name for name, value in fields.items() if len(value) > _MAX_TEXT), ""):
+    if (long := next((name for name, value in fields.items() if len(value) > _MAX_TEXT), None)) is not None:
         raise ValueError(f"field {quoted(long)} has more than {_MAX_TEXT:,} characters: shorten it")
     if not all(is_text(each) for each in fields.values()):
         raise ValueError("a text has half of a character (a lone surrogate) in it: write it as UTF-8")

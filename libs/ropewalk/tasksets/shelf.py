@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from ropewalk.events.foreign import one_line
+from ropewalk.events.foreign import one_line, quoted
 from ropewalk.storage.objects import ObjectStore
 from ropewalk.tasksets.beside import beside, bytes_of
 from ropewalk.tasksets.definition import JUDGED_FIELDS, TaskSetFile
@@ -96,9 +96,11 @@ def read_task_set(path: Path) -> ReadTaskSet:
 
 def _whole(found: ReadTaskSet) -> ReadTaskSet:
     """Raises TaskSetError where the rubric does not have what the definition names."""
-    known = found.rubric.criteria if found.rubric else ()
-    if found.rubric and (odd := next((name for name in found.definition.criteria if name not in known), "")):
-        raise TaskSetError(f"criteria has {one_line(odd)}: {found.rubric.full_name} has {', '.join(known)}")
+    if found.rubric is None:
+        return found
+    known = found.rubric.criteria
+    if (odd := next((name for name in found.definition.criteria if name not in known), None)) is not None:
+        raise TaskSetError(f"criteria has {quoted(odd)}: {found.rubric.full_name} has {', '.join(known)}")
     return found
 
 

@@ -1,5 +1,6 @@
 """A YAML that somebody wrote, as a checked value: each fault names the file and the line."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,11 +8,12 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ropewalk.events.foreign import one_line
+from ropewalk.events.foreign import one_line, quoted
 from ropewalk.recipes.reading import read_recipe_file
 from ropewalk.recipes.recipe import RecipeError
 from ropewalk.recipes.sentences import sentences_of
 from ropewalk.tasksets.errors import TaskSetError
+from ropewalk.tasksets.items import is_text
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -19,7 +21,14 @@ D = TypeVar("D", bound=BaseModel)
 def read_yaml(path: Path, kind: type[D], word: str) -> D:
     """The value of `kind` in a file, which sentences call a `word`. Raises TaskSetError."""
     try:
-        return kind.model_validate(read_recipe_file(path, word))
+        fields = read_recipe_file(path, word)
+        for field, value in fields.items():
+            if not is_text(json.dumps({field: value}, ensure_ascii=False, default=str)):
+                raise TaskSetError(
+                    f"{one_line(path.name)}: field {quoted(field)} has half of a character (a lone surrogate) in it: "
+                    "write it as UTF-8"
+                )
+        return kind.model_validate(fields)
     except RecipeError as error:
         raise TaskSetError(*error.violations) from None
     except ValidationError as error:

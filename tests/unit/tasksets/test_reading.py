@@ -43,6 +43,13 @@ def test_a_sound_file_says_what_it_is(tmp_path: Path) -> None:
         ({"type": "judge"}, "criteria is empty: name at least one of the rubric, such as correctness"),
         ({"type": "pairwise", "criteria": ["correctness"] * 2}, "criteria has 'correctness' twice: leave one out"),
         ({"type": "pairwise", "criteria": ["correctness"], "judges": ["A b"]}, "judges has 'A b', which is no id of a"),
+        ({"type": "pairwise", "criteria": ["", ""]}, "criteria has '' twice: leave one out"),
+        ({"type": "pairwise", "criteria": ["correctness"], "judges": [""]}, "judges has '', which is no id of a judge"),
+        ({"until": ["\ud800"]}, "task-set.yaml: field 'until' has half of a character"),
+        ({"templates": ["{question}\udfff"]}, "task-set.yaml: field 'templates' has half of a character"),
+        ({"type": "schema", "json_schema": {"\ud800": 1}}, "task-set.yaml: field 'json_schema' has half of a char"),
+        ({"json_schema": {"enum": [{"a": "\ud800"}]}}, "task-set.yaml: field 'json_schema' has half of a character"),
+        ({"a\ud800": 1}, "task-set.yaml: field 'a.*ud800' has half of a character"),
         ({"type": "judge", "criteria": ["correctness"], "judges": list("abcde")}, "field 'judges' has the value"),
         ({"type": "judge", "criteria": ["correctness"], "raters_each": 5}, "field 'raters_each' has the value 5"),
         (
@@ -87,6 +94,7 @@ def test_a_fault_of_the_definition_is_one_sentence_with_its_line(
         ({"question": 7, "choices": ["a", "b"], "answer": 0, "group": "x"}, "field 'question' has the value 7"),
         ({"question": "q" * 65_537, "choices": ["a", "b"], "answer": 0, "group": "x"}, "more than 65,536 characters"),
         ('{"question": "\\ud800", "choices": ["a", "b"], "answer": 0, "group": "x"}', "half of a character"),
+        ({"": "q" * 65_537}, "field '' has more than 65,536 characters"),
         (questions()[0], "line 7: it repeats line 1"),
     ],
 )
@@ -119,7 +127,8 @@ def test_a_fault_of_an_item_that_people_judge_names_its_line(
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"criteria": ["beauty"]}, "criteria has beauty: default@1 has correctness, comprehensiveness"),
+        ({"criteria": ["beauty"]}, "criteria has 'beauty': default@1 has correctness, comprehensiveness"),
+        ({"criteria": [""]}, "criteria has '': default@1 has correctness"),
         ({"rubric": "mine.yaml"}, "rubric mine.yaml cannot be read: No such file"),
     ],
 )
