@@ -48,9 +48,16 @@ def why_missing(of: TaskSetFile, num_asked: int, to_ask: SetToAsk) -> str:
     if to_ask.blocked is None:
         return "nothing kept its items from training: submit the run again, now that it is frozen"
     if not num_asked:
-        return "nothing of it could be asked: raise evaluator_task_minutes, or let it be asked as text (`ask`)"
+        return (
+            "nothing of it could be asked: a question and max_tokens must fit into the context "
+            "(training.context_length), a chat takes a template (else `ask: text`), and answers take time "
+            "(ROPEWALK_EVALUATOR_TASK_MINUTES)"
+        )
     if num_asked < of.min_items:
-        return f"only {num_asked} of at least {of.min_items} items were asked: raise evaluator_task_minutes"
+        return (
+            f"only {num_asked} of at least {of.min_items} items were asked: raise ROPEWALK_EVALUATOR_TASK_MINUTES, or "
+            "shorten them to fit into the context"
+        )
     return ""
 
 
