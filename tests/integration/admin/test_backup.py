@@ -56,7 +56,7 @@ async def fill(bus: Bus, num_messages: int) -> Bus:
     await bus.dead_letter("CONTROL", "reader", letter, "no reason: 日本語")
     at = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
     for number in range(num_messages // 10):
-        await bus.publish(a_label(number))
+        await bus.publish(a_label(number + 1))
     await context.publish(
         "sched.deadline.run-1",
         b"{}",
