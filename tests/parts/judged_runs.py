@@ -14,7 +14,7 @@ from ropewalk.evaluator.handlers import evaluate_checkpoint
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
 from ropewalk.events.data import BlockedTaskSet
-from ropewalk.events.evaluation import EvaluationReopened
+from ropewalk.events.evaluation import EvaluationCompleted, EvaluationReopened, GateDecided
 from ropewalk.events.task_set import TaskSetFrozen
 from ropewalk.tasksets.shelf import read_task_set, store_task_set
 
@@ -54,19 +54,22 @@ class Sets:
         stage.bus.messages[:] = [dataset.model_copy(update={"task_sets": tuple(blocked) if is_blocked else ()})]
         stage.bus.messages += self.facts
         if production:
-            stage.bus.messages.append(
-                ModelPromoted(
-                    run_id="earlier",
-                    model="pycode",
-                    model_version=1,
-                    alias="production",
-                    checkpoint_id="earlier-1-1",
-                    export_uri=f"exports/{production}",
-                    manifest_sha256="0",
-                    evaluation_uri="e",
-                )
-            )
+            stage.bus.messages.append(a_promotion(production, 1))
         return stage
+
+
+def a_promotion(name: str, version: int, model: str = "pycode") -> ModelPromoted:
+    """An export that serves, with which the next one is compared."""
+    return ModelPromoted(
+        run_id=f"earlier-{version}",
+        model=model,
+        model_version=version,
+        alias="production",
+        checkpoint_id=f"earlier-{version}-1-1",
+        export_uri=f"exports/{name}",
+        manifest_sha256="0",
+        evaluation_uri="e",
+    )
 
 
 def an_export(name: str) -> CheckpointExported:
@@ -87,3 +90,11 @@ async def judged(stage: Any, event: CheckpointExported) -> tuple[Message, ...]:
     known = RunningFold(Promotions(), lambda state, item: state.add(item.message), *FACTS)
     tries = RunningFold(budget.Tries(), lambda state, item: state.add(item.message), *budget.FACTS)
     return await evaluate_checkpoint(stage, event, Means(task_minutes=5.0), known, tries)
+
+
+async def judge(stage: Any, name: str) -> tuple[EvaluationCompleted, GateDecided]:
+    """What is said of an export without judged task sets."""
+    completed, decided = await judged(stage, an_export(name))
+    assert isinstance(completed, EvaluationCompleted)
+    assert isinstance(decided, GateDecided)
+    return completed, decided

@@ -39,23 +39,27 @@ def a_sheet(number: int, *, pair: bool = False, chance: float = 0.5) -> Sheet:
     )
 
 
-async def freeze(bus: Bus, objects: ObjectStore, scratch: Path) -> None:
-    """The task set, judged by the rubric that ships."""
+async def freeze(bus: Bus, objects: ObjectStore, scratch: Path, version: int) -> None:
+    """The task set, judged by the rubric that ships; another version says another number of what is looked at."""
     rubric = read_yaml(RUBRICS / "default.yaml", RubricFile, "rubric")
-    folder = scratch / "task-set"
+    if version > 1:
+        correctness = rubric.criteria["correctness"].model_copy(update={"definition": f"By version {version}."})
+        rubric = rubric.model_copy(update={"criteria": {"correctness": correctness}})
+    folder = scratch / f"task-set-{version}"
     folder.mkdir(parents=True)
     (folder / DEFINITION).write_text(json.dumps({"criteria": ["correctness"]}))
     (folder / RUBRIC).write_text(rubric.model_dump_json())
-    content = "0" * 64
+    content = f"{version}" * 64
     objects.publish(folder, key_of(content), {})
-    await bus.publish(TaskSetFrozen(task_set_id=TASK_SET, version=1, content=content))
+    await bus.publish(TaskSetFrozen(task_set_id=TASK_SET, version=version, content=content))
 
 
 async def want(
-    bus: Bus, objects: ObjectStore, scratch: Path, sheets: Sequence[Sheet], raters_each: int, run_id: str = "r1"
+    bus: Bus, objects: ObjectStore, scratch: Path, sheets: Sequence[Sheet], raters_each: int, version: int = 1
 ) -> None:
     """A run whose decision waits until each sheet has so many labels."""
-    await freeze(bus, objects, scratch)
+    run_id = f"r{version}"
+    await freeze(bus, objects, scratch, version)
     folder = scratch / f"sheets-{run_id}"
     folder.mkdir(parents=True)
     (folder / SHEETS).write_bytes(dumped(sheets))
@@ -64,7 +68,7 @@ async def want(
         LabelsWanted(
             run_id=run_id,
             task_set_id=TASK_SET,
-            version=1,
+            version=version,
             checkpoint_id="c",
             look=1,
             sheets=f"sheets/{run_id}",

@@ -8,6 +8,7 @@ from ropewalk.events.base import Event, Growing, Request, Value
 from ropewalk.events.moments import moment_of
 
 NOT_KNOWN = -1
+LABELLED = "labelled items"  # begins what an estimate counts where people said how good the answers are
 
 
 class _Family(Value):
@@ -152,6 +153,10 @@ class GateDecided(_Family, Event):
         if not self.is_deferred:
             return ""
         until = f"it waits for more until {moment_of(self.decide_by_unix):%Y-%m-%d %H:%M} UTC, then the answer is no"
+        if self.comparison.items.startswith(LABELLED):
+            task_set = self.comparison.task_set.partition("@")[0]
+            asked = f"`ropewalk eval raters invite {task_set} NAME` makes a link for one"
+            return f"{until}; it is judged again once people have labelled what is wanted ({asked})"
         return f"{until}; `ropewalk eval again {self.run_id}` judges it on more of what is held out"
 
     @property

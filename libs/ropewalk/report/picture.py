@@ -94,7 +94,7 @@ class Column:
         for first in range(0, len(facts), _PER_ROW):
             cells = [Column(self.x + place * WIDE / _PER_ROW, self.y + 16) for place in range(_PER_ROW)]
             for cell, (name, value, remark) in zip(cells, facts[first : first + _PER_ROW], strict=False):
-                cell.say(name, "note")
+                cell.say(name, "note", wrap=37, most_lines=2)
                 cell.say(value, "value")
                 cell.say(remark, "note", wrap=37, most_lines=3)
             self.join(*cells)

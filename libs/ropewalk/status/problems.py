@@ -256,7 +256,7 @@ def _of_runs(seen: Seen) -> Iterator[Problem]:
         if run.paused:
             remedy = f"`ropewalk resume {run.run_id}`"
         if run.deferred:
-            remedy = f"`ropewalk eval again {run.run_id}`, `ropewalk cancel {run.run_id}`, or wait"
+            remedy = f"what it waits for, or `ropewalk cancel {run.run_id}`"
         kind = "run_paused" if run.paused else "run_deferred" if run.deferred else "run_troubled"
         yield _warning(kind, f"run {run.run_id}, {run.stage}: {run.detail}", remedy)
     waiting = [run for run in seen.runs if run.queued_since and seen.now - run.queued_since >= QUEUED_S]

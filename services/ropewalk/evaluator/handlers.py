@@ -190,7 +190,7 @@ async def evaluate_or_defer(
     if decided.decision != "need_more" or not hours:
         return (*others, decided)
     if decided.num_left == 0 or decided.look >= _MOST_LOOKS:
-        why = "nothing is waited for, since another look would ask nothing more: submit it again with more sources"
+        why = "nothing is waited for, since another look would ask nothing more: submit it again with more of it"
         return (*others, decided.model_copy(update={"reasons": (*decided.reasons, why)}))
     until = before.decide_by_unix if before and before.is_deferred else time.time() + 3600 * hours
     await arm(ctx.bus, _DEFERRAL, ctx.run_id, moment_of(until))  # fires though every service is down

@@ -67,6 +67,8 @@ def test_a_rater_is_invited_counted_and_turned_away(
     assert str(refused.exception) == "there is no task set counting: `ropewalk taskset add` registers one"
     wrong = ropewalk("eval", "raters", "invite", "counting", "Anna B")
     assert "rater 'Anna B' is no name" in str(wrong.exception)
+    nobody = ropewalk("eval", "raters", "list", "nosuch")
+    assert str(nobody.exception) == "there is no task set nosuch: `ropewalk taskset add` registers one"
     publish(TaskSetRegistered(**read_task_set(write_task_set(tmp_path / "made")).facts()))
 
     assert "nobody is invited to counting yet" in ropewalk("eval", "raters", "list", "counting").output

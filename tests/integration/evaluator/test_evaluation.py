@@ -3,55 +3,24 @@ import re
 import shutil
 
 import pytest
+from parts.judged_runs import a_promotion, judge
 
-from ropewalk.bus.once import RunningFold
 from ropewalk.corpus.document import ChatMessage, write_records
 from ropewalk.corpus.trained import STATES
 from ropewalk.evaluator.adapters.corpus import read_items
-from ropewalk.evaluator.adapters.judging.summoning import Means
 from ropewalk.evaluator.adapters.scoring import ScoredModel
-from ropewalk.evaluator.domain import budget
 from ropewalk.evaluator.domain.budget import gate_seed
 from ropewalk.evaluator.domain.estimates import SUBJECTS, Contest, best_baseline, estimate_all
 from ropewalk.evaluator.domain.metric import ItemScore, Measurement
 from ropewalk.evaluator.domain.metrics import METRICS
-from ropewalk.evaluator.domain.promotions import FACTS, Promotions
 from ropewalk.evaluator.domain.roles import GATES, NGRAMS
-from ropewalk.evaluator.handlers import evaluate_checkpoint
-from ropewalk.events.checkpoint import CheckpointExported, ModelPromoted
-from ropewalk.events.evaluation import EvaluationCompleted, EvaluationReopened, EvaluationStarted, GateDecided
+from ropewalk.events.evaluation import EvaluationReopened, EvaluationStarted
 from ropewalk.events.score import ScoreBatch
 from ropewalk.stages.errors import StageError
 
 
 def turn(role: str, content: str) -> ChatMessage:
     return ChatMessage(role=role, content=content)
-
-
-def an_export(name: str, checkpoint_id: str = "r-7-40") -> CheckpointExported:
-    return CheckpointExported(
-        run_id="r",
-        checkpoint_id=checkpoint_id,
-        checkpoint_uri="c",
-        step=1,
-        uri=f"exports/{name}",
-        manifest_sha256="0",
-        num_parameters=1,
-        num_bytes=1,
-    )
-
-
-def a_promotion(name: str, version: int, model: str = "pycode") -> ModelPromoted:
-    return ModelPromoted(
-        run_id=f"earlier-{version}",
-        model=model,
-        model_version=version,
-        alias="production",
-        checkpoint_id=f"earlier-{version}-1-1",
-        export_uri=f"exports/{name}",
-        manifest_sha256="0",
-        evaluation_uri="e",
-    )
 
 
 def scores_of(folder, metric: str) -> list[dict]:
@@ -63,19 +32,6 @@ def measured_in(folder) -> list[Measurement]:
     """What a sealed report's metrics found."""
     rows = {metric: tuple(ItemScore(**row) for row in scores_of(folder, metric.name)) for metric in METRICS}
     return [Measurement(metric, found) for metric, found in rows.items() if found]
-
-
-def known_promotions() -> RunningFold[Promotions]:
-    return RunningFold(Promotions(), lambda known, item: known.add(item.message), *FACTS)
-
-
-def known_tries() -> RunningFold[budget.Tries]:
-    return RunningFold(budget.Tries(), lambda known, item: known.add(item.message), *budget.FACTS)
-
-
-async def judge(stage, name: str) -> tuple[EvaluationCompleted, GateDecided]:
-    completed, decided = await evaluate_checkpoint(stage, an_export(name), Means(), known_promotions(), known_tries())
-    return completed, decided
 
 
 async def test_a_trained_model_beats_the_unigram_and_is_promoted(world) -> None:

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from parts.judged_runs import a_promotion, judge
 
 from ropewalk.corpus.document import write_records
 from ropewalk.evaluator.adapters.corpus import read_items
@@ -17,7 +18,6 @@ from ropewalk.model.weights import load_model
 from ropewalk.stages.errors import StageError
 
 from .conftest import a_source, write_model, write_tokenizer
-from .test_evaluation import a_promotion, judge
 
 CHOSEN, REJECTED = "return value", "nobody knows what that is, ask another time"
 SOURCE = {"path": "/pairs.jsonl", "licence": "MIT", "format": "preferences"}

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ async def test_a_label_is_in_the_log_before_the_next_page_and_undone_by_a_messag
         withdrawn = (await labels_in(bus))[-1]
         assert isinstance(withdrawn, LabelWithdrawn)
         assert (withdrawn.position, withdrawn.sheet_id) == (1, label.sheet_id)
+
+
+async def test_a_sheet_is_shown_with_the_rubric_of_its_own_version(
+    bus: Bus, objects: LocalObjects, address: str, tmp_path: Path
+) -> None:
+    for version in (1, 2):
+        sheet = replace(a_sheet(version), rubric=f"of version {version}")
+        await want(bus, objects, tmp_path, [sheet], raters_each=1, version=version)
+    async with httpx.AsyncClient(base_url=address, follow_redirects=True) as client:
+        page = await enter(client, await a_link(bus, "anna"))
+        after = await client.post(f"{PAGE}/label", data={**fields_of(page, "label"), "grade": "2"})
+    assert {what_it_asks(each): "By version 2." in each for each in (page, after.text)} == {"1": False, "2": True}
 
 
 async def test_a_page_that_is_posted_twice_stores_one_label(

@@ -1,6 +1,7 @@
 """What an evaluation says about task sets is read from its report and told on the terminal."""
 
 import json
+import math
 
 import pytest
 from rich.console import Console
@@ -41,6 +42,7 @@ def an_evaluation(objects, folder, *sections):
     estimates = (
         an_estimate("bits_per_byte"),
         an_estimate("copying@1/exact_match", task_set="copying@1", subject="r-1"),
+        an_estimate("copying@1/readability", task_set="copying@1", lower=-math.inf, upper=math.inf, num_items=0),
         an_estimate("copying@1/exact_match_gain", task_set="copying@1", subject="m@1", paired=True, role="guardrail"),
     )
     return EvaluationCompleted(run_id="r", checkpoint_id="r-1", uri="evaluations/r-1", estimates=estimates)
@@ -49,7 +51,11 @@ def an_evaluation(objects, folder, *sections):
 def test_each_task_set_comes_with_its_own_estimates(log, tmp_path, monkeypatch):
     objects = LocalObjects(tmp_path / "store")
     (found,) = judged_sets(log(an_evaluation(objects, tmp_path, SECTION)), objects)
-    assert [each.metric for each in found.estimates] == ["copying@1/exact_match", "copying@1/exact_match_gain"]
+    assert [each.metric for each in found.estimates] == [
+        "copying@1/exact_match",
+        "copying@1/readability",
+        "copying@1/exact_match_gain",
+    ]
     paper = Console(width=200, record=True)
     monkeypatch.setattr(screen, "console", paper)
     monkeypatch.setattr(screen, "say", lambda text, style="": paper.print(text))
@@ -58,6 +64,7 @@ def test_each_task_set_comes_with_its_own_estimates(log, tmp_path, monkeypatch):
     for words in ("40 of 60 items (dev), 20 clusters", "gain over m@1", "guardrail", "22 alone", "40% to 60% (95%)"):
         assert words in shown
     assert "exact_match over 3 templates: 0.25 to 0.75; what is to beat 0.5 to 0.6 (20 items)" in shown
+    assert "inf" not in shown
     assert "2 documents gave its items away and were dropped; searched: dataset v7" in shown
 
 

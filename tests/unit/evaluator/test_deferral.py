@@ -10,7 +10,7 @@ from ropewalk.delivery.outcome import Done, Reject, Retry
 from ropewalk.evaluator.handlers import decide_at_deadline, evaluate_or_defer, judge_again
 from ropewalk.events.base import Message
 from ropewalk.events.checkpoint import CheckpointExported
-from ropewalk.events.evaluation import Estimate, EvaluationReopened, GateDecided, JudgeAgain
+from ropewalk.events.evaluation import LABELLED, Estimate, EvaluationReopened, GateDecided, JudgeAgain
 from ropewalk.events.run import RunEnding, StageState, stage_state_subject
 from ropewalk.recipes.judgement import EvaluationRecipe
 from ropewalk.recipes.recipe import Recipe, SourceRecipe
@@ -73,6 +73,9 @@ async def test_where_more_is_needed_the_run_waits_with_a_deadline_that_the_serve
     assert deferred.decide_by_unix == pytest.approx(time.time() + 7200, abs=60)
     assert [each.subject for each in stage.bus.sent] == ["sched.deferral.r"]
     assert "`ropewalk eval again r`" in deferred.waits_for
+    labelled = {"items": f"{LABELLED} of explained@1", "task_set": "explained@1"}
+    of_people = deferred.model_copy(update={"comparison": deferred.comparison.model_copy(update=labelled)})
+    assert "(`ropewalk eval raters invite explained NAME` makes a link for one)" in of_people.waits_for
 
     [later] = await after(stage, a_decision("need_more", look=2))
     assert (later.word, later.decide_by_unix) == ("deferred", deferred.decide_by_unix)

@@ -110,7 +110,7 @@ def test_what_too_few_people_judged_needs_more_and_says_how_to_get_it(role: str)
     decided = decide(evidence)
     assert decided.decision == "need_more"
     assert decided.reasons[0] == (
-        "only 12 labelled items were scored and the gate needs 20, so 8 are missing: have more answers labelled: "
-        "`ropewalk eval raters invite choosing RATER` makes a link"
+        "only 12 labelled items were scored and the gate needs 20, so 8 are missing: have more answers labelled "
+        "(`ropewalk eval raters invite choosing RATER` makes a link); where all are, add items in another version"
     )
     assert evidence.num_left == 9

@@ -1,5 +1,7 @@
 """Task sets of an evaluation on the terminal."""
 
+from math import isfinite
+
 from ropewalk.cli.screens.terminal import Listing, console, say
 from ropewalk.client.judged_sets import JudgedSet, kept_out, of_people_and_judges
 from ropewalk.events.evaluation import Estimate
@@ -27,6 +29,7 @@ def show_judged(found: JudgedSet) -> None:
 
 def _row(estimate: Estimate) -> tuple[str, ...]:
     bounds = f"{estimate.written(estimate.lower)} to {estimate.written(estimate.upper)} ({estimate.sureness})"
+    bounds = bounds if isfinite(estimate.lower) else "–"  # before people have labelled anything
     alone = f"{estimate.num_effective:.0f} alone" if estimate.num_effective else ""
     name = estimate.metric.replace(f"{estimate.task_set}/", "")
     what = f"gain over {estimate.subject}" if estimate.paired else estimate.subject

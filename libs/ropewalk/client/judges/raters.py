@@ -40,6 +40,7 @@ def own_name() -> str:
 async def invite_rater(client: "Client", task_set_id: str, rater: str, days: int) -> RaterLink:
     """A link for a rater, beside those that the rater has already. Raises ClientError with the evaluator's sentence."""
     _check_names(task_set_id, rater)
+    await _check_known(client, task_set_id)
     secret, until = secrets.token_urlsafe(_SECRET_BYTES), time.time() + 86_400.0 * days
     key = key_of_secret(secret)
     await client.ask_for(
@@ -71,9 +72,16 @@ async def revoke_rater(client: "Client", task_set_id: str, rater: str) -> None:
 async def figures_of(client: "Client", task_set_id: str) -> list[RaterFigures]:
     """Everyone who was invited to a task set, with what they did."""
     _check_names(task_set_id)
+    await _check_known(client, task_set_id)
     found = [item.message async for item in client.bus.read(f"evt.label.*.*.{task_set_id}")]
     found += [item.message async for item in client.bus.read(f"log.label.*.*.{task_set_id}", stream="SCORES")]
     return rater_figures(found)
+
+
+async def _check_known(client: "Client", task_set_id: str) -> None:
+    async for _ in client.bus.read(f"evt.task_set.*.*.{task_set_id}"):
+        return
+    raise ClientError(f"there is no task set {task_set_id}: `ropewalk taskset add` registers one")
 
 
 def _check_names(task_set_id: str, rater: str = "nobody") -> None:

@@ -137,7 +137,10 @@ def with_task_sets(rules: Rules, sets: Sequence[TaskSetFile]) -> Rules:
         for metric, part in each.gate.items():
             name, remedy = f"{each.full_name}/{metric}{GAIN}", f"add items to {each.id}, in another version"
             if each.is_judged:
-                remedy = f"have more answers labelled: `ropewalk eval raters invite {each.id} RATER` makes a link"
+                remedy = (
+                    f"have more answers labelled (`ropewalk eval raters invite {each.id} RATER` makes a link); where "
+                    "all are, add items in another version"
+                )
             if part.role == "primary":
                 found = {at: replace(of, role="guardrail") if of.role == "primary" else of for at, of in found.items()}
                 found[name] = Rule("primary", remedy=remedy, margin=part.margin)

@@ -34,7 +34,7 @@ class ReviewWork:
     version: int
     wanted: AskedSheets
     said: Labelled
-    criteria: Mapping[str, Criterion]
+    criteria: Mapping[str, Mapping[str, Criterion]]
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,11 @@ class ReviewDesk:
             for sheet in each.sheets:
                 raters_each[sheet.sheet_id] = max(each.raters_each, raters_each.get(sheet.sheet_id, 0))
         version = max((each.version for each in drawn), default=1)
-        criteria = await self._criteria(task_set_id, version)
-        gold = tuple(gold_sheets(sorted({(sheet.scale, sheet.criterion) for sheet in sheets.values()}), criteria))
+        known = {each: await self._criteria(task_set_id, each) for each in {version, *(each.version for each in drawn)}}
+        criteria = {sheet.rubric: known[each.version] for each in drawn for sheet in each.sheets}
+        asked = sorted({(sheet.scale, sheet.criterion) for sheet in sheets.values()})
+        gold = tuple(gold_sheets(asked, known[version]))
+        criteria |= {sheet.rubric: known[version] for sheet in gold}
         return ReviewWork(
             version=version,
             wanted=AskedSheets(sheets=tuple(sheets.values()), raters_each=raters_each, gold=gold),

@@ -108,7 +108,7 @@ class ReviewPage:
         return _html(
             "sheet.html",
             path=f"/r/{task_set}",
-            shown=shown_of(offer, work.criteria) if offer else None,
+            shown=shown_of(offer, work.criteria.get(offer.sheet.rubric, {})) if offer else None,
             form=asked_by(offer, time.time()).marked(secret) if offer else {},
             undo=AskedForm(position=last.position).marked(secret) if last else {},
             last=said_as(last.grade, last.shown_first, last.scale) if last else "",

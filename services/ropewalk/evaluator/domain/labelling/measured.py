@@ -11,6 +11,7 @@ from ropewalk.evaluator.domain.calibration.judged import (
     calibrated_mean,
 )
 from ropewalk.evaluator.domain.metric import CANDIDATE, Measurement
+from ropewalk.events.evaluation import LABELLED
 from ropewalk.statistics.intervals import Interval, Spread
 
 _ALONE = "mean of drawn labels, each over its chance, the wider of bootstrap-t and jackknife-t over clusters"
@@ -35,7 +36,7 @@ class LabelledAnswers(Measurement):
     @property
     def tasks(self) -> str:
         """See Measurement."""
-        return f"labelled items of {self.metric.task_set}"
+        return f"{LABELLED} of {self.metric.task_set}"
 
     def level_of(self, scorer: str, seed: int, level: float) -> Spread:
         """See Measurement. The bounds are infinite where there are too few labels."""
